@@ -1,0 +1,1 @@
+"""One file per dataset: how its raw data are found and read."""

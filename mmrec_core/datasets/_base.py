@@ -1,0 +1,129 @@
+"""What every dataset reader does: find its raw data, read them, and say what they are."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from mmrec_core.config import Config
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Array, Dataset, Progress, Scorer, Split
+
+CATALOG_COLUMNS = ("title", "year", "genres", "director", "cast", "tags", "plot", "imdb_id", "tmdb_id")
+"""What an item table may hold beside ``item``; ``genres``, ``cast`` and ``tags`` are lists of str."""
+
+
+@dataclass
+class RawData:
+    """Raw data in memory, ids as the makers wrote them."""
+
+    events: pd.DataFrame
+    """Columns ``user``, ``item``, ``rating``, ``time``, those that exist, plus one per label and feature."""
+    items: pd.DataFrame | None = None
+    """``item`` and any of :data:`CATALOG_COLUMNS`; the order of its rows becomes the order of item rows."""
+    users: pd.DataFrame | None = None
+    """``user`` and side columns."""
+    labels: Sequence[str] = ()
+    features: Sequence[str] = ()
+    scale: tuple[float, float] | None = None
+    repeats: Literal["refused", "allowed"] = "refused"
+    official: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
+    """Shipped splits: train and test rows of ``events``."""
+    posters: Mapping[Any, Path] = field(default_factory=dict)
+    """Image file by raw item id, where the dataset brings its own."""
+    file: str = "the ratings"
+    """Where the events came from, for error messages."""
+    first_line: int = 1
+    """Line of the file in which the first event stands."""
+    licence: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """More for the manifest."""
+
+
+class DatasetReader(abc.ABC):
+    """Reads one family of raw data. A public subclass in its own file is all that a new dataset needs."""
+
+    Config: ClassVar[type[Config]] = Config
+    generated: ClassVar[bool] = False
+    """Made by us from a seed: said wherever the dataset is shown."""
+
+    def __init__(self, name: str, config: Config) -> None:
+        self.name = name
+        self.config = config
+
+    @abc.abstractmethod
+    def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
+        """Read the raw data.
+
+        Args:
+            source: the folder or file the user named with ``--from``; ``None`` searches and, if need be, downloads.
+            draft: the folder being prepared, in which files of the dataset's own (posters, a generated world) may be put.
+            progress: told how far it is.
+
+        Raises:
+            MMRecError: not found, damaged, or not what the makers describe.
+        """
+
+    @classmethod
+    def oracles(cls, dataset: Dataset, split: Split) -> Mapping[str, Scorer]:
+        """Best possible scorers, where the truth is known because the data are generated; else none."""
+        return {}
+
+
+def check_events(raw: RawData) -> None:
+    """Refuse events that no honest figure could rest on.
+
+    Raises:
+        MMRecError: a missing id, a NaN or out-of-scale rating, or a repeated (user, item), with its line.
+    """
+    events = raw.events
+
+    def refuse(bad: Array, column: str, expected: str) -> None:
+        at = int(np.flatnonzero(bad)[0])
+        raise MMRecError(
+            f"{raw.file}, line {at + raw.first_line}: {column} is {events[column].iloc[at]}, expected {expected} "
+            f"({int(bad.sum()):,} such line{'s' if bad.sum() > 1 else ''}). Mend or remove the line and prepare again."
+        )
+
+    if not len(events):
+        raise MMRecError(f"{raw.file} holds no rows after its header.")
+    for column in ("user", "item", "rating", "time"):
+        if column in events and (missing := events[column].isna().to_numpy()).any():
+            refuse(missing, column, "a value on every line")
+    if "rating" in events:
+        if raw.scale is None:
+            raise MMRecError(f"{raw.file} has ratings but no rating scale; give it as --scale LOW:HIGH, such as 0.5:5.")
+        low, high = raw.scale
+        rating = events["rating"].to_numpy()
+        if (bad := (rating < low) | (rating > high)).any():
+            refuse(bad, "rating", f"a number from {low:g} to {high:g} (the scale)")
+    if raw.repeats == "refused" and {"user", "item"} <= set(events.columns):
+        repeated = events.duplicated(["user", "item"]).to_numpy()
+        if repeated.any():
+            at = int(np.flatnonzero(repeated)[0])
+            who = events[["user", "item"]].iloc[at]
+            raise MMRecError(
+                f"{raw.file}, line {at + raw.first_line}: user {who['user']} rates item {who['item']} a second time "
+                f"({int(repeated.sum()):,} repeats). Remove repeats, or prepare with --set repeats=allowed."
+            )
+
+
+def parse_scale(text: str) -> tuple[float, float]:
+    """``"0.5:5"`` → ``(0.5, 5.0)``.
+
+    Raises:
+        MMRecError: anything else.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise MMRecError(f"Rating scale is '{text}'; expected LOW:HIGH, such as 0.5:5.") from None
+    if not low < high:
+        raise MMRecError(f"Rating scale is '{text}'; the lowest rating must be below the highest.")
+    return low, high

@@ -1,0 +1,120 @@
+"""Raw files in a folder or a zip alike, read once with types; a bad line is named by its number."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from mmrec_core.errors import MMRecError
+
+MAX_MEMBER_BYTES = 8 << 30
+
+
+class RawFiles:
+    """The files of one dataset, wherever they lie."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        if path.is_file():
+            try:
+                self._zip = zipfile.ZipFile(path)
+                members = [m for m in self._zip.infolist() if not m.is_dir()]
+            except (zipfile.BadZipFile, EOFError, OSError) as error:
+                raise MMRecError(f"{path} is damaged or cut short ({error}). Delete it and fetch it again.") from None
+            if any(m.file_size > MAX_MEMBER_BYTES or ".." in PurePosixPath(m.filename).parts for m in members):
+                raise MMRecError(f"{path} holds a member that is too large or points outside the archive; not opened.")
+            self._members = {PurePosixPath(m.filename).name: m.filename for m in members}
+
+    def has(self, name: str) -> bool:
+        """Whether a file of this name is there."""
+        return name in self._members if self._zip else (self.path / name).is_file()
+
+    def where(self, name: str) -> str:
+        """The file's place, for messages."""
+        return f"{self.path}:{name}" if self._zip else str(self.path / name)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading.
+
+        Raises:
+            MMRecError: it is missing, or its archive is damaged.
+        """
+        if not self.has(name):
+            raise MMRecError(f"{self.where(name)} is missing.")
+        if self._zip is None:
+            return (self.path / name).open("rb")
+        try:
+            return io.BytesIO(self._zip.read(self._members[name]))
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise MMRecError(f"{self.path} is damaged ({error}). Delete it and fetch it again.") from None
+
+    def text(self, name: str, encoding: str = "utf-8") -> str:
+        """A whole file as text."""
+        with self.open(name) as handle:
+            return handle.read().decode(encoding)
+
+
+def read_columns(
+    handle: Any, where: str, types: Mapping[str, str], *, rename: Mapping[str, str] | None = None, **options: Any
+) -> pd.DataFrame:
+    """A delimited file as typed columns, read in one fast pass; on a bad value, read again to name its line.
+
+    Args:
+        handle: a path or an open binary file that can be rewound.
+        where: the file's name, for messages.
+        types: the wanted columns (as the file names them) and their numpy types.
+        rename: new names by old.
+        options: handed to :func:`pandas.read_csv`.
+
+    Raises:
+        MMRecError: a column is missing, or a value does not fit its column.
+    """
+    options = {"encoding": "utf-8", **options}
+    headed = options.get("names") is None
+
+    def rewound() -> Any:
+        if hasattr(handle, "seek"):
+            handle.seek(0)
+        return handle
+
+    try:
+        if headed:
+            head = list(pd.read_csv(rewound(), nrows=0, **options).columns)
+            if missing := [c for c in types if c not in head]:
+                raise MMRecError(
+                    f"{where} has no column '{missing[0]}'; it has {', '.join(map(str, head))}. Rename the column, or say "
+                    "which one it is."
+                )
+        frame = pd.read_csv(rewound(), usecols=list(types), dtype=dict(types), **options)
+    except pd.errors.EmptyDataError:
+        raise MMRecError(f"{where} is empty.") from None
+    except UnicodeDecodeError as error:
+        raise MMRecError(f"{where} is not {options['encoding']} text ({error.reason} at byte {error.start}).") from None
+    except (ValueError, pd.errors.ParserError) as error:
+        raise MMRecError(_diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {error}") from None
+    return frame[list(types)].rename(columns=dict(rename or {}))
+
+
+def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mapping[str, Any], first: int) -> str | None:
+    """Which line of a file holds a value that does not fit."""
+    try:
+        text = pd.read_csv(handle, usecols=list(types), dtype=str, keep_default_na=False, **options)
+    except (ValueError, pd.errors.ParserError):
+        return None
+    for column, kind in types.items():
+        if np.dtype(kind).kind not in "iuf":
+            continue
+        values = pd.to_numeric(text[column], errors="coerce")
+        bad = values.isna() if np.dtype(kind).kind == "f" else values.isna() | (values % 1 != 0)
+        if bad.any():
+            at = int(np.flatnonzero(bad.to_numpy())[0])
+            wanted = "a whole number" if np.dtype(kind).kind in "iu" else "a number"
+            return f"{where}, line {at + first}: {column} is '{text[column].iloc[at]}', expected {wanted}."
+    return None

@@ -1,0 +1,100 @@
+"""What a source of posters, plots and credits is given, and what it gives back."""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from mmrec_core import settings
+from mmrec_core.config import Config
+from mmrec_core.types import Progress
+
+
+@dataclass
+class Found:
+    """What a source knows: values by column and item row (``plot``, ``director``, ``cast``, ``imdb_id``, ``poster``…)."""
+
+    values: dict[str, dict[int, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What people should hear, such as files that could not be read."""
+
+    def add(self, column: str, row: int, value: Any) -> None:
+        """Remember a value unless this source has given one for the row already."""
+        if value is not None and value != "" and value == value:
+            self.values.setdefault(column, {}).setdefault(row, value)
+
+
+class EnrichSource(abc.ABC):
+    """Fills in what a dataset does not bring itself; never overwrites what it does."""
+
+    Config: ClassVar[type[Config]] = Config
+    order: ClassVar[int] = 1
+    """Sources run in this order; those that supply ids for others come first."""
+    on_request: ClassVar[bool] = False
+    """Runs only when asked for by name (it needs a key, or the network)."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or self.Config()
+
+    @abc.abstractmethod
+    def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
+        """Look up the films.
+
+        Args:
+            items: the catalog so far, one row per item row, with ``item``, ``title``, ``year``, ``imdb_id``, ``tmdb_id``.
+            id_space: whose numbers ``item`` holds: ``movielens``, ``ml-100k`` or ``""`` (somebody else's).
+            progress: told how far it is.
+        """
+
+
+def digits(value: Any) -> str | None:
+    """The number in an id: ``"tt0114709"``, ``"0114709"`` and ``114709.0`` all give ``"114709"``."""
+    if value is None or value != value:
+        return None
+    found = re.match(r"^(?:tt)?0*(\d+)(?:\.0)?$", str(value).strip())
+    return found.group(1) if found else None
+
+
+def rows_by(items: pd.DataFrame, column: str) -> dict[str, list[int]]:
+    """Item rows by the number in an id column; an id may belong to more than one row."""
+    found: dict[str, list[int]] = {}
+    if column in items:
+        for row, value in enumerate(items[column]):
+            if (key := digits(value)) is not None:
+                found.setdefault(key, []).append(row)
+    return found
+
+
+def rows_by_title(items: pd.DataFrame) -> dict[tuple[str, int], list[int]]:
+    """Item rows by plain title and year."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for row, (title, year) in enumerate(zip(items["title"], items["year"], strict=True)):
+        if year is not None and not pd.isna(year):
+            found.setdefault((plain_title(title), int(year)), []).append(row)
+    return found
+
+
+def plain_title(title: Any) -> str:
+    """A title without its case, punctuation, brackets and leading article, to compare by."""
+    text = re.sub(r"\(.*?\)", " ", str(title).lower())
+    text = re.sub(r"[^\w]+", " ", text).strip()
+    return re.sub(r"^(the|a|an|le|la|les|il|el) ", "", text)
+
+
+def source_folders(name: str) -> Iterator[Path]:
+    """Folders of this name directly under ``MMREC_SOURCES``, or those sources themselves."""
+    for source in settings.sources():
+        for folder in (source / name, source):
+            if folder.is_dir() and folder.name == name:
+                yield folder
+
+
+def first_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files of a folder that match any pattern, by name."""
+    return sorted({file for pattern in patterns for file in folder.glob(pattern)})

@@ -1,0 +1,45 @@
+"""IMDb and TMDb numbers of MovieLens films, by which every other table is joined."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import pandas as pd
+
+from mmrec_core import settings
+from mmrec_core.enrich._base import EnrichSource, Found, digits, rows_by, source_folders
+from mmrec_core.types import Progress
+
+
+class Links(EnrichSource):
+    """``links.csv`` of any MovieLens release, and the IMDb pages of ml-100k's films."""
+
+    order: ClassVar[int] = 0
+
+    def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
+        """IMDb numbers by film id, then TMDb numbers by film id or IMDb number."""
+        found = Found()
+        imdb = rows_by(items, "imdb_id")
+        if id_space == "ml-100k":
+            own = rows_by(items, "item")
+            for folder in source_folders("movielens-posters-urls"):
+                pages = pd.read_csv(folder / "movie_url.csv", names=["item", "page"], dtype=str)
+                for item, page in zip(pages["item"], pages["page"], strict=True):
+                    number = re.search(r"/tt(\d+)", str(page))
+                    for row in own.get(digits(item) or "", ()) if number else ():
+                        found.add("imdb_id", row, number.group(1) if number else None)
+                        imdb.setdefault(digits(number.group(1)) or "", []).append(row) if number else None
+        own = rows_by(items, "item") if id_space == "movielens" else {}
+        for source in settings.sources():
+            for file in sorted(source.glob("*/links.csv")):
+                if set(pd.read_csv(file, nrows=0).columns) < {"movieId", "imdbId", "tmdbId"}:
+                    continue
+                links = pd.read_csv(file, dtype=str)
+                for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):
+                    for row in own.get(digits(movie) or "", ()):
+                        found.add("imdb_id", row, imdb_id)
+                        found.add("tmdb_id", row, tmdb_id)
+                    for row in imdb.get(digits(imdb_id) or "", ()):
+                        found.add("tmdb_id", row, tmdb_id)
+        return found

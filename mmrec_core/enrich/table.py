@@ -1,0 +1,82 @@
+"""Plots, directors and casts from tables in the usual shapes (TMDb's, IMDb's, Kaggle's)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+
+from mmrec_core.enrich._base import EnrichSource, Found, digits, first_files, plain_title, rows_by, rows_by_title, source_folders
+from mmrec_core.types import Progress
+
+COLUMNS = {
+    "plot": ("overview", "plot", "description"),
+    "director": ("director_name", "director"),
+    "tmdb_id": ("id", "tmdbId", "tmdb_id"),
+    "imdb_id": ("imdb_id", "imdbId", "movie_imdb_link"),
+    "title": ("title", "movie_title"),
+    "year": ("release_date", "title_year", "year"),
+}
+ACTORS = ("actor_1_name", "actor_2_name", "actor_3_name")
+FOLDERS = ("movie_text", "movie_credits")
+
+
+class Table(EnrichSource):
+    """CSV tables in ``movie_text/`` and ``movie_credits/``, joined by TMDb number, IMDb number, or title and year."""
+
+    def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
+        """Read every table; the first one that knows a film's plot or credits wins."""
+        found = Found()
+        files = [f for name in FOLDERS for folder in source_folders(name) for f in first_files(folder, ("*.csv", "*.csv.gz", "*.zip"))]
+        by = {column: rows_by(items, column) for column in ("tmdb_id", "imdb_id")}
+        titles = rows_by_title(items)
+        for done, file in enumerate(files):
+            progress(done, len(files), f"reading {file.name}")
+            try:
+                table = read_table(file)
+            except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+                found.notes.append(f"{file.name} could not be read ({error}); its films keep what others know of them.")
+                continue
+            self._join(table, by, titles, found)
+        return found
+
+    def _join(self, table: pd.DataFrame, by: dict[str, dict[str, list[int]]], titles: dict[tuple[str, int], list[int]], found: Found) -> None:
+        column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
+        actors = [c for c in ACTORS if c in table]
+        for record in table.to_dict("records"):
+            rows: list[int] = []
+            for key in ("tmdb_id", "imdb_id"):
+                if (name := column[key]) is not None:
+                    text = str(record[name]).split("/title/")[-1].split("/")[0]
+                    rows = rows or by[key].get(digits(text) or "", [])
+            if not rows and column["title"] and column["year"]:
+                year = str(record[column["year"]])
+                number = next((int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdigit()), None)
+                rows = titles.get((plain_title(record[column["title"]]), number), []) if number else []
+            for row in rows:
+                for wanted in ("plot", "director"):
+                    if (name := column[wanted]) is not None and isinstance(record[name], str):
+                        found.add(wanted, row, record[name].strip())
+                if cast := [record[a].strip() for a in actors if isinstance(record[a], str)]:
+                    found.add("cast", row, cast)
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A CSV, plain, gzipped or alone in a zip, as text columns; UTF-8 where it is, else Latin-1."""
+    if file.suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            body = archive.read(next(n for n in archive.namelist() if n.endswith(".csv")))
+    else:
+        body = file.read_bytes()
+        body = gzip.decompress(body) if file.suffix == ".gz" else body
+    try:
+        body.decode("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    handle: IO[bytes] = io.BytesIO(body)
+    return pd.read_csv(handle, dtype=str, encoding=encoding, on_bad_lines="skip")

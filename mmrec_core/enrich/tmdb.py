@@ -1,0 +1,104 @@
+"""Posters, plots and credits from The Movie Database, with the user's own key."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from mmrec_core import settings, storage
+from mmrec_core.config import Config, setting
+from mmrec_core.enrich._base import EnrichSource, Found, digits
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Progress
+
+
+class Tmdb(EnrichSource):
+    """TMDb's API: needs TMDB_API_KEY, asks politely, keeps every answer, goes on where it stopped."""
+
+    class Config(Config):
+        """How fast to ask."""
+
+        per_second: float = setting(20.0, "requests a second at most", ge=0.1, le=40.0, unit="requests/s")
+        limit: int = setting(0, "films to ask about at most; 0: all", ge=0)
+
+    on_request: ClassVar[bool] = True
+    config: Config
+
+    def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
+        """Ask about every film that has a TMDb number and lacks a plot or poster.
+
+        Raises:
+            MMRecError: no key, a refused key, or no answer; what was fetched so far is kept.
+        """
+        if not os.environ.get("TMDB_API_KEY"):
+            raise MMRecError("TMDb needs a key: get one at themoviedb.org and set TMDB_API_KEY, then run this again.")
+        cache = settings.home() / "cache" / "tmdb"
+        found = Found()
+        lacking = [
+            (row, number)
+            for row, record in enumerate(items.to_dict("records"))
+            if (number := digits(record.get("tmdb_id"))) and not (record.get("plot") and record.get("poster"))
+        ]
+        lacking = lacking[: self.config.limit or None]
+        for done, (row, number) in enumerate(lacking):
+            progress(done, len(lacking), "asking TMDb")
+            film = self._film(number, cache)
+            found.add("plot", row, film.get("overview"))
+            crew = film.get("credits", {})
+            found.add("director", row, next((p["name"] for p in crew.get("crew", []) if p.get("job") == "Director"), None))
+            found.add("cast", row, [p["name"] for p in crew.get("cast", [])[:4]] or None)
+            found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
+        return found
+
+    def _film(self, number: str, cache: Path) -> dict[str, Any]:
+        kept = cache / f"{number}.json"
+        if not kept.exists():
+            site = os.environ.get("MMREC_TMDB", "https://api.themoviedb.org/3")
+            answer = self._ask(f"{site}/movie/{number}", {"append_to_response": "credits"})
+            storage.write_json(kept, answer.json() if answer is not None else {})
+        film: dict[str, Any] = storage.read_json(kept)
+        return film
+
+    def _poster(self, number: str, path: str | None, cache: Path) -> Path | None:
+        if not path:
+            return None
+        kept = cache / f"{number}.jpg"
+        if not kept.exists():
+            site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
+            answer = self._ask(f"{site}{path}", {})
+            if answer is None:
+                return None
+            storage.write_bytes(kept, answer.content)
+        return kept
+
+    def _ask(self, url: str, params: dict[str, str]) -> Any:
+        """One polite request; ``None`` where TMDb knows no such film. The key never enters a message."""
+        import requests
+
+        key = os.environ["TMDB_API_KEY"]
+        long = len(key) > 40  # TMDb's v4 tokens travel in a header, v3 keys in the query
+        for attempt in range(5):
+            time.sleep(1 / self.config.per_second)
+            try:
+                answer = requests.get(
+                    url,
+                    params=params if long else {**params, "api_key": key},
+                    headers={"Authorization": f"Bearer {key}"} if long else {},
+                    timeout=20,
+                )
+            except requests.RequestException as error:
+                raise MMRecError(f"TMDb did not answer ({type(error).__name__}). Run this again: it goes on where it stopped.") from None
+            if answer.status_code == 429:
+                time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
+                continue
+            if answer.status_code == 401:
+                raise MMRecError("TMDb refused the key in TMDB_API_KEY. Check it at themoviedb.org and run this again.")
+            if answer.status_code == 404:
+                return None
+            if answer.ok:
+                return answer
+        raise MMRecError("TMDb keeps refusing requests. Wait a while and run this again: it goes on where it stopped.")

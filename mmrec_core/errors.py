@@ -1,0 +1,21 @@
+"""The one kind of error that people are meant to read."""
+
+from __future__ import annotations
+
+
+class MMRecError(Exception):
+    """Something a person can mend: what came, what was expected, and what to do next, in one line.
+
+    The command line prints it and exits with 2; a page shows it in a designed message. Anything that is
+    not an ``MMRecError`` is a defect of ours and keeps its traceback.
+    """
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> MMRecError:
+    """The error for a name nobody knows, with the names that are known and the nearest of them."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    listed = ", ".join(known) if known else "none yet"
+    return MMRecError(f"Unknown {kind} '{name}'.{hint} Known: {listed}.")

@@ -1,0 +1,296 @@
+"""Prepare a dataset: read, check, enrich, make thumbnails, and store columns that memory-map. List and open what is prepared."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrec_core import registry, settings, storage
+from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.types import Array, Dataset, IdMap, Progress, quiet
+
+log = logging.getLogger(__name__)
+
+POSTER_SIZE = (320, 480)
+MAX_PIXELS = 40_000_000
+LISTS = ("genres", "cast", "tags")
+TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
+ID_SPACES = {"ml-100k": "ml-100k"}
+"""Datasets of the MovieLens reader whose film ids are not MovieLens's usual ones."""
+
+
+def prepared() -> list[str]:
+    """Names of the prepared datasets, alphabetically."""
+    return sorted(f.parent.name for f in (settings.home() / "datasets").glob("[!.]*/manifest.json"))
+
+
+def open_dataset(name: str) -> Dataset:
+    """A prepared dataset.
+
+    Raises:
+        MMRecError: not prepared; what is prepared is listed, and how to prepare it.
+    """
+    if name not in prepared():
+        if name in registry.entries("datasets"):
+            raise MMRecError(f"Dataset '{name}' is not prepared yet. Run: python -m mmrec_core prepare {name}")
+        raise unknown_name("dataset", name, prepared())
+    return Dataset(settings.home() / "datasets" / name)
+
+
+def prepare(
+    reader_name: str,
+    *,
+    source: Path | None = None,
+    name: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    enrich: Sequence[str] = (),
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Prepare a dataset under ``MMREC_HOME/datasets/<name>``, all of it or nothing.
+
+    Args:
+        reader_name: an entry of the ``datasets`` room.
+        source: a folder or file to read instead of searching.
+        name: what to call it; the reader's name by default.
+        options: settings of the reader's config.
+        enrich: sources of posters and plots to ask beside those that need no asking.
+        progress: told how far it is.
+
+    Returns:
+        ``{"dataset", "ratings", "users", "films", "posters", "plots", "coverage", "seconds"}``.
+
+    Raises:
+        MMRecError: anything a person can mend; what was prepared before stays as it was.
+    """
+    from mmrec_core.datasets._base import check_events
+
+    started = time.perf_counter()
+    target = storage.safe_name(name or reader_name, "dataset name")
+    if target in registry.entries("datasets") and target != reader_name:
+        raise MMRecError(f"'{target}' is the name of a built-in dataset; choose another with --name.")
+    reader = registry.load("datasets", reader_name)(reader_name, registry.config("datasets", reader_name, options or {}))
+    folder = storage.open_home() / "datasets" / target
+    with storage.locked(f"dataset-{target}"), storage.replacing(folder) as draft:
+        raw = reader.read(source, draft, progress)
+        check_events(raw)
+        users, items, catalog = _tables(raw)
+        id_space = ID_SPACES.get(reader_name, "movielens") if reader_name.startswith("ml-") else ""
+        notes = _enrich(catalog, enrich, id_space, progress)
+        notes += _thumbnails(catalog, draft, folder, progress)
+        manifest = _write(draft, raw, users, items, catalog, progress)
+        manifest |= {
+            "dataset": target,
+            "reader": reader_name,
+            "config": reader.config.model_dump(),
+            "generated": reader.generated,
+            "about": reader.__doc__.strip().split("\n")[0] if reader.__doc__ else "",
+            "notes": notes,
+            **raw.about,
+        }
+        storage.write_json(draft / "manifest.json", manifest)
+    told = ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")
+    return {**{key: manifest[key] for key in told}, "notes": notes, "seconds": round(time.perf_counter() - started, 2)}
+
+
+def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
+    """Ids and the catalog: the item table's films in its order, then films that only the events know."""
+    import pandas as pd
+
+    events = raw.events
+    users = IdMap(_plain_ids(pd.unique(np.sort(events["user"].to_numpy())))) if "user" in events else IdMap(np.zeros(0, np.int64))
+    if "item" not in events:
+        return users, IdMap(np.zeros(0, np.int64)), pd.DataFrame()
+    table = raw.items.reset_index(drop=True) if raw.items is not None else pd.DataFrame({"item": []})
+    known = set(table["item"].tolist())
+    extra = [i for i in pd.unique(np.sort(events["item"].to_numpy())).tolist() if i not in known]
+    if extra:
+        table = pd.concat([table, pd.DataFrame({"item": extra})], ignore_index=True) if len(table) else pd.DataFrame({"item": extra})
+    ids = IdMap(_plain_ids(table["item"].to_numpy()))
+    catalog = pd.DataFrame({"item": ids.raw})
+    for column in TEXTS:
+        values = table[column] if column in table else pd.Series([None] * len(ids))
+        catalog[column] = [str(v).strip() if isinstance(v, str) and v.strip() else str(v) if isinstance(v, (int, float)) and v == v else None for v in values]
+    catalog["title"] = [t or f"Film {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)]
+    catalog["year"] = pd.array(table["year"] if "year" in table else [None] * len(ids), dtype="Int32")
+    for column in LISTS:
+        values = table[column] if column in table else [[]] * len(ids)
+        catalog[column] = [list(v) if isinstance(v, (list, tuple, np.ndarray)) else [] for v in values]
+    catalog["poster"] = [raw.posters.get(i) for i in table["item"].tolist()]
+    return users, ids, catalog
+
+
+def _plain_ids(values: Array) -> Array:
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    if values.dtype.kind == "f" and np.all(values % 1 == 0):
+        return values.astype(np.int64)
+    return values.astype(str)
+
+
+def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progress) -> list[str]:
+    """Fill what the dataset does not bring; returns notes for people."""
+    notes: list[str] = []
+    if catalog.empty:
+        return notes
+    classes = {}
+    for name in dict.fromkeys([*registry.names("enrich"), *asked]):
+        cls = registry.load("enrich", name)
+        if name in asked or not cls.on_request:
+            classes[name] = cls
+    for name, cls in sorted(classes.items(), key=lambda pair: pair[1].order):
+        found = cls().find(catalog, id_space, progress)
+        notes += found.notes
+        for column, values in found.values.items():
+            filled = catalog[column].tolist()
+            gained = 0
+            for row, value in values.items():
+                if filled[row] is None or (isinstance(filled[row], list) and not filled[row]) or filled[row] == "":
+                    filled[row], gained = value, gained + 1
+            catalog[column] = filled
+            log.info("%s gave %s for %d of %d films", name, column, gained, len(catalog))
+    return notes
+
+
+def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> list[str]:
+    """Replace ``poster`` (an image file) by a thumbnail's path under ``static/``; ``poster_file`` keeps where it came from."""
+    if catalog.empty:
+        return []
+    jobs = [(row, Path(file)) for row, file in enumerate(catalog["poster"]) if file is not None]
+    thumbs: list[str | None] = [None] * len(catalog)
+    files: list[str | None] = [None] * len(catalog)
+    unreadable: list[str] = []
+    with ThreadPoolExecutor(4) as pool:
+        for done, ((row, file), thumb) in enumerate(zip(jobs, pool.map(lambda job: thumbnail(job[1]), jobs), strict=True)):
+            progress(done + 1, len(jobs), "making thumbnails")
+            if thumb is None:
+                unreadable.append(file.name)
+                continue
+            thumbs[row] = thumb
+            files[row] = str(folder / file.relative_to(draft)) if file.is_relative_to(draft) else str(file)
+    catalog["poster"], catalog["poster_file"] = thumbs, files
+    if not unreadable:
+        return []
+    listed = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
+    return [f"{len(unreadable)} poster file{'s' if len(unreadable) > 1 else ''} could not be read and count as missing: {listed}"]
+
+
+def thumbnail(file: Path) -> str | None:
+    """Make an image's thumbnail once, named by the image's content; its path under ``static/``, or ``None`` if unreadable.
+
+    The image is decoded and encoded anew, so nothing but pixels reaches the browser.
+    """
+    from PIL import Image
+
+    try:
+        body = file.read_bytes()
+        name = storage.checksum(body, repr(POSTER_SIZE).encode())
+        path = settings.static_dir() / "thumbs" / name[:2] / f"{name}.jpg"
+        if not path.exists():
+            with Image.open(io.BytesIO(body)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    return None
+                image.draft("RGB", (POSTER_SIZE[0] * 2, POSTER_SIZE[1] * 2))
+                small = image.convert("RGB")
+            small.thumbnail(POSTER_SIZE)
+            out = io.BytesIO()
+            small.save(out, "JPEG", quality=86)
+            storage.write_bytes(path, out.getvalue())
+        return f"thumbs/{name[:2]}/{name}.jpg"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        import errno
+
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+            raise
+        log.warning("%s is not a readable image: %s", file, error)
+        return None
+
+
+def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, progress: Progress) -> dict[str, Any]:
+    """Store ids, columns and tables; returns the counts for the manifest."""
+    import pandas as pd
+
+    progress(0, 1, "writing columns")
+    events = raw.events
+    columns: dict[str, Array] = {}
+    if "user" in events:
+        columns["user"] = users.rows(events["user"].to_numpy()).astype(np.int32)
+    if "item" in events:
+        columns["item"] = items.rows(events["item"].to_numpy()).astype(np.int32)
+    if "rating" in events:
+        columns["rating"] = events["rating"].to_numpy(np.float32)
+    if "time" in events:
+        columns["time"] = events["time"].to_numpy().astype(np.int64)
+    columns |= {f"label.{n}": events[n].to_numpy() for n in raw.labels}
+    columns |= {f"feature.{n}": _plain_column(events[n].to_numpy()) for n in raw.features}
+    for part, arrays in (("interactions", columns), ("official", _official(raw))):
+        (draft / part).mkdir(exist_ok=True)
+        for column, values in arrays.items():
+            np.save(draft / part / f"{column}.npy", values, allow_pickle=False)
+    for kind, ids in (("user", users), ("item", items)):
+        if len(ids):
+            np.save(draft / f"{kind}_ids.npy", ids.raw, allow_pickle=False)
+    n, item = len(events), columns.get("item")
+    counts = np.bincount(item, minlength=len(items)) if item is not None else np.zeros(0, np.int64)
+    coverage: dict[str, Any] = {}
+    if not catalog.empty:
+        catalog["n_ratings"] = counts
+        if "rating" in columns:
+            total = np.bincount(columns["item"], weights=columns["rating"], minlength=len(items))
+            catalog["mean_rating"] = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
+        catalog.to_parquet(draft / "catalog.parquet", index=False)
+        for column in ("poster", "plot", "director", "genres", "tags", "year", "imdb_id", "tmdb_id"):
+            there = np.array([_there(v) for v in catalog[column]])
+            coverage[column] = {"films": round(float(there.mean()), 4), "ratings": round(float(counts[there].sum() / max(n, 1)), 4)}
+    if raw.users is not None and len(users):
+        table = raw.users.drop_duplicates("user").set_index("user").reindex(users.raw).reset_index()
+        table.to_parquet(draft / "users.parquet", index=False)
+    digest = storage.checksum(users.raw.tobytes(), items.raw.tobytes(), *(np.ascontiguousarray(c).tobytes() for c in columns.values()))
+    has_rating = "rating" in columns
+    manifest = {
+        "ratings": n,
+        "users": len(users),
+        "films": len(items),
+        "posters": int(catalog["poster"].notna().sum()) if not catalog.empty else 0,
+        "plots": int(catalog["plot"].notna().sum()) if not catalog.empty else 0,
+        "coverage": coverage,
+        "has": sorted(set(c for c in columns if "." not in c) | ({"labels"} if raw.labels else set())),
+        "scale": list(raw.scale) if raw.scale and has_rating else None,
+        "relevant_from": relevant_from(raw.scale) if has_rating else None,
+        "mean_rating": float(np.mean(columns["rating"])) if has_rating else None,
+        "first_time": int(columns["time"].min()) if "time" in columns else None,
+        "last_time": int(columns["time"].max()) if "time" in columns else None,
+        "repeats": raw.repeats,
+        "licence": raw.licence,
+        "checksum": digest,
+    }
+    return json.loads(json.dumps(manifest))  # type: ignore[no-any-return]
+
+
+def relevant_from(scale: tuple[float, float] | None) -> float | None:
+    """The usual threshold of a scale: 3.5 on MovieLens's stars, five eighths of the way up elsewhere."""
+    if scale is None:
+        return None
+    low, high = scale
+    return 3.5 if high == 5.0 and low in (0.5, 1.0) else round(low + 0.625 * (high - low), 3)
+
+
+def _official(raw: Any) -> dict[str, Array]:
+    return {f"{name}.{part}": np.asarray(rows, np.int64) for name, pair in raw.official.items() for part, rows in zip(("train", "test"), pair, strict=True)}
+
+
+def _plain_column(values: Array) -> Array:
+    return values.astype(str) if values.dtype.kind in "OUT" else values
+
+
+def _there(value: Any) -> bool:
+    import pandas as pd
+
+    return len(value) > 0 if isinstance(value, (list, tuple, np.ndarray)) else value is not None and not pd.isna(value)

@@ -1,0 +1,102 @@
+"""Where things live, which device is used, and every library's telemetry switched off.
+
+``MMREC_HOME`` holds all that the app makes; ``MMREC_SOURCES`` is a path list searched for raw data before any
+download. Both are read anew on every call, so that a test or a notebook can change them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FORMAT = 1
+"""The layout of ``MMREC_HOME`` that this version reads and writes."""
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: where ``assets/``, ``pages/`` and ``static/`` are."""
+
+TELEMETRY_OFF = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "LITLOGGER_DISABLE_VERSION_CHECK": "1",
+}
+
+
+def silence_telemetry() -> None:
+    """Switch off the usage reports of the libraries we use; a value the user set is kept."""
+    for key, value in TELEMETRY_OFF.items():
+        os.environ.setdefault(key, value)
+
+
+def home() -> Path:
+    """The folder for everything the app makes (``MMREC_HOME``, else ``.mmrec`` in the checkout)."""
+    named = os.environ.get("MMREC_HOME")
+    return Path(named).expanduser().resolve() if named else ROOT / ".mmrec"
+
+
+def sources() -> list[Path]:
+    """The folders of ``MMREC_SOURCES`` that exist, in order."""
+    named = os.environ.get("MMREC_SOURCES", "")
+    return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part and Path(part).is_dir()]
+
+
+def static_dir() -> Path:
+    """What the browser fetches straight; Streamlit serves this one folder and no other."""
+    return ROOT / "static"
+
+
+def cache_limit_bytes() -> int:
+    """The bound on ``cache/`` in bytes (``MMREC_CACHE_GB``, 5 by default)."""
+    from mmrec_core.errors import MMRecError
+
+    text = os.environ.get("MMREC_CACHE_GB", "5")
+    try:
+        return int(float(text) * 1e9)
+    except ValueError:
+        raise MMRecError(f"MMREC_CACHE_GB is '{text}'; it must be a number of gigabytes, such as 5.") from None
+
+
+def device(name: str = "auto") -> str:
+    """The torch device to use: ``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    from mmrec_core.errors import MMRecError
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MMRecError("Device 'cuda' was asked for, but PyTorch sees no NVIDIA GPU here. Use --device cpu or auto.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise MMRecError("Device 'mps' was asked for, but there is none here. Use --device cpu or auto.")
+    if name not in {"cpu", "cuda", "mps"}:
+        raise MMRecError(f"Unknown device '{name}'. Known: auto, cpu, cuda, mps.")
+    return name
+
+
+def environment() -> dict[str, object]:
+    """What a result must record to be repeated: package versions, git commit, threads and device."""
+    import platform
+    import subprocess
+    from importlib import metadata
+
+    import torch
+
+    versions = {}
+    for package in ("torch", "lightning", "numpy", "scipy", "pandas", "pillow", "streamlit"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "commit": asked.stdout.strip() or None,
+        "threads": torch.get_num_threads(),
+        "device": device(),
+    }

@@ -1,0 +1,451 @@
+"""The nouns that the rooms hand to each other: frozen, small, shapes stated.
+
+``N`` is a number of rows, ``U`` users, ``I`` items, ``B`` a batch, ``H`` heads, ``d`` a width. Users and items are
+contiguous 0-based rows of one :class:`IdMap` each; rows follow the catalog, so a split never changes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec_core.errors import MMRecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Array = npt.NDArray[Any]
+HeadKind = Literal["rating", "ranking", "click"]
+
+
+class Progress(Protocol):
+    """Told how far a long piece of work is: ``done`` of ``total`` and what is being done."""
+
+    def __call__(self, done: int, total: int, what: str) -> None: ...
+
+
+def quiet(done: int, total: int, what: str) -> None:
+    """The progress listener that does not care."""
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """Raw ids (int64 or str, unique) and the 0-based rows they stand in: ``raw[row]``, ``rows(raw)``."""
+
+    raw: Array
+    """``[N]`` raw ids by row."""
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @cached_property
+    def _order(self) -> Array:
+        return np.argsort(self.raw, kind="stable")
+
+    def rows(self, raw: npt.ArrayLike) -> Array:
+        """Rows ``[M]`` of raw ids ``[M]``; −1 where an id is unknown."""
+        asked = np.asarray(raw)
+        if not len(self.raw) or not asked.size:
+            return np.full(asked.shape, -1, np.int64)
+        if (asked.dtype.kind in "iu") != (self.raw.dtype.kind in "iu"):
+            asked = asked.astype(self.raw.dtype) if self.raw.dtype.kind in "iu" else asked.astype(str)
+        place = np.searchsorted(self.raw, asked, sorter=self._order)
+        row = self._order[np.minimum(place, len(self.raw) - 1)]
+        found: Array = np.where(self.raw[row] == asked, row, -1).astype(np.int64)
+        return found
+
+    def row(self, raw: int | str, kind: str = "id") -> int:
+        """The row of one raw id.
+
+        Raises:
+            MMRecError: the id is unknown.
+        """
+        try:
+            row = int(self.rows([raw])[0])
+        except ValueError:
+            row = -1
+        if row < 0:
+            raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
+        return row
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A table of events with roles, each optional; every column has ``N`` rows.
+
+    ``labels`` are things to predict other than the rating (``income``, ``click``); ``features`` are columns that
+    describe the event itself (the rows of a click table). Columns may be memory-mapped.
+    """
+
+    user: Array | None = None
+    """int32 ``[N]`` user rows."""
+    item: Array | None = None
+    """int32 ``[N]`` item rows."""
+    rating: Array | None = None
+    """float32 ``[N]`` on the dataset's own scale."""
+    time: Array | None = None
+    """int64 ``[N]`` seconds since 1970 (UTC)."""
+    labels: Mapping[str, Array] = field(default_factory=dict)
+    features: Mapping[str, Array] = field(default_factory=dict)
+
+    ROLES = ("user", "item", "rating", "time")
+
+    def __len__(self) -> int:
+        for column in (*self._columns().values(), *self.labels.values(), *self.features.values()):
+            return len(column)
+        return 0
+
+    def _columns(self) -> dict[str, Array]:
+        return {role: column for role in self.ROLES if (column := getattr(self, role)) is not None}
+
+    @property
+    def has(self) -> frozenset[str]:
+        """The roles that are filled."""
+        return frozenset(self._columns()) | ({"labels"} if self.labels else set())
+
+    def take(self, rows: Array) -> Interactions:
+        """The same table with only these rows (indices or a mask), copied out of any memory map."""
+        pick: Callable[[Mapping[str, Array]], dict[str, Array]] = lambda table: {k: v[rows] for k, v in table.items()}  # noqa: E731
+        return Interactions(**pick(self._columns()), labels=pick(self.labels), features=pick(self.features))
+
+    def need(self, role: str) -> Array:
+        """A column that must be there.
+
+        Raises:
+            MMRecError: it is not.
+        """
+        column: Array | None = getattr(self, role)
+        if column is None:
+            raise MMRecError(f"This needs a '{role}' column; the dataset has {', '.join(sorted(self.has)) or 'none'}.")
+        return column
+
+
+@dataclass(frozen=True)
+class Field:
+    """One side-information column, ready for a model.
+
+    ``categorical``: ``codes`` int64 ``[n]``; ``multi`` (genres, cast): ``codes`` int64 ``[n, width]`` padded with 0;
+    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing. Code 0 means missing or never seen in training.
+    """
+
+    name: str
+    owner: Literal["user", "item", "row"]
+    kind: Literal["categorical", "multi", "dense"]
+    vocabulary: tuple[str, ...] = ()
+    """What codes 1, 2, … stand for."""
+    mean: float = 0.0
+    std: float = 1.0
+    width: int = 1
+    data: Array = field(default_factory=lambda: np.zeros(0))
+    """Codes or values by row of the owner; empty for owner ``row``, whose rows come with each batch."""
+
+    @property
+    def size(self) -> int:
+        """Rows an embedding table for this field needs (code 0 included)."""
+        return len(self.vocabulary) + 1
+
+
+Side = tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model may know of a dataset before it sees a row."""
+
+    n_users: int
+    n_items: int
+    has: frozenset[str]
+    scale: tuple[float, float] | None = None
+    labels: tuple[str, ...] = ()
+    relevant_from: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {f.name: (sorted(v) if isinstance(v := getattr(self, f.name), frozenset) else v) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Schema:
+        """The inverse of :meth:`to_json`."""
+        scale = value["scale"]
+        return cls(
+            **{
+                **value,
+                "has": frozenset(value["has"]),
+                "scale": tuple(scale) if scale else None,
+                "labels": tuple(value["labels"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a model and what it means: a rating, a ranking score, or the log-odds of a click or label."""
+
+    name: str
+    kind: HeadKind
+
+
+@dataclass(frozen=True)
+class TrainSet:
+    """All that fitting may see: training rows, side information fitted on them, the seed. Nothing of the rest."""
+
+    interactions: Interactions
+    schema: Schema
+    side: Side = ()
+    seed: int = 0
+
+    @cached_property
+    def positives(self) -> Interactions:
+        """Training rows that count as relevant: rating ≥ ``schema.relevant_from``, or all where there are no ratings."""
+        rating, bar = self.interactions.rating, self.schema.relevant_from
+        if rating is None or bar is None:
+            return self.interactions
+        return self.interactions.take(np.flatnonzero(rating >= bar))
+
+
+@dataclass(frozen=True)
+class Query:
+    """Who is asked about, and when: ``user`` ``[B]``, ``at`` ``[B]`` seconds, ``row`` for tables without users."""
+
+    user: Array
+    at: Array | None = None
+    row: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, rows: slice | Array) -> Query:
+        pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else column[rows]  # noqa: E731
+        return Query(self.user[rows], pick(self.at), pick(self.row))
+
+
+@dataclass(frozen=True)
+class History:
+    """What a user never seen in training has told us, in the order given."""
+
+    items: Array
+    """int64 ``[n]`` item rows."""
+    ratings: Array | None = None
+    """float32 ``[n]`` on the dataset's scale."""
+    times: Array | None = None
+    """int64 ``[n]`` seconds."""
+    side: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+Source = Literal["learned", "folded", "fallback"]
+
+
+@dataclass(frozen=True)
+class UserState:
+    """What a model makes of users: tensors ``[B, …]`` that stand in for its own user rows, and where each comes from.
+
+    ``learned``: fitted in training; ``folded``: made from a history without retraining; ``fallback``: the model knows
+    nothing about this user, so everyone in that position gets the same answer, and a page must say so.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    source: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: slice) -> UserState:
+        return UserState({name: tensor[rows] for name, tensor in self.tensors.items()}, self.source[rows])
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """What a model makes of items it never saw: tensors ``[B, …]`` in place of its item rows, and where they come from."""
+
+    tensors: Mapping[str, torch.Tensor]
+    source: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of train, validation and test (sorted, disjoint), how they came about, and a checksum.
+
+    ``targets``/``revealed`` serve ``cold-user``: which test rows are fixed targets, and which earlier rows of the same
+    users may be revealed, in time order. ``cold_items`` are the item rows that left training.
+    """
+
+    strategy: str
+    seed: int
+    train: Array
+    validation: Array
+    test: Array
+    revealed: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    cold_items: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    PARTS = ("train", "validation", "test", "revealed", "cold_items")
+
+    @cached_property
+    def checksum(self) -> str:
+        """Names the split by its content, so that two runs can tell whether they were judged on the same rows."""
+        from mmrec_core.storage import checksum
+
+        return checksum(*(np.ascontiguousarray(getattr(self, part), np.int64).tobytes() for part in self.PARTS))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where the relevant items of each query stand in its ranking; all that a ranking metric may look at.
+
+    One entry per relevant item: its query, how many candidates score strictly higher (``above``), how many score the
+    same, itself included (``tied``), how many of those are relevant (``tied_relevant``), and its gain. Entries that
+    stand below ``cut`` may be left out; ``n_relevant`` counts them all the same.
+    """
+
+    query: Array
+    """int64 ``[P]``, sorted."""
+    above: Array
+    """int64 ``[P]``."""
+    tied: Array
+    """int64 ``[P]``, ≥ 1."""
+    tied_relevant: Array
+    """int64 ``[P]``, ≥ 1."""
+    gain: Array
+    """float64 ``[P]``, the rating (1 where there are none)."""
+    n_relevant: Array
+    """int64 ``[Q]``."""
+    n_candidates: Array
+    """int64 ``[Q]``, relevant ones included."""
+    ideal_gain: Array
+    """float64 ``[Q, k]``, the best gains of each query in order, padded with 0."""
+    cut: int | None = None
+    """Entries with ``above`` ≥ ``cut`` may be missing; ``None``: the ranking is whole."""
+
+    @property
+    def n_queries(self) -> int:
+        """``Q``."""
+        return len(self.n_relevant)
+
+
+class Scorer(Protocol):
+    """Anything evaluation can judge: a model, an oracle of a generated world, a blend."""
+
+    def scorer_heads(self) -> tuple[Head, ...]:
+        """What the columns of :meth:`score_rows` mean."""
+
+    def score_rows(self, rows: Interactions) -> torch.Tensor:
+        """``[N, H]`` scores of events; rating heads on the dataset's scale, click heads as log-odds."""
+
+    def score_all(self, query: Query) -> torch.Tensor:
+        """``[B, I]`` ranking scores of every item for every query."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset on disk: columns that memory-map, a catalog, a manifest."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name it was prepared under."""
+        return self.folder.name
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Counts, rating scale, coverage, licence, provenance, checksum."""
+        value: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        return value
+
+    def _column(self, path: str) -> Array | None:
+        file = self.folder / path
+        return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+
+    def _table(self, prefix: str) -> dict[str, Array]:
+        found = sorted(self.folder.glob(f"interactions/{prefix}.*.npy"))
+        return {f.name.split(".", 1)[1][:-4]: np.load(f, mmap_mode="r", allow_pickle=False) for f in found}
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """All events, memory-mapped, in the order of the raw data."""
+        roles = {role: self._column(f"interactions/{role}.npy") for role in Interactions.ROLES}
+        return Interactions(**roles, labels=self._table("label"), features=self._table("feature"))
+
+    @cached_property
+    def users(self) -> IdMap:
+        """User ids by row."""
+        ids = self._column("user_ids.npy")
+        return IdMap(np.zeros(0, np.int64) if ids is None else np.asarray(ids))
+
+    @cached_property
+    def items(self) -> IdMap:
+        """Item ids by row."""
+        ids = self._column("item_ids.npy")
+        return IdMap(np.zeros(0, np.int64) if ids is None else np.asarray(ids))
+
+    @cached_property
+    def catalog(self) -> pd.DataFrame:
+        """One row per item, in row order; see ``docs/contracts.md`` for the columns."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / "catalog.parquet")
+
+    @cached_property
+    def user_table(self) -> pd.DataFrame | None:
+        """One row per user with side columns, or ``None``."""
+        import pandas as pd
+
+        file = self.folder / "users.parquet"
+        return pd.read_parquet(file) if file.exists() else None
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Lowest and highest rating, or ``None`` where there are no ratings."""
+        scale = self.manifest["scale"]
+        return (float(scale[0]), float(scale[1])) if scale else None
+
+    @property
+    def checksum(self) -> str:
+        """Names the content of the ids and events."""
+        return str(self.manifest["checksum"])
+
+    def official(self, name: str) -> tuple[Array, Array] | None:
+        """Train and test rows of a split that the data's makers shipped, or ``None``."""
+        train, test = self._column(f"official/{name}.train.npy"), self._column(f"official/{name}.test.npy")
+        return None if train is None or test is None else (np.asarray(train), np.asarray(test))
+
+    def official_names(self) -> list[str]:
+        """The names of shipped splits."""
+        return sorted(f.name.removesuffix(".train.npy") for f in self.folder.glob("official/*.train.npy"))
+
+    def schema(self, relevant_from: float | None = None) -> Schema:
+        """What a model may know beforehand."""
+        return Schema(
+            n_users=len(self.users),
+            n_items=len(self.items),
+            has=self.interactions.has,
+            scale=self.scale,
+            labels=tuple(self.interactions.labels),
+            relevant_from=relevant_from if "rating" in self.interactions.has else None,
+        )
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``n`` rows."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def with_data(side: Sequence[Field], owner: str) -> Side:
+    """The fields of one owner."""
+    return tuple(f for f in side if f.owner == owner)
+
+
+__all__ = [
+    "Array", "Dataset", "Field", "Head", "History", "IdMap", "Interactions", "ItemState", "Progress", "Query", "Ranking",
+    "Schema", "Scorer", "Side", "Split", "TrainSet", "UserState", "blocks", "quiet", "replace", "with_data",
+]  # fmt: skip
