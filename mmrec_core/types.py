@@ -152,6 +152,15 @@ class Field:
         """Rows an embedding table for this field needs (code 0 included)."""
         return len(self.vocabulary) + 1
 
+    def encode(self, values: Array) -> Array:
+        """Raw values ``[N]`` as codes int64, or as standardised floats where the field is dense."""
+        if self.kind == "dense":
+            return np.nan_to_num((np.asarray(values, np.float64) - self.mean) / self.std).astype(np.float32)
+        code = {value: at + 1 for at, value in enumerate(self.vocabulary)}
+        unique, inverse = np.unique(values, return_inverse=True)
+        codes: Array = np.array([code.get(str(v), 0) for v in unique], np.int64)[inverse]
+        return codes
+
 
 Side = tuple[Field, ...]
 
@@ -302,34 +311,75 @@ class Split:
 class Ranking:
     """Where the relevant items of each query stand in its ranking; all that a ranking metric may look at.
 
-    One entry per relevant item: its query, how many candidates score strictly higher (``above``), how many score the
-    same, itself included (``tied``), how many of those are relevant (``tied_relevant``), and its gain. Entries that
-    stand below ``cut`` may be left out; ``n_relevant`` counts them all the same.
+    ``relevant_query``/``relevant_gain`` list every relevant item; ``entry`` points into that list, one per item whose
+    place is reported, with how many candidates score strictly higher (``above``), how many score the same, itself
+    included (``tied``), and how many of those are relevant. Items below ``cut`` may go unreported.
     """
 
-    query: Array
-    """int64 ``[P]``, sorted."""
+    relevant_query: Array
+    """int64 ``[R]``, sorted: the query of every relevant item, wherever it stands."""
+    relevant_gain: Array
+    """float64 ``[R]``: its gain, the rating (1 where there are none)."""
+    entry: Array
+    """int64 ``[P]``."""
     above: Array
     """int64 ``[P]``."""
     tied: Array
     """int64 ``[P]``, ≥ 1."""
     tied_relevant: Array
     """int64 ``[P]``, ≥ 1."""
-    gain: Array
-    """float64 ``[P]``, the rating (1 where there are none)."""
-    n_relevant: Array
-    """int64 ``[Q]``."""
     n_candidates: Array
     """int64 ``[Q]``, relevant ones included."""
-    ideal_gain: Array
-    """float64 ``[Q, k]``, the best gains of each query in order, padded with 0."""
     cut: int | None = None
     """Entries with ``above`` ≥ ``cut`` may be missing; ``None``: the ranking is whole."""
 
     @property
     def n_queries(self) -> int:
         """``Q``."""
-        return len(self.n_relevant)
+        return len(self.n_candidates)
+
+    @cached_property
+    def query(self) -> Array:
+        """int64 ``[P]``: the query of each entry."""
+        return self.relevant_query[self.entry]
+
+    @cached_property
+    def gain(self) -> Array:
+        """float64 ``[P]``: the gain of each entry."""
+        return self.relevant_gain[self.entry]
+
+    @cached_property
+    def n_relevant(self) -> Array:
+        """int64 ``[Q]``."""
+        return np.bincount(self.relevant_query, minlength=self.n_queries)
+
+    def ideal_gain(self, k: int) -> Array:
+        """The ``k`` best gains of each query in descending order, padded with 0: ``[Q, k]``."""
+        order = np.lexsort((-self.relevant_gain, self.relevant_query))
+        query = self.relevant_query[order]
+        place = np.arange(len(query)) - np.searchsorted(query, query)
+        best = np.zeros((self.n_queries, k))
+        keep = place < k
+        best[query[keep], place[keep]] = self.relevant_gain[order][keep]
+        return best
+
+
+@dataclass(frozen=True)
+class RatingRows:
+    """Ratings and predictions of them, ``[N]`` each, on the dataset's scale; ``weight`` counts a row more than once."""
+
+    truth: Array
+    predicted: Array
+    weight: Array
+
+
+@dataclass(frozen=True)
+class ClickRows:
+    """Labels (0 or 1) and predicted log-odds of them, ``[N]`` each; ``weight`` counts a row more than once."""
+
+    truth: Array
+    log_odds: Array
+    weight: Array
 
 
 class Scorer(Protocol):
@@ -446,6 +496,6 @@ def with_data(side: Sequence[Field], owner: str) -> Side:
 
 
 __all__ = [
-    "Array", "Dataset", "Field", "Head", "History", "IdMap", "Interactions", "ItemState", "Progress", "Query", "Ranking",
+    "Array", "ClickRows", "Dataset", "Field", "Head", "History", "IdMap", "Interactions", "ItemState", "Progress", "Query", "Ranking", "RatingRows",
     "Schema", "Scorer", "Side", "Split", "TrainSet", "UserState", "blocks", "quiet", "replace", "with_data",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -41,7 +42,8 @@ def soften(points: Array, amount: float, steps: int = 6) -> Array:
     if amount < 0.04:
         return points
     reach = 0.5 * min(amount, 1.0)
-    before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+    turn = np.arange(len(points))
+    before, after = points[turn - 1], points[turn - len(points) + 1]
     start, end = points + (before - points) * reach, points + (after - points) * reach
     u = np.linspace(0.0, 1.0, steps)[None, :, None]
     curve = (1 - u) ** 2 * start[:, None] + 2 * u * (1 - u) * points[:, None] + u**2 * end[:, None]
@@ -52,6 +54,19 @@ def regular(sides: int, rotation: float = 0.0) -> Array:
     """A regular polygon of radius one."""
     angles = np.arange(sides) * (2 * math.pi / sides) + rotation
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@lru_cache(maxsize=256)
+def outline(path: str) -> Array:
+    """The corners of a shape written as ``"x,y x,y"``, about its own origin."""
+    return np.array([[float(value) for value in corner.split(",")] for corner in path.split()])
+
+
+@lru_cache(maxsize=256)
+def mirrored(path: str) -> Array:
+    """A symmetric shape from its right half, whose first and last corners lie on the axis."""
+    half = outline(path)
+    return np.concatenate([half, half[-2:0:-1] * (-1.0, 1.0)])
 
 
 @dataclass(frozen=True)
@@ -90,8 +105,8 @@ class Slot:
     largest: float = 64
     stacked: bool = False
     """Set every line to the full width of the box, each in its own size."""
-    panel: bool = False
-    """Lay a printed label under the title, as on a paperback cover."""
+    upward: bool = False
+    """The box is measured on the sheet turned a quarter to the right: the title runs up the side."""
 
 
 @dataclass
@@ -111,7 +126,7 @@ class Sheet:
         self.image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), self.palette.field)
         self.pen = ImageDraw.Draw(self.image)
 
-    # ---- chance -----------------------------------------------------------------------------------------------------
+    # ---- chance ------------------------------------------------------------------------------------------------------
 
     def between(self, low: float, high: float) -> float:
         """A number drawn evenly from the range."""
@@ -133,12 +148,29 @@ class Sheet:
         """Whether the film has one of these genres."""
         return not self.genres.isdisjoint(genres)
 
-    # ---- shapes -----------------------------------------------------------------------------------------------------
+    # ---- shapes ------------------------------------------------------------------------------------------------------
 
     def polygon(self, points: Points | Array, fill: Colour, soft: float = 1.0) -> None:
         """A filled polygon whose corners are as round as the film is."""
         outline = soften(np.asarray(points, dtype=np.float64), self.roundness * soft)
         self.pen.polygon((outline * SCALE).ravel().tolist(), fill=fill)
+
+    def cutout(
+        self,
+        shape: str | Array,
+        x: float,
+        y: float,
+        size: float | tuple[float, float],
+        fill: Colour,
+        soft: float = 1.0,
+        tilt: float = 0.0,
+    ) -> None:
+        """A ready-made outline, placed, sized (a negative width mirrors it) and tilted."""
+        points = (outline(shape) if isinstance(shape, str) else shape) * size
+        if tilt:
+            c, t = math.cos(tilt), math.sin(tilt)
+            points = points @ np.array([[c, t], [-t, c]])
+        self.polygon(points + (x, y), fill, soft)
 
     def outline_of_disc(self, x: float, y: float, r: float, rotation: float | None = None) -> Array:
         """The film's idea of a disc: a lozenge in an angular film, a circle in a round one."""
@@ -210,25 +242,25 @@ class Sheet:
         hatted = self.is_any("Western", "Crime", "Mystery") or self.chance(0.2)
         dress = self.is_any("Romance", "Musical", "Drama") and self.chance(0.5)
         hem = 0.17 if dress else 0.12
-        coat = [(-0.055, -0.85), (0.055, -0.85), (0.12, -0.79), (0.135, -0.48), (0.08, -0.5), (hem, -0.27)]
-        coat += [(-hem, -0.27), (-0.08, -0.5), (-0.135, -0.48), (-0.12, -0.79)]
-        self.polygon([(x + a * h, base + b * h) for a, b in coat], fill, 0.4)
+        coat = f"0,-.85 .055,-.85 .12,-.79 .135,-.48 .08,-.5 {hem},-.27 0,-.27"
+        self.cutout(mirrored(coat), x, base, h, fill, 0.4)
         for side in (-1, 1):
-            leg = [(0.005, -0.3), (0.085, -0.3), (0.075, 0.0), (0.02, 0.0)]
-            self.polygon([(x + side * a * h, base + b * h) for a, b in leg], fill, 0.2)
+            self.cutout(".005,-.3 .085,-.3 .075,0 .02,0", x, base, (side * h, h), fill, 0.2)
         self.disc(x, base - 0.915 * h, 0.062 * h, fill, math.pi / 4)
         if hatted:
-            self.polygon([(x + a * h, base + b * h) for a, b in [(-0.13, -0.945), (0.13, -0.945), (0.1, -0.925), (-0.1, -0.925)]], fill, 0.3)
-            self.polygon([(x + a * h, base + b * h) for a, b in [(-0.065, -0.94), (-0.055, -1.02), (0.055, -1.02), (0.065, -0.94)]], fill, 0.4)
+            self.cutout("-.13,-.945 .13,-.945 .1,-.925 -.1,-.925", x, base, h, fill, 0.3)
+            self.cutout("-.065,-.94 -.055,-1.02 .055,-1.02 .065,-.94", x, base, h, fill, 0.4)
 
-    # ---- grounds ----------------------------------------------------------------------------------------------------
+    # ---- grounds -----------------------------------------------------------------------------------------------------
 
     def gradient(self, top: Colour, bottom: Colour, y0: float = 0, y1: float = HEIGHT) -> None:
         """Blend the sheet from one colour to another, downwards."""
         rows = round((y1 - y0) * SCALE)
         t = np.linspace(0, 1, rows)[:, None, None]
         blend = (np.array(top) * (1 - t) + np.array(bottom) * t).round().astype(np.uint8)
-        self.image.paste(Image.fromarray(blend).resize((WIDTH * SCALE, rows)), (0, round(y0 * SCALE)))
+        self.image.paste(
+            Image.fromarray(blend).resize((WIDTH * SCALE, rows), Image.Resampling.NEAREST), (0, round(y0 * SCALE))
+        )
 
     def rays(self, x: float, y: float, n: int, fill: Colour) -> None:
         """Wedges of colour from a point to beyond the edges."""
@@ -236,11 +268,12 @@ class Sheet:
         for k in range(n):
             a = turn + k * 2 * math.pi / n
             b = a + math.pi / n
-            self.polygon([(x, y), (x + 700 * math.cos(a), y + 700 * math.sin(a)), (x + 700 * math.cos(b), y + 700 * math.sin(b))], fill, 0)
+            far = [(x + 700 * math.cos(angle), y + 700 * math.sin(angle)) for angle in (a, b)]
+            self.polygon([(x, y), *far], fill, 0)
 
     def pattern(self, fill: Colour, y0: float = 0, y1: float = HEIGHT, grow: int | None = None) -> None:
         """Cover a part of the sheet with small marks; the busier the film, the closer they stand."""
-        step = 40 - 25 * self.density
+        step = 40 - 23 * self.density
         size = step * self.between(0.24, 0.34)
         stamp = soften(regular(3 if self.chance(0.5) else 4, self.between(0, 3)), self.roundness, 4)
         fade = self.pick((-1, 0, 1)) if grow is None else grow
@@ -248,9 +281,11 @@ class Sheet:
             y = y0 + (row + 0.5) * step
             t = (y - y0) / max(y1 - y0, 1)
             r = size * (1.0 if fade == 0 else 0.15 + 1.1 * (t if fade > 0 else 1 - t))
-            for col in range(int(WIDTH / step) + 2):
-                points = stamp * r + ((col + 0.5 * (row % 2)) * step, y)
-                self.pen.polygon((points * SCALE).ravel().tolist(), fill=fill)
+            cols = (np.arange(int(WIDTH / step) + 2) + 0.5 * (row % 2)) * step
+            marks = np.tile(stamp * r + (0.0, y), (len(cols), 1, 1))
+            marks[:, :, 0] += cols[:, None]
+            for mark in (marks * SCALE).reshape(len(cols), -1).tolist():
+                self.pen.polygon(mark, fill=fill)
 
     def hatch(self, fill: Colour) -> None:
         """Cover the sheet with parallel strokes: straight when angular, waving when round."""
@@ -263,14 +298,34 @@ class Sheet:
             stroke = np.stack([xs, y + wave], axis=1) * SCALE
             self.pen.line(stroke.ravel().tolist(), fill=fill, width=round(step * 0.3))
 
+    def confetti(self) -> None:
+        """Strew small offcuts over a busy film: chips of paper when angular, dots when round."""
+        n = round(330 * max(0.0, self.density - 0.3) ** 1.4)
+        stamp = soften(regular(3), self.roundness**0.7, 5)
+        inks = [
+            mix(self.palette.field, other, 0.4) for other in (self.palette.paper, self.palette.near, self.palette.far)
+        ]
+        x, y, size, turn = self.rng.random((4, n, 1))
+        c, t = np.cos(turn * 6.28), np.sin(turn * 6.28)
+        grow = 1.0 + 3.0 * size * size
+        chips = np.stack(
+            [
+                (stamp[:, 0] * c - stamp[:, 1] * t) * grow + x * WIDTH,
+                (stamp[:, 0] * t + stamp[:, 1] * c) * grow + y * 430,
+            ],
+            axis=2,
+        )
+        for k, chip in enumerate((chips * SCALE).reshape(n, 2 * len(stamp)).tolist()):
+            self.pen.polygon(chip, fill=inks[k % 3])
+
     def backdrop(self) -> None:
         """Prepare the ground: flat in a sparse film, patterned in a busy one, blended where the era liked that."""
         p = self.palette
         if 1980 <= self.year < 1993 or self.chance(0.25):
             self.gradient(p.field, mix(p.field, p.far, self.between(0.6, 1.0)))
-        if self.density < 0.38:
+        if self.density < 0.35:
             return
-        faint = mix(p.field, p.far, 0.35 + 0.45 * self.density)
+        faint = mix(p.field, p.far, 0.2 + 0.7 * self.density)
         way = self.pick(("pattern", "pattern", "hatch", "rays", "stars"))
         if way == "pattern":
             self.pattern(faint)
@@ -308,7 +363,7 @@ def foot(height: float = 96, y: float = 430) -> Slot:
     return Slot(22, y - height, WIDTH - 22, y, valign="bottom")
 
 
-# ---- land and sea -------------------------------------------------------------------------------------------------------
+# ---- land and sea ----------------------------------------------------------------------------------------------------
 
 
 @composition("Adventure", "Western", "Drama", "War", "Romance", "Family")
@@ -322,8 +377,9 @@ def horizon_sun(s: Sheet) -> Slot:
             s.disc(x, y, r + 16 * k, mix(p.field, p.accent, 0.5 / k), 0.3)
     s.disc(x, y, r, p.accent, 0.3)
     if 1978 <= s.year < 1995:
-        for k in range(5):
-            s.box(x - r - 20, y + r * (0.1 + 0.2 * k), x + r + 20, y + r * (0.13 + 0.225 * k), p.field)
+        for k in range(1, 6):
+            chord = r * math.sqrt(1 - (0.16 * k) ** 2) + 3
+            s.box(x - chord, y + r * (0.16 * k - 0.02), x + chord, y + r * (0.16 * k + 0.012 * k), p.field)
     elif s.chance(0.6):
         s.shade(s.outline_of_disc(x, y, r, 0.3), mix(p.accent, p.near, 0.5))
     layers = s.count(2, 7)
@@ -343,7 +399,10 @@ def mountains(s: Sheet) -> Slot:
     s.polygon([(x, apex), (x + half, 440), (x - half, 440)], p.mid, 0.5)
     s.polygon([(x, apex), (x + half, 440), (x + half * 0.1, 440), (x - half * 0.08, apex + 140)], p.near, 0.3)
     cap = 0.3
-    edge = [(x + half * cap * t, apex + (440 - apex) * cap + (14 if k % 2 else -16)) for k, t in enumerate(np.linspace(1, -1, 7))]
+    edge = [
+        (x + half * cap * t, apex + (440 - apex) * cap + (14 if k % 2 else -16))
+        for k, t in enumerate(np.linspace(1, -1, 7))
+    ]
     s.polygon([(x, apex), *edge], p.paper, 0.5)
     layers = s.count(1, 5)
     for k, colour in enumerate(p.ramp(layers + 1)[1:]):
@@ -359,13 +418,19 @@ def desert(s: Sheet) -> Slot:
     p = s.palette
     s.backdrop()
     s.disc(s.between(60, 260), s.between(170, 230), s.between(30, 62), p.accent)
-    for k in range(s.count(0, 3)):
+    for _ in range(s.count(0, 3)):
         x, w, h = s.between(0, 290), s.between(40, 90), s.between(50, 120)
         s.polygon([(x, 330), (x + 6, 330 - h), (x + w - 8, 330 - h + 6), (x + w, 330)], p.far, 0.3)
     s.ridge(320, 16, s.count(2, 4), p.mid)
     s.ridge(380, 22, s.count(1, 3), p.near)
     for k in range(s.count(1, 6)):
-        _cactus(s, s.between(30, 290), s.between(345, 425), s.between(70, 150) if k == 0 else s.between(25, 70), p.ink if k else mix(p.near, p.ink, 0.5))
+        _cactus(
+            s,
+            s.between(30, 290),
+            s.between(345, 425),
+            s.between(70, 150) if k == 0 else s.between(25, 70),
+            p.ink if k else mix(p.near, p.ink, 0.5),
+        )
     return top()
 
 
@@ -410,8 +475,10 @@ def _wave_row(s: Sheet, y: float, length: float, height: float, fill: Colour) ->
 def _sail_boat(s: Sheet, x: float, y: float, size: float, sail: Colour, hull: Colour) -> None:
     """A small boat with two sails."""
     s.polygon([(x + 2, y - size * 1.5), (x + 2, y - size * 0.2), (x + size * 0.7, y - size * 0.2)], sail, 0.4)
-    s.polygon([(x - 2, y - size * 1.2), (x - 2, y - size * 0.2), (x - size * 0.5, y - size * 0.2)], mix(sail, hull, 0.25), 0.4)
-    s.polygon([(x - size * 0.8, y - size * 0.12), (x + size * 0.8, y - size * 0.12), (x + size * 0.5, y + size * 0.25), (x - size * 0.5, y + size * 0.25)], hull, 0.5)
+    s.polygon(
+        [(x - 2, y - size * 1.2), (x - 2, y - size * 0.2), (x - size * 0.5, y - size * 0.2)], mix(sail, hull, 0.25), 0.4
+    )
+    s.cutout("-.8,-.12 .8,-.12 .5,.25 -.5,.25", x, y, size, hull, 0.5)
 
 
 @composition("Adventure", "War", "Family", "Fantasy", "Action")
@@ -433,7 +500,7 @@ def ship(s: Sheet) -> Slot:
             s.box(x + mast - 1.5, 165 + abs(mast) * 0.3, x + mast + 1.5, 385, p.ink)
             for tier in range(s.count(1, 4)):
                 y, w = 185 + abs(mast) * 0.3 + tier * 44, 22 + tier * 5
-                s.polygon([(x + mast - w, y), (x + mast + w, y), (x + mast + w * 1.15, y + 36), (x + mast - w * 0.85, y + 36)], mix(p.paper, p.second, 0.2 * tier), 0.5)
+                s.cutout("-1,0 1,0 1.15,1 -.85,1", x + mast, y, (w, 36), mix(p.paper, p.second, 0.2 * tier), 0.5)
         s.polygon([(x - 115, 350), (x + 100, 360), (x + 128, 345), (x + 88, 405), (x - 80, 405)], p.ink, 0.4)
     for k, colour in enumerate(p.ramp(s.count(2, 6))):
         _wave_row(s, 392 + k * 14, s.between(30, 60), 6, colour)
@@ -454,7 +521,9 @@ def forest_moon(s: Sheet) -> Slot:
         base = 330 + k * 120 / (rows + 1)
         s.ridge(base, 10, 3, colour)
         if k == rows:
-            s.figure(s.between(110, 210), base + 22, s.between(44, 66), p.paper if sum(p.near) < 300 else p.ink)
+            s.figure(
+                s.between(110, 210), min(base + 18, 424), s.between(44, 66), p.paper if sum(p.near) < 300 else p.ink
+            )
         for _ in range(s.count(2, 9)):
             tx = s.between(-10, 330)
             if k == rows and 95 < tx < 225:
@@ -488,7 +557,16 @@ def road(s: Sheet) -> Slot:
         y = horizon + 6 + (k / 9) ** 1.8 * 210
         s.box(0, y, WIDTH, y + 1 + k * 0.9, mix(p.mid, p.far, 0.5))
     if s.roundness > 0.6:
-        road_edge = [(vx - 2, horizon), (vx + 2, horizon), (vx + 60, horizon + 40), (vx - 40, horizon + 100), (250, 500), (60, 500), (vx - 110, horizon + 100), (vx + 30, horizon + 45)]
+        road_edge = [
+            (vx - 2, horizon),
+            (vx + 2, horizon),
+            (vx + 60, horizon + 40),
+            (vx - 40, horizon + 100),
+            (250, 500),
+            (60, 500),
+            (vx - 110, horizon + 100),
+            (vx + 30, horizon + 45),
+        ]
         s.polygon(road_edge, p.near, 1)
     else:
         s.polygon([(vx - 3, horizon), (vx + 3, horizon), (WIDTH * 0.5 + 125, 490), (WIDTH * 0.5 - 125, 490)], p.near, 0)
@@ -505,7 +583,7 @@ def road(s: Sheet) -> Slot:
     return top(104)
 
 
-# ---- town -----------------------------------------------------------------------------------------------------------------
+# ---- town ------------------------------------------------------------------------------------------------------------
 
 
 @composition("Crime", "Action", "Thriller", "Sci-Fi", "Drama", "Comedy", "Romance")
@@ -558,7 +636,13 @@ def windows(s: Sheet) -> Slot:
             x, y = 22 + c * w + w * 0.14, y0 + r * h + h * 0.1
             x2, y2 = x + w * 0.72, y + h * 0.8
             here = (r, c) == special
-            glass = p.accent if here else s.pick((p.far, mix(p.mid, p.far, 0.5), mix(p.near, p.ink, 0.4), p.second if s.chance(0.25) else p.far))
+            glass = (
+                p.accent
+                if here
+                else s.pick(
+                    (p.far, mix(p.mid, p.far, 0.5), mix(p.near, p.ink, 0.4), p.second if s.chance(0.25) else p.far)
+                )
+            )
             s.box(x - 3, y - 3, x2 + 3, y2 + 3, mix(p.near, p.ink, 0.5), 0.8)
             s.box(x, y, x2, y2, glass, 0.8)
             if here:
@@ -576,10 +660,13 @@ def staircase(s: Sheet) -> Slot:
     s.backdrop()
     n = s.count(5, 13)
     flip = s.chance(0.5)
-    mirror = (lambda x: WIDTH - x) if flip else (lambda x: x)
+
+    def mirror(x: float) -> float:
+        return WIDTH - x if flip else x
+
     door = (mirror(270), 205)
     s.rays(door[0], door[1] - 20, s.count(0, 24), mix(p.field, p.far, 0.6))
-    s.polygon([(door[0] - 24, door[1] + 6), (door[0] - 24, 130), (door[0] + 24, 130), (door[0] + 24, door[1] + 6)], p.accent, 0.6)
+    s.cutout("-1,1 -1,0 1,0 1,1", door[0], 130, (24, 81), p.accent, 0.6)
     dx, dy = 270 / n, 225 / n
     shades = p.ramp(max(2, n))
     for k in range(n, -1, -1):
@@ -592,7 +679,7 @@ def staircase(s: Sheet) -> Slot:
     return Slot(22, 26, WIDTH - 22, 118, valign="top", align="right" if flip else "left")
 
 
-# ---- people and things ----------------------------------------------------------------------------------------------------
+# ---- people and things -----------------------------------------------------------------------------------------------
 
 
 @composition("Western", "Drama", "Thriller", "War", "Mystery", "Crime", "Documentary")
@@ -605,7 +692,7 @@ def lone_figure(s: Sheet) -> Slot:
         s.disc(x, base - h * 0.6, h * (0.5 + 0.2 * k), mix(p.accent, p.field, (k - 1) / 6), 0.2)
     s.box(0, base - 6, WIDTH, HEIGHT, p.mid)
     lean = s.between(-150, 150)
-    s.polygon([(x - h * 0.1, base), (x + h * 0.1, base), (x + lean + h * 0.18, HEIGHT + 20), (x + lean - h * 0.18, HEIGHT + 20)], p.near, 0)
+    s.polygon([(x - h / 10, base), (x + h / 10, base), (x + lean + h / 6, 500), (x + lean - h / 6, 500)], p.near, 0)
     s.figure(x, base + 2, h, p.ink)
     return top(92)
 
@@ -618,11 +705,23 @@ def eye(s: Sheet) -> Slot:
     y, w, h = s.between(225, 265), s.between(115, 145), s.between(52, 84)
     for k in range(s.count(0, 22)):
         a = math.pi * (1.08 + 0.84 * (k + 0.5) / max(1, s.count(22, 22)))
-        s.line([(160 + w * 0.8 * math.cos(a), y + h * 0.9 * math.sin(a)), (160 + w * 1.25 * math.cos(a), y + h * 2.0 * math.sin(a))], 2.2, p.near)
+        s.line(
+            [
+                (160 + w * 0.8 * math.cos(a), y + h * 0.9 * math.sin(a)),
+                (160 + w * 1.25 * math.cos(a), y + h * 2.0 * math.sin(a)),
+            ],
+            2.2,
+            p.near,
+        )
     for k in range(s.count(0, 4), -1, -1):
         g = 1 + 0.22 * k
-        lid = [(160 - w * g, y), (160 - w * 0.45 * g, y - h * 1.15 * g), (160 + w * 0.45 * g, y - h * 1.15 * g), (160 + w * g, y), (160 + w * 0.45 * g, y + h * 1.15 * g), (160 - w * 0.45 * g, y + h * 1.15 * g)]
-        s.polygon(lid, p.paper if k == 0 else mix(p.near, p.far, k / 5), 0.95)
+        s.cutout(
+            "-1,0 -.45,-1.15 .45,-1.15 1,0 .45,1.15 -.45,1.15",
+            160,
+            y,
+            (w * g, h * g),
+            p.paper if k == 0 else mix(p.near, p.far, k / 5),
+        )
     gaze = s.between(-18, 18)
     turn = s.between(0, 2)
     s.disc(160 + gaze, y, h * 0.78, p.accent, turn)
@@ -645,7 +744,9 @@ def vertigo(s: Sheet) -> Slot:
         r = 330 * (1 - k / n) ** 1.15
         s.disc(x + drift * k, y + drift * 0.6 * k, r, inks[k % 2], k * twist)
     s.disc(x + drift * n, y + drift * 0.6 * n, 13, p.accent if inks[1] != p.accent else p.ink, n * twist)
-    s.figure(x + drift * n + s.between(-4, 4), y + s.between(50, 80), s.between(50, 80), p.ink if s.chance(0.5) else p.paper)
+    s.figure(
+        x + drift * n + s.between(-4, 4), y + s.between(50, 80), s.between(50, 80), p.ink if s.chance(0.5) else p.paper
+    )
     s.box(0, 338, WIDTH, HEIGHT, p.field)
     return Slot(22, 350, WIDTH - 22, 432)
 
@@ -686,7 +787,9 @@ def hand(s: Sheet) -> Slot:
     for k, (reach, spread) in enumerate(((78, -0.42), (104, -0.14), (112, 0.06), (94, 0.27))):
         bx = x - 34 + k * 22.5
         tx, ty = bx + (spread + lean) * reach, y - reach
-        s.polygon([(bx - 12, y + 12), (tx - 8, ty + 5), (tx + 3, ty - 5), (tx + 10, ty + 8), (bx + 12, y + 12)], hue, 0.5)
+        s.polygon(
+            [(bx - 12, y + 12), (tx - 8, ty + 5), (tx + 3, ty - 5), (tx + 10, ty + 8), (bx + 12, y + 12)], hue, 0.5
+        )
     s.polygon([(x + 30, y + 50), (x + 84, y - 20), (x + 98, y - 16), (x + 92, y + 4), (x + 38, y + 80)], hue, 0.5)
     s.polygon([(x - 60, HEIGHT), (x - 60, 424), (x + 62, 420), (x + 62, HEIGHT)], p.ink, 0.2)
     return top(92)
@@ -698,15 +801,28 @@ def heart(s: Sheet) -> Slot:
     p = s.palette
     s.backdrop()
     n = s.count(0, 5)
-    for k in range(n * n):
-        _heart(s, s.between(10, 310), s.between(140, 420), s.between(7, 22), s.pick((p.second, p.mid, p.far)), s.between(-0.5, 0.5))
+    for _ in range(n * n):
+        _heart(
+            s,
+            s.between(10, 310),
+            s.between(140, 420),
+            s.between(7, 22),
+            s.pick((p.second, p.mid, p.far)),
+            s.between(-0.5, 0.5),
+        )
     x, y, size = s.between(140, 180), s.between(255, 280), s.between(78, 112)
     tilt = s.between(-0.25, 0.25)
     for k in range(s.count(0, 4), 0, -1):
         _heart(s, x, y, size + 13 * k, p.accent if k % 2 == 0 else p.field, tilt)
     _heart(s, x, y, size, p.accent, tilt)
     if s.chance(0.5):
-        crack = [(x - 6, y - size), (x + 12, y - size * 0.4), (x - 10, y - size * 0.1), (x + 10, y + size * 0.3), (x - 2, y + size * 1.1)]
+        crack = [
+            (x - 6, y - size),
+            (x + 12, y - size * 0.4),
+            (x - 10, y - size * 0.1),
+            (x + 10, y + size * 0.3),
+            (x - 2, y + size * 1.1),
+        ]
         s.line(crack, s.between(3, 9), p.field)
     else:
         _heart(s, x + size * 0.2, y + size * 0.1, size * 0.5, mix(p.accent, p.paper, 0.75), tilt)
@@ -715,10 +831,7 @@ def heart(s: Sheet) -> Slot:
 
 def _heart(s: Sheet, x: float, y: float, size: float, fill: Colour, tilt: float) -> None:
     """A heart of half-width `size`."""
-    right = [(0.0, -0.42), (0.3, -0.88), (0.78, -0.86), (1.04, -0.4), (0.86, 0.12), (0.0, 1.0)]
-    half = right + [(-a, b) for a, b in reversed(right[1:-1])]
-    c, t = math.cos(tilt), math.sin(tilt)
-    s.polygon([(x + size * (a * c - b * t), y + size * (a * t + b * c)) for a, b in half], fill, 0.8)
+    s.cutout(mirrored("0,-.42 .3,-.88 .78,-.86 1.04,-.4 .86,.12 0,1"), x, y, size, fill, 0.8, tilt)
 
 
 @composition("Musical", "Comedy", "Drama", "Romance")
@@ -733,13 +846,14 @@ def stage(s: Sheet) -> Slot:
         x, to = s.between(20, 300), s.between(110, 210)
         s.polygon([(x - 6, 0), (x + 6, 0), (to + 62, floor), (to - 62, floor)], mix(p.far, p.paper, 0.25 + 0.12 * k), 0)
     s.box(0, floor, WIDTH, HEIGHT, p.near)
-    s.polygon([(70, floor), (115, floor - 12), (205, floor - 12), (250, floor), (205, floor + 14), (115, floor + 14)], p.accent, 1)
+    s.cutout("-9,0 -4.5,-1.2 4.5,-1.2 9,0 4.5,1.4 -4.5,1.4", 160, floor, 10, p.accent)
     s.figure(s.between(145, 175), floor, s.between(140, 175), p.ink)
     for side in (-1, 1):
         folds = s.count(2, 6)
         for k in range(folds):
             x = 160 + side * (160 - k * 46 / folds)
-            s.polygon([(x + side * 40, -20), (x - side * 16, -20), (x - side * (6 - k), 300), (x - side * 14, 500), (x + side * 40, 500)], p.accent if k % 2 else p.second, 0.7)
+            folded = [(x + side * 40, -20), (x - side * 16, -20), (x - side * (6 - k), 300), (x - side * 14, 500)]
+            s.polygon([*folded, (x + side * 40, 500)], p.accent if k % 2 else p.second, 0.7)
     return Slot(58, 30, WIDTH - 58, 140, valign="top")
 
 
@@ -751,16 +865,15 @@ def mask(s: Sheet) -> Slot:
     x, y, w, h = 160.0, s.between(250, 270), s.between(76, 98), s.between(104, 128)
     for k in range(s.count(0, 6), 0, -1):
         s.disc(x, y, h + 14 * k, p.far if k % 2 else p.mid, 0.4)
-    face = [(0, -1.0), (0.8, -0.9), (1.0, -0.2), (0.72, 0.55), (0, 1.05)]
     light, dark = (p.paper, p.accent) if s.chance(0.5) else (p.accent, p.ink)
-    s.polygon([(x + w * a, y + h * b) for a, b in face + [(-a, b) for a, b in face[-2:0:-1]]], light, 0.7)
-    s.polygon([(x, y - h * 0.93), *[(x + w * a * 0.99, y + h * b) for a, b in face[1:-1]], (x, y + h * 0.98)], dark, 0.45)
+    s.cutout(mirrored("0,-1 .8,-.9 1,-.2 .72,.55 0,1.05"), x, y, (w, h), light, 0.7)
+    s.cutout("0,-.93 .79,-.9 .99,-.2 .71,.55 0,.98", x, y, (w, h), dark, 0.45)
     for side, ink in ((-1, dark), (1, light)):
         ex, ey = x + side * w * 0.42, y - h * 0.22
         s.polygon([(ex - 24, ey + side * 3), (ex, ey - 15), (ex + 24, ey - side * 3), (ex, ey + 12)], ink, 0.9)
     grin = s.pick((-1, 1)) * 20
     for side, ink in ((-1, dark), (1, light)):
-        s.polygon([(x, y + h * 0.5), (x + side * w * 0.5, y + h * 0.5 - grin), (x + side * w * 0.42, y + h * 0.5 + 6), (x, y + h * 0.5 + 13)], ink, 0.7)
+        s.cutout("0,0 .5,-1 .42,.3 0,.65", x, y + h * 0.5, (side * w, grin), ink, 0.7)
     s.polygon([(x, y - 8), (x + 12, y + h * 0.26), (x, y + h * 0.3)], light, 0.2)
     return top(92)
 
@@ -804,8 +917,9 @@ def profiles(s: Sheet) -> Slot:
 
 def _profile(s: Sheet, x: float, y: float, size: float, facing: int, fill: Colour) -> None:
     """A head seen from the side."""
-    shape = [(-0.26, 0.62), (-0.24, 0.26), (-0.42, 0.02), (-0.43, -0.3), (-0.22, -0.52), (0.1, -0.52), (0.27, -0.36), (0.29, -0.16), (0.27, -0.1), (0.41, 0.07), (0.3, 0.1), (0.34, 0.17), (0.29, 0.2), (0.33, 0.24), (0.26, 0.29), (0.27, 0.4), (0.06, 0.42), (0.1, 0.58), (0.5, 0.72), (0.5, 1.4), (-0.65, 1.4), (-0.6, 0.78)]
-    s.polygon([(x + facing * a * size, y + b * size) for a, b in shape], fill, 0.55)
+    head = "-.26,.62 -.24,.26 -.42,.02 -.43,-.3 -.22,-.52 .1,-.52 .27,-.36 .29,-.16 .27,-.1 .41,.07 .3,.1 .34,.17"
+    neck = "  .29,.2 .33,.24 .26,.29 .27,.4 .06,.42 .1,.58 .5,.72 .5,1.4 -.65,1.4 -.6,.78"
+    s.cutout(head + neck, x, y, (facing * size, size), fill, 0.55)
 
 
 @composition("Romance", "Drama", "Family", "Animation", "Fantasy")
@@ -813,16 +927,17 @@ def flower(s: Sheet) -> Slot:
     """One great bloom, or a small bed of them."""
     p = s.palette
     s.backdrop()
-    for k in range(s.count(0, 9)):
+    for _ in range(s.count(0, 9)):
         x, y = s.between(10, 310), s.between(300, 400)
         s.box(x - 1, y, x + 1, 500, p.near)
         _bloom(s, x, y, s.between(12, 26), s.pick((p.second, p.mid, p.far)), p.paper)
     x, y = s.between(130, 190), s.between(215, 245)
     bend = s.between(-40, 40)
-    s.polygon([(x - 4, y), (x + 4, y), (x + bend * 0.4 + 5, 360), (x + bend + 6, 500), (x + bend - 6, 500), (x + bend * 0.4 - 4, 360)], p.near, 0.8)
+    mid, end = x + bend * 0.4, x + bend
+    s.polygon([(x - 4, y), (x + 4, y), (mid + 5, 360), (end + 6, 500), (end - 6, 500), (mid - 4, 360)], p.near, 0.8)
     for side in (-1, 1):
         ly = s.between(340, 390)
-        s.polygon([(x + bend * 0.4, ly), (x + side * 36, ly - 46), (x + side * 92, ly - 40), (x + side * 50, ly - 4)], p.near, 0.9)
+        s.cutout("0,0 36,-46 92,-40 50,-4", x + bend * 0.4, ly, (side, 1), p.near, 0.9)
     _bloom(s, x, y, s.between(62, 86), p.accent, p.second)
     return top(96)
 
@@ -832,9 +947,8 @@ def _bloom(s: Sheet, x: float, y: float, r: float, fill: Colour, heart_fill: Col
     n, turn = s.count(5, 15), s.between(0, 2)
     for k in range(n):
         a = turn + 2 * math.pi * k / n
-        c, t, w = math.cos(a), math.sin(a), 2.6 / n
-        petal = [(0.1, 0.0), (0.55, -w), (1.0, -w * 0.7), (1.08, 0.0), (1.0, w * 0.7), (0.55, w)]
-        s.polygon([(x + r * (u * c - v * t), y + r * (u * t + v * c)) for u, v in petal], fill if k % 2 else mix(fill, heart_fill, 0.25), 0.9)
+        petal = np.array([(0.1, 0), (0.55, -1), (1, -0.7), (1.08, 0), (1, 0.7), (0.55, 1)]) * (1.0, 2.6 / n)
+        s.cutout(petal, x, y, r, fill if k % 2 else mix(fill, heart_fill, 0.25), 0.9, a)
     s.disc(x, y, r * 0.3, heart_fill)
 
 
@@ -845,17 +959,32 @@ def birds(s: Sheet) -> Slot:
     s.backdrop()
     if s.chance(0.6):
         s.disc(s.between(90, 230), s.between(200, 300), s.between(50, 100), p.accent)
-    for k in range(s.count(2, 34)):
-        _bird(s, s.between(20, 300), s.between(130, 420), s.between(8, 24), s.pick((p.near, p.ink, p.mid)), s.between(-0.5, 0.5))
-    _bird(s, s.between(130, 190), s.between(240, 300), s.between(84, 120), p.ink if s.chance(0.6) else p.paper, s.between(-0.4, 0.4))
+    for _ in range(s.count(2, 34)):
+        _bird(
+            s,
+            s.between(20, 300),
+            s.between(130, 420),
+            s.between(8, 24),
+            s.pick((p.near, p.ink, p.mid)),
+            s.between(-0.5, 0.5),
+        )
+    _bird(
+        s,
+        s.between(130, 190),
+        s.between(240, 300),
+        s.between(84, 120),
+        p.ink if s.chance(0.6) else p.paper,
+        s.between(-0.4, 0.4),
+    )
     return top(96)
 
 
 def _bird(s: Sheet, x: float, y: float, r: float, fill: Colour, tilt: float) -> None:
     """A bird on the wing."""
-    shape = [(-1.0, -0.35), (-0.5, -0.42), (-0.08, -0.1), (0.1, -0.24), (0.22, -0.1), (0.62, -0.55), (1.05, -0.62), (0.6, -0.2), (0.22, 0.18), (0.05, 0.5), (-0.06, 0.3), (-0.2, 0.08), (-0.6, -0.16)]
-    c, t = math.cos(tilt), math.sin(tilt)
-    s.polygon([(x + r * (a * c - b * t), y + r * (a * t + b * c)) for a, b in shape], fill, 0.7)
+    wings = (
+        "-1,-.35 -.5,-.42 -.08,-.1 .1,-.24 .22,-.1 .62,-.55 1.05,-.62 .6,-.2 .22,.18 .05,.5 -.06,.3 -.2,.08 -.6,-.16"
+    )
+    s.cutout(wings, x, y, r, fill, 0.7, tilt)
 
 
 @composition("Action", "War", "Comedy", "Adventure", "Musical")
@@ -869,7 +998,9 @@ def sunburst(s: Sheet) -> Slot:
     for k in range(rings, 0, -1):
         s.disc(x, y, r + 14 * k, p.near if k % 2 else p.paper, 0.2)
     points = s.pick((5, 5, 6, 8, 12))
-    star = regular(points * 2, -math.pi / 2) * np.where(np.arange(points * 2) % 2 == 0, 1.0, s.between(0.45, 0.7))[:, None]
+    star = (
+        regular(points * 2, -math.pi / 2) * np.where(np.arange(points * 2) % 2 == 0, 1.0, s.between(0.45, 0.7))[:, None]
+    )
     s.polygon(star * r + (x, y), p.accent, 0.9)
     if s.chance(0.6):
         s.figure(x, y + r * 0.62, r * 1.1, p.ink)
@@ -899,11 +1030,11 @@ def squadron(s: Sheet) -> Slot:
 
 def _plane(s: Sheet, x: float, y: float, r: float, fill: Colour) -> None:
     """An aircraft from above."""
-    half = [(0.0, -1.0), (0.12, -0.7), (0.13, -0.25), (1.0, 0.1), (1.0, 0.3), (0.13, 0.2), (0.09, 0.7), (0.36, 0.92), (0.36, 1.02), (0.0, 0.95)]
-    s.polygon([(x + r * a, y + r * b) for a, b in half + [(-a, b) for a, b in reversed(half[1:-1])]], fill, 0.4)
+    half = "0,-1 .12,-.7 .13,-.25 1,.1 1,.3 .13,.2 .09,.7 .36,.92 .36,1.02 0,.95"
+    s.cutout(mirrored(half), x, y, r, fill, 0.4)
 
 
-# ---- other worlds ---------------------------------------------------------------------------------------------------------
+# ---- other worlds ----------------------------------------------------------------------------------------------------
 
 
 @composition("Sci-Fi", "Adventure", "Documentary", "Animation")
@@ -942,9 +1073,10 @@ def saucer(s: Sheet) -> Slot:
     s.stars(s.count(4, 90), mix(p.field, p.paper, 0.7), 0, 380, 1.6)
     x, y, w = s.between(110, 210), s.between(165, 195), s.between(62, 96)
     ground = s.between(385, 410)
-    s.polygon([(x - w * 0.4, y), (x + w * 0.4, y), (x + w * 1.15, ground), (x - w * 1.15, ground)], mix(p.far, p.paper, 0.65), 0)
+    beam = mix(p.far, p.paper, 0.65)
+    s.polygon([(x - w * 0.4, y), (x + w * 0.4, y), (x + w * 1.15, ground), (x - w * 1.15, ground)], beam, 0)
     s.disc(x, y - w * 0.18, w * 0.42, p.second, math.pi / 8)
-    s.polygon([(x - w, y), (x - w * 0.4, y - w * 0.22), (x + w * 0.4, y - w * 0.22), (x + w, y), (x + w * 0.4, y + w * 0.2), (x - w * 0.4, y + w * 0.2)], p.accent, 0.8)
+    s.cutout("-1,0 -.4,-.22 .4,-.22 1,0 .4,.2 -.4,.2", x, y, w, p.accent, 0.8)
     lamps = s.count(2, 9)
     for k in range(lamps):
         s.disc(x + w * 1.3 * ((k + 0.5) / lamps - 0.5), y, 3.2, p.paper)
@@ -967,7 +1099,11 @@ def castle(s: Sheet) -> Slot:
         w, h = s.between(15, 24), s.between(110, 170) - abs(off) * 0.8
         colour = s.pick((p.mid, p.near, mix(p.mid, p.near, 0.5)))
         s.box(x + off - w / 2, 350 - h, x + off + w / 2, 380, colour)
-        roof = [(x + off - w * 0.75, 351 - h), (x + off, 351 - h - w * s.between(1.3, 2.4)), (x + off + w * 0.75, 351 - h)]
+        roof = [
+            (x + off - w * 0.75, 351 - h),
+            (x + off, 351 - h - w * s.between(1.3, 2.4)),
+            (x + off + w * 0.75, 351 - h),
+        ]
         s.polygon(roof, p.second if s.chance(0.5) else p.ink, 0.75)
         if s.chance(0.3 + 0.6 * s.density):
             s.box(x + off - 2, 362 - h, x + off + 2, 370 - h, p.accent, 1)
@@ -981,7 +1117,7 @@ def balloons(s: Sheet) -> Slot:
     """Balloons over clouds."""
     p = s.palette
     s.backdrop()
-    for k in range(s.count(1, 6)):
+    for _ in range(s.count(1, 6)):
         cx, cy = s.between(0, 320), s.between(180, 420)
         for dx, r in ((-26, 14), (0, 21), (26, 15)):
             s.disc(cx + dx, cy, r, mix(p.far, p.paper, 0.5))
@@ -989,7 +1125,13 @@ def balloons(s: Sheet) -> Slot:
     for k in range(n):
         big = k == n - 1
         size = s.between(58, 84) if big else s.between(14, 32)
-        _balloon(s, s.between(110, 210) if big else s.between(25, 295), s.between(215, 250) if big else s.between(150, 400), size, s.pick((p.accent, p.second)))
+        _balloon(
+            s,
+            s.between(110, 210) if big else s.between(25, 295),
+            s.between(215, 250) if big else s.between(150, 400),
+            size,
+            s.pick((p.accent, p.second)),
+        )
     s.ridge(430, 24, s.count(1, 5), p.near)
     return top(92)
 
@@ -998,29 +1140,53 @@ def _balloon(s: Sheet, x: float, y: float, r: float, fill: Colour) -> None:
     """A hot-air balloon with striped cloth."""
     p = s.palette
     s.disc(x, y, r, fill, math.pi / 8)
-    s.polygon([(x - r * 0.86, y + r * 0.5), (x + r * 0.86, y + r * 0.5), (x + r * 0.22, y + r * 1.35), (x - r * 0.22, y + r * 1.35)], fill, 0.3)
+    s.cutout("-.86,.5 .86,.5 .22,1.35 -.22,1.35", x, y, r, fill, 0.3)
     for k in range(s.count(0, 2) + 1):
         w = r * (0.5 - 0.2 * k)
-        s.polygon([(x, y - r), (x + w, y), (x + r * 0.1, y + r * 1.33), (x - r * 0.1, y + r * 1.33), (x - w, y)], p.paper if k % 2 == 0 else fill, 0.9)
+        stripe = p.paper if k % 2 == 0 else fill
+        s.polygon(
+            [(x, y - r), (x + w, y), (x + r / 10, y + r * 1.33), (x - r / 10, y + r * 1.33), (x - w, y)], stripe, 0.9
+        )
     s.box(x - r * 0.18, y + r * 1.55, x + r * 0.18, y + r * 1.85, p.ink, 0.4)
     for side in (-1, 1):
         s.line([(x + side * r * 0.2, y + r * 1.33), (x + side * r * 0.16, y + r * 1.6)], 0.8, p.ink)
 
 
-# ---- pure design ----------------------------------------------------------------------------------------------------------
+# ---- pure design -----------------------------------------------------------------------------------------------------
 
 
 @composition("Documentary", "Drama", "Comedy", "Action", "Crime", "Musical")
 def giant_type(s: Sheet) -> Slot:
-    """The title is the picture."""
+    """The title is the picture, over one plain thing: a great disc, a stack of blocks, or rules."""
     p = s.palette
-    if s.density > 0.35:
+    if s.density > 0.35 and s.chance(0.5):
         s.backdrop()
-    for k in range(s.count(1, 5)):
-        y, h = s.between(20, 400), s.between(6, 70)
-        s.polygon([(-20, y), (WIDTH + 20, y + s.between(-50, 50)), (WIDTH + 20, y + h + s.between(-20, 20)), (-20, y + h)], mix(p.field, p.far, s.between(0.4, 1)), 0)
-    s.disc(s.between(50, 270), s.between(330, 380), s.between(24, 60), p.accent)
-    return Slot(20, 34, WIDTH - 20, s.between(300, 400), stacked=True, valign="top")
+    kind = s.pick(("disc", "blocks", "rules"))
+    end = s.between(270, 330)
+    if kind == "disc":
+        x, y, r = s.between(30, 290), s.between(370, 410), s.between(90, 150)
+        for k in range(s.count(0, 7), 0, -1):
+            s.disc(x, y, r + 15 * k, mix(p.field, p.accent, 0.5 / k), 0.3)
+        s.disc(x, y, r, p.accent, 0.3)
+        s.shade(s.outline_of_disc(x, y, r, 0.3), mix(p.accent, p.near, 0.6), 0.7)
+    elif kind == "blocks":
+        for _ in range(s.count(2, 12)):
+            w, h = s.between(30, 150), s.between(16, 60)
+            x, y = s.between(-10, 300), s.between(end, 425)
+            s.box(x, y, x + w, min(y + h, 436), s.pick((p.accent, p.second, p.near, p.mid, p.far)), 1)
+    else:
+        rules = s.count(2, 11)
+        for k in range(rules):
+            y = end + 14 + k * (426 - end - 14) / rules
+            s.box(
+                22,
+                y,
+                298 - 20 * k * s.pick((0, 1)),
+                y + (70 / rules) * (k + 1) / rules,
+                p.accent if k % 3 else p.second,
+                1,
+            )
+    return Slot(20, 30, WIDTH - 20, end, stacked=True, valign="top")
 
 
 @composition("Documentary", "Animation", "Comedy", "Drama", "Family", "Musical")
@@ -1053,7 +1219,9 @@ def _tile(s: Sheet, x: float, y: float, a: float, ground: Colour, fill: Colour) 
         s.polygon([(cx, cy), (x + a - (cx - x), cy), (cx, y + a - (cy - y))], fill, 0)
     elif kind == "half":
         if arc:
-            s.pen.pieslice((x * SCALE, (y + a / 2) * SCALE, (x + a) * SCALE, (y + a * 1.5) * SCALE), 180, 360, fill=fill)
+            s.pen.pieslice(
+                (x * SCALE, (y + a / 2) * SCALE, (x + a) * SCALE, (y + a * 1.5) * SCALE), 180, 360, fill=fill
+            )
         else:
             s.polygon([(x, y + a), (x + a / 2, y), (x + a, y + a)], fill, 0)
     elif kind == "dot":
@@ -1104,3 +1272,99 @@ def record(s: Sheet) -> Slot:
         s.line([(40, 150), (60, 260), (x - r * 0.4, y + r * 0.2)], 4, p.paper)
         s.disc(40, 150, 12, p.second)
     return top(92)
+
+
+# ---- small worlds ----------------------------------------------------------------------------------------------------
+
+
+@composition("Comedy", "Family", "Animation", "Mystery")
+def cat(s: Sheet) -> Slot:
+    """A cat that looks straight at you, its whiskers as many as the film is busy."""
+    p = s.palette
+    s.backdrop()
+    x, y, w = s.between(135, 185), s.between(265, 295), s.between(78, 104)
+    fur = s.pick((p.near, p.ink, p.accent))
+    eyes = p.second if fur == p.accent else p.accent
+    s.cutout(mirrored("0,.6 .9,1.1 1.15,3 0,3"), x, y, w, fur, 0.6)
+    s.cutout(mirrored("0,-.62 .38,-.62 .86,-1.25 1,-.1 .62,.66 0,.86"), x, y, w, fur, 0.45)
+    for side in (-1, 1):
+        s.cutout(".5,-.62 .8,-1 .86,-.4", x, y, (side * w, w), mix(fur, p.far, 0.5), 0.4)
+        s.cutout(".14,-.06 .4,-.3 .74,-.16 .46,.14", x, y, (side * w, w), eyes, 0.9)
+        s.cutout(".4,-.24 .48,-.06 .44,.1 .37,-.06", x, y, (side * w, w), p.ink, 0.7)
+        for k in range(s.count(1, 6)):
+            rise = (k - 2) * 0.11
+            s.line([(x + side * w * 0.3, y + w * 0.36), (x + side * w * 1.35, y + w * (0.3 + rise))], 1.4, p.paper)
+    s.cutout(mirrored("0,.24 .11,.24 0,.4"), x, y, w, s.pick((p.second, p.paper)), 0.6)
+    return top(96)
+
+
+@composition("Western", "War", "Thriller", "Mystery", "Romance", "Adventure")
+def train(s: Sheet) -> Slot:
+    """A locomotive coming straight on, under its own smoke."""
+    p = s.palette
+    s.backdrop()
+    x, y, r = s.between(130, 190), s.between(290, 315), s.between(56, 74)
+    for k in range(s.count(3, 12)):
+        s.disc(
+            x + s.between(-1, 1) * 16 * (k + 1) ** 0.7,
+            y - r * 1.5 - 9 * k,
+            14 + 3 * k,
+            mix(p.far, p.paper, s.between(0.2, 0.7)),
+        )
+    s.box(0, y + r * 1.3, WIDTH, HEIGHT, p.mid)
+    for k in range(s.count(3, 11)):
+        t = y + r * 1.3 + 8 + k * 13
+        s.box(x - 60 - k * 16, t, x + 60 + k * 16, t + 4, p.near)
+    s.box(x - r * 0.2, y - r * 1.75, x + r * 0.2, y - r * 0.6, p.ink, 0.3)
+    s.cutout(mirrored("0,-.5 1.08,-.5 1.08,1.3 0,1.3"), x, y, r, p.near, 0.3)
+    s.disc(x, y, r, p.ink, 0.2)
+    for k in range(s.count(1, 5)):
+        s.ring(x, y, r * (0.92 - 0.12 * k), 1.6, mix(p.near, p.far, 0.6), 0.2)
+    s.disc(x, y, r * 0.26, p.accent, 0.2)
+    s.cutout(mirrored("0,.95 1,.95 1.35,1.7 0,1.8"), x, y, r, p.accent, 0.2)
+    return top(88)
+
+
+@composition("Musical", "Drama", "Romance", "Comedy")
+def piano(s: Sheet) -> Slot:
+    """A keyboard across the sheet, one key in colour, someone walking on it."""
+    p = s.palette
+    s.backdrop()
+    n, y = s.count(5, 14), s.between(215, 255)
+    w, slope = WIDTH / n, s.between(-0.12, 0.12)
+    told = int(s.rng.integers(1, n - 1))
+    for k in range(-1, n + 1):
+        x, drop = k * w, slope * (k * w - 160)
+        fill = p.accent if k == told else p.paper
+        s.box(x + 1, y + drop, x + w - 1, 436 + drop, fill, 0.5)
+        s.box(x + 1, y + drop, x + w - 1, y + drop + w * 0.5, fill)
+    for k in range(n + 1):
+        if k % 7 not in (0, 3):
+            drop = slope * (k * w - 160)
+            s.box(k * w - w * 0.3, y + drop - 2, k * w + w * 0.3, y + 118 + drop, p.ink, 0.5)
+    s.figure((told + 0.5) * w, y + slope * ((told + 0.5) * w - 160) + 2, s.between(60, 96), p.ink)
+    return top(92)
+
+
+@composition("Family", "Horror", "Comedy", "Drama", "Mystery")
+def house(s: Sheet) -> Slot:
+    """A house on its own, somebody at home."""
+    p = s.palette
+    s.backdrop()
+    x, base, w = s.between(125, 195), s.between(380, 400), s.between(64, 92)
+    s.disc(x + s.between(-90, 90), s.between(180, 215), s.between(26, 62), p.accent)
+    s.ridge(base - 26, 22, s.count(1, 5), p.far)
+    tall = w * s.between(1.1, 1.7)
+    s.box(x + w * 0.3, base - tall - w * 0.9, x + w * 0.55, base - tall, p.ink)
+    s.box(x - w, base - tall, x + w, base + 10, p.near)
+    s.cutout(mirrored("0,-1.05 1.25,.08 0,.08"), x, base - tall, w, p.ink, 0.35)
+    rows, cols = s.count(1, 4), s.count(2, 5)
+    for r in range(rows):
+        for c in range(cols):
+            a, b = x - w * 0.82 + c * w * 1.64 / cols, base - tall + 10 + r * (tall - 14) / rows
+            lit = s.chance(0.35) or (r, c) == (0, 0)
+            s.box(a + 3, b, a + w * 1.64 / cols - 3, b + (tall - 14) / rows - 7, p.accent if lit else p.mid, 0.8)
+    s.ridge(base + 8, 12, s.count(1, 4), p.ink)
+    for _ in range(s.count(0, 7)):
+        _tree(s, s.pick((s.between(0, 60), s.between(260, 320))), base + 12, s.between(60, 130), p.ink)
+    return top(88)

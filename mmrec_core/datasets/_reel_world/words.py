@@ -41,6 +41,9 @@ MAX_WORDS: Final = 80
 
 _TRAIT_CLIP: Final = 2.5
 _LEVEL_STEP: Final = 0.85  # trait units between neighbouring lexicon levels
+_JOINED_SHARE: Final = 0.3  # how often the two middles make one sentence
+_MIN_SHOWN: Final = 2  # slots per trait
+_MIN_SHOWN_IN_ALL: Final = 9  # slots of all traits together
 _GOLDEN: Final = 0.6180339887498949
 _MAX_ATTEMPTS: Final = 200
 _MAX_TITLE_WORDS: Final = 6
@@ -49,6 +52,7 @@ _SLOT: Final = re.compile(r"\{(\w+)\}")
 _ARTICLE: Final = re.compile(r"\b([Aa]) (?=[\"'“‘]?([\w-]+))")
 _SENTENCE_START: Final = re.compile(r"(^|[.?!] )(\w)")
 _WORD: Final = re.compile(r"[^\W\d_]{5,}")
+_DOUBLED: Final = re.compile(r"\b(\w+) \1\b")
 _PLAIN_WORD: Final = re.compile(r"[\w-]+")
 _VOWEL_SOUND: Final = re.compile(
     r"(?!uni(?!n|m)|use|usu|ut[io]|eu|ewe|one\b|once\b|one-)[aeiouáéíóúàèìòùâêîôûäëïöüåæø]|hour|heir|honest|honou?r"
@@ -132,7 +136,7 @@ def make_titles(genres: Sequence[Sequence[str]], seed: int) -> list[str]:
     seen: set[str] = set(lex.TAKEN_TITLES)
     for film_genres in genres:
         title = _title(_known(film_genres), dice)
-        while title.casefold() in seen or len(title.split()) > _MAX_TITLE_WORDS:
+        while title.casefold() in seen or not _good_title(title):
             title = _title(_known(film_genres), dice)
         seen.add(title.casefold())
         titles.append(title)
@@ -160,6 +164,13 @@ def _title(genres: Sequence[str], dice: _Dice) -> str:
     }
     title = dice.pick(lex.TITLE_PATTERNS).format_map(slots)
     return _with_articles(title[0].upper() + title[1:])
+
+
+def _good_title(title: str) -> bool:
+    """Tell whether a title is short and does not say the same word twice."""
+    words = title.lower().replace(":", "").replace(",", "").split()
+    telling = [word for word in words if word not in ("the", "a", "an", "and")]
+    return len(words) <= _MAX_TITLE_WORDS and len(telling) == len(set(telling))
 
 
 def _two(options: Sequence[str], dice: _Dice) -> tuple[str, str]:
@@ -197,6 +208,8 @@ def write_plot(*, genres: Sequence[str], year: int, traits: Sequence[float], see
 
     Drafts that run too short or long, that show a trait in too few places or that repeat a word are thrown away.
     """
+    if len(traits) != len(TEXT_TRAITS):
+        raise ValueError(f"expected {len(TEXT_TRAITS)} traits, got {len(traits)}")
     dice = _Dice(_PLOT_STREAM, seed)
     draft = _Draft(_known(genres), year, traits, dice)
     text = draft.write()
@@ -217,6 +230,8 @@ class _Draft:
         self._shown = [0] * len(TEXT_TRAITS)
         self._graders = [_Grader(value, dice.unit()) for value in traits]
         self._named = False
+        self._mentioned = False
+        self._used: set[str] = set()
         female = dice.unit() < 0.5
         pronouns = ("she", "her", "her", "herself") if female else ("he", "him", "his", "himself")
         self._name = dice.pick(lex.HEROINES if female else lex.HEROES)
@@ -238,20 +253,26 @@ class _Draft:
         middles = [dice.pick(lex.COMPANY_MIDDLES), dice.pick(lex.TURN_MIDDLES)]
         if dice.unit() < 0.5:
             middles.reverse()
+        if dice.unit() < _JOINED_SHARE and not any(mark in "".join(middles) for mark in ";:"):
+            middles = [_joined(*middles)]
         frames = [opening, *middles, dice.pick(lex.CLOSINGS)]
         text = " ".join(self._fill(frame) for frame in frames)
         return _polish(text)
 
     def acceptable(self, text: str) -> bool:
         """Tell whether the draft has the right length, shows every trait and does not repeat itself."""
-        if not MIN_WORDS <= len(text.split()) <= MAX_WORDS or min(self._shown) < 2:
+        if not MIN_WORDS <= len(text.split()) <= MAX_WORDS or self._too_faint():
             return False
         lowered = text.lower()
-        if lowered.count(self._job) > 2 or _clashes(lowered):
+        if lowered.count(self._job) > 2 or _DOUBLED.search(lowered) or _clashes(lowered):
             return False
         counted = lowered.replace(self._job, "").replace(self._name.lower(), "")
         words = [word for word in _WORD.findall(counted) if word not in lex.COMMON_WORDS]
         return len(words) == len(set(words)) and not set(words) & set(_WORD.findall(self._job))
+
+    def _too_faint(self) -> bool:
+        """Tell whether the traits show in too few places."""
+        return min(self._shown) < _MIN_SHOWN or sum(self._shown) < _MIN_SHOWN_IN_ALL
 
     def _fill(self, frame: str) -> str:
         """Replace the slots of a frame, then those that the chosen phrases contain in turn."""
@@ -266,10 +287,23 @@ class _Draft:
         if name in lex.GRADED:
             trait, levels = lex.GRADED[name]
             self._shown[trait] += 1
-            return self._dice.pick(levels[self._graders[trait].level()])
+            return self._fresh(levels[self._graders[trait].level()])
         if name in self._pools:
-            return self._dice.pick(self._pools[name])
+            return self._fresh(self._pools[name])
         return self._genre_slot(name)
+
+    def _fresh(self, options: Sequence[str]) -> str:
+        """Return one of the options, preferring those this draft has not used yet."""
+        choice = self._dice.pick([option for option in options if option not in self._used] or options)
+        self._used.add(choice)
+        return choice
+
+    def _mention(self, pronoun: str) -> str:
+        """Return the name or job when the protagonist comes up again for the first time, a pronoun from then on."""
+        if self._mentioned:
+            return pronoun
+        self._mentioned = True
+        return self._name if self._named else f"the {self._job}"
 
     def _genre_slot(self, name: str) -> str:
         """Return the text for a slot that the protagonist or the genre decides."""
@@ -277,12 +311,12 @@ class _Draft:
             return self._name
         if name == "job":
             return self._job
-        if name == "N":
-            return self._name if self._named else f"the {self._job}"
+        if name in ("N", "M"):
+            return self._mention("{S}" if name == "N" else "{O}")
         if name == "hook":
             return self._dice.pick(lex.HOOKS[self._plot_genre])
         if name == "stake":
-            return self._dice.pick(lex.STAKES[self._plot_genre])
+            return self._fresh(lex.STAKES[self._plot_genre])
         return self._dice.pick(lex.FILM_NOUNS[_weighted_genre(self._genres, self._dice)])
 
 
@@ -290,6 +324,11 @@ def _clashes(text: str) -> bool:
     """Tell whether a text mixes words that exclude each other, such as a desert and its tide."""
     words = set(_PLAIN_WORD.findall(text))
     return any(words & one and words & other for one, other in lex.CLASHES)
+
+
+def _joined(first: str, second: str) -> str:
+    """Run two frames together into one sentence."""
+    return f"{first[:-1]}; {second[0].lower()}{second[1:]}"
 
 
 def _known(genres: Sequence[str]) -> list[str]:

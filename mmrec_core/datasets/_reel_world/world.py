@@ -32,7 +32,7 @@ QUALITY, KINDNESS, TASTE = 0.35, 0.35, 0.19
 GENRE_LIKING, GENRE_PULL, TASTE_PULL, FADE = 0.45, 1.6, 1.3, 0.12
 POPULARITY, POPULARITY_OF_QUALITY = 1.1, 0.55
 """Standard deviation of log-popularity, and its correlation with quality."""
-DRIFT = 0.10
+DRIFT = 0.05
 """Standard deviation of a taste coordinate's change over a year."""
 START, END = 1_546_300_800, 1_735_689_600
 """2019-01-01 to 2025-01-01, in seconds: six years of ratings."""

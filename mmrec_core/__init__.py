@@ -1,0 +1,33 @@
+"""MMRec's core: datasets, encoders, models, honest evaluation and cold start; knows nothing of screens.
+
+Names are loaded when first used, so ``import mmrec_core`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "prepare": "preparation",
+    "open_dataset": "preparation",
+    "prepared": "preparation",
+    "make_split": "splits",
+    "fit": "training",
+    "evaluate": "evaluation",
+    "load_model": "models._base",
+    "MMRecError": "errors",
+}
+__all__ = ["MMRecError", "evaluate", "fit", "load_model", "make_split", "open_dataset", "prepare", "prepared"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"mmrec_core.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'mmrec_core' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,314 @@
+"""The command line: parses and calls, nothing else. Exit 0 on success, 2 with one clear line on bad input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmrec_core.errors import MMRecError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Multimodal movie recommendation: prepare, train, judge, recommend.")  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; progress goes to standard error.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; may be given more than once.")]
+DatasetArg = Annotated[str, typer.Argument(help="A prepared dataset.")]
+SplitOption = Annotated[str, typer.Option("--split", help="How to divide the events; see docs/contracts.md.")]
+SplitSeed = Annotated[int, typer.Option(help="Seed of what is random in the split.")]
+Seed = Annotated[int, typer.Option(help="Seed of the model.")]
+RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on count as liked.")]
+FilterFrom = Annotated[float | None, typer.Option(help="Drop ratings below this before splitting.")]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="full, sampled:N or sampled:N:popularity.")]
+Regime = Annotated[str, typer.Option(help="frozen or stream.")]
+Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
+
+
+def options(pairs: list[str] | None) -> dict[str, str]:
+    """``["l2=700"]`` → ``{"l2": "700"}``."""
+    found = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise MMRecError(f"'--set {pair}' is not a setting; expected key=value, such as --set l2=700.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def say(result: dict[str, Any], as_json: bool) -> None:
+    """Print a result: one JSON object, or indented JSON for people."""
+    print(json.dumps(result, ensure_ascii=False, indent=None if as_json else 1))
+
+
+def progress(done: int, total: int, what: str) -> None:
+    """A progress bar on standard error, redrawn in place on a terminal and sparse in a log."""
+    share = done / max(total, 1)
+    if sys.stderr.isatty():
+        filled = int(30 * share)
+        print(f"\r{what:<44.44} [{'█' * filled}{'·' * (30 - filled)}] {share:4.0%}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+    elif what != getattr(progress, "last", ""):
+        print(what, file=sys.stderr, flush=True)
+        progress.last = what  # type: ignore[attr-defined]
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """What can be prepared, and what is."""
+    from mmrec_core import preparation, registry
+
+    ready = preparation.prepared()
+    known = [{"dataset": e.name, "about": e.summary, "prepared": e.name in ready, "fault": e.fault} for e in registry.entries("datasets").values()]
+    known += [{"dataset": name, "about": "brought along", "prepared": True, "fault": None} for name in ready if name not in registry.entries("datasets")]
+    if as_json:
+        say({"datasets": known}, True)
+    else:
+        for row in known:
+            print(f"{'●' if row['prepared'] else '○'} {row['dataset']:<18} {row['fault'] or row['about']}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """The models and their settings."""
+    from mmrec_core import registry
+
+    known = [{"model": n, "about": e.summary, "fault": e.fault, "settings": sorted(registry.schema("models", n)["config"].get("properties", {})) if not e.fault else []}
+             for n, e in registry.entries("models").items()]  # fmt: skip
+    if as_json:
+        say({"models": known}, True)
+    else:
+        for row in known:
+            print(f"{row['model']:<12} {row['fault'] or row['about']}\n{'':<12} settings: {', '.join(row['settings']) or 'none'}")
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A dataset of 'datasets', or csv for your own.")],
+    source: Annotated[Path | None, typer.Option("--from", help="Folder, zip or file to read instead of searching.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Rating scale of your own data, LOW:HIGH.")] = None,
+    settings: Sets = None,
+    enrich: Annotated[list[str] | None, typer.Option(help="More sources of posters and plots, such as tmdb.")] = None,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where it is prepared already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read, check and store a dataset with its posters and plots."""
+    from mmrec_core import preparation
+
+    if if_missing and (name or dataset) in preparation.prepared():
+        return
+    wanted = options(settings) | ({"scale": scale} if scale else {})
+    result = preparation.prepare(dataset, source=source, name=name, options=wanted, enrich=enrich or (), progress=progress)
+    licence = preparation.open_dataset(result["dataset"]).manifest["licence"]
+    if licence:
+        print(licence, file=sys.stderr)
+    say(result, as_json)
+
+
+@app.command()
+def split(
+    dataset: DatasetArg,
+    how: SplitOption = "user-temporal",
+    split_seed: SplitSeed = 0,
+    filter_from: FilterFrom = None,
+    export: Annotated[Path | None, typer.Option(help="Folder to write the parts to as CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Divide a dataset and say how; export it for others."""
+    from mmrec_core import preparation, splits
+
+    opened = preparation.open_dataset(dataset)
+    made = splits.make_split(opened, how, split_seed, filter_from)
+    if export is not None:
+        splits.export_split(opened, made, export)
+    sizes = {part: len(getattr(made, part)) for part in made.PARTS}
+    say({"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum}, as_json)
+
+
+@app.command()
+def train(
+    dataset: DatasetArg,
+    model: Annotated[str, typer.Argument(help="A model of 'models'.")],
+    how: SplitOption = "user-temporal",
+    split_seed: SplitSeed = 0,
+    seed: Seed = 0,
+    settings: Sets = None,
+    relevant_from: RelevantFrom = None,
+    filter_from: FilterFrom = None,
+    protocol: ProtocolOption = "full",
+    regime: Regime = "frozen",
+    refit: Annotated[bool, typer.Option("--refit", help="Retrain on training and validation rows for the best number of epochs.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Queue it and return at once.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fit a model and judge it on the test rows."""
+    from mmrec_core import evaluation, runs, training
+
+    wanted = options(settings)
+    evaluation.Protocol.parse(protocol)
+    asked = runs.training_params(
+        dataset, model, split=how, split_seed=split_seed, seed=seed, options=wanted, relevant_from=relevant_from,
+        filter_from=filter_from, protocol=protocol, regime=regime, refit=refit,
+    )  # fmt: skip
+    training.split_settings(model, wanted)
+    if background:
+        run = runs.start("train", asked)
+        say({"run": run.id, "status": run.status}, as_json)
+        return
+    run = runs.work(runs.create("train", asked).id, wait=False, also=progress)
+    say(run.result() or {}, as_json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A finished run.")],
+    protocol: ProtocolOption = "full",
+    regime: Regime = "frozen",
+    relevant_from: RelevantFrom = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a trained model again, under another protocol."""
+    from mmrec_core import comparison
+
+    say(comparison.evaluate_run(run, protocol, regime, relevant_from, progress), as_json)
+
+
+@app.command()
+def compare(
+    dataset: DatasetArg,
+    how: SplitOption = "user-temporal",
+    protocol: ProtocolOption = "full",
+    against: Annotated[str, typer.Option(help="The model that the others are paired with.")] = "popularity",
+    as_json: Json = False,
+) -> None:
+    """All finished runs on one split side by side, paired with a yardstick; oracles too where the data have them."""
+    from mmrec_core import comparison
+
+    result = comparison.compare(dataset, how, protocol, against, progress)
+    if as_json:
+        say(result, True)
+    else:
+        print(comparison.as_table(result))
+
+
+@app.command()
+def recommend(
+    run: Annotated[str, typer.Argument(help="A finished run.")],
+    user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,
+    ratings: Annotated[str | None, typer.Option(help="A new user's ratings, movieId:rating, separated by commas.")] = None,
+    top: Top = 10,
+    as_json: Json = False,
+) -> None:
+    """What a trained model recommends to a known or a new user."""
+    from mmrec_core import cold_start, preparation, runs
+
+    found = runs.get(run)
+    if found.status != "finished" or found.kind != "train":
+        raise MMRecError(f"Run '{run}' is {found.status}; recommendations need a finished training.")
+    dataset = preparation.open_dataset(found.params["dataset"])
+    if (user is None) == (ratings is None):
+        raise MMRecError("Say who: --user ID for a user of the dataset, or --ratings \"movieId:rating,…\" for a new one.")
+    if user is not None:
+        answer = cold_start.recommend_known(found, dataset, dataset.users.row(user, "user"), top)
+    else:
+        answer = cold_start.recommend(found, cold_start.history(dataset, cold_start.parse_ratings(ratings or "")), top)
+    films = [{"movieId": dataset.items.raw[i].item(), "title": dataset.catalog["title"].iloc[i], "score": float(s)} for i, s in zip(answer.items, answer.scores, strict=True)]
+    say({"run": run, "model": answer.model, "source": answer.source, "recommendations": films}, as_json)
+
+
+@app.command(name="cold-start")
+def cold_start_command(
+    dataset: DatasetArg,
+    models: Annotated[str, typer.Option(help="Models to compare, separated by commas.")] = "popularity,itemknn,ease,bpr",
+    k: Annotated[str, typer.Option("--k", help="Numbers of ratings known, separated by commas.")] = "0,1,2,3,5,10,20",
+    seed: Seed = 0,
+    split_seed: SplitSeed = 0,
+    as_json: Json = False,
+) -> None:
+    """How good each model is for users of whom it knows k ratings."""
+    from mmrec_core import cold_start, preparation
+
+    try:
+        ks = [int(part) for part in k.split(",")]
+    except ValueError:
+        raise MMRecError(f"--k is '{k}'; expected whole numbers separated by commas, such as 0,1,5.") from None
+    names = [m.strip() for m in models.split(",") if m.strip()]
+    say(cold_start.crossing(preparation.open_dataset(dataset), names, ks, seed, split_seed, progress), as_json)
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """Every run and how it stands."""
+    from mmrec_core import runs as room
+
+    rows = []
+    for run in room.all_runs():
+        last = next((e for e in reversed(run.events()) if "done" in e), {})
+        rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
+                     "pid": run.told.get("pid"), "step": last.get("done"), "error": run.error})  # fmt: skip
+    if as_json:
+        say({"runs": rows}, True)
+    else:
+        for row in rows:
+            print(f"{row['status']:<9} {row['run']}  {row['error'] or ''}")
+
+
+@app.command()
+def stop(run: Annotated[str, typer.Argument(help="A queued or running run.")], as_json: Json = False) -> None:
+    """Stop a run."""
+    from mmrec_core import runs as room
+
+    say({"run": run, "status": room.stop(run).status}, as_json)
+
+
+@app.command(hidden=True)
+def work(run: str) -> None:
+    """Do a queued run's work; started by the app, not by people."""
+    from mmrec_core import runs as room
+
+    room.work(run)
+
+
+@app.command(name="train-all")
+def train_all(dataset: DatasetArg, as_json: Json = False) -> None:
+    """Queue every model with its usual settings in the background."""
+    from mmrec_core import runs as room
+
+    say({"runs": [run.id for run in room.start_all(dataset)]}, as_json)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on localhost.")] = 8501,
+    showcase: Annotated[str | None, typer.Option(help="Dataset whose models are trained in the background once the app is up.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+) -> None:
+    """Bring up the app on localhost."""
+    from mmrec_core import launch
+
+    raise typer.Exit(launch.serve(port, showcase, headless))
+
+
+def main() -> None:
+    """Entry point: known errors become one line on standard error and exit 2."""
+    from mmrec_core.settings import silence_telemetry
+
+    silence_telemetry()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except MMRecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

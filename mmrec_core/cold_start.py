@@ -1,0 +1,162 @@
+"""A new user by fold-in: what every fitted model makes of a few ratings, and why, by exact re-scoring."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrec_core import runs, settings
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Array, Dataset, History, Progress, Query, quiet
+
+MODEL_BYTES = 2_000_000_000
+"""Loaded models are kept up to this many bytes; the one unused longest goes first."""
+
+_loaded: OrderedDict[tuple[str, int], Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """One model's answer to one history."""
+
+    model: str
+    run: str
+    items: Array
+    """Item rows, best first."""
+    scores: Array
+    source: str
+    """``folded``, ``learned`` or ``fallback``."""
+
+
+def load_run_model(folder: Path) -> Any:
+    """A run's model, kept in memory and shared; thread-safe."""
+    from mmrec_core.models._base import load_model
+
+    key = (str(folder), (folder / "model" / "config.json").stat().st_mtime_ns)
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = load_model(folder / "model")
+        _loaded.move_to_end(key)
+        while len(_loaded) > 1 and sum(_bytes(m) for m in _loaded.values()) > MODEL_BYTES:
+            _loaded.popitem(last=False)
+        return _loaded[key]
+
+
+def _bytes(model: Any) -> int:
+    return int(sum(t.numel() * t.element_size() for t in model.state_dict().values()))
+
+
+def history(dataset: Dataset, ratings: Mapping[Any, float]) -> History:
+    """Raw film ids and stars as a history.
+
+    Raises:
+        MMRecError: an unknown film, or a rating off the scale.
+    """
+    rows = np.array([dataset.items.row(item, "film id") for item in ratings], np.int64)
+    stars = np.array(list(ratings.values()), np.float32)
+    if dataset.scale is not None:
+        low, high = dataset.scale
+        for item, value in zip(ratings, stars, strict=True):
+            if not low <= value <= high:
+                raise MMRecError(f"Rating of film {item} is {value:g}, expected a number from {low:g} to {high:g}.")
+    return History(rows, stars if dataset.scale is not None else None)
+
+
+def parse_ratings(text: str) -> dict[str, float]:
+    """``"318:5,296:4.5"`` → ``{"318": 5.0, "296": 4.5}``.
+
+    Raises:
+        MMRecError: not of that form.
+    """
+    found: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        item, _, stars = part.partition(":")
+        try:
+            found[item.strip()] = float(stars)
+        except ValueError:
+            raise MMRecError(f"'{part}' is not a rating; expected movieId:rating, such as 318:5.") from None
+    return found
+
+
+def recommend(run: runs.Run, told: History, top: int = 10, model: Any = None) -> Recommendations:
+    """What one run's model recommends to somebody with this history; films rated already are left out."""
+    model = model or load_run_model(run.folder)
+    state = model.fold_in([told])
+    items, scores = model.recommend_rows(state, [told.items], top)[0]
+    return Recommendations(run.params["model"], run.id, items, scores, state.source[0])
+
+
+def recommend_known(run: runs.Run, dataset: Dataset, user: int, top: int = 10) -> Recommendations:
+    """What one run's model recommends to a user of the dataset; all films they have rated are left out."""
+    model = load_run_model(run.folder)
+    asked = Query(np.array([user]))
+    seen = np.asarray(dataset.interactions.need("item"))[np.asarray(dataset.interactions.need("user")) == user]
+    items, scores = model.recommend_rows(asked, [seen], top)[0]
+    return Recommendations(run.params["model"], run.id, items, scores, model.user_state(asked).source[0])
+
+
+def reasons(run: runs.Run, told: History, items: Sequence[int]) -> list[list[tuple[int, float]]]:
+    """For each recommended film, which of the told ratings raise its score most, by leaving each out in turn.
+
+    The history is edited and folded in again with the model fixed, so the change is exact for this model; it is not what
+    retraining without the rating would give.
+
+    Returns:
+        For each film, (place in the history, fall of the score without it), largest first.
+    """
+    model = load_run_model(run.folder)
+    n = len(told)
+    keep = [np.delete(np.arange(n), at) for at in range(n)]
+    pick = lambda column, rows: None if column is None else column[rows]  # noqa: E731
+    without = [History(told.items[k], pick(told.ratings, k), pick(told.times, k)) for k in keep]
+    scores = model.score_all(model.fold_in([told, *without])).numpy()
+    out = []
+    for item in items:
+        fall = scores[0, item] - scores[1:, item]
+        out.append([(int(at), float(fall[at])) for at in np.argsort(-fall)])
+    return out
+
+
+def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
+    """Films worth asking a newcomer about: well known, and unlike each other in genre and decade; item rows ``[n]``."""
+    catalog = dataset.catalog
+    known = np.log1p(catalog["n_ratings"].to_numpy(np.float64)) * (1 + 0.3 * catalog["poster"].notna().to_numpy())
+    pool = np.argsort(-known, kind="stable")[: max(n * 12, 120)]
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = []
+    used: dict[Any, int] = {}
+    score = known[pool] * rng.uniform(0.85, 1.0, len(pool))
+    marks = [{*catalog["genres"].iloc[i], None if np.isnan(y := float(catalog["year"].astype("float64").iloc[i])) else int(y) // 10} for i in pool]
+    for _ in range(min(n, len(pool))):
+        crowd = np.array([sum(used.get(m, 0) for m in own) / max(len(own), 1) for own in marks])
+        best = int(np.argmax(np.where(np.isin(pool, chosen), -np.inf, score / (1 + 0.5 * crowd))))
+        chosen.append(int(pool[best]))
+        for mark in marks[best]:
+            used[mark] = used.get(mark, 0) + 1
+    return np.array(chosen, np.int64)
+
+
+def crossing(dataset: Dataset, models: Sequence[str], ks: Sequence[int], seed: int = 0, split_seed: int = 0, progress: Progress = quiet) -> dict[str, Any]:
+    """How good each model is for users of whom it knows k ratings: the ``cold-user`` split, the same targets for every k."""
+    from mmrec_core.evaluation import evaluate
+    from mmrec_core.splits import make_split
+    from mmrec_core.training import fit
+
+    split = make_split(dataset, "cold-user", split_seed)
+    found: dict[str, Any] = {}
+    for name in models:
+        fitted = fit(name, dataset, split, seed=seed, progress=progress)
+        found[name] = {}
+        for k in ks:
+            judged = evaluate(fitted.model, dataset, split, reveal=k, groups=False)
+            found[name][str(k)] = {"metrics": judged.metrics, "intervals": judged.intervals}
+    users = len(np.unique(np.asarray(dataset.interactions.need("user"))[split.test]))
+    return {"dataset": dataset.name, "split": "cold-user", "split_seed": split_seed, "seed": seed, "users": users,
+            "split_checksum": split.checksum, "models": found, "environment": settings.environment()}  # fmt: skip

@@ -1,0 +1,91 @@
+"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings`` or ``clicks``).
+
+A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. Files of a ``metrics`` folder under
+``MMREC_PLUGINS`` count as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mmrec_core.errors import unknown_name
+
+KINDS = ("ranking", "ratings", "clicks")
+HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as asked for: its full name, what it judges, how to compute it, and its one-line meaning."""
+
+    name: str
+    kind: str
+    compute: Callable[[Any], Any]
+    k: int | None
+    meaning: str
+    whole: bool
+    """Needs every relevant item's rank, not only those in the top ``k``."""
+
+    @property
+    def better(self) -> str:
+        """``higher`` or ``lower``."""
+        return "lower" if self.name in HIGHER_IS_WORSE else "higher"
+
+
+def _modules() -> list[ModuleType]:
+    found = [importlib.import_module(f"mmrec_core.metrics.{f.stem}") for f in sorted(Path(__file__).parent.glob("[!_]*.py"))]
+    for plugins in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep):
+        for file in sorted((Path(plugins) / "metrics").glob("[!_]*.py")) if plugins else ():
+            spec = importlib.util.spec_from_file_location(f"mmrec_plugins.metrics.{file.stem}", file)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            found.append(module)
+    return found
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """Every metric function by name."""
+    found = {}
+    for module in _modules():
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+                if next(iter(inspect.signature(function).parameters), "") in KINDS:
+                    found[name] = function
+    return found
+
+
+def metric(name: str) -> Metric:
+    """The metric of a full name such as ``rmse`` or ``ndcg@10``.
+
+    Raises:
+        MMRecError: unknown, or a cut-off where there is none or the reverse.
+    """
+    known = functions()
+    base, _, cut = name.partition("@")
+    if base not in known:
+        raise unknown_name("metric", name, sorted(known))
+    parameters = list(inspect.signature(known[base]).parameters)
+    takes_k = "k" in parameters
+    if takes_k != cut.isdigit():
+        raise unknown_name("metric", name, [f"{base}@10" if takes_k else base])
+    k = int(cut) if takes_k else None
+    compute = partial(known[base], k=k) if takes_k else known[base]
+    meaning = (inspect.getdoc(known[base]) or "").split("\n")[0].replace("``k``", str(k)).replace("``", "")
+    return Metric(name, parameters[0], compute, k, meaning, whole=not takes_k)
+
+
+def usual(kind: str, k: int = 10) -> list[Metric]:
+    """Every metric of a kind, at the usual cut-off."""
+    named = [f"{n}@{k}" if "k" in inspect.signature(f).parameters else n for n, f in functions().items()
+             if next(iter(inspect.signature(f).parameters)) == kind]  # fmt: skip
+    return [metric(name) for name in named]

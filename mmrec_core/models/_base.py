@@ -1,0 +1,461 @@
+"""The contract of every model. ``docs/contracts.md`` tells it in words, with an example.
+
+A model is an ``nn.Module``, closed forms included, so that saving, loading and moving to a device are the same for all.
+What it makes of a user is a *state*: tensors ``[B, …]``. Known users have theirs gathered (:meth:`Model.user_state`),
+new users have theirs made from a history (:meth:`Model.fold_in`), and both are ranked by the one
+:meth:`Model.score_states`. So whatever is evaluated is also what a new visitor gets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mmrec_core import registry, storage
+from mmrec_core.config import Config, TrainConfig
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import (
+    Dataset,
+    Field,
+    Head,
+    History,
+    IdMap,
+    Interactions,
+    ItemState,
+    Progress,
+    Query,
+    Schema,
+    Side,
+    Source,
+    TrainSet,
+    UserState,
+    blocks,
+    quiet,
+)
+
+Batch = dict[str, Any]
+"""Tensors by name, one row per event; ``state`` may hold user tensors that ``user`` then indexes."""
+
+
+class Model(nn.Module):
+    """Base of all models; see :class:`GradientModel` for those that train by gradient steps.
+
+    Args:
+        config: a checked ``Config`` of the class.
+        schema: what may be known of the dataset beforehand.
+        side: side information fitted on training rows.
+        seed: drives everything random in the model.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+    needs: ClassVar[frozenset[str]] = frozenset({"ids"})
+    """Out of ids, text, image, side, sequence, time, graph."""
+    trains: ClassVar[bool] = False
+    """Trains by gradient steps (has :class:`~mmrec_core.config.TrainConfig` settings)."""
+    streams: ClassVar[bool] = False
+    """Keeps state that :meth:`observe` moves on as events come in."""
+    version: ClassVar[int] = 1
+    """Raised when saved weights of older versions no longer mean the same."""
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__()
+        self.config, self.schema, self.side, self.seed = config, schema, side, seed
+        self.name = type(self).__module__.rsplit(".", 1)[-1]
+        self.users: IdMap | None = None
+        self.items: IdMap | None = None
+        self.catalog_checksum = ""
+        self.known_users: Tensor
+        self.known_items: Tensor
+        self.register_buffer("known_users", torch.zeros(schema.n_users + 1, dtype=torch.bool))
+        self.register_buffer("known_items", torch.zeros(schema.n_items + 1, dtype=torch.bool))
+
+    # What it is
+
+    @classmethod
+    def heads(cls, config: Config, schema: Schema) -> tuple[Head, ...]:
+        """What the outputs mean; one ranking score unless a model says otherwise."""
+        return (Head("relevance", "ranking"),)
+
+    def scorer_heads(self) -> tuple[Head, ...]:
+        """The heads of this instance."""
+        return self.heads(self.config, self.schema)
+
+    def bind(self, dataset: Dataset) -> Self:
+        """Remember whose ids the rows are, so that the model can be saved and asked in raw ids."""
+        self.users, self.items, self.catalog_checksum = dataset.users, dataset.items, dataset.checksum
+        return self
+
+    # Learning
+
+    def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
+        """Fit in closed form. Gradient models are fitted by :func:`mmrec_core.training.fit` instead."""
+        raise NotImplementedError
+
+    def mark_known(self, rows: Interactions) -> None:
+        """Note which users and items training has seen; all others are served by the out-of-vocabulary row."""
+        for name, column in (("known_users", rows.user), ("known_items", rows.item)):
+            if column is not None:
+                getattr(self, name)[torch.from_numpy(np.unique(np.asarray(column)).astype(np.int64))] = True
+
+    # Scoring
+
+    def rows(self, rows: Interactions) -> Batch:
+        """Events as a batch: ``user``, ``item`` (int64), ``rating`` and ``time`` where known, and one entry per row field."""
+        batch: Batch = {}
+        for role in ("user", "item"):
+            if (column := getattr(rows, role)) is not None:
+                batch[role] = torch.from_numpy(np.asarray(column).astype(np.int64))
+        if rows.rating is not None:
+            batch["rating"] = torch.from_numpy(np.asarray(rows.rating, np.float32))
+        if rows.time is not None:
+            batch["time"] = torch.from_numpy(np.asarray(rows.time).astype(np.int64))
+        for field in self.side:
+            if field.owner == "row" and field.name in rows.features:
+                batch[field.name] = torch.from_numpy(field.encode(np.asarray(rows.features[field.name])))
+        for name, values in rows.labels.items():
+            batch[f"label:{name}"] = torch.from_numpy(np.asarray(values, np.float32))
+        return batch
+
+    def predict(self, batch: Batch) -> Tensor:
+        """``[B, H]``: one row per event, one column per head; ratings on the dataset's scale, clicks as log-odds."""
+        state = batch.get("state")
+        users, at = torch.unique(batch["user"], return_inverse=True)
+        whole = self.score_states(_pick(state, users)) if state is not None else self.score_all(Query(users.cpu().numpy()))
+        return whole[at, batch["item"]][:, None]
+
+    @torch.no_grad()
+    def score_rows(self, rows: Interactions) -> Tensor:
+        """``[N, H]`` for events, in blocks, without gradients."""
+        self.eval()
+        device = self.known_users.device
+        parts = [self.predict(_to(self.rows(rows.take(np.arange(p.start, p.stop))), device)).cpu() for p in blocks(len(rows), 1 << 15)]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.scorer_heads()))
+
+    def score(self, users: Any, items: Any, at: Any = None) -> Tensor:
+        """``[N, H]`` for pairs of user and item rows, optionally at times in seconds."""
+        user, item = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        return self.score_rows(Interactions(user=user, item=item, time=None if at is None else np.asarray(at, np.int64)))
+
+    @torch.no_grad()
+    def score_all(self, query: Query | UserState, items: Tensor | None = None) -> Tensor:
+        """``[B, I]`` ranking scores of every item (or of item rows ``items``) for known users or for states."""
+        self.eval()
+        state = query if isinstance(query, UserState) else self.user_state(query)
+        return self.score_states(state.tensors, items)
+
+    def user_state(self, query: Query) -> UserState:
+        """The states of known users, gathered; users that training never saw fall back."""
+        user = torch.from_numpy(np.asarray(query.user, np.int64)).to(self.known_users.device)
+        known = self.known_users[user].tolist()
+        source: tuple[Source, ...] = tuple("learned" if k else "fallback" for k in known)
+        return UserState(self.gather_users(user), source)
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """The learned tensors ``[B, …]`` of user rows ``[B]``; must be given by a model that personalises."""
+        return {}
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """``[B, I]`` ranking scores from user states; the one place where a model ranks."""
+        raise NotImplementedError
+
+    def item_vectors(self) -> Tensor | None:
+        """``[I, d]`` vectors whose nearness means likeness to this model, or ``None``."""
+        return None
+
+    # Users and items never seen
+
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """States of users never seen, from what they told us, without retraining."""
+        raise NotImplementedError
+
+    def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
+        """States of items never seen, from their content; ``None`` where a model knows items by id alone."""
+        return None
+
+    # State in time
+
+    def observe(self, events: Interactions) -> None:
+        """Take in events that happened after training, in time order (only where ``streams``)."""
+
+    def reset(self) -> None:
+        """Forget everything observed (only where ``streams``)."""
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of all tensors, to return to with :meth:`restore`."""
+        return {key: value.clone() for key, value in self.state_dict().items()}
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Return to a snapshot, bit by bit."""
+        _assign(self, snapshot)
+
+    # On disk
+
+    def save(self, folder: Path) -> None:
+        """Write weights, side tables, ids and config to a folder, all of it or nothing; no pickles."""
+        if self.items is None or self.users is None:
+            raise MMRecError("Bind the model to its dataset before saving it: model.bind(dataset).")
+        with storage.replacing(folder) as draft:
+            save_file({k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}, draft / "model.safetensors")
+            tables = {f"{f.owner}.{f.name}": torch.from_numpy(np.ascontiguousarray(f.data)) for f in self.side if f.data.size}
+            save_file(tables, draft / "side.safetensors")
+            np.save(draft / "user_ids.npy", self.users.raw, allow_pickle=False)
+            np.save(draft / "item_ids.npy", self.items.raw, allow_pickle=False)
+            told = ("name", "owner", "kind", "vocabulary", "mean", "std", "width")
+            storage.write_json(
+                draft / "config.json",
+                {
+                    "model": self.name,
+                    "version": self.version,
+                    "seed": self.seed,
+                    "config": self.config.model_dump(mode="json"),
+                    "schema": self.schema.to_json(),
+                    "side": [{key: getattr(f, key) for key in told} for f in self.side],
+                    "catalog": self.catalog_checksum,
+                },
+            )
+
+    # For people at a notebook, in raw ids
+
+    def recommend_rows(self, state: UserState | Query, seen: Sequence[Any], top_k: int) -> list[tuple[Any, Any]]:
+        """For each user the item rows ``[≤ top_k]`` and scores of the best items that are not in ``seen`` (rows)."""
+        scores = self.score_all(state)
+        out = []
+        for row, own in zip(scores, seen, strict=True):
+            row = row.clone()
+            row[torch.as_tensor(np.asarray(own, np.int64))] = -torch.inf
+            best = torch.topk(row, min(top_k, len(row)))
+            keep = torch.isfinite(best.values)
+            out.append((best.indices[keep].numpy(), best.values[keep].numpy()))
+        return out
+
+
+class GradientModel(Model):
+    """A model that trains by gradient steps on ready tensors.
+
+    A subclass gives :meth:`epoch` (rows with their negatives), :meth:`row_losses`, :meth:`forward` and
+    :meth:`gather_users`; training, fold-in, scoring and saving follow.
+    """
+
+    trains: ClassVar[bool] = True
+    train_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Values of :class:`TrainConfig` that suit this model better than the general ones."""
+    FOLD_STEPS: ClassVar[int] = 60
+    FOLD_LR: ClassVar[float] = 0.05
+    FOLD_L2: ClassVar[float] = 0.02
+    """Pull of a folded-in state towards the out-of-vocabulary state, per rating."""
+
+    @classmethod
+    def train_config(cls, settings: Mapping[str, Any]) -> TrainConfig:
+        """Trainer settings: general defaults, this model's own, then the given ones."""
+        return TrainConfig.model_validate({**cls.train_defaults, **settings})
+
+    def epoch(self, train: TrainSet, epoch: int) -> Batch:
+        """All rows of an epoch as tensors, negatives included: a function of (seed, epoch, row) and nothing else."""
+        raise NotImplementedError
+
+    def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
+        """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
+
+        A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for unknown ids is trained.
+        """
+        table = self.epoch(train, epoch)
+        hide = self.generator(epoch, 1)
+        for key, oov in (("user", self.schema.n_users), ("item", self.schema.n_items)):
+            if key in table and (share := getattr(self.config, "id_dropout", 0.0)) > 0:
+                hidden = torch.rand(table[key].shape, generator=hide) < share
+                table[key] = torch.where(hidden, oov, table[key])
+        n = len(next(iter(table.values())))
+        order = torch.randperm(n, generator=self.generator(epoch, 0))
+        for part in list(blocks(n, batch_size))[start:]:
+            rows = order[part]
+            yield {key: column[rows] for key, column in table.items()}
+
+    def generator(self, epoch: int, purpose: int) -> torch.Generator:
+        """A source of randomness of its own for each (seed, epoch, purpose)."""
+        mixed = np.random.SeedSequence([self.seed, epoch, purpose]).generate_state(2, np.uint32)
+        return torch.Generator().manual_seed(int(mixed[0]) << 31 | int(mixed[1]) >> 1)
+
+    def begin(self, train: TrainSet) -> None:
+        """Before the first step: whatever is counted rather than learned. Nothing by default."""
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """``[B]`` losses."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss of a batch, with whatever regularisation the model has."""
+        return self.row_losses(batch).mean()
+
+    def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """``[B, H]`` from user tensors ``[B, …]`` and the rest of a batch."""
+        raise NotImplementedError
+
+    def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
+        """The user side of a batch: states where it brings them, else the learned ones."""
+        state = batch.get("state")
+        if state is not None:
+            return {key: tensor[batch["user"]] for key, tensor in state.items()}
+        return self.gather_users(batch["user"]) if "user" in batch else {}
+
+    def predict(self, batch: Batch) -> Tensor:
+        """``[B, H]``, clamped to the rating scale where a head is a rating."""
+        out = self(self.user_tensors(batch), batch)
+        if self.schema.scale is not None:
+            rating = [h.kind == "rating" for h in self.scorer_heads()]
+            if any(rating):
+                mask = torch.tensor(rating, device=out.device)
+                out = torch.where(mask, out.clamp(*self.schema.scale), out)
+        return out
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """Ranks by the first head, pair by pair; models with a faster way override it."""
+        items = torch.arange(self.schema.n_items, device=self.known_items.device) if items is None else items
+        n = len(next(iter(state.values())))
+        out = torch.empty(n, len(items), device=items.device)
+        for part in blocks(n, max(1, (1 << 17) // max(len(items), 1))):
+            size = part.stop - part.start
+            user = torch.arange(part.start, part.stop, device=items.device).repeat_interleave(len(items))
+            batch: Batch = {"user": user, "item": items.repeat(size), "state": state}
+            out[part] = self(self.user_tensors(batch), batch)[:, 0].view(size, len(items))
+        return out
+
+    def oov_user(self, users: Tensor) -> Tensor:
+        """User rows with those training never saw replaced by the out-of-vocabulary row."""
+        return torch.where(self.known_users[users], users, self.schema.n_users)
+
+    def oov_item(self, items: Tensor) -> Tensor:
+        """Item rows with those training never saw replaced by the out-of-vocabulary row."""
+        return torch.where(self.known_items[items], items, self.schema.n_items)
+
+    def free_state(self, n: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """The state of ``n`` users about whom nothing is known, and the names of its tensors that fold-in may move."""
+        state = self.gather_users(torch.full((n,), self.schema.n_users, device=self.known_users.device))
+        return {k: v.detach().clone() for k, v in state.items()}, tuple(k for k, v in state.items() if v.is_floating_point())
+
+    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
+        """The histories as one batch with negatives, ``user`` counting the histories."""
+        train = self.as_train_set(histories)
+        return self.epoch(train, step)
+
+    def as_train_set(self, histories: Sequence[History]) -> TrainSet:
+        """Histories as a training set whose users are the histories."""
+        size = [len(h) for h in histories]
+        user = np.repeat(np.arange(len(histories), dtype=np.int32), size)
+        item = np.concatenate([np.asarray(h.items, np.int32) for h in histories] or [np.zeros(0, np.int32)])
+        rated = self.schema.scale is not None and all(h.ratings is not None for h in histories)
+        rating = np.concatenate([np.asarray(h.ratings, np.float32) for h in histories]) if rated and histories else None
+        return TrainSet(Interactions(user=user, item=item, rating=rating), self.schema, self.side, self.seed)
+
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """Seeded gradient fold-in: a fixed number of Adam steps on the user state alone, everything else frozen.
+
+        Each user's loss is their own mean, so the answer does not depend on who else is in the batch.
+        """
+        self.eval()
+        state, moving = self.free_state(len(histories))
+        if not moving:
+            return UserState(state, ("fallback",) * len(histories))
+        prior = {k: state[k].clone() for k in moving}
+        frozen = {p: p.requires_grad for p in self.parameters()}
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        rows = 0
+        usable = torch.zeros(len(histories), dtype=torch.bool)
+        try:
+            with torch.enable_grad():
+                for key in moving:
+                    state[key].requires_grad_(True)
+                optimiser = torch.optim.Adam([state[k] for k in moving], lr=self.FOLD_LR)
+                for step in range(self.FOLD_STEPS):
+                    batch = _to(self.history_epoch(histories, step), self.known_users.device)
+                    rows = len(batch["user"])
+                    if not rows:
+                        break
+                    batch["state"] = state
+                    n = torch.bincount(batch["user"], minlength=len(histories)).clamp(min=1)
+                    usable = torch.bincount(batch["user"], minlength=len(histories)).cpu() > 0
+                    loss = (self.row_losses(batch) / n[batch["user"]]).sum()
+                    for key in moving:
+                        pull = (state[key] - prior[key]).square().flatten(1).sum(1)
+                        loss = loss + self.FOLD_L2 * (pull / n).sum()
+                    optimiser.zero_grad()
+                    loss.backward()
+                    optimiser.step()
+        finally:
+            for parameter, wanted in frozen.items():
+                parameter.requires_grad_(wanted)
+        source: tuple[Source, ...] = tuple("folded" if u else "fallback" for u in usable.tolist())
+        out = {k: v.detach() for k, v in state.items()}
+        for key in moving:
+            out[key][~usable] = prior[key][~usable]
+        return UserState(out, source)
+
+
+def load_model(folder: Path) -> Model:
+    """A saved model.
+
+    Raises:
+        MMRecError: the folder is no model, is damaged, or was saved by a version whose weights mean something else.
+    """
+    told = storage.read_json(folder / "config.json")
+    try:
+        cls = registry.load("models", told["model"])
+        if told["version"] != cls.version:
+            raise MMRecError(f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it again.")
+        schema = Schema.from_json(told["schema"])
+        tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}
+        side = tuple(
+            Field(**{**f, "vocabulary": tuple(f["vocabulary"])}, data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0)))
+            for f in told["side"]
+        )
+        model: Model = cls(registry.config("models", told["model"], told["config"]), schema, side, told["seed"])
+        model.name, model.catalog_checksum = told["model"], told["catalog"]
+        model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
+        model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
+        _assign(model, load_file(folder / "model.safetensors"))
+    except (KeyError, TypeError, SafetensorError, OSError, json.JSONDecodeError, ValueError) as error:
+        raise MMRecError(f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again.") from error
+    model.eval()
+    return model
+
+
+def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in place; buffers may change shape (closed forms size theirs by the data), parameters may not.
+
+    Raises:
+        MMRecError: a name is missing or unknown, or a parameter's shape differs.
+    """
+    own = model.state_dict()
+    if set(own) != set(tensors):
+        odd = sorted(set(own) ^ set(tensors))
+        raise MMRecError(f"The weights do not fit this model: {', '.join(odd[:3])} is on one side only. Train it again.")
+    parameters = dict(model.named_parameters())
+    for key, value in tensors.items():
+        path, _, leaf = key.rpartition(".")
+        holder = model.get_submodule(path)
+        if key in parameters:
+            if parameters[key].shape != value.shape:
+                raise MMRecError(
+                    f"The weights do not fit this model: {key} is {list(value.shape)}, expected {list(parameters[key].shape)}. "
+                    "They belong to another dataset or config."
+                )
+            with torch.no_grad():
+                parameters[key].copy_(value)
+        else:
+            holder.register_buffer(leaf, value.clone().to(own[key].device))
+
+
+def _to(batch: Batch, device: torch.device | str) -> Batch:
+    return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+def _pick(state: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {key: tensor[rows] for key, tensor in state.items()}

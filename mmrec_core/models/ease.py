@@ -1,0 +1,60 @@
+"""A closed form that is hard to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_core.config import Config, setting
+from mmrec_core.models._history import HistoryModel
+from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
+
+
+class EASE(HistoryModel):
+    """A linear model of which liked films go together, solved exactly (Steck 2019, "Embarrassingly Shallow Autoencoders").
+
+    ``min_B ‖X − XB‖² + l2·‖B‖²`` with ``diag(B) = 0`` gives ``B = −P / diag(P)`` off the diagonal, where
+    ``P = (XᵀX + l2·I)⁻¹`` and ``X [U, I]`` holds the likes. Films that nobody in training liked take no part.
+    """
+
+    class Config(Config):
+        """How strongly weights are held down."""
+
+        l2: float = setting(300.0, "pull of the weights towards zero; more for smaller or noisier data", ge=0.001, le=1e6, log=True)
+
+    config: Config
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.active: Tensor
+        self.weights: Tensor
+        self.register_buffer("active", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("weights", torch.zeros(0, 0))
+
+    def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
+        """One matrix inversion over the films that were liked at least once."""
+        self.mark_known(train.interactions)
+        liked = self.remember(train)
+        active = np.flatnonzero(np.asarray(liked.sum(0)).ravel() > 0)
+        chosen = liked[:, active]
+        progress(0, 2, "counting films liked together")
+        gram = torch.from_numpy((chosen.T @ chosen).toarray().astype(np.float64))
+        gram.diagonal().add_(self.config.l2)
+        progress(1, 2, "inverting")
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        weights = -inverse / inverse.diagonal()
+        weights.fill_diagonal_(0.0)
+        self.active, self.weights = torch.from_numpy(active.astype(np.int64)), weights.float()
+
+    def affinity(self, liked: Tensor) -> Tensor:
+        """``X B``; films outside the closed form score 0."""
+        scores = torch.zeros_like(liked)
+        scores[:, self.active] = liked[:, self.active] @ self.weights
+        return scores
+
+    def item_vectors(self) -> Tensor | None:
+        """Each film's row of weights, spread over all films ``[I, active]``; zero for films without likes."""
+        vectors = torch.zeros(self.schema.n_items, len(self.active))
+        vectors[self.active] = self.weights
+        return vectors

@@ -1,0 +1,57 @@
+"""What everybody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_core.models._base import Config, Model
+from mmrec_core.types import History, Interactions, Progress, Schema, Side, TrainSet, UserState, quiet
+
+
+class Popularity(Model):
+    """The films that most people liked, the same for everyone: the yardstick of every comparison."""
+
+    streams: ClassVar[bool] = True
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.counts: Tensor
+        self.learned: Tensor
+        self.register_buffer("counts", torch.zeros(schema.n_items))
+        self.register_buffer("learned", torch.zeros(schema.n_items))
+
+    def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
+        """Count the training positives of every item."""
+        self.mark_known(train.interactions)
+        counts = np.bincount(np.asarray(train.positives.need("item")), minlength=self.schema.n_items)
+        self.learned = torch.from_numpy(counts.astype(np.float32))
+        self.counts = self.learned.clone()
+
+    def observe(self, events: Interactions) -> None:
+        """Add the likes among the events."""
+        item, bar = np.asarray(events.need("item")), self.schema.relevant_from
+        if events.rating is not None and bar is not None:
+            item = item[np.asarray(events.rating) >= bar]
+        self.counts = self.counts + torch.from_numpy(np.bincount(item, minlength=self.schema.n_items).astype(np.float32))
+
+    def reset(self) -> None:
+        """Back to the training counts."""
+        self.counts = self.learned.clone()
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """Only how many users there are ``[B, 0]``."""
+        return {"nobody": torch.zeros(len(user), 0)}
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """The counts, once for every user."""
+        scores = self.counts if items is None else self.counts[items]
+        return scores.expand(len(state["nobody"]), -1).clone()
+
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """The same for everyone, and said to be."""
+        return UserState(self.gather_users(torch.zeros(len(histories), dtype=torch.int64)), ("fallback",) * len(histories))

@@ -1,0 +1,35 @@
+"""Chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_core.models._base import Model
+from mmrec_core.types import History, Progress, TrainSet, UserState, quiet
+
+
+class Random(Model):
+    """Scores drawn at random: the floor that any model must clear, and a check that the evaluation is fair."""
+
+    def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
+        """Nothing to learn but who is known."""
+        self.mark_known(train.interactions)
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """A number ``[B]`` that seeds each user's scores."""
+        return {"key": user}
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """Uniform in 0 … 1, a function of (seed, user) alone."""
+        rows = [np.random.default_rng([self.seed, int(k) & 0xFFFFFFFF]).random(self.schema.n_items, np.float32) for k in state["key"]]
+        scores = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, self.schema.n_items)
+        return scores if items is None else scores[:, items]
+
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """New users are all alike to chance."""
+        key = torch.tensor([self.schema.n_users + len(h) for h in histories], dtype=torch.int64)
+        return UserState({"key": key}, ("fallback",) * len(histories))
