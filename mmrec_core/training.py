@@ -205,6 +205,7 @@ def _descend(
 
         def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
             batches.epoch = trainer.current_epoch
+            model.start_epoch(train, trainer.current_epoch)
             module.total, module.steps, self.started = torch.zeros((), device=module.device), 0, time.perf_counter()
 
         def on_train_epoch_end(self, trainer: Any, module: Any) -> None:

@@ -286,6 +286,9 @@ class GradientModel(Model):
     def begin(self, train: TrainSet) -> None:
         """Before the first step: whatever is counted rather than learned. Nothing by default."""
 
+    def start_epoch(self, train: TrainSet, epoch: int) -> None:
+        """Before each epoch: memories are emptied here. Nothing by default."""
+
     def row_losses(self, batch: Batch) -> Tensor:
         """``[B]`` losses."""
         raise NotImplementedError
