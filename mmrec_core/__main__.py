@@ -49,7 +49,12 @@ def progress(done: int, total: int, what: str) -> None:
     share = done / max(total, 1)
     if sys.stderr.isatty():
         filled = int(30 * share)
-        print(f"\r{what:<44.44} [{'█' * filled}{'·' * (30 - filled)}] {share:4.0%}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        print(
+            f"\r{what:<44.44} [{'█' * filled}{'·' * (30 - filled)}] {share:4.0%}",
+            end="\n" if done >= total else "",
+            file=sys.stderr,
+            flush=True,
+        )
     elif what != getattr(progress, "last", ""):
         print(what, file=sys.stderr, flush=True)
         progress.last = what  # type: ignore[attr-defined]
@@ -61,8 +66,15 @@ def datasets(as_json: Json = False) -> None:
     from mmrec_core import preparation, registry
 
     ready = preparation.prepared()
-    known = [{"dataset": e.name, "about": e.summary, "prepared": e.name in ready, "fault": e.fault} for e in registry.entries("datasets").values()]
-    known += [{"dataset": name, "about": "brought along", "prepared": True, "fault": None} for name in ready if name not in registry.entries("datasets")]
+    known = [
+        {"dataset": e.name, "about": e.summary, "prepared": e.name in ready, "fault": e.fault}
+        for e in registry.entries("datasets").values()
+    ]
+    known += [
+        {"dataset": name, "about": "brought along", "prepared": True, "fault": None}
+        for name in ready
+        if name not in registry.entries("datasets")
+    ]
     if as_json:
         say({"datasets": known}, True)
     else:
@@ -75,19 +87,23 @@ def models(as_json: Json = False) -> None:
     """The models and their settings."""
     from mmrec_core import registry
 
-    known = [{"model": n, "about": e.summary, "fault": e.fault, "settings": sorted(registry.schema("models", n)["config"].get("properties", {})) if not e.fault else []}
+    known: list[dict[str, Any]] = [{"model": n, "about": e.summary, "fault": e.fault, "settings": sorted(registry.schema("models", n)["config"].get("properties", {})) if not e.fault else []}
              for n, e in registry.entries("models").items()]  # fmt: skip
     if as_json:
         say({"models": known}, True)
     else:
         for row in known:
-            print(f"{row['model']:<12} {row['fault'] or row['about']}\n{'':<12} settings: {', '.join(row['settings']) or 'none'}")
+            print(
+                f"{row['model']:<12} {row['fault'] or row['about']}\n{'':<12} settings: {', '.join(row['settings'] or ['none'])}"
+            )
 
 
 @app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="A dataset of 'datasets', or csv for your own.")],
-    source: Annotated[Path | None, typer.Option("--from", help="Folder, zip or file to read instead of searching.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder, zip or file to read instead of searching.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
     scale: Annotated[str | None, typer.Option(help="Rating scale of your own data, LOW:HIGH.")] = None,
     settings: Sets = None,
@@ -101,7 +117,9 @@ def prepare(
     if if_missing and (name or dataset) in preparation.prepared():
         return
     wanted = options(settings) | ({"scale": scale} if scale else {})
-    result = preparation.prepare(dataset, source=source, name=name, options=wanted, enrich=enrich or (), progress=progress)
+    result = preparation.prepare(
+        dataset, source=source, name=name, options=wanted, enrich=enrich or (), progress=progress
+    )
     licence = preparation.open_dataset(result["dataset"]).manifest["licence"]
     if licence:
         print(licence, file=sys.stderr)
@@ -125,7 +143,10 @@ def split(
     if export is not None:
         splits.export_split(opened, made, export)
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
-    say({"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum}, as_json)
+    say(
+        {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum},
+        as_json,
+    )
 
 
 @app.command()
@@ -140,7 +161,9 @@ def train(
     filter_from: FilterFrom = None,
     protocol: ProtocolOption = "full",
     regime: Regime = "frozen",
-    refit: Annotated[bool, typer.Option("--refit", help="Retrain on training and validation rows for the best number of epochs.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Retrain on training and validation rows for the best number of epochs.")
+    ] = False,
     background: Annotated[bool, typer.Option("--background", help="Queue it and return at once.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -198,7 +221,9 @@ def compare(
 def recommend(
     run: Annotated[str, typer.Argument(help="A finished run.")],
     user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,
-    ratings: Annotated[str | None, typer.Option(help="A new user's ratings, movieId:rating, separated by commas.")] = None,
+    ratings: Annotated[
+        str | None, typer.Option(help="A new user's ratings, movieId:rating, separated by commas.")
+    ] = None,
     top: Top = 10,
     as_json: Json = False,
 ) -> None:
@@ -210,19 +235,24 @@ def recommend(
         raise MMRecError(f"Run '{run}' is {found.status}; recommendations need a finished training.")
     dataset = preparation.open_dataset(found.params["dataset"])
     if (user is None) == (ratings is None):
-        raise MMRecError("Say who: --user ID for a user of the dataset, or --ratings \"movieId:rating,…\" for a new one.")
+        raise MMRecError('Say who: --user ID for a user of the dataset, or --ratings "movieId:rating,…" for a new one.')
     if user is not None:
         answer = cold_start.recommend_known(found, dataset, dataset.users.row(user, "user"), top)
     else:
         answer = cold_start.recommend(found, cold_start.history(dataset, cold_start.parse_ratings(ratings or "")), top)
-    films = [{"movieId": dataset.items.raw[i].item(), "title": dataset.catalog["title"].iloc[i], "score": float(s)} for i, s in zip(answer.items, answer.scores, strict=True)]
+    films = [
+        {"movieId": dataset.items.raw[i].item(), "title": dataset.catalog["title"].iloc[i], "score": float(s)}
+        for i, s in zip(answer.items, answer.scores, strict=True)
+    ]
     say({"run": run, "model": answer.model, "source": answer.source, "recommendations": films}, as_json)
 
 
 @app.command(name="cold-start")
 def cold_start_command(
     dataset: DatasetArg,
-    models: Annotated[str, typer.Option(help="Models to compare, separated by commas.")] = "popularity,itemknn,ease,bpr",
+    models: Annotated[
+        str, typer.Option(help="Models to compare, separated by commas.")
+    ] = "popularity,itemknn,ease,bpr",
     k: Annotated[str, typer.Option("--k", help="Numbers of ratings known, separated by commas.")] = "0,1,2,3,5,10,20",
     seed: Seed = 0,
     split_seed: SplitSeed = 0,
@@ -246,7 +276,7 @@ def runs(as_json: Json = False) -> None:
 
     rows = []
     for run in room.all_runs():
-        last = next((e for e in reversed(run.events()) if "done" in e), {})
+        last: dict[str, Any] = next((e for e in reversed(run.events()) if "done" in e), {})
         rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
                      "pid": run.told.get("pid"), "step": last.get("done"), "error": run.error})  # fmt: skip
     if as_json:
@@ -283,7 +313,9 @@ def train_all(dataset: DatasetArg, as_json: Json = False) -> None:
 @app.command()
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on localhost.")] = 8501,
-    showcase: Annotated[str | None, typer.Option(help="Dataset whose models are trained in the background once the app is up.")] = None,
+    showcase: Annotated[
+        str | None, typer.Option(help="Dataset whose models are trained in the background once the app is up.")
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
 ) -> None:
     """Bring up the app on localhost."""

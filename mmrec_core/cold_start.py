@@ -114,8 +114,14 @@ def reasons(run: runs.Run, told: History, items: Sequence[int]) -> list[list[tup
     model = load_run_model(run.folder)
     n = len(told)
     keep = [np.delete(np.arange(n), at) for at in range(n)]
-    pick = lambda column, rows: None if column is None else column[rows]  # noqa: E731
-    without = [History(told.items[k], pick(told.ratings, k), pick(told.times, k)) for k in keep]
+    without = [
+        History(
+            told.items[k],
+            None if told.ratings is None else told.ratings[k],
+            None if told.times is None else told.times[k],
+        )
+        for k in keep
+    ]
     scores = model.score_all(model.fold_in([told, *without])).numpy()
     out = []
     for item in items:
@@ -133,7 +139,13 @@ def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
     chosen: list[int] = []
     used: dict[Any, int] = {}
     score = known[pool] * rng.uniform(0.85, 1.0, len(pool))
-    marks = [{*catalog["genres"].iloc[i], None if np.isnan(y := float(catalog["year"].astype("float64").iloc[i])) else int(y) // 10} for i in pool]
+    marks = [
+        {
+            *catalog["genres"].iloc[i],
+            None if np.isnan(y := float(catalog["year"].astype("float64").iloc[i])) else int(y) // 10,
+        }
+        for i in pool
+    ]
     for _ in range(min(n, len(pool))):
         crowd = np.array([sum(used.get(m, 0) for m in own) / max(len(own), 1) for own in marks])
         best = int(np.argmax(np.where(np.isin(pool, chosen), -np.inf, score / (1 + 0.5 * crowd))))
@@ -143,7 +155,14 @@ def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
     return np.array(chosen, np.int64)
 
 
-def crossing(dataset: Dataset, models: Sequence[str], ks: Sequence[int], seed: int = 0, split_seed: int = 0, progress: Progress = quiet) -> dict[str, Any]:
+def crossing(
+    dataset: Dataset,
+    models: Sequence[str],
+    ks: Sequence[int],
+    seed: int = 0,
+    split_seed: int = 0,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
     """How good each model is for users of whom it knows k ratings: the ``cold-user`` split, the same targets for every k."""
     from mmrec_core.evaluation import evaluate
     from mmrec_core.splits import make_split

@@ -17,7 +17,9 @@ SHOWN = ("rmse", "mae", "ndcg@10", "recall@10", "mrr", "auc")
 AGREE = ("dataset", "split_checksum", "filter_from", "relevant_from", "protocol", "regime")
 
 
-def evaluate_run(run_id: str, protocol: str, regime: str, relevant_from: float | None, progress: Progress = quiet) -> dict[str, Any]:
+def evaluate_run(
+    run_id: str, protocol: str, regime: str, relevant_from: float | None, progress: Progress = quiet
+) -> dict[str, Any]:
     """Judge a finished run's model again under another protocol; the run itself is left as it is.
 
     Raises:
@@ -34,7 +36,15 @@ def evaluate_run(run_id: str, protocol: str, regime: str, relevant_from: float |
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{run_id}'; train it again.")
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"])
     bar = relevant_from if relevant_from is not None else asked["relevant_from"]
-    judged = evaluate(load_run_model(run.folder), dataset, split, protocol=protocol, regime=regime, relevant_from=bar, progress=progress)
+    judged = evaluate(
+        load_run_model(run.folder),
+        dataset,
+        split,
+        protocol=protocol,
+        regime=regime,
+        relevant_from=bar,
+        progress=progress,
+    )
     old = run.result() or {}
     return {**old, "protocol": protocol, "regime": regime, "relevant_from": bar, "metrics": judged.metrics,
             "intervals": judged.intervals, "groups": judged.groups, "seconds": {"fit": 0, "evaluate": round(judged.seconds, 2)}}  # fmt: skip
@@ -51,26 +61,48 @@ def compare(dataset_name: str, how: str, protocol: str, against: str, progress: 
     chosen: dict[str, tuple[dict[str, Any], dict[str, dict[int, float]]]] = {}
     for run in runs.all_runs():
         result = run.result() if run.kind == "train" and run.status == "finished" else None
-        if result and result["dataset"] == dataset_name and result["split_checksum"] == split.checksum and result["protocol"] == protocol:
-            if result["regime"] == "frozen" and run.told.get("data") == dataset.checksum and result["relevant_from"] is None:
+        if (
+            result
+            and result["dataset"] == dataset_name
+            and result["split_checksum"] == split.checksum
+            and result["protocol"] == protocol
+        ):
+            if (
+                result["regime"] == "frozen"
+                and run.told.get("data") == dataset.checksum
+                and result["relevant_from"] is None
+            ):
                 label = result["model"] + (f" (seed {result['seed']})" if result["seed"] else "")
                 chosen[label] = (result, _values(run))
     if not chosen:
-        raise MMRecError(f"No finished run on {dataset_name} with split {how} and protocol {protocol}. Train some first: train-all {dataset_name}")
+        raise MMRecError(
+            f"No finished run on {dataset_name} with split {how} and protocol {protocol}. Train some first: train-all {dataset_name}"
+        )
     for name, oracle in registry.load("datasets", dataset.manifest["reader"]).oracles(dataset, split).items():
         progress(0, 1, f"asking {name}")
         judged = evaluate(oracle, dataset, split, protocol=protocol, groups=False)
-        chosen[name] = ({"model": name, "metrics": judged.metrics, "intervals": judged.intervals, "run": None}, _of(judged))
+        chosen[name] = (
+            {"model": name, "metrics": judged.metrics, "intervals": judged.intervals, "run": None},
+            _of(judged),
+        )
     if against not in chosen:
         raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {', '.join(chosen)}.")
     rows = []
     for label, (result, values) in chosen.items():
-        row = {"model": label, "run": result.get("run"), "metrics": result["metrics"], "intervals": result["intervals"], "paired": {}}
+        row = {
+            "model": label,
+            "run": result.get("run"),
+            "metrics": result["metrics"],
+            "intervals": result["intervals"],
+            "paired": {},
+        }
         for rival in dict.fromkeys([against, *(n for n in chosen if n.startswith("oracle:"))]):
             if rival == label:
                 continue
             theirs = chosen[rival][1]
-            row["paired"][rival] = {m: paired(values[m], theirs[m]) for m in ("ndcg@10", "squared_error") if m in values and m in theirs}
+            row["paired"][rival] = {
+                m: paired(values[m], theirs[m]) for m in ("ndcg@10", "squared_error") if m in values and m in theirs
+            }
         rows.append(row)
     rows.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
     return {"dataset": dataset_name, "generated": dataset.manifest["generated"], "split": how, "split_seed": split.seed,
@@ -83,7 +115,9 @@ def _values(run: runs.Run) -> dict[str, dict[int, float]]:
     file = run.folder / "per_query.npz"
     if file.exists():
         with np.load(file, allow_pickle=False) as held:
-            found = {m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held.files if m != "user"}
+            found = {
+                m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held.files if m != "user"
+            }
     errors = run.folder / "row_errors.npz"
     if errors.exists():
         with np.load(errors, allow_pickle=False) as held:
@@ -107,16 +141,30 @@ def as_table(result: dict[str, Any]) -> str:
     """A comparison as plain text, intervals in brackets, stars where the paired interval to the yardstick excludes zero."""
     shown = [m for m in SHOWN if any(r["metrics"].get(m) is not None for r in result["rows"])]
     note = " (generated data: a check of the method, not evidence about films)" if result["generated"] else ""
-    lines = [f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}"]
-    lines.append(f"{'model':<18}" + "".join(f"{m + (' ↓' if metrics.metric(m).better == 'lower' else ' ↑'):>26}" for m in shown) + f"   ndcg@10 − {result['against']}")
+    lines = [
+        f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}"
+    ]
+    lines.append(
+        f"{'model':<18}"
+        + "".join(f"{m + (' ↓' if metrics.metric(m).better == 'lower' else ' ↑'):>26}" for m in shown)
+        + f"   ndcg@10 − {result['against']}"
+    )
     for row in result["rows"]:
         cells = []
         for name in shown:
             value, interval = row["metrics"].get(name), row["intervals"].get(name)
-            cells.append("–" if value is None else f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}")
+            cells.append(
+                "–"
+                if value is None
+                else f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
+                if interval
+                else f"{value:.4f}"
+            )
         pair = row["paired"].get(result["against"], {}).get("ndcg@10")
-        told = "" if pair is None else f"   {pair['difference']:+.4f} [{pair['interval'][0]:+.4f}, {pair['interval'][1]:+.4f}]{'*' if pair['interval'][0] * pair['interval'][1] > 0 else ''}"
+        told = (
+            ""
+            if pair is None
+            else f"   {pair['difference']:+.4f} [{pair['interval'][0]:+.4f}, {pair['interval'][1]:+.4f}]{'*' if pair['interval'][0] * pair['interval'][1] > 0 else ''}"
+        )
         lines.append(f"{row['model']:<18}" + "".join(f"{c:>26}" for c in cells) + told)
     return "\n".join(lines)
-
-

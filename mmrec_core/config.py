@@ -27,7 +27,7 @@ def setting(
     advanced: bool = False,
 ) -> Any:
     """A config field: default, one-line meaning, range, unit; ``log`` marks a setting that is searched by powers."""
-    extra = {"unit": unit, "log": log, "advanced": advanced}
+    extra: dict[str, Any] = {"unit": unit, "log": log, "advanced": advanced}
     return Field(default, description=meaning, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -37,8 +37,12 @@ class TrainConfig(Config):
     max_epochs: int = setting(50, "passes over the training rows at most", ge=1, le=10_000, unit="epochs")
     batch_size: int = setting(2048, "training rows in one step", ge=1, le=1_000_000, unit="rows")
     lr: float = setting(0.005, "size of a step (Adam's learning rate)", ge=1e-7, le=10.0, log=True)
-    weight_decay: float = setting(0.0, "pull of all weights towards zero at each step (AdamW)", ge=0.0, le=10.0, log=True)
-    patience: int = setting(5, "epochs without a better validation score before stopping; 0 never stops early", ge=0, le=1000)
+    weight_decay: float = setting(
+        0.0, "pull of all weights towards zero at each step (AdamW)", ge=0.0, le=10.0, log=True
+    )
+    patience: int = setting(
+        5, "epochs without a better validation score before stopping; 0 never stops early", ge=0, le=1000
+    )
     clip: float = setting(0.0, "largest gradient norm; 0 does not clip", ge=0.0, le=1000.0)
     precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "number format of the arithmetic")
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")

@@ -148,7 +148,9 @@ def _of_kind(wanted: Sequence[Metric] | None, kind: str) -> list[Metric]:
 # Ratings and clicks
 
 
-def _row_scores(scorer: Scorer, dataset: Dataset, split: Split, rows: Interactions, test: Array, reveal: int | None) -> Tensor:
+def _row_scores(
+    scorer: Scorer, dataset: Dataset, split: Split, rows: Interactions, test: Array, reveal: int | None
+) -> Tensor:
     """Scores of test rows; users of a cold-user split are folded in from what is revealed of them."""
     if not len(split.revealed):
         scores = scorer.score_rows(rows)
@@ -178,7 +180,7 @@ def _revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) 
 
 def history_of(events: Interactions, rows: Array) -> History:
     """Some rows of a table as one user's history."""
-    pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else np.asarray(column)[rows]  # noqa: E731
+    pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else np.asarray(column)[rows]
     items = np.asarray(events.need("item"))[rows].astype(np.int64)
     return History(items, pick(events.rating), pick(events.time))
 
@@ -193,7 +195,11 @@ def _judge_ratings(
     for metric in chosen:
         found.metrics[metric.name] = metric.compute(RatingRows(truth, predicted, ones))
     if intervals:
-        for metric, interval in zip(chosen, _row_intervals(user, lambda w: [m.compute(RatingRows(truth, predicted, w)) for m in chosen]), strict=True):
+        for metric, interval in zip(
+            chosen,
+            _row_intervals(user, lambda w: [m.compute(RatingRows(truth, predicted, w)) for m in chosen]),
+            strict=True,
+        ):
             found.intervals[metric.name] = interval
     found.row_errors = {"user": user, "row": test, "squared_error": (truth - predicted) ** 2}
     if groups and rows.item is not None:
@@ -203,7 +209,9 @@ def _judge_ratings(
                 found.groups.setdefault(name, {}).update({"rows": int(mask.sum()), **values})
 
 
-def _row_intervals(user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES) -> list[tuple[float, float]]:
+def _row_intervals(
+    user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
+) -> list[tuple[float, float]]:
     """95 % intervals of row metrics by resampling users with all their rows."""
     users, at = np.unique(user, return_inverse=True)
     rng = np.random.default_rng(0)
@@ -216,7 +224,12 @@ def _row_intervals(user: Array, compute: Callable[[Array], list[float]], resampl
 
 
 def _judge_clicks(
-    found: Judgement, scorer: Scorer, rows: Interactions, clicks: list[tuple[int, Any]], chosen: list[Metric], intervals: bool
+    found: Judgement,
+    scorer: Scorer,
+    rows: Interactions,
+    clicks: list[tuple[int, Any]],
+    chosen: list[Metric],
+    intervals: bool,
 ) -> None:
     """Several heads give ``roc_auc:income`` …; the plain name is the first head's."""
     scores = scorer.score_rows(rows).numpy().astype(np.float64)
@@ -224,7 +237,9 @@ def _judge_clicks(
         truth = np.asarray(rows.labels[head.name], np.float64)
         ones = np.ones(len(truth))
         for metric in chosen:
-            compute: Callable[[Array], list[float]] = lambda w, m=metric, t=truth, s=scores[:, at]: [m.compute(ClickRows(t, s, w))]  # type: ignore[misc]  # noqa: E731
+            compute: Callable[[Array], list[float]] = lambda w, m=metric, t=truth, s=scores[:, at]: [
+                m.compute(ClickRows(t, s, w))
+            ]  # type: ignore[misc]
             value = compute(ones)[0]
             interval = _row_intervals(np.arange(len(truth)), compute, 100)[0] if intervals else None
             for name in [f"{metric.name}:{head.name}"] + ([metric.name] if place == 0 else []):
@@ -357,11 +372,18 @@ class _Ranker:
             if excluded is not None:
                 scores[:, excluded] = LOWEST
             p, q = np.searchsorted(self.query, [done.start, done.stop])
-            liked = (torch.from_numpy(self.query[p:q] - done.start), torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64)))
+            liked = (
+                torch.from_numpy(self.query[p:q] - done.start),
+                torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64)),
+            )
             if self.dataset.manifest["repeats"] == "allowed":  # a film liked again stays a candidate
                 fresh = ~np.isin(rows * self.n_items + columns, (liked[0] * self.n_items + liked[1]).numpy())
                 rows, columns = rows[fresh], columns[fresh]
-            pairs = np.unique(rows.astype(np.int64) * self.n_items + columns) if self.dataset.manifest["repeats"] == "allowed" else None
+            pairs = (
+                np.unique(rows.astype(np.int64) * self.n_items + columns)
+                if self.dataset.manifest["repeats"] == "allowed"
+                else None
+            )
             n_hidden[done] = np.bincount(rows if pairs is None else pairs // self.n_items, minlength=len(users))
             if excluded is not None and candidates is not None:
                 n_hidden[done] = np.bincount(rows, weights=candidates[columns], minlength=len(users)).astype(np.int64)
@@ -406,7 +428,11 @@ class _Ranker:
                     else:
                         drawn = rng.choice(pool, n, p=chance[pool] / chance[pool].sum())
                     mine, theirs = scores[at, int(self.item[self.rows[p]])], scores[at, torch.from_numpy(drawn)]
-                    parts.append(tuple(np.array([v]) for v in (p, int((theirs > mine).sum()), 1 + int((theirs == mine).sum()), 1)))
+                    parts.append(
+                        tuple(
+                            np.array([v]) for v in (p, int((theirs > mine).sum()), 1 + int((theirs == mine).sum()), 1)
+                        )
+                    )
         query = np.arange(len(self.rows))
         return self._ranking(parts, query, np.full(len(self.rows), n + 1), None)
 
@@ -458,7 +484,9 @@ class _Ranker:
         return self._ranking(parts, np.arange(len(scored)), n_candidates, None)
 
 
-def _judge_rankings(found: Judgement, judge: _Ranker, regime: str, chosen: list[Metric], groups: bool, intervals: bool) -> None:
+def _judge_rankings(
+    found: Judgement, judge: _Ranker, regime: str, chosen: list[Metric], groups: bool, intervals: bool
+) -> None:
     if not len(judge.rows):
         for metric in chosen:
             found.metrics[metric.name], found.intervals[metric.name] = None, None
@@ -496,13 +524,17 @@ def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> 
     means = np.empty((resamples, values.shape[1]))
     for part in blocks(resamples, 50):
         size = part.stop - part.start
-        weight = np.stack([np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)])
+        weight = np.stack(
+            [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
+        )
         means[part] = (weight @ filled) / np.maximum(weight @ there, 1)
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
-def _ranking_groups(found: Judgement, judge: _Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None) -> None:
+def _ranking_groups(
+    found: Judgement, judge: _Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
+) -> None:
     """Users by how much was known of them; liked films by what they are (others stay candidates)."""
     counts = np.bincount(judge.user[judge.hidden_rows()], minlength=len(judge.dataset.users))[judge.users]
     bins = np.digitize(counts, PRIOR_EDGES) - 1
@@ -595,7 +627,10 @@ def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
     tail = np.zeros(len(counts), bool)
     tail[order[np.cumsum(counts[order]) <= 0.2 * counts.sum()]] = True
     found = {"tail films": tail, "head films": ~tail, "films without training ratings": counts == 0}
-    found |= {"films without a poster": catalog["poster"].isna().to_numpy(), "films without a plot": catalog["plot"].isna().to_numpy()}
+    found |= {
+        "films without a poster": catalog["poster"].isna().to_numpy(),
+        "films without a plot": catalog["plot"].isna().to_numpy(),
+    }
     genres = [set(g) for g in catalog["genres"]]
     for genre in sorted(set().union(*genres)) if genres else []:
         found[f"genre {genre}"] = np.array([genre in own for own in genres])

@@ -24,7 +24,10 @@ def fit_side(dataset: Dataset, train: Interactions) -> Side:
         seen[np.asarray(train.item)] = True
         catalog = dataset.catalog
         for column, width in ITEM_LISTS.items():
-            values = [list(v) if isinstance(v, (list, np.ndarray)) else [v] if isinstance(v, str) else [] for v in catalog[column]]
+            values = [
+                list(v) if isinstance(v, (list, np.ndarray)) else [v] if isinstance(v, str) else []
+                for v in catalog[column]
+            ]
             fields.append(_multi(column, "item", values, seen, width))
         year = catalog["year"].astype("float64").to_numpy(na_value=np.nan)
         fields.append(_dense("year", "item", year, seen))
@@ -33,11 +36,11 @@ def fit_side(dataset: Dataset, train: Interactions) -> Side:
         seen = np.zeros(len(dataset.users), bool)
         seen[np.asarray(train.user)] = True
         for column in table.columns.drop("user"):
-            values = table[column]
-            if values.dtype.kind in "iuf":
-                fields.append(_dense(column, "user", values.to_numpy(np.float64), seen))
+            told = table[column]
+            if told.dtype.kind in "iuf":
+                fields.append(_dense(column, "user", told.to_numpy(np.float64), seen))
             else:
-                fields.append(_categorical(column, "user", values.tolist(), seen))
+                fields.append(_categorical(column, "user", told.tolist(), seen))
     for column, data in train.features.items():
         everything = np.ones(len(data), bool)
         if data.dtype.kind in "iuf":

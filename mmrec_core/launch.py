@@ -40,7 +40,10 @@ def serve(port: int, showcase: str | None = None, headless: bool = False) -> int
     """
     check_port(port)
     command = [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "app.py"), "--server.port", str(port)]
-    app = subprocess.Popen([*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=os.environ.copy())
+    _warm_up()
+    app = subprocess.Popen(
+        [*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=os.environ.copy()
+    )
     if showcase:
         threading.Thread(target=_train_once_up, args=(app, port, showcase), daemon=True).start()
     try:
@@ -48,6 +51,12 @@ def serve(port: int, showcase: str | None = None, headless: bool = False) -> int
     except KeyboardInterrupt:
         app.terminate()
         return 0
+
+
+def _warm_up() -> None:
+    """Read every model's settings beside the starting app, so that its first page need not wait for torch."""
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([sys.executable, "-m", "mmrec_core", "models", "--json"], cwd=settings.ROOT, **quiet)  # type: ignore[call-overload]
 
 
 def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> None:

@@ -76,7 +76,9 @@ def prepare(
     target = storage.safe_name(name or reader_name, "dataset name")
     if target in registry.entries("datasets") and target != reader_name:
         raise MMRecError(f"'{target}' is the name of a built-in dataset; choose another with --name.")
-    reader = registry.load("datasets", reader_name)(reader_name, registry.config("datasets", reader_name, options or {}))
+    reader = registry.load("datasets", reader_name)(
+        reader_name, registry.config("datasets", reader_name, options or {})
+    )
     folder = storage.open_home() / "datasets" / target
     with storage.locked(f"dataset-{target}"), storage.replacing(folder) as draft:
         raw = reader.read(source, draft, progress)
@@ -105,23 +107,38 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
     import pandas as pd
 
     events = raw.events
-    users = IdMap(_plain_ids(pd.unique(np.sort(events["user"].to_numpy())))) if "user" in events else IdMap(np.zeros(0, np.int64))
+    users = (
+        IdMap(_plain_ids(pd.unique(np.sort(events["user"].to_numpy()))))
+        if "user" in events
+        else IdMap(np.zeros(0, np.int64))
+    )
     if "item" not in events:
         return users, IdMap(np.zeros(0, np.int64)), pd.DataFrame()
     table = raw.items.reset_index(drop=True) if raw.items is not None else pd.DataFrame({"item": []})
     known = set(table["item"].tolist())
     extra = [i for i in pd.unique(np.sort(events["item"].to_numpy())).tolist() if i not in known]
     if extra:
-        table = pd.concat([table, pd.DataFrame({"item": extra})], ignore_index=True) if len(table) else pd.DataFrame({"item": extra})
+        table = (
+            pd.concat([table, pd.DataFrame({"item": extra})], ignore_index=True)
+            if len(table)
+            else pd.DataFrame({"item": extra})
+        )
     ids = IdMap(_plain_ids(table["item"].to_numpy()))
     catalog = pd.DataFrame({"item": ids.raw})
     for column in TEXTS:
         values = table[column] if column in table else pd.Series([None] * len(ids))
-        catalog[column] = [str(v).strip() if isinstance(v, str) and v.strip() else str(v) if isinstance(v, (int, float)) and v == v else None for v in values]
+        catalog[column] = [
+            str(v).strip()
+            if isinstance(v, str) and v.strip()
+            else str(v)
+            if isinstance(v, (int, float)) and v == v
+            else None
+            for v in values
+        ]
     catalog["title"] = [t or f"Film {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)]
-    catalog["year"] = pd.array(table["year"] if "year" in table else [None] * len(ids), dtype="Int32")
+    catalog["year"] = pd.Series(table["year"] if "year" in table else [None] * len(ids)).astype("Int32").array
     for column in LISTS:
-        values = table[column] if column in table else [[]] * len(ids)
+        values = table[column].tolist() if column in table else [[]] * len(ids)
         catalog[column] = [list(v) if isinstance(v, (list, tuple, np.ndarray)) else [] for v in values]
     catalog["poster"] = [raw.posters.get(i) for i in table["item"].tolist()]
     return users, ids, catalog
@@ -168,7 +185,9 @@ def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> 
     files: list[str | None] = [None] * len(catalog)
     unreadable: list[str] = []
     with ThreadPoolExecutor(4) as pool:
-        for done, ((row, file), thumb) in enumerate(zip(jobs, pool.map(lambda job: thumbnail(job[1]), jobs), strict=True)):
+        for done, ((row, file), thumb) in enumerate(
+            zip(jobs, pool.map(lambda job: thumbnail(job[1]), jobs), strict=True)
+        ):
             progress(done + 1, len(jobs), "making thumbnails")
             if thumb is None:
                 unreadable.append(file.name)
@@ -179,7 +198,9 @@ def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> 
     if not unreadable:
         return []
     listed = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
-    return [f"{len(unreadable)} poster file{'s' if len(unreadable) > 1 else ''} could not be read and count as missing: {listed}"]
+    return [
+        f"{len(unreadable)} poster file{'s' if len(unreadable) > 1 else ''} could not be read and count as missing: {listed}"
+    ]
 
 
 def thumbnail(file: Path) -> str | None:
@@ -215,7 +236,6 @@ def thumbnail(file: Path) -> str | None:
 
 def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, progress: Progress) -> dict[str, Any]:
     """Store ids, columns and tables; returns the counts for the manifest."""
-    import pandas as pd
 
     progress(0, 1, "writing columns")
     events = raw.events
@@ -248,11 +268,16 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         catalog.to_parquet(draft / "catalog.parquet", index=False)
         for column in ("poster", "plot", "director", "genres", "tags", "year", "imdb_id", "tmdb_id"):
             there = np.array([_there(v) for v in catalog[column]])
-            coverage[column] = {"films": round(float(there.mean()), 4), "ratings": round(float(counts[there].sum() / max(n, 1)), 4)}
+            coverage[column] = {
+                "films": round(float(there.mean()), 4),
+                "ratings": round(float(counts[there].sum() / max(n, 1)), 4),
+            }
     if raw.users is not None and len(users):
         table = raw.users.drop_duplicates("user").set_index("user").reindex(users.raw).reset_index()
         table.to_parquet(draft / "users.parquet", index=False)
-    digest = storage.checksum(users.raw.tobytes(), items.raw.tobytes(), *(np.ascontiguousarray(c).tobytes() for c in columns.values()))
+    digest = storage.checksum(
+        users.raw.tobytes(), items.raw.tobytes(), *(np.ascontiguousarray(c).tobytes() for c in columns.values())
+    )
     has_rating = "rating" in columns
     manifest = {
         "ratings": n,
@@ -271,7 +296,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         "licence": raw.licence,
         "checksum": digest,
     }
-    return json.loads(json.dumps(manifest))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(manifest))
 
 
 def relevant_from(scale: tuple[float, float] | None) -> float | None:
@@ -283,7 +308,11 @@ def relevant_from(scale: tuple[float, float] | None) -> float | None:
 
 
 def _official(raw: Any) -> dict[str, Array]:
-    return {f"{name}.{part}": np.asarray(rows, np.int64) for name, pair in raw.official.items() for part, rows in zip(("train", "test"), pair, strict=True)}
+    return {
+        f"{name}.{part}": np.asarray(rows, np.int64)
+        for name, pair in raw.official.items()
+        for part, rows in zip(("train", "test"), pair, strict=True)
+    }
 
 
 def _plain_column(values: Array) -> Array:

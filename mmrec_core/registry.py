@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -55,9 +54,16 @@ def _read(file: Path, modified_ns: int) -> tuple[str, str, tuple[str, ...], str 
         return "", "", (), f"{file.name} must hold exactly one public class (found {len(classes)})."
     presets: tuple[str, ...] = ()
     for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id == "PRESETS" and isinstance(getattr(node, "value", None), ast.Dict):
-            keys = node.value.keys  # type: ignore[union-attr]
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id == "PRESETS" and isinstance(value, ast.Dict):
+            keys = value.keys
             presets = tuple(k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
     summary = (ast.get_docstring(classes[0]) or "").strip().split("\n")[0]
     return classes[0].name, summary, presets, None

@@ -65,7 +65,10 @@ class Run:
         """Why it failed, in a line."""
         if self.status != "failed":
             return None
-        return str(self.told.get("error") or "The worker process ended without a word (killed, or out of memory). Start it again.")
+        return str(
+            self.told.get("error")
+            or "The worker process ended without a word (killed, or out of memory). Start it again."
+        )
 
     def result(self) -> dict[str, Any] | None:
         """What it found, once finished."""
@@ -86,7 +89,9 @@ class Run:
     def log_tail(self, lines: int = 12) -> str:
         """The last lines of the worker's log."""
         file = self.folder / "log.txt"
-        return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if file.exists() else ""
+        return (
+            "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if file.exists() else ""
+        )
 
 
 def _alive(told: Mapping[str, Any]) -> bool:
@@ -163,7 +168,9 @@ def start(kind: str, params: Mapping[str, Any]) -> Run:
                 return run
         run = create(kind, params)
         log = (run.folder / "log.txt").open("ab")
-        options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
+        options: dict[str, Any] = (
+            {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
+        )
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
         process = subprocess.Popen(
             [sys.executable, "-m", "mmrec_core", "work", run.id],
@@ -238,7 +245,12 @@ def work(run_id: str, *, wait: bool = True, also: Progress = quiet) -> Run:
             if not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 traceback.print_exc()
             reason = "stopped by hand" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-            _update(run, status="stopped" if isinstance(error, KeyboardInterrupt) else "failed", error=reason, ended=time.time())
+            _update(
+                run,
+                status="stopped" if isinstance(error, KeyboardInterrupt) else "failed",
+                error=reason,
+                ended=time.time(),
+            )
             raise
 
 
@@ -367,5 +379,10 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
 def usable_models(dataset: Dataset) -> list[str]:
     """Models whose needs this dataset meets, without importing any (schemas are cached)."""
     has = set(dataset.manifest["has"])
-    there = has | {"side", "graph"} | ({"ids"} if {"user", "item"} <= has else set()) | ({"sequence"} if "time" in has else set())
+    there = (
+        has
+        | {"side", "graph"}
+        | ({"ids"} if {"user", "item"} <= has else set())
+        | ({"sequence"} if "time" in has else set())
+    )
     return [name for name in registry.names("models") if not set(registry.schema("models", name)["needs"]) - there]

@@ -78,7 +78,9 @@ def shares(text: str, default: str) -> tuple[float, float, float]:
     except ValueError:
         parts = []
     if len(parts) != 3 or sum(parts) != 100 or min(parts) < 0 or parts[0] == 0 or parts[2] == 0:
-        raise MMRecError(f"Shares are '{text}'; expected TRAIN-VALIDATION-TEST in per cent adding up to 100, such as {default}.")
+        raise MMRecError(
+            f"Shares are '{text}'; expected TRAIN-VALIDATION-TEST in per cent adding up to 100, such as {default}."
+        )
     return parts[0] / 100, parts[1] / 100, parts[2] / 100
 
 
@@ -159,7 +161,9 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generato
             qualified[who] = (own[:before], targets)
     cold = rng.permutation(sorted(qualified))[: max(round(len(histories) * COLD_SHARE), 1)]
     if not len(cold):
-        raise MMRecError(f"No user has {MOST_REVEALED} ratings before their last {TARGETS} liked films; cold-user needs such users.")
+        raise MMRecError(
+            f"No user has {MOST_REVEALED} ratings before their last {TARGETS} liked films; cold-user needs such users."
+        )
     revealed = [qualified[int(u)][0] for u in np.sort(cold)]
     targets = [qualified[int(u)][1] for u in np.sort(cold)]
     train = np.sort(rows[~np.isin(user, cold)])
@@ -228,7 +232,9 @@ def import_split(dataset: Dataset, folder: Path) -> Split:
 
     about = storage.read_json(folder / "split.json")
     if about.get("data") != dataset.checksum:
-        raise MMRecError(f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export anew.")
+        raise MMRecError(
+            f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export anew."
+        )
     parts = {part: pd.read_csv(folder / f"{part}.csv")["row"].to_numpy(np.int64) for part in Split.PARTS}
     split = Split(about["strategy"], int(about["seed"]), **parts)
     if split.checksum != about["checksum"]:

@@ -63,10 +63,17 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
         MMRecError: which need is unmet.
     """
     has = dataset.interactions.has
-    there = set(has) | {"side", "graph"} | ({"ids"} if {"user", "item"} <= has else set()) | ({"sequence"} if "time" in has else set())
+    there = (
+        set(has)
+        | {"side", "graph"}
+        | ({"ids"} if {"user", "item"} <= has else set())
+        | ({"sequence"} if "time" in has else set())
+    )
     if missing := sorted(cls.needs - there):
         able = [n for n in registry.names("models") if not set(registry.schema("models", n)["needs"]) - there]
-        raise MMRecError(f"'{name}' needs {', '.join(missing)}, which {dataset.name} does not have. These models work on it: {', '.join(able)}.")
+        raise MMRecError(
+            f"'{name}' needs {', '.join(missing)}, which {dataset.name} does not have. These models work on it: {', '.join(able)}."
+        )
 
 
 def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | None) -> TrainSet:
@@ -119,7 +126,9 @@ def fit(
         _seed_everything(seed)
         again = how.model_copy(update={"max_epochs": (fitted.best_epoch or 0) + 1, "patience": 0})
         first = fitted.epochs
-        fitted = _descend(_new(cls, model_name, config, train, dataset), train, again, dataset, None, bar, on_epoch, progress)
+        fitted = _descend(
+            _new(cls, model_name, config, train, dataset), train, again, dataset, None, bar, on_epoch, progress
+        )
         fitted.epochs, fitted.best_epoch = first, again.max_epochs - 1
     fitted.seconds = time.perf_counter() - started
     return fitted
@@ -211,10 +220,25 @@ def _descend(
         def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
             loss = float(module.total / max(module.steps, 1))
             if loss != loss or abs(loss) == float("inf"):
-                raise MMRecError(f"Training diverged in epoch {trainer.current_epoch + 1} (the loss is {loss}). Use a smaller lr.")
-            entry: dict[str, Any] = {"epoch": trainer.current_epoch, "loss": loss, "seconds": time.perf_counter() - self.started}
+                raise MMRecError(
+                    f"Training diverged in epoch {trainer.current_epoch + 1} (the loss is {loss}). Use a smaller lr."
+                )
+            entry: dict[str, Any] = {
+                "epoch": trainer.current_epoch,
+                "loss": loss,
+                "seconds": time.perf_counter() - self.started,
+            }
             if judged_on is not None:
-                judged = evaluate(model, dataset, judged_on, part="validation", relevant_from=bar, only=[metric], groups=False, intervals=False)
+                judged = evaluate(
+                    model,
+                    dataset,
+                    judged_on,
+                    part="validation",
+                    relevant_from=bar,
+                    only=[metric],
+                    groups=False,
+                    intervals=False,
+                )
                 model.train()
                 score = judged.metrics.get(metric)
                 if score is None:
@@ -241,7 +265,9 @@ def _descend(
             max_epochs=how.max_epochs,
             accelerator=accelerator,
             devices=1,
-            precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[how.precision if chosen == "cuda" else "fp32"],  # type: ignore[arg-type]
+            precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[
+                how.precision if chosen == "cuda" else "fp32"
+            ],  # type: ignore[arg-type]
             gradient_clip_val=how.clip or None,
             callbacks=[watch],
             logger=False,

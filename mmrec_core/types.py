@@ -113,7 +113,7 @@ class Interactions:
 
     def take(self, rows: Array) -> Interactions:
         """The same table with only these rows (indices or a mask), copied out of any memory map."""
-        pick: Callable[[Mapping[str, Array]], dict[str, Array]] = lambda table: {k: v[rows] for k, v in table.items()}  # noqa: E731
+        pick: Callable[[Mapping[str, Array]], dict[str, Array]] = lambda table: {k: v[rows] for k, v in table.items()}
         return Interactions(**pick(self._columns()), labels=pick(self.labels), features=pick(self.features))
 
     def need(self, role: str) -> Array:
@@ -232,7 +232,7 @@ class Query:
         return len(self.user)
 
     def __getitem__(self, rows: slice | Array) -> Query:
-        pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else column[rows]  # noqa: E731
+        pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else column[rows]
         return Query(self.user[rows], pick(self.at), pick(self.row))
 
 

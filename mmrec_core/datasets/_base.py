@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from mmrec_core.config import Config
+from mmrec_core.config import Config as AnyConfig
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Progress, Scorer, Split
 
@@ -49,11 +49,11 @@ class RawData:
 class DatasetReader(abc.ABC):
     """Reads one family of raw data. A public subclass in its own file is all that a new dataset needs."""
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[AnyConfig]] = AnyConfig
     generated: ClassVar[bool] = False
     """Made by us from a seed: said wherever the dataset is shown."""
 
-    def __init__(self, name: str, config: Config) -> None:
+    def __init__(self, name: str, config: AnyConfig) -> None:
         self.name = name
         self.config = config
 

@@ -52,7 +52,9 @@ def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0
         words = published.text.replace("=", " ").split() if published.ok else []
         digest = next((w for w in words if len(w) == 32 and all(c in "0123456789abcdef" for c in w)), None)
         return Path(
-            pooch.retrieve(url, known_hash=f"md5:{digest}" if digest else None, fname=name, path=folder, downloader=resume)
+            pooch.retrieve(
+                url, known_hash=f"md5:{digest}" if digest else None, fname=name, path=folder, downloader=resume
+            )
         )
     except requests.RequestException as error:
         raise MMRecError(

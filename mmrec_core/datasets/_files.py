@@ -98,7 +98,9 @@ def read_columns(
     except UnicodeDecodeError as error:
         raise MMRecError(f"{where} is not {options['encoding']} text ({error.reason} at byte {error.start}).") from None
     except (ValueError, pd.errors.ParserError) as error:
-        raise MMRecError(_diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {error}") from None
+        raise MMRecError(
+            _diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {error}"
+        ) from None
     return frame[list(types)].rename(columns=dict(rename or {}))
 
 

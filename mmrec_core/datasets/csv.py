@@ -48,7 +48,9 @@ class BringYourOwn(DatasetReader):
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
         """Read the ratings file named with ``--from`` and what the config adds."""
         if source is None:
-            raise MMRecError("Say which ratings file to read: prepare csv --from ratings.csv --name NAME --scale 0.5:5.")
+            raise MMRecError(
+                "Say which ratings file to read: prepare csv --from ratings.csv --name NAME --scale 0.5:5."
+            )
         if not source.is_file():
             raise MMRecError(f"{source} is not a file; --from takes a CSV or Parquet file of ratings.")
         named = {role: str(getattr(self.config, role)) for role in ("user", "item", "rating", "time")}
@@ -104,7 +106,9 @@ class BringYourOwn(DatasetReader):
                 continue
             values = frame[named]
             if column in LISTS:
-                table[column] = [[p.strip() for p in str(v).split("|") if p.strip()] if pd.notna(v) else [] for v in values]
+                table[column] = [
+                    [p.strip() for p in str(v).split("|") if p.strip()] if pd.notna(v) else [] for v in values
+                ]
             elif column == "year":
                 table[column] = pd.to_numeric(values, errors="coerce").round().astype("Int32")
             else:

@@ -26,7 +26,9 @@ class Demo(DatasetReader):
         """Which world, and how large."""
 
         world_seed: int = setting(0, "which world is drawn; the same seed gives the same world", ge=0, le=2**31 - 1)
-        scale: float = setting(1.0, "how many times the usual 900 users, for load and speed work", ge=0.02, le=280.0, log=True)
+        scale: float = setting(
+            1.0, "how many times the usual 900 users, for load and speed work", ge=0.02, le=280.0, log=True
+        )
         films: int = setting(N_FILMS, "films in the world", ge=50, le=100_000, unit="films")
 
     config: Config
@@ -72,13 +74,15 @@ class Demo(DatasetReader):
             about={"world_seed": seed},
         )
 
-    def _paint(self, items: pd.DataFrame, traits: Any, seeds: list[int], folder: Path, progress: Progress) -> dict[Any, Path]:
+    def _paint(
+        self, items: pd.DataFrame, traits: Any, seeds: list[int], folder: Path, progress: Progress
+    ) -> dict[Any, Path]:
         """All posters, painted by every core."""
         folder.mkdir()
         jobs = [
             (str(folder / f"{row.item}.jpg"), dict(title=row.title, year=int(row.year), genres=row.genres, director=row.director,
              cast=row.cast, traits=traits[at].tolist(), seed=seeds[at]))
-            for at, row in enumerate(items.itertuples())
+            for at, row in enumerate(map(_record, items.itertuples()))
         ]  # fmt: skip
         workers = min(os.cpu_count() or 1, 8)
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -92,6 +96,11 @@ class Demo(DatasetReader):
         from mmrec_core.datasets._reel_world.oracle import oracles
 
         return oracles(dataset, split)
+
+
+def _record(row: Any) -> Any:
+    """A row of a table, whose columns its type does not know."""
+    return row
 
 
 def paint_poster(job: tuple[str, dict[str, Any]]) -> None:

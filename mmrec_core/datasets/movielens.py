@@ -76,7 +76,9 @@ class MovieLens(DatasetReader):
         elif files.has("movies.csv"):
             raw = self._read_csv(files)
         else:
-            raise MMRecError(f"{files.path} holds no MovieLens data: expected ratings.csv, ratings.dat or u.data in it.")
+            raise MMRecError(
+                f"{files.path} holds no MovieLens data: expected ratings.csv, ratings.dat or u.data in it."
+            )
         raw.licence = LICENCE
         if getattr(self.config, "subset", "all") == "modern":
             raw.events = modern(raw.events)
@@ -112,7 +114,8 @@ class MovieLens(DatasetReader):
             {"userId": "int32", "movieId": "int32", "rating": "float32", "timestamp": "int64"},
             rename={"userId": "user", "movieId": "item", "timestamp": "time"},
         )
-        movies = pd.read_csv(files.open("movies.csv"), dtype={"movieId": "int64", "title": str, "genres": str})
+        columns: Any = {"movieId": "int64", "title": str, "genres": str}
+        movies = pd.read_csv(files.open("movies.csv"), dtype=columns)
         items = film_table(movies["movieId"], movies["title"], movies["genres"].fillna("").str.split("|"))
         if files.has("links.csv"):
             links = pd.read_csv(files.open("links.csv"), dtype=str).drop_duplicates("movieId").set_index("movieId")
@@ -126,11 +129,13 @@ class MovieLens(DatasetReader):
         """Each film's ten strongest tags: from the genome where there is one, else the most often given."""
         if files.has("genome-scores.csv") and files.has("genome-tags.csv"):
             names = pd.read_csv(files.open("genome-tags.csv")).set_index("tagId")["tag"]
-            scores = pd.read_csv(files.open("genome-scores.csv"), dtype={"movieId": "int32", "tagId": "int16", "relevance": "float32"})
+            types: Any = {"movieId": "int32", "tagId": "int16", "relevance": "float32"}
+            scores = pd.read_csv(files.open("genome-scores.csv"), dtype=types)
             best = scores.sort_values(["movieId", "relevance"], ascending=[True, False]).groupby("movieId").head(10)
             grouped = best["tagId"].map(names).groupby(best["movieId"]).agg(list)
         elif files.has("tags.csv"):
-            tags = pd.read_csv(files.open("tags.csv"), dtype={"movieId": "int64", "tag": str}).dropna(subset=["tag"])
+            given: Any = {"movieId": "int64", "tag": str}
+            tags = pd.read_csv(files.open("tags.csv"), dtype=given).dropna(subset=["tag"])
             tags["tag"] = tags["tag"].str.strip().str.lower()
             counts = tags.groupby(["movieId", "tag"]).size().rename("n").reset_index()
             counts = counts.sort_values(["movieId", "n", "tag"], ascending=[True, False, True])
@@ -142,7 +147,14 @@ class MovieLens(DatasetReader):
 
     def _read_dat(self, files: RawFiles) -> RawData:
         """ml-1m and ml-10m: fields separated by '::'; ml-1m also without its time field."""
-        plain = next((n for n in ("ratings.dat", "ratings_without_timestamp.dat.gz", "ratings_without_timestamp.dat") if files.has(n)), None)
+        plain = next(
+            (
+                n
+                for n in ("ratings.dat", "ratings_without_timestamp.dat.gz", "ratings_without_timestamp.dat")
+                if files.has(n)
+            ),
+            None,
+        )
         if plain is None:
             raise MMRecError(f"{files.where('ratings.dat')} is missing.")
         with files.open(plain) as handle:
@@ -150,16 +162,22 @@ class MovieLens(DatasetReader):
         body = gzip.decompress(body) if plain.endswith(".gz") else body
         n_fields = body[: body.find(b"\n")].count(b"::") + 1
         if n_fields not in (3, 4):
-            raise MMRecError(f"{files.where(plain)}, line 1: expected UserID::MovieID::Rating[::Timestamp], found {n_fields} fields.")
+            raise MMRecError(
+                f"{files.where(plain)}, line 1: expected UserID::MovieID::Rating[::Timestamp], found {n_fields} fields."
+            )
         types = dict(zip(("user", "item", "rating", "time"), ("int32", "int32", "float32", "int64"), strict=True))
         types = dict(list(types.items())[:n_fields])
-        events = read_columns(io.BytesIO(body.replace(b"::", b"\t")), files.where(plain), types, sep="\t", names=list(types), header=None)
+        events = read_columns(
+            io.BytesIO(body.replace(b"::", b"\t")), files.where(plain), types, sep="\t", names=list(types), header=None
+        )
         encoding = "latin-1" if self.name == "ml-1m" else "utf-8"
         lines = [line.split("::") for line in files.text("movies.dat", encoding).splitlines() if line]
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], [p[2].split("|") for p in lines])
         users = None
         if files.has("users.dat"):
-            people = pd.DataFrame([line.split("::") for line in files.text("users.dat", "latin-1").splitlines() if line])
+            people = pd.DataFrame(
+                [line.split("::") for line in files.text("users.dat", "latin-1").splitlines() if line]
+            )
             people.columns = ["user", "gender", "age", "occupation", "zip"]
             users = people[["user", "gender", "occupation"]].assign(
                 user=people["user"].astype("int64"), age=people["age"].astype(int).map(AGES).astype(float)
@@ -183,13 +201,19 @@ class MovieLens(DatasetReader):
             [line.split("|") for line in files.text("u.user").splitlines() if line],
             columns=["user", "age", "gender", "occupation", "zip"],
         )
-        users = people[["user", "gender", "occupation"]].assign(user=people["user"].astype("int64"), age=people["age"].astype(float))
+        users = people[["user", "gender", "occupation"]].assign(
+            user=people["user"].astype("int64"), age=people["age"].astype(float)
+        )
         key = events["user"].to_numpy(np.int64) << 32 | events["item"].to_numpy(np.int64)
         order = np.argsort(key)
 
         def rows(name: str) -> Array:
             part = table(name)
-            return order[np.searchsorted(key, part["user"].to_numpy(np.int64) << 32 | part["item"].to_numpy(np.int64), sorter=order)]
+            return order[
+                np.searchsorted(
+                    key, part["user"].to_numpy(np.int64) << 32 | part["item"].to_numpy(np.int64), sorter=order
+                )
+            ]
 
         official = {
             fold: (np.sort(rows(f"{fold}.base")), np.sort(rows(f"{fold}.test")))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from mmrec_core import settings
-from mmrec_core.config import Config
+from mmrec_core.config import Config as AnyConfig
 from mmrec_core.types import Progress
 
 
@@ -33,13 +33,13 @@ class Found:
 class EnrichSource(abc.ABC):
     """Fills in what a dataset does not bring itself; never overwrites what it does."""
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[AnyConfig]] = AnyConfig
     order: ClassVar[int] = 1
     """Sources run in this order; those that supply ids for others come first."""
     on_request: ClassVar[bool] = False
     """Runs only when asked for by name (it needs a key, or the network)."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: AnyConfig | None = None) -> None:
         self.config = config or self.Config()
 
     @abc.abstractmethod

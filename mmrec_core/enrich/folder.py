@@ -37,7 +37,9 @@ class Folder(EnrichSource):
             return
         table = pd.read_csv(index, dtype=str)
         if "file" not in table:
-            found.notes.append(f"{index} has no column 'file' and was not used; posters are matched by their names alone.")
+            found.notes.append(
+                f"{index} has no column 'file' and was not used; posters are matched by their names alone."
+            )
             return
         for record in table.to_dict("records"):
             rows = next((r for key, rows in by.items() if (r := rows.get(digits(record.get(key)) or ""))), [])

@@ -10,7 +10,16 @@ from typing import IO
 
 import pandas as pd
 
-from mmrec_core.enrich._base import EnrichSource, Found, digits, first_files, plain_title, rows_by, rows_by_title, source_folders
+from mmrec_core.enrich._base import (
+    EnrichSource,
+    Found,
+    digits,
+    first_files,
+    plain_title,
+    rows_by,
+    rows_by_title,
+    source_folders,
+)
 from mmrec_core.types import Progress
 
 COLUMNS = {
@@ -31,7 +40,12 @@ class Table(EnrichSource):
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
         """Read every table; the first one that knows a film's plot or credits wins."""
         found = Found()
-        files = [f for name in FOLDERS for folder in source_folders(name) for f in first_files(folder, ("*.csv", "*.csv.gz", "*.zip"))]
+        files = [
+            f
+            for name in FOLDERS
+            for folder in source_folders(name)
+            for f in first_files(folder, ("*.csv", "*.csv.gz", "*.zip"))
+        ]
         by = {column: rows_by(items, column) for column in ("tmdb_id", "imdb_id")}
         titles = rows_by_title(items)
         for done, file in enumerate(files):
@@ -44,7 +58,13 @@ class Table(EnrichSource):
             self._join(table, by, titles, found)
         return found
 
-    def _join(self, table: pd.DataFrame, by: dict[str, dict[str, list[int]]], titles: dict[tuple[str, int], list[int]], found: Found) -> None:
+    def _join(
+        self,
+        table: pd.DataFrame,
+        by: dict[str, dict[str, list[int]]],
+        titles: dict[tuple[str, int], list[int]],
+        found: Found,
+    ) -> None:
         column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
         actors = [c for c in ACTORS if c in table]
         for record in table.to_dict("records"):
@@ -55,7 +75,9 @@ class Table(EnrichSource):
                     rows = rows or by[key].get(digits(text) or "", [])
             if not rows and column["title"] and column["year"]:
                 year = str(record[column["year"]])
-                number = next((int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdigit()), None)
+                number = next(
+                    (int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdigit()), None
+                )
                 rows = titles.get((plain_title(record[column["title"]]), number), []) if number else []
             for row in rows:
                 for wanted in ("plot", "director"):

@@ -49,7 +49,9 @@ class Tmdb(EnrichSource):
             film = self._film(number, cache)
             found.add("plot", row, film.get("overview"))
             crew = film.get("credits", {})
-            found.add("director", row, next((p["name"] for p in crew.get("crew", []) if p.get("job") == "Director"), None))
+            found.add(
+                "director", row, next((p["name"] for p in crew.get("crew", []) if p.get("job") == "Director"), None)
+            )
             found.add("cast", row, [p["name"] for p in crew.get("cast", [])[:4]] or None)
             found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
         return found
@@ -91,7 +93,9 @@ class Tmdb(EnrichSource):
                     timeout=20,
                 )
             except requests.RequestException as error:
-                raise MMRecError(f"TMDb did not answer ({type(error).__name__}). Run this again: it goes on where it stopped.") from None
+                raise MMRecError(
+                    f"TMDb did not answer ({type(error).__name__}). Run this again: it goes on where it stopped."
+                ) from None
             if answer.status_code == 429:
                 time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
                 continue

@@ -42,7 +42,9 @@ class Metric:
 
 
 def _modules() -> list[ModuleType]:
-    found = [importlib.import_module(f"mmrec_core.metrics.{f.stem}") for f in sorted(Path(__file__).parent.glob("[!_]*.py"))]
+    found = [
+        importlib.import_module(f"mmrec_core.metrics.{f.stem}") for f in sorted(Path(__file__).parent.glob("[!_]*.py"))
+    ]
     for plugins in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep):
         for file in sorted((Path(plugins) / "metrics").glob("[!_]*.py")) if plugins else ():
             spec = importlib.util.spec_from_file_location(f"mmrec_plugins.metrics.{file.stem}", file)
@@ -55,7 +57,7 @@ def _modules() -> list[ModuleType]:
 
 def functions() -> dict[str, Callable[..., Any]]:
     """Every metric function by name."""
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for module in _modules():
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):

@@ -86,7 +86,9 @@ def mrr(ranking: Ranking) -> Array:
 def _first_of(a: int, m: int, p: int) -> float:
     """E[1 / rank of the first of p relevant items] in a random order of m, behind a others."""
     j = np.arange(m - p + 1)
-    log_chance = gammaln(m - j) - gammaln(p) - gammaln(m - j - p + 1) - (gammaln(m + 1) - gammaln(p + 1) - gammaln(m - p + 1))
+    log_chance = (
+        gammaln(m - j) - gammaln(p) - gammaln(m - j - p + 1) - (gammaln(m + 1) - gammaln(p + 1) - gammaln(m - p + 1))
+    )
     return float((np.exp(log_chance) / (a + j + 1)).sum())
 
 
@@ -95,7 +97,11 @@ def _relevant_above(ranking: Ranking) -> Array:
     order = np.lexsort((ranking.above, ranking.query))
     query, above = ranking.query[order], ranking.above[order]
     start = np.searchsorted(query, query)
-    new = np.concatenate([[True], (query[1:] != query[:-1]) | (above[1:] != above[:-1])]) if len(query) else np.zeros(0, bool)
+    new = (
+        np.concatenate([[True], (query[1:] != query[:-1]) | (above[1:] != above[:-1])])
+        if len(query)
+        else np.zeros(0, bool)
+    )
     block = np.maximum.accumulate(np.where(new, np.arange(len(query)), 0)) if len(query) else np.zeros(0, np.int64)
     out = np.empty(len(query), np.int64)
     out[order] = block - start

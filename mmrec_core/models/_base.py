@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mmrec_core import registry, storage
-from mmrec_core.config import Config, TrainConfig
+from mmrec_core.config import Config as AnyConfig
+from mmrec_core.config import TrainConfig
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import (
     Dataset,
@@ -55,7 +56,7 @@ class Model(nn.Module):
         seed: drives everything random in the model.
     """
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[AnyConfig]] = AnyConfig
     needs: ClassVar[frozenset[str]] = frozenset({"ids"})
     """Out of ids, text, image, side, sequence, time, graph."""
     trains: ClassVar[bool] = False
@@ -65,7 +66,7 @@ class Model(nn.Module):
     version: ClassVar[int] = 1
     """Raised when saved weights of older versions no longer mean the same."""
 
-    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+    def __init__(self, config: AnyConfig, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__()
         self.config, self.schema, self.side, self.seed = config, schema, side, seed
         self.name = type(self).__module__.rsplit(".", 1)[-1]
@@ -80,7 +81,7 @@ class Model(nn.Module):
     # What it is
 
     @classmethod
-    def heads(cls, config: Config, schema: Schema) -> tuple[Head, ...]:
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
         """What the outputs mean; one ranking score unless a model says otherwise."""
         return (Head("relevance", "ranking"),)
 
@@ -128,7 +129,9 @@ class Model(nn.Module):
         """``[B, H]``: one row per event, one column per head; ratings on the dataset's scale, clicks as log-odds."""
         state = batch.get("state")
         users, at = torch.unique(batch["user"], return_inverse=True)
-        whole = self.score_states(_pick(state, users)) if state is not None else self.score_all(Query(users.cpu().numpy()))
+        whole = (
+            self.score_states(_pick(state, users)) if state is not None else self.score_all(Query(users.cpu().numpy()))
+        )
         return whole[at, batch["item"]][:, None]
 
     @torch.no_grad()
@@ -136,13 +139,18 @@ class Model(nn.Module):
         """``[N, H]`` for events, in blocks, without gradients."""
         self.eval()
         device = self.known_users.device
-        parts = [self.predict(_to(self.rows(rows.take(np.arange(p.start, p.stop))), device)).cpu() for p in blocks(len(rows), 1 << 15)]
+        parts = [
+            self.predict(_to(self.rows(rows.take(np.arange(p.start, p.stop))), device)).cpu()
+            for p in blocks(len(rows), 1 << 15)
+        ]
         return torch.cat(parts) if parts else torch.zeros(0, len(self.scorer_heads()))
 
     def score(self, users: Any, items: Any, at: Any = None) -> Tensor:
         """``[N, H]`` for pairs of user and item rows, optionally at times in seconds."""
         user, item = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        return self.score_rows(Interactions(user=user, item=item, time=None if at is None else np.asarray(at, np.int64)))
+        return self.score_rows(
+            Interactions(user=user, item=item, time=None if at is None else np.asarray(at, np.int64))
+        )
 
     @torch.no_grad()
     def score_all(self, query: Query | UserState, items: Tensor | None = None) -> Tensor:
@@ -203,8 +211,13 @@ class Model(nn.Module):
         if self.items is None or self.users is None:
             raise MMRecError("Bind the model to its dataset before saving it: model.bind(dataset).")
         with storage.replacing(folder) as draft:
-            save_file({k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}, draft / "model.safetensors")
-            tables = {f"{f.owner}.{f.name}": torch.from_numpy(np.ascontiguousarray(f.data)) for f in self.side if f.data.size}
+            save_file(
+                {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()},
+                draft / "model.safetensors",
+            )
+            tables = {
+                f"{f.owner}.{f.name}": torch.from_numpy(np.ascontiguousarray(f.data)) for f in self.side if f.data.size
+            }
             save_file(tables, draft / "side.safetensors")
             np.save(draft / "user_ids.npy", self.users.raw, allow_pickle=False)
             np.save(draft / "item_ids.npy", self.items.raw, allow_pickle=False)
@@ -341,7 +354,9 @@ class GradientModel(Model):
     def free_state(self, n: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         """The state of ``n`` users about whom nothing is known, and the names of its tensors that fold-in may move."""
         state = self.gather_users(torch.full((n,), self.schema.n_users, device=self.known_users.device))
-        return {k: v.detach().clone() for k, v in state.items()}, tuple(k for k, v in state.items() if v.is_floating_point())
+        return {k: v.detach().clone() for k, v in state.items()}, tuple(
+            k for k, v in state.items() if v.is_floating_point()
+        )
 
     def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
         """The histories as one batch with negatives, ``user`` counting the histories."""
@@ -365,7 +380,7 @@ class GradientModel(Model):
         self.eval()
         state, moving = self.free_state(len(histories))
         if not moving:
-            return UserState(state, ("fallback",) * len(histories))
+            return UserState(state, nobody(len(histories)))
         prior = {k: state[k].clone() for k in moving}
         frozen = {p: p.requires_grad for p in self.parameters()}
         for parameter in frozen:
@@ -390,7 +405,7 @@ class GradientModel(Model):
                         pull = (state[key] - prior[key]).square().flatten(1).sum(1)
                         loss = loss + self.FOLD_L2 * (pull / n).sum()
                     optimiser.zero_grad()
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
         finally:
             for parameter, wanted in frozen.items():
@@ -400,6 +415,12 @@ class GradientModel(Model):
         for key in moving:
             out[key][~usable] = prior[key][~usable]
         return UserState(out, source)
+
+
+def nobody(n: int) -> tuple[Source, ...]:
+    """The source of ``n`` states that rest on nothing about the user."""
+    sources: list[Source] = ["fallback"] * n
+    return tuple(sources)
 
 
 def load_model(folder: Path) -> Model:
@@ -412,11 +433,15 @@ def load_model(folder: Path) -> Model:
     try:
         cls = registry.load("models", told["model"])
         if told["version"] != cls.version:
-            raise MMRecError(f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it again.")
+            raise MMRecError(
+                f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it again."
+            )
         schema = Schema.from_json(told["schema"])
         tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}
         side = tuple(
-            Field(**{**f, "vocabulary": tuple(f["vocabulary"])}, data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0)))
+            Field(
+                **{**f, "vocabulary": tuple(f["vocabulary"])}, data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0))
+            )
             for f in told["side"]
         )
         model: Model = cls(registry.config("models", told["model"], told["config"]), schema, side, told["seed"])
@@ -425,7 +450,9 @@ def load_model(folder: Path) -> Model:
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
         _assign(model, load_file(folder / "model.safetensors"))
     except (KeyError, TypeError, SafetensorError, OSError, json.JSONDecodeError, ValueError) as error:
-        raise MMRecError(f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again.") from error
+        raise MMRecError(
+            f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again."
+        ) from error
     model.eval()
     return model
 
@@ -439,7 +466,9 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     own = model.state_dict()
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))
-        raise MMRecError(f"The weights do not fit this model: {', '.join(odd[:3])} is on one side only. Train it again.")
+        raise MMRecError(
+            f"The weights do not fit this model: {', '.join(odd[:3])} is on one side only. Train it again."
+        )
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():
         path, _, leaf = key.rpartition(".")

@@ -71,7 +71,7 @@ class HistoryModel(Model):
         scores = self.affinity(liked)
         empty = liked.sum(1) == 0
         if bool(empty.any()):
-            scores[empty] = self.popularity
+            scores[empty] = 1e-6 * self.popularity / (self.popularity.max() + 1)  # an order, far below any affinity
         return scores if items is None else scores[:, items]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Bias(Model):
         self.register_buffer("user_bias", torch.zeros(schema.n_users + 1))
 
     @classmethod
-    def heads(cls, config: Config, schema: Schema) -> tuple[Head, ...]:
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
         """One rating."""
         return (Head("rating", "rating"),)
 
@@ -85,7 +85,11 @@ class Bias(Model):
         for row, history in enumerate(histories):
             told = history.ratings is not None and len(history) > 0
             if told:
-                rest = torch.as_tensor(np.asarray(history.ratings, np.float32)) - self.mean - self.item_bias[torch.as_tensor(history.items)]
+                rest = (
+                    torch.as_tensor(np.asarray(history.ratings, np.float32))
+                    - self.mean
+                    - self.item_bias[torch.as_tensor(history.items)]
+                )
                 bias[row] = rest.sum() / (len(history) + self.config.l2_user)
             sources.append("folded" if told else "fallback")
         return UserState({"bias": bias}, tuple(sources))

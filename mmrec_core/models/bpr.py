@@ -26,12 +26,14 @@ class BPR(GradientModel):
         """How many tastes, and how strongly they are held down."""
 
         dim: int = setting(64, "tastes a user and a film are described by", ge=1, le=1024, log=True)
-        l2: float = setting(0.02, "pull of the factors in a comparison towards zero", ge=0.0, le=10.0, log=True)
+        l2: float = setting(0.005, "pull of the factors in a comparison towards zero", ge=0.0, le=10.0, log=True)
         negatives: int = setting(1, "films not liked that each liked one is compared with, per epoch", ge=1, le=64)
-        id_dropout: float = setting(0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5)
-        init: float = setting(0.05, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        id_dropout: float = setting(
+            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+        )
+        init: float = setting(0.01, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 4096, "max_epochs": 80, "patience": 6}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 2048, "max_epochs": 100, "patience": 5}
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
@@ -80,4 +82,6 @@ class BPR(GradientModel):
 
     def item_vectors(self) -> Tensor | None:
         """Item factors ``[I, d]``."""
-        return self.item_factors(self.oov_item(torch.arange(self.schema.n_items, device=self.known_items.device))).detach()
+        return self.item_factors(
+            self.oov_item(torch.arange(self.schema.n_items, device=self.known_items.device))
+        ).detach()

@@ -30,10 +30,15 @@ class DLRM(GradientModel):
         dim: int = setting(16, "width of every embedding", ge=2, le=512, log=True)
         bottom: str = setting("32", "widths of the hidden layers for dense features, separated by commas")
         top: str = setting("64,32", "widths of the hidden layers above the dot products, separated by commas")
-        fields: str = setting("genres,director,gender,occupation,age,year", "side features to use where the dataset has them; empty: ids only")
+        fields: str = setting(
+            "genres,director,gender,occupation,age,year",
+            "side features to use where the dataset has them; empty: ids only",
+        )
         dropout: float = setting(0.1, "share of the top network's units silenced in training", ge=0.0, le=0.9)
         l2: float = setting(0.03, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
-        id_dropout: float = setting(0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5)
+        id_dropout: float = setting(
+            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 40, "patience": 4}
@@ -78,13 +83,15 @@ class DLRM(GradientModel):
                 nn.init.zeros_(module.bias)
 
     @classmethod
-    def heads(cls, config: Config, schema: Schema) -> tuple[Head, ...]:
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
         """One rating."""
         return (Head("rating", "rating"),)
 
     def begin(self, train: TrainSet) -> None:
         """Remember the mean rating, around which the network predicts."""
-        self.mean = torch.tensor(float(np.mean(np.asarray(train.interactions.need("rating"), np.float64))), device=self.mean.device)
+        self.mean = torch.tensor(
+            float(np.mean(np.asarray(train.interactions.need("rating"), np.float64))), device=self.mean.device
+        )
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """User, item and rating of every training row."""
@@ -105,7 +112,9 @@ class DLRM(GradientModel):
                 embedded = (embedded * there).sum(1) / there.sum(1).clamp(min=1)
             vectors.append(embedded)
         empty = like.new_zeros(len(like), 0, like.shape[1])
-        return torch.stack(vectors, 1) if vectors else empty, torch.stack(dense, 1) if dense else like.new_zeros(len(like), 0)
+        return torch.stack(vectors, 1) if vectors else empty, torch.stack(dense, 1) if dense else like.new_zeros(
+            len(like), 0
+        )
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Id embedding ``[B, d]``, field embeddings ``[B, F, d]``, dense values ``[B, D]``."""

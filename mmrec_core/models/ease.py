@@ -21,7 +21,9 @@ class EASE(HistoryModel):
     class Config(Config):
         """How strongly weights are held down."""
 
-        l2: float = setting(300.0, "pull of the weights towards zero; more for smaller or noisier data", ge=0.001, le=1e6, log=True)
+        l2: float = setting(
+            300.0, "pull of the weights towards zero; more for smaller or noisier data", ge=0.001, le=1e6, log=True
+        )
 
     config: Config
 

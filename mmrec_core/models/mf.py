@@ -26,9 +26,17 @@ class MF(GradientModel):
         """How many tastes, and how strongly they are held down."""
 
         dim: int = setting(40, "tastes a user and a film are described by", ge=1, le=1024, log=True)
-        l2: float = setting(0.5, "pull of the taste factors towards zero, per rating, divided by √(number of ratings)", ge=0.0, le=100.0, log=True)
+        l2: float = setting(
+            0.5,
+            "pull of the taste factors towards zero, per rating, divided by √(number of ratings)",
+            ge=0.0,
+            le=100.0,
+            log=True,
+        )
         l2_bias: float = setting(0.03, "the same for the biases", ge=0.0, le=100.0, log=True)
-        id_dropout: float = setting(0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5)
+        id_dropout: float = setting(
+            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+        )
         init: float = setting(0.1, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
@@ -54,7 +62,7 @@ class MF(GradientModel):
             nn.init.zeros_(table.weight)
 
     @classmethod
-    def heads(cls, config: Config, schema: Schema) -> tuple[Head, ...]:
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
         """One rating."""
         return (Head("rating", "rating"),)
 
@@ -62,7 +70,10 @@ class MF(GradientModel):
         """Before the first step: the mean rating, and each id's regularisation weight 1/√n."""
         events = train.interactions
         self.mean = torch.tensor(float(np.mean(np.asarray(events.need("rating"), np.float64))), device=self.mean.device)
-        for name, column, size in (("user_weight", events.need("user"), self.schema.n_users), ("item_weight", events.need("item"), self.schema.n_items)):
+        for name, column, size in (
+            ("user_weight", events.need("user"), self.schema.n_users),
+            ("item_weight", events.need("item"), self.schema.n_items),
+        ):
             count = np.bincount(np.asarray(column), minlength=size + 1)
             setattr(self, name, torch.from_numpy(1 / np.sqrt(np.maximum(count, 1))).float().to(self.mean.device))
 
@@ -96,7 +107,9 @@ class MF(GradientModel):
         """``[B, I]`` ratings by one matrix product."""
         items = torch.arange(self.schema.n_items, device=self.mean.device) if items is None else items
         row = self.oov_item(items)
-        return self.mean + state["bias"][:, None] + self.item_bias(row)[:, 0] + state["factors"] @ self.item_factors(row).T
+        return (
+            self.mean + state["bias"][:, None] + self.item_bias(row)[:, 0] + state["factors"] @ self.item_factors(row).T
+        )
 
     def item_vectors(self) -> Tensor | None:
         """Item factors ``[I, d]``."""
@@ -113,7 +126,11 @@ class MF(GradientModel):
             if sources[-1] == "fallback":
                 continue
             item = self.oov_item(torch.as_tensor(np.asarray(history.items, np.int64), device=self.mean.device))
-            rest = torch.as_tensor(np.asarray(history.ratings, np.float32), device=self.mean.device) - self.mean - self.item_bias(item)[:, 0]
+            rest = (
+                torch.as_tensor(np.asarray(history.ratings, np.float32), device=self.mean.device)
+                - self.mean
+                - self.item_bias(item)[:, 0]
+            )
             x = torch.cat([self.item_factors(item), torch.ones(n, 1, device=self.mean.device)], 1).double()
             pull = torch.full((x.shape[1],), self.config.l2 * n**0.5, dtype=torch.float64, device=self.mean.device)
             pull[-1] = self.config.l2_bias * n**0.5

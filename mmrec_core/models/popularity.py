@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core.models._base import Config, Model
+from mmrec_core.config import Config
+from mmrec_core.models._base import Model, nobody
 from mmrec_core.types import History, Interactions, Progress, Schema, Side, TrainSet, UserState, quiet
 
 
@@ -37,7 +38,9 @@ class Popularity(Model):
         item, bar = np.asarray(events.need("item")), self.schema.relevant_from
         if events.rating is not None and bar is not None:
             item = item[np.asarray(events.rating) >= bar]
-        self.counts = self.counts + torch.from_numpy(np.bincount(item, minlength=self.schema.n_items).astype(np.float32))
+        self.counts = self.counts + torch.from_numpy(
+            np.bincount(item, minlength=self.schema.n_items).astype(np.float32)
+        )
 
     def reset(self) -> None:
         """Back to the training counts."""
@@ -54,4 +57,4 @@ class Popularity(Model):
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """The same for everyone, and said to be."""
-        return UserState(self.gather_users(torch.zeros(len(histories), dtype=torch.int64)), ("fallback",) * len(histories))
+        return UserState(self.gather_users(torch.zeros(len(histories), dtype=torch.int64)), nobody(len(histories)))

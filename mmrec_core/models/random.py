@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core.models._base import Model
+from mmrec_core.models._base import Model, nobody
 from mmrec_core.types import History, Progress, TrainSet, UserState, quiet
 
 
@@ -25,11 +25,14 @@ class Random(Model):
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """Uniform in 0 … 1, a function of (seed, user) alone."""
-        rows = [np.random.default_rng([self.seed, int(k) & 0xFFFFFFFF]).random(self.schema.n_items, np.float32) for k in state["key"]]
+        rows = [
+            np.random.default_rng([self.seed, int(k) & 0xFFFFFFFF]).random(self.schema.n_items, np.float32)
+            for k in state["key"]
+        ]
         scores = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, self.schema.n_items)
         return scores if items is None else scores[:, items]
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """New users are all alike to chance."""
         key = torch.tensor([self.schema.n_users + len(h) for h in histories], dtype=torch.int64)
-        return UserState({"key": key}, ("fallback",) * len(histories))
+        return UserState({"key": key}, nobody(len(histories)))

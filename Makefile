@@ -1,0 +1,37 @@
+# make setup   a virtual environment with everything the app needs
+# make demo    the app with its embedded film world, on http://localhost:8501
+# make test    style, types, and the whole test suite
+# make bench   ratios measured side by side with other libraries
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PORT   ?= 8501
+STAMP  := $(VENV)/.ready
+
+.PHONY: setup demo test bench clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt requirements-train.txt requirements-dev.txt tools/install.py
+	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'MMRec needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another with: make PYTHON=python3.12 …')"
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) tools/install.py requirements.txt requirements-dev.txt
+	@touch $(STAMP)
+
+demo: setup
+	$(PY) -m mmrec_core prepare demo --if-missing
+	$(PY) -m mmrec_core serve --port $(PORT) --showcase demo
+
+test: setup
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+bench: setup
+	$(PY) -m pip install --quiet -r benchmarks/requirements.txt
+	$(PY) benchmarks/ranking.py
+	$(PY) benchmarks/loading.py
+
+clean:
+	rm -rf $(VENV) .mmrec static/thumbs .mypy_cache .ruff_cache .pytest_cache

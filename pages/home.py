@@ -1,0 +1,259 @@
+"""What this is, what is prepared, and what to do next."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import preparation, registry, runs, settings
+from mmrec_core.errors import MMRecError
+from pages.parts import shell
+from pages.parts.config_form import config_form
+from pages.parts.run_card import live_runs, run_card
+from pages.parts.wall import film, wall
+
+TITLE = "Home"
+ICON = ":material/home:"
+ORDER = "00"
+
+
+def open_film() -> None:
+    """A poster of the strip leads to its film."""
+    chosen = st.session_state.get("strip")
+    if chosen is not None and chosen.get("open") is not None:
+        st.session_state["go_to_film"] = int(chosen["open"])
+
+
+def hero() -> None:
+    """The first look: a line, a strip of posters, two ways on."""
+    st.title("See what recommenders see", anchor=False)
+    st.markdown(
+        "MMRec puts films, their posters and plots, and the models that recommend them side by side: **browse** the films, "
+        "**rate** a few as a new visitor, and watch what every model makes of you. Figures come with their split, protocol "
+        "and interval, so that you can trust them, or check them."
+    )
+    chosen = shell.dataset()
+    if chosen is None:
+        return
+    catalog = chosen.catalog
+    best = catalog[catalog["poster"].notna()].nlargest(16, "n_ratings").index
+    if len(best) < 6:
+        best = catalog.nlargest(16, "n_ratings").index
+    wall(
+        [film(chosen, int(row)) for row in best],
+        key="strip",
+        size="row",
+        on_open=open_film,
+        label=f"Best known films of {chosen.name}",
+    )
+    shell.generated_note(chosen)
+    if (row := st.session_state.pop("go_to_film", None)) is not None:
+        st.switch_page(shell.page("browse"), query_params={"dataset": chosen.name, "film": str(chosen.items.raw[row])})
+    with st.container(horizontal=True):
+        if st.button("Rate a few films", type="primary", icon=":material/star:"):
+            st.switch_page(shell.page("cold_start"))
+        if st.button("Browse all films", icon=":material/grid_view:"):
+            st.switch_page(shell.page("browse"))
+
+
+def prepared_cards() -> None:
+    """One card per prepared dataset: what it holds and which models are fitted."""
+    ready = preparation.prepared()
+    st.header("Prepared", anchor=False)
+    if not ready:
+        with st.container(border=True):
+            st.subheader("No films yet", anchor=False)
+            st.write(
+                "Start with Reel World, a generated film world with drawn posters and written plots. It takes about half a minute and needs no network."
+            )
+            if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
+                runs.start("prepare", {"reader": "demo", "dataset": "demo"})
+                st.rerun()
+        return
+    with st.grid(min_column_width=300):
+        for name in ready:
+            dataset_card(name)
+
+
+def dataset_card(name: str) -> None:
+    """One prepared dataset."""
+    chosen = preparation.open_dataset(name)
+    told = chosen.manifest
+    with st.container(border=True, key=f"card-{name}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"#### {name}")
+            if told["generated"]:
+                st.badge(
+                    "generated",
+                    icon=":material/science:",
+                    color="violet",
+                    help="Invented by our own generator; a check of methods, no evidence about films.",
+                )
+        st.markdown(f"**{told['ratings']:,}** ratings · **{told['users']:,}** people · **{told['films']:,}** films")
+        cover = told["coverage"]
+        if cover:
+            st.caption(
+                f"Posters for {cover['poster']['films']:.0%} of films ({cover['poster']['ratings']:.0%} of ratings), "
+                f"plots for {cover['plot']['films']:.0%} ({cover['plot']['ratings']:.0%})",
+                help="Share of films that have one, and share of all ratings that fall on such films.",
+            )
+        able, done = runs.usable_models(chosen), runs.finished(chosen)
+        fitted = [m for m in able if m in done]
+        st.caption(f"{len(fitted)} of {len(able)} models fitted" + (f": {', '.join(fitted)}" if fitted else ""))
+        for note in told["notes"]:
+            st.caption(f":material/info: {shell.plain(note)}")
+        with st.container(horizontal=True):
+            if st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
+                st.switch_page(shell.page("browse"), query_params={"dataset": name})
+            if len(fitted) < len(able) and st.button(
+                "Fit all models", key=f"fit-{name}", icon=":material/model_training:"
+            ):
+                runs.start_all(name)
+                st.rerun()
+        if told["licence"]:
+            with st.expander("Licence and source"):
+                st.caption(shell.plain(told["licence"]))
+
+
+@st.fragment(run_every=2)
+def work_under_way() -> None:
+    """What runs now; when a run ends the whole page is drawn anew."""
+    live = live_runs()
+    before = st.session_state.get("live_runs", [])
+    st.session_state["live_runs"] = [run.id for run in live]
+    if set(before) - {run.id for run in live}:
+        st.rerun()
+    if live:
+        st.header("Under way", anchor=False)
+        for run in live[:4]:
+            run_card(run)
+        if len(live) > 4:
+            st.caption(f"… and {len(live) - 4} more waiting")
+
+
+def failures() -> None:
+    """Runs of the last day that failed and were not repeated with success."""
+    recent = [r for r in runs.all_runs() if r.status == "failed" and time.time() - float(r.told["created"]) < 86_400]
+    settled = [r.params for r in runs.all_runs() if r.status in {"finished", *runs.LIVE}]
+    open_ones = [r for r in recent if r.params not in settled]
+    if open_ones:
+        st.header("Did not work", anchor=False)
+        run_card(open_ones[-1])
+
+
+def prepare_more() -> None:
+    """Prepare a known dataset, or bring one's own."""
+    st.header("Add films", anchor=False)
+    known, own = st.tabs(["MovieLens and the demo", "Bring your own ratings"])
+    with known:
+        names = [n for n in registry.entries("datasets") if n != "csv"]
+        name = st.selectbox(
+            "Dataset",
+            names,
+            index=names.index("ml-latest-small") if "ml-latest-small" in names else 0,
+            key="to_prepare",
+        )
+        found = registry.entries("datasets")[name]
+        if found.fault:
+            st.error(found.fault, title="This dataset's file is broken")
+        else:
+            st.caption(found.summary)
+            at_hand = any(
+                (s / name).exists() or (s / f"{name}.zip").exists()
+                for s in (*settings.sources(), settings.home() / "downloads")
+            )
+            if name.startswith("ml-"):
+                st.caption(
+                    ":material/folder: Found among your sources."
+                    if at_hand
+                    else ":material/download: Will be downloaded from GroupLens; or name a folder that holds it in MMREC_SOURCES."
+                )
+            with st.expander("Settings"):
+                options = config_form("datasets", name, key="prepare")
+            again = name in preparation.prepared()
+            if st.button(
+                "Prepare again" if again else "Prepare", type="primary", icon=":material/play_arrow:", key="prepare"
+            ):
+                start_prepare({"reader": name, "dataset": name, "options": options})
+    with own:
+        bring_your_own()
+
+
+def start_prepare(params: dict[str, object]) -> None:
+    """Queue a preparation and show it."""
+    try:
+        runs.start("prepare", params)
+    except MMRecError as error:
+        shell.tell(error)
+    else:
+        st.rerun()
+
+
+def bring_your_own() -> None:
+    """Upload a ratings file, say which column is which, prepare it."""
+    st.write("A CSV or Parquet file with one rating a line. A film table with titles, genres and plots makes it nicer.")
+    file = st.file_uploader("Ratings", type=["csv", "parquet"], key="own_ratings")
+    films = st.file_uploader("Films (optional)", type=["csv", "parquet"], key="own_films")
+    if file is None:
+        return
+    try:
+        frame = pd.read_parquet(file) if file.name.endswith(".parquet") else pd.read_csv(file, nrows=200)
+    except Exception as error:  # pandas raises many kinds for a damaged file
+        st.error(f"{file.name} could not be read: {error}", title="This file cannot be read")
+        return
+    st.dataframe(frame.head(5), hide_index=True, alt="First lines of your file")
+    columns = [str(c) for c in frame.columns]
+    guesses = {
+        "user": ("userid", "user_id", "user"),
+        "item": ("movieid", "movie_id", "itemid", "item_id", "item", "film"),
+        "rating": ("rating", "score", "stars"),
+        "time": ("timestamp", "time", "ts"),
+    }
+    chosen: dict[str, str] = {}
+    for slot, (role, hints) in zip(st.columns(4), guesses.items(), strict=True):
+        choices = columns if role in {"user", "item"} else ["", *columns]
+        guess = next((c for c in columns if c.lower() in hints), "" if "" in choices else columns[0])
+        chosen[role] = slot.selectbox(
+            f"Column of {role}s",
+            choices,
+            index=choices.index(guess),
+            key=f"own_{role}",
+            format_func=lambda c: c or "none",
+        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Name", value=Path(file.name).stem[:40], key="own_name", width=220)
+        low = st.number_input("Lowest rating", value=0.5, key="own_low", width=140)
+        high = st.number_input("Highest rating", value=5.0, key="own_high", width=140)
+        repeats = st.selectbox(
+            "Repeats",
+            ["refused", "allowed"],
+            key="own_repeats",
+            width=140,
+            help="Whether a person may rate the same film twice.",
+        )
+        go = st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go")
+    if go:
+        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
+        path = folder / f"ratings{Path(file.name).suffix}"
+        path.write_bytes(file.getvalue())
+        options = {**chosen, "scale": f"{low:g}:{high:g}" if chosen["rating"] else "", "repeats": repeats}
+        if films is not None:
+            (folder / f"films{Path(films.name).suffix}").write_bytes(films.getvalue())
+            options["items"] = f"films{Path(films.name).suffix}"
+        start_prepare({"reader": "csv", "dataset": name, "source": str(path), "options": options})
+
+
+def upload_folder() -> Path:
+    """Where uploads wait to be prepared."""
+    folder = settings.home() / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+hero()
+work_under_way()
+failures()
+prepared_cards()
+prepare_more()

@@ -1,0 +1,132 @@
+"""What surrounds every page: navigation made from the files of ``pages/``, the dataset switch, the error boundary."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import streamlit as st
+
+from mmrec_core import preparation, runs, storage
+from mmrec_core.errors import MMRecError
+from mmrec_core.settings import silence_telemetry
+from mmrec_core.types import Dataset
+
+PAGES = Path(__file__).resolve().parents[1]
+
+
+@st.cache_data(max_entries=64)
+def _about(file: str, modified_ns: int) -> dict[str, str]:
+    """A page's title, icon and order from its constants, its help from its docstring; the page is not run."""
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    told = {
+        node.targets[0].id: str(node.value.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+    return {"help": (ast.get_docstring(tree) or "").split("\n")[0], **told}
+
+
+def page(name: str) -> st.Page:
+    """The page of a file, to link to or switch to."""
+    file = PAGES / f"{name}.py"
+    about = _about(str(file), file.stat().st_mtime_ns)
+    title = about.get("TITLE", name.replace("_", " ").capitalize())
+    return st.Page(
+        file,
+        title=title,
+        icon=about.get("ICON", ":material/article:"),
+        help=about["help"],
+        url_path=name,
+        default=name == "home",
+    )
+
+
+def run() -> None:
+    """Draw the shell, then the chosen page inside it."""
+    silence_telemetry()
+    files = [f for f in PAGES.glob("[!_]*.py")]
+    names = sorted(
+        (f.stem for f in files),
+        key=lambda n: _about(str(PAGES / f"{n}.py"), (PAGES / f"{n}.py").stat().st_mtime_ns).get("ORDER", "99"),
+    )
+    chosen = st.navigation([page(name) for name in names], position="top")
+    try:
+        storage.open_home()
+        _switch()
+        chosen.run()
+    except MMRecError as error:
+        tell(error)
+
+
+def _switch() -> None:
+    """The dataset switch; it lives in the URL, so that a link shows what its sender saw."""
+    ready = preparation.prepared()
+    if not ready:
+        return
+    preferred = (
+        "ml-latest-small"
+        if "ml-latest-small" in ready and "demo" not in ready
+        else "demo"
+        if "demo" in ready
+        else ready[0]
+    )
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="switch"):
+        st.selectbox(
+            "Dataset", ready, index=ready.index(preferred), key="dataset", bind="query-params",
+            label_visibility="collapsed", width=230, help="Which films and ratings every page shows.",
+        )  # fmt: skip
+
+
+def dataset() -> Dataset | None:
+    """The dataset chosen in the shell, or ``None`` where nothing is prepared."""
+    name = st.session_state.get("dataset")
+    if name is None or name not in preparation.prepared():
+        return None
+    folder = preparation.open_dataset(name).folder
+    return _opened(name, (folder / "manifest.json").stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _opened(name: str, modified_ns: int) -> Dataset:
+    return preparation.open_dataset(name)
+
+
+def needs_dataset() -> Dataset:
+    """The chosen dataset; where nothing is prepared the page ends here, saying what to do."""
+    chosen = dataset()
+    if chosen is None:
+        with st.container(border=True):
+            st.subheader("No films yet")
+            st.write("Nothing is prepared so far. The demo world takes about half a minute; MovieLens works, too.")
+            if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:"):
+                runs.start("prepare", {"reader": "demo", "dataset": "demo"})
+                st.switch_page(page("home"))
+            st.page_link(page("home"), label="Other datasets and your own data")
+        st.stop()
+    return chosen
+
+
+def generated_note(chosen: Dataset) -> None:
+    """Say that data are generated, wherever they are shown."""
+    if chosen.manifest["generated"]:
+        st.caption(
+            ":material/science: Reel World is generated: films, posters and ratings are invented. Results on it check methods; they say nothing about real films."
+        )
+
+
+def tell(error: MMRecError) -> None:
+    """A known error, as a person should meet it."""
+    st.error(str(error), title="That did not work", icon=":material/error:")
+
+
+def stars(value: float) -> str:
+    """``3.5`` → ``★ 3.5``."""
+    return f"★ {value:.1f}"
+
+
+def plain(text: str) -> str:
+    """Text of somebody else's as it stands: nothing in it becomes Markdown, HTML, an icon or a formula."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$~:" else c for c in str(text))

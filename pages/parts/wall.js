@@ -1,0 +1,123 @@
+// Draws films as posters. Text only ever enters through textContent, so titles cannot become markup.
+export default function ({ data, parentElement, setTriggerValue }) {
+  const wall = parentElement.querySelector(".wall")
+  const live = parentElement.querySelector(".live")
+  const base = new URL("app/static/", document.baseURI)
+  wall.className = `wall ${data.size}`
+  wall.setAttribute("aria-label", data.label)
+  const make = (tag, className, text) => {
+    const node = document.createElement(tag)
+    if (className) node.className = className
+    if (text != null) node.textContent = text
+    return node
+  }
+  const hue = (text) => [...text].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7)
+
+  const titleCard = (film) => {
+    const card = make("div", "card")
+    card.style.setProperty("--hue", hue(film.title))
+    card.append(make("b", "", film.title), make("span", "", film.year ?? ""))
+    return card
+  }
+
+  const poster = (film, place) => {
+    const frame = make(data.opens ? "button" : "div", "poster")
+    const named = film.year ? `${film.title} (${film.year})` : film.title
+    if (data.opens) {
+      frame.type = "button"
+      frame.setAttribute("aria-label", `Open ${named}`)
+      frame.onclick = () => setTriggerValue("open", film.id)
+    }
+    if (film.poster) {
+      const image = make("img")
+      image.loading = "lazy"
+      image.decoding = "async"
+      image.alt = data.opens ? "" : named
+      image.src = new URL(film.poster, base)
+      image.onerror = () => image.replaceWith(titleCard(film))
+      frame.append(image)
+    } else frame.append(titleCard(film))
+    return frame
+  }
+
+  // Five stars whatever the scale: the left half of a star is the half step. Arrow keys move by half a star, 0 clears.
+  const stars = (film) => {
+    const [low, high] = data.rate
+    const whole = 5
+    const toShown = (value) => (value == null ? 0 : Math.max(0.5, (value / high) * whole))
+    const toValue = (shown) => Math.max(low, Math.round(((shown / whole) * high) * 2) / 2)
+    const box = make("div", "stars")
+    box.tabIndex = 0
+    box.setAttribute("role", "slider")
+    box.setAttribute("aria-label", `Rate ${film.title}`)
+    box.setAttribute("aria-valuemin", 0)
+    box.setAttribute("aria-valuemax", high)
+    let value = film.stars ?? null
+    const cells = Array.from({ length: whole }, () => {
+      const cell = make("span", "star", "☆")
+      const fill = make("i")
+      fill.append(make("span", "", "★"))
+      cell.append(fill)
+      box.append(cell)
+      return fill
+    })
+    const draw = (shown) => cells.forEach((fill, at) => (fill.style.width = `${Math.min(1, Math.max(0, shown - at)) * 100}%`))
+    const tell = () => {
+      box.setAttribute("aria-valuenow", value ?? 0)
+      box.setAttribute("aria-valuetext", value == null ? "not rated" : `${value} of ${high} stars`)
+    }
+    const at = (event) => {
+      const edge = box.getBoundingClientRect()
+      return Math.min(whole, Math.max(0.5, Math.ceil(((event.clientX - edge.left) / edge.width) * whole * 2) / 2))
+    }
+    const choose = (next) => {
+      value = next
+      draw(toShown(value))
+      tell()
+      live.textContent = value == null ? `${film.title}: rating removed` : `${film.title}: ${value} stars`
+      setTriggerValue("rate", { id: film.id, stars: value ?? 0 })
+    }
+    box.onpointermove = (event) => event.pointerType === "mouse" && draw(at(event))
+    box.onpointerleave = () => draw(toShown(value))
+    box.onclick = (event) => {
+      const next = toValue(at(event))
+      choose(next === value ? null : next)
+    }
+    box.onkeydown = (event) => {
+      const step = { ArrowRight: 0.5, ArrowUp: 0.5, ArrowLeft: -0.5, ArrowDown: -0.5 }[event.key]
+      if (step) {
+        const shown = Math.min(whole, Math.max(0, (value == null ? 0 : toShown(value)) + step))
+        choose(shown < 0.5 ? null : toValue(shown))
+      } else if (["0", "Backspace", "Delete"].includes(event.key)) choose(null)
+      else if (["1", "2", "3", "4", "5"].includes(event.key)) choose(toValue(Number(event.key)))
+      else return
+      event.preventDefault()
+      event.stopPropagation() // Streamlit binds single keys on the document
+    }
+    draw(toShown(value))
+    tell()
+    return box
+  }
+
+  const focused = parentElement.activeElement?.closest?.(".film")?.dataset.id
+  const onStars = parentElement.activeElement?.classList?.contains("stars")
+  wall.replaceChildren(
+    ...data.films.map((film) => {
+      const cell = make("div", "film")
+      cell.setAttribute("role", "listitem")
+      cell.dataset.id = film.id
+      const title = make("div", "title")
+      if (film.rank) title.append(make("span", "rank", film.rank))
+      title.append(film.title)
+      cell.append(poster(film), title)
+      if (film.note) cell.append(make("div", "note", film.year ? `${film.year} · ${film.note}` : film.note))
+      if (data.rate) cell.append(stars(film))
+      if (film.why) cell.append(make("div", "why", film.why))
+      return cell
+    }),
+  )
+  if (focused) {
+    const cell = wall.querySelector(`[data-id="${focused}"]`)
+    cell?.querySelector(onStars ? ".stars" : "button.poster, .stars")?.focus({ preventScroll: true })
+  }
+}

@@ -1,0 +1,69 @@
+"""A wall of posters: lazy static images, half-star ratings, keyboard use; the one way in which pages show films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from mmrec_core.types import Dataset
+
+HERE = Path(__file__).parent
+_WALL = st.components.v2.component(
+    "mmrec.wall",
+    html='<div class="wall" role="list"></div>\n<div class="live" aria-live="polite"></div>',
+    css=(HERE / "wall.css").read_text(encoding="utf-8"),
+    js=(HERE / "wall.js").read_text(encoding="utf-8"),
+)
+
+
+def film(dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: float | None = None) -> dict[str, Any]:
+    """What the wall needs to know of one film."""
+    record = dataset.catalog.iloc[row]
+    year = record["year"]
+    mean = record.get("mean_rating")
+    told = note or (
+        f"★ {mean:.1f} · {int(record['n_ratings']):,}"
+        if mean is not None and mean == mean
+        else "not rated yet"
+        if not record["n_ratings"]
+        else f"watched by {int(record['n_ratings']):,}"
+    )
+    return {
+        "id": int(row),
+        "title": record["title"],
+        "year": None if year is None or not (year == year) or str(year) == "<NA>" else int(year),
+        "poster": record["poster"] if isinstance(record["poster"], str) else None,
+        "note": told,
+        "why": why,
+        "stars": stars,
+    }
+
+
+def wall(
+    films: Sequence[Mapping[str, Any]],
+    *,
+    key: str,
+    rate: tuple[float, float] | None = None,
+    size: str = "medium",
+    on_open: Callable[[], None] | None = None,
+    on_rate: Callable[[], None] | None = None,
+    label: str = "Films",
+) -> Any:
+    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is ``{"id", "stars"}`` (0 clears).
+
+    Args:
+        films: from :func:`film`.
+        rate: lowest and highest rating, to show stars; ``None``: no rating.
+        size: ``small``, ``medium``, ``row`` (one line that scrolls sideways) or ``eight`` (one line of eight).
+    """
+    data = {
+        "films": [dict(f) for f in films],
+        "rate": list(rate) if rate else None,
+        "size": size,
+        "label": label,
+        "opens": on_open is not None,
+    }
+    return _WALL(key=key, data=data, on_open_change=on_open or (lambda: None), on_rate_change=on_rate or (lambda: None))

@@ -1,0 +1,82 @@
+"""What many tests share: a home of their own, small prepared datasets, the real data where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty MMREC_HOME."""
+    monkeypatch.setenv("MMREC_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One MMREC_HOME for a whole test process, for what is dear to prepare; tests must not change it."""
+    yield tmp_path_factory.mktemp("shared") / "home"
+
+
+@pytest.fixture(scope="session")
+def sources() -> Path:
+    """The folder of real data; tests that need it are skipped where there is none."""
+    named = os.environ.get("MMREC_SOURCES", "").split(os.pathsep)[0]
+    if not named or not Path(named, "ml-latest-small").is_dir():
+        pytest.skip("needs real MovieLens data; set MMREC_SOURCES to a folder that holds ml-latest-small")
+    return Path(named)
+
+
+def prepare_once(shared: Path, reader: str, **options: object) -> object:
+    """A dataset in the shared home, prepared the first time it is asked for."""
+    from mmrec_core import preparation
+
+    before = os.environ.get("MMREC_HOME")
+    os.environ["MMREC_HOME"] = str(shared)
+    try:
+        if reader not in preparation.prepared():
+            preparation.prepare(reader, options=options)
+        return preparation.open_dataset(reader)
+    finally:
+        if before is None:
+            del os.environ["MMREC_HOME"]
+        else:
+            os.environ["MMREC_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def demo(shared_home: Path) -> object:
+    """A small Reel World: 360 people, 200 films."""
+    return prepare_once(shared_home, "demo", films=200, scale=0.4)
+
+
+@pytest.fixture(scope="session")
+def ml_small(shared_home: Path, sources: Path) -> object:
+    """The real ml-latest-small with posters and plots."""
+    return prepare_once(shared_home, "ml-latest-small")
+
+
+@pytest.fixture(scope="session")
+def ml_100k(shared_home: Path, sources: Path) -> object:
+    """The real ml-100k."""
+    return prepare_once(shared_home, "ml-100k")
+
+
+@pytest.fixture
+def ratings_csv(tmp_path: Path) -> Path:
+    """A clean ratings file: 30 people, 20 films, times."""
+    rng = np.random.default_rng(0)
+    lines = ["userId,movieId,rating,timestamp"]
+    for user in range(1, 31):
+        for place, item in enumerate(rng.permutation(20)[:12] + 1):
+            lines.append(f"{user},{item},{rng.integers(1, 11) / 2},{1_000_000 + user * 1000 + place}")
+    file = tmp_path / "ratings.csv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
