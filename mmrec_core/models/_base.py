@@ -368,8 +368,15 @@ class GradientModel(Model):
         size = [len(h) for h in histories]
         user = np.repeat(np.arange(len(histories), dtype=np.int32), size)
         item = np.concatenate([np.asarray(h.items, np.int32) for h in histories] or [np.zeros(0, np.int32)])
-        rated = self.schema.scale is not None and all(h.ratings is not None for h in histories)
-        rating = np.concatenate([np.asarray(h.ratings, np.float32) for h in histories]) if rated and histories else None
+        rated = self.schema.scale is not None and (
+            "rating" in self.needs or any(h.ratings is not None for h in histories)
+        )
+        best = self.schema.scale[1] if self.schema.scale else 0.0  # a film named without a rating counts as liked
+        given = [
+            np.full(len(h), best, np.float32) if h.ratings is None else np.asarray(h.ratings, np.float32)
+            for h in histories
+        ]
+        rating = np.concatenate([np.zeros(0, np.float32), *given]) if rated else None
         return TrainSet(Interactions(user=user, item=item, rating=rating), self.schema, self.side, self.seed)
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
@@ -378,6 +385,8 @@ class GradientModel(Model):
         Each user's loss is their own mean, so the answer does not depend on who else is in the batch.
         """
         self.eval()
+        if "rating" in self.needs:  # a history without ratings tells such a model nothing
+            histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
         state, moving = self.free_state(len(histories))
         if not moving:
             return UserState(state, nobody(len(histories)))
@@ -448,8 +457,14 @@ def load_model(folder: Path) -> Model:
         model.name, model.catalog_checksum = told["model"], told["catalog"]
         model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
-        _assign(model, load_file(folder / "model.safetensors"))
-    except (KeyError, TypeError, SafetensorError, OSError, json.JSONDecodeError, ValueError) as error:
+        weights = load_file(folder / "model.safetensors")
+        for key, value in model.state_dict().items():  # only buffers that start empty are sized by the data
+            if value.numel() and key in weights and weights[key].shape != value.shape:
+                raise MMRecError(
+                    f"The weights in {folder} do not fit: {key} is {list(weights[key].shape)}, expected {list(value.shape)}. Train it again."
+                )
+        _assign(model, weights)
+    except (KeyError, TypeError, SafetensorError, OSError, EOFError, json.JSONDecodeError, ValueError) as error:
         raise MMRecError(
             f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again."
         ) from error

@@ -19,7 +19,9 @@ CUTS = ["ndcg@3", "recall@3", "precision@3", "hr@3", "mrr", "ndcg_graded@3", "nd
 def ranked(scores: np.ndarray, liked: np.ndarray, gains: np.ndarray | None = None, cut: int | None = None) -> Ranking:
     """A ranking of a score table ``[Q, I]`` with liked items marked."""
     query, item = np.nonzero(liked)
-    which, above, tied, tied_liked = rank_scores(torch.tensor(scores, dtype=torch.float64), None, (torch.tensor(query), torch.tensor(item)), cut)
+    which, above, tied, tied_liked = rank_scores(
+        torch.tensor(scores, dtype=torch.float64), None, (torch.tensor(query), torch.tensor(item)), cut
+    )
     gain = np.ones(len(query)) if gains is None else gains[query, item]
     return Ranking(query, gain, which, above, tied, tied_liked, np.full(len(scores), scores.shape[1]), cut)
 
@@ -61,7 +63,9 @@ def test_equals_the_average_over_all_orders_of_ties(name: str) -> None:
         gains = rng.integers(1, 6, (1, 7)).astype(float)
         asked = metric(name)
         for cut in (None, asked.k) if asked.k else (None,):
-            assert asked.compute(ranked(scores, liked, gains, cut))[0] == pytest.approx(brute_force(name, scores[0], liked[0], gains[0]))
+            assert asked.compute(ranked(scores, liked, gains, cut))[0] == pytest.approx(
+                brute_force(name, scores[0], liked[0], gains[0])
+            )
 
 
 @pytest.mark.parametrize("name", ["ndcg@10", "recall@10", "precision@10", "hr@10"])
@@ -70,7 +74,9 @@ def test_cut_ranking_gives_what_the_whole_one_gives(name: str) -> None:
     liked = rng.random((40, 300)) < 0.05
     liked[:, 0] = True
     for scores in (rng.random((40, 300)), rng.integers(0, 30, (40, 300)).astype(float), np.zeros((40, 300))):
-        np.testing.assert_allclose(metric(name).compute(ranked(scores, liked, cut=10)), metric(name).compute(ranked(scores, liked)), atol=1e-12)
+        np.testing.assert_allclose(
+            metric(name).compute(ranked(scores, liked, cut=10)), metric(name).compute(ranked(scores, liked)), atol=1e-12
+        )
 
 
 def test_agrees_with_scikit_learn_where_nothing_ties() -> None:
@@ -79,7 +85,9 @@ def test_agrees_with_scikit_learn_where_nothing_ties() -> None:
     liked[:, 3], liked[:, 4] = True, False
     found = ranked(scores, liked)
     np.testing.assert_allclose(ranking.auc(found), [roc_auc_score(t, s) for t, s in zip(liked, scores, strict=True)])
-    np.testing.assert_allclose(ranking.ap(found), [average_precision_score(t, s) for t, s in zip(liked, scores, strict=True)])
+    np.testing.assert_allclose(
+        ranking.ap(found), [average_precision_score(t, s) for t, s in zip(liked, scores, strict=True)]
+    )
     gains = rng.integers(1, 6, (30, 50)).astype(float)
     expected = [ndcg_score([t * g], [s], k=10) for t, g, s in zip(liked, gains, scores, strict=True)]
     np.testing.assert_allclose(ranking.ndcg_graded(ranked(scores, liked, gains), 10), expected)
@@ -91,7 +99,9 @@ def test_auc_and_ap_treat_ties_as_scikit_learn_does() -> None:
     liked[:, 0], liked[:, 1] = True, False
     found = ranked(scores, liked)
     np.testing.assert_allclose(ranking.auc(found), [roc_auc_score(t, s) for t, s in zip(liked, scores, strict=True)])
-    np.testing.assert_allclose(ranking.ap(found), [average_precision_score(t, s) for t, s in zip(liked, scores, strict=True)])
+    np.testing.assert_allclose(
+        ranking.ap(found), [average_precision_score(t, s) for t, s in zip(liked, scores, strict=True)]
+    )
 
 
 def test_a_constant_scorer_scores_chance() -> None:

@@ -27,7 +27,9 @@ def test_log_loss_equals_scikit_learn_and_survives_certainty() -> None:
     odds = np.array([-800.0, 3.0, 0.0, 800.0])
     truth = np.array([0.0, 1, 0, 1])
     rows = ClickRows(truth, odds, np.ones(4))
-    assert metrics.metric("log_loss").compute(rows) == pytest.approx(log_loss(truth, 1 / (1 + np.exp(-np.clip(odds, -700, 700)))), abs=1e-9)
+    assert metrics.metric("log_loss").compute(rows) == pytest.approx(
+        log_loss(truth, 1 / (1 + np.exp(-np.clip(odds, -700, 700)))), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["ndgc@10", "ndcg", "rmse@10", "ndcg@x"])

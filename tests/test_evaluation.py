@@ -1,0 +1,167 @@
+"""Evaluation against brute force: masks, thresholds, protocols, regimes, groups, intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation import evaluate, mean_intervals, paired, prior_counts, row_groups
+from mmrec_core.splits import make_split
+from mmrec_core.types import Dataset, Head, Interactions, Query, Split
+
+
+class Fixed:
+    """A scorer whose scores are a given table."""
+
+    def __init__(self, table: np.ndarray, kind: str = "ranking") -> None:
+        self.table, self.kind = torch.tensor(table, dtype=torch.float32), kind
+
+    def scorer_heads(self) -> tuple[Head, ...]:
+        return (Head("x", self.kind),)  # type: ignore[arg-type]
+
+    def score_rows(self, rows: Interactions) -> torch.Tensor:
+        return self.table[np.asarray(rows.user).astype(int), np.asarray(rows.item).astype(int)][:, None]
+
+    def score_all(self, query: Query) -> torch.Tensor:
+        return self.table[torch.from_numpy(np.asarray(query.user, np.int64))].clone()
+
+
+@pytest.fixture(scope="module")
+def split(demo: Dataset) -> Split:
+    return make_split(demo)
+
+
+@pytest.fixture(scope="module")
+def table(demo: Dataset) -> np.ndarray:
+    return np.random.default_rng(0).random((len(demo.users), len(demo.items)))
+
+
+def test_ndcg_and_recall_equal_a_ten_line_loop(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    found = evaluate(Fixed(table), demo, split, groups=False, intervals=False)
+    events = demo.interactions
+    user, item, rating = (np.asarray(c) for c in (events.user, events.item, events.rating))
+    before = np.concatenate([split.train, split.validation])
+    ndcg, recall, mrr = [], [], []
+    for u in range(len(demo.users)):
+        test = split.test[user[split.test] == u]
+        liked = set(item[test][rating[test] >= 3.5].tolist())
+        if not liked:
+            continue
+        seen = set(item[before[user[before] == u]].tolist())
+        order = [i for i in np.argsort(-table[u].astype(np.float32), kind="stable") if i not in seen]
+        hits = np.array([i in liked for i in order])
+        discount = 1 / np.log2(np.arange(2, 12))
+        ndcg.append((hits[:10] * discount).sum() / discount[: min(10, len(liked))].sum())
+        recall.append(hits[:10].sum() / len(liked))
+        mrr.append(1 / (np.flatnonzero(hits)[0] + 1))
+    assert found.metrics["ndcg@10"] == pytest.approx(np.mean(ndcg), abs=1e-9)
+    assert found.metrics["recall@10"] == pytest.approx(np.mean(recall), abs=1e-9)
+    assert found.metrics["mrr"] == pytest.approx(np.mean(mrr), abs=1e-9)
+    assert len(found.queries) == len(ndcg)
+
+
+def test_the_fast_path_and_the_whole_ranking_agree(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    rough = np.round(table * 40) / 40  # many ties
+    fast = evaluate(Fixed(rough), demo, split, only=["ndcg@10", "hr@10"], groups=False, intervals=False)
+    whole = evaluate(Fixed(rough), demo, split, only=["ndcg@10", "hr@10", "mrr"], groups=False, intervals=False)
+    for name in ("ndcg@10", "hr@10"):
+        assert fast.metrics[name] == pytest.approx(whole.metrics[name], abs=1e-12)
+
+
+def test_a_constant_scorer_scores_chance_under_every_protocol(demo: Dataset, split: Split) -> None:
+    constant = Fixed(np.zeros((len(demo.users), len(demo.items))))
+    for protocol in ("full", "sampled:100", "sampled:1", "sampled:20:popularity"):
+        found = evaluate(constant, demo, split, protocol=protocol, groups=False, intervals=False)
+        assert found.metrics["auc"] == pytest.approx(0.5)
+    one = evaluate(constant, demo, split, protocol="sampled:1", groups=False, intervals=False)
+    assert one.metrics["mrr"] == pytest.approx(0.75)
+
+
+def test_sampled_candidates_are_the_same_for_every_scorer(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    first = evaluate(Fixed(table), demo, split, protocol="sampled:50", groups=False, intervals=False)
+    mirrored = evaluate(Fixed(-table), demo, split, protocol="sampled:50", groups=False, intervals=False)
+    assert first.metrics["auc"] + mirrored.metrics["auc"] == pytest.approx(1.0)  # type: ignore[operator]
+
+
+def test_rmse_is_over_all_rows_and_clear_of_batches(demo: Dataset, split: Split) -> None:
+    guess = np.full((len(demo.users), len(demo.items)), 3.0)
+    found = evaluate(Fixed(guess, "rating"), demo, split, only=["rmse"], groups=True)
+    rating = np.asarray(demo.interactions.rating)[split.test]
+    assert found.metrics["rmse"] == pytest.approx(np.sqrt(np.mean((rating - 3.0) ** 2)), abs=1e-6)
+    low, high = found.intervals["rmse"]  # type: ignore[misc]
+    assert low < found.metrics["rmse"] < high  # type: ignore[operator]
+    known, new = (
+        found.groups.get("transductive (user and film known)", {}),
+        found.groups.get("inductive (user or film new)", {}),
+    )
+    assert known.get("rows", 0) + new.get("rows", 0) == len(split.test)
+
+
+def test_nan_scores_are_refused(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    broken = table.copy()
+    broken[:, 3] = np.nan
+    with pytest.raises(MMRecError, match="NaN"):
+        evaluate(Fixed(broken), demo, split)
+    with pytest.raises(MMRecError, match="NaN"):
+        evaluate(Fixed(broken * np.nan, "rating"), demo, split)
+
+
+@pytest.mark.parametrize("protocol", ["half", "sampled", "sampled:0", "sampled:x", "sampled:10:alphabet"])
+def test_unknown_protocols_are_refused(demo: Dataset, split: Split, table: np.ndarray, protocol: str) -> None:
+    with pytest.raises(MMRecError, match="Known: full"):
+        evaluate(Fixed(table), demo, split, protocol=protocol)
+
+
+def test_prior_counts_are_strictly_before(demo: Dataset, split: Split) -> None:
+    events = demo.interactions
+    user, item, time = np.asarray(events.user), np.asarray(events.item), np.asarray(events.time)
+    rows = split.test[::97]
+    by_user, by_item = prior_counts(demo, rows)
+    for at, row in enumerate(rows):
+        assert by_user[at] == ((user == user[row]) & (time < time[row])).sum()
+        assert by_item[at] == ((item == item[row]) & (time < time[row])).sum()
+    bins = [m for name, m in row_groups(demo, split, split.test).items() if name.startswith("user with")]
+    assert (np.sum(bins, axis=0) == 1).all()
+
+
+def test_intervals_cover_and_shrink() -> None:
+    rng = np.random.default_rng(0)
+    wide = mean_intervals(rng.normal(0.3, 1, (100, 1)))[0]
+    narrow = mean_intervals(rng.normal(0.3, 1, (10_000, 1)))[0]
+    assert wide[0] < 0.3 < wide[1] and narrow[0] < 0.33 and narrow[1] - narrow[0] < (wide[1] - wide[0]) / 5
+
+
+def test_paired_differences_count_wins_and_exclude_strangers() -> None:
+    a, b = {1: 0.5, 2: 0.4, 3: 0.3, 9: 1.0}, {1: 0.4, 2: 0.4, 3: 0.5, 8: 0.0}
+    found = paired(a, b)
+    assert (found["wins"], found["ties"], found["losses"], found["users"]) == (1, 1, 1, 3)
+    assert found["difference"] == pytest.approx(-0.1 / 3)
+    with pytest.raises(MMRecError):
+        paired({1: 1.0}, {2: 1.0})
+
+
+def test_stream_lets_popularity_count_what_came_before(demo: Dataset) -> None:
+    from mmrec_core.training import fit
+
+    split = make_split(demo, "chronological:70-15-15")
+    model = fit("popularity", demo, split).model
+    before = model.snapshot()
+    frozen = evaluate(model, demo, split, groups=False, intervals=False)
+    stream = evaluate(model, demo, split, regime="stream", groups=False, intervals=False)
+    again = evaluate(model, demo, split, regime="stream", groups=False, intervals=False)
+    assert stream.metrics == again.metrics
+    assert all(torch.equal(before[k], v) for k, v in model.snapshot().items())
+    assert stream.metrics["ndcg@10"] != frozen.metrics["ndcg@10"]
+
+
+def test_cold_users_are_judged_by_what_is_revealed(demo: Dataset) -> None:
+    from mmrec_core.training import fit
+
+    split = make_split(demo, "cold-user")
+    model = fit("ease", demo, split).model
+    none, many = (
+        evaluate(model, demo, split, reveal=k, groups=False, intervals=False).metrics["ndcg@10"] for k in (0, 20)
+    )
+    assert many > none  # type: ignore[operator]
