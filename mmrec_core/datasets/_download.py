@@ -38,7 +38,7 @@ def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0
             have = have if appending else 0
             total = have + int(answer.headers.get("Content-Length") or 0)
             with part.open("ab" if appending else "wb") as handle:
-                for chunk in answer.iter_content(1 << 18):
+                for chunk in answer.iter_content(1 << 16):
                     handle.write(chunk)
                     have += len(chunk)
                     progress(have, max(total, have), f"downloading {name}")
@@ -47,6 +47,7 @@ def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0
         part.replace(target)
 
     folder.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel("WARNING")
     try:
         published = requests.get(f"{url}.md5", timeout=timeout_s)
         words = published.text.replace("=", " ").split() if published.ok else []

@@ -1,0 +1,134 @@
+"""Posters and plots from other sources: joined by the right ids, polite to TMDb, resumable."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmrec_core import registry
+from mmrec_core.enrich._base import digits, plain_title
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import quiet
+
+
+def films(**more: object) -> pd.DataFrame:
+    base = {"item": [1, 2], "title": ["Toy Story", "The Lost City"], "year": pd.array([1995, 2005], dtype="Int32"), "imdb_id": ["0114709", None],
+            "tmdb_id": ["862", "77"], "plot": [None, None], "poster": [None, None]}  # fmt: skip
+    return pd.DataFrame({**base, **more})
+
+
+def find(name: str, items: pd.DataFrame, id_space: str = "movielens", **config: object) -> object:
+    cls = registry.load("enrich", name)
+    return cls(cls.Config(**config)).find(items, id_space, quiet)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("tt0114709", "114709"), ("0114709", "114709"), (114709.0, "114709"), ("x7", None), (None, None)],
+)
+def test_ids_are_compared_as_numbers(value: object, number: str | None) -> None:
+    assert digits(value) == number
+
+
+def test_titles_are_compared_without_their_dress() -> None:
+    assert plain_title("The Lost City! (a.k.a. X)") == plain_title("lost city")
+
+
+def test_a_table_joins_by_id_then_by_title_and_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "movie_text"
+    folder.mkdir()
+    pd.DataFrame({"id": [862, 5, 9], "title": ["x", "Lost City, The", "The Lost City"], "release_date": ["1995-10-30", "1999-01-01", "2005-03-01"],
+                  "overview": ["Toys.", "No.", "Jungle."]}).to_csv(folder / "a.csv", index=False)  # fmt: skip
+    (folder / "b.csv.gz").write_bytes(b"not gzip")
+    monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
+    found = find("table", films())
+    assert found.values["plot"] == {0: "Toys.", 1: "Jungle."}  # type: ignore[attr-defined]
+    assert "b.csv.gz could not be read" in found.notes[0]  # type: ignore[attr-defined]
+
+
+def test_a_plain_number_is_a_movielens_id_only_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "posters"
+    folder.mkdir()
+    for name in ("2.jpg", "tt0114709.jpg"):
+        Image.new("RGB", (4, 6)).save(folder / name)
+    monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
+    assert set(find("folder", films()).values["poster"]) == {0, 1}  # type: ignore[attr-defined]
+    assert set(find("folder", films(), "ml-100k").values["poster"]) == {0}  # type: ignore[attr-defined]
+
+
+class _Tmdb(http.server.BaseHTTPRequestHandler):
+    asked: list[str] = []
+    refuse = 0
+
+    def do_GET(self) -> None:  # noqa: N802
+        cls = type(self)
+        cls.asked.append(self.path)
+        if cls.refuse:
+            cls.refuse -= 1
+            self.send_response(429)
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            return
+        if "api_key=bad" in self.path:
+            self.send_response(401)
+            self.end_headers()
+            return
+        if self.path.startswith("/img"):
+            out = io.BytesIO()
+            Image.new("RGB", (20, 30), "red").save(out, "JPEG")
+            data = out.getvalue()
+        elif "/movie/77" in self.path:
+            self.send_response(404)
+            self.end_headers()
+            return
+        else:
+            crew = {"crew": [{"job": "Director", "name": "J. L."}], "cast": [{"name": "T. H."}]}
+            data = json.dumps({"overview": "Toys live.", "poster_path": "/p.jpg", "credits": crew}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *words: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def tmdb(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Tmdb]]:
+    handler = type("Tmdb", (_Tmdb,), {"asked": [], "refuse": 0})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    site = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MMREC_TMDB", site)
+    monkeypatch.setenv("MMREC_TMDB_IMAGES", f"{site}/img")
+    monkeypatch.setenv("TMDB_API_KEY", "secret")
+    yield handler
+    server.shutdown()
+
+
+def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, tmdb: type[_Tmdb]) -> None:
+    tmdb.refuse = 1
+    found = find("tmdb", films(), per_second=40)
+    assert found.values["plot"] == {0: "Toys live."} and found.values["director"] == {0: "J. L."}  # type: ignore[attr-defined]
+    assert found.values["cast"] == {0: ["T. H."]} and found.values["poster"][0].exists()  # type: ignore[attr-defined]
+    asked = len(tmdb.asked)
+    find("tmdb", films(), per_second=40)
+    assert len(tmdb.asked) == asked, "a second run is answered from the cache, unknown films included"
+
+
+def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMDB_API_KEY", "bad")
+    with pytest.raises(MMRecError, match="refused the key") as told:
+        find("tmdb", films(), per_second=40)
+    assert "bad" not in str(told.value)
+    monkeypatch.delenv("TMDB_API_KEY")
+    with pytest.raises(MMRecError, match="TMDB_API_KEY"):
+        find("tmdb", films())
