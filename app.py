@@ -1,9 +1,5 @@
-"""MMRec in the browser: navigation over ``pages/``, the dataset switch, and one place where errors are told."""
+"""MMRec in the browser; everything that surrounds the pages is in ``pages/parts/shell.py``."""
 
-import streamlit as st
-
-from mmrec_core.settings import ROOT
 from pages.parts import shell
 
-st.set_page_config(page_title="MMRec", page_icon=str(ROOT / "assets" / "icon.png"), layout="wide")
 shell.run()

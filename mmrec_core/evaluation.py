@@ -115,6 +115,42 @@ def evaluate(
     started = time.perf_counter()
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
+    model: Any = scorer
+    kept = model.snapshot() if getattr(scorer, "streams", False) else None
+    try:
+        if kept is not None and part == "test" and regime == "frozen" and len(split.validation):
+            model.observe(dataset.interactions.take(_in_time(dataset, split.validation)))
+        found = _judge(
+            scorer, dataset, split, part, protocol, regime, relevant_from, reveal, only, groups, intervals, progress
+        )
+    finally:
+        if kept is not None:
+            model.restore(kept)
+    found.seconds = time.perf_counter() - started
+    return found
+
+
+def _in_time(dataset: Dataset, rows: Array) -> Array:
+    """Rows in time order, as they stand where there are no times."""
+    time_s = dataset.interactions.time
+    return rows if time_s is None else rows[np.argsort(np.asarray(time_s)[rows], kind="stable")]
+
+
+def _judge(
+    scorer: Scorer,
+    dataset: Dataset,
+    split: Split,
+    part: str,
+    protocol: str,
+    regime: str,
+    relevant_from: float | None,
+    reveal: int | None,
+    only: Sequence[str] | None,
+    groups: bool,
+    intervals: bool,
+    progress: Progress,
+) -> Judgement:
+    """All of :func:`evaluate` but what streaming models may observe beforehand."""
     heads = scorer.scorer_heads()
     wanted = [metric_room.metric(name) for name in only] if only is not None else None
     found = Judgement({}, {}, {}, np.zeros(0, np.int64))
@@ -137,7 +173,6 @@ def evaluate(
         bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
         judge = _Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress)
         _judge_rankings(found, judge, regime, chosen, groups and part == "test", intervals)
-    found.seconds = time.perf_counter() - started
     return found
 
 
@@ -445,40 +480,36 @@ class _Ranker:
         sorted_user = self.user[by_user]
         events = self.dataset.interactions
         streams = bool(getattr(self.scorer, "streams", False))
-        kept = self.scorer.snapshot() if streams else None
         later = np.setdiff1d(everything, self.split.train, assume_unique=True)
         later = later[np.argsort(time_s[later], kind="stable")]
         seen_until = 0
         parts: list[tuple[Array, ...]] = []
         n_candidates = np.zeros(len(scored), np.int64)
-        try:
-            for done in blocks(len(scored), size):
-                self.progress(done.start, len(scored), "ranking the stream")
-                asked = scored[done]
-                if streams:  # within a block nothing later than its first event is observed
-                    upto = int(np.searchsorted(time_s[later], time_s[asked[0]]))
-                    self.scorer.observe(events.take(later[seen_until:upto]))
-                    seen_until = upto
-                histories, hidden_row, hidden_column = [], [], []
-                for at, row in enumerate(asked):
-                    a, b = np.searchsorted(sorted_user, [self.user[row], self.user[row] + 1])
-                    own = by_user[a:b]
-                    own = own[time_s[own] < time_s[row]]
-                    histories.append(history_of(events, own))
-                    hidden_row.append(np.full(len(own), at))
-                    hidden_column.append(self.item[own])
-                scores = self._scores(self.scorer.fold_in(histories))
-                r, c = np.concatenate(hidden_row), np.concatenate(hidden_column).astype(np.int64)
-                wanted = torch.from_numpy(self.item[asked].astype(np.int64))
-                again = c == self.item[asked][r]
-                r, c = r[~again], c[~again]
-                n_candidates[done] = self.n_items - np.bincount(r, minlength=len(asked))
-                liked = (torch.arange(len(asked)), wanted)
-                which, *places = rank_scores(scores, (torch.from_numpy(r), torch.from_numpy(c)), liked, None)
-                parts.append((which + done.start, *places))
-        finally:
-            if kept is not None:
-                self.scorer.restore(kept)
+        for done in blocks(len(scored), size):
+            self.progress(done.start, len(scored), "ranking the stream")
+            asked = scored[done]
+            if streams:  # within a block nothing later than its first event is observed
+                upto = int(np.searchsorted(time_s[later], time_s[asked[0]]))
+                self.scorer.observe(events.take(later[seen_until:upto]))
+                seen_until = upto
+            histories, hidden_row, hidden_column = [], [], []
+            for at, row in enumerate(asked):
+                a, b = np.searchsorted(sorted_user, [self.user[row], self.user[row] + 1])
+                own = by_user[a:b]
+                own = own[time_s[own] < time_s[row]]
+                histories.append(history_of(events, own))
+                hidden_row.append(np.full(len(own), at))
+                hidden_column.append(self.item[own])
+            known = Query(self.user[asked], time_s[asked])
+            scores = self._scores(known if streams else self.scorer.fold_in(histories))
+            r, c = np.concatenate(hidden_row), np.concatenate(hidden_column).astype(np.int64)
+            wanted = torch.from_numpy(self.item[asked].astype(np.int64))
+            again = c == self.item[asked][r]
+            r, c = r[~again], c[~again]
+            n_candidates[done] = self.n_items - np.bincount(r, minlength=len(asked))
+            liked = (torch.arange(len(asked)), wanted)
+            which, *places = rank_scores(scores, (torch.from_numpy(r), torch.from_numpy(c)), liked, None)
+            parts.append((which + done.start, *places))
         self.rows = scored
         self.users, self.query = np.unique(self.user[scored], return_inverse=True)
         return self._ranking(parts, np.arange(len(scored)), n_candidates, None)

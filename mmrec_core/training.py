@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 import warnings
@@ -116,7 +115,7 @@ def fit(
         model.eval()
         return Fitted(model, seconds=time.perf_counter() - started)
     how = _checked(cls, model_name, trainer)
-    parts = with_validation(split)
+    parts = with_validation(split) if how.patience else split
     train = train_set(dataset, parts.train, seed, bar)
     gradient = _new(cls, model_name, config, train, dataset)
     fitted = _descend(gradient, train, how, dataset, parts if how.patience else None, bar, on_epoch, progress)
@@ -246,7 +245,7 @@ def _descend(
                 entry[metric] = score
                 if sign * score > self.best_score:
                     self.best_score, self.since, fitted.best_epoch = sign * score, 0, trainer.current_epoch
-                    self.best = copy.deepcopy(model.state_dict())
+                    self.best = model.snapshot()
                 else:
                     self.since += 1
                     trainer.should_stop = self.since >= how.patience
@@ -278,6 +277,6 @@ def _descend(
         )
         trainer.fit(Module(), DataLoader(batches, batch_size=None))
     if watch.best is not None:
-        model.load_state_dict(watch.best)
+        model.restore(watch.best)
     model.eval()
     return fitted

@@ -443,7 +443,8 @@ class Dataset:
         """One row per item, in row order; see ``docs/contracts.md`` for the columns."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "catalog.parquet")
+        file = self.folder / "catalog.parquet"
+        return pd.read_parquet(file) if file.exists() else pd.DataFrame()
 
     @cached_property
     def user_table(self) -> pd.DataFrame | None:

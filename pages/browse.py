@@ -14,6 +14,8 @@ TITLE = "Browse"
 ICON = ":material/grid_view:"
 ORDER = "10"
 
+shell.frame()
+
 PER_PAGE = 48
 SORTS = {
     "Most rated": ("n_ratings", False),

@@ -16,6 +16,8 @@ TITLE = "Cold start"
 ICON = ":material/ac_unit:"
 ORDER = "60"
 
+shell.frame()
+
 TOP = 8
 YARDSTICK = "popularity"
 dataset = shell.needs_dataset()

@@ -18,6 +18,8 @@ TITLE = "Home"
 ICON = ":material/home:"
 ORDER = "00"
 
+shell.frame()
+
 
 def open_film() -> None:
     """A poster of the strip leads to its film."""

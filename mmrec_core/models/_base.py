@@ -159,6 +159,7 @@ class Model(nn.Module):
         state = query if isinstance(query, UserState) else self.user_state(query)
         return self.score_states(state.tensors, items)
 
+    @torch.no_grad()
     def user_state(self, query: Query) -> UserState:
         """The states of known users, gathered; users that training never saw fall back."""
         user = torch.from_numpy(np.asarray(query.user, np.int64)).to(self.known_users.device)
@@ -192,9 +193,6 @@ class Model(nn.Module):
 
     def observe(self, events: Interactions) -> None:
         """Take in events that happened after training, in time order (only where ``streams``)."""
-
-    def reset(self) -> None:
-        """Forget everything observed (only where ``streams``)."""
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of all tensors, to return to with :meth:`restore`."""
@@ -277,11 +275,13 @@ class GradientModel(Model):
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
 
-        A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for unknown ids is trained.
+        Lightning may draw a batch before the step on the one before it has ended, so a batch must not depend on state that
+        ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for unknown ids is trained.
         """
         table = self.epoch(train, epoch)
         hide = self.generator(epoch, 1)
-        for key, oov in (("user", self.schema.n_users), ("item", self.schema.n_items)):
+        n_users, n_items = self.schema.n_users, self.schema.n_items
+        for key, oov in (("user", n_users), ("item", n_items), ("negative", n_items)):
             if key in table and (share := getattr(self.config, "id_dropout", 0.0)) > 0:
                 hidden = torch.rand(table[key].shape, generator=hide) < share
                 table[key] = torch.where(hidden, oov, table[key])
@@ -377,7 +377,9 @@ class GradientModel(Model):
             for h in histories
         ]
         rating = np.concatenate([np.zeros(0, np.float32), *given]) if rated else None
-        return TrainSet(Interactions(user=user, item=item, rating=rating), self.schema, self.side, self.seed)
+        when = [np.asarray(h.times, np.int64) for h in histories if h.times is not None]
+        at = np.concatenate(when) if when and len(when) == len(histories) else None
+        return TrainSet(Interactions(user=user, item=item, rating=rating, time=at), self.schema, self.side, self.seed)
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Seeded gradient fold-in: a fixed number of Adam steps on the user state alone, everything else frozen.

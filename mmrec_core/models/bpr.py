@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import UniformNegatives
-from mmrec_core.types import Schema, Side, TrainSet
+from mmrec_core.types import History, Schema, Side, TrainSet
 
 
 class BPR(GradientModel):
@@ -54,6 +54,19 @@ class BPR(GradientModel):
         positives, n = self.rows(train.positives), self.config.negatives
         drawn = self._sampler[1].draw(positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
+
+    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
+        """Likes of each history with negatives drawn by place, so that nobody's depend on who else is asked about."""
+        liked = self.as_train_set(histories).positives
+        batch, n = self.rows(liked), self.config.negatives
+        user = batch["user"]
+        place = torch.arange(len(user)) - torch.searchsorted(user, user)
+        longest = int(place.max()) + 1 if len(place) else 0
+        tries = torch.randint(self.schema.n_items, (longest, 5, n), generator=self.generator(step, 2))[place]
+        taken = torch.unique(user * self.schema.n_items + batch["item"])
+        clash = torch.isin(user[:, None, None] * self.schema.n_items + tries, taken)
+        first = clash.int().argmin(1, keepdim=True)
+        return {"user": user, "item": batch["item"], "negative": tries.gather(1, first)[:, 0]}
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Factors ``[B, d]``."""

@@ -35,13 +35,16 @@ class DLRM(GradientModel):
             "side features to use where the dataset has them; empty: ids only",
         )
         dropout: float = setting(0.1, "share of the top network's units silenced in training", ge=0.0, le=0.9)
-        l2: float = setting(0.03, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
+        l2: float = setting(
+            0.2, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
         id_dropout: float = setting(
             0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
         )
 
+        init: float = setting(0.02, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
+
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 40, "patience": 4}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 512, "max_epochs": 40, "patience": 4}
     FOLD_LR: ClassVar[float] = 0.02
     config: Config
 
@@ -77,7 +80,7 @@ class DLRM(GradientModel):
         generator = self.generator(0, 9)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, 0.0, self.config.dim**-0.5, generator=generator)
+                nn.init.normal_(module.weight, 0.0, self.config.init, generator=generator)
             elif isinstance(module, nn.Linear):
                 nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
                 nn.init.zeros_(module.bias)

@@ -25,9 +25,9 @@ class MF(GradientModel):
     class Config(Config):
         """How many tastes, and how strongly they are held down."""
 
-        dim: int = setting(40, "tastes a user and a film are described by", ge=1, le=1024, log=True)
+        dim: int = setting(100, "tastes a user and a film are described by", ge=1, le=1024, log=True)
         l2: float = setting(
-            0.5,
+            1.2,
             "pull of the taste factors towards zero, per rating, divided by √(number of ratings)",
             ge=0.0,
             le=100.0,
@@ -40,7 +40,7 @@ class MF(GradientModel):
         init: float = setting(0.1, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 1024, "max_epochs": 60, "patience": 5}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 1024, "max_epochs": 80, "patience": 5}
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:

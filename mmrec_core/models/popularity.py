@@ -22,16 +22,13 @@ class Popularity(Model):
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         self.counts: Tensor
-        self.learned: Tensor
         self.register_buffer("counts", torch.zeros(schema.n_items))
-        self.register_buffer("learned", torch.zeros(schema.n_items))
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
         """Count the training positives of every item."""
         self.mark_known(train.interactions)
         counts = np.bincount(np.asarray(train.positives.need("item")), minlength=self.schema.n_items)
-        self.learned = torch.from_numpy(counts.astype(np.float32))
-        self.counts = self.learned.clone()
+        self.counts = torch.from_numpy(counts.astype(np.float32))
 
     def observe(self, events: Interactions) -> None:
         """Add the likes among the events."""
@@ -41,10 +38,6 @@ class Popularity(Model):
         self.counts = self.counts + torch.from_numpy(
             np.bincount(item, minlength=self.schema.n_items).astype(np.float32)
         )
-
-    def reset(self) -> None:
-        """Back to the training counts."""
-        self.counts = self.learned.clone()
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Only how many users there are ``[B, 0]``."""

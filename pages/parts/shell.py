@@ -9,7 +9,7 @@ import streamlit as st
 
 from mmrec_core import preparation, runs, storage
 from mmrec_core.errors import MMRecError
-from mmrec_core.settings import silence_telemetry
+from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
 
 PAGES = Path(__file__).resolve().parents[1]
@@ -46,6 +46,7 @@ def page(name: str) -> st.Page:
 
 def run() -> None:
     """Draw the shell, then the chosen page inside it."""
+    st.set_page_config(page_title="MMRec", page_icon=str(ROOT / "assets" / "icon.png"), layout="wide")
     silence_telemetry()
     files = [f for f in PAGES.glob("[!_]*.py")]
     names = sorted(
@@ -56,9 +57,23 @@ def run() -> None:
     try:
         storage.open_home()
         _switch()
+        st.session_state["framed"] = True
         chosen.run()
     except MMRecError as error:
         tell(error)
+    finally:
+        st.session_state["framed"] = False
+
+
+def frame() -> None:
+    """Put the shell around a page that Streamlit ran without ``app.py``.
+
+    A fresh server that is first asked for a deep link finds ``pages/`` by itself and runs the page alone, until
+    ``st.navigation`` has been called once. So every page begins with this.
+    """
+    if not st.session_state.get("framed"):
+        run()
+        st.stop()
 
 
 def _switch() -> None:

@@ -1,3 +1,6 @@
+const waiting = new WeakMap() // ratings chosen here that Python has not answered yet, by component
+const PATIENCE_MS = 350
+
 // Draws films as posters. Text only ever enters through textContent, so titles cannot become markup.
 export default function ({ data, parentElement, setTriggerValue }) {
   const wall = parentElement.querySelector(".wall")
@@ -5,6 +8,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const base = new URL("app/static/", document.baseURI)
   wall.className = `wall ${data.size}`
   wall.setAttribute("aria-label", data.label)
+  wall.tabIndex = ["row", "eight"].includes(data.size) ? 0 : -1 // a strip that scrolls sideways must be reachable by keyboard
+  if (!waiting.has(parentElement)) waiting.set(parentElement, { chosen: new Map(), timer: null })
+  const unanswered = waiting.get(parentElement)
   const make = (tag, className, text) => {
     const node = document.createElement(tag)
     if (className) node.className = className
@@ -53,6 +59,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     box.setAttribute("aria-valuemin", 0)
     box.setAttribute("aria-valuemax", high)
     let value = film.stars ?? null
+    if (unanswered.chosen.has(film.id)) {
+      if (unanswered.chosen.get(film.id) === value) unanswered.chosen.delete(film.id)
+      else value = unanswered.chosen.get(film.id)
+    }
     const cells = Array.from({ length: whole }, () => {
       const cell = make("span", "star", "☆")
       const fill = make("i")
@@ -70,12 +80,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const edge = box.getBoundingClientRect()
       return Math.min(whole, Math.max(0.5, Math.ceil(((event.clientX - edge.left) / edge.width) * whole * 2) / 2))
     }
-    const choose = (next) => {
+    // Keys come in bursts: Python hears of a burst once, and a redraw in the middle does not lose it.
+    const choose = (next, patience = 0) => {
       value = next
+      unanswered.chosen.set(film.id, value)
       draw(toShown(value))
       tell()
       live.textContent = value == null ? `${film.title}: rating removed` : `${film.title}: ${value} stars`
-      setTriggerValue("rate", { id: film.id, stars: value ?? 0 })
+      clearTimeout(unanswered.timer)
+      const send = () => setTriggerValue("rate", { id: film.id, stars: unanswered.chosen.get(film.id) ?? value ?? 0 })
+      if (patience) unanswered.timer = setTimeout(send, patience)
+      else send()
     }
     box.onpointermove = (event) => event.pointerType === "mouse" && draw(at(event))
     box.onpointerleave = () => draw(toShown(value))
@@ -87,9 +102,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const step = { ArrowRight: 0.5, ArrowUp: 0.5, ArrowLeft: -0.5, ArrowDown: -0.5 }[event.key]
       if (step) {
         const shown = Math.min(whole, Math.max(0, (value == null ? 0 : toShown(value)) + step))
-        choose(shown < 0.5 ? null : toValue(shown))
+        choose(shown < 0.5 ? null : toValue(shown), PATIENCE_MS)
       } else if (["0", "Backspace", "Delete"].includes(event.key)) choose(null)
-      else if (["1", "2", "3", "4", "5"].includes(event.key)) choose(toValue(Number(event.key)))
+      else if (["1", "2", "3", "4", "5"].includes(event.key)) choose(toValue(Number(event.key)), PATIENCE_MS)
       else return
       event.preventDefault()
       event.stopPropagation() // Streamlit binds single keys on the document

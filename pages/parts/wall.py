@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from mmrec_core.types import Dataset
@@ -34,7 +35,7 @@ def film(dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: fl
     return {
         "id": int(row),
         "title": record["title"],
-        "year": None if year is None or not (year == year) or str(year) == "<NA>" else int(year),
+        "year": None if pd.isna(year) else int(year),
         "poster": record["poster"] if isinstance(record["poster"], str) else None,
         "note": told,
         "why": why,

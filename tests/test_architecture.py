@@ -1,0 +1,153 @@
+"""The house's rules, read from the import graph and from fresh processes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "mmrec_core"
+
+LAYERS = [
+    {"errors", "settings"},
+    {"storage", "config", "types"},
+    {"registry"},
+    {"datasets", "enrich", "encoders", "models", "metrics"},
+    {"splits", "features", "preparation", "similarity"},
+    {"evaluation"},
+    {"training", "cold_start", "runs", "comparison"},
+    {"launch"},
+    {"__main__"},
+]
+"""Arrows point upwards only; within a layer the rooms of the fourth line do not import each other at all."""
+
+
+def imports(file: Path) -> set[str]:
+    """Every module a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return found
+
+
+def room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "mmrec_core" and len(parts) > 1 else None
+
+
+def layer(name: str) -> int:
+    return next(at for at, names in enumerate(LAYERS) if name in names)
+
+
+def test_every_file_has_a_place() -> None:
+    rooms = {f.stem for f in CORE.glob("*.py")} | {
+        f.name for f in CORE.iterdir() if f.is_dir() and f.name != "__pycache__"
+    }
+    assert rooms - {"__init__"} - set().union(*LAYERS) == set()
+
+
+def test_arrows_point_one_way() -> None:
+    for file in CORE.rglob("*.py"):
+        own = file.relative_to(CORE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for module in imports(file):
+            other = room(module)
+            if other is None or other == own or not any(other in names for names in LAYERS):
+                continue
+            assert layer(other) <= layer(own), f"{file.relative_to(ROOT)} imports {module}"
+            assert other != own and not (layer(other) == layer(own) == 3), (
+                f"{file.relative_to(ROOT)} imports its sibling room {other}"
+            )
+
+
+def test_the_core_knows_no_screens_and_pages_no_torch() -> None:
+    for file in CORE.rglob("*.py"):
+        assert not {m.split(".")[0] for m in imports(file)} & {"streamlit", "pages"}, file
+    for file in [*(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]:
+        assert not {m.split(".")[0] for m in imports(file)} & {"torch", "lightning"}, file
+
+
+def loaded(code: str) -> set[str]:
+    """Which packages a fresh Python has loaded after some code."""
+    script = f"import sys\n{code}\nprint(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_core_loads_nothing_heavy() -> None:
+    assert not loaded("import mmrec_core; dir(mmrec_core)") & {
+        "torch",
+        "pandas",
+        "numpy",
+        "mlflow",
+        "streamlit",
+        "pydantic",
+    }
+
+
+def test_help_and_listing_load_nothing_heavy() -> None:
+    help_code = "import runpy\nsys.argv=['mmrec_core','--help']\ntry: runpy.run_module('mmrec_core', run_name='__main__')\nexcept SystemExit: pass"
+    assert not loaded(help_code) & {"torch", "pandas", "mlflow", "streamlit"}
+    assert not loaded("from mmrec_core import registry; registry.entries('models')") & {"torch", "pandas"}
+
+
+@pytest.mark.parametrize("absent", ["streamlit", "mlflow", "ray", "open_clip"])
+def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
+    loaded(f"sys.modules['{absent}'] = None\nimport mmrec_core.training, mmrec_core.runs, mmrec_core.cold_start")
+
+
+def test_no_page_or_component_names_another_host() -> None:
+    for file in [*(ROOT / "pages").rglob("*.*"), *(ROOT / ".streamlit").glob("*.toml"), ROOT / "app.py"]:
+        if file.suffix in {".py", ".js", ".css", ".toml"}:
+            text = file.read_text(encoding="utf-8")
+            assert "http://" not in text and "https://" not in text, file
+
+
+def test_nobody_unpickles() -> None:
+    for file in CORE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "import pickle" not in text and "allow_pickle=True" not in text and "torch.load(" not in text, file
+
+
+def test_both_themes_are_defined_and_only_localhost_is_listened_to() -> None:
+    import tomllib
+
+    told = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert {"light", "dark"} <= set(told["theme"])
+    assert (
+        told["server"]["address"] == "localhost"
+        and told["server"]["enableXsrfProtection"]
+        and told["server"]["maxUploadSize"] <= 64
+    )
+    assert told["browser"]["gatherUsageStats"] is False
+    assert os.environ.get("MMREC_SOURCES") is None or "shared" not in (ROOT / "README.md").read_text()
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, two: str) -> float:
+    light, dark = sorted((luminance(one), luminance(two)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_text_and_links_are_readable(mode: str) -> None:
+    import tomllib
+
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"][mode]
+    for ground in ("backgroundColor", "secondaryBackgroundColor"):
+        assert contrast(theme["textColor"], theme[ground]) >= 7
+        assert contrast(theme["linkColor"], theme[ground]) >= 4.5

@@ -1,0 +1,240 @@
+"""The app in a real browser: the main path on real films, every page at two widths and in two lights, keyboard, hosts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmrec_core import runs
+from mmrec_core.types import Dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+def missing(why: str) -> None:
+    """No browser: a failure in continuous integration, a skip at a desk."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if program is None:
+        missing("needs Chromium; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=FLAGS, headless=True)
+        yield opened
+        opened.close()
+
+
+def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The app in a process of its own, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mmrec_core", "serve", "--port", str(port), "--headless"]
+    app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2):
+                return app, f"http://localhost:{port}"
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the app did not come up")
+
+
+def end(app: subprocess.Popen[bytes]) -> None:
+    os.killpg(app.pid, 15)
+    app.wait(30)
+
+
+def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
+    before = os.environ.get("MMREC_HOME")
+    os.environ["MMREC_HOME"] = str(home)
+    try:
+        from mmrec_core import preparation
+
+        fitted = runs.finished(preparation.open_dataset(dataset))
+        for model, options in models.items():
+            if model not in fitted:
+                runs.work(runs.create("train", runs.training_params(dataset, model, options=options)).id, wait=False)
+    finally:
+        if before is None:
+            del os.environ["MMREC_HOME"]
+        else:
+            os.environ["MMREC_HOME"] = before
+
+
+QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"}}
+
+
+@pytest.fixture(scope="session")
+def demo_app(shared_home: Path, demo: Dataset) -> Iterator[str]:
+    train(shared_home, "demo", **QUICK)
+    app, url = serve(shared_home)
+    yield url
+    end(app)
+
+
+@pytest.fixture(scope="session")
+def empty_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    app, url = serve(tmp_path_factory.mktemp("empty") / "home")
+    yield url
+    end(app)
+
+
+def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=light)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.wait_for_selector(".stMainBlockContainer h1, .stMainBlockContainer h2, .stMainBlockContainer h3")
+    return page
+
+
+def settled(page: Any) -> None:
+    """Wait until Streamlit has stopped running."""
+    page.wait_for_timeout(400)
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp]')?.matches('[data-test-script-state=running]')"
+    )
+    page.wait_for_timeout(300)
+
+
+def recommended(page: Any, model: str) -> list[str]:
+    return page.locator(f".st-key-answer-{model} .film .title").all_inner_texts()
+
+
+def rate(page: Any, place: int, stars: float) -> None:
+    """Click the star of the n-th suggested film; halves are left halves."""
+    box = page.locator(".st-key-suggested .film .stars, [class*=st-key-suggested] .film .stars").nth(place)
+    box.scroll_into_view_if_needed()
+    edge = box.bounding_box()
+    box.click(position={"x": edge["width"] * (stars / 5) - 3, "y": edge["height"] / 2})
+    settled(page)
+
+
+def test_the_main_path_on_real_films(browser: Any, shared_home: Path, ml_small: Dataset) -> None:
+    """Browse, open a film, rate five films; EASE and BPR change with it and differ from each other."""
+    train(shared_home, "ml-latest-small", **QUICK)
+    app, url = serve(shared_home)
+    try:
+        page = page_at(browser, f"{url}/browse?dataset=ml-latest-small")
+        page.locator(".film .title", has_text="Forrest Gump").first.wait_for()
+        page.get_by_label("Search").fill("matrix")
+        page.locator(".film .title", has_text="The Matrix Reloaded").wait_for()
+        page.get_by_role("button", name="Open The Matrix (1999)", exact=True).click()
+        page.get_by_role("heading", name="The Matrix (1999)").wait_for()
+        assert "film=2571" in page.url and page.get_by_text("Keanu Reeves").count() >= 1
+        page.get_by_text("Similar films").wait_for()
+        page.get_by_role("link", name="Cold start").first.click()
+        page.get_by_role("heading", name="Cold start").wait_for()
+        page.locator(".st-key-answer-ease .film").first.wait_for()
+        before = {m: recommended(page, m) for m in ("ease", "bpr", "popularity")}
+        for place, stars in enumerate((5, 4.5, 1, 4, 5)):
+            rate(page, place, stars)
+        page.get_by_text("You rated 5 films").wait_for()
+        settled(page)
+        after = {m: recommended(page, m) for m in ("ease", "bpr", "popularity")}
+        assert len(after["ease"]) == len(after["bpr"]) == 8
+        assert after["ease"] != before["ease"] and after["bpr"] != before["bpr"]
+        assert after["ease"] != after["bpr"]
+        assert "4.5" in page.url, "the left half of a star is half a star, and the link keeps it"
+        page.reload()
+        page.get_by_text("You rated 5 films").wait_for()
+    finally:
+        end(app)
+
+
+PATHS = {
+    "home": "/",
+    "browse": "/browse",
+    "film": "/browse?film=1",
+    "cold start": "/cold_start?ratings=1:5_2:4&why=true",
+}
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("light", ["light", "dark"])
+@pytest.mark.parametrize("name", list(PATHS))
+def test_every_page_is_accessible_and_fits(browser: Any, demo_app: str, name: str, light: str, width: int) -> None:
+    """No serious finding of axe, no sideways scrolling, no host but our own."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = page_at(browser, demo_app + PATHS[name], width, light)
+    settled(page)
+    page.wait_for_timeout(1_500)
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (v["id"], v["nodes"][0]["html"][:200])
+        for v in found
+        if v["impact"] in {"serious", "critical"} and not ours_to_mend_not(v)
+    ]
+    assert serious == []
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"the page is {wider} px wider than the screen"
+    page.context.close()
+
+
+def ours_to_mend_not(violation: dict[str, Any]) -> bool:
+    """Findings inside Streamlit's own chrome, which no app can change."""
+    return all("stToolbar" in n["html"] or "stHeader" in n["html"] for n in violation["nodes"])
+
+
+def test_no_host_but_our_own_and_no_picture_in_the_socket(browser: Any, demo_app: str) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    asked: list[str] = []
+    received = [0]
+    page.on("request", lambda r: asked.append(r.url))
+    page.on(
+        "websocket", lambda ws: ws.on("framereceived", lambda frame: received.__setitem__(0, received[0] + len(frame)))
+    )
+    page.goto(demo_app + "/browse")
+    page.locator(".film img").first.wait_for()
+    settled(page)
+    others = {u for u in asked if not u.startswith((demo_app, "data:", "blob:"))}
+    assert others == set()
+    posters = page.locator(".film").count()
+    assert posters == 48 and received[0] < 150_000, f"{received[0]:,} bytes over the socket for {posters} posters"
+    assert page.locator(".film img").first.get_attribute("src").endswith(".jpg")
+    context.close()
+
+
+def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
+    page = page_at(browser, demo_app + "/cold_start")
+    stars = page.get_by_role("slider").first
+    stars.focus()
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")
+    settled(page)
+    page.get_by_text("You rated 1 film").wait_for()
+    assert ":3.5" in page.url
+    page.keyboard.press("0")
+    page.get_by_text("Rate a film on the left").wait_for()
+    page.context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/browse", "/cold_start"])
+def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
+    page = page_at(browser, empty_app + path, 390)
+    page.get_by_role("button", name="Prepare the demo").wait_for()
+    page.context.close()

@@ -1,0 +1,179 @@
+"""Every page in every state, run as the app runs it, without a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mmrec_core import preparation, runs, storage
+from mmrec_core.types import Dataset
+from tests.test_datasets import small_movielens
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["home", "browse", "cold_start"]
+
+
+def app(page: str = "home", **query: str) -> AppTest:
+    """The whole app, opened at a page."""
+    made = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in query.items():
+        made.query_params[key] = value
+    made.run()
+    if page != "home":
+        made.switch_page(f"pages/{page}.py").run()
+    return made
+
+
+def text(page: AppTest) -> str:
+    """All that a page says."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success")
+    return " ".join(str(e.value) for kind in kinds for e in getattr(page, kind))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_home_says_what_to_do(home: Path, page: str) -> None:
+    shown = app(page)
+    assert not shown.exception
+    assert "No films yet" in text(shown) and any("Prepare the demo" in b.label for b in shown.button)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_show_prepared_films(
+    shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    shown = app(page)
+    assert not shown.exception and not shown.error
+    assert "Reel World is generated" in text(shown)
+
+
+def test_browse_filters_and_offers_to_clear_them(
+    shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    shown = app("browse")
+    assert "200 of 200 films" in text(shown)
+    title = demo.catalog["title"].iloc[3]
+    shown.text_input(key="q").set_value(title).run()
+    assert " of 200 films" in text(shown) and "200 of 200" not in text(shown)
+    shown.text_input(key="q").set_value("zzzz qqqq").run()
+    assert "No film passes these filters" in text(shown)
+    next(b for b in shown.button if b.label == "Clear all filters").click().run()
+    assert "200 of 200 films" in text(shown) and not shown.exception
+
+
+def test_a_film_has_a_view_of_its_own(shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    row = int(demo.catalog["n_ratings"].idxmax())
+    shown = app("browse")
+    shown.query_params["film"] = str(demo.items.raw[row])
+    shown.run()
+    assert not shown.exception and demo.catalog["title"].iloc[row] in text(shown)
+    assert {m.label for m in shown.metric} == {"Ratings", "Average", "Liked by"}
+
+
+@pytest.mark.parametrize("film", ["99999999", "abc", "-1", "1 OR 1"])
+def test_an_unknown_film_gets_a_way_back(
+    shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch, film: str
+) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    shown = app("browse")
+    shown.query_params["film"] = film
+    shown.run()
+    assert not shown.exception and len(shown.warning) == 1
+    assert any(b.label == "Show all films" for b in shown.button)
+
+
+@pytest.mark.parametrize("ratings", ["1:99", "x", "::", "1:nan", "99999:4", "1:4_1:5_2"])
+def test_nonsense_in_a_link_is_passed_over(
+    shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch, ratings: str
+) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    shown = app("cold_start")
+    shown.query_params["ratings"] = ratings
+    shown.run()
+    assert not shown.exception
+
+
+def test_cold_start_names_what_is_coming_and_then_shows_it(home: Path, tmp_path: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    shown = app("cold_start")
+    assert "No model is fitted" in text(shown)
+    for model in ("popularity", "ease"):
+        runs.work(runs.create("train", runs.training_params("mine", model)).id, wait=False)
+    shown.query_params["ratings"] = "3:5_4:1"
+    shown.run()
+    assert not shown.exception and not shown.error
+    assert "You rated 2 films" in text(shown) and "**ease**" in text(shown) and "**popularity**" in text(shown)
+
+
+def test_a_damaged_model_is_told_and_the_others_go_on(home: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    for model in ("popularity", "ease"):
+        runs.work(runs.create("train", runs.training_params("mine", model)).id, wait=False)
+    folder = runs.finished(preparation.open_dataset("mine"))["ease"].folder
+    storage.write_bytes(folder / "model" / "model.safetensors", b"garbage")
+    shown = app("cold_start")
+    assert not shown.exception and len(shown.error) == 1 and "Train it again" in shown.error[0].value
+    assert "**popularity**" in text(shown)
+
+
+def test_home_shows_failed_work_with_its_reason(home: Path, tmp_path: Path) -> None:
+    bad = small_movielens(tmp_path / "raw", "1,10,9.5,100\n")
+    run = runs.create("prepare", {"reader": "ml-latest", "dataset": "ml-latest", "source": str(bad)})
+    with pytest.raises(Exception, match="expected a number from 0.5 to 5"):
+        runs.work(run.id, wait=False)
+    shown = app()
+    assert not shown.exception and "line 2: rating is 9.5" in text(shown)
+    assert any(b.label == "Try again" for b in shown.button)
+
+
+def test_a_newer_or_unwritable_home_is_told(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.open_home()
+    storage.write_json(home / "format.json", {"format": 99})
+    shown = app()
+    assert not shown.exception and "newer MMRec" in shown.error[0].value
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MMREC_HOME", str(tmp_path / "file" / "home"))
+    shown = app()
+    assert not shown.exception and "Set MMREC_HOME" in shown.error[0].value
+
+
+def test_titles_and_plots_cannot_become_markup(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("userId,movieId,rating,timestamp\n1,1,4,1\n2,1,5,2\n")
+    nasty = "<script>alert(1)</script> **bold** $x$ :material/home:"
+    (tmp_path / "f.csv").write_text(f'movieId,title,plot\n1,"{nasty}","{nasty}"\n')
+    preparation.prepare("csv", source=tmp_path / "r.csv", name="mine", options={"scale": "0.5:5", "items": "f.csv"})
+    shown = app("browse")
+    shown.query_params["film"] = "1"
+    shown.run()
+    assert not shown.exception
+    plot = next(m.value for m in shown.markdown if "script" in m.value)
+    assert "\\<script\\>" in plot and "**bold**" not in plot
+
+
+def test_the_bring_your_own_form_prepares_an_upload(
+    home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(runs, "start", lambda kind, params: started.append((kind, params)))
+    shown = app()
+    shown.file_uploader(key="own_ratings").set_value(("mine.csv", ratings_csv.read_bytes(), "text/csv")).run()
+    assert not shown.exception
+    shown.button(key="own_go").click().run()
+    (kind, params) = started[0]
+    assert kind == "prepare" and params["reader"] == "csv" and params["dataset"] == "mine"
+    assert params["options"]["user"] == "userId" and params["options"]["scale"] == "0.5:5"
+    assert Path(params["source"]).read_bytes() == ratings_csv.read_bytes()
+    told = preparation.prepare("csv", source=Path(params["source"]), name="mine", options=params["options"])
+    assert json.dumps(told) and told["ratings"] == 360
+
+
+def test_a_broken_upload_is_told(home: Path) -> None:
+    shown = app()
+    shown.file_uploader(key="own_ratings").set_value(("x.parquet", b"not parquet", "application/octet-stream")).run()
+    assert not shown.exception and any("could not be read" in e.value for e in shown.error)

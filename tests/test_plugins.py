@@ -1,0 +1,152 @@
+"""One file (or function) each: a model, a dataset, an encoder and a metric that nobody here has heard of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmrec_core import metrics, preparation, registry
+from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation import evaluate
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit
+from tests.test_command_line import mmrec
+
+MODEL = '''
+"""Likes old films."""
+import torch
+from mmrec_core.config import Config, setting
+from mmrec_core.models._base import Model, nobody
+from mmrec_core.types import UserState
+
+class Vintage(Model):
+    """Ranks films by their row: a toy."""
+    class Config(Config):
+        """One setting."""
+        slope: float = setting(1.0, "how steeply older rows are preferred", ge=0.1, le=9.0, unit="points")
+    def fit(self, train, progress=None):
+        self.mark_known(train.interactions)
+    def gather_users(self, user):
+        return {"none": torch.zeros(len(user), 0)}
+    def score_states(self, state, items=None):
+        scores = -self.config.slope * torch.arange(self.schema.n_items).float()
+        return (scores if items is None else scores[items]).expand(len(state["none"]), -1).clone()
+    def fold_in(self, histories):
+        return UserState(self.gather_users(torch.zeros(len(histories))), nobody(len(histories)))
+'''
+DATASET = '''
+"""Four ratings."""
+import pandas as pd
+from mmrec_core.config import Config, setting
+from mmrec_core.datasets._base import DatasetReader, RawData
+
+class Tiny(DatasetReader):
+    """Four ratings, for a test."""
+    class Config(Config):
+        """One setting."""
+        copies: int = setting(1, "how many people", ge=1, le=5, unit="people")
+    def read(self, source, draft, progress):
+        n = self.config.copies
+        events = pd.DataFrame({"user": [u for u in range(n) for _ in range(4)], "item": [1, 2, 3, 4] * n, "rating": [4.0] * 4 * n, "time": range(4 * n)})
+        return RawData(events, scale=(1.0, 5.0))
+'''
+ENCODER = '''
+"""Counts letters."""
+from mmrec_core.config import Config
+
+class Letters:
+    """Letter counts, for a test."""
+    Config = Config
+    modalities = frozenset({"text"})
+'''
+METRIC = '''
+"""One more metric."""
+import numpy as np
+
+def first(ranking):
+    """The chance that the very first film is a liked one."""
+    out = np.zeros(ranking.n_queries)
+    top = ranking.above == 0
+    np.add.at(out, ranking.query[top], 1 / ranking.tied[top])
+    return out
+'''
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "plugins"
+    for room, name, text in (
+        ("models", "vintage", MODEL),
+        ("datasets", "tiny", DATASET),
+        ("encoders", "letters", ENCODER),
+        ("metrics", "more", METRIC),
+    ):
+        (folder / room).mkdir(parents=True)
+        (folder / room / f"{name}.py").write_text(text)
+    monkeypatch.setenv("MMREC_PLUGINS", str(folder))
+    return folder
+
+
+def test_one_file_is_enough(plugins: Path, home: Path) -> None:
+    assert (
+        "vintage" in registry.names("models")
+        and "tiny" in registry.names("datasets")
+        and "letters" in registry.names("encoders")
+    )
+    assert registry.entries("models")["vintage"].summary == "Ranks films by their row: a toy."
+    assert registry.schema("models", "vintage")["config"]["properties"]["slope"]["unit"] == "points"
+    preparation.prepare("tiny", options={"copies": 5})
+    dataset = preparation.open_dataset("tiny")
+    split = make_split(dataset)
+    model = fit("vintage", dataset, split, options={"slope": 2}).model
+    found = evaluate(model, dataset, split)
+    assert found.metrics["first"] is not None and metrics.metric("first").meaning.startswith("The chance")
+    model.save(home / "kept")
+    from mmrec_core.models._base import load_model
+
+    assert load_model(home / "kept").config.slope == 2.0  # type: ignore[attr-defined]
+
+
+def test_it_appears_on_the_command_line(plugins: Path, home: Path) -> None:
+    environment = {"MMREC_PLUGINS": str(plugins)}
+    assert (
+        "vintage" in mmrec(home, "models", **environment).stdout
+        and "tiny" in mmrec(home, "datasets", **environment).stdout
+    )
+    assert json.loads(mmrec(home, "prepare", "tiny", "--set", "copies=4", "--json", **environment).stdout)["users"] == 4
+    told = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
+    assert "first" in told["metrics"] and told["settings"] == {"slope": "3"}
+
+
+def test_it_appears_in_the_form(plugins: Path, home: Path) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    def script() -> None:
+        import streamlit as st
+
+        from pages.parts.config_form import config_form
+
+        st.json(config_form("models", "vintage", key="t"))
+
+    page = AppTest.from_function(script).run(timeout=60)
+    assert not page.exception
+    slope = page.number_input[0]
+    assert (
+        slope.label == "slope (points)" and "how steeply" in slope.help.lower() and (slope.min, slope.max) == (0.1, 9.0)
+    )
+    slope.set_value(4.0).run()
+    assert json.loads(page.json[0].value) == {"slope": 4.0}
+
+
+def test_a_broken_file_hurts_nobody_else(plugins: Path, home: Path) -> None:
+    (plugins / "models" / "broken.py").write_text("class Broken(:\n")
+    (plugins / "models" / "raising.py").write_text('"""x"""\nimport nowhere_to_be_found\nclass Raising:\n    """y"""\n')
+    assert "vintage" in registry.names("models") and "broken" not in registry.names("models")
+    assert "does not parse" in str(registry.entries("models")["broken"].fault)
+    with pytest.raises(MMRecError, match="does not parse"):
+        registry.load("models", "broken")
+    with pytest.raises(MMRecError, match="nowhere_to_be_found"):
+        registry.load("models", "raising")
+    assert registry.load("models", "vintage")

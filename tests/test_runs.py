@@ -1,0 +1,84 @@
+"""Background work: it queues, finishes, fails in plain words, survives its starter, and is never started twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmrec_core import preparation, runs, storage
+from mmrec_core.errors import MMRecError
+
+
+@pytest.fixture
+def mine(home: Path, ratings_csv: Path) -> str:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    return "mine"
+
+
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.time() + seconds
+    while not true():
+        assert time.time() < end, "waited too long"
+        time.sleep(0.2)
+
+
+def test_a_background_training_finishes_and_is_found_again(mine: str) -> None:
+    run = runs.start("train", runs.training_params(mine, "ease"))
+    assert runs.start("train", runs.training_params(mine, "ease")).id == run.id, "a double click starts nothing twice"
+    until(lambda: runs.get(run.id).status not in runs.LIVE)
+    done = runs.get(run.id)
+    assert done.status == "finished" and done.result() is not None, done.log_tail()
+    assert runs.finished(preparation.open_dataset(mine))["ease"].id == run.id
+    assert any("done" in event for event in done.events())
+
+
+def test_a_failure_says_why(mine: str) -> None:
+    run = runs.create("train", runs.training_params(mine, "mf", options={"lr": "1e9"}))
+    with pytest.raises(MMRecError):
+        runs.work(run.id, wait=False)
+    failed = runs.get(run.id)
+    assert failed.status == "failed" and failed.error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_a_killed_worker_shows_as_failed_and_frees_the_queue(mine: str) -> None:
+    slow = runs.start("train", runs.training_params(mine, "mf", options={"max_epochs": "10000", "patience": "0"}))
+    until(lambda: runs.get(slow.id).status == "running")
+    os.kill(int(runs.get(slow.id).told["pid"]), signal.SIGKILL)
+    until(lambda: runs.get(slow.id).status == "failed", 10)
+    assert "without a word" in str(runs.get(slow.id).error)
+    after = runs.start("train", runs.training_params(mine, "popularity"))
+    until(lambda: runs.get(after.id).status == "finished")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stops a process group")
+def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
+    slow = runs.start("train", runs.training_params(mine, "mf", options={"max_epochs": "10000", "patience": "0"}))
+    waiting = runs.start("train", runs.training_params(mine, "random"))
+    until(lambda: runs.get(slow.id).status == "running")
+    assert runs.get(waiting.id).status == "queued"
+    assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
+    pid = int(runs.get(slow.id).told["pid"])
+    until(lambda: not runs._alive({**runs.get(slow.id).told, "pid": pid}), 20)
+    assert runs.get(slow.id).status == "stopped"
+
+
+def test_a_damaged_folder_is_passed_over(mine: str) -> None:
+    run = runs.create("train", runs.training_params(mine, "ease"))
+    (run.folder / "events.jsonl").write_text('{"done": 1}\n{"do')
+    assert len(runs.get(run.id).events()) == 1
+    storage.write_bytes(run.folder / "run.json", b"{broken")
+    assert runs.all_runs() == []
+    with pytest.raises(MMRecError, match="not readable"):
+        runs.get(run.id)
+
+
+@pytest.mark.parametrize("name", ["../datasets", "", "no-such"])
+def test_unknown_runs_are_refused(home: Path, name: str) -> None:
+    with pytest.raises(MMRecError, match="Unknown run"):
+        runs.get(name)
