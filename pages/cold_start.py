@@ -119,7 +119,7 @@ def my_ratings(ratings: dict[int, float]) -> None:
     """The visitor's own strip."""
     if not ratings:
         st.info(
-            "Rate a film on the left: click a star, its left half for half a star. Every model answers at once.",
+            "Rate a film: click a star, or its left half for half a star. Every model answers at once.",
             icon=":material/star:",
         )
         return
@@ -277,7 +277,11 @@ def studio() -> None:
             )
 
 
+PILLS = "<style>.st-key-models [aria-pressed=true] p { color: light-dark(#9A3412, #F5B340); }</style>"
+"""The accent must carry white labels on buttons; as text on a dark pill it needs to be lighter."""
+
 st.title("Cold start", anchor=False)
+st.html(PILLS)
 st.caption(
     "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
 )

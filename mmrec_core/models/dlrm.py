@@ -27,7 +27,7 @@ class DLRM(GradientModel):
     class Config(Config):
         """Widths, features and regularisation."""
 
-        dim: int = setting(16, "width of every embedding", ge=2, le=512, log=True)
+        dim: int = setting(32, "width of every embedding", ge=2, le=512, log=True)
         bottom: str = setting("32", "widths of the hidden layers for dense features, separated by commas")
         top: str = setting("64,32", "widths of the hidden layers above the dot products, separated by commas")
         fields: str = setting(
@@ -41,10 +41,10 @@ class DLRM(GradientModel):
             0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
         )
 
-        init: float = setting(0.02, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        init: float = setting(0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 512, "max_epochs": 40, "patience": 4}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 40, "patience": 4}
     FOLD_LR: ClassVar[float] = 0.02
     config: Config
 
