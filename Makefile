@@ -30,8 +30,8 @@ test: setup
 
 bench: setup
 	$(PY) -m pip install --quiet -r benchmarks/requirements.txt
-	$(PY) benchmarks/ranking.py
-	$(PY) benchmarks/loading.py
+	$(PY) -m benchmarks.ranking
+	$(PY) -m benchmarks.loading
 
 clean:
 	rm -rf $(VENV) .mmrec static/thumbs .mypy_cache .ruff_cache .pytest_cache
