@@ -31,7 +31,7 @@ def data(seed: int = 0) -> tuple[sp.csr_matrix, sp.csr_matrix, np.ndarray, np.nd
     key = np.unique(rng.integers(0, USERS, ROWS * 2) * ITEMS + rng.choice(ITEMS, ROWS * 2, p=popular / popular.sum()))
     key = rng.permutation(key)[:ROWS]
     test = rng.random(len(key)) < 0.2
-    make = lambda keys: sp.csr_matrix((np.ones(len(keys), np.float32), (keys // ITEMS, keys % ITEMS)), (USERS, ITEMS))  # noqa: E731
+    make = lambda keys: sp.csr_matrix((np.ones(len(keys), np.float32), (keys // ITEMS, keys % ITEMS)), (USERS, ITEMS))
     users = rng.normal(size=(USERS, WIDTH)).astype(np.float32) * 0.1
     items = rng.normal(size=(ITEMS, WIDTH)).astype(np.float32) * 0.1
     users[:, 0], items[:, 0] = 1.0, np.log(popular)

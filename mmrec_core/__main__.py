@@ -21,8 +21,10 @@ DatasetArg = Annotated[str, typer.Argument(help="A prepared dataset.")]
 SplitOption = Annotated[str, typer.Option("--split", help="How to divide the events; see docs/contracts.md.")]
 SplitSeed = Annotated[int, typer.Option(help="Seed of what is random in the split.")]
 Seed = Annotated[int, typer.Option(help="Seed of the model.")]
-RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on count as liked.")]
-FilterFrom = Annotated[float | None, typer.Option(help="Drop ratings below this before splitting.")]
+RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on count as liked (3.5 on MovieLens).")]
+FilterFrom = Annotated[
+    float | None, typer.Option(help="Drop ratings below this before splitting; what is kept counts as liked.")
+]
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="full, sampled:N or sampled:N:popularity.")]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]

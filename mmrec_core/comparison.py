@@ -35,7 +35,7 @@ def evaluate_run(
     if run.told.get("data") != dataset.checksum:
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{run_id}'; train it again.")
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"])
-    bar = relevant_from if relevant_from is not None else asked["relevant_from"]
+    bar = relevant_from if relevant_from is not None else runs.liked_from(asked)
     judged = evaluate(
         load_run_model(run.folder),
         dataset,

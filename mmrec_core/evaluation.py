@@ -311,12 +311,12 @@ def rank_scores(
     if cut is not None and width > cut + 1:
         best, at = torch.topk(scores, cut + 1, dim=1)
         whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
-        lookup = torch.full((n, width), -1, dtype=torch.int32)
-        lookup[row, column] = torch.arange(len(row), dtype=torch.int32)
-        hit = torch.gather(lookup, 1, at[:, :cut])
-        hit[whole] = -1
-        r, place = torch.nonzero(hit >= 0, as_tuple=True)
-        which = hit[r, place].numpy().astype(np.int64)
+        key, entry = torch.sort(row * width + column)
+        asked = at[:, :cut] + torch.arange(0, n * width, width)[:, None]
+        found = torch.searchsorted(key, asked).clamp_(max=max(len(key) - 1, 0))
+        hit = (key[found] == asked) & ~whole[:, None] if len(key) else torch.zeros_like(asked, dtype=torch.bool)
+        r, place = torch.nonzero(hit, as_tuple=True)
+        which = entry[found[r, place]].numpy()
         ones = np.ones(len(which), np.int64)
         reported.append((which, place.numpy(), ones, ones))
     if bool(whole.any()):

@@ -318,13 +318,13 @@ def _train(run: Run, progress: Progress, teller: _Teller) -> dict[str, Any]:
     split = make_split(dataset, asked["split"], asked["split_seed"], asked.get("filter_from"))
     fitted = fit(
         asked["model"], dataset, split,
-        options=asked.get("options") or {}, seed=asked["seed"], relevant_from=asked.get("relevant_from"),
+        options=asked.get("options") or {}, seed=asked["seed"], relevant_from=liked_from(asked),
         refit=asked.get("refit", False), progress=progress, on_epoch=lambda entry: teller.event(kind="epoch", **entry),
     )  # fmt: skip
     fitted.model.save(run.folder / "model")
     judged = evaluate(
         fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"],
-        relevant_from=asked.get("relevant_from"), progress=progress,
+        relevant_from=liked_from(asked), progress=progress,
     )  # fmt: skip
     return {**report(run, split.checksum, judged), "parameters": sum(p.numel() for p in fitted.model.parameters()),
             "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
@@ -340,10 +340,15 @@ def report(run: Run, split_checksum: str, judged: Any) -> dict[str, Any]:
     return {
         "run": run.id, "dataset": asked["dataset"], "model": asked["model"], "split": asked["split"], "seed": asked["seed"],
         "split_seed": asked["split_seed"], "split_checksum": split_checksum, "filter_from": asked.get("filter_from"),
-        "relevant_from": asked.get("relevant_from"), "refit": asked.get("refit", False), "protocol": asked["protocol"],
+        "relevant_from": liked_from(asked), "refit": asked.get("refit", False), "protocol": asked["protocol"],
         "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups,
         "settings": asked.get("options") or {},
     }  # fmt: skip
+
+
+def liked_from(asked: Mapping[str, Any]) -> float | None:
+    """The threshold of liking that was asked for; where low ratings were dropped instead, whatever was kept is liked."""
+    return asked.get("relevant_from") if asked.get("relevant_from") is not None else asked.get("filter_from")
 
 
 KINDS: dict[str, Callable[[Run, Progress, _Teller], dict[str, Any]]] = {"prepare": _prepare, "train": _train}

@@ -214,7 +214,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
     break_at = 0
     ranges: list[str] = []
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self.path.endswith(".md5"):
             data = f"{self.digest}  ml-latest.zip\n".encode()
             self.send_response(200 if self.digest else 404)

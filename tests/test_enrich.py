@@ -68,7 +68,7 @@ class _Tmdb(http.server.BaseHTTPRequestHandler):
     asked: list[str] = []
     refuse = 0
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         cls = type(self)
         cls.asked.append(self.path)
         if cls.refuse:

@@ -40,7 +40,7 @@ def test_user_temporal_never_trains_on_a_users_future(demo: Dataset) -> None:
     events = demo.interactions
     user, time = np.asarray(events.user), np.asarray(events.time)
     for u in np.unique(user)[::17]:
-        of = lambda part, u=u: time[part[user[part] == u]]  # noqa: B023
+        of = lambda part, u=u: time[part[user[part] == u]]
         assert of(split.train).max() <= of(split.validation).min() <= of(split.validation).max() <= of(split.test).min()
     sizes = np.array([len(split.train), len(split.validation), len(split.test)]) / len(events)
     np.testing.assert_allclose(sizes, [0.8, 0.1, 0.1], atol=0.02)

@@ -35,13 +35,14 @@ class DLRM(GradientModel):
             "side features to use where the dataset has them; empty: ids only",
         )
         dropout: float = setting(0.1, "share of the top network's units silenced in training", ge=0.0, le=0.9)
-        l2: float = setting(
-            0.2, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
+        l2: float = setting(0.2, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
         id_dropout: float = setting(
             0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
         )
 
-        init: float = setting(0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        init: float = setting(
+            0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 40, "patience": 4}
