@@ -148,7 +148,7 @@ def finished(dataset: Dataset) -> dict[str, Run]:
 def create(kind: str, params: Mapping[str, Any]) -> Run:
     """Write down what is wanted; nothing starts yet."""
     storage.open_home()
-    label = "-".join(str(params[k]) for k in ("dataset", "model") if params.get(k))
+    label = "-".join(storage.safe_name(str(params[k]), k) for k in ("dataset", "model") if params.get(k))
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}-{label}-{secrets.token_hex(2)}"
     folder = runs_folder() / run_id
     with storage.plain_errors(folder):

@@ -87,7 +87,7 @@ def check_events(raw: RawData) -> None:
     def refuse(bad: Array, column: str, expected: str) -> None:
         at = int(np.flatnonzero(bad)[0])
         raise MMRecError(
-            f"{raw.file}, line {at + raw.first_line}: {column} is {events[column].iloc[at]}, expected {expected} "
+            f"{raw.file}, line {at + raw.first_line}: {column} is {_shown(events[column].iloc[at])}, expected {expected} "
             f"({int(bad.sum()):,} such line{'s' if bad.sum() > 1 else ''}). Mend or remove the line and prepare again."
         )
 
@@ -112,6 +112,11 @@ def check_events(raw: RawData) -> None:
                 f"{raw.file}, line {at + raw.first_line}: user {who['user']} rates item {who['item']} a second time "
                 f"({int(repeated.sum()):,} repeats). Remove repeats, or prepare with --set repeats=allowed."
             )
+
+
+def _shown(value: Any) -> str:
+    """A value as its file has it: ``11``, not ``11.0``."""
+    return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def parse_scale(text: str) -> tuple[float, float]:
