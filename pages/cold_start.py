@@ -9,7 +9,7 @@ from mmrec_core import cold_start, registry, runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
-from pages.parts.run_card import live_runs, run_card
+from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
 
 TITLE = "Cold start"
@@ -244,15 +244,11 @@ def nothing_fitted(able: list[str]) -> None:
                 st.rerun(scope="fragment")
 
 
-@st.fragment(run_every=2)
 def coming() -> None:
     """Models still being fitted; each one that ends shows up among the answers."""
     live = [run for run in live_runs() if run.kind == "train" and run.params["dataset"] == dataset.name]
-    ids = [run.id for run in live]
-    if set(st.session_state.get("coming", [])) - set(ids):
-        st.session_state["coming"] = ids
+    if changed("coming", [dataset.name, *(run.id for run in live)]):
         st.rerun()
-    st.session_state["coming"] = ids
     if live:
         st.caption(f"Still to come: {', '.join(run.params['model'] for run in live)}")
         run_card(live[0])
@@ -287,4 +283,4 @@ st.caption(
 )
 shell.generated_note(dataset)
 studio()
-coming()
+st.fragment(coming, run_every=pace())()

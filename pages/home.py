@@ -11,7 +11,7 @@ from mmrec_core import preparation, registry, runs, settings
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
 from pages.parts.config_form import config_form
-from pages.parts.run_card import live_runs, run_card
+from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
 
 TITLE = "Home"
@@ -119,13 +119,10 @@ def dataset_card(name: str) -> None:
                 st.caption(shell.plain(told["licence"]))
 
 
-@st.fragment(run_every=2)
 def work_under_way() -> None:
-    """What runs now; when a run ends the whole page is drawn anew."""
+    """What runs now; when a run begins or ends the whole page is drawn anew."""
     live = live_runs()
-    before = st.session_state.get("live_runs", [])
-    st.session_state["live_runs"] = [run.id for run in live]
-    if set(before) - {run.id for run in live}:
+    if changed("live_runs", [run.id for run in live]):
         st.rerun()
     if live:
         st.header("Under way", anchor=False)
@@ -255,7 +252,7 @@ def upload_folder() -> Path:
 
 
 hero()
-work_under_way()
+st.fragment(work_under_way, run_every=pace())()
 failures()
 prepared_cards()
 prepare_more()

@@ -53,3 +53,15 @@ def run_card(run: runs.Run) -> None:
 def live_runs() -> list[runs.Run]:
     """Runs waiting or at work, oldest first."""
     return [run for run in runs.all_runs() if run.status in runs.LIVE]
+
+
+def pace() -> int:
+    """Seconds between looks at what runs: often while something does, now and then to notice what others start."""
+    return 2 if live_runs() else 8
+
+
+def changed(key: str, now: list[str]) -> bool:
+    """Whether a list differs from what this session last saw under ``key``; the first look is no change."""
+    before = st.session_state.get(key, now)
+    st.session_state[key] = now
+    return set(before) != set(now)
