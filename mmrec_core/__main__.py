@@ -19,8 +19,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; may be given more than once.")]
 DatasetArg = Annotated[str, typer.Argument(help="A prepared dataset.")]
 SplitOption = Annotated[str, typer.Option("--split", help="How to divide the events; see docs/contracts.md.")]
-SplitSeed = Annotated[int, typer.Option(help="Seed of what is random in the split.")]
-Seed = Annotated[int, typer.Option(help="Seed of the model.")]
+SplitSeed = Annotated[int, typer.Option(min=0, help="Seed of what is random in the split.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the model.")]
 RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on count as liked (3.5 on MovieLens).")]
 FilterFrom = Annotated[
     float | None, typer.Option(help="Drop ratings below this before splitting; what is kept counts as liked.")
@@ -117,6 +117,14 @@ def prepare(
     from mmrec_core import preparation
 
     if if_missing and (name or dataset) in preparation.prepared():
+        told = preparation.open_dataset(name or dataset).manifest
+        say(
+            {
+                **{k: told[k] for k in ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")},
+                "seconds": 0,
+            },
+            as_json,
+        )
         return
     wanted = options(settings) | ({"scale": scale} if scale else {})
     result = preparation.prepare(
@@ -164,7 +172,11 @@ def train(
     protocol: ProtocolOption = "full",
     regime: Regime = "frozen",
     refit: Annotated[
-        bool, typer.Option("--refit", help="Retrain on training and validation rows for the best number of epochs.")
+        bool,
+        typer.Option(
+            "--refit",
+            help="Where the split brings no validation: retrain on all training rows for the best number of epochs.",
+        ),
     ] = False,
     background: Annotated[bool, typer.Option("--background", help="Queue it and return at once.")] = False,
     as_json: Json = False,
@@ -265,9 +277,13 @@ def cold_start_command(
 
     try:
         ks = [int(part) for part in k.split(",")]
+        if min(ks) < 0:
+            raise ValueError
     except ValueError:
         raise MMRecError(f"--k is '{k}'; expected whole numbers separated by commas, such as 0,1,5.") from None
     names = [m.strip() for m in models.split(",") if m.strip()]
+    if not names:
+        raise MMRecError("--models names no model; expected names separated by commas, such as popularity,ease.")
     say(cold_start.crossing(preparation.open_dataset(dataset), names, ks, seed, split_seed, progress), as_json)
 
 
@@ -331,6 +347,9 @@ def main() -> None:
     from mmrec_core.settings import silence_telemetry
 
     silence_telemetry()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         app()

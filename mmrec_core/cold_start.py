@@ -35,6 +35,13 @@ class Recommendations:
     """``folded``, ``learned`` or ``fallback``."""
 
 
+def use_threads(n: int) -> None:
+    """How many threads this process's models may use."""
+    import torch
+
+    torch.set_num_threads(n)
+
+
 def load_run_model(folder: Path) -> Any:
     """A run's model, kept in memory and shared; thread-safe."""
     from mmrec_core.models._base import load_model

@@ -34,7 +34,7 @@ def evaluate_run(
     dataset = open_dataset(asked["dataset"])
     if run.told.get("data") != dataset.checksum:
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{run_id}'; train it again.")
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"])
+    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], runs.liked_from(asked))
     bar = relevant_from if relevant_from is not None else runs.liked_from(asked)
     judged = evaluate(
         load_run_model(run.folder),
@@ -46,8 +46,8 @@ def evaluate_run(
         progress=progress,
     )
     old = run.result() or {}
-    return {**old, "protocol": protocol, "regime": regime, "relevant_from": bar, "metrics": judged.metrics,
-            "intervals": judged.intervals, "groups": judged.groups, "seconds": {"fit": 0, "evaluate": round(judged.seconds, 2)}}  # fmt: skip
+    return runs.plain({**old, "protocol": protocol, "regime": regime, "relevant_from": bar, "metrics": judged.metrics,
+            "intervals": judged.intervals, "groups": judged.groups, "seconds": {"fit": 0, "evaluate": round(judged.seconds, 2)}})  # fmt: skip
 
 
 def compare(dataset_name: str, how: str, protocol: str, against: str, progress: Progress = quiet) -> dict[str, Any]:

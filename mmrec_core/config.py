@@ -25,10 +25,11 @@ def setting(
     unit: str = "",
     log: bool = False,
     advanced: bool = False,
+    pattern: str | None = None,
 ) -> Any:
     """A config field: default, one-line meaning, range, unit; ``log`` marks a setting that is searched by powers."""
     extra: dict[str, Any] = {"unit": unit, "log": log, "advanced": advanced}
-    return Field(default, description=meaning, ge=ge, le=le, json_schema_extra=extra)
+    return Field(default, description=meaning, ge=ge, le=le, pattern=pattern, json_schema_extra=extra)
 
 
 class TrainConfig(Config):

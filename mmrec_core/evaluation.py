@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def evaluate(
         scorer: a model or oracle.
         part: ``test`` or ``validation``; what came before it is masked from every ranking, whatever its rating.
         protocol: see the module's text.
-        regime: ``frozen`` or ``stream``.
+        regime: ``frozen`` or ``stream`` (rankings only, over every film).
         relevant_from: ratings from here on count as liked; ignored where there are no ratings.
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
         only: metric names; ``None``: all that apply.
@@ -115,6 +115,8 @@ def evaluate(
     started = time.perf_counter()
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
+    if regime == "stream" and protocol != "full":
+        raise MMRecError(f"Regime 'stream' ranks every film; protocol '{protocol}' goes with 'frozen' only.")
     model: Any = scorer
     kept = model.snapshot() if getattr(scorer, "streams", False) else None
     try:
@@ -151,6 +153,8 @@ def _judge(
     progress: Progress,
 ) -> Judgement:
     """All of :func:`evaluate` but what streaming models may observe beforehand."""
+    if part != "test":  # validation users are known; nothing of theirs is revealed
+        split = replace(split, revealed=np.zeros(0, np.int64))
     heads = scorer.scorer_heads()
     wanted = [metric_room.metric(name) for name in only] if only is not None else None
     found = Judgement({}, {}, {}, np.zeros(0, np.int64))
@@ -159,7 +163,7 @@ def _judge(
     schema_scale = dataset.scale
     for kind, at in [("rating", i) for i, h in enumerate(heads) if h.kind == "rating"][:1]:
         chosen = _of_kind(wanted, "ratings")
-        if schema_scale is not None and rows.rating is not None and chosen and len(rows):
+        if schema_scale is not None and rows.rating is not None and chosen and len(rows) and regime == "frozen":
             progress(0, 2, f"judging {kind}s")
             scores = _row_scores(scorer, dataset, split, rows, test, reveal)[:, at]
             _judge_ratings(found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals)
@@ -194,9 +198,11 @@ def _row_scores(
         user = np.asarray(rows.need("user"))
         users, at = np.unique(user, return_inverse=True)
         state = model.fold_in(_revealed(dataset, split, users, reveal))
-        batch = model.rows(rows) | {"user": torch.from_numpy(at), "state": state.tensors}
+        device = model.known_users.device
+        batch = {k: v.to(device) for k, v in model.rows(rows).items()}
+        batch |= {"user": torch.from_numpy(at).to(device), "state": state.tensors}
         with torch.no_grad():
-            scores = model.predict(batch)
+            scores = model.predict(batch).cpu()
     if not bool(torch.isfinite(scores).all()):
         raise MMRecError("The model predicts NaN or infinity: its training diverged. Train it again with a smaller lr.")
     return scores
@@ -206,11 +212,10 @@ def _revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) 
     """What each cold user has told so far: their first ``reveal`` ratings in time order."""
     events = dataset.interactions.take(split.revealed)
     own_user = np.asarray(events.need("user"))
-    histories = []
-    for user in users:
-        own = np.flatnonzero(own_user == user)[: reveal if reveal is not None else None]
-        histories.append(history_of(events, own))
-    return histories
+    order = np.argsort(own_user, kind="stable")
+    start, end = np.searchsorted(own_user[order], users), np.searchsorted(own_user[order], users, side="right")
+    last = end if reveal is None else np.minimum(end, start + reveal)
+    return [history_of(events, order[a:b]) for a, b in zip(start, last, strict=True)]
 
 
 def history_of(events: Interactions, rows: Array) -> History:
@@ -366,7 +371,9 @@ class _Ranker:
         rows = getattr(split, part)
         if self.rating is not None and bar is not None:
             rows = rows[self.rating[rows] >= bar]
-        self.rows = rows[np.argsort(self.user[rows], kind="stable")]
+        rows = rows[np.argsort(self.user[rows], kind="stable")]
+        _, first = np.unique(self.user[rows].astype(np.int64) * self.n_items + self.item[rows], return_index=True)
+        self.rows = rows[np.sort(first)]  # a film liked twice is one liked film
         self.users, self.query = np.unique(self.user[self.rows], return_inverse=True)
 
     def hidden_rows(self) -> Array:

@@ -70,8 +70,6 @@ def prepare(
     Raises:
         MMRecError: anything a person can mend; what was prepared before stays as it was.
     """
-    from mmrec_core.datasets._base import check_events
-
     started = time.perf_counter()
     target = storage.safe_name(name or reader_name, "dataset name")
     if target in registry.entries("datasets") and target != reader_name:
@@ -80,7 +78,23 @@ def prepare(
         reader_name, registry.config("datasets", reader_name, options or {})
     )
     folder = storage.open_home() / "datasets" / target
-    with storage.locked(f"dataset-{target}"), storage.replacing(folder) as draft:
+    with storage.locked(f"dataset-{target}"):
+        storage.sweep(folder)
+        return _prepare(reader, reader_name, source, folder, enrich, progress, started)
+
+
+def _prepare(
+    reader: Any,
+    reader_name: str,
+    source: Path | None,
+    folder: Path,
+    enrich: Sequence[str],
+    progress: Progress,
+    started: float,
+) -> dict[str, Any]:
+    from mmrec_core.datasets._base import check_events
+
+    with storage.replacing(folder) as draft:
         raw = reader.read(source, draft, progress)
         check_events(raw)
         users, items, catalog = _tables(raw)
@@ -89,7 +103,7 @@ def prepare(
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
         manifest |= {
-            "dataset": target,
+            "dataset": folder.name,
             "reader": reader_name,
             "config": reader.config.model_dump(),
             "generated": reader.generated,
@@ -115,6 +129,11 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
     if "item" not in events:
         return users, IdMap(np.zeros(0, np.int64)), pd.DataFrame()
     table = raw.items.reset_index(drop=True) if raw.items is not None else pd.DataFrame({"item": []})
+    if len(table) and (table["item"].dtype.kind in "iu") != (events["item"].dtype.kind in "iu"):
+        table["item"], events["item"] = (
+            table["item"].astype(str),
+            events["item"].astype(str),
+        )  # 10 and "10" are one film
     known = set(table["item"].tolist())
     extra = [i for i in pd.unique(np.sort(events["item"].to_numpy())).tolist() if i not in known]
     if extra:
@@ -135,7 +154,9 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
             else None
             for v in values
         ]
-    catalog["title"] = [t or f"Film {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)]
+    catalog["title"] = [
+        t if isinstance(t, str) and t else f"Film {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)
+    ]
     catalog["year"] = pd.Series(table["year"] if "year" in table else [None] * len(ids)).astype("Int32").array
     for column in LISTS:
         values = table[column].tolist() if column in table else [[]] * len(ids)
@@ -163,7 +184,14 @@ def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progres
         if name in asked or not cls.on_request:
             classes[name] = cls
     for name, cls in sorted(classes.items(), key=lambda pair: pair[1].order):
-        found = cls().find(catalog, id_space, progress)
+        try:
+            found = cls().find(catalog, id_space, progress)
+        except MMRecError:
+            raise
+        except Exception as error:  # somebody's stray file must not stop a dataset from being prepared
+            log.exception("%s failed", name)
+            notes.append(f"The source '{name}' could not be used ({type(error).__name__}: {error}).")
+            continue
         notes += found.notes
         for column, values in found.values.items():
             filled = catalog[column].tolist()

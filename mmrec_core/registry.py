@@ -11,6 +11,7 @@ need no torch; a file that does not parse is listed with its fault, and hurts no
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -189,5 +190,6 @@ def schema(room: str, name: str) -> dict[str, Any]:
         "trains": bool(getattr(cls, "trains", False)),
         "summary": found.summary,
     }
-    storage.write_json(cached, made)
+    with contextlib.suppress(OSError):  # a home that cannot be written only makes the next look slower
+        storage.write_json(cached, made)
     return made

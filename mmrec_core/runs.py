@@ -14,6 +14,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -114,6 +115,7 @@ def runs_folder() -> Path:
 
 def all_runs() -> list[Run]:
     """Every run, oldest first; a folder that cannot be read is passed over."""
+    _children[:] = [child for child in _children if child.poll() is None]
     found = []
     for file in sorted(runs_folder().glob("[!.]*/run.json")):
         try:
@@ -136,20 +138,29 @@ def get(run_id: str) -> Run:
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
-    """The newest finished training of each model on this very data, by model name."""
-    found = {}
+    """The newest finished training of each model on this very data, by model name; usual settings before special ones."""
+    found: dict[str, Run] = {}
     for run in all_runs():
         if run.kind == "train" and run.told["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.told.get("data") == dataset.checksum and (run.folder / "model" / "config.json").exists():
-                found[run.params["model"]] = run
+                model = run.params["model"]
+                if _usual(run) or model not in found or not _usual(found[model]):
+                    found[model] = run
     return found
+
+
+def _usual(run: Run) -> bool:
+    """Whether a training was asked for with all its usual settings."""
+    return run.params == {"dataset": run.params["dataset"], "model": run.params["model"], **USUAL}
 
 
 def create(kind: str, params: Mapping[str, Any]) -> Run:
     """Write down what is wanted; nothing starts yet."""
     storage.open_home()
     label = "-".join(storage.safe_name(str(params[k]), k) for k in ("dataset", "model") if params.get(k))
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}-{label}-{secrets.token_hex(2)}"
+    now = time.time_ns()
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 1_000_000_000))
+    run_id = f"{moment}-{now % 1_000_000_000:09d}-{label}-{secrets.token_hex(2)}"
     folder = runs_folder() / run_id
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
@@ -178,7 +189,18 @@ def start(kind: str, params: Mapping[str, Any]) -> Run:
         )  # fmt: skip
         log.close()
         _children.append(process)
+        run = _update(run, pid=process.pid, pid_started=_started(process.pid))
     return run
+
+
+def _started(pid: int) -> float:
+    """When a process began, in seconds since 1970; now, if it has ended already."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return time.time()
 
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -189,6 +211,13 @@ def _update(run: Run, **changes: Any) -> Run:
     told = {**storage.read_json(run.folder / "run.json"), **changes}
     storage.write_json(run.folder / "run.json", told)
     return Run(run.folder, told)
+
+
+def _end(run: Run, status: str, error: str | None = None) -> Run:
+    """Write down how a run ended, unless somebody stopped it: then it was stopped, whatever it says with its last breath."""
+    if get(run.id).told["status"] == "stopped":
+        return get(run.id)
+    return _update(run, status=status, error=error, ended=time.time())
 
 
 class _Teller:
@@ -218,6 +247,8 @@ def work(run_id: str, *, wait: bool = True, also: Progress = quiet) -> Run:
 
     run = get(run_id)
     me = psutil.Process()
+    if os.name == "posix" and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half-written is cleaned up
     run = _update(run, pid=me.pid, pid_started=me.create_time())
     if wait:
         _lower_priority()
@@ -235,11 +266,11 @@ def work(run_id: str, *, wait: bool = True, also: Progress = quiet) -> Run:
 
         try:
             result = KINDS[run.kind](run, tell, teller)
-            storage.write_json(run.folder / "result.json", _plain(result))
-            return _update(run, status="finished", ended=time.time())
+            storage.write_json(run.folder / "result.json", plain(result))
+            return _end(run, "finished")
         except (MMRecError, OSError, MemoryError) as error:
             reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
-            _update(run, status="failed", error=reason, ended=time.time())
+            _end(run, "failed", reason)
             raise MMRecError(reason) from error
         except BaseException as error:
             if not isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -272,18 +303,21 @@ def stop(run_id: str) -> Run:
     run = _update(run, status="stopped", ended=time.time())
     if pid is not None and pid != os.getpid():
         try:
-            os.killpg(int(pid), signal.SIGTERM) if os.name == "posix" else os.kill(int(pid), signal.SIGTERM)
+            if os.name == "posix" and os.getpgid(int(pid)) == int(pid):
+                os.killpg(int(pid), signal.SIGTERM)
+            else:
+                os.kill(int(pid), signal.SIGTERM)
         except (ProcessLookupError, PermissionError):
             pass
     return run
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers JSON knows; NaN and infinity become ``null``."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, (np.floating, float)):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
@@ -315,12 +349,14 @@ def _train(run: Run, progress: Progress, teller: _Teller) -> dict[str, Any]:
     asked = run.params
     dataset = open_dataset(asked["dataset"])
     _update(run, data=dataset.checksum)
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked.get("filter_from"))
+    split = make_split(dataset, asked["split"], asked["split_seed"], asked.get("filter_from"), liked_from(asked))
     fitted = fit(
         asked["model"], dataset, split,
         options=asked.get("options") or {}, seed=asked["seed"], relevant_from=liked_from(asked),
         refit=asked.get("refit", False), progress=progress, on_epoch=lambda entry: teller.event(kind="epoch", **entry),
     )  # fmt: skip
+    if open_dataset(asked["dataset"]).checksum != dataset.checksum:
+        raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
     fitted.model.save(run.folder / "model")
     judged = evaluate(
         fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"],
@@ -354,6 +390,16 @@ def liked_from(asked: Mapping[str, Any]) -> float | None:
 KINDS: dict[str, Callable[[Run, Progress, _Teller], dict[str, Any]]] = {"prepare": _prepare, "train": _train}
 
 
+USUAL: dict[str, Any] = {
+    "split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
+    "relevant_from": None, "filter_from": None, "refit": False, "options": {},
+}  # fmt: skip
+"""A training as it is when nothing else is said."""
+SPLITS = (
+    "user-temporal", "random", "random-global", "chronological", "leave-one-out", "cold-user", "cold-item", "folds", "official", "file",
+)  # fmt: skip
+
+
 def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
     """The full description of a training, defaults filled in and settings checked, so that equal wishes are equal runs.
 
@@ -364,11 +410,14 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
 
     open_dataset(dataset)
     registry.entry("models", model)
-    usual = {"split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
-             "relevant_from": None, "filter_from": None, "refit": False, "options": {}}  # fmt: skip
-    if unknown := set(asked) - set(usual):
-        raise unknown_name("training option", sorted(unknown)[0], sorted(usual))
-    return {"dataset": dataset, "model": model, **usual, **asked}
+    if unknown := set(asked) - set(USUAL):
+        raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
+    params = {"dataset": dataset, "model": model, **USUAL, **asked}
+    if params["regime"] not in {"frozen", "stream"}:
+        raise unknown_name("regime", str(params["regime"]), ["frozen", "stream"])
+    if str(params["split"]).partition(":")[0] not in SPLITS:
+        raise unknown_name("split", str(params["split"]), list(SPLITS))
+    return params
 
 
 def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
@@ -376,7 +425,7 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     from mmrec_core.preparation import open_dataset
 
     opened = open_dataset(dataset)
-    done = finished(opened)
+    done = {model for model, run in finished(opened).items() if _usual(run)}
     cheap_first = sorted(models or usable_models(opened), key=lambda m: bool(registry.schema("models", m)["trains"]))
     return [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
 

@@ -47,17 +47,6 @@ def static_dir() -> Path:
     return ROOT / "static"
 
 
-def cache_limit_bytes() -> int:
-    """The bound on ``cache/`` in bytes (``MMREC_CACHE_GB``, 5 by default)."""
-    from mmrec_core.errors import MMRecError
-
-    text = os.environ.get("MMREC_CACHE_GB", "5")
-    try:
-        return int(float(text) * 1e9)
-    except ValueError:
-        raise MMRecError(f"MMREC_CACHE_GB is '{text}'; it must be a number of gigabytes, such as 5.") from None
-
-
 def device(name: str = "auto") -> str:
     """The torch device to use: ``auto`` takes CUDA, then Apple's MPS, then the CPU."""
     import torch

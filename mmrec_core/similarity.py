@@ -42,7 +42,10 @@ def similarity(dataset: Dataset) -> Similarity:
     values = []
     for column, weight in WEIGHTS.items():
         for row, own in enumerate(dataset.catalog[column]):
-            for name in [own] if isinstance(own, str) else own if own is not None else ():
+            listed = (
+                [own] if isinstance(own, str) else own if isinstance(own, (list, np.ndarray)) else ()
+            )  # missing: NaN
+            for name in listed:
                 rows.append(row)
                 names.append(f"{column}:{name}")
                 values.append(weight)

@@ -27,13 +27,20 @@ COLD_SHARE, TARGETS, MOST_REVEALED = 0.10, 10, 20
 NONE = np.zeros(0, np.int64)
 
 
-def make_split(dataset: Dataset, strategy: str = DEFAULT, seed: int = 0, filter_from: float | None = None) -> Split:
+def make_split(
+    dataset: Dataset,
+    strategy: str = DEFAULT,
+    seed: int = 0,
+    filter_from: float | None = None,
+    relevant_from: float | None = None,
+) -> Split:
     """Divide a dataset's rows.
 
     Args:
         strategy: a name of :data:`MEANING` (with other shares where it has shares), or ``file:FOLDER`` of an export.
         seed: drives what is random in the strategy, independent of the model's seed.
-        filter_from: drop rows rated below it first (RecBole's protocol).
+        filter_from: drop rows rated below it first (RecBole's protocol); what is kept counts as liked.
+        relevant_from: what ``cold-user`` takes for liked; by default the dataset's own threshold.
 
     Raises:
         MMRecError: unknown strategy, shares that do not add up, or data without what the strategy needs.
@@ -43,19 +50,38 @@ def make_split(dataset: Dataset, strategy: str = DEFAULT, seed: int = 0, filter_
     if filter_from is not None:
         rows = np.flatnonzero(events.need("rating") >= filter_from)
     kind, _, rest = strategy.partition(":")
+    if (
+        kind in {"user-temporal", "leave-one-out", "cold-user", "cold-item", "official"}
+        and rest
+        and kind != "user-temporal"
+    ):
+        raise MMRecError(f"Split '{kind}' takes no ':{rest}'.")
     if kind == "file":
         return import_split(dataset, Path(rest))
     if kind in {"folds", "official"}:
         train, test = _official(dataset, rest if kind == "folds" else "official")
         parts = (np.intersect1d(train, rows), NONE, np.intersect1d(test, rows))
-        return Split(strategy, seed, *parts)
+        return _checked(Split(strategy, seed, *parts))
     if kind not in STRATEGIES:
         raise MMRecError(f"Unknown split '{strategy}'. Known: {', '.join([*MEANING, 'official', 'file:FOLDER'])}.")
     if kind not in {"random", "random-global"} and events.time is None and kind != "cold-item":
         raise MMRecError(
             f"Split '{strategy}' needs times, and {dataset.name} has none. Use random:80-10-10 or random-global:90-0-10."
         )
-    return replace(STRATEGIES[kind](dataset, rows, rest, np.random.default_rng(seed)), strategy=strategy, seed=seed)
+    bar = relevant_from if relevant_from is not None else filter_from
+    bar = bar if bar is not None else dataset.manifest["relevant_from"]
+    made = STRATEGIES[kind](dataset, rows, rest, np.random.default_rng(seed), bar)
+    return _checked(replace(made, strategy=strategy, seed=seed))
+
+
+def _checked(split: Split) -> Split:
+    """Refuse a split that leaves nothing to learn from or nothing to judge by."""
+    for part in ("train", "test"):
+        if not len(getattr(split, part)):
+            raise MMRecError(
+                f"Split '{split.strategy}' leaves no {part} rows; take another split or a lower --filter-from."
+            )
+    return split
 
 
 def _official(dataset: Dataset, name: str) -> tuple[Array, Array]:
@@ -108,13 +134,13 @@ def _places(group: Array, order_by: tuple[Array, ...]) -> tuple[Array, Array]:
     return place, size
 
 
-def _user_temporal(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _user_temporal(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     events = dataset.interactions
     place, size = _places(np.asarray(events.need("user"))[rows], (np.asarray(events.need("time"))[rows],))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
-def _random(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _random(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     events = dataset.interactions
     place, size = _places(np.asarray(events.need("user"))[rows], (rng.permutation(len(rows)),))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
@@ -126,17 +152,17 @@ def _in_order(rows: Array, order: Array, share: tuple[float, float, float]) -> S
     return Split("", 0, *parts)
 
 
-def _random_global(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _random_global(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     return _in_order(rows, rng.permutation(len(rows)), shares(rest, "90-0-10"))
 
 
-def _chronological(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _chronological(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     events = dataset.interactions
     time = np.asarray(events.need("time"))[rows]
     return _in_order(rows, np.argsort(time, kind="stable"), shares(rest, "70-15-15"))
 
 
-def _leave_one_out(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _leave_one_out(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     events = dataset.interactions
     place, size = _places(np.asarray(events.need("user"))[rows], (np.asarray(events.need("time"))[rows],))
     enough = size >= 3
@@ -144,13 +170,13 @@ def _leave_one_out(dataset: Dataset, rows: Array, rest: str, rng: np.random.Gene
     return Split("", 0, rows[~test & ~validation], rows[validation], rows[test])
 
 
-def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     """Only users with enough history qualify, so that every k is judged on the same people and targets."""
     events = dataset.interactions
     user, time = np.asarray(events.need("user"))[rows], np.asarray(events.need("time"))[rows]
     liked = np.ones(len(rows), bool)
     if events.rating is not None:
-        liked = np.asarray(events.rating)[rows] >= float(dataset.manifest["relevant_from"])
+        liked = np.asarray(events.rating)[rows] >= float(bar or 0.0)
     order = np.lexsort((time, user))
     users, start = np.unique(user[order], return_index=True)
     histories = dict(zip(users.tolist(), np.split(order, start[1:]), strict=True))
@@ -170,7 +196,7 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generato
     return Split("", 0, train, NONE, np.sort(rows[np.concatenate(targets)]), revealed=rows[np.concatenate(revealed)])
 
 
-def _cold_item(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator) -> Split:
+def _cold_item(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
     events = dataset.interactions
     item = np.asarray(events.need("item"))[rows]
     items = np.unique(item)
@@ -179,7 +205,7 @@ def _cold_item(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generato
     return Split("", 0, rows[~test], NONE, rows[test], cold_items=cold.astype(np.int64))
 
 
-STRATEGIES: dict[str, Callable[[Dataset, Array, str, np.random.Generator], Split]] = {
+STRATEGIES: dict[str, Callable[[Dataset, Array, str, np.random.Generator, float | None], Split]] = {
     "user-temporal": _user_temporal,
     "random": _random,
     "random-global": _random_global,
@@ -202,7 +228,9 @@ def export_split(dataset: Dataset, split: Split, folder: Path) -> None:
     """Write each part as CSV (row, user, item, rating, time in raw ids) and ``split.json``; all of it or nothing."""
     import pandas as pd
 
-    events = dataset.interactions
+    events, folder = dataset.interactions, folder.expanduser().resolve()
+    if folder.exists() and not (folder / "split.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise MMRecError(f"{folder} is not empty and no earlier export; name a new folder.")
     with storage.replacing(folder) as draft:
         for part in Split.PARTS:
             rows = getattr(split, part)

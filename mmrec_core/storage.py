@@ -28,7 +28,7 @@ def plain_errors(where: Path) -> Iterator[None]:
                 f"The disk that holds {where} is full. Free some space, or set MMREC_HOME to another disk; "
                 "what was there before is untouched."
             ) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}:
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
             raise MMRecError(
                 f"Cannot write to {where} ({os.strerror(error.errno or 0)}). "
                 "Set MMREC_HOME to a folder you may write to."
@@ -49,7 +49,8 @@ def open_home() -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(marker, {"format": settings.FORMAT})
             return folder
-    found = read_json(marker).get("format")
+    told = read_json(marker)
+    found = told.get("format") if isinstance(told, dict) else told
     if not isinstance(found, int) or found > settings.FORMAT:
         raise MMRecError(
             f"{folder} was made by a newer MMRec (format {found}; this one reads up to {settings.FORMAT}). "
@@ -102,7 +103,12 @@ def replacing(folder: Path) -> Iterator[Path]:
             old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
             if folder.exists():
                 folder.replace(old)
-            draft.replace(folder)
+            try:
+                draft.replace(folder)
+            except BaseException:
+                if old.exists():
+                    old.replace(folder)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -114,10 +120,23 @@ def locked(name: str) -> Iterator[None]:
     from filelock import FileLock
 
     folder = open_home() / "locks"
+    lock = FileLock(folder / f"{name}.lock")
     with plain_errors(folder):
         folder.mkdir(exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Clear away what a killed :func:`replacing` of ``folder`` left beside it; bring back the old one if it was between."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        if left.name.endswith(".old") and not folder.exists():
+            left.replace(folder)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def checksum(*parts: bytes) -> str:

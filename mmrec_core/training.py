@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -78,7 +78,12 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
 def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | None) -> TrainSet:
     """Training rows with everything fitted on them and on nothing else."""
     events = dataset.interactions.take(rows)
-    return TrainSet(events, dataset.schema(relevant_from), fit_side(dataset, events), seed)
+    made = TrainSet(events, dataset.schema(relevant_from), fit_side(dataset, events), seed)
+    if events.item is not None and not len(made.positives):
+        raise MMRecError(
+            f"No training rating is {relevant_from:g} or more, so nothing counts as liked. Lower --relevant-from."
+        )
+    return made
 
 
 def fit(
@@ -95,9 +100,9 @@ def fit(
 ) -> Fitted:
     """Fit a model on a split's training rows.
 
-    Gradient models stop early on the validation rows (a tenth of training, cut off at random, where the split brings
-    none); with ``refit`` they are then trained anew on all training rows for the epochs that turned out best, which is
-    a use of validation rows that is stated with every result. Closed forms see the training rows as they are.
+    Gradient models stop early on the validation rows. Where the split brings none, a tenth of training is cut off at
+    random for it, and with ``refit`` they are then trained anew on all training rows for the number of epochs that
+    turned out best. Closed forms see the training rows as they are.
 
     Raises:
         MMRecError: settings out of range, unmet needs, a diverged training.
@@ -108,6 +113,9 @@ def fit(
     bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
     started = time.perf_counter()
     _seed_everything(seed)
+    if refit and (len(split.validation) or not cls.trains):
+        why = "solves its training rows in closed form" if not cls.trains else "has validation rows of its own here"
+        raise MMRecError(f"--refit retrains on rows cut off for early stopping; '{model_name}' {why}. Leave it out.")
     if not issubclass(cls, GradientModel):
         train = train_set(dataset, split.train, seed, bar)
         model = _new(cls, model_name, config, train, dataset)
@@ -119,9 +127,8 @@ def fit(
     train = train_set(dataset, parts.train, seed, bar)
     gradient = _new(cls, model_name, config, train, dataset)
     fitted = _descend(gradient, train, how, dataset, parts if how.patience else None, bar, on_epoch, progress)
-    if refit and len(parts.train) < len(split.train) + len(split.validation):
-        everything = replace(split, train=split.train if not len(split.validation) else parts.train)
-        train = train_set(dataset, everything.train, seed, bar)
+    if refit:
+        train = train_set(dataset, split.train, seed, bar)
         _seed_everything(seed)
         again = how.model_copy(update={"max_epochs": (fitted.best_epoch or 0) + 1, "patience": 0})
         first = fitted.epochs

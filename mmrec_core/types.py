@@ -56,7 +56,7 @@ class IdMap:
         if not len(self.raw) or not asked.size:
             return np.full(asked.shape, -1, np.int64)
         if (asked.dtype.kind in "iu") != (self.raw.dtype.kind in "iu"):
-            asked = asked.astype(self.raw.dtype) if self.raw.dtype.kind in "iu" else asked.astype(str)
+            asked = np.array([_int64(a) for a in asked.tolist()]) if self.raw.dtype.kind in "iu" else asked.astype(str)
         place = np.searchsorted(self.raw, asked, sorter=self._order)
         row = self._order[np.minimum(place, len(self.raw) - 1)]
         found: Array = np.where(self.raw[row] == asked, row, -1).astype(np.int64)
@@ -68,13 +68,23 @@ class IdMap:
         Raises:
             MMRecError: the id is unknown.
         """
-        try:
-            row = int(self.rows([raw])[0])
-        except ValueError:
-            row = -1
+        row = int(self.rows([raw])[0])
         if row < 0:
             raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
         return row
+
+
+NO_ID = np.iinfo(np.int64).min
+"""Stands for what is no int64 at all; no id is that small."""
+
+
+def _int64(value: Any) -> int:
+    """A raw id as a number, or :data:`NO_ID`."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return NO_ID
+    return number if abs(number) < 2**63 else NO_ID
 
 
 @dataclass(frozen=True)

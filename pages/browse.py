@@ -17,6 +17,7 @@ ORDER = "10"
 shell.frame()
 
 PER_PAGE = 48
+FILTERS = ("q", "genre", "rating", "known", "poster", "decade", "page")
 SORTS = {
     "Most rated": ("n_ratings", False),
     "Best rated": ("weighted", False),
@@ -57,7 +58,9 @@ def filtered() -> np.ndarray:
             icon=":material/search:",
             width=300,
         )
-        wanted = st.multiselect("Genres", genres, key="genre", bind="query-params", placeholder="Any genre", width=260)
+        wanted = st.multiselect(
+            "Genres", genres, key="genre", bind="query-params", placeholder="Any of these genres", width=260
+        )
         sort = st.selectbox("Sort by", list(SORTS), key="sort", bind="query-params", width=160)
         more = st.popover("More filters", icon=":material/tune:")
     with more:
@@ -75,19 +78,20 @@ def filtered() -> np.ndarray:
             else None
         )
         rated = "mean_rating" in catalog
+        low, high = dataset.scale or (0.0, 5.0)
         least = (
             st.slider(
                 "Average rating at least",
-                0.0,
-                5.0,
-                0.0,
+                low,
+                high,
+                low,
                 0.1,
                 key="rating",
                 bind="query-params",
                 help="Average over all ratings of the film, on the dataset's scale.",
             )
             if rated
-            else 0.0
+            else low
         )
         known = st.slider(
             "Ratings at least",
@@ -105,12 +109,12 @@ def filtered() -> np.ndarray:
         for word in text.lower().split():
             keep &= haystack.str.contains(word, regex=False).to_numpy()
     if wanted:
-        keep &= np.array([set(wanted) <= set(own) for own in catalog["genres"]])
+        keep &= np.array([not set(wanted).isdisjoint(own) for own in catalog["genres"]])
     if span and span != (decades[0], decades[-1]):
         year = catalog["year"].astype("float64").to_numpy(na_value=np.nan)
         keep &= (year >= span[0]) & (year < span[1] + 10)
-    if least:
-        keep &= catalog["mean_rating"].fillna(0).to_numpy() >= least
+    if least > low:
+        keep &= catalog["mean_rating"].fillna(low).to_numpy() >= least
     if known:
         keep &= catalog["n_ratings"].to_numpy() >= known
     if picture:
@@ -166,10 +170,13 @@ def show_wall() -> None:
                 pass
         return
     pages = -(-len(rows) // PER_PAGE)
-    st.caption(
-        f"{len(rows):,} of {len(catalog):,} films",
-        help="Under each poster: year, average rating and number of ratings.",
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"{len(rows):,} of {len(catalog):,} films",
+            help="Under each poster: year, average rating and number of ratings.",
+        )
+        if len(rows) < len(catalog):
+            st.button("Clear filters", icon=":material/filter_alt_off:", type="tertiary", on_click=clear)
     if st.session_state.get("page", 1) > pages:
         st.session_state["page"] = 1
     slot = st.container()
@@ -186,10 +193,10 @@ def show_wall() -> None:
 
 def clear() -> None:
     """Back to all films."""
-    for key, value in {"q": "", "genre": [], "rating": 0.0, "known": 0, "poster": False}.items():
-        if key in st.session_state:
-            st.session_state[key] = value
-    st.session_state.pop("decade", None)
+    for key in FILTERS:
+        st.session_state.pop(key, None)
+        if key in st.query_params:
+            del st.query_params[key]
 
 
 def show_film(row: int) -> None:
@@ -207,9 +214,9 @@ def show_film(row: int) -> None:
             st.caption("No poster is known for this film.")
     with right:
         year = "" if pd.isna(record["year"]) else f" ({record['year']})"
-        st.title(f"{record['title']}{year}", anchor=False)
+        st.title(shell.plain(f"{record['title']}{year}"), anchor=False)
         if len(record["genres"]):
-            st.pills("Genres", list(record["genres"]), disabled=True, label_visibility="collapsed", key="genres_of")
+            st.markdown(" ".join(f":gray-badge[{shell.plain(genre)}]" for genre in record["genres"]))
         people = [f"**Directed by** {shell.plain(record['director'])}"] if isinstance(record["director"], str) else []
         people += [f"**With** {shell.plain(', '.join(record['cast']))}"] if len(record["cast"]) else []
         st.markdown("  \n".join(people) or ":gray[No credits are known for this film.]")
@@ -220,6 +227,9 @@ def show_film(row: int) -> None:
             st.caption("Tags: " + shell.plain(", ".join(record["tags"])))
         show_ratings(row)
     st.subheader("Similar films", anchor=False)
+    st.html(
+        "<style>.st-key-by [aria-checked=true] p, .st-key-by [aria-pressed=true] p { color: light-dark(#9A3412, #F5B340); }</style>"
+    )
     view = st.segmented_control("Similar by", ["fans", "about"], default="fans", key="by", bind="query-params", label_visibility="collapsed",
         format_func={"fans": "Liked by the same people", "about": "Alike in genre, people and tags"}.get)  # fmt: skip
     found, cosine = neighbours(dataset.name, dataset.checksum, dataset).like(row, view or "fans", 12)
@@ -248,7 +258,9 @@ def show_ratings(row: int) -> None:
         f"{(ratings >= dataset.manifest['relevant_from']).mean():.0%}",
         help=f"Share of its ratings of {dataset.manifest['relevant_from']} or more.",
     )
-    values, counts = np.unique(ratings, return_counts=True)
+    low, high = dataset.scale or (float(ratings.min()), float(ratings.max()))
+    steps = np.unique(np.concatenate([ratings, np.arange(low, high + 0.25, 0.5 if (ratings * 2 % 2).any() else 1.0)]))
+    values, counts = steps, [int((ratings == step).sum()) for step in steps]
     histogram = alt.Chart(pd.DataFrame({"stars": values, "ratings": counts})).mark_bar(color="#0072B2").encode(
         x=alt.X("stars:O", title="Stars", axis=alt.Axis(labelAngle=0)), y=alt.Y("ratings:Q", title="Ratings"), tooltip=["stars", "ratings"]
     )  # fmt: skip
@@ -286,7 +298,7 @@ else:
     )
     if found_row < 0:
         st.warning(
-            f"{dataset.name} has no film with id {asked}. It may belong to another dataset.",
+            f"{dataset.name} has no film with id {shell.plain(asked)}. It may belong to another dataset.",
             title="Unknown film",
             icon=":material/help:",
         )

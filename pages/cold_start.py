@@ -1,7 +1,5 @@
 """Rate a few films as a new visitor and see at once what every model recommends, side by side."""
 
-import time
-
 import numpy as np
 import streamlit as st
 
@@ -57,8 +55,7 @@ def on_rate() -> None:
     ratings = told()
     for key in ("suggested", "found", "rated"):
         event = st.session_state.get(key)
-        change = event.get("rate") if event is not None else None
-        if change:
+        for change in (event.get("rate") if event is not None else None) or ():
             if float(change["stars"]) <= 0:
                 ratings.pop(int(change["id"]), None)
             else:
@@ -69,7 +66,7 @@ def on_rate() -> None:
 @st.cache_data(max_entries=16, show_spinner=False)
 def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[int]:
     """Well-known films unlike each other."""
-    return [int(row) for row in cold_start.to_rate(_dataset, 18, seed)]
+    return [int(row) for row in cold_start.to_rate(_dataset, 12, seed)]
 
 
 def choose_films(ratings: dict[int, float]) -> None:
@@ -87,7 +84,7 @@ def choose_films(ratings: dict[int, float]) -> None:
         titles = catalog["title"].str.lower()
         keep = np.logical_and.reduce([titles.str.contains(word, regex=False).to_numpy() for word in words])
         rows = catalog.index[keep]
-        rows = rows[np.argsort(-catalog["n_ratings"].to_numpy()[rows], kind="stable")][:18]
+        rows = rows[np.argsort(-catalog["n_ratings"].to_numpy()[rows], kind="stable")][:12]
         if not len(rows):
             st.info(
                 f"No title of {dataset.name} holds “{shell.plain(text)}”. Try a shorter part of it.",
@@ -119,7 +116,7 @@ def my_ratings(ratings: dict[int, float]) -> None:
     """The visitor's own strip."""
     if not ratings:
         st.info(
-            "Rate a film: click a star, or its left half for half a star. Every model answers at once.",
+            "Rate a film: click a star, or its left half for half a star. The models answer after every rating.",
             icon=":material/star:",
         )
         return
@@ -127,7 +124,7 @@ def my_ratings(ratings: dict[int, float]) -> None:
         st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
             remember({})
-            st.rerun(scope="fragment")
+            st.rerun()
     wall(
         [film(dataset, row, stars=stars) for row, stars in ratings.items()],
         key="rated",
@@ -139,92 +136,109 @@ def my_ratings(ratings: dict[int, float]) -> None:
 
 
 def answers(ratings: dict[int, float]) -> None:
-    """Every fitted model's recommendations for these ratings."""
+    """Every fitted model's recommendations for these ratings, each box filled as its answer comes in."""
     fitted = runs.finished(dataset)
-    able = runs.usable_models(dataset)
     if not fitted:
-        nothing_fitted(able)
+        nothing_fitted(runs.usable_models(dataset))
         return
-    names = [YARDSTICK] * (YARDSTICK in fitted) + [n for n in fitted if n != YARDSTICK]
-    usual = [n for n in (YARDSTICK, "itemknn", "ease", "bpr", "mf", "dlrm") if n in names] or names
+    names = [YARDSTICK] * (YARDSTICK in fitted) + sorted(n for n in fitted if n != YARDSTICK)
+    usual = [n for n in names if n not in {"random", "bias"}] or names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.pills(
-            "Models",
-            names,
-            selection_mode="multi",
-            default=usual,
-            key="models",
-            bind="query-params",
+            "Models", names, selection_mode="multi", default=usual, key="models", bind="query-params",
             help="Every model that is fitted on this dataset.",
-        )
+        )  # fmt: skip
         explain = st.toggle(
-            "Why these",
-            key="why",
-            bind="query-params",
-            disabled=not ratings,
-            help="For each film, the rating of yours without which its score would fall most. Exact: the rating is taken out and the model asked again.",
-        )
+            "Why these", key="why", bind="query-params", disabled=not ratings,
+            help="For each film, the rating of yours without which its score would fall most. Exact: the rating is taken out "
+            "and the model asked again.",
+        )  # fmt: skip
     if not shown:
         st.info("Choose a model above to see what it recommends.", icon=":material/touch_app:")
         return
-    history = cold_start.history(dataset, {dataset.items.raw[row]: stars for row, stars in ratings.items()})
+    told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
     common: set[int] = set()
-    for name in shown:
+    for name in (n for n in names if n in shown):
         with st.container(border=True, key=f"answer-{name}"):
+            head = st.container(horizontal=True, vertical_alignment="center")
+            head.markdown(f"**{name}**", help=registry.entry("models", name).summary)
             try:
-                found = cold_start.recommend(fitted[name], history, TOP)
+                with st.spinner(f"Asking {name} …"):
+                    found, why = ask(fitted[name].id, told_ratings, bool(explain and ratings), dataset)
             except MMRecError as error:
                 shell.tell(error)
+                if st.button("Fit it again", key=f"refit-{name}", icon=":material/refresh:"):
+                    runs.start("train", fitted[name].params)
+                    st.rerun()
                 continue
             if name == YARDSTICK:
                 common = {int(i) for i in found.items}
-            heading(name, found, common, bool(ratings))
-            why = (
-                cold_start.reasons(fitted[name], history, [int(i) for i in found.items])
-                if explain and ratings and found.source == "folded"
-                else None
-            )
-            wall(
-                [card(found, place, why, history) for place in range(len(found.items))],
-                key=f"recs-{name}",
-                size="eight",
-                label=f"Recommendations of {name}",
-            )
+            heading(head, name, found, common, bool(ratings), fitted[name])
+            films = [card(found, place, why, list(ratings)) for place in range(len(found.items))]
+            wall(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def ask(
+    run_id: str, told_ratings: tuple[tuple[object, float], ...], explain: bool, _dataset: Dataset
+) -> tuple[cold_start.Recommendations, list[list[tuple[int, float]]] | None]:
+    """One model's answer, kept for as long as the question is the same."""
+    run = runs.get(run_id)
+    history = cold_start.history(_dataset, dict(told_ratings))
+    found = cold_start.recommend(run, history, TOP)
+    if not explain or found.source != "folded":
+        return found, None
+    return found, cold_start.reasons(run, history, [int(i) for i in found.items])
+
+
+def on_open() -> None:
+    """A recommended film was chosen."""
+    for key, event in list(st.session_state.items()):
+        if str(key).startswith("recs-") and event is not None and event.get("open") is not None:
+            st.session_state["go_to_film"] = int(event["open"])
 
 
 def card(
-    found: cold_start.Recommendations, place: int, why: list[list[tuple[int, float]]] | None, history: object
+    found: cold_start.Recommendations, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int]
 ) -> dict[str, object]:
     """One recommended film."""
     reason = ""
     if why and why[place]:
         at, fall = why[place][0]
-        if fall > 0:
-            reason = f"because of {catalog['title'].iloc[int(history.items[at])]}"  # type: ignore[attr-defined]
-    return {**film(dataset, int(found.items[place]), why=reason), "rank": place + 1}
+        reason = f"because of {catalog['title'].iloc[rated[at]]}" if fall > 0 else "no single rating"
+    row = int(found.items[place])
+    mean = catalog["mean_rating"].iloc[row] if "mean_rating" in catalog else None
+    note = f"★ {mean:.1f}" if mean is not None and mean == mean else "not rated"
+    return {**film(dataset, row, why=reason, note=note), "rank": place + 1}
 
 
-def heading(name: str, found: cold_start.Recommendations, common: set[int], rated: bool) -> None:
-    """A model's name, its first docstring line, and labels where it falls back or only repeats popularity."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{name}**", help=registry.entry("models", name).summary)
-        if name == YARDSTICK:
-            st.badge(
-                "yardstick",
-                icon=":material/straighten:",
-                color="gray",
-                help="The same for everyone. A model that shows the same films has learned nothing about you.",
-            )
-        elif found.source == "fallback":
-            st.badge(
-                "fallback: knows nothing of you" if rated else "nothing rated yet",
-                icon=":material/person_off:",
-                color="orange",
-                help="The model has no information it can use about you, so everyone in your place gets these films.",
-            )
-        if name != YARDSTICK and common:
-            shared = len(common & {int(i) for i in found.items})
-            st.caption(f"{shared} of {len(found.items)} also most popular")
+def heading(
+    head: st.delta_generator.DeltaGenerator,
+    name: str,
+    found: cold_start.Recommendations,
+    common: set[int],
+    rated: bool,
+    run: runs.Run,
+) -> None:
+    """Labels: whether the model falls back or repeats popularity, and how it did when it was tested."""
+    result = run.result() or {}
+    value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
+    if name == YARDSTICK:
+        head.badge("yardstick", icon=":material/straighten:", color="gray",
+                   help="Films by likes in its training rows, the same for everyone. A model that shows the same films has learned nothing about you.")  # fmt: skip
+    elif found.source == "fallback":
+        head.badge("fallback: knows nothing of you" if rated else "nothing rated yet", icon=":material/person_off:", color="orange",
+                   help="The model has no information it can use about you, so everyone in your place gets these films.")  # fmt: skip
+    if name != YARDSTICK and common:
+        head.caption(f"{len(common & {int(i) for i in found.items})} of {len(found.items)} also most popular")
+    if value is not None and interval:
+        predicts = (
+            " It predicts stars, so it ranks by expected stars, and rarely rated films can come out on top."
+            if "rmse" in result["metrics"]
+            else ""
+        )
+        head.caption(f"NDCG@10 {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
+                     help=f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']}, seed {result['seed']}, 95 % interval over users.{predicts}")  # fmt: skip
 
 
 def nothing_fitted(able: list[str]) -> None:
@@ -254,27 +268,40 @@ def coming() -> None:
         run_card(live[0])
 
 
+@st.cache_resource(show_spinner=False)
+def one_thread() -> None:
+    """Small, quick questions: more threads only get in each other's way."""
+    cold_start.use_threads(1)
+
+
+def draw_all_if_rated() -> None:
+    """A rating given in one fragment is news to the other."""
+    if st.query_params.get("ratings", "") != st.session_state["answered"]:
+        st.rerun()
+
+
+@st.fragment
+def chooser() -> None:
+    """Searching and leafing through suggestions draws only itself anew; a rating draws the page."""
+    draw_all_if_rated()
+    st.subheader("Rate", anchor=False)
+    choose_films(told())
+
+
 @st.fragment
 def studio() -> None:
-    """Everything that a rating changes."""
+    """The visitor's ratings and what the models make of them."""
+    draw_all_if_rated()
+    if "go_to_film" in st.session_state:
+        shell.open_film(dataset, st.session_state.pop("go_to_film"))
     ratings = told()
-    left, right = st.columns([1, 1.6], gap="large")
-    with left:
-        st.subheader("Rate", anchor=False)
-        choose_films(ratings)
-    with right:
-        st.subheader("What every model makes of you", anchor=False)
-        my_ratings(ratings)
-        started = time.perf_counter()
-        answers(ratings)
-        if ratings and runs.finished(dataset):
-            st.caption(
-                f"Answered in {time.perf_counter() - started:.1f} s by folding you in, with all models left as they were trained."
-            )
+    st.subheader("What every model makes of you", anchor=False)
+    my_ratings(ratings)
+    answers(ratings)
 
 
+# The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
 PILLS = "<style>.st-key-models [aria-pressed=true] p { color: light-dark(#9A3412, #F5B340); }</style>"
-"""The accent must carry white labels on buttons; as text on a dark pill it needs to be lighter."""
 
 st.title("Cold start", anchor=False)
 st.html(PILLS)
@@ -282,5 +309,11 @@ st.caption(
     "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
 )
 shell.generated_note(dataset)
-studio()
+one_thread()
+st.session_state["answered"] = st.query_params.get("ratings", "")
+left, right = st.columns([1, 1.6], gap="large")
+with left:
+    chooser()
+with right:
+    studio()
 st.fragment(coming, run_every=pace())()

@@ -52,7 +52,7 @@ def hero() -> None:
     )
     shell.generated_note(chosen)
     if (row := st.session_state.pop("go_to_film", None)) is not None:
-        st.switch_page(shell.page("browse"), query_params={"dataset": chosen.name, "film": str(chosen.items.raw[row])})
+        shell.open_film(chosen, row)
     with st.container(horizontal=True):
         if st.button("Rate a few films", type="primary", icon=":material/star:"):
             st.switch_page(shell.page("cold_start"))
@@ -136,10 +136,14 @@ def failures() -> None:
     """Runs of the last day that failed and were not repeated with success."""
     recent = [r for r in runs.all_runs() if r.status == "failed" and time.time() - float(r.told["created"]) < 86_400]
     settled = [r.params for r in runs.all_runs() if r.status in {"finished", *runs.LIVE}]
-    open_ones = [r for r in recent if r.params not in settled]
+    hidden = st.session_state.setdefault("dismissed", [])
+    open_ones = [r for r in recent if r.params not in settled and r.id not in hidden]
     if open_ones:
         st.header("Did not work", anchor=False)
         run_card(open_ones[-1])
+        if st.button("Dismiss", icon=":material/close:", type="tertiary"):
+            hidden.append(open_ones[-1].id)
+            st.rerun()
 
 
 def prepare_more() -> None:
@@ -183,6 +187,8 @@ def prepare_more() -> None:
 def start_prepare(params: dict[str, object]) -> None:
     """Queue a preparation and show it."""
     try:
+        if params["reader"] == "csv" and params["dataset"] in registry.entries("datasets"):
+            raise MMRecError(f"'{params['dataset']}' is the name of a built-in dataset; choose another name.")
         runs.start("prepare", params)
     except MMRecError as error:
         shell.tell(error)
@@ -198,7 +204,9 @@ def bring_your_own() -> None:
     if file is None:
         return
     try:
-        frame = pd.read_parquet(file) if file.name.endswith(".parquet") else pd.read_csv(file, nrows=200)
+        frame = (
+            pd.read_parquet(file) if file.name.endswith(".parquet") else pd.read_csv(file, sep=None, engine="python")
+        )
     except Exception as error:  # pandas raises many kinds for a damaged file
         st.error(f"{file.name} could not be read: {error}", title="This file cannot be read")
         return
@@ -212,19 +220,20 @@ def bring_your_own() -> None:
     }
     chosen: dict[str, str] = {}
     for slot, (role, hints) in zip(st.columns(4), guesses.items(), strict=True):
-        choices = columns if role in {"user", "item"} else ["", *columns]
-        guess = next((c for c in columns if c.lower() in hints), "" if "" in choices else columns[0])
+        choices = ["", *columns]
+        guess = next((c for c in columns if c.lower() in hints), "")
         chosen[role] = slot.selectbox(
             f"Column of {role}s",
             choices,
             index=choices.index(guess),
             key=f"own_{role}",
-            format_func=lambda c: c or "none",
+            format_func=lambda c, role=role: c or ("choose …" if role in {"user", "item"} else "none"),
         )
+    low_value, high_value = scale_of(frame, chosen["rating"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name", value=Path(file.name).stem[:40], key="own_name", width=220)
-        low = st.number_input("Lowest rating", value=0.5, key="own_low", width=140)
-        high = st.number_input("Highest rating", value=5.0, key="own_high", width=140)
+        name = st.text_input("Name", value=slug(Path(file.name).stem), key="own_name", width=220)
+        low = st.number_input("Lowest rating", value=low_value, key="own_low", width=140)
+        high = st.number_input("Highest rating", value=high_value, key="own_high", width=140)
         repeats = st.selectbox(
             "Repeats",
             ["refused", "allowed"],
@@ -232,7 +241,12 @@ def bring_your_own() -> None:
             width=140,
             help="Whether a person may rate the same film twice.",
         )
-        go = st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go")
+        ready = bool(chosen["user"] and chosen["item"]) and len({c for c in chosen.values() if c}) == sum(
+            bool(c) for c in chosen.values()
+        )
+        go = st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go", disabled=not ready)
+    if not ready:
+        st.caption(":material/info: Choose a column of its own for users and for items, at least.")
     if go:
         folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
         path = folder / f"ratings{Path(file.name).suffix}"
@@ -242,6 +256,20 @@ def bring_your_own() -> None:
             (folder / f"films{Path(films.name).suffix}").write_bytes(films.getvalue())
             options["items"] = f"films{Path(films.name).suffix}"
         start_prepare({"reader": "csv", "dataset": name, "source": str(path), "options": options})
+
+
+def slug(text: str) -> str:
+    """A file's name as a dataset's name."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text).strip("-._")
+    return plain[:40] or "mine"
+
+
+def scale_of(frame: pd.DataFrame, column: str) -> tuple[float, float]:
+    """A likely rating scale: half stars to five where the ratings fit, else from the lowest to the highest."""
+    found = pd.to_numeric(frame[column], errors="coerce").dropna() if column else pd.Series(dtype=float)
+    if not len(found) or (found.min() >= 0.5 and 4 < found.max() <= 5):
+        return (1.0, 5.0) if len(found) and (found % 1 == 0).all() else (0.5, 5.0)
+    return float(found.min()), float(found.max())
 
 
 def upload_folder() -> Path:

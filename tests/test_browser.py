@@ -230,7 +230,7 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
     page.get_by_text("You rated 1 film").wait_for()
     assert ":3.5" in unquote(page.url)
     page.keyboard.press("0")
-    page.get_by_text("Every model answers at once").wait_for()
+    page.get_by_text("The models answer after every rating").wait_for()
     page.context.close()
 
 

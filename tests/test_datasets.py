@@ -326,3 +326,42 @@ def test_a_corrupt_poster_counts_as_missing_and_is_noted(home: Path, ratings_csv
         "csv", source=ratings_csv, name="mine", options={"scale": "0.5:5", "posters": str(folder)}
     )
     assert told["posters"] == 1 and "2 poster files could not be read" in told["notes"][0]
+
+
+def test_ids_that_are_numbers_in_one_file_and_text_in_the_other(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("userId;movieId;rating;timestamp\n1;10;4;1\n1;20;4;2\n2;30;5;3\n")
+    (tmp_path / "f.csv").write_text("movieId,title\n10,Ten\n20,Twenty\nx1,Letter\n")
+    told = preparation.prepare(
+        "csv", source=tmp_path / "r.csv", name="mine", options={"scale": "0.5:5", "items": "f.csv"}
+    )
+    catalog = preparation.open_dataset("mine").catalog
+    assert told["films"] == 4 and catalog["item"].is_unique
+    assert catalog.set_index("item").loc["30", "title"] == "Film 30"
+
+
+@pytest.mark.parametrize("options", [{"user": "movieId"}, {"user": ""}, {"scale": "0:inf"}])
+def test_columns_and_scales_that_make_no_sense(home: Path, ratings_csv: Path, options: dict[str, str]) -> None:
+    with pytest.raises(MMRecError):
+        preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5", **options})
+
+
+def test_what_a_killed_preparation_left_is_cleared_and_the_old_one_comes_back(home: Path, tmp_path: Path) -> None:
+    folder = small_movielens(tmp_path / "raw")
+    preparation.prepare("ml-latest", source=folder)
+    place = home / "datasets" / "ml-latest"
+    place.rename(place.with_name(".ml-latest.dead.old"))
+    place.with_name(".ml-latest.beef").mkdir()
+    with pytest.raises(MMRecError):
+        preparation.prepare("ml-latest", source=tmp_path / "nothing here")
+    assert preparation.prepared() == ["ml-latest"] and [f.name for f in place.parent.iterdir()] == ["ml-latest"]
+
+
+def test_a_stray_file_among_the_sources_stops_nobody(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_movielens(tmp_path / "raw")
+    for name, body in (("a/links.csv", ""), ("b/links.csv", "movieId,imdb\n1,2\n"), ("movie_text/x.zip", "no zip")):
+        (tmp_path / "stray" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stray" / name).write_text(body)
+    monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "stray"))
+    assert preparation.prepare("ml-latest", source=folder)["ratings"] == 2

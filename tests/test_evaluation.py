@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from mmrec_core import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate, mean_intervals, paired, prior_counts, row_groups
 from mmrec_core.splits import make_split
@@ -165,3 +168,40 @@ def test_cold_users_are_judged_by_what_is_revealed(demo: Dataset) -> None:
         evaluate(model, demo, split, reveal=k, groups=False, intervals=False).metrics["ndcg@10"] for k in (0, 20)
     )
     assert many > none  # type: ignore[operator]
+
+
+def test_a_perfect_scorer_is_perfect_even_where_films_repeat(home: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{u},{i},{rng.integers(6, 11) / 2},{t}" for u in range(12) for t, i in enumerate(rng.integers(0, 9, 40))]
+    (tmp_path / "r.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(lines))
+    preparation.prepare(
+        "csv", source=tmp_path / "r.csv", name="again", options={"scale": "0.5:5", "repeats": "allowed"}
+    )
+    dataset = preparation.open_dataset("again")
+    split = make_split(dataset)
+    table = np.zeros((len(dataset.users), len(dataset.items)))
+    rows = dataset.interactions.take(split.test)
+    liked = np.asarray(rows.rating) >= 3.5
+    table[np.asarray(rows.user)[liked], np.asarray(rows.item)[liked]] = 1.0
+    found = evaluate(Fixed(table), dataset, split, groups=False, intervals=False).metrics
+    assert found["ndcg@10"] == found["ap"] == found["recall@10"] == pytest.approx(1.0)
+    assert found["auc"] is None or found["auc"] == pytest.approx(1.0)
+
+
+def test_cold_user_validation_judges_known_users(demo: Dataset) -> None:
+    from mmrec_core.splits import with_validation
+    from mmrec_core.training import fit
+
+    split = with_validation(make_split(demo, "cold-user"))
+    model = fit("bpr", demo, split, options={"max_epochs": 3}).model
+    known = evaluate(model, demo, split, part="validation", only=["ndcg@10"], groups=False, intervals=False).metrics
+    plain = Split("", 0, split.train, split.validation, split.test)
+    assert (
+        known
+        == evaluate(model, demo, plain, part="validation", only=["ndcg@10"], groups=False, intervals=False).metrics
+    )
+
+
+def test_stream_ranks_every_film_or_says_so(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    with pytest.raises(MMRecError, match="frozen"):
+        evaluate(Fixed(table), demo, split, protocol="sampled:10", regime="stream")

@@ -127,3 +127,15 @@ def test_data_without_time_refuse_splits_that_need_it(demo: Dataset) -> None:
         with pytest.raises(MMRecError, match="needs times"):
             splits.make_split(timeless, how)
     assert len(splits.make_split(timeless, "random:80-10-10").test)
+
+
+def test_an_export_never_clears_somebody_elses_folder(demo: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(MMRecError, match="not empty"):
+        splits.export_split(demo, splits.make_split(demo), tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_split_with_nothing_in_it_is_refused(demo: Dataset) -> None:
+    with pytest.raises(MMRecError, match="leaves no train rows"):
+        splits.make_split(demo, filter_from=100.0)

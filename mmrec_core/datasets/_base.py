@@ -129,6 +129,8 @@ def parse_scale(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
         raise MMRecError(f"Rating scale is '{text}'; expected LOW:HIGH, such as 0.5:5.") from None
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise MMRecError(f"Rating scale is '{text}'; both ends must be finite numbers.")
     if not low < high:
         raise MMRecError(f"Rating scale is '{text}'; the lowest rating must be below the highest.")
     return low, high

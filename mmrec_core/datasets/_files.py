@@ -52,7 +52,7 @@ class RawFiles:
             return (self.path / name).open("rb")
         try:
             return io.BytesIO(self._zip.read(self._members[name]))
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
             raise MMRecError(f"{self.path} is damaged ({error}). Delete it and fetch it again.") from None
 
     def text(self, name: str, encoding: str = "utf-8") -> str:

@@ -55,6 +55,13 @@ class BringYourOwn(DatasetReader):
             raise MMRecError(f"{source} is not a file; --from takes a CSV or Parquet file of ratings.")
         named = {role: str(getattr(self.config, role)) for role in ("user", "item", "rating", "time")}
         columns = {column: role for role, column in named.items() if column}
+        for role in ("user", "item"):
+            if not named[role]:
+                raise MMRecError(f"Say which column of {source.name} holds the {role}s: --set {role}=COLUMN.")
+        if len(columns) < sum(bool(c) for c in named.values()):
+            raise MMRecError(
+                f"Two roles name the same column of {source.name}: {', '.join(f'{r}={c}' for r, c in named.items() if c)}."
+            )
         progress(0, 2, "reading ratings")
         events = self._events(source, columns)
         scale = None
@@ -77,7 +84,7 @@ class BringYourOwn(DatasetReader):
             events = frame[list(columns)].rename(columns=columns)
         else:
             types = {c: {"rating": "float64", "time": "float64"}.get(role, "str") for c, role in columns.items()}
-            events = read_columns(source, str(source), types, rename=columns, na_values={})
+            events = read_columns(source, str(source), types, rename=columns, sep=separator(source))
         for role in ("user", "item"):
             events[role] = _ids(events[role])
         if "rating" in events:
@@ -129,6 +136,13 @@ class BringYourOwn(DatasetReader):
             raise MMRecError(f"Poster folder {folder} does not exist.")
         files = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}}
         return {item: files[str(item)] for item in events["item"].unique() if str(item) in files}
+
+
+def separator(file: Path) -> str:
+    """What separates the columns of a text file: the most frequent of comma, semicolon, tab and bar in its first line."""
+    with file.open("rb") as handle:
+        line = handle.readline(100_000).decode("utf-8", errors="replace")
+    return max(",;\t|", key=line.count)
 
 
 def _ids(values: pd.Series) -> pd.Series:

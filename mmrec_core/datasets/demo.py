@@ -35,7 +35,7 @@ class Demo(DatasetReader):
     generated: ClassVar[bool] = True
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
-        """Draw the world, write its plots, paint its posters (cached by seed)."""
+        """Draw the world, write its plots, paint its posters."""
         from mmrec_core.datasets._reel_world import words, world
 
         seed, n_films = self.config.world_seed, self.config.films

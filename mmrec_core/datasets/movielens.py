@@ -114,8 +114,8 @@ class MovieLens(DatasetReader):
             {"userId": "int32", "movieId": "int32", "rating": "float32", "timestamp": "int64"},
             rename={"userId": "user", "movieId": "item", "timestamp": "time"},
         )
-        columns: Any = {"movieId": "int64", "title": str, "genres": str}
-        movies = pd.read_csv(files.open("movies.csv"), dtype=columns)
+        columns = {"movieId": "int64", "title": "str", "genres": "str"}
+        movies = read_columns(files.open("movies.csv"), files.where("movies.csv"), columns)
         items = film_table(movies["movieId"], movies["title"], movies["genres"].fillna("").str.split("|"))
         if files.has("links.csv"):
             links = pd.read_csv(files.open("links.csv"), dtype=str).drop_duplicates("movieId").set_index("movieId")
@@ -172,6 +172,8 @@ class MovieLens(DatasetReader):
         )
         encoding = "latin-1" if self.name == "ml-1m" else "utf-8"
         lines = [line.split("::") for line in files.text("movies.dat", encoding).splitlines() if line]
+        if (short := next((at for at, p in enumerate(lines) if len(p) < 3 or not p[0].isdigit()), None)) is not None:
+            raise MMRecError(f"{files.where('movies.dat')}, line {short + 1}: expected MovieID::Title::Genres.")
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], [p[2].split("|") for p in lines])
         users = None
         if files.has("users.dat"):

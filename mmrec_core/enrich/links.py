@@ -33,7 +33,7 @@ class Links(EnrichSource):
         own = rows_by(items, "item") if id_space == "movielens" else {}
         for source in settings.sources():
             for file in sorted(source.glob("*/links.csv")):
-                if set(pd.read_csv(file, nrows=0).columns) < {"movieId", "imdbId", "tmdbId"}:
+                if not {"movieId", "imdbId", "tmdbId"} <= set(pd.read_csv(file, nrows=0).columns):
                     continue
                 links = pd.read_csv(file, dtype=str)
                 for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -52,7 +53,7 @@ class Table(EnrichSource):
             progress(done, len(files), f"reading {file.name}")
             try:
                 table = read_table(file)
-            except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, StopIteration) as error:
                 found.notes.append(f"{file.name} could not be read ({error}); its films keep what others know of them.")
                 continue
             self._join(table, by, titles, found)

@@ -233,8 +233,6 @@ class Model(nn.Module):
                 },
             )
 
-    # For people at a notebook, in raw ids
-
     def recommend_rows(self, state: UserState | Query, seen: Sequence[Any], top_k: int) -> list[tuple[Any, Any]]:
         """For each user the item rows ``[≤ top_k]`` and scores of the best items that are not in ``seen`` (rows)."""
         scores = self.score_all(state)

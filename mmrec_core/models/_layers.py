@@ -23,6 +23,10 @@ def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = Fal
     return nn.Sequential(*layers)
 
 
+WIDTHS = r"^\s*([1-9]\d*\s*(,\s*[1-9]\d*\s*)*)?$"
+"""What a list of widths looks like."""
+
+
 def widths(text: str) -> list[int]:
     """``"64,32"`` → ``[64, 32]``; empty text is no layer."""
     return [int(part) for part in text.split(",") if part.strip()]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import mlp, widths
+from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Head, Schema, Side, TrainSet, with_data
 
 
@@ -28,8 +28,12 @@ class DLRM(GradientModel):
         """Widths, features and regularisation."""
 
         dim: int = setting(32, "width of every embedding", ge=2, le=512, log=True)
-        bottom: str = setting("32", "widths of the hidden layers for dense features, separated by commas")
-        top: str = setting("64,32", "widths of the hidden layers above the dot products, separated by commas")
+        bottom: str = setting(
+            "32", "widths of the hidden layers for dense features, separated by commas", pattern=WIDTHS
+        )
+        top: str = setting(
+            "64,32", "widths of the hidden layers above the dot products, separated by commas", pattern=WIDTHS
+        )
         fields: str = setting(
             "genres,director,gender,occupation,age,year",
             "side features to use where the dataset has them; empty: ids only",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
 from mmrec_core.config import Config, setting
+from mmrec_core.errors import MMRecError
 from mmrec_core.models._history import HistoryModel
 from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
 
@@ -40,6 +42,12 @@ class EASE(HistoryModel):
         liked = self.remember(train)
         active = np.flatnonzero(np.asarray(liked.sum(0)).ravel() > 0)
         chosen = liked[:, active]
+        need, free = 4 * 8 * len(active) ** 2, psutil.virtual_memory().available
+        if need > free:
+            raise MMRecError(
+                f"EASE over {len(active):,} films needs about {need / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are free. "
+                "Take a smaller dataset, or itemknn or bpr."
+            )
         progress(0, 2, "counting films liked together")
         gram = torch.from_numpy((chosen.T @ chosen).toarray().astype(np.float64))
         gram.diagonal().add_(self.config.l2)

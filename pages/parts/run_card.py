@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from mmrec_core import runs
+from pages.parts.shell import plain
 
 LABELS = {
     "queued": "waiting its turn",
@@ -41,7 +42,7 @@ def run_card(run: runs.Run) -> None:
             else:
                 st.progress(0.0, text="Starting")
         elif status == "failed":
-            st.error(run.error or "", icon=":material/error:")
+            st.error(plain(run.error or ""), icon=":material/error:")
             if tail := run.log_tail():
                 with st.expander("Last lines of its log"):
                     st.code(tail, language=None)

@@ -77,7 +77,7 @@ def frame() -> None:
 
 
 def _switch() -> None:
-    """The dataset switch; it lives in the URL, so that a link shows what its sender saw."""
+    """The dataset switch. The URL always names the dataset, so that a link shows what its sender saw."""
     ready = preparation.prepared()
     if not ready:
         return
@@ -88,11 +88,35 @@ def _switch() -> None:
         if "demo" in ready
         else ready[0]
     )
+    asked, before = st.query_params.get("dataset"), st.session_state.get("dataset")
+    current = asked if asked in ready else before if before in ready else preferred
+    if asked is not None and asked not in ready:
+        forget_films()
+        st.warning(
+            f"The link names the dataset “{plain(asked)}”, which is not prepared here. This is {current}.",
+            icon=":material/link_off:",
+        )
+    st.session_state["dataset"] = st.session_state["switch_to"] = current
+    if asked != current:
+        st.query_params["dataset"] = current
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="switch"):
         st.selectbox(
-            "Dataset", ready, index=ready.index(preferred), key="dataset", bind="query-params",
-            label_visibility="collapsed", width=230, help="Which films and ratings every page shows.",
+            "Dataset", ready, key="switch_to", on_change=_switched, label_visibility="collapsed", width=230,
+            help="Which films and ratings every page shows.",
         )  # fmt: skip
+
+
+def _switched() -> None:
+    """Another dataset: film numbers in the URL would mean other films there."""
+    forget_films()
+    st.query_params["dataset"] = st.session_state["switch_to"]
+
+
+def forget_films() -> None:
+    """Take film numbers out of the URL."""
+    for key in ("film", "ratings"):
+        if key in st.query_params:
+            del st.query_params[key]
 
 
 def dataset() -> Dataset | None:
@@ -102,6 +126,11 @@ def dataset() -> Dataset | None:
         return None
     folder = preparation.open_dataset(name).folder
     return _opened(name, (folder / "manifest.json").stat().st_mtime_ns)
+
+
+def open_film(chosen: Dataset, row: int) -> None:
+    """Go to a film's own view."""
+    st.switch_page(page("browse"), query_params={"dataset": chosen.name, "film": str(chosen.items.raw[row])})
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -134,7 +163,7 @@ def generated_note(chosen: Dataset) -> None:
 
 def tell(error: MMRecError) -> None:
     """A known error, as a person should meet it."""
-    st.error(str(error), title="That did not work", icon=":material/error:")
+    st.error(plain(str(error)), title="That did not work", icon=":material/error:")
 
 
 def stars(value: float) -> str:

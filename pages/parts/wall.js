@@ -1,4 +1,4 @@
-const waiting = new WeakMap() // ratings chosen here that Python has not answered yet, by component
+const waiting = new WeakMap() // by component: ratings chosen here that Python has not answered yet; all travel with the next one
 const PATIENCE_MS = 350
 
 // Draws films as posters. Text only ever enters through textContent, so titles cannot become markup.
@@ -88,7 +88,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       tell()
       live.textContent = value == null ? `${film.title}: rating removed` : `${film.title}: ${value} stars`
       clearTimeout(unanswered.timer)
-      const send = () => setTriggerValue("rate", { id: film.id, stars: unanswered.chosen.get(film.id) ?? value ?? 0 })
+      const send = () => setTriggerValue("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
       if (patience) unanswered.timer = setTimeout(send, patience)
       else send()
     }
@@ -121,6 +121,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const cell = make("div", "film")
       cell.setAttribute("role", "listitem")
       cell.dataset.id = film.id
+      cell.title = film.year ? `${film.title} (${film.year})` : film.title
       const title = make("div", "title")
       if (film.rank) title.append(make("span", "rank", film.rank))
       title.append(film.title)

@@ -53,7 +53,7 @@ def wall(
     on_rate: Callable[[], None] | None = None,
     label: str = "Films",
 ) -> Any:
-    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is ``{"id", "stars"}`` (0 clears).
+    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (0 clears).
 
     Args:
         films: from :func:`film`.
