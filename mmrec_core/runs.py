@@ -273,14 +273,13 @@ def work(run_id: str, *, wait: bool = True, also: Progress = quiet) -> Run:
             _end(run, "failed", reason)
             raise MMRecError(reason) from error
         except BaseException as error:
-            if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+            by_hand = isinstance(error, (KeyboardInterrupt, SystemExit))
+            if not by_hand:
                 traceback.print_exc()
-            reason = "stopped by hand" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-            _update(
+            _end(
                 run,
-                status="stopped" if isinstance(error, KeyboardInterrupt) else "failed",
-                error=reason,
-                ended=time.time(),
+                "stopped" if by_hand else "failed",
+                "stopped by hand" if by_hand else f"{type(error).__name__}: {error}",
             )
             raise
 
