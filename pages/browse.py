@@ -232,14 +232,18 @@ def show_film(row: int) -> None:
     )
     view = st.segmented_control("Similar by", ["fans", "about"], default="fans", key="by", bind="query-params", label_visibility="collapsed",
         format_func={"fans": "Liked by the same people", "about": "Alike in genre, people and tags"}.get)  # fmt: skip
-    found, cosine = neighbours(dataset.name, dataset.checksum, dataset).like(row, view or "fans", 12)
+    tables = neighbours(dataset.name, dataset.checksum, dataset)
+    found, cosine = tables.like(row, view or "fans", 12)
+    if not len(found) and view == "fans":
+        st.caption("Nobody who liked this film liked another one, so these are alike in genre, people and tags.")
+        found, cosine = tables.like(row, "about", 12)
     if len(found):
         films = [film(dataset, int(r), note=f"{c:.0%} alike") for r, c in zip(found, cosine, strict=True)]
         wall(films, key="like", size="small", on_open=open_film, label="Similar films")
         st.caption("Likeness is the cosine between the films, computed exactly in the full space: of who rated both "
                    f"{dataset.manifest['relevant_from'] or ''} or more, or of weighted genres, director, cast and tags.")  # fmt: skip
     else:
-        st.caption("Nobody who liked this film liked another one; try the other view.")
+        st.caption("Nothing about this film is shared with another one.")
 
 
 def show_ratings(row: int) -> None:
