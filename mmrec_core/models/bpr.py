@@ -33,7 +33,7 @@ class BPR(GradientModel):
         )
         init: float = setting(0.01, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 2048, "max_epochs": 100, "patience": 5}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 120, "patience": 15}
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
