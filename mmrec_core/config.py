@@ -42,7 +42,10 @@ class TrainConfig(Config):
         0.0, "pull of all weights towards zero at each step (AdamW)", ge=0.0, le=10.0, log=True
     )
     patience: int = setting(
-        5, "epochs without a better validation score before stopping; 0 never stops early", ge=0, le=1000
+        5,
+        "epochs without a better validation score before stopping (never before 500 steps); 0 never stops early",
+        ge=0,
+        le=1000,
     )
     clip: float = setting(0.0, "largest gradient norm; 0 does not clip", ge=0.0, le=1000.0)
     precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "number format of the arithmetic")

@@ -23,6 +23,10 @@ from mmrec_core.types import Array, Dataset, Progress, Split, TrainSet, quiet
 
 log = logging.getLogger(__name__)
 
+SETTLED_STEPS = 500
+"""No early stop before so many steps: on small data an epoch is a few steps, and a model that starts near zero needs
+more than a few to leave the plateau of what everybody likes."""
+
 EpochListener = Callable[[dict[str, Any]], None]
 
 
@@ -255,7 +259,7 @@ def _descend(
                     self.best = model.snapshot()
                 else:
                     self.since += 1
-                    trainer.should_stop = self.since >= how.patience
+                    trainer.should_stop = self.since >= how.patience and trainer.global_step >= SETTLED_STEPS
             else:
                 fitted.best_epoch = trainer.current_epoch
             fitted.epochs.append(entry)

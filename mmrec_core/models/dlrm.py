@@ -38,8 +38,8 @@ class DLRM(GradientModel):
             "genres,director,gender,occupation,age,year",
             "side features to use where the dataset has them; empty: ids only",
         )
-        dropout: float = setting(0.1, "share of the top network's units silenced in training", ge=0.0, le=0.9)
-        l2: float = setting(0.2, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
+        dropout: float = setting(0.2, "share of the top network's units silenced in training", ge=0.0, le=0.9)
+        l2: float = setting(0.1, "pull of the id embeddings towards zero, per rating", ge=0.0, le=10.0, log=True)
         id_dropout: float = setting(
             0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
         )
