@@ -14,7 +14,6 @@ from mmrec_core.splits import make_split
 from mmrec_core.types import Array, Progress, quiet
 
 SHOWN = ("rmse", "mae", "ndcg@10", "recall@10", "mrr", "auc")
-AGREE = ("dataset", "split_checksum", "filter_from", "relevant_from", "protocol", "regime")
 
 
 def evaluate_run(

@@ -237,5 +237,7 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/browse", "/cold_start"])
 def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390)
-    page.get_by_role("button", name="Prepare the demo").wait_for()
+    button = page.get_by_role("button", name="Prepare the demo")
+    button.wait_for()
+    assert button.is_enabled()
     page.context.close()
