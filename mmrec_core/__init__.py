@@ -16,11 +16,12 @@ _WHERE = {
     "prepared": "preparation",
     "make_split": "splits",
     "fit": "training",
+    "train": "notebook",
     "evaluate": "evaluation",
     "load_model": "models._base",
     "MMRecError": "errors",
 }
-__all__ = ["MMRecError", "evaluate", "fit", "load_model", "make_split", "open_dataset", "prepare", "prepared"]
+__all__ = ["MMRecError", "evaluate", "fit", "load_model", "make_split", "open_dataset", "prepare", "prepared", "train"]
 
 
 def __getattr__(name: str) -> Any:

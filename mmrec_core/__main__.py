@@ -27,6 +27,7 @@ FilterFrom = Annotated[
 ]
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="full, sampled:N or sampled:N:popularity.")]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
+Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
 
 
@@ -44,6 +45,11 @@ def options(pairs: list[str] | None) -> dict[str, str]:
 def say(result: dict[str, Any], as_json: bool) -> None:
     """Print a result: one JSON object, or indented JSON for people."""
     print(json.dumps(result, ensure_ascii=False, indent=None if as_json else 1))
+
+
+def say_result(run: Any, as_json: bool) -> None:
+    """Print what a run found, or how it ended without finding anything."""
+    say(run.result() if run.status == "finished" else {"run": run.id, "status": run.status}, as_json)
 
 
 def progress(done: int, total: int, what: str) -> None:
@@ -178,25 +184,30 @@ def train(
             help="Where the split brings no validation: retrain on all training rows for the best number of epochs.",
         ),
     ] = False,
-    background: Annotated[bool, typer.Option("--background", help="Queue it and return at once.")] = False,
+    fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")] = 1.0,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16 (gradient models).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (gradient models).")] = None,
+    from_run: Annotated[
+        str | None, typer.Option(help="Begin with the weights of this run, or of a .safetensors, .pt or .pth file.")
+    ] = None,
+    background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Fit a model and judge it on the test rows."""
-    from mmrec_core import evaluation, runs, training
+    from mmrec_core import evaluation, runs, training, work
 
-    wanted = options(settings)
+    wanted = options(settings) | {k: v for k, v in (("precision", precision), ("device", device)) if v is not None}
     evaluation.Protocol.parse(protocol)
     asked = runs.training_params(
         dataset, model, split=how, split_seed=split_seed, seed=seed, options=wanted, relevant_from=relevant_from,
-        filter_from=filter_from, protocol=protocol, regime=regime, refit=refit,
+        filter_from=filter_from, protocol=protocol, regime=regime, refit=refit, fraction=fraction, from_run=from_run,
     )  # fmt: skip
     training.split_settings(model, wanted)
     if background:
         run = runs.start("train", asked)
         say({"run": run.id, "status": run.status}, as_json)
         return
-    run = runs.work(runs.create("train", asked).id, wait=False, also=progress)
-    say(run.result() or {}, as_json)
+    say_result(work.work(runs.create("train", asked).id, foreground=True, also=progress), as_json)
 
 
 @app.command()
@@ -208,9 +219,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a trained model again, under another protocol."""
-    from mmrec_core import comparison
+    from mmrec_core import runs, work
 
-    say(comparison.evaluate_run(run, protocol, regime, relevant_from, progress), as_json)
+    asked = runs.evaluation_params(run, protocol, regime, relevant_from)
+    say_result(work.work(runs.create("evaluate", asked).id, foreground=True, also=progress), as_json)
 
 
 @app.command()
@@ -221,10 +233,10 @@ def compare(
     against: Annotated[str, typer.Option(help="The model that the others are paired with.")] = "popularity",
     as_json: Json = False,
 ) -> None:
-    """All finished runs on one split side by side, paired with a yardstick; oracles too where the data have them."""
-    from mmrec_core import comparison
+    """All finished runs on one split side by side, paired with a yardstick; oracles too where they were asked (train-all)."""
+    from mmrec_core import comparison, preparation
 
-    result = comparison.compare(dataset, how, protocol, against, progress)
+    result = comparison.compare(preparation.open_dataset(dataset), how, protocol, against)
     if as_json:
         say(result, True)
     else:
@@ -294,9 +306,9 @@ def runs(as_json: Json = False) -> None:
 
     rows = []
     for run in room.all_runs():
-        last: dict[str, Any] = next((e for e in reversed(run.events()) if "done" in e), {})
+        last = run.last("progress") or {}
         rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
-                     "pid": run.told.get("pid"), "step": last.get("done"), "error": run.error})  # fmt: skip
+                     "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint, "error": run.error})  # fmt: skip
     if as_json:
         say({"runs": rows}, True)
     else:
@@ -306,18 +318,60 @@ def runs(as_json: Json = False) -> None:
 
 @app.command()
 def stop(run: Annotated[str, typer.Argument(help="A queued or running run.")], as_json: Json = False) -> None:
-    """Stop a run."""
+    """Stop a run; a training keeps its best weights and can be resumed."""
     from mmrec_core import runs as room
 
     say({"run": run, "status": room.stop(run).status}, as_json)
 
 
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A failed or stopped run.")],
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that failed or was stopped, from its last checkpoint."""
+    from mmrec_core import runs as room
+    from mmrec_core import work as worker
+
+    found = room.resume(run, background=background)
+    if background or found.told.get("pid") is not None:
+        say({"run": run, "status": found.status}, as_json)
+    else:
+        say_result(worker.work(run, foreground=True, also=progress), as_json)
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="tensorboard or mlflow.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write event files to (tensorboard).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give every run's history to TensorBoard or MLflow."""
+    from mmrec_core import tracking
+
+    if what == "tensorboard":
+        say({"runs": tracking.to_tensorboard(to or Path("tensorboard")), "folder": str(to or "tensorboard")}, as_json)
+    elif what == "mlflow":
+        say({"runs": tracking.mirror(), "store": tracking.store()}, as_json)
+    else:
+        raise MMRecError(f"Nothing is exported as '{what}'. Known: tensorboard, mlflow.")
+
+
+@app.command(hidden=True)
+def mirror() -> None:
+    """Copy what is new into MLflow; started by workers, not by people."""
+    from mmrec_core import tracking
+
+    tracking.mirror()
+
+
 @app.command(hidden=True)
 def work(run: str) -> None:
     """Do a queued run's work; started by the app, not by people."""
-    from mmrec_core import runs as room
+    from mmrec_core import work as worker
 
-    room.work(run)
+    worker.work(run)
 
 
 @app.command(name="train-all")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import runs, settings
+from mmrec_core.desk import Desk
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, History, Progress, Query, quiet
 
@@ -178,7 +179,7 @@ def crossing(
     split = make_split(dataset, "cold-user", split_seed)
     found: dict[str, Any] = {}
     for name in models:
-        fitted = fit(name, dataset, split, seed=seed, progress=progress)
+        fitted = fit(name, dataset, split, seed=seed, desk=Desk(progress=progress))
         found[name] = {}
         for k in ks:
             judged = evaluate(fitted.model, dataset, split, reveal=k, groups=False)

@@ -2,138 +2,383 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmrec_core import metrics, registry, runs
+from mmrec_core import metrics, runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import Judgement, evaluate, paired
-from mmrec_core.preparation import open_dataset
-from mmrec_core.splits import make_split
-from mmrec_core.types import Array, Progress, quiet
+from mmrec_core.intervals import paired
+from mmrec_core.runs import Run
+from mmrec_core.types import Array, Dataset
 
-SHOWN = ("rmse", "mae", "ndcg@10", "recall@10", "mrr", "auc")
-
-
-def evaluate_run(
-    run_id: str, protocol: str, regime: str, relevant_from: float | None, progress: Progress = quiet
-) -> dict[str, Any]:
-    """Judge a finished run's model again under another protocol; the run itself is left as it is.
-
-    Raises:
-        MMRecError: the run is not finished, or its data have changed since.
-    """
-    from mmrec_core.cold_start import load_run_model
-
-    run = runs.get(run_id)
-    if run.kind != "train" or run.status != "finished":
-        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be judged.")
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    if run.told.get("data") != dataset.checksum:
-        raise MMRecError(f"'{dataset.name}' was prepared anew since run '{run_id}'; train it again.")
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], runs.liked_from(asked))
-    bar = relevant_from if relevant_from is not None else runs.liked_from(asked)
-    judged = evaluate(
-        load_run_model(run.folder),
-        dataset,
-        split,
-        protocol=protocol,
-        regime=regime,
-        relevant_from=bar,
-        progress=progress,
-    )
-    old = run.result() or {}
-    return runs.plain({**old, "protocol": protocol, "regime": regime, "relevant_from": bar, "metrics": judged.metrics,
-            "intervals": judged.intervals, "groups": judged.groups, "seconds": {"fit": 0, "evaluate": round(judged.seconds, 2)}})  # fmt: skip
+SHOWN = ("rmse", "mae", "ndcg@10", "recall@10", "auc", "mrr")
+YARDSTICKS = ("popularity", "ease")
+"""Rows that are always there: what everybody likes, and a linear model that is hard to beat."""
+KINDS = {
+    "ranking": "Ranking models",
+    "rating": "Rating models",
+    "click": "Click models",
+    "oracle": "Oracles",
+}
 
 
-def compare(dataset_name: str, how: str, protocol: str, against: str, progress: Progress = quiet) -> dict[str, Any]:
-    """The newest run of each model and seed on one split, with paired differences to ``against``, and the data's oracles.
+@dataclass(frozen=True, order=True)
+class Key:
+    """What must agree before two figures may stand in one ranking."""
 
-    Raises:
-        MMRecError: nothing to compare, or nothing of the yardstick's name.
-    """
-    dataset = open_dataset(dataset_name)
-    split = make_split(dataset, how)
-    chosen: dict[str, tuple[dict[str, Any], dict[str, dict[int, float]]]] = {}
+    split: str
+    split_seed: int
+    split_checksum: str
+    filter_from: float | None
+    relevant_from: float | None
+    protocol: str
+    regime: str
+    beyond: str = ""
+    """Why its models may have learned from test rows; empty where they have not."""
+
+    def __str__(self) -> str:
+        """For people, in a line."""
+        liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
+        dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
+        among = {"full": "among every film"}.get(self.protocol, self.protocol)
+        other = f" · {self.beyond}" if self.beyond else ""
+        return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{other}"
+
+    @property
+    def rows_key(self) -> tuple[Any, ...]:
+        """What divides the rows, and draws the candidates."""
+        return self.split, self.split_seed, self.split_checksum, self.filter_from
+
+    def differs(self, other: Key) -> list[str]:
+        """In what the other differs, in words."""
+        found = []
+        if self.rows_key != other.rows_key:
+            found.append(f"split {other.split} (seed {other.split_seed}{', filtered' if other.filter_from else ''})")
+        if other.beyond != self.beyond:
+            found.append(other.beyond or "weights from this split alone")
+        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime")):
+            if getattr(self, name) != getattr(other, name):
+                found.append(f"{word} {getattr(other, name)}")
+        return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result: a trained model judged in one way, or an oracle."""
+
+    key: Key
+    run: Run
+    """The run that judged it."""
+    result: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def model(self) -> str:
+        """The model's name, or ``oracle: …``."""
+        return str(self.result["model"])
+
+    @property
+    def trained(self) -> str | None:
+        """The run whose model this is; ``None`` for an oracle."""
+        run = self.result.get("run")
+        return None if self.kind == "oracle" or run is None else str(run)
+
+    @property
+    def kind(self) -> str:
+        """``rating``, ``ranking``, ``click`` or ``oracle``."""
+        return "oracle" if self.model.startswith("oracle") else str((self.result.get("heads") or ["ranking"])[0])
+
+    @property
+    def label(self) -> str:
+        """The model with whatever is unusual about it: seed, settings, share of rows."""
+        told = self.result
+        unusual = [
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in sorted((told.get("settings") or {}).items())
+            if k not in {"device", "checkpoint_s"}
+        ]
+        unusual += [f"seed {told['seed']}"] if told.get("seed") else []
+        unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
+        unusual += ["refit"] if told.get("refit") else []
+        unusual += [f"from {Path(told['from_run']).name[:25]}"] if told.get("from_run") else []
+        trained = told.get("trained_from", told.get("relevant_from"))
+        unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
+        return self.model + (f" ({', '.join(unusual)})" if unusual else "")
+
+
+def rows(dataset: Dataset) -> list[Row]:
+    """Every finished result on these very data; of several that are alike in label and key, the newest."""
+    found: dict[tuple[Key, str], Row] = {}
     for run in runs.all_runs():
-        result = run.result() if run.kind == "train" and run.status == "finished" else None
-        if (
-            result
-            and result["dataset"] == dataset_name
-            and result["split_checksum"] == split.checksum
-            and result["protocol"] == protocol
-        ):
-            if (
-                result["regime"] == "frozen"
-                and run.told.get("data") == dataset.checksum
-                and result["relevant_from"] is None
-            ):
-                label = result["model"] + (f" (seed {result['seed']})" if result["seed"] else "")
-                chosen[label] = (result, _values(run))
-    if not chosen:
-        raise MMRecError(
-            f"No finished run on {dataset_name} with split {how} and protocol {protocol}. Train some first: train-all {dataset_name}"
-        )
-    for name, oracle in registry.load("datasets", dataset.manifest["reader"]).oracles(dataset, split).items():
-        progress(0, 1, f"asking {name}")
-        judged = evaluate(oracle, dataset, split, protocol=protocol, groups=False)
-        chosen[name] = (
-            {"model": name, "metrics": judged.metrics, "intervals": judged.intervals, "run": None},
-            _of(judged),
-        )
-    if against not in chosen:
-        raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {', '.join(chosen)}.")
-    rows = []
-    for label, (result, values) in chosen.items():
-        row = {
-            "model": label,
-            "run": result.get("run"),
-            "metrics": result["metrics"],
-            "intervals": result["intervals"],
-            "paired": {},
-        }
-        for rival in dict.fromkeys([against, *(n for n in chosen if n.startswith("oracle:"))]):
-            if rival == label:
+        if run.kind not in {"train", "evaluate"} or run.told["status"] != "finished":
+            continue
+        if run.told.get("data") != dataset.checksum or run.params["dataset"] != dataset.name:
+            continue
+        result = _result(run)
+        if result is None or "split_checksum" not in result:
+            continue
+        bar = result.get("relevant_from")
+        bar = dataset.manifest.get("relevant_from") if bar is None else bar
+        key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), bar,
+                  result["protocol"], result["regime"], result.get("beyond") or "")  # fmt: skip
+        row = Row(key, run, result)
+        found[key, row.label] = row
+    return list(found.values())
+
+
+def _result(run: Run) -> dict[str, Any] | None:
+    """A run's result, read again only when its file changed."""
+    file = run.folder / "result.json"
+    try:
+        return _read(str(file), file.stat().st_mtime_ns)
+    except (OSError, MMRecError):
+        return None
+
+
+@lru_cache(maxsize=512)
+def _read(file: str, modified_ns: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return found
+
+
+def keys(found: Iterable[Row]) -> list[Key]:
+    """The keys there are, those with most models first."""
+    count: dict[Key, int] = {}
+    for row in found:
+        count[row.key] = count.get(row.key, 0) + (row.kind != "oracle")
+    return sorted(count, key=lambda k: (-count[k], k.split != "user-temporal", str(k)))
+
+
+def outdated(dataset: Dataset) -> list[Run]:
+    """Finished trainings of this name whose data have been prepared anew since: their figures belong to other data."""
+    return [r for r in runs.all_runs() if r.kind == "train" and r.told["status"] == "finished"
+            and r.params["dataset"] == dataset.name and r.told.get("data") not in {None, dataset.checksum}]  # fmt: skip
+
+
+def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
+    """The key of trainings with usual settings, if there are any."""
+    return next((k for k in keys(found) if k.split == "user-temporal" and k.protocol == "full"), None)
+
+
+def can_be_judged_like(row: Row, key: Key) -> bool:
+    """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
+    return row.trained is not None and row.key.rows_key == key.rows_key and row.key.beyond == key.beyond
+
+
+def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
+    """Yardsticks that have no row under a key, out of those that work on these data."""
+    there = {row.model for row in found if row.key == key and row.label == row.model}
+    return [name for name in YARDSTICKS if name not in there and name in runs.usable_models(dataset)]
+
+
+def yardstick_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
+    """The training that gives a model a row under a key."""
+    return runs.training_params(
+        dataset.name, model, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
+        relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime,
+    )  # fmt: skip
+
+
+def missing_oracles(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
+    """Oracles that have not been asked under a key; none where the data are real."""
+    there = {row.model for row in found if row.key == key}
+    return [name for name in runs.oracle_names(dataset) if name not in there and key.regime == "frozen"]
+
+
+def oracle_params(dataset: Dataset, key: Key, name: str) -> dict[str, Any]:
+    """What to ask of :func:`mmrec_core.runs.start` so that an oracle gets a row under a key."""
+    return runs.oracle_params(dataset.name, name, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
+                              relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime)  # fmt: skip
+
+
+def _asked_bar(dataset: Dataset, key: Key) -> float | None:
+    """The threshold to ask for: ``None`` where the usual one, or that of dropped ratings, is meant."""
+    usual = key.filter_from if key.filter_from is not None else dataset.manifest.get("relevant_from")
+    return None if key.relevant_from == usual else key.relevant_from
+
+
+def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
+    """For each row by run id: the paired per-user difference to a rival (see :func:`mmrec_core.intervals.paired`)."""
+    theirs = values(rival).get(metric)
+    found = {}
+    for row in rows_:
+        own = values(row).get(metric)
+        if row is not rival and own is not None and theirs is not None:
+            try:
+                found[row.run.id] = paired(own, theirs)
+            except MMRecError:
                 continue
-            theirs = chosen[rival][1]
-            row["paired"][rival] = {
-                m: paired(values[m], theirs[m]) for m in ("ndcg@10", "squared_error") if m in values and m in theirs
-            }
-        rows.append(row)
-    rows.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
-    return {"dataset": dataset_name, "generated": dataset.manifest["generated"], "split": how, "split_seed": split.seed,
-            "split_checksum": split.checksum, "protocol": protocol, "regime": "frozen", "against": against, "rows": rows}  # fmt: skip
+    return found
 
 
-def _values(run: runs.Run) -> dict[str, dict[int, float]]:
-    """Per-user values of a run, by metric and user row."""
+def values(row: Row) -> dict[str, dict[int, float]]:
+    """Per-user values of a result, by metric and user row; ``squared_error`` is each user's mean."""
     found: dict[str, dict[int, float]] = {}
-    file = run.folder / "per_query.npz"
+    file = row.run.folder / "per_query.npz"
     if file.exists():
         with np.load(file, allow_pickle=False) as held:
             found = {
                 m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held.files if m != "user"
             }
-    errors = run.folder / "row_errors.npz"
+    errors = row.run.folder / "row_errors.npz"
     if errors.exists():
         with np.load(errors, allow_pickle=False) as held:
             found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
     return found
 
 
-def _of(judged: Judgement) -> dict[str, dict[int, float]]:
-    found = {m: dict(zip(judged.queries.tolist(), v.tolist(), strict=True)) for m, v in judged.per_query.items()}
-    if judged.row_errors:
-        found["squared_error"] = _mean_by_user(judged.row_errors["user"], judged.row_errors["squared_error"])
-    return found
-
-
 def _mean_by_user(user: Array, value: Array) -> dict[int, float]:
     users, at = np.unique(user, return_inverse=True)
     return dict(zip(users.tolist(), (np.bincount(at, value) / np.bincount(at)).tolist(), strict=True))
+
+
+def pareto(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
+    """Places of the points that no other beats in both: cheaper and at least as good, or better and no dearer; cheapest
+    first. Quality counts upwards."""
+    order = sorted(range(len(cost)), key=lambda i: (cost[i], -quality[i]))
+    front: list[int] = []
+    for at in order:
+        if not front or quality[at] > quality[front[-1]]:
+            front.append(at)
+    return front
+
+
+def compare(dataset: Dataset, how: str, protocol: str, against: str) -> dict[str, Any]:
+    """Every result on one split and protocol, frozen regime, usual threshold, with paired differences to ``against``.
+
+    Raises:
+        MMRecError: nothing to compare, or nothing of the yardstick's name.
+    """
+    from mmrec_core.splits import make_split
+
+    made = make_split(dataset, how)
+    usual = dataset.manifest.get("relevant_from")
+    key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen")
+    chosen = [row for row in rows(dataset) if row.key == key]
+    if not any(row.kind != "oracle" for row in chosen):
+        raise MMRecError(
+            f"No finished run on {dataset.name} with split {how} and protocol {protocol}. Train some first: train-all {dataset.name}"
+        )
+    by_label = {row.label: row for row in chosen}
+    if against not in by_label:
+        raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {', '.join(by_label)}.")
+    rivals = [by_label[against], *(row for row in chosen if row.kind == "oracle" and row.label != against)]
+    pairs = {
+        (rival.label, metric): paired_with(chosen, rival, metric)
+        for rival in rivals
+        for metric in ("ndcg@10", "squared_error")
+    }
+    told = [
+        {
+            "model": row.label, "kind": row.kind, "run": row.trained, "metrics": row.result["metrics"],
+            "intervals": row.result["intervals"],
+            "paired": {
+                rival.label: {m: found for m in ("ndcg@10", "squared_error") if (found := pairs[rival.label, m].get(row.run.id))}
+                for rival in rivals if rival is not row
+            },
+        }
+        for row in chosen
+    ]  # fmt: skip
+    told.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
+    return {"dataset": dataset.name, "generated": dataset.manifest["generated"], "split": how, "split_seed": key.split_seed,
+            "split_checksum": key.split_checksum, "protocol": protocol, "regime": "frozen", "against": against, "rows": told}  # fmt: skip
+
+
+# For papers and slides
+
+
+def cell(row: Row, metric: str) -> str:
+    """A value with its interval, ``0.0780 [0.0701, 0.0862]``; a dash where it does not apply."""
+    value, interval = row.result["metrics"].get(metric), row.result["intervals"].get(metric)
+    if value is None:
+        return "–"
+    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
+
+
+def shown_metrics(found: Sequence[Row], wanted: Sequence[str] = SHOWN) -> list[str]:
+    """Those of the wanted metrics that any row has; click models bring their own."""
+    extra = [m for m in ("roc_auc", "log_loss") if any(row.kind == "click" for row in found)]
+    return [m for m in [*wanted, *extra] if any(row.result["metrics"].get(m) is not None for row in found)]
+
+
+def as_csv(found: Sequence[Row]) -> str:
+    """Machine-readable: value, low and high of each metric in columns of their own, and all that names the result."""
+    import csv
+    import io
+
+    names = shown_metrics(found)
+    out = io.StringIO()
+    head = [
+        "model",
+        "kind",
+        "run",
+        "seed",
+        "split",
+        "split_seed",
+        "split_checksum",
+        "filter_from",
+        "relevant_from",
+        "protocol",
+        "regime",
+    ]
+    write = csv.writer(out, lineterminator="\n")
+    write.writerow(
+        [*head, *(c for m in names for c in (m, f"{m}_low", f"{m}_high")), "parameters", "fit_s", "evaluate_s"]
+    )
+    for row in found:
+        told, key = row.result, row.key
+        figures = [c for m in names for c in (told["metrics"].get(m), *(told["intervals"].get(m) or (None, None)))]
+        spent = told.get("seconds") or {}
+        write.writerow([row.label, row.kind, row.trained, told.get("seed"), key.split, key.split_seed, key.split_checksum,
+                        key.filter_from, key.relevant_from, key.protocol, key.regime, *figures, told.get("parameters"),
+                        spent.get("fit"), spent.get("evaluate")])  # fmt: skip
+    return out.getvalue()
+
+
+def as_markdown(found: Sequence[Row], dataset: Dataset) -> str:
+    """A Markdown table with arrows, intervals, and below it what the figures rest on."""
+    names = shown_metrics(found)
+    lines = ["| model | " + " | ".join(f"{m} {_arrow(m)}" for m in names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines += ["| " + " | ".join([row.label, *(cell(row, m) for m in names)]) + " |" for row in found]
+    return "\n".join([*lines, "", _foot(found, dataset)]) + "\n"
+
+
+def as_latex(found: Sequence[Row], dataset: Dataset) -> str:
+    """A LaTeX table (booktabs)."""
+    names = shown_metrics(found)
+    body = [" & ".join([_latex(row.label), *(_latex(cell(row, m)) for m in names)]) + r" \\" for row in found]
+    arrows = {m: r"$\downarrow$" if _arrow(m) == "↓" else r"$\uparrow$" for m in names}
+    head = " & ".join(["Model", *(f"{_latex(m)} {arrows[m]}" for m in names)]) + r" \\"
+    rules = [
+        r"\begin{tabular}{l" + "r" * len(names) + "}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(["% " + _foot(found, dataset), *rules]) + "\n"
+
+
+def _latex(text: str) -> str:
+    """Text with what LaTeX reads as commands taken literally."""
+    return "".join({**{c: "\\" + c for c in "_&%#$"}, "–": "--"}.get(c, c) for c in text)
+
+
+def _arrow(metric: str) -> str:
+    return "↓" if metrics.metric(metric).better == "lower" else "↑"
+
+
+def _foot(found: Sequence[Row], dataset: Dataset) -> str:
+    made = " (generated data: a check of the method, not evidence about films)" if dataset.manifest["generated"] else ""
+    about = f"{dataset.name}{made}. " + (f"{found[0].key}. " if found else "")
+    return about + "Brackets: 95 % bootstrap intervals over users. Rating models are ranked by predicted rating."
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -144,9 +389,7 @@ def as_table(result: dict[str, Any]) -> str:
         f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}"
     ]
     lines.append(
-        f"{'model':<18}"
-        + "".join(f"{m + (' ↓' if metrics.metric(m).better == 'lower' else ' ↑'):>26}" for m in shown)
-        + f"   ndcg@10 − {result['against']}"
+        f"{'model':<18}" + "".join(f"{m + ' ' + _arrow(m):>26}" for m in shown) + f"   ndcg@10 − {result['against']}"
     )
     for row in result["rows"]:
         cells = []

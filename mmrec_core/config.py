@@ -43,10 +43,35 @@ class TrainConfig(Config):
     )
     patience: int = setting(
         5,
-        "epochs without a better validation score before stopping (never before 500 steps); 0 never stops early",
+        "epochs without a better validation score before stopping (never before 500 steps); 0: no validation, every epoch, "
+        "the last weights",
         ge=0,
         le=1000,
     )
     clip: float = setting(0.0, "largest gradient norm; 0 does not clip", ge=0.0, le=1000.0)
-    precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "number format of the arithmetic")
+    accumulate: int = setting(
+        1, "batches whose gradients are added up before a step", ge=1, le=1024, unit="batches", advanced=True
+    )
+    schedule: Literal["constant", "plateau", "cosine"] = setting(
+        "constant",
+        "how lr goes on: constant; plateau halves it when validation has not improved for plateau_patience epochs; "
+        "cosine lowers it to zero over max_epochs",
+    )
+    plateau_patience: int = setting(
+        2, "epochs without improvement before plateau halves lr", ge=0, le=1000, advanced=True
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = setting(
+        "fp32", "number format of the arithmetic; what the device cannot do is said, and fp32 used"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
+    deterministic: bool = setting(
+        False, "insist on algorithms that give the same bits each time (slower on a GPU)", advanced=True
+    )
+    checkpoint_s: float = setting(
+        20.0,
+        "time between checkpoints, which is what a killed run loses at most",
+        ge=0.0,
+        le=86_400.0,
+        unit="s",
+        advanced=True,
+    )

@@ -9,7 +9,7 @@ validation) only; ``stream``, every test event is asked for with all events befo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mmrec_core import metrics as metric_room
 from mmrec_core.errors import MMRecError
+from mmrec_core.intervals import error_intervals, mean_interval, mean_intervals, row_intervals
 from mmrec_core.metrics import Metric
 from mmrec_core.types import (
     Array,
@@ -38,7 +39,6 @@ from mmrec_core.types import (
 
 PRIOR_EDGES = (0, 1, 5, 20)
 PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
-RESAMPLES, ROW_RESAMPLES = 1000, 300
 LOWEST = -3.0e38
 """Masked candidates score this; a model's own −inf is lifted to just above it."""
 
@@ -237,7 +237,7 @@ def _judge_ratings(
     if intervals:
         for metric, interval in zip(
             chosen,
-            _row_intervals(user, lambda w: [m.compute(RatingRows(truth, predicted, w)) for m in chosen]),
+            row_intervals(user, lambda w: [m.compute(RatingRows(truth, predicted, w)) for m in chosen]),
             strict=True,
         ):
             found.intervals[metric.name] = interval
@@ -246,21 +246,9 @@ def _judge_ratings(
         for name, mask in row_groups(dataset, split, test).items():
             if mask.any():
                 values = {m.name: m.compute(RatingRows(truth[mask], predicted[mask], ones[mask])) for m in chosen}
+                errors = np.abs(truth[mask] - predicted[mask])
                 found.groups.setdefault(name, {}).update({"rows": int(mask.sum()), **values})
-
-
-def _row_intervals(
-    user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
-) -> list[tuple[float, float]]:
-    """95 % intervals of row metrics by resampling users with all their rows."""
-    users, at = np.unique(user, return_inverse=True)
-    rng = np.random.default_rng(0)
-    values = []
-    for _ in range(resamples):
-        weight = np.bincount(rng.integers(0, len(users), len(users)), minlength=len(users)).astype(float)
-        values.append(compute(weight[at]))
-    low, high = np.nanpercentile(np.array(values), [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+                found.groups[name].setdefault("intervals", {}).update(error_intervals(user[mask], errors))
 
 
 def _judge_clicks(
@@ -281,7 +269,7 @@ def _judge_clicks(
                 m.compute(ClickRows(t, s, w))
             ]  # type: ignore[misc]
             value = compute(ones)[0]
-            interval = _row_intervals(np.arange(len(truth)), compute, 100)[0] if intervals else None
+            interval = row_intervals(np.arange(len(truth)), compute, 100)[0] if intervals else None
             for name in [f"{metric.name}:{head.name}"] + ([metric.name] if place == 0 else []):
                 found.metrics[name], found.intervals[name] = value, interval
 
@@ -316,7 +304,9 @@ def rank_scores(
     if cut is not None and width > cut + 1:
         best, at = torch.topk(scores, cut + 1, dim=1)
         whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
-        key, entry = torch.sort(row * width + column)
+        key, entry = row * width + column, torch.arange(len(row))
+        if bool((key[1:] < key[:-1]).any()):
+            key, entry = torch.sort(key)
         asked = at[:, :cut] + torch.arange(0, n * width, width)[:, None]
         found = torch.searchsorted(key, asked).clamp_(max=max(len(key) - 1, 0))
         hit = (key[found] == asked) & ~whole[:, None] if len(key) else torch.zeros_like(asked, dtype=torch.bool)
@@ -554,22 +544,6 @@ def _by_user(values: Array, owner: Array | None, n: int) -> Array:
     return averaged
 
 
-def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float]]:
-    """95 % percentile-bootstrap intervals of column means ``[Q, M]``, rows (users) resampled together."""
-    rng = np.random.default_rng(seed)
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
-    means = np.empty((resamples, values.shape[1]))
-    for part in blocks(resamples, 50):
-        size = part.stop - part.start
-        weight = np.stack(
-            [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
-        )
-        means[part] = (weight @ filled) / np.maximum(weight @ there, 1)
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
 def _ranking_groups(
     found: Judgement, judge: _Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
 ) -> None:
@@ -580,7 +554,10 @@ def _ranking_groups(
         mask = bins == at
         if mask.any():
             values = {m.name: _mean(found.per_query[m.name][mask]) for m in chosen}
-            found.groups.setdefault(f"user with {name} ratings", {}).update({"users": int(mask.sum()), **values})
+            group = found.groups.setdefault(f"user with {name} ratings", {})
+            group.update({"users": int(mask.sum()), **values})
+            of_users = {m.name: mean_interval(found.per_query[m.name][mask]) for m in chosen}
+            group.setdefault("intervals", {}).update(of_users)
     of_items = item_groups(judge.dataset, judge.split)
     item = judge.item[judge.rows]
     for name, members in of_items.items():
@@ -589,8 +566,12 @@ def _ranking_groups(
             continue
         part = only_relevant(ranking, keep)
         with np.errstate(invalid="ignore", divide="ignore"):  # users who liked none of this group count nowhere
-            values = {m.name: _mean(m.compute(part)[part.n_relevant > 0]) for m in chosen}
-        found.groups.setdefault(name, {}).update({"films": int(keep.sum()), **values})
+            by_user = {m.name: m.compute(part)[part.n_relevant > 0] for m in chosen}
+        group = found.groups.setdefault(name, {})
+        group.update({"films": int(keep.sum()), **{m: _mean(v) for m, v in by_user.items()}})
+        group.setdefault("intervals", {}).update(
+            {m: mean_interval(v) if owner is None else None for m, v in by_user.items()}
+        )
     if len(judge.split.cold_items) and owner is None:
         members = np.zeros(judge.n_items, bool)
         members[judge.split.cold_items] = True
@@ -676,21 +657,3 @@ def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
     for start in np.unique(decade[np.isfinite(decade)]):
         found[f"decade {int(start)}s"] = decade == start
     return found
-
-
-def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESAMPLES * 2) -> dict[str, Any]:
-    """Mean per-user difference a − b over the users both judged, its 95 % bootstrap interval, wins, ties and losses."""
-    shared = sorted(set(a) & set(b))
-    difference = np.array([a[u] - b[u] for u in shared])
-    difference = difference[np.isfinite(difference)]
-    if not len(difference):
-        raise MMRecError("The two results have no user in common to compare on.")
-    low, high = mean_intervals(difference[:, None], resamples)[0]
-    return {
-        "difference": float(difference.mean()),
-        "interval": [low, high],
-        "users": len(difference),
-        "wins": int((difference > 1e-12).sum()),
-        "ties": int((np.abs(difference) <= 1e-12).sum()),
-        "losses": int((difference < -1e-12).sum()),
-    }

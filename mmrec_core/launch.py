@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def serve(port: int, showcase: str | None = None, headless: bool = False) -> int
     app = subprocess.Popen(
         [*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=os.environ.copy()
     )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: app.terminate())
     if showcase:
         threading.Thread(target=_train_once_up, args=(app, port, showcase), daemon=True).start()
     try:

@@ -23,8 +23,6 @@ POSTER_SIZE = (320, 480)
 MAX_PIXELS = 40_000_000
 LISTS = ("genres", "cast", "tags")
 TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
-ID_SPACES = {"ml-100k": "ml-100k"}
-"""Datasets of the MovieLens reader whose film ids are not MovieLens's usual ones."""
 
 
 def prepared() -> list[str]:
@@ -98,8 +96,7 @@ def _prepare(
         raw = reader.read(source, draft, progress)
         check_events(raw)
         users, items, catalog = _tables(raw)
-        id_space = ID_SPACES.get(reader_name, "movielens") if reader_name.startswith("ml-") else ""
-        notes = _enrich(catalog, enrich, id_space, progress)
+        notes = _enrich(catalog, enrich, raw.id_space, progress)
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
         manifest |= {
@@ -109,6 +106,7 @@ def _prepare(
             "generated": reader.generated,
             "about": reader.__doc__.strip().split("\n")[0] if reader.__doc__ else "",
             "notes": notes,
+            "id_space": raw.id_space,
             **raw.about,
         }
         storage.write_json(draft / "manifest.json", manifest)

@@ -177,7 +177,8 @@ def schema(room: str, name: str) -> dict[str, Any]:
 
     found = entry(room, name)
     base = found.file.with_name("_base.py")
-    parts = [found.file.read_bytes(), base.read_bytes() if base.exists() else b"", name.encode()]
+    shared = _PACKAGE / "config.py"
+    parts = [found.file.read_bytes(), base.read_bytes() if base.exists() else b"", shared.read_bytes(), name.encode()]
     cached = settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
     if cached.exists():
         value: dict[str, Any] = storage.read_json(cached)
@@ -190,6 +191,11 @@ def schema(room: str, name: str) -> dict[str, Any]:
         "trains": bool(getattr(cls, "trains", False)),
         "summary": found.summary,
     }
+    if made["trains"]:
+        how = cls.train_config({})
+        made["train"] = type(how).model_json_schema()
+        for key, told in made["train"]["properties"].items():
+            told["default"] = getattr(how, key)
     with contextlib.suppress(OSError):  # a home that cannot be written only makes the next look slower
         storage.write_json(cached, made)
     return made

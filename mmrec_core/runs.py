@@ -1,23 +1,24 @@
 """Work with a memory: every training or preparation is a folder that its worker writes and that anybody may read.
 
 ``MMREC_HOME/runs/<id>/`` holds ``run.json`` (what was asked, how it stands), ``events.jsonl`` (progress), ``log.txt`` (what
-the worker printed), ``result.json``, ``per_query.npz`` and ``model/``. A worker is a low-priority process in a group of its
-own; it outlives the page and the server. Runs wait their turn in the order they were asked for, one at a time, on a file
-lock that frees itself when its holder dies.
+the worker printed), ``checkpoints/`` while it trains, then ``result.json``, ``per_query.npz`` and ``model/``. A worker is a
+low-priority process in a group of its own (:mod:`mmrec_core.work`); it outlives the page and the server. Runs wait their
+turn in the order asked for, in a lane per kind of device (one run per GPU, ``MMREC_CPU_RUNS`` on the CPU), on file locks
+that free themselves when their holder dies; there is no daemon.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ import numpy as np
 
 from mmrec_core import registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.types import Dataset, Progress, quiet
+from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
-STEP_S = 0.5
-"""How often a worker tells its progress, at most."""
+KINDS = ("prepare", "train", "evaluate")
+GRACE_S = 10.0
+"""How long a worker that was asked to stop may take to keep its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +49,47 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """``prepare``, ``train`` …"""
+        """``prepare``, ``train`` or ``evaluate``."""
         return str(self.told["kind"])
 
     @property
     def params(self) -> dict[str, Any]:
         """What was asked for."""
-        return dict(self.told["params"])
+        return {**(USUAL if self.kind == "train" else {}), **self.told["params"]}
+
+    @property
+    def place(self) -> float:
+        """Where it stands in the queue: moments in seconds, earlier ones first."""
+        return float(self.told.get("queued", self.told["created"]))
 
     @property
     def status(self) -> str:
         """``queued``, ``running``, ``finished``, ``failed`` or ``stopped``; a worker that vanished has failed."""
         said = str(self.told["status"])
-        return "failed" if said in LIVE and not _alive(self.told) else said
+        return "failed" if said in LIVE and not is_alive(self.told) else said
 
     @property
     def error(self) -> str | None:
         """Why it failed, in a line."""
         if self.status != "failed":
             return None
-        return str(
-            self.told.get("error")
-            or "The worker process ended without a word (killed, or out of memory). Start it again."
+        if self.told.get("error"):
+            return str(self.told["error"])
+        last = self.last("progress")
+        where = f" while {last['what']}, at {last['done']:,} of {last['total']:,}" if last else ""
+        return f"The worker process ended without a word{where}: killed, out of memory, or the machine went down. " + (
+            "Resume it to go on from its last checkpoint." if self.has_checkpoint else "Resume it to start again."
         )
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a resumed run would go on from where it was."""
+        return any((self.folder / "checkpoints").glob("[!.]*.safetensors"))
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it left a model behind."""
+        return (self.folder / "model" / "config.json").exists()
 
     def result(self) -> dict[str, Any] | None:
         """What it found, once finished."""
@@ -77,30 +97,55 @@ class Run:
         return storage.read_json(file) if file.exists() else None
 
     def events(self) -> list[dict[str, Any]]:
-        """Progress so far, oldest first; a line cut short by a crash is passed over."""
+        """Progress so far, oldest first; a line cut short by a crash is passed over. Only what is new is read."""
         file = self.folder / "events.jsonl"
-        found = []
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+        try:
+            size = file.stat().st_size
+        except OSError:
+            return []
+        upto, found = _read_events.get(file, (0, []))
+        if size < upto:
+            upto, found = 0, []
+        if size > upto:
+            with file.open("rb") as held:
+                held.seek(upto)
+                new = held.read(size - upto)
+            whole = new[: new.rfind(b"\n") + 1]
+            found = list(found)
+            for line in whole.splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue
+            upto += len(whole)
+            _read_events[file] = (upto, found)
+            while len(_read_events) > 64:
+                _read_events.pop(next(iter(_read_events)))
         return found
+
+    def last(self, kind: str) -> dict[str, Any] | None:
+        """The newest event of a kind: ``progress``, ``tick``, ``epoch`` or ``note``."""
+        return next((e for e in reversed(self.events()) if e.get("kind") == kind), None)
 
     def log_tail(self, lines: int = 12) -> str:
         """The last lines of the worker's log."""
         file = self.folder / "log.txt"
-        return (
-            "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if file.exists() else ""
-        )
+        if not file.exists():
+            return ""
+        with file.open("rb") as held:
+            held.seek(max(0, file.stat().st_size - 20_000))
+            return "\n".join(held.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
-def _alive(told: Mapping[str, Any]) -> bool:
+_read_events: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
+
+
+def is_alive(told: Mapping[str, Any]) -> bool:
     """Whether the worker still lives: the same pid, started at the same moment."""
     import psutil
 
     if told.get("pid") is None:  # asked for, its worker not yet up: believed for a while
-        return time.time() - float(told["created"]) < 60
+        return time.time() - float(told.get("queued", told["created"])) < 60
     try:
         process = psutil.Process(int(told["pid"]))
         return abs(process.create_time() - float(told["pid_started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE
@@ -113,14 +158,21 @@ def runs_folder() -> Path:
     return settings.home() / "runs"
 
 
+_read_runs: dict[Path, tuple[int, dict[str, Any]]] = {}
+
+
 def all_runs() -> list[Run]:
-    """Every run, oldest first; a folder that cannot be read is passed over."""
+    """Every run, oldest first; a folder that cannot be read is passed over, one that did not change is not read again."""
     _children[:] = [child for child in _children if child.poll() is None]
     found = []
     for file in sorted(runs_folder().glob("[!.]*/run.json")):
         try:
-            found.append(Run(file.parent, storage.read_json(file)))
-        except MMRecError:
+            modified = file.stat().st_mtime_ns
+            held = _read_runs.get(file)
+            if held is None or held[0] != modified:
+                held = _read_runs[file] = (modified, storage.read_json(file))
+            found.append(Run(file.parent, held[1]))
+        except (MMRecError, OSError):
             continue
     return found
 
@@ -142,7 +194,7 @@ def finished(dataset: Dataset) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for run in all_runs():
         if run.kind == "train" and run.told["status"] == "finished" and run.params["dataset"] == dataset.name:
-            if run.told.get("data") == dataset.checksum and (run.folder / "model" / "config.json").exists():
+            if run.told.get("data") == dataset.checksum and run.has_model:
                 model = run.params["model"]
                 if _usual(run) or model not in found or not _usual(found[model]):
                     found[model] = run
@@ -152,6 +204,34 @@ def finished(dataset: Dataset) -> dict[str, Run]:
 def _usual(run: Run) -> bool:
     """Whether a training was asked for with all its usual settings."""
     return run.params == {"dataset": run.params["dataset"], "model": run.params["model"], **USUAL}
+
+
+# The queue
+
+
+def lane(kind: str, params: Mapping[str, Any]) -> str:
+    """Which queue a run waits in: ``prepare``, ``cpu`` or ``gpu``."""
+    if kind == "prepare":
+        return "prepare"
+    if kind == "train" and settings.gpus():
+        wanted = (params.get("options") or {}).get("device", "auto")
+        if wanted in {"auto", "cuda"} and registry.schema("models", params["model"])["trains"]:
+            return "gpu"
+    return "cpu"
+
+
+def slots(lane_name: str) -> list[str]:
+    """The places of a lane, as many as runs may work in it at a time; those of ``gpu`` are the devices' own names."""
+    if lane_name == "gpu":
+        return settings.visible_gpus()
+    return [str(at) for at in range(settings.cpu_runs() if lane_name == "cpu" else 1)]
+
+
+def ahead(run: Run) -> list[Run]:
+    """Runs that must end or begin before this queued one may begin, in their order."""
+    own = run.told.get("lane")
+    live = [r for r in all_runs() if r.id != run.id and r.told.get("lane") == own and r.status in LIVE]
+    return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
 
 def create(kind: str, params: Mapping[str, Any]) -> Run:
@@ -164,7 +244,8 @@ def create(kind: str, params: Mapping[str, Any]) -> Run:
     folder = runs_folder() / run_id
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
-        told = {"kind": kind, "params": dict(params), "status": "queued", "created": time.time(), "pid": None}
+        told = {"kind": kind, "params": dict(params), "lane": lane(kind, params), "status": "queued",
+                "created": now / 1e9, "queued": now / 1e9, "pid": None}  # fmt: skip
         storage.write_json(folder / "run.json", told)
     return Run(folder, told)
 
@@ -172,28 +253,67 @@ def create(kind: str, params: Mapping[str, Any]) -> Run:
 def start(kind: str, params: Mapping[str, Any]) -> Run:
     """Start work in the background; asking again for what is already queued or running gives that run."""
     if kind not in KINDS:
-        raise unknown_name("kind of run", kind, sorted(KINDS))
+        raise unknown_name("kind of run", kind, list(KINDS))
     with storage.locked("start"):
         for run in all_runs():
             if run.kind == kind and run.params == dict(params) and run.status in LIVE:
                 return run
-        run = create(kind, params)
-        log = (run.folder / "log.txt").open("ab")
+        return _launch(create(kind, params))
+
+
+def resume(run_id: str, *, background: bool = True) -> Run:
+    """Queue a failed or stopped run again; a training goes on from its last checkpoint.
+
+    Raises:
+        MMRecError: it is finished, or its data were prepared anew since.
+    """
+    with storage.locked("start"):
+        run = get(run_id)
+        if run.status in LIVE:
+            return run
+        if run.status == "finished":
+            raise MMRecError(
+                f"Run '{run_id}' is finished. To train on from it, start a new one with --from-run {run_id}."
+            )
+        if run.told.get("data") is not None:
+            from mmrec_core.preparation import open_dataset
+
+            if open_dataset(run.params["dataset"]).checksum != run.told["data"]:
+                raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
+        _wait_for_end(run)
+        run = update(run, status="queued", queued=time.time(), pid=None, error=None, ended=None,
+                     lane=lane(run.kind, run.params), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
+        return _launch(run) if background else run
+
+
+def revive() -> list[Run]:
+    """Give queued runs whose worker vanished before its turn (a reboot) a new one."""
+    with storage.locked("start"):
+        lost = [
+            r
+            for r in all_runs()
+            if r.told["status"] == "queued" and r.status == "failed" and not r.told.get("foreground")
+        ]
+        return [_launch(update(run, pid=None, lane=lane(run.kind, run.params))) for run in lost]
+
+
+def _launch(run: Run) -> Run:
+    """A worker process for a queued run."""
+    with (run.folder / "log.txt").open("ab") as log:
         options: dict[str, Any] = (
             {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
         )
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # one core stays with the app
         process = subprocess.Popen(
             [sys.executable, "-m", "mmrec_core", "work", run.id],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options,
         )  # fmt: skip
-        log.close()
-        _children.append(process)
-        run = _update(run, pid=process.pid, pid_started=_started(process.pid))
-    return run
+    _children.append(process)
+    return update(run, pid=process.pid, pid_started=started(process.pid))
 
 
-def _started(pid: int) -> float:
+def started(pid: int) -> float:
     """When a process began, in seconds since 1970; now, if it has ended already."""
     import psutil
 
@@ -207,108 +327,98 @@ _children: list[subprocess.Popen[bytes]] = []
 """Workers this process started, polled so that ended ones do not linger as zombies."""
 
 
-def _update(run: Run, **changes: Any) -> Run:
-    told = {**storage.read_json(run.folder / "run.json"), **changes}
-    storage.write_json(run.folder / "run.json", told)
+def update(run: Run, **changes: Any) -> Run:
+    """Change what ``run.json`` tells; one writer at a time."""
+    with storage.locked("run"):
+        told = {**storage.read_json(run.folder / "run.json"), **changes}
+        storage.write_json(run.folder / "run.json", told)
     return Run(run.folder, told)
 
 
-def _end(run: Run, status: str, error: str | None = None) -> Run:
-    """Write down how a run ended, unless somebody stopped it: then it was stopped, whatever it says with its last breath."""
-    if get(run.id).told["status"] == "stopped":
-        return get(run.id)
-    return _update(run, status=status, error=error, ended=time.time())
-
-
-class _Teller:
-    """Appends progress to ``events.jsonl``, not more often than people can read."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = (folder / "events.jsonl").open("a", encoding="utf-8")
-        self.last, self.what = 0.0, ""
-
-    def event(self, **values: Any) -> None:
-        self.file.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
-        self.file.flush()
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        if what != self.what or time.time() - self.last > STEP_S or done == total:
-            self.last, self.what = time.time(), what
-            self.event(done=done, total=total, what=what)
-
-
-def work(run_id: str, *, wait: bool = True, also: Progress = quiet) -> Run:
-    """Do a run's work in this process: wait for its turn, work, write the result.
-
-    Raises:
-        MMRecError: the run failed for a reason a person can mend (it is written down as failed, too).
-    """
-    import psutil
-
-    run = get(run_id)
-    me = psutil.Process()
-    if os.name == "posix" and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half-written is cleaned up
-    run = _update(run, pid=me.pid, pid_started=me.create_time())
-    if wait:
-        _lower_priority()
-        while any(other.status in LIVE for other in all_runs() if other.id < run.id and other.kind == run.kind):
-            time.sleep(STEP_S)
-    with storage.locked(f"queue-{run.kind}"):
-        if get(run_id).told["status"] == "stopped":
-            return get(run_id)
-        run = _update(run, status="running", started=time.time())
-        teller = _Teller(run.folder)
-
-        def tell(done: int, total: int, what: str) -> None:
-            teller(done, total, what)
-            also(done, total, what)
-
-        try:
-            result = KINDS[run.kind](run, tell, teller)
-            storage.write_json(run.folder / "result.json", plain(result))
-            return _end(run, "finished")
-        except (MMRecError, OSError, MemoryError) as error:
-            reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
-            _end(run, "failed", reason)
-            raise MMRecError(reason) from error
-        except BaseException as error:
-            by_hand = isinstance(error, (KeyboardInterrupt, SystemExit))
-            if not by_hand:
-                traceback.print_exc()
-            _end(
-                run,
-                "stopped" if by_hand else "failed",
-                "stopped by hand" if by_hand else f"{type(error).__name__}: {error}",
-            )
-            raise
-
-
-def _lower_priority() -> None:
-    import psutil
-
-    try:
-        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
-    except (psutil.Error, OSError):
-        pass
-
-
 def stop(run_id: str) -> Run:
-    """Stop a queued or running run; one that has ended already is left as it is."""
+    """Stop a queued or running run; a training keeps its best weights and its checkpoint. One that has ended stays as it is."""
     run = get(run_id)
     if run.status not in LIVE:
         return run
-    pid = run.told.get("pid")
-    run = _update(run, status="stopped", ended=time.time())
+    with storage.locked("run"):
+        told = storage.read_json(run.folder / "run.json")
+        if told["status"] not in LIVE:  # it ended meanwhile
+            return Run(run.folder, told)
+        told |= {"status": "stopped", "ended": time.time()}
+        storage.write_json(run.folder / "run.json", told)
+    pid = told.get("pid")
     if pid is not None and pid != os.getpid():
-        try:
-            if os.name == "posix" and os.getpgid(int(pid)) == int(pid):
-                os.killpg(int(pid), signal.SIGTERM)
-            else:
-                os.kill(int(pid), signal.SIGTERM)
-        except (ProcessLookupError, PermissionError):
-            pass
-    return run
+        _signal(int(pid), signal.SIGTERM)
+    return Run(run.folder, told)
+
+
+def _signal(pid: int, what: int) -> None:
+    try:
+        if os.name == "posix" and os.getpgid(pid) == pid:
+            os.killpg(pid, what)
+        else:
+            os.kill(pid, what)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _wait_for_end(run: Run) -> None:
+    """Until a worker that was asked to stop is gone; past its grace it is killed, its last checkpoint stands."""
+    until = time.time() + GRACE_S + 5
+    while (run := get(run.id)).told.get("pid") not in {None, os.getpid()} and is_alive(run.told):
+        all_runs()  # reaps our own children
+        if time.time() > until:
+            if run.told.get("foreground"):
+                raise MMRecError(
+                    f"Run '{run.id}' is still ending in the terminal or notebook that started it; try again."
+                )
+            _signal(int(run.told["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
+            until = time.time() + 5
+        time.sleep(0.05)
+
+
+# How long
+
+
+def remaining(run: Run) -> float | None:
+    """Seconds a running training may still take, at most: early stopping may end it sooner. ``None`` while nobody knows."""
+    steps = [e for e in run.events() if e.get("kind") == "progress" and e.get("total")]
+    since = float(run.told.get("started") or 0)
+    steps = [e for e in steps if e["time"] >= since]
+    if len(steps) < 2 or steps[-1]["what"] != steps[-2]["what"]:
+        return None
+    same = [e for e in steps[-200:] if e["what"] == steps[-1]["what"]]
+    done, spent = same[-1]["done"] - same[0]["done"], same[-1]["time"] - same[0]["time"]
+    return (same[-1]["total"] - same[-1]["done"]) * spent / done if done > 0 and spent > 0 else None
+
+
+def usual_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What earlier finished trainings say of how long this one takes: ``{"seconds", "most", "runs"}``; ``None`` where there
+    are none of this model on this dataset. ``most`` counts every allowed epoch; early stopping mostly ends sooner."""
+    alike = [r for r in all_runs() if r.kind == "train" and r.told["status"] == "finished"
+             and (r.params["dataset"], r.params["model"]) == (params["dataset"], params["model"])]  # fmt: skip
+    shape = ("dim", "batch_size", "negatives")
+    own = params.get("options") or {}
+    same = [r for r in alike if all((r.params["options"] or {}).get(k) == own.get(k) for k in shape)
+            and r.params["fraction"] == params.get("fraction", 1.0)]  # fmt: skip
+    results = [(r, found) for r in (same or alike)[-5:] if (found := r.result())]
+    if not results:
+        return None
+    share = {
+        r.id: params.get("fraction", 1.0) / r.params["fraction"] for r, _ in results
+    }  # rows to learn from, against theirs
+    spent = [found["seconds"]["fit"] * share[r.id] + found["seconds"]["evaluate"] for r, found in results]
+    told = {"seconds": float(np.median(spent)), "most": None, "runs": len(results), "same": bool(same)}
+    per_epoch = [found["seconds"]["fit"] * share[r.id] / found["epochs"] for r, found in results if found.get("epochs")]
+    if per_epoch:
+        trainer = registry.schema("models", params["model"])["train"]["properties"]
+        epochs, patience = (int(own.get(k, trainer[k]["default"])) for k in ("max_epochs", "patience"))
+        told["most"] = float(np.median(per_epoch)) * epochs + float(
+            np.median([f["seconds"]["evaluate"] for _, f in results])
+        )
+        most = float(told["most"] or 0.0)
+        told["seconds"] = most if patience == 0 else min(float(told["seconds"] or 0.0), most)
+    return told
 
 
 def plain(value: Any) -> Any:
@@ -322,76 +432,17 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-# The kinds of work
-
-
-def _prepare(run: Run, progress: Progress, teller: _Teller) -> dict[str, Any]:
-    from mmrec_core.preparation import prepare
-
-    asked = run.params
-    return prepare(
-        asked["reader"],
-        source=Path(asked["source"]) if asked.get("source") else None,
-        name=asked.get("dataset"),
-        options=asked.get("options") or {},
-        enrich=asked.get("enrich") or (),
-        progress=progress,
-    )
-
-
-def _train(run: Run, progress: Progress, teller: _Teller) -> dict[str, Any]:
-    from mmrec_core.evaluation import evaluate
-    from mmrec_core.preparation import open_dataset
-    from mmrec_core.splits import make_split
-    from mmrec_core.training import fit
-
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    _update(run, data=dataset.checksum)
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked.get("filter_from"), liked_from(asked))
-    fitted = fit(
-        asked["model"], dataset, split,
-        options=asked.get("options") or {}, seed=asked["seed"], relevant_from=liked_from(asked),
-        refit=asked.get("refit", False), progress=progress, on_epoch=lambda entry: teller.event(kind="epoch", **entry),
-    )  # fmt: skip
-    if open_dataset(asked["dataset"]).checksum != dataset.checksum:
-        raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
-    fitted.model.save(run.folder / "model")
-    judged = evaluate(
-        fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"],
-        relevant_from=liked_from(asked), progress=progress,
-    )  # fmt: skip
-    return {**report(run, split.checksum, judged), "parameters": sum(p.numel() for p in fitted.model.parameters()),
-            "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
-            "epochs": len(fitted.epochs), "best_epoch": fitted.best_epoch, "environment": settings.environment()}  # fmt: skip
-
-
-def report(run: Run, split_checksum: str, judged: Any) -> dict[str, Any]:
-    """An evaluation as the command line prints it; per-user values go beside it into ``per_query.npz``."""
-    asked = run.params
-    np.savez_compressed(run.folder / "per_query.npz", allow_pickle=False, user=judged.queries, **judged.per_query)
-    if judged.row_errors:
-        np.savez_compressed(run.folder / "row_errors.npz", allow_pickle=False, **judged.row_errors)
-    return {
-        "run": run.id, "dataset": asked["dataset"], "model": asked["model"], "split": asked["split"], "seed": asked["seed"],
-        "split_seed": asked["split_seed"], "split_checksum": split_checksum, "filter_from": asked.get("filter_from"),
-        "relevant_from": liked_from(asked), "refit": asked.get("refit", False), "protocol": asked["protocol"],
-        "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups,
-        "settings": asked.get("options") or {},
-    }  # fmt: skip
-
-
 def liked_from(asked: Mapping[str, Any]) -> float | None:
     """The threshold of liking that was asked for; where low ratings were dropped instead, whatever was kept is liked."""
     return asked.get("relevant_from") if asked.get("relevant_from") is not None else asked.get("filter_from")
 
 
-KINDS: dict[str, Callable[[Run, Progress, _Teller], dict[str, Any]]] = {"prepare": _prepare, "train": _train}
+# What may be asked for
 
 
 USUAL: dict[str, Any] = {
     "split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
-    "relevant_from": None, "filter_from": None, "refit": False, "options": {},
+    "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "options": {},
 }  # fmt: skip
 """A training as it is when nothing else is said."""
 SPLITS = (
@@ -407,16 +458,100 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
     """
     from mmrec_core.preparation import open_dataset
 
-    open_dataset(dataset)
+    opened = open_dataset(dataset)
     registry.entry("models", model)
     if unknown := set(asked) - set(USUAL):
         raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
     params = {"dataset": dataset, "model": model, **USUAL, **asked}
-    if params["regime"] not in {"frozen", "stream"}:
-        raise unknown_name("regime", str(params["regime"]), ["frozen", "stream"])
+    if not 0 < params["fraction"] <= 1:
+        raise MMRecError(f"--fraction is {params['fraction']:g}; expected more than 0 and at most 1, such as 0.1.")
+    if params["from_run"] is not None:
+        place = donor_place(params["from_run"])
+        params["from_run"] = str(place) if place.is_file() else params["from_run"]
+    if str(params["split"]).startswith("file:"):  # the worker stands elsewhere
+        params["split"] = f"file:{Path(str(params['split'])[5:]).expanduser().resolve()}"
+    _check_protocol(params["protocol"], params["regime"], opened)
+    params["options"] = _typed(model, params["options"])
     if str(params["split"]).partition(":")[0] not in SPLITS:
         raise unknown_name("split", str(params["split"]), list(SPLITS))
     return params
+
+
+PROTOCOL = re.compile(r"full|sampled:[1-9]\d*(:uniform|:popularity)?")
+
+
+def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
+    """Refuse what evaluation would refuse once the training is over."""
+    if not PROTOCOL.fullmatch(protocol):
+        raise MMRecError(
+            f"Unknown protocol '{protocol}'. Known: full, sampled:N, sampled:N:popularity (N such as 100)."
+        )
+    n = int(protocol.split(":")[1]) if protocol.startswith("sampled:") else 0
+    if n >= dataset.manifest["films"] > 0:
+        raise MMRecError(
+            f"Protocol '{protocol}' wants {n:,} other films; {dataset.name} has {dataset.manifest['films']:,} in all."
+        )
+    if regime not in {"frozen", "stream"}:
+        raise unknown_name("regime", regime, ["frozen", "stream"])
+    if regime == "stream" and protocol != "full":
+        raise MMRecError(f"Regime 'stream' ranks every film; protocol '{protocol}' goes with 'frozen' only.")
+    if regime == "stream" and "time" not in dataset.manifest["has"]:
+        raise MMRecError(f"Regime 'stream' needs times, which {dataset.name} does not have.")
+
+
+def _typed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as their config has them, those at their default left out: ``{"dim": "64"}`` and ``{}`` are one wish."""
+    told = registry.schema("models", model)
+    known = {**told.get("train", {}).get("properties", {}), **told["config"].get("properties", {})}
+    found = {}
+    for key, value in options.items():
+        kind = known.get(key, {}).get("type")
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # what is no number is refused later, with what was expected
+                value = {"integer": int, "number": float}.get(kind, str)(value)
+            if kind == "boolean":
+                value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+                    str(value).lower(), value
+                )
+        default = told["preset"].get(key, known.get(key, {}).get("default"))
+        if key not in known or value != default:
+            found[key] = value
+    return found
+
+
+def evaluation_params(run_id: str, protocol: str, regime: str, relevant_from: float | None = None) -> dict[str, Any]:
+    """The full description of judging a trained model again.
+
+    Raises:
+        MMRecError: the run is no finished training.
+    """
+    run = get(run_id)
+    if run.kind != "train" or run.status != "finished":
+        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be judged.")
+    from mmrec_core.preparation import open_dataset
+
+    _check_protocol(protocol, regime, open_dataset(run.params["dataset"]))
+    return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": protocol,
+            "regime": regime, "relevant_from": relevant_from}  # fmt: skip
+
+
+def donor_place(name: str) -> Path:
+    """Where the weights of a run, or of a file, lie.
+
+    Raises:
+        MMRecError: no such run or file, or the run left no model.
+    """
+    if Path(name).suffix in {".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt"} or os.sep in name:
+        path = Path(name).expanduser().resolve()
+        if not path.is_file():
+            raise MMRecError(f"{path} is not a file. Name a run, or weights saved as .safetensors, .pt or .pth.")
+        return path
+    run = get(name)
+    if run.kind != "train" or not run.has_model:
+        raise MMRecError(
+            f"Run '{name}' is {run.status} and left no model; resume it, or stop it to keep its best weights."
+        )
+    return run.folder / "model"
 
 
 def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
@@ -426,7 +561,29 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     opened = open_dataset(dataset)
     done = {model for model, run in finished(opened).items() if _usual(run)}
     cheap_first = sorted(models or usable_models(opened), key=lambda m: bool(registry.schema("models", m)["trains"]))
-    return [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
+    begun = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
+    judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.told["status"] == "finished"
+              and r.told.get("data") == opened.checksum}  # fmt: skip
+    return begun + [
+        start("evaluate", oracle_params(dataset, name))
+        for name in oracle_names(opened)
+        if name not in judged and not models
+    ]
+
+
+def oracle_names(dataset: Dataset) -> tuple[str, ...]:
+    """The best possible scorers that these data know; none where they are real."""
+    if not dataset.manifest["generated"]:
+        return ()
+    names: tuple[str, ...] = registry.load("datasets", dataset.manifest["reader"]).oracle_names
+    return names
+
+
+def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
+    """The full description of asking an oracle, in the usual way unless said otherwise."""
+    usual = {k: USUAL[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")}
+    name = oracle.replace(":", "-").replace("+", "-")
+    return {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **asked}
 
 
 def usable_models(dataset: Dataset) -> list[str]:

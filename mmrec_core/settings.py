@@ -7,6 +7,7 @@ download. Both are read anew on every call, so that a test or a notebook can cha
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 FORMAT = 1
@@ -40,6 +41,36 @@ def sources() -> list[Path]:
     """The folders of ``MMREC_SOURCES`` that exist, in order."""
     named = os.environ.get("MMREC_SOURCES", "")
     return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part and Path(part).is_dir()]
+
+
+def cpu_runs() -> int:
+    """How many runs may train on the CPU at a time (``MMREC_CPU_RUNS``, usually 1)."""
+    named = os.environ.get("MMREC_CPU_RUNS", "1")
+    return max(1, int(named)) if named.isdigit() else 1
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` names them; asked of NVML, so without loading torch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [part.strip() for part in named.split(",") if part.strip() and part.strip() != "-1"]
+    return [str(at) for at in range(_count_gpus())]
+
+
+@lru_cache(maxsize=1)
+def _count_gpus() -> int:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except Exception:  # no NVML, no driver, no GPU: all the same to us
+        return 0
+
+
+def gpus() -> int:
+    """How many NVIDIA GPUs may be used."""
+    return len(visible_gpus())
 
 
 def static_dir() -> Path:

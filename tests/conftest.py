@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 
 @pytest.fixture
@@ -67,6 +69,20 @@ def ml_small(shared_home: Path, sources: Path) -> object:
 def ml_100k(shared_home: Path, sources: Path) -> object:
     """The real ml-100k."""
     return prepare_once(shared_home, "ml-100k")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, gone after each file: Playwright keeps a loop running, and a second one beside it cannot start."""
+    from tests import browsing
+
+    program = browsing.program()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=browsing.FLAGS, headless=True)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mmrec_core import __main__ as command_line
-from mmrec_core import preparation, runs
+from mmrec_core import preparation, runs, work
 from mmrec_core.errors import MMRecError
 from tests.test_datasets import small_movielens, zipped
 from tests.test_pages import app, text
@@ -117,10 +117,10 @@ def test_in_the_app(home: Path, good: str, tmp_path: Path, name: str) -> None:
         return
     run = runs.create("prepare", params)
     with pytest.raises(MMRecError):
-        runs.work(run.id, wait=False)
+        work.work(run.id, foreground=True)
     shown = app()
     assert not shown.exception and expected in text(shown)
-    assert any(b.label == "Try again" for b in shown.button) and "ml-latest" in text(shown)
+    assert any(b.label == "Start again" for b in shown.button) and "ml-latest" in text(shown)
     untouched(home, good)
 
 
@@ -175,9 +175,9 @@ def test_a_home_that_is_read_only(
 def test_an_unknown_film(
     home: Path, good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = runs.work(
+    run = work.work(
         runs.create("train", runs.training_params("ml-latest", "popularity", split="random-global:50-0-50")).id,
-        wait=False,
+        foreground=True,
     )
     assert "Unknown film id '777'" in refused(monkeypatch, capsys, "recommend", run.id, "--ratings", "777:4")
     shown = app("browse")

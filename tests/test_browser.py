@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,75 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from mmrec_core import runs
 from mmrec_core.types import Dataset
-
-ROOT = Path(__file__).resolve().parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
-
-
-def missing(why: str) -> None:
-    """No browser: a failure in continuous integration, a skip at a desk."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if program is None:
-        missing("needs Chromium; on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=FLAGS, headless=True)
-        yield opened
-        opened.close()
-
-
-def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """The app in a process of its own, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mmrec_core", "serve", "--port", str(port), "--headless"]
-    app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2):
-                return app, f"http://localhost:{port}"
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the app did not come up")
-
-
-def end(app: subprocess.Popen[bytes]) -> None:
-    os.killpg(app.pid, 15)
-    app.wait(30)
-
-
-def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
-    before = os.environ.get("MMREC_HOME")
-    os.environ["MMREC_HOME"] = str(home)
-    try:
-        from mmrec_core import preparation
-
-        fitted = runs.finished(preparation.open_dataset(dataset))
-        for model, options in models.items():
-            if model not in fitted:
-                runs.work(runs.create("train", runs.training_params(dataset, model, options=options)).id, wait=False)
-    finally:
-        if before is None:
-            del os.environ["MMREC_HOME"]
-        else:
-            os.environ["MMREC_HOME"] = before
-
-
-QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"}}
+from tests.browsing import QUICK, end, page_at, serve, settled, train
 
 
 @pytest.fixture(scope="session")
@@ -100,24 +26,6 @@ def empty_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     app, url = serve(tmp_path_factory.mktemp("empty") / "home")
     yield url
     end(app)
-
-
-def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=light)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(url)
-    page.wait_for_selector(".stMainBlockContainer h1, .stMainBlockContainer h2, .stMainBlockContainer h3")
-    return page
-
-
-def settled(page: Any) -> None:
-    """Wait until Streamlit has stopped running."""
-    page.wait_for_timeout(400)
-    page.wait_for_function(
-        "!document.querySelector('[data-testid=stApp]')?.matches('[data-test-script-state=running]')"
-    )
-    page.wait_for_timeout(300)
 
 
 def recommended(page: Any, model: str) -> list[str]:
@@ -169,6 +77,10 @@ PATHS = {
     "home": "/",
     "browse": "/browse",
     "film": "/browse?film=1",
+    "train": "/train",
+    "compare": "/compare",
+    "compare groups": "/compare?view=Groups",
+    "compare cost": "/compare?view=Cost",
     "cold start": "/cold_start?ratings=1:5_2:4&why=true",
 }
 
@@ -234,7 +146,7 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/browse", "/cold_start"])
+@pytest.mark.parametrize("path", ["/", "/browse", "/train", "/compare", "/cold_start"])
 def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390)
     button = page.get_by_role("button", name="Prepare the demo")

@@ -65,15 +65,15 @@ def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
         trained["split_checksum"] == split["checksum"]
         and trained["intervals"]["ndcg@10"][0] <= trained["metrics"]["ndcg@10"]
     )
-    assert trained["environment"]["packages"]["torch"] and trained["settings"] == {"l2": "10"}
+    assert trained["environment"]["packages"]["torch"] and trained["settings"] == {"l2": 10.0}
     mmrec(home, "train", "mine", "popularity", "--json")
     judged = json.loads(mmrec(home, "evaluate", trained["run"], "--protocol", "sampled:5", "--json").stdout)
     assert judged["protocol"] == "sampled:5"
     again = json.loads(mmrec(home, "evaluate", trained["run"], "--json").stdout)
     assert again["metrics"] == trained["metrics"], "a saved model scores as it did"
     table = json.loads(mmrec(home, "compare", "mine", "--json").stdout)
-    assert {row["model"] for row in table["rows"]} == {"ease", "popularity"}
-    assert "popularity" in next(r for r in table["rows"] if r["model"] == "ease")["paired"]
+    assert {row["model"] for row in table["rows"]} == {"ease (l2=10)", "popularity"}
+    assert "popularity" in next(r for r in table["rows"] if r["model"] == "ease (l2=10)")["paired"]
     new = json.loads(mmrec(home, "recommend", trained["run"], "--ratings", "3:5,7:4.5", "--top", "4", "--json").stdout)
     films = [f["movieId"] for f in new["recommendations"]]
     assert len(films) == 4 and not {3, 7} & set(films) and new["source"] == "folded"

@@ -10,7 +10,8 @@ import torch
 
 from mmrec_core import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate, mean_intervals, paired, prior_counts, row_groups
+from mmrec_core.evaluation import evaluate, prior_counts, row_groups
+from mmrec_core.intervals import mean_intervals, paired
 from mmrec_core.splits import make_split
 from mmrec_core.types import Dataset, Head, Interactions, Query, Split
 

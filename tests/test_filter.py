@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrec_core import preparation, runs
+from mmrec_core import preparation, runs, work
 
 
 def test_what_is_kept_counts_as_liked(home: Path, ratings_csv: Path) -> None:
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     asked = runs.training_params("mine", "popularity", split="random:80-10-10", filter_from=3.0)
-    done = runs.work(runs.create("train", asked).id, wait=False)
+    done = work.work(runs.create("train", asked).id, foreground=True)
     rating = np.asarray(preparation.open_dataset("mine").interactions.rating)
     found = done.result() or {}
     assert found["relevant_from"] == 3.0

@@ -117,7 +117,7 @@ def test_it_appears_on_the_command_line(plugins: Path, home: Path) -> None:
     )
     assert json.loads(mmrec(home, "prepare", "tiny", "--set", "copies=4", "--json", **environment).stdout)["users"] == 4
     told = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
-    assert "first" in told["metrics"] and told["settings"] == {"slope": "3"}
+    assert "first" in told["metrics"] and told["settings"] == {"slope": 3.0}
 
 
 def test_it_appears_in_the_form(plugins: Path, home: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrec_core import preparation, runs, storage
+from mmrec_core import preparation, runs, storage, work
 from mmrec_core.errors import MMRecError
 
 
@@ -40,7 +40,7 @@ def test_a_background_training_finishes_and_is_found_again(mine: str) -> None:
 def test_a_failure_says_why(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "mf", options={"lr": "1e9"}))
     with pytest.raises(MMRecError):
-        runs.work(run.id, wait=False)
+        work.work(run.id, foreground=True)
     failed = runs.get(run.id)
     assert failed.status == "failed" and failed.error
 
@@ -62,9 +62,9 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
     waiting = runs.start("train", runs.training_params(mine, "random"))
     until(lambda: runs.get(slow.id).status == "running")
     assert runs.get(waiting.id).status == "queued"
-    assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
     pid = int(runs.get(slow.id).told["pid"])
-    until(lambda: not runs._alive({**runs.get(slow.id).told, "pid": pid}), 20)
+    assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
+    until(lambda: not runs.is_alive({**runs.get(slow.id).told, "pid": pid}), 20)
     assert runs.get(slow.id).status == "stopped"
 
 

@@ -42,6 +42,8 @@ class RawData:
     first_line: int = 1
     """Line of the file in which the first event stands."""
     licence: str = ""
+    id_space: str = ""
+    """Whose numbers ``item`` holds (``movielens``, …), where several datasets share them; ``""``: this dataset's own."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """More for the manifest."""
 
@@ -52,6 +54,8 @@ class DatasetReader(abc.ABC):
     Config: ClassVar[type[AnyConfig]] = AnyConfig
     generated: ClassVar[bool] = False
     """Made by us from a seed: said wherever the dataset is shown."""
+    oracle_names: ClassVar[tuple[str, ...]] = ()
+    """What :meth:`oracles` knows, told without asking."""
 
     def __init__(self, name: str, config: AnyConfig) -> None:
         self.name = name

@@ -123,7 +123,9 @@ class MovieLens(DatasetReader):
             items["imdb_id"] = keys.map(links["imdbId"]).to_numpy()
             items["tmdb_id"] = keys.map(links["tmdbId"]).to_numpy()
         items["tags"] = self._tags(files, items)
-        return RawData(events, items, scale=(0.5, 5.0), file=files.where("ratings.csv"), first_line=2)
+        return RawData(
+            events, items, scale=(0.5, 5.0), file=files.where("ratings.csv"), first_line=2, id_space="movielens"
+        )
 
     def _tags(self, files: RawFiles, items: pd.DataFrame) -> list[list[str]]:
         """Each film's ten strongest tags: from the genome where there is one, else the most often given."""
@@ -185,7 +187,7 @@ class MovieLens(DatasetReader):
                 user=people["user"].astype("int64"), age=people["age"].astype(int).map(AGES).astype(float)
             )
         scale = (1.0, 5.0) if self.name == "ml-1m" else (0.5, 5.0)
-        return RawData(events, items, users, scale=scale, file=files.where(plain))
+        return RawData(events, items, users, scale=scale, file=files.where(plain), id_space="movielens")
 
     def _read_100k(self, files: RawFiles) -> RawData:
         """ml-100k: tab separated, with users' side data and the makers' own splits."""
@@ -222,7 +224,9 @@ class MovieLens(DatasetReader):
             for fold in ("u1", "u2", "u3", "u4", "u5", "ua", "ub")
             if files.has(f"{fold}.base") and files.has(f"{fold}.test")
         }
-        return RawData(events, items, users, scale=(1.0, 5.0), official=official, file=files.where("u.data"))
+        return RawData(
+            events, items, users, scale=(1.0, 5.0), official=official, file=files.where("u.data"), id_space="ml-100k"
+        )
 
 
 def film_table(ids: Any, titles: Any, genres: Any) -> pd.DataFrame:

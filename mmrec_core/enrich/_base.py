@@ -48,7 +48,7 @@ class EnrichSource(abc.ABC):
 
         Args:
             items: the catalog so far, one row per item row, with ``item``, ``title``, ``year``, ``imdb_id``, ``tmdb_id``.
-            id_space: whose numbers ``item`` holds: ``movielens``, ``ml-100k`` or ``""`` (somebody else's).
+            id_space: whose numbers ``item`` holds: ``movielens``, ``ml-100k``, another dataset's name for its own numbers, or ``""`` (nobody's in particular).
             progress: told how far it is.
         """
 

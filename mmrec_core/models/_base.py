@@ -24,6 +24,7 @@ from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import TrainConfig
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import (
+    Array,
     Dataset,
     Field,
     Head,
@@ -44,6 +45,10 @@ from mmrec_core.types import (
 
 Batch = dict[str, Any]
 """Tensors by name, one row per event; ``state`` may hold user tensors that ``user`` then indexes."""
+
+
+UNKNOWN = "\0unknown"
+"""The name of the row that serves every unknown id; no raw id is called so."""
 
 
 class Model(nn.Module):
@@ -73,6 +78,8 @@ class Model(nn.Module):
         self.users: IdMap | None = None
         self.items: IdMap | None = None
         self.catalog_checksum = ""
+        self.spaces: dict[str, str] = {}
+        """Whose ids ``user`` and ``item`` rows bear; equal ids mean equal things only where these agree."""
         self.known_users: Tensor
         self.known_items: Tensor
         self.register_buffer("known_users", torch.zeros(schema.n_users + 1, dtype=torch.bool))
@@ -92,6 +99,8 @@ class Model(nn.Module):
     def bind(self, dataset: Dataset) -> Self:
         """Remember whose ids the rows are, so that the model can be saved and asked in raw ids."""
         self.users, self.items, self.catalog_checksum = dataset.users, dataset.items, dataset.checksum
+        space = dataset.manifest.get("id_space") or dataset.name
+        self.spaces = {"user": dataset.name, "item": space}
         return self
 
     # Learning
@@ -179,6 +188,18 @@ class Model(nn.Module):
         """``[I, d]`` vectors whose nearness means likeness to this model, or ``None``."""
         return None
 
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """For each weight whose rows stand for something with a name: of what kind (``user``, ``item``, ``item.director`` …)
+        and the names, row by row. So a table learned elsewhere is taken over by name, never by row."""
+        return {}
+
+    def names_of(self, kind: str, *extra: str) -> tuple[str, Array]:
+        """Names for :meth:`row_names` of a table of users or items: their raw ids, the unknown one, then ``extra`` rows."""
+        ids = self.users if kind == "user" else self.items
+        if ids is None:
+            raise MMRecError("Bind the model to its dataset first: model.bind(dataset).")
+        return kind, np.array([*ids.raw.astype(str), UNKNOWN, *extra], dtype=object)
+
     # Users and items never seen
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
@@ -230,6 +251,7 @@ class Model(nn.Module):
                     "schema": self.schema.to_json(),
                     "side": [{key: getattr(f, key) for key in told} for f in self.side],
                     "catalog": self.catalog_checksum,
+                    "spaces": self.spaces,
                 },
             )
 
@@ -455,6 +477,7 @@ def load_model(folder: Path) -> Model:
         )
         model: Model = cls(registry.config("models", told["model"], told["config"]), schema, side, told["seed"])
         model.name, model.catalog_checksum = told["model"], told["catalog"]
+        model.spaces = told.get("spaces", {})
         model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
         weights = load_file(folder / "model.safetensors")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import UniformNegatives
-from mmrec_core.types import History, Schema, Side, TrainSet
+from mmrec_core.types import Array, History, Schema, Side, TrainSet
 
 
 class BPR(GradientModel):
@@ -98,3 +98,8 @@ class BPR(GradientModel):
         return self.item_factors(
             self.oov_item(torch.arange(self.schema.n_items, device=self.known_items.device))
         ).detach()
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids."""
+        users, items = self.names_of("user"), self.names_of("item")
+        return {"user_factors.weight": users, "item_factors.weight": items, "item_bias.weight": items}

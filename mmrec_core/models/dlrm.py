@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Batch, GradientModel
+from mmrec_core.models._base import UNKNOWN, Batch, GradientModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.types import Head, Schema, Side, TrainSet, with_data
+from mmrec_core.types import Array, Head, Schema, Side, TrainSet, with_data
 
 
 class DLRM(GradientModel):
@@ -44,12 +44,10 @@ class DLRM(GradientModel):
             0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
         )
 
-        init: float = setting(
-            0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
-        )
+        init: float = setting(0.1, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
-    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 40, "patience": 4}
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 512, "max_epochs": 40, "patience": 4}
     FOLD_LR: ClassVar[float] = 0.02
     config: Config
 
@@ -162,3 +160,13 @@ class DLRM(GradientModel):
     def item_vectors(self) -> Tensor | None:
         """Id embeddings of the films ``[I, d]``."""
         return self.item_id(self.oov_item(torch.arange(self.schema.n_items, device=self.mean.device))).detach()
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids, features by their values."""
+        found = {"user_id.weight": self.names_of("user"), "item_id.weight": self.names_of("item")}
+        for owner, fields in self.used.items():
+            for field in fields:
+                if field.kind != "dense":
+                    names = np.array([UNKNOWN, *field.vocabulary], dtype=object)
+                    found[f"tables.{owner}_{field.name}.weight"] = (f"{owner}.{field.name}", names)
+        return found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.types import Head, History, Schema, Side, Source, TrainSet, UserState
+from mmrec_core.types import Array, Head, History, Schema, Side, Source, TrainSet, UserState
 
 
 class MF(GradientModel):
@@ -137,3 +137,13 @@ class MF(GradientModel):
             solved = torch.linalg.solve(x.T @ x + torch.diag(pull + 1e-9), x.T @ rest.double()).float()
             state["factors"][row], state["bias"][row] = solved[:-1], solved[-1]
         return UserState(state, tuple(sources))
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids."""
+        users, items = self.names_of("user"), self.names_of("item")
+        return {
+            "user_factors.weight": users,
+            "item_factors.weight": items,
+            "user_bias.weight": users,
+            "item_bias.weight": items,
+        }

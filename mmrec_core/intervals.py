@@ -1,0 +1,87 @@
+"""How sure a figure is: 95 % bootstrap intervals over users, paired differences, quick intervals for groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Array, blocks
+
+RESAMPLES, ROW_RESAMPLES = 1000, 300
+
+
+def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float]]:
+    """95 % percentile-bootstrap intervals of column means ``[Q, M]``, rows (users) resampled together."""
+    rng = np.random.default_rng(seed)
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0)
+    means = np.empty((resamples, values.shape[1]))
+    for part in blocks(resamples, 50):
+        size = part.stop - part.start
+        weight = np.stack(
+            [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
+        )
+        means[part] = (weight @ filled) / np.maximum(weight @ there, 1)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESAMPLES * 2) -> dict[str, Any]:
+    """Mean per-user difference a − b over the users both judged, its 95 % bootstrap interval, wins, ties and losses."""
+    shared = sorted(set(a) & set(b))
+    difference = np.array([a[u] - b[u] for u in shared])
+    difference = difference[np.isfinite(difference)]
+    if not len(difference):
+        raise MMRecError("The two results have no user in common to compare on.")
+    low, high = mean_intervals(difference[:, None], resamples)[0]
+    return {
+        "difference": float(difference.mean()),
+        "interval": [low, high],
+        "users": len(difference),
+        "wins": int((difference > 1e-12).sum()),
+        "ties": int((np.abs(difference) <= 1e-12).sum()),
+        "losses": int((difference < -1e-12).sum()),
+    }
+
+
+def row_intervals(
+    user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
+) -> list[tuple[float, float]]:
+    """95 % intervals of row metrics by resampling users with all their rows."""
+    users, at = np.unique(user, return_inverse=True)
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(resamples):
+        weight = np.bincount(rng.integers(0, len(users), len(users)), minlength=len(users)).astype(float)
+        values.append(compute(weight[at]))
+    low, high = np.nanpercentile(np.array(values), [2.5, 97.5], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def mean_interval(values: Array) -> tuple[float, float] | None:
+    """95 % interval of a mean over users by the normal approximation (for groups)."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return None
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return max(float(values.mean()) - half, 0.0), float(values.mean()) + half
+
+
+def error_intervals(user: Array, errors: Array) -> dict[str, tuple[float, float] | None]:
+    """95 % intervals of MAE and RMSE over some rows, by the normal approximation with users as clusters (for groups, where
+    bootstrapping each would take longer than judging)."""
+    n = np.bincount(np.unique(user, return_inverse=True)[1])
+    if len(n) < 2:
+        return {"mae": None, "rmse": None}
+
+    def of(values: Array) -> tuple[float, float]:
+        mean = float(values.mean())
+        by_user = np.bincount(np.unique(user, return_inverse=True)[1], weights=values)
+        return mean, 1.96 * float(np.sqrt(((by_user - mean * n) ** 2).sum() * len(n) / (len(n) - 1)) / len(values))
+
+    (mae, mae_half), (mse, mse_half) = of(errors), of(errors**2)
+    low, high = max(mse - mse_half, 0.0) ** 0.5, (mse + mse_half) ** 0.5
+    return {"mae": (max(mae - mae_half, 0.0), mae + mae_half), "rmse": (low, high)}

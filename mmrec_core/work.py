@@ -1,0 +1,414 @@
+"""What a worker does: wait for its turn, work, write down how it went.
+
+Neither MLflow nor Streamlit is loaded here; a mirror into MLflow is started as a process of its own once the queue is empty.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrec_core import registry, runs, settings, storage
+from mmrec_core.desk import Desk, Interrupted, StopFlag
+from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.runs import Run, get, plain, update
+from mmrec_core.types import Progress, quiet
+
+STEP_S = 0.5
+"""How often a worker tells its progress, at most."""
+
+
+class _Teller:
+    """Appends news to ``events.jsonl``; progress not more often than people can read."""
+
+    def __init__(self, folder: Path, also: Progress) -> None:
+        path = folder / "events.jsonl"
+        torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+        self.file = path.open("a", encoding="utf-8")
+        if torn:  # a killed worker's half line
+            self.file.write("\n")
+        self.last, self.what, self.also = 0.0, "", also
+
+    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
+        """One piece of news."""
+        told = {k: round(v, 6) if isinstance(v, float) else v for k, v in plain(values).items()}
+        self.file.write(json.dumps({"time": round(time.time(), 3), "kind": kind, **told}) + "\n")
+        self.file.flush()
+        if kind == "note":
+            print(values["text"], file=sys.stderr, flush=True)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """How far it is."""
+        self.also(done, total, what)
+        if what != self.what or time.time() - self.last > STEP_S or done == total:
+            self.last, self.what = time.time(), what
+            self.tell("progress", {"done": done, "total": total, "what": what})
+
+
+def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Run:
+    """Do a run's work in this process: wait for its turn, work, write the result.
+
+    Args:
+        foreground: somebody waits for it, so its priority is not lowered.
+
+    Raises:
+        MMRecError: the run failed for a reason a person can mend (it is written down as failed, too).
+    """
+    run = get(run_id)
+    flag = StopFlag()
+    with _stoppable(flag):
+        with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
+            told = storage.read_json(run.folder / "run.json")
+            others = told.get("pid") not in {None, os.getpid()} and runs.is_alive(told)
+            if told["status"] != "queued" or others:
+                return Run(run.folder, told)
+            told |= {"pid": os.getpid(), "pid_started": runs.started(os.getpid()), "foreground": foreground}
+            storage.write_json(run.folder / "run.json", told)
+        run = Run(run.folder, told)
+        if not foreground:
+            _lower_priority()
+        try:
+            run = _work(run, flag, also)
+        except BaseException:
+            _end(run, "stopped")  # while it waited its turn; later endings have been written down already
+            raise
+    if not any(r.status in runs.LIVE for r in runs.all_runs()):
+        mirror_soon()
+    return run
+
+
+def _work(run: Run, flag: StopFlag, also: Progress) -> Run:
+    """Wait for the turn, do it, write down the end."""
+    with _turn(run, also):
+        if not _begin(run):
+            return get(run.id)
+        for left in run.folder.rglob(".*"):  # drafts of a worker that was killed while it wrote
+            if left.is_file():
+                left.unlink()
+        teller = _Teller(run.folder, also)
+        try:
+            result = DO[run.kind](get(run.id), teller, flag)
+            storage.write_json(run.folder / "result.json", plain(result))
+            ended = _end(run, "finished")
+            if ended.told["status"] == "finished":
+                shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+            return ended
+        except (MMRecError, OSError, MemoryError) as error:
+            reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
+            print(reason, file=sys.stderr, flush=True)
+            _end(run, "failed", reason)
+            raise MMRecError(reason) from error
+        except Interrupted:
+            return _end(run, "stopped")
+        except BaseException as error:
+            by_hand = isinstance(error, (KeyboardInterrupt, SystemExit))
+            if not by_hand:
+                traceback.print_exc()
+            _end(run, "stopped" if by_hand else "failed", None if by_hand else f"{type(error).__name__}: {error}")
+            raise
+
+
+def _begin(run: Run) -> bool:
+    """From queued to running, if it is still queued and still ours."""
+    with storage.locked("run"):
+        told = storage.read_json(run.folder / "run.json")
+        if told["status"] != "queued" or told.get("pid") != os.getpid():
+            return False
+        storage.write_json(run.folder / "run.json", told | {"status": "running", "started": time.time(), "error": None})
+    return True
+
+
+@contextmanager
+def _stoppable(flag: StopFlag) -> Iterator[None]:
+    """SIGTERM and Ctrl-C: between two steps where somebody looks at the flag, else at once; past the grace, at any cost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def asked(number: int, frame: Any) -> None:
+        if flag.awaited and not flag.wanted:
+            flag.wanted = True
+            timer = threading.Timer(runs.GRACE_S, os._exit, [143])
+            timer.daemon = True
+            timer.start()
+            flag.timer = timer
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            sys.exit(143)
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        if flag.timer is not None:
+            flag.timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _turn(run: Run, also: Progress) -> Iterator[None]:
+    """Hold a slot of the run's lane, first come, first served."""
+    from filelock import FileLock, Timeout
+
+    lane = str(run.told["lane"])
+    folder = storage.open_home() / "locks"
+    folder.mkdir(exist_ok=True)
+    earlier = [r.id for r in runs.ahead(run)]
+    waited = False
+    while True:
+        seen = [other for i in earlier if (other := _seen(i)) is not None]
+        earlier = [r.id for r in seen if r.status == "queued" and r.place < run.place]  # a resumed one stands behind us
+        held = None
+        names = runs.slots(lane)
+        if not names:
+            raise MMRecError("This run wants a GPU, and there is none here any more. Resume it to train on the CPU.")
+        for name in names if not earlier else ():
+            lock = FileLock(folder / f"lane-{lane}-{name}.lock")
+            try:
+                lock.acquire(timeout=0)
+                held = (name, lock)
+                break
+            except Timeout:
+                continue
+        if held is not None:
+            name, lock = held
+            before = os.environ.get("CUDA_VISIBLE_DEVICES")
+            try:
+                if lane == "gpu":
+                    os.environ["CUDA_VISIBLE_DEVICES"] = name
+                yield
+            finally:
+                if lane == "gpu":
+                    os.environ.pop("CUDA_VISIBLE_DEVICES")
+                    if before is not None:
+                        os.environ["CUDA_VISIBLE_DEVICES"] = before
+                lock.release()
+            return
+        if not waited:
+            also(0, 1, f"waiting for its turn ({len(runs.ahead(run))} ahead)")
+            waited = True
+        if get(run.id).told["status"] != "queued":
+            yield  # stopped while it waited; the caller looks again
+            return
+        time.sleep(STEP_S / 2)
+
+
+def _seen(run_id: str) -> Run | None:
+    try:
+        return get(run_id)
+    except MMRecError:
+        return None
+
+
+def _lower_priority() -> None:
+    import psutil
+
+    try:
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 19)
+    except (psutil.Error, OSError):
+        pass
+
+
+def _end(run: Run, status: str, error: str | None = None) -> Run:
+    """Write down how a run ended, unless somebody stopped it or gave it to another worker meanwhile."""
+    with storage.locked("run"):
+        told = storage.read_json(run.folder / "run.json")
+        if told.get("pid") == os.getpid():
+            if told["status"] in runs.LIVE:
+                told |= {"status": status, "error": error, "ended": time.time()}
+            told |= {"pid": None}  # a notebook's process lives on, and is not this run any more
+            storage.write_json(run.folder / "run.json", told)
+    return Run(run.folder, told)
+
+
+def mirror_soon() -> None:
+    """Copy what is new into MLflow, in a process of its own; nothing where MLflow is missing or ``MMREC_MLFLOW=off``."""
+    if os.environ.get("MMREC_MLFLOW") == "off" or importlib.util.find_spec("mlflow") is None:
+        return
+    log = (settings.home() / "mlflow.log").open("ab")
+    options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000208}
+    subprocess.Popen(
+        [sys.executable, "-m", "mmrec_core", "mirror"],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, **options,
+    )  # fmt: skip
+    log.close()
+
+
+# The kinds of work
+
+
+def _prepare(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    from mmrec_core.preparation import prepare
+
+    asked = run.params
+    return prepare(
+        asked["reader"],
+        source=Path(asked["source"]) if asked.get("source") else None,
+        name=asked.get("dataset"),
+        options=asked.get("options") or {},
+        enrich=asked.get("enrich") or (),
+        progress=teller.progress,
+    )
+
+
+def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core.evaluation import evaluate
+    from mmrec_core.preparation import open_dataset
+    from mmrec_core.splits import make_split
+    from mmrec_core.training import fit
+    from mmrec_core.warm_start import donor_file, donor_of
+
+    asked, liked = run.params, runs.liked_from(run.params)
+    dataset = open_dataset(asked["dataset"])
+    teller.progress(0, 1, "dividing the ratings")
+    if run.told.get("data") not in {None, dataset.checksum}:
+        raise MMRecError(f"'{dataset.name}' was prepared anew since this run began; start a new one.")
+    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
+    donor, beyond = None, run.told.get("beyond")
+    if asked["from_run"] is not None and not run.has_checkpoint:  # a checkpoint has taken over what there was to take
+        place = runs.donor_place(asked["from_run"])
+        donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
+        beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
+    update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
+    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
+    try:
+        fitted = fit(
+            asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
+            refit=asked["refit"], fraction=asked["fraction"], donor=donor, desk=desk,
+        )  # fmt: skip
+    except Interrupted as stopped:
+        if stopped.model is not None:
+            stopped.model.save(run.folder / "model")
+        raise
+    if open_dataset(asked["dataset"]).checksum != dataset.checksum:
+        raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
+    fitted.model.save(run.folder / "model")
+    judged = evaluate(
+        fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=liked,
+        progress=teller.progress,
+    )  # fmt: skip
+    rates = [e["samples_s"] for e in fitted.epochs]
+    peak = [e for e in run.events() if e.get("kind") == "tick"]
+    memory = {k: max(e[k] for e in peak if k in e) for k in ("host_mib", "gpu_mib") if any(k in e for e in peak)}
+    return {
+        **report(get(run.id), split.checksum, judged, asked["model"], fitted.model),
+        "parameters": sum(p.numel() for p in fitted.model.parameters()),
+        "bytes": sum(t.numel() * t.element_size() for t in fitted.model.state_dict().values()),
+        "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
+        "epochs": len(fitted.epochs), "best_epoch": fitted.best_epoch, "batch_size": fitted.batch_size,
+        "samples_s": float(np.median(rates)) if rates else None, "memory": memory,
+        "warm_start": fitted.adopted.told() if fitted.adopted else None,
+        "notes": [e["text"] for e in run.events() if e.get("kind") == "note"],
+        "environment": settings.environment(),
+    }  # fmt: skip
+
+
+def _learned_beyond(donor: str, data: str, split_checksum: str) -> str | None:
+    """Why weights to begin with may know this split's test rows: what a donor learned from elsewhere nobody can take out."""
+    if Path(donor).is_absolute():
+        return "weights of unknown origin"
+    told = get(donor).told
+    if told.get("beyond"):
+        return str(told["beyond"])
+    if told.get("data") != data:
+        return f"weights learned on {get(donor).params['dataset']}, whose ratings may be among these"
+    if told.get("split_checksum") != split_checksum:
+        return "weights learned on another split, whose training rows may be test rows here"
+    return None
+
+
+def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """Judge a trained model again, under another protocol; or an oracle, where the truth is known."""
+    from mmrec_core.cold_start import load_run_model
+    from mmrec_core.evaluation import evaluate
+    from mmrec_core.preparation import open_dataset
+    from mmrec_core.splits import make_split
+
+    asked = run.params
+    dataset = open_dataset(asked["dataset"])
+    trained = get(asked["run"]) if asked["run"] is not None else None
+    how = {**runs.USUAL, **(trained.params if trained is not None else asked)}
+    if trained is not None and trained.told.get("data") != dataset.checksum:
+        raise MMRecError(f"'{dataset.name}' was prepared anew since run '{trained.id}'; train it again.")
+    update(run, data=dataset.checksum)
+    split = make_split(dataset, how["split"], how["split_seed"], how["filter_from"], runs.liked_from(how))
+    bar = asked["relevant_from"] if asked["relevant_from"] is not None else runs.liked_from(how)
+    if trained is not None:
+        scorer, name = load_run_model(trained.folder), how["model"]
+    else:
+        name = asked["oracle"]
+        known = registry.load("datasets", dataset.manifest["reader"]).oracles(dataset, split)
+        if name not in known:
+            raise unknown_name("oracle", name, sorted(known))
+        scorer = known[name]
+    judged = evaluate(
+        scorer, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar,
+        progress=teller.progress,
+    )  # fmt: skip
+    told = report(
+        run,
+        split.checksum,
+        judged,
+        name,
+        scorer,
+        {**how, **asked, "relevant_from": bar, "options": how["options"]},
+        how,
+    )
+    told["beyond"] = trained.told.get("beyond") if trained is not None else None
+    old = (trained.result() or {}) if trained is not None else {}
+    kept = ("parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
+    return {
+        **{k: old.get(k) for k in kept}, **told, "run": trained.id if trained is not None else run.id, "judged_in": run.id,
+        "seconds": {"fit": old.get("seconds", {}).get("fit", 0), "evaluate": round(judged.seconds, 2)},
+        "environment": settings.environment(),
+    }  # fmt: skip
+
+
+def report(
+    run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
+    trained_as: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """An evaluation as the command line prints it; per-user values go beside it into ``per_query.npz``."""
+    asked = asked or run.params
+    _write_arrays(run.folder / "per_query.npz", {"user": judged.queries, **judged.per_query})
+    if judged.row_errors:
+        _write_arrays(run.folder / "row_errors.npz", judged.row_errors)
+    return {
+        "run": run.id, "dataset": asked["dataset"], "model": model_name, "heads": [h.kind for h in model.scorer_heads()],
+        "split": asked["split"], "seed": asked["seed"], "split_seed": asked["split_seed"], "split_checksum": split_checksum,
+        "filter_from": asked.get("filter_from"), "relevant_from": runs.liked_from(asked), "refit": asked["refit"],
+        "fraction": asked["fraction"], "from_run": asked["from_run"], "beyond": run.told.get("beyond"),
+        "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
+        "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups,
+        "settings": asked["options"],
+    }  # fmt: skip
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    held = io.BytesIO()
+    np.savez_compressed(held, allow_pickle=False, **arrays)
+    storage.write_bytes(path, held.getvalue())
+
+
+DO: dict[str, Callable[[Run, _Teller, StopFlag], dict[str, Any]]] = {
+    "prepare": _prepare, "train": _train, "evaluate": _evaluate,
+}  # fmt: skip
+assert set(DO) == set(runs.KINDS)

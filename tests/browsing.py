@@ -1,0 +1,99 @@
+"""The app in a process of its own and a real browser in front of it, for the tests that need them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmrec_core import runs, work
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+def missing(why: str) -> None:
+    """No browser: a failure in continuous integration, a skip at a desk."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def program() -> str:
+    """The browser's program; without one the test fails or is skipped."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        missing("needs Chromium; on Debian: apt-get install chromium")
+    return str(found)
+
+
+def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The app in a process of its own, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mmrec_core", "serve", "--port", str(port), "--headless"]
+    app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2):
+                return app, f"http://localhost:{port}"
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the app did not come up")
+
+
+def end(app: subprocess.Popen[bytes]) -> None:
+    os.killpg(app.pid, 15)
+    app.wait(30)
+
+
+def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
+    before = os.environ.get("MMREC_HOME")
+    os.environ["MMREC_HOME"] = str(home)
+    try:
+        from mmrec_core import preparation
+
+        fitted = runs.finished(preparation.open_dataset(dataset))
+        for model, options in models.items():
+            if model not in fitted:
+                work.work(
+                    runs.create("train", runs.training_params(dataset, model, options=options)).id, foreground=True
+                )
+    finally:
+        if before is None:
+            del os.environ["MMREC_HOME"]
+        else:
+            os.environ["MMREC_HOME"] = before
+
+
+QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"}}
+
+
+def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=light)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.wait_for_selector(".stMainBlockContainer h1, .stMainBlockContainer h2, .stMainBlockContainer h3")
+    return page
+
+
+def settled(page: Any) -> None:
+    """Wait until Streamlit has stopped running."""
+    page.wait_for_timeout(400)
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp]')?.matches('[data-test-script-state=running]')"
+    )
+    page.wait_for_timeout(300)

@@ -1,0 +1,144 @@
+"""How steps are taken: precision, schedules, accumulation, a full GPU, a share of the rows, the same bits twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_core import preparation, registry
+from mmrec_core.descent import able_precision
+from mmrec_core.desk import Desk
+from mmrec_core.errors import MMRecError
+from mmrec_core.models.mf import MF
+from mmrec_core.splits import make_split
+from mmrec_core.training import Fitted, fit, thinned
+from mmrec_core.types import Dataset
+
+
+@pytest.fixture
+def mine(home: Path, ratings_csv: Path) -> Dataset:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    return preparation.open_dataset("mine")
+
+
+def trained(dataset: Dataset, desk: Desk | None = None, **options: object) -> Fitted:
+    usual = {"max_epochs": 4, "batch_size": 32, "patience": 0, "device": "cpu"}
+    return fit("mf", dataset, make_split(dataset, "user-temporal"), options={**usual, **options}, desk=desk)
+
+
+def notes(dataset: Dataset, **options: object) -> list[str]:
+    heard: list[str] = []
+    trained(
+        dataset, Desk(tell=lambda kind, values: heard.append(values["text"]) if kind == "note" else None), **options
+    )
+    return heard
+
+
+def weights(fitted: Fitted) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in fitted.model.parameters()])
+
+
+def test_what_the_device_cannot_do_is_said_and_fp32_used(mine: Dataset) -> None:
+    assert any("fp16 needs an NVIDIA GPU" in note for note in notes(mine, precision="fp16"))
+    assert torch.equal(weights(trained(mine, precision="fp16")), weights(trained(mine)))
+    assert able_precision("bf16", "mps")[0] == "fp32" and able_precision("fp32", "cpu") == ("fp32", None)
+
+
+def test_bf16_trains_on_the_cpu(mine: Dataset) -> None:
+    rough, fine = trained(mine, precision="bf16"), trained(mine)
+    assert notes(mine, precision="bf16") == []
+    assert rough.epochs[-1]["loss"] == pytest.approx(fine.epochs[-1]["loss"], rel=0.05)
+
+
+def test_accumulating_two_batches_is_one_of_twice_the_size(mine: Dataset) -> None:
+    whole, halves = (
+        trained(mine, batch_size=50, id_dropout=0.0),
+        trained(mine, batch_size=25, accumulate=2, id_dropout=0.0),
+    )
+    n = len(make_split(mine, "user-temporal").train)
+    assert n % 50 == 0, "else the last group is shorter"
+    assert torch.allclose(weights(whole), weights(halves), atol=1e-6)
+
+
+def test_schedules_lower_lr_as_they_say(mine: Dataset) -> None:
+    cosine = [e["lr"] for e in trained(mine, schedule="cosine", max_epochs=5, lr=0.01).epochs]
+    assert cosine == pytest.approx([0.01 * (1 + np.cos(np.pi * t / 5)) / 2 for t in range(5)])
+    flat = trained(mine, schedule="plateau", plateau_patience=0, patience=100, max_epochs=12, lr=0.5).epochs
+    expected, best, lr = [], np.inf, 0.5
+    for entry in flat:
+        expected.append(lr)
+        if entry["rmse"] < best * (1 - 1e-4):
+            best = entry["rmse"]
+        else:
+            lr *= 0.5
+    assert [e["lr"] for e in flat] == pytest.approx(expected) and flat[-1]["lr"] < 0.5
+    with pytest.raises(MMRecError, match="plateau watches validation"):
+        trained(mine, schedule="plateau", patience=0)
+
+
+def test_clipping_shortens_steps(mine: Dataset) -> None:
+    start = weights(trained(mine, lr=1e-7, max_epochs=1, weight_decay=0.0))
+    assert not torch.equal(weights(trained(mine, clip=0.01)), weights(trained(mine)))
+    assert torch.isfinite(weights(trained(mine, clip=0.01))).all() and torch.isfinite(start).all()
+
+
+def test_a_full_gpu_halves_the_batch_once_and_says_so(mine: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, limit = MF.loss, 20
+
+    def small_memory(self: MF, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if len(batch["user"]) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch)
+
+    monkeypatch.setattr(MF, "loss", small_memory)
+    assert [n for n in notes(mine, batch_size=40) if "halved from 40 to 20" in n]
+    fitted = trained(mine, batch_size=40)
+    assert fitted.batch_size == 20 and len(fitted.epochs) == 4
+    with pytest.raises(MMRecError, match="memory is full even with batches of 40"):
+        trained(mine, batch_size=80)
+
+
+def test_every_row_is_met_once_though_the_batch_was_halved(mine: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, met, n = MF.loss, [], len(make_split(mine, "user-temporal").train)
+
+    def fills_up(self: MF, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if len(met) == 3 and len(batch["user"]) == 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        met.append(len(batch["user"]))
+        return real(self, batch)
+
+    monkeypatch.setattr(MF, "loss", fills_up)
+    trained(mine, batch_size=40, max_epochs=1)
+    assert sum(met) == n and met[:4] == [40, 40, 40, 20]
+
+
+def test_deterministic_mode_gives_the_same_bits(mine: Dataset) -> None:
+    assert torch.equal(weights(trained(mine, deterministic=True)), weights(trained(mine, deterministic=True)))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_fraction_of_the_rows_is_nested_and_seeded() -> None:
+    rows = np.arange(1000) * 3
+    tenth, fifth = thinned(rows, 0.1, 0), thinned(rows, 0.2, 0)
+    assert len(tenth) == 100 and set(tenth) < set(fifth) and (np.diff(tenth) > 0).all()
+    assert np.array_equal(tenth, thinned(rows, 0.1, 0)) and not np.array_equal(tenth, thinned(rows, 0.1, 1))
+    for wrong in (0.0, -1.0, 1.5):
+        with pytest.raises(MMRecError, match="fraction"):
+            thinned(rows, wrong, 0)
+
+
+def test_learning_from_a_fraction_is_judged_on_the_whole_test(mine: Dataset) -> None:
+    split = make_split(mine, "user-temporal")
+    part = fit("popularity", mine, split, fraction=0.1).model
+    whole = fit("popularity", mine, split).model
+    assert float(part.state_dict()["counts"].sum()) < 0.2 * float(whole.state_dict()["counts"].sum())
+
+
+def test_closed_forms_take_no_trainer_settings(mine: Dataset) -> None:
+    for setting in ("precision", "device", "schedule"):
+        with pytest.raises(MMRecError, match="closed form"):
+            fit("ease", mine, make_split(mine, "user-temporal"), options={setting: "cpu"})
+    assert "train" not in registry.schema("models", "ease") and registry.schema("models", "mf")["train"]["properties"]

@@ -1,0 +1,211 @@
+"""Killed, stopped, resumed, queued: a training ends with the figures of one that nobody disturbed, and runs once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from mmrec_core import checkpoint, preparation, runs, storage, work
+from mmrec_core.errors import MMRecError
+
+ROOT = Path(__file__).resolve().parents[1]
+posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+
+@pytest.fixture
+def mine(home: Path, ratings_csv: Path) -> str:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    return "mine"
+
+
+def until(true: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.time() + seconds
+    while not true():
+        assert time.time() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def done(run: runs.Run) -> int:
+    return int((runs.get(run.id).last("progress") or {"done": 0})["done"])
+
+
+def figures(run: runs.Run) -> dict[str, float]:
+    result = runs.get(run.id).result()
+    assert result is not None, runs.get(run.id).log_tail(40)
+    return {k: v for k, v in result["metrics"].items() if v is not None}
+
+
+def same(one: dict[str, float], other: dict[str, float]) -> bool:
+    return one.keys() == other.keys() and np.allclose([*one.values()], [other[k] for k in one], rtol=0, atol=1e-6)
+
+
+ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedule, half-summed gradients, a count of epochs
+    "max_epochs": 260, "patience": 1000, "batch_size": 16, "schedule": "plateau", "accumulate": 2, "clip": 1.0,
+    "checkpoint_s": 0.05, "device": "cpu",
+}  # fmt: skip
+
+
+@posix
+def test_ten_kills_at_random_steps_change_nothing(mine: str) -> None:
+    whole = work.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
+    rng = random.Random(0)
+    run = runs.start("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE))
+    until(lambda: done(run) > 0)
+    total = int((runs.get(run.id).last("progress") or {})["total"])
+    for kill in range(10):
+        target = (kill + rng.random()) * total / 11
+        until(lambda target=target: done(run) >= target or runs.get(run.id).status not in runs.LIVE)  # type: ignore[misc]
+        pid = int(runs.get(run.id).told["pid"])
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: runs.get(run.id).status == "failed", 10)
+        assert "without a word" in str(runs.get(run.id).error) and runs.get(run.id).has_checkpoint
+        runs.resume(run.id)
+        until(lambda pid=pid: runs.get(run.id).told.get("pid") not in {None, pid})  # type: ignore[misc]
+        before = len(runs.get(run.id).events())
+        until(lambda before=before: any(e["kind"] == "progress" for e in runs.get(run.id).events()[before:]))  # type: ignore[misc]
+    until(lambda: runs.get(run.id).status == "finished")
+    assert runs.get(run.id).told["resumed"] == 10
+    assert same(figures(run), figures(whole))
+    until(lambda: not any(run.id in (p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])), 20)
+    assert not [f for f in run.folder.rglob(".*")], "a half-written file is left"
+    assert not list((run.folder / "checkpoints").glob("*"))
+    for line in (run.folder / "events.jsonl").read_text().splitlines()[-50:]:
+        json.loads(line)
+
+
+@posix
+def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
+    options = {"max_epochs": 400, "patience": 1000, "batch_size": 16, "device": "cpu"}
+    whole = work.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
+    run = runs.start("train", runs.training_params(mine, "mf", options=options))
+    until(lambda: runs.get(run.id).last("epoch") is not None)
+    runs.stop(run.id)
+    until(lambda: runs.get(run.id).has_model, 20)
+    assert runs.get(run.id).status == "stopped" and runs.get(run.id).has_checkpoint
+    assert runs.donor_place(run.id) == run.folder / "model"
+    runs.resume(run.id)
+    until(lambda: runs.get(run.id).status == "finished")
+    assert same(figures(run), figures(whole))
+    with pytest.raises(MMRecError, match="finished"):
+        runs.resume(run.id)
+
+
+def test_a_full_disk_fails_in_plain_words_and_is_resumed(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"max_epochs": 60, "patience": 1000, "batch_size": 16, "checkpoint_s": 0.0, "device": "cpu"}
+    whole = work.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
+    run = runs.create("train", runs.training_params(mine, "mf", options=options))
+    real, written = storage.write_bytes, []
+
+    def full(path: Path, data: bytes) -> None:
+        if path.suffix == ".safetensors":
+            written.append(path)
+            if len(written) > 40:
+                raise OSError(28, "No space left on device")
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_bytes", full)
+        with pytest.raises(MMRecError, match="full"):
+            work.work(run.id, foreground=True)
+    failed = runs.get(run.id)
+    assert failed.status == "failed" and "full" in str(failed.error) and failed.has_checkpoint
+    runs.resume(run.id, background=False)
+    work.work(run.id, foreground=True)
+    assert same(figures(run), figures(whole))
+
+
+def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"max_epochs": 30, "batch_size": 32, "checkpoint_s": 0.0, "device": "cpu"}
+    asked = runs.training_params(mine, "mf", split="random-global:90-0-10", refit=True, options=options)
+    whole = work.work(runs.create("train", asked).id, foreground=True)
+    run = runs.create("train", asked)
+    real = checkpoint.write
+
+    def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, told)  # type: ignore[arg-type]
+        if path.stem == "refit" and told["course"]["steps"] >= 5:
+            raise OSError(5, "the machine went down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", dies)
+        with pytest.raises(MMRecError, match="went down"):
+            work.work(run.id, foreground=True)
+    runs.resume(run.id, background=False)
+    work.work(run.id, foreground=True)
+    assert same(figures(run), figures(whole))
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(mine: str, tmp_path: Path) -> None:
+    import pickle
+
+    import torch
+
+    options = {"max_epochs": 3, "device": "cpu"}
+    run = runs.create("train", runs.training_params(mine, "mf", options=options))
+    (run.folder / "checkpoints").mkdir()
+    (run.folder / "checkpoints" / "fit.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(MMRecError, match="not a checkpoint"):
+        work.work(run.id, foreground=True)
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"weights": os.system}))
+    torch.save({"weights": subprocess.run}, tmp_path / "evil2.pt")
+    (tmp_path / "odd.safetensors").write_bytes(b"12345678garbage")
+    for name in ("evil.pt", "evil2.pt", "odd.safetensors"):
+        with pytest.raises(MMRecError):
+            checkpoint.foreign(tmp_path / name)
+    with pytest.raises(MMRecError, match="refused"):
+        checkpoint.foreign(tmp_path / "evil2.pt")
+    with pytest.raises(MMRecError, match="not a file"):
+        runs.training_params(mine, "mf", from_run=str(tmp_path / "none.pt"))
+
+
+TAB = """
+import sys, time
+from mmrec_core import runs
+for seed in range(int(sys.argv[1]), int(sys.argv[2])):
+    runs.start("train", runs.training_params("mine", "popularity", seed=seed))
+time.sleep(60)
+"""
+
+
+@posix
+def test_twenty_runs_from_two_tabs_and_the_command_line_each_run_once_in_order(mine: str, home: Path) -> None:
+    environment = {**os.environ, "MMREC_HOME": str(home)}
+    tab = lambda a, b: subprocess.Popen([sys.executable, "-c", TAB, str(a), str(b)], cwd=ROOT, env=environment)
+    tabs = [tab(0, 12), tab(4, 16)]  # half of what each asks for, the other asks for as well
+    for seed in range(16, 20):
+        command = [sys.executable, "-m", "mmrec_core", "train", mine, "popularity", "--seed", str(seed), "--background"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    until(lambda: len(runs.all_runs()) >= 20)
+    for app in tabs:  # the app goes down; the work does not
+        app.kill()
+        app.wait()
+    until(lambda: all(r.status == "finished" for r in runs.all_runs()), 300)
+    found = sorted(runs.all_runs(), key=lambda r: r.place)
+    assert sorted(r.params["seed"] for r in found) == list(range(20)), "each exactly once"
+    begun, ended = ([float(r.told[k]) for r in found] for k in ("started", "ended"))
+    assert begun == sorted(begun), "in the order asked for"
+    assert all(end <= begin + 0.05 for end, begin in zip(ended, begun[1:], strict=False)), "one at a time"
+
+
+@posix
+def test_a_queued_run_whose_worker_vanished_is_revived(mine: str) -> None:
+    long = runs.start("train", runs.training_params(mine, "mf", options={"max_epochs": 10000, "patience": 0}))
+    until(lambda: runs.get(long.id).status == "running")
+    waiting = runs.start("train", runs.training_params(mine, "popularity"))
+    assert [r.id for r in runs.ahead(runs.get(waiting.id))] == [long.id]
+    os.kill(int(runs.get(waiting.id).told["pid"]), signal.SIGKILL)
+    until(lambda: runs.get(waiting.id).status == "failed", 10)
+    assert [r.id for r in runs.revive()] == [waiting.id]
+    runs.stop(long.id)
+    until(lambda: runs.get(waiting.id).status == "finished")
