@@ -300,11 +300,7 @@ def studio() -> None:
     answers(ratings)
 
 
-# The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
-PILLS = "<style>.st-key-models [aria-pressed=true] p { color: light-dark(#9A3412, #F5B340); }</style>"
-
 st.title("Cold start", anchor=False)
-st.html(PILLS)
 st.caption(
     "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
 )

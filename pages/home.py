@@ -109,6 +109,10 @@ def dataset_card(name: str) -> None:
         with st.container(horizontal=True):
             if st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
                 st.switch_page(shell.page("browse"), query_params={"dataset": name})
+            if fitted and st.button("Compare", key=f"compare-{name}", icon=":material/leaderboard:"):
+                st.switch_page(shell.page("compare"), query_params={"dataset": name})
+            if st.button("Train", key=f"train-{name}", icon=":material/model_training:"):
+                st.switch_page(shell.page("train"), query_params={"dataset": name})
             if len(fitted) < len(able) and st.button(
                 "Fit all models", key=f"fit-{name}", icon=":material/model_training:"
             ):

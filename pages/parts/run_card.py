@@ -1,10 +1,17 @@
-"""How a run stands: one line with its progress, or why it failed and what to do."""
+"""How a run stands: one line with its progress, or why it failed and what to do; in full also its curves and its log."""
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+import altair as alt
+import pandas as pd
 import streamlit as st
 
-from mmrec_core import runs
+from mmrec_core import registry, runs
+from mmrec_core.errors import MMRecError
+from pages.parts import shell
 from pages.parts.shell import plain
 
 LABELS = {
@@ -21,39 +28,230 @@ ICONS = {
     "failed": ":material/error:",
     "stopped": ":material/stop_circle:",
 }
+DOING = {"prepare": "Prepare", "train": "Train", "evaluate": "Judge"}
+WATCHED = ("ndcg@10", "rmse", "log_loss")
+POINTS = 120
+"""Points of a curve that are sent to the browser at most."""
 
 
-def run_card(run: runs.Run) -> None:
-    """One run."""
-    name = " · ".join(str(run.params[k]) for k in ("dataset", "model") if run.params.get(k))
+def run_card(run: runs.Run, *, full: bool = False) -> None:
+    """One run; ``full`` adds curves, figures, notes, the log, and what one can go on with."""
     status = run.status
-    with st.container(border=True):
+    with st.container(border=True, key=f"run-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f"{ICONS[status]} **{'Prepare' if run.kind == 'prepare' else 'Train'} {name}** — {LABELS[status]}"
-            )
-            if status in runs.LIVE and st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", type="tertiary"):
-                runs.stop(run.id)
-                st.rerun()
-        if status == "running":
-            last = next((e for e in reversed(run.events()) if "done" in e), None)
-            if last:
-                st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=str(last["what"]).capitalize())
-            else:
-                st.progress(0.0, text="Starting")
+            st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}")
+            _act(run, status, full)
+        if status == "queued":
+            waiting(run)
+        elif status == "running":
+            progress(run)
         elif status == "failed":
             st.error(plain(run.error or ""), icon=":material/error:")
             if tail := run.log_tail():
-                with st.expander("Last lines of its log"):
+                with st.expander("Last lines of its log", expanded=full):
                     st.code(tail, language=None)
-            if st.button("Try again", key=f"again-{run.id}", icon=":material/refresh:"):
-                runs.start(run.kind, run.params)
+        elif status == "stopped" and full:
+            st.caption(
+                f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training from it."
+                if run.has_model
+                else "Stopped before there was anything to keep."
+            )
+        if full and run.kind == "train":
+            figures(run, status)
+            curves(run)
+            for note in [e["text"] for e in run.events() if e.get("kind") == "note"][-3:]:
+                st.caption(f":material/info: {plain(note)}")
+            if status in {"running", "finished"} and (tail := run.log_tail()):
+                with st.expander("Log"):
+                    st.code(tail, language=None)
+
+
+def watched(run: runs.Run) -> bool:
+    """Whether validation said which weights are best."""
+    return any(m in (run.last("epoch") or {}) for m in WATCHED)
+
+
+def title(run: runs.Run) -> str:
+    """What it does, to what."""
+    name = " · ".join(str(run.params[k]) for k in ("dataset", "model") if run.params.get(k))
+    return f"{DOING[run.kind]} {plain(name)}"
+
+
+def unusual(run: runs.Run) -> str:
+    """What it does otherwise than usual, in small."""
+    if run.kind != "train":
+        return ""
+    told = [f"{k} {v}" for k, v in run.params.items() if k in runs.USUAL and k != "options" and v != runs.USUAL[k]]
+    told = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in told]
+    told += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
+    told.append(time.strftime("%d %b %H:%M", time.localtime(run.told["created"])))
+    return f" :small[:gray[{plain(', '.join(told).replace('_', ' '))}]]" if told else ""
+
+
+def _act(run: runs.Run, status: str, full: bool) -> None:
+    """The buttons that fit how it stands."""
+    if status in runs.LIVE:
+        if st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", type="tertiary"):
+            runs.stop(run.id)
+            st.rerun()
+        return
+    if status in {"failed", "stopped"}:
+        says = "Resume" if run.has_checkpoint else "Start again"
+        help_text = (
+            "Goes on from its last checkpoint." if run.has_checkpoint else "There is no checkpoint; it starts again."
+        )
+        if st.button(says, key=f"resume-{run.id}", icon=":material/resume:", type="tertiary", help=help_text):
+            try:
+                runs.resume(run.id)
+            except MMRecError as error:
+                shell.tell(error)
+            else:
                 st.rerun()
+    if not full or run.kind != "train":
+        return
+    if st.button("Settings", key=f"like-{run.id}", icon=":material/tune:", type="tertiary",
+                 help="Puts its settings into the form, to start it again or with a change."):  # fmt: skip
+        st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
+        st.toast("Its settings are in the form.", icon=":material/tune:")
+        st.rerun()
+    known = run.has_model and run.params["model"] in registry.names("models")
+    trains = bool(known and registry.schema("models", run.params["model"])["trains"])
+    if trains and st.button("Retrain", key=f"retrain-{run.id}", icon=":material/replay:", type="tertiary",
+                                   help="Puts its settings into the form and begins from its weights: what fits is taken over, "
+                                        "tables of people and films by id."):  # fmt: skip
+        st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id, "begin": run.id})
+        st.toast(
+            "Its settings are in the form, which begins from its weights. Change what you like and start.",
+            icon=":material/replay:",
+        )
+        st.rerun()
+
+
+def waiting(run: runs.Run) -> None:
+    """Who is ahead, and how long that may take."""
+    before = runs.ahead(run)
+    if not before:
+        st.caption("It is next; its worker is starting.")
+        return
+    spans = [
+        runs.remaining(r) if r.status == "running" else (runs.usual_seconds(r.params) or {}).get("seconds")
+        for r in before
+        if r.kind == "train"
+    ]
+    known = sum(s for s in spans if s is not None)
+    about = f", about {span(known)}" if spans and None not in spans else ""
+    names = ", ".join(str(r.params.get("model") or r.params.get("dataset")) for r in before[:3])
+    st.caption(f"{len(before)} ahead{about}: {plain(names)}{' …' if len(before) > 3 else ''}")
+
+
+def progress(run: runs.Run) -> None:
+    """How far it is, and how long it may still take."""
+    last = run.last("progress")
+    if last is None:
+        st.progress(0.0, text="Starting")
+        return
+    left = runs.remaining(run)
+    until = f" · at most {span(left)} left" if left is not None else ""
+    st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=f"{plain(str(last['what'])).capitalize()}{until}")
+
+
+def span(seconds: float) -> str:
+    """A time people say: ``40 s``, ``6 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def figures(run: runs.Run, status: str) -> None:
+    """Epoch, speed, memory while it runs; metrics and costs once it is finished."""
+    told: list[tuple[str, str, str]] = []
+    result = run.result() if status == "finished" else None
+    if result is not None:
+        for name in ("ndcg@10", "rmse"):
+            value, interval = result["metrics"].get(name), result["intervals"].get(name)
+            if value is not None:
+                bracket = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+                told.append(
+                    (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
+                )
+        told.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
+        told.append(("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none."))
+        if result.get("epochs"):
+            told.append(("Best epoch", f"{result['best_epoch'] + 1} of {result['epochs']}", "The epoch with the best validation score, whose weights are kept."))  # fmt: skip
+    epoch, tick = run.last("epoch"), run.last("tick")
+    speed = (tick if status == "running" else None) or epoch
+    if epoch is not None and status == "running":
+        told.append(("Epochs done", str(epoch["epoch"] + 1), "Passes over the training rows."))
+    if speed is not None and "samples_s" in speed:
+        told.append(("Rows / s", f"{speed['samples_s']:,.0f}", "Training rows worked through in a second."))
+    if tick is not None and status == "running":
+        told.append(("Memory", f"{tick['host_mib']:,.0f} MiB", "Main memory of the worker process."))
+        if "gpu_mib" in tick:
+            use = f", {tick['gpu_use']:.0f} %" if "gpu_use" in tick else ""
+            told.append(
+                ("GPU", f"{tick['gpu_mib']:,.0f} MiB{use}", "GPU memory that the worker holds, and the GPU's load.")
+            )
+    if told:
+        with st.container(horizontal=True, gap="medium"):
+            for name, value, meaning in told:
+                with st.container(width="content", gap=None):
+                    st.caption(name, help=meaning)
+                    st.markdown(f"**{plain(value)}**")
+
+
+def thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most :data:`POINTS` of them, evenly, the last one among them."""
+    step = -(-len(events) // POINTS)
+    return events[::-1][::step][::-1] if events else []
+
+
+def curves(run: runs.Run) -> None:
+    """Training loss and validation score by epoch; the best epoch is marked."""
+    events = run.events()
+    epochs = thin([e for e in events if e.get("kind") == "epoch" and e.get("phase", "fit") == "fit"])
+    watched = next((m for m in WATCHED if epochs and m in epochs[0]), None)
+    if len(epochs) < 2:
+        ticks = thin([e for e in events if e.get("kind") == "tick"])
+        if len(ticks) > 1:
+            rows = pd.DataFrame({"epoch": [t["at"] for t in ticks], "loss": [t["loss"] for t in ticks]})
+            st.altair_chart(_curve(rows, "loss", "Loss of a batch by epoch"), alt=f"Loss of batches of {title(run)}")
+        return
+    rows = pd.DataFrame({"epoch": [e["epoch"] + 1 for e in epochs], "loss": [e["loss"] for e in epochs]})
+    if watched is None:
+        st.altair_chart(_curve(rows, "loss", "Training loss by epoch"), alt=f"Training loss of {title(run)} by epoch")
+        return
+    rows[watched] = [e[watched] for e in epochs]
+    best = rows[watched].idxmin() if watched != "ndcg@10" else rows[watched].idxmax()
+    left, right = st.columns(2)
+    left.altair_chart(_curve(rows, "loss", "Training loss by epoch"), alt=f"Training loss of {title(run)} by epoch")
+    right.altair_chart(
+        _curve(rows, watched, f"Validation {watched.upper()} by epoch", int(best)),
+        alt=f"Validation {watched} of {title(run)} by epoch, best {rows[watched][best]:.4f} in epoch {rows['epoch'][best]}",
+    )
+
+
+def _curve(rows: pd.DataFrame, column: str, name: str, best: int | None = None) -> alt.Chart | alt.LayerChart:
+    data = rows.rename(columns={column: "value"})[["epoch", "value"]].round(5)
+    line = (
+        alt.Chart(data, height=150, title=alt.Title(name, anchor="start", fontSize=12, fontWeight="normal"))
+        .mark_line(point=len(data) < 30)
+        .encode(
+            x=alt.X("epoch:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+            tooltip=[alt.Tooltip("epoch:Q", title="Epoch"), alt.Tooltip("value:Q", title=name, format=".4f")],
+        )
+    )
+    if best is None:
+        return line
+    mark = alt.Chart(data.loc[[best]]).mark_point(size=140, shape="diamond", filled=True, color="#E69F00")
+    return line + mark.encode(x="epoch:Q", y="value:Q", tooltip=[alt.Tooltip("value:Q", title="Best", format=".4f")])
 
 
 def live_runs() -> list[runs.Run]:
-    """Runs waiting or at work, oldest first."""
-    return [run for run in runs.all_runs() if run.status in runs.LIVE]
+    """Runs waiting or at work, in the order of the queue."""
+    return sorted(
+        (run for run in runs.all_runs() if run.status in runs.LIVE), key=lambda r: (r.status != "running", r.place)
+    )
 
 
 def pace() -> int:

@@ -13,6 +13,9 @@ from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
 
 PAGES = Path(__file__).resolve().parents[1]
+# The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
+CHOSEN = "[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p"
+STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }}</style>"
 
 
 @st.cache_data(max_entries=64)
@@ -54,8 +57,10 @@ def run() -> None:
         key=lambda n: _about(str(PAGES / f"{n}.py"), (PAGES / f"{n}.py").stat().st_mtime_ns).get("ORDER", "99"),
     )
     chosen = st.navigation([page(name) for name in names], position="top")
+    st.html(STYLE)
     try:
         storage.open_home()
+        _revive()
         _switch()
         st.session_state["framed"] = True
         chosen.run()
@@ -63,6 +68,12 @@ def run() -> None:
         tell(error)
     finally:
         st.session_state["framed"] = False
+
+
+@st.cache_resource(show_spinner=False)
+def _revive() -> None:
+    """Once per server: queued runs whose worker went down with the machine get a new one."""
+    runs.revive()
 
 
 def frame() -> None:

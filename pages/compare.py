@@ -1,0 +1,405 @@
+"""Models side by side, ranked together only where that is honest, with intervals, groups, cost and learning curves."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import comparison, metrics, runs
+from mmrec_core.comparison import KINDS, Key, Row
+from mmrec_core.errors import MMRecError
+from pages.parts import charts, shell
+from pages.parts.run_card import changed, live_runs, pace, run_card
+
+TITLE = "Compare"
+ICON = ":material/leaderboard:"
+ORDER = "50"
+
+shell.frame()
+
+FAMILIES = {
+    "How much was known of the person": "user with",
+    "How much was known of the film": "film with",
+    "Popular or rare films": ("head films", "tail films", "films without training"),
+    "Genre": "genre ",
+    "Decade": "decade ",
+    "Missing poster or plot": "films without a p",
+    "Known or new": ("transductive", "inductive", "cold films"),
+}
+MOST = 8
+"""Models in one chart at most: as many as there are colours that anybody can tell apart."""
+dataset = shell.needs_dataset()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def differences(name: str, ids: tuple[str, ...], rival: str, _rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """Paired differences of NDCG@10 to a rival, kept as long as the runs are the same."""
+    yardstick = next(r for r in _rows if r.run.id == rival)
+    return comparison.paired_with(_rows, yardstick)
+
+
+def choose_key(found: list[Row]) -> Key:
+    """Which results may stand together."""
+    known = comparison.keys(found)
+    count = {k: sum(r.key == k and r.kind != "oracle" for r in found) for k in known}
+    named = {f"{k} {k.split_checksum}": k for k in known}
+    usual = next((i for i, k in named.items() if k == comparison.usual_key(dataset, found)), next(iter(named)))
+    chosen = st.selectbox(
+        "Compared on", [*named], index=[*named].index(usual), key=f"key.{dataset.name}",
+        format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
+        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree.",
+    )  # fmt: skip
+    return named[chosen or usual]
+
+
+def yardsticks(found: list[Row], key: Key) -> None:
+    """Popularity and EASE are always there, or one click away."""
+    missing = comparison.missing_yardsticks(dataset, found, key)
+    wanted = [comparison.yardstick_params(dataset, key, name) for name in missing]
+    live = [r.params for r in live_runs() if r.kind == "train"]
+    if missing and not all(w in live for w in wanted):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(
+                f"Without {' and '.join(missing)} nobody can tell whether a figure is good.",
+                icon=":material/straighten:",
+            )
+            if st.button(f"Fit {' and '.join(missing)}", icon=":material/play_arrow:", key="fit_yardsticks"):
+                for params in wanted:
+                    runs.start("train", params)
+                st.rerun()
+    absent = comparison.missing_oracles(dataset, found, key)
+    asked = [comparison.oracle_params(dataset, key, name) for name in absent]
+    if absent and not any(a in [r.params for r in live_runs()] for a in asked):
+        if st.button("Ask the oracles", icon=":material/visibility:", key="ask_oracles",
+                     help="These data are generated, so the best possible scores are known. It takes a minute in the background."):  # fmt: skip
+            for params in asked:
+                runs.start("evaluate", params)
+            st.rerun()
+
+
+def tables(rows: list[Row]) -> None:
+    """One table per kind of head."""
+    fixed = [r for r in rows if r.label in comparison.YARDSTICKS or r.kind == "oracle"]
+    for kind in ("ranking", "rating", "click"):
+        own = [r for r in rows if r.kind == kind]
+        if not own:
+            continue
+        shown = own + [r for r in fixed if r not in own and kind != "click"]
+        main = {"ranking": "ndcg@10", "rating": "rmse", "click": "roc_auc"}[kind]
+        sign = 1 if metrics.metric(main).better == "lower" else -1
+        shown.sort(key=lambda r: (r.result["metrics"].get(main) is None, sign * (r.result["metrics"].get(main) or 0)))
+        st.markdown(f"#### {KINDS[kind]}")
+        if kind == "rating":
+            st.caption(
+                "They predict stars. Their ranking columns rank by predicted stars, which is not what they were made for: "
+                "a film that few people love can come out above one that many like. Popularity, EASE and oracles stand for comparison."
+            )
+        names = [m for m in comparison.shown_metrics(shown) if kind == "rating" or m not in {"rmse", "mae"}]
+        table(shown, names, kind)
+
+
+def table(shown: list[Row], names: list[str], kind: str) -> None:
+    """Values with intervals; an arrow where the paired difference to popularity excludes zero."""
+    rival = next((r for r in shown if r.label == "popularity"), None)
+    pairs = differences(dataset.name, tuple(r.run.id for r in shown), rival.run.id, shown) if rival is not None else {}
+    data: dict[str, list[Any]] = {"Model": [r.label for r in shown]}
+    for name in names:
+        data[charts.arrow(name)] = [comparison.cell(r, name) for r in shown]
+    if pairs and "ndcg@10" in names:
+        data["NDCG@10 − popularity"] = [against(pairs.get(r.run.id), r is rival) for r in shown]
+    spent = [(r.result.get("seconds") or {}) for r in shown]
+    data["Fit (s)"] = [None if r.kind == "oracle" else s.get("fit") for r, s in zip(shown, spent, strict=True)]
+    data["Parameters"] = [r.result.get("parameters") for r in shown]
+    help_for = {
+        charts.arrow(m): f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users." for m in names
+    }
+    config: dict[str, Any] = {c: st.column_config.TextColumn(help=h) for c, h in help_for.items()}
+    config["Model"] = st.column_config.TextColumn(pinned=True, help="The model, with whatever is unusual about its settings. "
+                                                  "Oracles know the truth behind generated data: the best that anybody can expect.")  # fmt: skip
+    config["NDCG@10 − popularity"] = st.column_config.TextColumn(help="Mean per-user difference with its paired 95 % interval. ▲ better, "
+                                                                 "▼ worse beyond that interval; ○ neither can be said.")  # fmt: skip
+    config["Fit (s)"] = st.column_config.NumberColumn(format="%.1f", help="Seconds of fitting on this machine.")
+    config["Parameters"] = st.column_config.NumberColumn(format="localized", help="Numbers that training moves.")
+    st.dataframe(pd.DataFrame(data), hide_index=True, height="content", placeholder="–", column_config=config, key=f"table.{kind}",
+                 alt=f"{KINDS[kind]} compared: {', '.join(data['Model'])}")  # fmt: skip
+
+
+def against(pair: dict[str, Any] | None, itself: bool) -> str:
+    """``▲ +0.0441 [+0.0360, +0.0525]``."""
+    if pair is None:
+        return "yardstick" if itself else "–"
+    low, high = pair["interval"]
+    mark = "▲" if low > 0 else "▼" if high < 0 else "○"
+    return f"{mark} {pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def pictures(rows: list[Row]) -> None:
+    """Intervals, groups, curves, cost; each can be taken along."""
+    names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2]))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control("Picture", ["Intervals", "Groups", "Learning curves", "Cost"], default="Intervals", required=True,
+                                    key="view", bind="query-params")  # fmt: skip
+        metric = st.selectbox("Metric", names, format_func=charts.arrow, key="metric", width=200,
+                              help="Which figure the picture shows.")  # fmt: skip
+    assert metric is not None
+    st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")
+    chart = {"Intervals": intervals_view, "Groups": groups_view, "Learning curves": curves_view, "Cost": cost_view}[
+        view or "Intervals"
+    ](rows, metric)
+    if chart is not None:
+        take_along(chart, f"{dataset.name}-{(view or '').lower().replace(' ', '-')}-{metric}")
+
+
+def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """Who is better, and how sure that is."""
+    chart = charts.intervals(rows, metric)
+    with_value = [r for r in rows if r.result["metrics"].get(metric) is not None]
+    told = ", ".join(f"{r.label} {comparison.cell(r, metric)}" for r in with_value)
+    st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {told}")
+    if metric == "ndcg@10":
+        st.caption(
+            "Two intervals that overlap do not mean that models are alike: the table's paired difference is the sharper test."
+        )
+    return chart
+
+
+def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """Where a model is good and where it is not."""
+    able = [r for r in rows if any(metric in g for g in r.result["groups"].values())]
+    if not able:
+        st.info(f"No result has {metric} by groups.", icon=":material/category:")
+        return None
+    left, right = st.columns([1, 2])
+    families = [
+        f
+        for f, start in FAMILIES.items()
+        if any(g.startswith(start) and metric in v for r in able for g, v in r.result["groups"].items())
+    ]
+    size = {
+        f: len({g for r in able for g, v in r.result["groups"].items() if g.startswith(FAMILIES[f]) and metric in v})
+        for f in families
+    }
+    telling = next((f for f in families if size[f] > 1), families[0])
+    family = left.selectbox("Groups of", families, index=families.index(telling), key=f"family.{dataset.name}.{metric}")
+    labels = [r.label for r in able]
+    sign = 1 if metrics.metric(metric).better == "lower" else -1
+    best = sorted(
+        (r for r in able if r.result["metrics"].get(metric) is not None),
+        key=lambda r: sign * r.result["metrics"][metric],
+    )
+    usual = [
+        r.label for r in best if r.kind != "oracle" and r.model != "random" and r.result.get("fraction", 1.0) == 1.0
+    ][:5]
+    chosen = right.multiselect("Models", labels, default=usual, max_selections=MOST, key=f"group_models.{dataset.name}")
+    start = FAMILIES[family]
+    of = ("rows",) if metric in {"rmse", "mae", "mse"} else ("users", "films")
+    told = []
+    for row in (r for r in able if r.label in chosen):
+        for name, group in row.result["groups"].items():
+            if name.startswith(start) and group.get(metric) is not None:
+                low, high = (group.get("intervals") or {}).get(metric) or (None, None)
+                n = next((group[k] for k in of if k in group), 0)
+                told.append({"group": f"{short(name)} ~ n = {n:,}", "name": name, "model": row.label, "value": group[metric],
+                             "low": low, "high": high, "n": n})  # fmt: skip
+    data = pd.DataFrame(told)
+    if data.empty:
+        st.info("Choose a model above.", icon=":material/touch_app:")
+        return None
+    order = list(dict.fromkeys(data["group"]))
+    chart = charts.groups(data, metric, order)
+    st.altair_chart(chart, alt=f"{metric} of {', '.join(chosen)} by group")
+    st.caption(
+        "n: people, liked films or ratings in the group. Whiskers: 95 % intervals (normal approximation); groups of few are wide."
+    )
+    with st.expander("The same as a table"):
+        wide = data.pivot_table("value", "name", "model", sort=False).rename_axis("Group")
+        st.dataframe(wide.style.format("{:.4f}", na_rep="–"))
+    return chart
+
+
+def short(name: str) -> str:
+    """A group's name without what its family says already."""
+    for lead in ("user with ", "film with ", "genre ", "decade ", "films without a "):
+        if name.startswith(lead):
+            return ("no " if lead == "films without a " else "") + name.removeprefix(lead).replace(
+                " ratings before", " before"
+            ).replace(" ratings", "")
+    return name.split(" (")[0]
+
+
+def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """Validation scores while they learned."""
+    learned = {
+        r.label: [e for e in runs.get(r.trained).events() if e.get("kind") == "epoch"] for r in rows if r.trained
+    }
+    watched = [m for m in ("ndcg@10", "rmse", "log_loss") if any(m in e for es in learned.values() for e in es)]
+    if not watched:
+        st.info(
+            "Closed forms have no learning curves; train a gradient model such as bpr.", icon=":material/show_chart:"
+        )
+        return None
+    mine = metric if metric in watched else watched[0]
+    if mine != metric:
+        st.caption(f"Models watch {', '.join(watched)} while they train; this shows {mine}.")
+    curves = {name: epochs for name, epochs in learned.items() if any(mine in e for e in epochs)}
+    chart = charts.learning(dict(list(curves.items())[:MOST]), mine)
+    if chart is not None:
+        st.altair_chart(chart, alt=f"Validation {mine} by epoch of {', '.join(curves)}")
+        st.caption("On validation rows, on which early stopping chooses: never compare these with test figures.")
+    return chart
+
+
+def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """What quality costs."""
+    what = st.segmented_control(
+        "Cost", [*charts.COSTS], format_func=lambda c: charts.COSTS[c][0], default="fit", required=True, key="cost"
+    )
+    chart = charts.cost(rows, metric, what or "fit")
+    if chart is None:
+        st.info("No result tells this cost.", icon=":material/payments:")
+        return None
+    st.altair_chart(chart, alt=f"{metric} against {charts.COSTS[what or 'fit'][0].lower()}")
+    st.caption(
+        "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that trained them."
+    )
+    return chart
+
+
+def take_along(chart: alt.TopLevelMixin, name: str) -> None:
+    """The picture as PNG or SVG."""
+    with st.container(horizontal=True):
+        for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
+            st.download_button(kind.upper(), data=lambda k=kind: charts.picture(chart, k), file_name=f"{name}.{kind}", mime=mime,
+                               key=f"take.{kind}", icon=":material/image:", type="tertiary", on_click="ignore")  # fmt: skip
+
+
+def export(rows: list[Row]) -> None:
+    """The figures for a paper."""
+    ordered = sorted(rows, key=lambda r: (r.kind != "ranking", r.kind, -(r.result["metrics"].get("ndcg@10") or 0)))
+    forms = {
+        "CSV": ("csv", "text/csv", lambda: comparison.as_csv(ordered)),
+        "Markdown": ("md", "text/markdown", lambda: comparison.as_markdown(ordered, dataset)),
+        "LaTeX": ("tex", "application/x-tex", lambda: comparison.as_latex(ordered, dataset)),
+    }
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Take the table along:")
+        for name, (suffix, mime, make) in forms.items():
+            st.download_button(name, data=make(), file_name=f"{dataset.name}-comparison.{suffix}", mime=mime, key=f"export.{suffix}",
+                               icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip
+
+
+def kept_apart(found: list[Row], key: Key) -> None:
+    """Results that cannot stand here, why, and what would bring them here."""
+    others = [r for r in found if r.key != key and r.kind != "oracle"]
+    old = comparison.outdated(dataset)
+    if not others and not old:
+        return
+    st.subheader("Kept apart", anchor=False)
+    st.caption("These cannot be ranked together with the results above.")
+    here = {r.label for r in found if r.key == key}
+    live = [r.params for r in live_runs()]
+    able = [runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from) for r in others
+            if r.label not in here and comparison.can_be_judged_like(r, key)]  # fmt: skip
+    if (
+        len(able) > 1
+        and not all(a in live for a in able)
+        and st.button(f"Judge all {len(able)} as above", icon=":material/gavel:", key="judge_all")
+    ):
+        for wanted in able:
+            runs.start("evaluate", wanted)
+        st.rerun()
+    for row in others[:12]:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            name = "ndcg@10" if row.result["metrics"].get("ndcg@10") is not None else "rmse"
+            value = f"{name.upper()} {comparison.cell(row, name)} there"
+            st.markdown(
+                f"**{shell.plain(row.label)}** — differs in {shell.plain(', '.join(key.differs(row.key)))} :small[:gray[({value})]]"
+            )
+            if row.label in here:
+                st.caption("also judged as above")
+            elif comparison.can_be_judged_like(row, key):
+                wanted = runs.evaluation_params(row.trained or "", key.protocol, key.regime, key.relevant_from)
+                if wanted in live:
+                    st.caption("being judged")
+                elif st.button("Judge it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
+                    start("evaluate", wanted)
+            elif row.result.get("run") and st.button("Train it on this split", key=f"again-{row.run.id}", icon=":material/model_training:",
+                                                     help="It learned from other rows, some of which may be test rows here: only a new training is honest."):  # fmt: skip
+                trained = runs.get(str(row.trained)).params
+                mine = comparison.yardstick_params(dataset, key, row.model)
+                start("train", {**trained, "from_run": None, **{k: mine[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")},
+                                "refit": False})  # fmt: skip
+    if len(others) > 12:
+        st.caption(f"… and {len(others) - 12} more.")
+    if old:
+        names = sorted({r.params["model"] for r in old})
+        st.caption(f":material/history: {len(old)} earlier result{'s' if len(old) > 1 else ''} ({', '.join(names)}) belong to this dataset as it was "
+                   "before it was prepared anew; train again to compare.")  # fmt: skip
+
+
+def start(kind: str, params: dict[str, Any]) -> None:
+    """Queue it and show that."""
+    try:
+        runs.start(kind, params)
+    except MMRecError as error:
+        shell.tell(error)
+    else:
+        st.rerun()
+
+
+def nothing_yet() -> None:
+    """What is coming, or how to make it come."""
+    with st.container(border=True):
+        if any(r.params.get("dataset") == dataset.name for r in live_runs()):
+            st.subheader("The first results are on their way", anchor=False)
+            st.write("They appear here one by one as the trainings end.")
+        else:
+            st.subheader(f"Nothing has been judged on {dataset.name} yet", anchor=False)
+            st.write(f"Fit the models first: {', '.join(runs.usable_models(dataset))}.")
+            with st.container(horizontal=True):
+                if st.button("Fit all models", type="primary", icon=":material/model_training:"):
+                    runs.start_all(dataset.name)
+                    st.rerun()
+                if st.button("Choose one to train", icon=":material/tune:"):
+                    st.switch_page(shell.page("train"), query_params={"dataset": dataset.name})
+
+
+def coming() -> None:
+    """What is still being fitted or judged; each one that ends joins the tables."""
+    live = [r for r in live_runs() if r.params.get("dataset") == dataset.name and r.kind in {"train", "evaluate"}]
+    if changed("compare_live", [dataset.name, *(r.id for r in live)]):
+        st.rerun()
+    if live:
+        st.caption(f"Still to come: {', '.join(str(r.params['model']) for r in live)}")
+        run_card(live[0])
+
+
+st.title("Compare", anchor=False)
+st.caption(
+    "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it means."
+)
+shell.generated_note(dataset)
+found = comparison.rows(dataset)
+if found:
+    key = choose_key(found)
+    rows = [r for r in found if r.key == key]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
+                               help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip
+        yardsticks(found, key)
+    rows = [r for r in rows if not only_usual or r.label == r.model]
+    if rows:
+        tables(rows)
+        export(rows)
+        st.fragment(pictures)(rows)
+    else:
+        st.info(
+            "None of these trainings has the usual settings. Switch “Usual settings only” off to see them.",
+            icon=":material/filter_alt_off:",
+        )
+else:
+    nothing_yet()
+st.fragment(coming, run_every=pace())()
+if found:
+    kept_apart(found, key)

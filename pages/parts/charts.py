@@ -1,0 +1,216 @@
+"""Charts of comparisons: intervals, groups, cost, curves. Colours are told apart by any eyes; shapes say the same again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from mmrec_core import metrics
+from mmrec_core.comparison import KINDS, Row, pareto
+
+KIND_COLOURS = {"ranking": "#0072B2", "rating": "#E69F00", "click": "#009E73", "oracle": "#8C8C8C"}
+KIND_SHAPES = {"ranking": "circle", "rating": "square", "click": "triangle-up", "oracle": "diamond"}
+SERIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#7A6A00"]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
+COSTS = {
+    "fit": ("Seconds of fitting", lambda r: (r.get("seconds") or {}).get("fit")),
+    "parameters": ("Parameters", lambda r: r.get("parameters") or None),
+    "bytes": ("Size of the model (MiB)", lambda r: r["bytes"] / 2**20 if r.get("bytes") else None),
+    "host": ("Memory while training (MiB)", lambda r: (r.get("memory") or {}).get("host_mib")),
+}
+
+
+def arrow(metric: str) -> str:
+    """``NDCG@10 ↑``: which way is better."""
+    return f"{metric.upper()} {'↓' if metrics.metric(metric).better == 'lower' else '↑'}"
+
+
+def _kind(rows: Sequence[Row]) -> dict[str, Any]:
+    there = {row.kind for row in rows}
+    kinds = [k for k in KINDS if k in there]
+    names = [KINDS[k] for k in kinds]
+    return {
+        "color": alt.Color("kind:N", title=None, scale=alt.Scale(domain=names, range=[KIND_COLOURS[k] for k in kinds]),
+                           legend=alt.Legend(orient="top", columns=2)),
+        "shape": alt.Shape("kind:N", title=None, scale=alt.Scale(domain=names, range=[KIND_SHAPES[k] for k in kinds])),
+    }  # fmt: skip
+
+
+def intervals(rows: Sequence[Row], metric: str, yardstick: str = "popularity") -> alt.LayerChart:
+    """One dot per model with its 95 % interval, best on top; a dashed line where the yardstick stands."""
+    data = pd.DataFrame(
+        [
+            {"model": r.label, "kind": KINDS[r.kind], "value": r.result["metrics"][metric],
+             "low": (r.result["intervals"].get(metric) or [None, None])[0], "high": (r.result["intervals"].get(metric) or [None, None])[1]}
+            for r in rows if r.result["metrics"].get(metric) is not None
+        ]
+    )  # fmt: skip
+    rising = metrics.metric(metric).better == "lower"
+    order = data.sort_values("value", ascending=rising)["model"].tolist()
+    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
+    tip = [alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
+           alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f")]  # fmt: skip
+    base = alt.Chart(data, height=alt.Step(26))
+    colours = _kind(rows)
+    bars = base.mark_rule(strokeWidth=2.5).encode(
+        y=y,
+        x=alt.X("low:Q", title=arrow(metric), scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6)),
+        x2="high:Q",
+        color=colours["color"],
+        tooltip=tip,
+    )
+    dots = base.mark_point(size=90, filled=True, opacity=1).encode(y=y, x="value:Q", tooltip=tip, **colours)
+    layers: list[Any] = [bars, dots]
+    mark = data[data["model"] == yardstick]
+    if len(mark):
+        line = (
+            alt.Chart(mark)
+            .mark_rule(strokeDash=[5, 4], color="#8C8C8C")
+            .encode(x="value:Q", tooltip=[alt.Tooltip("model:N", title="Yardstick")])
+        )
+        layers.insert(0, line)
+    return alt.layer(*layers)
+
+
+def groups(data: pd.DataFrame, metric: str, order: Sequence[str]) -> alt.LayerChart:
+    """Models side by side within each group, with intervals; ``data`` has group, model, value, low, high, n."""
+    models = list(dict.fromkeys(data["model"]))
+    # Places are numbers of our own: in a band within a band, Vega-Lite puts whiskers beside their bars.
+    step = len(models) + 1.2
+    data = data.assign(
+        place=[order.index(g) * step + models.index(m) for g, m in zip(data["group"], data["model"], strict=True)]
+    )
+    centres = [at * step + (len(models) - 1) / 2 for at in range(len(order))]
+    names = json.dumps([g.split(" ~ ") for g in order])
+    axis = alt.Axis(values=centres, grid=False, ticks=False, domain=False, labelLimit=200, labelOverlap=False,
+                    labelExpr=f"{names}[round((datum.value - {centres[0]}) / {step})]")  # fmt: skip
+    span = alt.Scale(domain=[-1, centres[-1] + step / 2], reverse=True, nice=False, zero=False)
+    y = alt.Y("place:Q", title=None, axis=axis, scale=span)
+    colour = alt.Color("model:N", sort=models, title=None, scale=alt.Scale(domain=models, range=SERIES[: len(models)]),
+                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
+    tip = [alt.Tooltip("model:N"), alt.Tooltip("name:N", title="Group"), alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
+           alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f"), alt.Tooltip("n:N", title="n")]  # fmt: skip
+    base = alt.Chart(data, height=int(len(order) * step * 11) + 110)  # legend and axis count as height
+    bars = base.mark_bar(orient="horizontal", height=8).encode(
+        y=y, x=alt.X("value:Q", title=arrow(metric), axis=alt.Axis(tickCount=6)), color=colour, tooltip=tip
+    )
+    whiskers = base.mark_rule(color="#777777", strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q", tooltip=tip)
+    return alt.layer(bars, whiskers)
+
+
+def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
+    """Quality against cost, with the models that no other beats in both joined by a line; ``None`` where nothing is known."""
+    name, of = COSTS[what]
+    lower = metrics.metric(metric).better == "lower"
+    points = [
+        {
+            "model": r.label,
+            "kind": KINDS[r.kind],
+            "cost": of(r.result),
+            "value": r.result["metrics"][metric],
+            "whole": r.result.get("fraction", 1.0) == 1.0,
+        }
+        for r in rows
+        if r.kind != "oracle" and r.result["metrics"].get(metric) is not None and of(r.result)
+    ]
+    if not points:
+        return None
+    data = pd.DataFrame(points)
+    data["cost"] = data["cost"].clip(lower=0.005)
+    whole = [at for at, p in enumerate(points) if p["whole"]]  # quick looks at a share of the rows are no evidence
+    upwards = (-data["value"] if lower else data["value"]).iloc[whole].tolist()
+    front = [whole[at] for at in pareto(data["cost"].iloc[whole].tolist(), upwards)]
+    data["front"] = [at in front for at in range(len(data))]
+    every = [r.result["metrics"][metric] for r in rows if r.result["metrics"].get(metric) is not None]
+    data["side"] = _sides(data, max(every) - min(every))
+    x = alt.X("cost:Q", title=name, scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format=",~g", tickCount=6))
+    y = alt.Y("value:Q", title=arrow(metric), scale=alt.Scale(zero=False))
+    tip = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("cost:Q", title=name, format=",.2f"),
+        alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
+    ]
+    base = alt.Chart(data, height=320)
+    line = (
+        alt.Chart(data.iloc[front])
+        .mark_line(strokeDash=[4, 3], color="#8C8C8C", interpolate="step-after")
+        .encode(x=x, y=y)
+    )
+    dots = base.mark_point(size=120, filled=True, opacity=1).encode(x=x, y=y, tooltip=tip, **_kind(rows))
+    text = [
+        base.transform_filter(alt.datum.side == side)
+        .mark_text(align=align, dx=dx, dy=-6, fontSize=12)
+        .encode(x=x, y=y, text="model:N", opacity=alt.condition("datum.front", alt.value(1.0), alt.value(0.6)))
+        for side, align, dx in (("right", "left", 9), ("left", "right", -9))
+    ]
+    return alt.layer(*_oracle_lines(rows, metric), line, dots, *text)
+
+
+def _sides(data: pd.DataFrame, high: float) -> list[str]:
+    """On which side of its dot each name stands, so that names of neighbours do not cover each other."""
+    x, y = np.log10(data["cost"].to_numpy()), data["value"].to_numpy()
+    wide = max(float(np.ptp(x)), 1e-9)
+    sides: list[str] = []
+    for at in range(len(data)):
+        near = [n for n in range(at) if abs(x[n] - x[at]) < 0.15 * wide and abs(y[n] - y[at]) < 0.07 * high]
+        sides.append("left" if any(sides[n] == "right" for n in near) else "right")
+    return sides
+
+
+def _oracle_lines(rows: Sequence[Row], metric: str) -> list[Any]:
+    """Where each oracle stands, across the whole picture: what nobody can expect to pass with that information."""
+    told = [{"value": r.result["metrics"][metric], "name": r.model} for r in rows
+            if r.kind == "oracle" and r.result["metrics"].get(metric) is not None]  # fmt: skip
+    if not told:
+        return []
+    told.sort(key=lambda t: -t["value"])
+    gap = 0.075 * (told[0]["value"] - min(t["value"] for t in told) or 1.0)
+    for above, below in zip(told, told[1:], strict=False):
+        if above["value"] - below["value"] < gap:  # one name for lines that would be written over each other
+            below["name"], above["name"] = f"{above['name']}, {below['name'].removeprefix('oracle:')}", ""
+    base = alt.Chart(pd.DataFrame(told)).encode(
+        y=alt.Y("value:Q", scale=alt.Scale(zero=False)), tooltip=["name:N", alt.Tooltip("value:Q", format=".4f")]
+    )
+    label = base.mark_text(align="right", dy=-6, dx=-4, color="#8C8C8C", fontSize=11).encode(
+        x=alt.value("width"), text="name:N"
+    )
+    return [base.mark_rule(strokeDash=[2, 3], color="#8C8C8C"), label]
+
+
+def learning(curves: Mapping[str, list[dict[str, Any]]], metric: str) -> alt.Chart | None:
+    """Validation scores by epoch, one line per model; ``None`` where no model has any."""
+    rows = [
+        {"model": name, "epoch": e["epoch"] + 1, "value": e[metric]}
+        for name, epochs in curves.items()
+        for e in epochs
+        if metric in e
+    ]
+    if not rows:
+        return None
+    names = list(dict.fromkeys(r["model"] for r in rows))
+    return (
+        alt.Chart(pd.DataFrame(rows), height=280)
+        .mark_line(point=alt.OverlayMarkDef(size=18))
+        .encode(
+            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("value:Q", title=f"Validation {arrow(metric)}", scale=alt.Scale(zero=False)),
+            color=alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=SERIES[: len(names)]), legend=alt.Legend(orient="top")),
+            strokeDash=alt.StrokeDash("model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None),
+            tooltip=["model:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
+        )
+    )  # fmt: skip
+
+
+def picture(chart: alt.TopLevelMixin, kind: str) -> bytes:
+    """A chart as ``png`` or ``svg`` bytes, drawn here, without a browser or a network."""
+    import vl_convert
+
+    spec = chart.to_dict()
+    if kind == "svg":
+        return str(vl_convert.vegalite_to_svg(spec)).encode()
+    return bytes(vl_convert.vegalite_to_png(spec, scale=2))

@@ -1,0 +1,350 @@
+"""Start trainings in the background and watch them live; every setting comes with its meaning and range."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from mmrec_core import comparison, registry, runs, settings, tracking
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import shell
+from pages.parts.config_form import config_form, fields_form
+from pages.parts.run_card import changed, live_runs, pace, run_card, span
+
+TITLE = "Train"
+ICON = ":material/model_training:"
+ORDER = "40"
+
+shell.frame()
+
+QUICK = {"max_epochs": 5}
+PROTOCOLS = ["full", "sampled:100", "sampled:99", "sampled:100:popularity"]
+dataset = shell.needs_dataset()
+
+
+def like() -> runs.Run | None:
+    """The run whose settings the link asks to begin with."""
+    asked = st.query_params.get("like")
+    try:
+        run = runs.get(asked) if asked else None
+    except MMRecError:
+        return None
+    mine = run is not None and run.kind == "train" and run.params["dataset"] == dataset.name
+    return run if mine else None
+
+
+def splits(chosen: Dataset) -> dict[str, str]:
+    """The splits that these data allow, with what each asks."""
+    has = set(chosen.manifest["has"])
+    told = {
+        "user-temporal": "each person's last tenth is the test: what will they like next?",
+        "random:80-10-10": "each person's ratings divided at random",
+        "random-global:90-0-10": "all ratings divided at random, as in many papers on RMSE",
+        "chronological:70-15-15": "one moment for everyone: the world's past and future",
+        "leave-one-out": "each person's last rating is the test",
+        "cold-user": "a tenth of people leave training and are folded in",
+        "cold-item": "a tenth of films leave training",
+    }
+    if "user" not in has:
+        told = {"random-global:80-10-10": "rows divided at random"}
+    if "time" not in has:
+        told = {k: v for k, v in told.items() if k.startswith(("random", "cold-item"))}
+    told |= {
+        f"folds:{name}" if name != "official" else name: "the makers' own division" for name in chosen.official_names()
+    }
+    return told
+
+
+def choose_model(start: runs.Run | None) -> str | None:
+    """Which model; those that the data cannot serve are named with what they lack."""
+    able = runs.usable_models(dataset)
+    unable = [n for n in registry.names("models") if n not in able]
+    if not able:
+        st.info(
+            f"No model works on {dataset.name}: it has {', '.join(dataset.manifest['has'])}.", icon=":material/block:"
+        )
+        return None
+    wanted = (
+        start.params["model"]
+        if start is not None and start.params["model"] in able
+        else "bpr"
+        if "bpr" in able
+        else able[0]
+    )
+    name = st.selectbox("Model", able, index=able.index(wanted), key=f"model.{start.id if start else ''}",
+                        help="Models whose needs this dataset meets.")  # fmt: skip
+    told = registry.schema("models", name)
+    st.caption(f"{told['summary']} Needs {', '.join(told['needs']) or 'nothing'}: {dataset.name} has "
+               + ("them." if len(told["needs"]) > 1 else "it."))  # fmt: skip
+    if unable:
+        lacks = [f"{n} (needs {', '.join(registry.schema('models', n)['needs'])})" for n in unable]
+        st.caption(f":material/block: Not for these data: {', '.join(lacks)}.")
+    for broken, entry in registry.entries("models").items():
+        if entry.fault:
+            st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(entry.fault)}")
+    return name
+
+
+def form() -> None:
+    """All that can be set; starts the run."""
+    start = like()
+    begin = st.query_params.get("begin")
+    head = st.container(horizontal=True, vertical_alignment="center")
+    head.subheader("New training", anchor=False)
+    if start is not None:
+        head.badge(f"{'retrain of' if begin else 'like'} {start.params['model']} of {time.strftime('%d %b %H:%M', time.localtime(start.told['created']))}",
+                   icon=":material/tune:", color="gray")  # fmt: skip
+        if head.button("Usual settings", icon=":material/restart_alt:", type="tertiary", key="forget_like"):
+            st.query_params.from_dict({"dataset": dataset.name})
+            st.rerun()
+    name = choose_model(start)
+    if name is None:
+        return
+    same = start if start is not None and start.params["model"] == name else None
+    given: dict[str, Any] = dict(same.params["options"] or {}) if same is not None else {}
+    trains = bool(registry.schema("models", name)["trains"])
+    if same is None and trains:
+        preset = st.segmented_control("Preset", ["Usual", "Quick look"], default="Usual", required=True, key=f"preset.{name}",
+                                      help="Usual: the model's own settings. Quick look: five epochs on a tenth of the rows, "
+                                           "to see whether it runs at all; its figures are no evidence.")  # fmt: skip
+    else:
+        preset = same.id if same is not None else "Usual"
+    quick = preset == "Quick look"
+    given |= QUICK if quick else {}
+    key = f"train.{preset}"
+    options = config_form("models", name, key=key, given=given)
+    if trains:
+        schema = registry.schema("models", name)["train"]
+        options |= fields_form(schema, key=f"{key}.how.{name}", given=given)
+    with st.expander("More settings"):
+        options |= config_form("models", name, key=f"{key}.more", given=given, advanced=True)
+        if trains:
+            options |= fields_form(schema, key=f"{key}.more.how.{name}", given=given, advanced=True)
+        elif not any(
+            p.get("advanced") for p in registry.schema("models", name)["config"].get("properties", {}).values()
+        ):
+            st.caption("This model is solved in closed form and has no others.")
+    with st.expander("Data and protocol"):
+        asked = protocol(same, f"{key}.{name}", quick, trains)
+    if trains:
+        with st.expander("Begin from another model", expanded=begin is not None):
+            asked["from_run"] = donor(name, begin)
+    shell.generated_note(dataset)
+    launch(name, asked, options)
+
+
+def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
+    """Split, seeds, what counts as liked, candidates, regime, share of rows."""
+    before = start.params if start is not None else runs.USUAL
+    known = splits(dataset)
+    names = [*known] if before["split"] in known or start is None else [before["split"], *known]
+    with st.grid(min_column_width=170):
+        how = st.selectbox("Split", names, index=names.index(before["split"]) if before["split"] in names else 0, key=f"{key}.split",
+                           accept_new_options=True, help="How ratings are divided into training, validation and test. "
+                           "Shares may be typed, such as random:70-10-20.")  # fmt: skip
+        split_seed = st.number_input("Split seed", 0, 2**31 - 1, before["split_seed"], key=f"{key}.split_seed",
+                                     help="Drives what is random in the split. Runs compare on the same split only.")  # fmt: skip
+        seed = st.number_input("Seed", 0, 2**31 - 1, before["seed"], key=f"{key}.seed",
+                               help="Drives the model: first weights, order of rows, negatives.")  # fmt: skip
+        ranked = [*PROTOCOLS] if before["protocol"] in PROTOCOLS else [before["protocol"], *PROTOCOLS]
+        judged = st.selectbox("Candidates", ranked, index=ranked.index(before["protocol"]), key=f"{key}.protocol",
+                              accept_new_options=True, help="full: each liked film is ranked among all films. sampled:N: among N "
+                              "others; kinder to weak models, and never compared with full.")  # fmt: skip
+        regime = st.selectbox("Regime", ["frozen", "stream"], index=["frozen", "stream"].index(before["regime"]), key=f"{key}.regime",
+                              help="frozen: models know training and validation only. stream: every earlier event is known when "
+                              "the next is asked.")  # fmt: skip
+        fraction = st.number_input("Share of rows (%)", 0.001, 100.0, 10.0 if quick else 100.0 * before["fraction"], format="%g",
+                                   key=f"{key}.fraction", help="Learns from this share of the training rows, drawn by the split "
+                                   "seed; the test stays whole.")  # fmt: skip
+        asked: dict[str, Any] = {"split": how, "split_seed": int(split_seed), "seed": int(seed), "protocol": judged,
+                                 "regime": regime, "fraction": round(fraction / 100, 6)}  # fmt: skip
+        if dataset.scale is not None:
+            low, high = dataset.scale
+            usual = float(dataset.manifest.get("relevant_from") or high)
+            bar = st.number_input("Liked from", low, high, float(before["relevant_from"] or usual), step=0.5, key=f"{key}.bar",
+                                  help="Test ratings from here on count as liked; ranking models learn from these.")  # fmt: skip
+            drop = st.number_input("Drop ratings below", low, high, before["filter_from"], step=0.5, key=f"{key}.drop",
+                                   placeholder="keep all", help="Drops them before splitting; all that is kept counts as liked "
+                                   "(RecBole's protocol).")  # fmt: skip
+            asked["filter_from"] = drop
+            asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
+        if trains and (before["refit"] or brings_no_validation(how or "")):
+            asked["refit"] = st.toggle("Refit", value=bool(before["refit"]), key=f"{key}.refit",
+                                       help="This split brings no validation: a tenth of training is cut off for early stopping. "
+                                       "Refit then trains anew on all of it for the best number of epochs.")  # fmt: skip
+    st.caption(f"{how}: {known.get(how or '', 'as typed')}")
+    return asked
+
+
+def brings_no_validation(how: str) -> bool:
+    """Whether a split leaves it to us to cut validation rows off training."""
+    return how.startswith(("folds", "official", "cold-")) or "-0-" in how
+
+
+def donor(name: str, begin: str | None) -> str | None:
+    """A run, or a file, whose weights to begin with."""
+    known = {n for n in registry.names("models") if registry.schema("models", n)["trains"]}
+    able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
+    able.sort(key=lambda r: r.params["model"] != name)
+    ids = [r.id for r in able]
+    by_id = {r.id: f"{r.params['model']} · {r.params['dataset']} · {time.strftime('%d %b %H:%M', time.localtime(r.told['created']))}"
+             for r in able}  # fmt: skip
+    chosen = st.selectbox("Run", ids, index=ids.index(begin) if begin in ids else None, format_func=lambda i: by_id[i],
+                          placeholder="None: begin with random weights", key=f"donor.{begin or ''}",
+                          help="Weights whose shapes fit are taken over, tables of people and films by id, never by row; "
+                               "the run's notes list what began anew.")  # fmt: skip
+    file = st.file_uploader("Or somebody's weights", type=["safetensors", "pt", "pth"], key="foreign",
+                            help="Tensors only: a file that holds more is refused, because opening it could run code.")  # fmt: skip
+    if file is None:
+        return chosen
+    kept = st.session_state.get("foreign_file")
+    if kept is None or kept[0] != file.file_id:
+        folder = settings.home() / "uploads"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix="weights-", dir=folder)) / f"weights{Path(file.name).suffix}"
+        path.write_bytes(file.getvalue())
+        kept = st.session_state["foreign_file"] = (file.file_id, str(path))
+    return str(kept[1])
+
+
+def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
+    """What it will take, and the button."""
+    try:
+        params = runs.training_params(dataset.name, name, options=options, **asked)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    told = runs.usual_seconds(params)
+    measured = st.session_state.get("measured")
+    if measured and measured[0] == params:
+        st.caption(f":material/schedule: {measured[1]}")
+    elif told is not None:
+        most = (
+            f", at most {span(told['most'])} if every epoch is needed"
+            if told["most"] and told["most"] > told["seconds"] * 1.1
+            else ""
+        )
+        other = "" if told["same"] else " with other settings"
+        count = f"{told['runs']} earlier run{'s' if told['runs'] > 1 else ''}"
+        st.caption(f":material/schedule: About {span(told['seconds'])}{most} (from {count}{other}).")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
+            begin_run(params)
+        if (told is None or not told["same"]) and registry.schema("models", name)["trains"]:
+            if st.button("How long?", icon=":material/timer:", key="measure", type="tertiary",
+                         help="Takes a few steps here and now, to say how long an epoch lasts and how large the model is."):  # fmt: skip
+                with st.spinner("Taking a few steps …"):
+                    try:
+                        st.session_state["measured"] = (params, estimate(params))
+                    except MMRecError as error:
+                        shell.tell(error)
+                    else:
+                        st.rerun(scope="fragment")
+        st.toggle("Fit the yardsticks, too", value=True, key="yardsticks",
+                  help="Popularity and EASE on the same split and protocol where they are missing, so that there is something "
+                       "to compare with. They take seconds.")  # fmt: skip
+
+
+def estimate(params: dict[str, Any]) -> str:
+    """What a few measured steps say."""
+    from mmrec_core import training_estimate  # loads torch, which nothing else on this page needs
+
+    told = training_estimate.measure(params)
+    size = f"{told['parameters']:,} parameters, {told['rows']:,} rows an epoch in {told['batches']:,} batches"
+    return f"An epoch takes about {span(told['epoch_s'])}, all {told['max_epochs']} at most {span(told['epoch_s'] * told['max_epochs'])} and validation; {size}."
+
+
+def begin_run(params: dict[str, Any]) -> None:
+    """Queue it, and the yardsticks that its comparison lacks."""
+    try:
+        run = runs.start("train", params)
+        if st.session_state.get("yardsticks"):
+            for name in comparison.YARDSTICKS:
+                if name != params["model"] and name in runs.usable_models(dataset):
+                    shared = {
+                        k: params[k]
+                        for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from")
+                    }
+                    wanted = runs.training_params(dataset.name, name, **shared)
+                    if not any(r.params == wanted and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+                               for r in runs.all_runs() if r.kind == "train"):  # fmt: skip
+                        runs.start("train", wanted)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    st.toast(f"{params['model']} is queued: {run.id}", icon=":material/play_arrow:")
+    if "begin" in st.query_params:  # so that neither a reload nor a second press begins from it again
+        del st.query_params["begin"]
+    st.rerun()
+
+
+def under_way() -> None:
+    """What runs and what waits; when one begins or ends the whole page is drawn anew."""
+    live = live_runs()
+    if changed("train_live", [f"{run.id} {run.status}" for run in live]):
+        st.rerun()
+    if not live:
+        return
+    st.subheader("Under way", anchor=False)
+    for at, run in enumerate(live[:6]):
+        run_card(run, full=at == 0 and run.kind == "train")
+    if len(live) > 6:
+        st.caption(f"… and {len(live) - 6} more waiting")
+
+
+def history() -> None:
+    """What has ended, newest first."""
+    st.subheader("Earlier trainings", anchor=False)
+    ended = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.status not in runs.LIVE]
+    mine = [r for r in ended if r.params["dataset"] == dataset.name]
+    if not mine:
+        st.info(f"Nothing has been trained on {dataset.name} yet. Choose a model and start; this page can be closed meanwhile.",
+                icon=":material/history:")  # fmt: skip
+        return
+    kinds = ["all", *(s for s in ("finished", "failed", "stopped") if any(r.status == s for r in mine))]
+    kind = (
+        st.segmented_control(
+            "Which", kinds, default="all", required=True, key="history_kind", label_visibility="collapsed"
+        )
+        or "all"
+    )
+    shown = [r for r in mine if kind in {"all", r.status}]
+    per_page = 4
+    pages = -(-len(shown) // per_page)
+    at = min(st.session_state.get("history_page", 1), max(pages, 1)) - 1
+    for run in shown[at * per_page : (at + 1) * per_page]:
+        run_card(run, full=True)
+    if pages > 1:
+        st.pagination(pages, key="history_page")
+
+
+def tools() -> None:
+    """Other people's ways to look at runs."""
+    with st.container(horizontal=True):
+        if st.button("Compare these", icon=":material/leaderboard:", key="to_compare"):
+            st.switch_page(shell.page("compare"), query_params={"dataset": dataset.name})
+        if st.button("Open in MLflow", icon=":material/monitoring:", key="mlflow",
+                     help="Copies every run into MLflow's own store and starts its pages on localhost."):  # fmt: skip
+            with st.spinner("Telling MLflow …"):
+                try:
+                    st.session_state["mlflow_url"] = tracking.open_mlflow()
+                except MMRecError as error:
+                    shell.tell(error)
+        if url := st.session_state.get("mlflow_url"):
+            st.link_button("MLflow is up: open it", url, icon=":material/open_in_new:")
+
+
+st.title("Train", anchor=False)
+st.caption(
+    "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn in the order asked for."
+)
+st.fragment(under_way, run_every=pace())()
+left, right = st.columns([1, 1.25], gap="large")
+with left:
+    st.fragment(form)()
+with right:
+    st.fragment(history)()
+    st.fragment(tools)()
