@@ -302,7 +302,7 @@ def rank_scores(
     whole = torch.ones(n, dtype=torch.bool)
     reported: list[tuple[Array, Array, Array, Array]] = []
     if cut is not None and width > cut + 1:
-        best, at = torch.topk(scores, cut + 1, dim=1)
+        best, at = largest(scores, cut + 1)
         whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
         key, entry = row * width + column, torch.arange(len(row))
         if bool((key[1:] < key[:-1]).any()):
@@ -319,6 +319,26 @@ def rank_scores(
     which, above, tied, tied_liked = (np.concatenate(parts) for parts in zip(*reported, strict=True))
     order = np.argsort(which, kind="stable")
     return which[order], above[order], tied[order], tied_liked[order]
+
+
+CHUNK = 64
+
+
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest values of each row and their columns, ``[B, k]`` each, as ``torch.topk`` gives them; on wide rows in
+    half its time, because only the ``k`` chunks of a row with the largest maxima need to be looked into."""
+    n, width = scores.shape
+    whole = width // CHUNK
+    if whole < 4 * k or not scores.is_contiguous():
+        return torch.topk(scores, k, dim=1)
+    inside = scores[:, : whole * CHUNK].view(n, whole, CHUNK)
+    chunk = inside.amax(2).topk(k, dim=1, sorted=False).indices
+    first = chunk * CHUNK + torch.arange(0, n * width, width)[:, None]
+    windows = scores.view(-1).unfold(0, CHUNK, 1)  # a view: the row of a chunk's first element is the chunk
+    found = torch.cat([windows.index_select(0, first.view(-1)).view(n, -1), scores[:, whole * CHUNK :]], 1)
+    best, at = found.topk(k, dim=1)
+    column = chunk.gather(1, (at // CHUNK).clamp_(max=k - 1)) * CHUNK + at % CHUNK
+    return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
 
 
 def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> tuple[Array, Array, Array, Array]:

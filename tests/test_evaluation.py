@@ -10,7 +10,7 @@ import torch
 
 from mmrec_core import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate, prior_counts, row_groups
+from mmrec_core.evaluation import evaluate, largest, prior_counts, row_groups
 from mmrec_core.intervals import mean_intervals, paired
 from mmrec_core.splits import make_split
 from mmrec_core.types import Dataset, Head, Interactions, Query, Split
@@ -206,3 +206,15 @@ def test_cold_user_validation_judges_known_users(demo: Dataset) -> None:
 def test_stream_ranks_every_film_or_says_so(demo: Dataset, split: Split, table: np.ndarray) -> None:
     with pytest.raises(MMRecError, match="frozen"):
         evaluate(Fixed(table), demo, split, protocol="sampled:10", regime="stream")
+
+
+@pytest.mark.parametrize("width", [40, 2816, 3706, 9742])
+def test_the_largest_are_those_of_topk(width: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.randn(9, width, generator=draw)
+    for mine, theirs in zip(largest(scores, 11), torch.topk(scores, 11, dim=1), strict=True):
+        assert torch.equal(mine, theirs)
+    tied = torch.randint(0, 3, (9, width), generator=draw).float()
+    best, column = largest(tied, 11)
+    assert torch.equal(best, torch.topk(tied, 11, dim=1).values) and torch.equal(tied.gather(1, column), best)
+    assert all(len(set(row)) == 11 for row in column.tolist())

@@ -12,7 +12,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,29 +41,34 @@ class Metric:
         return "lower" if self.name in HIGHER_IS_WORSE else "higher"
 
 
-def _modules() -> list[ModuleType]:
-    found = [
-        importlib.import_module(f"mmrec_core.metrics.{f.stem}") for f in sorted(Path(__file__).parent.glob("[!_]*.py"))
-    ]
-    for plugins in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep):
-        for file in sorted((Path(plugins) / "metrics").glob("[!_]*.py")) if plugins else ():
-            spec = importlib.util.spec_from_file_location(f"mmrec_plugins.metrics.{file.stem}", file)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            found.append(module)
-    return found
-
-
 def functions() -> dict[str, Callable[..., Any]]:
     """Every metric function by name."""
+    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    for plugins in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep):
+        files += sorted((Path(plugins) / "metrics").glob("[!_]*.py")) if plugins else []
+    return _functions(tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=4)
+def _functions(files: tuple[tuple[Path, int], ...]) -> dict[str, Callable[..., Any]]:
+    """The same, read again only where a file was added or changed."""
     found: dict[str, Callable[..., Any]] = {}
-    for module in _modules():
+    for module in map(_module, (file for file, _ in files)):
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 if next(iter(inspect.signature(function).parameters), "") in KINDS:
                     found[name] = function
     return found
+
+
+def _module(file: Path) -> ModuleType:
+    if file.parent == Path(__file__).parent:
+        return importlib.import_module(f"mmrec_core.metrics.{file.stem}")
+    spec = importlib.util.spec_from_file_location(f"mmrec_plugins.metrics.{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def metric(name: str) -> Metric:
