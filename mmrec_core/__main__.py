@@ -95,8 +95,11 @@ def models(as_json: Json = False) -> None:
     """The models and their settings."""
     from mmrec_core import registry
 
-    known: list[dict[str, Any]] = [{"model": n, "about": e.summary, "fault": e.fault, "settings": sorted(registry.schema("models", n)["config"].get("properties", {})) if not e.fault else []}
-             for n, e in registry.entries("models").items()]  # fmt: skip
+    schemas, faults = registry.schemas("models"), registry.faults("models")
+    known: list[dict[str, Any]] = [
+        {"model": n, "about": e.summary, "fault": faults.get(n), "settings": sorted(schemas.get(n, {}).get("config", {}).get("properties", {}))}
+        for n, e in registry.entries("models").items()
+    ]  # fmt: skip
     if as_json:
         say({"models": known}, True)
     else:

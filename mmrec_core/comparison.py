@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class Key:
         among = {"full": "among every film"}.get(self.protocol, self.protocol)
         other = f" · {self.beyond}" if self.beyond else ""
         return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{other}"
+
+    @property
+    def fair(self) -> Key:
+        """The same with weights from this split alone, under which yardsticks and oracles always stand."""
+        return replace(self, beyond="")
 
     @property
     def rows_key(self) -> tuple[Any, ...]:
@@ -105,7 +110,7 @@ class Row:
         unusual += [f"seed {told['seed']}"] if told.get("seed") else []
         unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
         unusual += ["refit"] if told.get("refit") else []
-        unusual += [f"from {Path(told['from_run']).name[:25]}"] if told.get("from_run") else []
+        unusual += [f"from {Path(told['from_run']).name[:40]}"] if told.get("from_run") else []
         trained = told.get("trained_from", told.get("relevant_from"))
         unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
         return self.model + (f" ({', '.join(unusual)})" if unusual else "")
@@ -126,7 +131,13 @@ def rows(dataset: Dataset) -> list[Row]:
         bar = dataset.manifest.get("relevant_from") if bar is None else bar
         key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), bar,
                   result["protocol"], result["regime"], result.get("beyond") or "")  # fmt: skip
-        row = Row(key, run, result)
+        usual = (
+            result.get("filter_from")
+            if result.get("filter_from") is not None
+            else dataset.manifest.get("relevant_from")
+        )
+        trained = result.get("trained_from")
+        row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
         found[key, row.label] = row
     return list(found.values())
 
@@ -162,7 +173,7 @@ def outdated(dataset: Dataset) -> list[Run]:
 
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
     """The key of trainings with usual settings, if there are any."""
-    return next((k for k in keys(found) if k.split == "user-temporal" and k.protocol == "full"), None)
+    return next((k for k in keys(found) if k.split == "user-temporal" and k.protocol == "full" and not k.beyond), None)
 
 
 def can_be_judged_like(row: Row, key: Key) -> bool:
@@ -172,7 +183,7 @@ def can_be_judged_like(row: Row, key: Key) -> bool:
 
 def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
     """Yardsticks that have no row under a key, out of those that work on these data."""
-    there = {row.model for row in found if row.key == key and row.label == row.model}
+    there = {row.model for row in found if row.key == key.fair and row.label == row.model}
     return [name for name in YARDSTICKS if name not in there and name in runs.usable_models(dataset)]
 
 
@@ -186,7 +197,7 @@ def yardstick_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
 
 def missing_oracles(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
     """Oracles that have not been asked under a key; none where the data are real."""
-    there = {row.model for row in found if row.key == key}
+    there = {row.model for row in found if row.key == key.fair}
     return [name for name in runs.oracle_names(dataset) if name not in there and key.regime == "frozen"]
 
 
@@ -344,7 +355,9 @@ def as_markdown(found: Sequence[Row], dataset: Dataset) -> str:
     """A Markdown table with arrows, intervals, and below it what the figures rest on."""
     names = shown_metrics(found)
     lines = ["| model | " + " | ".join(f"{m} {_arrow(m)}" for m in names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += ["| " + " | ".join([row.label, *(cell(row, m) for m in names)]) + " |" for row in found]
+    lines += [
+        "| " + " | ".join([row.label.replace("|", "\\|"), *(cell(row, m) for m in names)]) + " |" for row in found
+    ]
     return "\n".join([*lines, "", _foot(found, dataset)]) + "\n"
 
 
@@ -368,7 +381,8 @@ def as_latex(found: Sequence[Row], dataset: Dataset) -> str:
 
 def _latex(text: str) -> str:
     """Text with what LaTeX reads as commands taken literally."""
-    return "".join({**{c: "\\" + c for c in "_&%#$"}, "–": "--"}.get(c, c) for c in text)
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+    return "".join({**{c: "\\" + c for c in "_&%#${}"}, **special}.get(c, c) for c in text)
 
 
 def _arrow(metric: str) -> str:

@@ -12,9 +12,9 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ from mmrec_core import checkpoint, settings
 from mmrec_core.config import TrainConfig
 from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
-from mmrec_core.models._base import GradientModel, _to
-from mmrec_core.types import TrainSet
+from mmrec_core.models._base import _to
 
 SETTLED_STEPS = 500
 """No early stop before so many steps: on small data an epoch is a few steps, and a model that starts near zero needs
@@ -34,6 +33,30 @@ TICK_S = 0.5
 """How often progress is told within an epoch, at most."""
 
 Judge = Callable[[], float]
+
+
+class Learner(Protocol):
+    """What descent asks of a module; every :class:`~mmrec_core.models._base.GradientModel` has it, and encoders' trainers."""
+
+    seed: int
+
+    def epoch_rows(self, train: Any) -> int:
+        """Rows in an epoch."""
+
+    def start_epoch(self, train: Any, epoch: int) -> None:
+        """Before each epoch."""
+
+    def batches(self, train: Any, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Ready tensors, a function of (seed, epoch), from batch ``start`` on; the first one of a batch has a row per row."""
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """Mean loss of a batch."""
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of all tensors."""
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Return to a snapshot."""
 
 
 @dataclass
@@ -77,8 +100,8 @@ def able_precision(wanted: str, device: str) -> tuple[str, str | None]:
 
 
 def descend(
-    model: GradientModel,
-    train: TrainSet,
+    model: Any,
+    train: Any,
     how: TrainConfig,
     judge: Judge | None,
     sign: float = 1.0,
@@ -90,7 +113,7 @@ def descend(
     """Take steps on ``model`` until validation has not improved for ``patience`` epochs, or ``max_epochs`` are over.
 
     Args:
-        model: begins as it is (its constructor's seeded weights, or warm-started ones); ends with its best epoch's weights.
+        model: a module that is a :class:`Learner`; begins as it is (its constructor's seeded weights, or warm-started ones); ends with its best epoch's weights.
         judge: gives the validation score after an epoch; ``None``: no early stop, the last weights stay.
         sign: +1 where higher scores are better, −1 where lower.
         metric: what the score is called in each epoch's entry.
@@ -106,13 +129,14 @@ def descend(
 
 class _Descent:
     def __init__(
-        self, model: GradientModel, train: TrainSet, how: TrainConfig, judge: Judge | None, sign: float, metric: str,
+        self, model: Any, train: Any, how: TrainConfig, judge: Judge | None, sign: float, metric: str,
         desk: Desk, phase: str, device: str,
     ) -> None:  # fmt: skip
         settings.silence_telemetry()
         from lightning.fabric import Fabric
 
         self.model, self.train, self.how, self.judge = model, train, how, judge
+        self.learner: Learner = model
         self.sign, self.metric, self.desk = sign, metric, desk
         precision, said = able_precision(how.precision, device)
         if said:
@@ -141,7 +165,8 @@ class _Descent:
         if self.how.schedule == "plateau":
             if self.judge is None:
                 raise MMRecError("schedule=plateau watches validation, which patience=0 leaves out; use cosine.")
-            return lr_scheduler.ReduceLROnPlateau(self.optimiser, "max", 0.5, self.how.plateau_patience)
+            # threshold 0: a relative one would call a slightly worse score an improvement where scores are negative
+            return lr_scheduler.ReduceLROnPlateau(self.optimiser, "max", 0.5, self.how.plateau_patience, threshold=0.0)
         return None
 
     def run(self) -> Course:
@@ -168,6 +193,7 @@ class _Descent:
         started, told_at = time.perf_counter() - course.epoch_s, time.perf_counter()
         told_rows = course.rows
         losses: list[Tensor] = []  # read together: reading one waits for the device
+        summed = 0
         batches = model.batches(self.train, course.epoch, batch_size=course.batch_size, start=course.batch)
         while True:
             try:
@@ -177,14 +203,16 @@ class _Descent:
                 n = len(next(iter(batch.values())))
                 loss = self._step(_to(batch, self.fabric.device))
                 at_boundary = (course.batch + 1) % how.accumulate == 0
+                summed += 1
                 if at_boundary:
                     self._update()
+                    summed = 0
             except torch.OutOfMemoryError:
                 if course.halved or course.batch_size < 2:
                     raise MMRecError(
                         f"The GPU's memory is full even with batches of {course.batch_size} rows. Use a smaller model or --device cpu."
                     ) from None
-                batches = self._halve()
+                batches, summed = self._halve(), 0
                 continue
             losses.append(loss * n)
             course.batch, course.rows = course.batch + 1, course.rows + n
@@ -201,7 +229,7 @@ class _Descent:
                 self._save()
             if self.desk.stop.wanted and at_boundary:
                 self._interrupt()
-        if course.batch % how.accumulate:
+        if summed:
             self._update()
         course.loss += _total(losses)
         course.epoch_s = time.perf_counter() - started
@@ -215,6 +243,8 @@ class _Descent:
         torch.default_generator.manual_seed(seed)
         if self.fabric.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+        elif self.fabric.device.type == "mps":
+            torch.mps.manual_seed(seed)
         loss: Tensor = self.module.loss(batch)
         self.fabric.backward(loss / self.how.accumulate)
         return loss.detach()
@@ -254,7 +284,11 @@ class _Descent:
         }  # fmt: skip
         judging = time.perf_counter()
         if self.judge is not None:
-            score = self.judge()
+            try:
+                score = self.judge()
+            except Interrupted:  # a stop while it was judged: the epoch's steps are done, resuming judges it again
+                self._save()
+                self._interrupt()
             entry[self.metric] = score
             better = self.sign * score > course.best_score
             if better:
@@ -300,8 +334,7 @@ class _Descent:
 
     def _guess(self) -> int:
         """Batches in an epoch, before the first is over."""
-        kind = self.model.scorer_heads()[0].kind
-        rows = len(self.train.positives if kind == "ranking" else self.train.interactions)
+        rows = self.learner.epoch_rows(self.train)
         return max(math.ceil(rows / self.course.batch_size), self.course.batch + 1)
 
     # Checkpoints

@@ -474,6 +474,11 @@ class _Ranker:
                 free = np.ones(self.n_items, bool)
                 free[self.item[order[a:b]]] = False
                 pool = np.flatnonzero(free if chance is None else free & (chance > 0))
+                if not len(pool):
+                    raise MMRecError(
+                        f"The sampled protocol finds no other film for user {self.dataset.users.raw[user]}, who has events with "
+                        "all of them; use full."
+                    )
                 for p in range(*np.searchsorted(self.query, [done.start + at, done.start + at + 1])):
                     if chance is None:
                         drawn = pool[rng.integers(0, len(pool), n)]

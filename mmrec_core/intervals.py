@@ -34,8 +34,10 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
     shared = sorted(set(a) & set(b))
     difference = np.array([a[u] - b[u] for u in shared])
     difference = difference[np.isfinite(difference)]
-    if not len(difference):
-        raise MMRecError("The two results have no user in common to compare on.")
+    if len(difference) < 2:
+        raise MMRecError(
+            "The two results have fewer than two users in common, which says nothing of how sure a difference is."
+        )
     low, high = mean_intervals(difference[:, None], resamples)[0]
     return {
         "difference": float(difference.mean()),

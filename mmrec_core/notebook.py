@@ -50,8 +50,9 @@ class Trained:
         """One row per epoch: loss, validation score, lr, seconds, rows per second."""
         import pandas as pd
 
-        rows = [e for e in self.run.events() if e.get("kind") == "epoch"]
-        return pd.DataFrame(rows).drop(columns=["time", "kind"], errors="ignore")
+        return pd.DataFrame([*self.run.epochs(), *self.run.epochs("refit")]).drop(
+            columns=["time", "kind"], errors="ignore"
+        )
 
     def predict(self, user_id: Any, item_id: Any) -> float:
         """The expected rating, or the ranking score, of one pair.

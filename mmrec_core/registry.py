@@ -139,6 +139,26 @@ def load(room: str, name: str) -> Any:
         raise MMRecError(f"{found.file.name} failed to import ({type(error).__name__}: {error}).") from error
 
 
+def schemas(room: str) -> dict[str, dict[str, Any]]:
+    """The schemas of everything in a room that can be used, by name; what fails to import is left out (see :func:`faults`)."""
+    found = {}
+    for name in names(room):
+        with contextlib.suppress(MMRecError):
+            found[name] = schema(room, name)
+    return found
+
+
+def faults(room: str) -> dict[str, str]:
+    """Why each unusable entry of a room is unusable."""
+    told = {name: known.fault for name, known in entries(room).items() if known.fault is not None}
+    for name in names(room):
+        try:
+            schema(room, name)
+        except MMRecError as error:
+            told[name] = str(error)
+    return told
+
+
 def preset(room: str, name: str) -> dict[str, Any]:
     """The settings that a preset name stands for; empty for a plain name."""
     found = entry(room, name)

@@ -123,6 +123,11 @@ class Run:
                 _read_events.pop(next(iter(_read_events)))
         return found
 
+    def epochs(self, phase: str = "fit") -> list[dict[str, Any]]:
+        """One event per epoch of a phase, in order; an epoch that was repeated after a kill counts once, as it was last."""
+        found = {e["epoch"]: e for e in self.events() if e.get("kind") == "epoch" and e.get("phase", "fit") == phase}
+        return [found[at] for at in sorted(found)]
+
     def last(self, kind: str) -> dict[str, Any] | None:
         """The newest event of a kind: ``progress``, ``tick``, ``epoch`` or ``note``."""
         return next((e for e in reversed(self.events()) if e.get("kind") == kind), None)
@@ -294,7 +299,13 @@ def revive() -> list[Run]:
             for r in all_runs()
             if r.told["status"] == "queued" and r.status == "failed" and not r.told.get("foreground")
         ]
-        return [_launch(update(run, pid=None, lane=lane(run.kind, run.params))) for run in lost]
+        begun = []
+        for run in lost:
+            try:
+                begun.append(_launch(update(run, pid=None, lane=lane(run.kind, run.params))))
+            except MMRecError as error:  # its model is gone; nobody else has to suffer for that
+                update(run, status="failed", error=str(error))
+        return begun
 
 
 def _launch(run: Run) -> Run:
@@ -310,7 +321,12 @@ def _launch(run: Run) -> Run:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options,
         )  # fmt: skip
     _children.append(process)
-    return update(run, pid=process.pid, pid_started=started(process.pid))
+    with storage.locked("run"):
+        told = storage.read_json(run.folder / "run.json")
+        if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
+            told |= {"pid": process.pid, "pid_started": started(process.pid)}
+            storage.write_json(run.folder / "run.json", told)
+    return Run(run.folder, told)
 
 
 def started(pid: int) -> float:
@@ -595,4 +611,4 @@ def usable_models(dataset: Dataset) -> list[str]:
         | ({"ids"} if {"user", "item"} <= has else set())
         | ({"sequence"} if "time" in has else set())
     )
-    return [name for name in registry.names("models") if not set(registry.schema("models", name)["needs"]) - there]
+    return [name for name, told in registry.schemas("models").items() if not set(told["needs"]) - there]

@@ -204,7 +204,7 @@ def to_tensorboard(folder: Path) -> int:
         raise MMRecError("tensorboardX is not installed here; pip install tensorboardX.") from None
     written = 0
     for run in runs.all_runs():
-        epochs = [e for e in run.events() if e.get("kind") == "epoch" and e.get("phase", "fit") == "fit"]
+        epochs = run.epochs()
         result = run.result() if run.kind == "train" and run.status == "finished" else None
         if run.kind != "train" or not (epochs or result):
             continue

@@ -13,11 +13,11 @@ import torch
 from mmrec_core import registry, settings
 from mmrec_core.config import TrainConfig
 from mmrec_core.descent import descend
-from mmrec_core.desk import Desk
+from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
-from mmrec_core.features import fit_side
 from mmrec_core.models._base import GradientModel, Model
+from mmrec_core.side import fit_side
 from mmrec_core.splits import with_validation
 from mmrec_core.types import Array, Dataset, Split, TrainSet
 from mmrec_core.warm_start import Adopted, Donor, adopt
@@ -71,7 +71,7 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
         | ({"sequence"} if "time" in has else set())
     )
     if missing := sorted(cls.needs - there):
-        able = [n for n in registry.names("models") if not set(registry.schema("models", n)["needs"]) - there]
+        able = [n for n, told in registry.schemas("models").items() if not set(told["needs"]) - there]
         raise MMRecError(
             f"'{name}' needs {', '.join(missing)}, which {dataset.name} does not have. These models work on it: {', '.join(able)}."
         )
@@ -141,6 +141,11 @@ def fit(
     parts = replace(parts, train=thinned(parts.train, fraction, split.seed))
     device = settings.device(how.device)
 
+    def heed(done: int, total: int, what: str) -> None:
+        """Judging a large dataset takes long; a stop need not wait for it."""
+        if desk.stop.wanted and desk.stop.awaited:
+            raise Interrupted()
+
     def run(rows: Array, how: TrainConfig, phase: str) -> Fitted:
         train = train_set(dataset, rows, seed, bar)
         torch.manual_seed(seed)
@@ -155,15 +160,9 @@ def fit(
 
         def judge() -> float:
             judged = evaluate(
-                model,
-                dataset,
-                parts,
-                part="validation",
-                relevant_from=bar,
-                only=[metric],
-                groups=False,
-                intervals=False,
-            )
+                model, dataset, parts, part="validation", relevant_from=bar, only=[metric], groups=False, intervals=False,
+                progress=heed,
+            )  # fmt: skip
             score = judged.metrics.get(metric)
             if score is None:
                 raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")

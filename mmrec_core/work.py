@@ -71,10 +71,11 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
     """
     run = get(run_id)
     flag = StopFlag()
-    with _stoppable(flag):
+    with _stoppable(flag, foreground):
         with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
             told = storage.read_json(run.folder / "run.json")
-            others = told.get("pid") not in {None, os.getpid()} and runs.is_alive(told)
+            own = {None, os.getpid(), *([os.getppid()] if os.name == "nt" else [])}  # there a launcher stands before us
+            others = told.get("pid") not in own and runs.is_alive(told)
             if told["status"] != "queued" or others:
                 return Run(run.folder, told)
             told |= {"pid": os.getpid(), "pid_started": runs.started(os.getpid()), "foreground": foreground}
@@ -87,8 +88,9 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
         except BaseException:
             _end(run, "stopped")  # while it waited its turn; later endings have been written down already
             raise
-    if not any(r.status in runs.LIVE for r in runs.all_runs()):
-        mirror_soon()
+        finally:
+            if not any(r.status in runs.LIVE for r in runs.all_runs()):
+                mirror_soon()
     return run
 
 
@@ -134,7 +136,7 @@ def _begin(run: Run) -> bool:
 
 
 @contextmanager
-def _stoppable(flag: StopFlag) -> Iterator[None]:
+def _stoppable(flag: StopFlag, foreground: bool) -> Iterator[None]:
     """SIGTERM and Ctrl-C: between two steps where somebody looks at the flag, else at once; past the grace, at any cost."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -143,10 +145,11 @@ def _stoppable(flag: StopFlag) -> Iterator[None]:
     def asked(number: int, frame: Any) -> None:
         if flag.awaited and not flag.wanted:
             flag.wanted = True
-            timer = threading.Timer(runs.GRACE_S, os._exit, [143])
-            timer.daemon = True
-            timer.start()
-            flag.timer = timer
+            if not foreground:  # a notebook or a terminal is never taken down with its run
+                timer = threading.Timer(runs.GRACE_S, os._exit, [143])
+                timer.daemon = True
+                timer.start()
+                flag.timer = timer
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
@@ -282,11 +285,13 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     if run.told.get("data") not in {None, dataset.checksum}:
         raise MMRecError(f"'{dataset.name}' was prepared anew since this run began; start a new one.")
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
+    _same_split(run, split.checksum)
     donor, beyond = None, run.told.get("beyond")
-    if asked["from_run"] is not None and not run.has_checkpoint:  # a checkpoint has taken over what there was to take
+    if asked["from_run"] is not None:  # asked for again on resume: a phase without a checkpoint begins from it, too
         place = runs.donor_place(asked["from_run"])
         donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
-        beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
+        if not run.has_checkpoint:
+            beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
     update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
     desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
     try:
@@ -321,6 +326,16 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _same_split(trained: Run, checksum: str) -> None:
+    """Refuse to go on with, or to judge, a model on rows that are divided otherwise than when it learned: its training rows may
+    be test rows now."""
+    if trained.told.get("split_checksum") not in {None, checksum}:
+        raise MMRecError(
+            f"The split '{trained.params['split']}' divides the rows otherwise than when run '{trained.id}' learned from it; "
+            "start a new training."
+        )
+
+
 def _learned_beyond(donor: str, data: str, split_checksum: str) -> str | None:
     """Why weights to begin with may know this split's test rows: what a donor learned from elsewhere nobody can take out."""
     if Path(donor).is_absolute():
@@ -350,6 +365,8 @@ def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{trained.id}'; train it again.")
     update(run, data=dataset.checksum)
     split = make_split(dataset, how["split"], how["split_seed"], how["filter_from"], runs.liked_from(how))
+    if trained is not None:
+        _same_split(trained, split.checksum)
     bar = asked["relevant_from"] if asked["relevant_from"] is not None else runs.liked_from(how)
     if trained is not None:
         scorer, name = load_run_model(trained.folder), how["model"]

@@ -137,6 +137,12 @@ def against(pair: dict[str, Any] | None, itself: bool) -> str:
 def pictures(rows: list[Row]) -> None:
     """Intervals, groups, curves, cost; each can be taken along."""
     names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2]))
+    if not names:
+        st.info(
+            "No test row counts as liked, so there is nothing to rank. Lower the threshold of liking.",
+            icon=":material/info:",
+        )
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control("Picture", ["Intervals", "Groups", "Learning curves", "Cost"], default="Intervals", required=True,
                                     key="view", bind="query-params")  # fmt: skip
@@ -230,9 +236,7 @@ def short(name: str) -> str:
 
 def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """Validation scores while they learned."""
-    learned = {
-        r.label: [e for e in runs.get(r.trained).events() if e.get("kind") == "epoch"] for r in rows if r.trained
-    }
+    learned = {r.label: run.epochs() for r in rows if (run := training_of(r)) is not None}
     watched = [m for m in ("ndcg@10", "rmse", "log_loss") if any(m in e for es in learned.values() for e in es)]
     if not watched:
         st.info(
@@ -248,6 +252,14 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         st.altair_chart(chart, alt=f"Validation {mine} by epoch of {', '.join(curves)}")
         st.caption("On validation rows, on which early stopping chooses: never compare these with test figures.")
     return chart
+
+
+def training_of(row: Row) -> runs.Run | None:
+    """The training behind a result; ``None`` for an oracle, or where its folder was deleted."""
+    try:
+        return runs.get(row.trained) if row.trained else None
+    except MMRecError:
+        return None
 
 
 def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
@@ -291,7 +303,7 @@ def export(rows: list[Row]) -> None:
 
 def kept_apart(found: list[Row], key: Key) -> None:
     """Results that cannot stand here, why, and what would bring them here."""
-    others = [r for r in found if r.key != key and r.kind != "oracle"]
+    others = [r for r in found if r.key != key and r.kind != "oracle" and training_of(r) is not None]
     old = comparison.outdated(dataset)
     if not others and not old:
         return
@@ -383,7 +395,11 @@ shell.generated_note(dataset)
 found = comparison.rows(dataset)
 if found:
     key = choose_key(found)
-    rows = [r for r in found if r.key == key]
+    rows = [
+        r
+        for r in found
+        if r.key == key or (r.key == key.fair and (r.label in comparison.YARDSTICKS or r.kind == "oracle"))
+    ]
     with st.container(horizontal=True, vertical_alignment="center"):
         only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
                                help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip

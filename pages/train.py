@@ -1,13 +1,12 @@
 """Start trainings in the background and watch them live; every setting comes with its meaning and range."""
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from mmrec_core import comparison, registry, runs, settings, tracking
+from mmrec_core import comparison, registry, runs, settings, storage, tracking
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
@@ -61,7 +60,8 @@ def splits(chosen: Dataset) -> dict[str, str]:
 def choose_model(start: runs.Run | None) -> str | None:
     """Which model; those that the data cannot serve are named with what they lack."""
     able = runs.usable_models(dataset)
-    unable = [n for n in registry.names("models") if n not in able]
+    schemas = registry.schemas("models")
+    unable = [n for n in schemas if n not in able]
     if not able:
         st.info(
             f"No model works on {dataset.name}: it has {', '.join(dataset.manifest['has'])}.", icon=":material/block:"
@@ -76,15 +76,14 @@ def choose_model(start: runs.Run | None) -> str | None:
     )
     name = st.selectbox("Model", able, index=able.index(wanted), key=f"model.{start.id if start else ''}",
                         help="Models whose needs this dataset meets.")  # fmt: skip
-    told = registry.schema("models", name)
+    told = schemas[name]
     st.caption(f"{told['summary']} Needs {', '.join(told['needs']) or 'nothing'}: {dataset.name} has "
                + ("them." if len(told["needs"]) > 1 else "it."))  # fmt: skip
     if unable:
-        lacks = [f"{n} (needs {', '.join(registry.schema('models', n)['needs'])})" for n in unable]
+        lacks = [f"{n} (needs {', '.join(schemas[n]['needs'])})" for n in unable]
         st.caption(f":material/block: Not for these data: {', '.join(lacks)}.")
-    for broken, entry in registry.entries("models").items():
-        if entry.fault:
-            st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(entry.fault)}")
+    for broken, fault in registry.faults("models").items():
+        st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(fault)}")
     return name
 
 
@@ -166,7 +165,8 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
             usual = float(dataset.manifest.get("relevant_from") or high)
             bar = st.number_input("Liked from", low, high, float(before["relevant_from"] or usual), step=0.5, key=f"{key}.bar",
                                   help="Test ratings from here on count as liked; ranking models learn from these.")  # fmt: skip
-            drop = st.number_input("Drop ratings below", low, high, before["filter_from"], step=0.5, key=f"{key}.drop",
+            dropped = None if before["filter_from"] is None else float(before["filter_from"])
+            drop = st.number_input("Drop ratings below", low, high, dropped, step=0.5, key=f"{key}.drop",
                                    placeholder="keep all", help="Drops them before splitting; all that is kept counts as liked "
                                    "(RecBole's protocol).")  # fmt: skip
             asked["filter_from"] = drop
@@ -175,7 +175,7 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
             asked["refit"] = st.toggle("Refit", value=bool(before["refit"]), key=f"{key}.refit",
                                        help="This split brings no validation: a tenth of training is cut off for early stopping. "
                                        "Refit then trains anew on all of it for the best number of epochs.")  # fmt: skip
-    st.caption(f"{how}: {known.get(how or '', 'as typed')}")
+    st.caption(f"{shell.plain(how or '')}: {known.get(how or '', 'as typed')}")
     return asked
 
 
@@ -186,7 +186,7 @@ def brings_no_validation(how: str) -> bool:
 
 def donor(name: str, begin: str | None) -> str | None:
     """A run, or a file, whose weights to begin with."""
-    known = {n for n in registry.names("models") if registry.schema("models", n)["trains"]}
+    known = {n for n, told in registry.schemas("models").items() if told["trains"]}
     able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
     able.sort(key=lambda r: r.params["model"] != name)
     ids = [r.id for r in able]
@@ -202,10 +202,9 @@ def donor(name: str, begin: str | None) -> str | None:
         return chosen
     kept = st.session_state.get("foreign_file")
     if kept is None or kept[0] != file.file_id:
-        folder = settings.home() / "uploads"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix="weights-", dir=folder)) / f"weights{Path(file.name).suffix}"
-        path.write_bytes(file.getvalue())
+        # named by content: equal weights are one wish, unlike ones never share a label
+        path = settings.home() / "uploads" / f"weights-{storage.checksum(file.getvalue())}{Path(file.name).suffix}"
+        storage.write_bytes(path, file.getvalue())
         kept = st.session_state["foreign_file"] = (file.file_id, str(path))
     return str(kept[1])
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"storage", "config", "types"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
-    {"splits", "features", "preparation", "similarity", "checkpoint", "intervals"},
+    {"splits", "side", "preparation", "similarity", "checkpoint", "intervals"},
     {"evaluation", "descent", "warm_start"},
     {"training", "runs", "cold_start"},
     {"comparison", "tracking", "work", "training_estimate"},

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from mmrec_core import preparation, registry
-from mmrec_core.descent import able_precision
+from mmrec_core.descent import able_precision, descend
 from mmrec_core.desk import Desk
 from mmrec_core.errors import MMRecError
 from mmrec_core.models.mf import MF
 from mmrec_core.splits import make_split
-from mmrec_core.training import Fitted, fit, thinned
+from mmrec_core.training import Fitted, fit, thinned, train_set
 from mmrec_core.types import Dataset
 
 
@@ -63,6 +63,18 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(mine: Dataset) -> Non
     assert torch.allclose(weights(whole), weights(halves), atol=1e-6)
 
 
+def test_a_score_that_stays_where_it_is_is_no_improvement(mine: Dataset) -> None:
+    """Nor is one where lower is better, such as RMSE, which a relative threshold would call better though it is worse."""
+    train = train_set(mine, make_split(mine, "user-temporal").train, 0, 3.5)
+    how = MF.train_config(
+        {"lr": 1.0, "max_epochs": 5, "schedule": "plateau", "plateau_patience": 0, "patience": 100, "device": "cpu"}
+    )
+    for sign, score in ((-1.0, 0.9), (1.0, 0.9)):
+        model = MF(MF.Config(), train.schema, train.side, 0).bind(mine)
+        course = descend(model, train, how, lambda score=score: score, sign, "score")  # type: ignore[misc]
+        assert [e["lr"] for e in course.epochs] == [1.0, 1.0, 0.5, 0.25, 0.125]
+
+
 def test_schedules_lower_lr_as_they_say(mine: Dataset) -> None:
     cosine = [e["lr"] for e in trained(mine, schedule="cosine", max_epochs=5, lr=0.01).epochs]
     assert cosine == pytest.approx([0.01 * (1 + np.cos(np.pi * t / 5)) / 2 for t in range(5)])
@@ -70,7 +82,7 @@ def test_schedules_lower_lr_as_they_say(mine: Dataset) -> None:
     expected, best, lr = [], np.inf, 0.5
     for entry in flat:
         expected.append(lr)
-        if entry["rmse"] < best * (1 - 1e-4):
+        if entry["rmse"] < best:
             best = entry["rmse"]
         else:
             lr *= 0.5

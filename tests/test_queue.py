@@ -156,6 +156,41 @@ def test_a_model_trained_on_another_threshold_is_not_taken_for_the_usual_one(min
     assert labels[usual.id] == "popularity" and labels[again.id] == "popularity (trained on 4.5 or more)"
 
 
+def test_the_usual_model_judged_elsewhere_does_not_hide_one_trained_there(mine: Dataset) -> None:
+    usual, there = trained("popularity"), trained("popularity", relevant_from=4.5)
+    again = runs.create("evaluate", runs.evaluation_params(usual.id, "full", "frozen", 4.5))
+    work.work(again.id, foreground=True)
+    labels = {row.run.id: row.label for row in comparison.rows(mine)}
+    assert labels == {usual.id: "popularity", there.id: "popularity", again.id: "popularity (trained on 3.5 or more)"}
+
+
+def test_yardsticks_stand_beside_weights_from_elsewhere(mine: Dataset) -> None:
+    options = {"max_epochs": 2, "device": "cpu"}
+    elsewhere = trained("mf", split="random:80-10-10", options=options)
+    trained("mf", options=options, from_run=elsewhere.id)
+    found = comparison.rows(mine)
+    key = next(row.key for row in found if row.key.beyond)
+    assert comparison.missing_yardsticks(mine, found, key) == ["popularity", "ease"]
+    trained("popularity")
+    found = comparison.rows(mine)
+    assert comparison.missing_yardsticks(mine, found, key) == ["ease"]
+    usual = comparison.usual_key(mine, found)
+    assert usual is not None and not usual.beyond
+
+
+def test_one_broken_model_file_takes_nothing_down(
+    mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "broken.py").write_text(
+        '"""A model."""\nimport nowhere_at_all\n\n\nclass Broken:\n    """It."""\n'
+    )
+    monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path))
+    assert "popularity" in runs.usable_models(mine) and "broken" not in runs.usable_models(mine)
+    for page in ("home", "train", "compare"):
+        assert not app(page).exception
+
+
 def test_shares_of_rows_are_told_apart(mine: Dataset) -> None:
     for fraction in (0.101, 0.104):
         trained("popularity", fraction=fraction)

@@ -146,6 +146,85 @@ def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert same(figures(run), figures(whole))
 
 
+def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second phase begins from the donor as well, though the first one's checkpoint is there already."""
+    donor = work.work(
+        runs.create("train", runs.training_params(mine, "mf", options={"max_epochs": 5, "device": "cpu"})).id,
+        foreground=True,
+    )
+    options = {"max_epochs": 6, "batch_size": 32, "checkpoint_s": 0.0, "device": "cpu"}
+    asked = runs.training_params(
+        mine, "mf", split="random-global:90-0-10", refit=True, options=options, from_run=donor.id
+    )
+    whole = work.work(runs.create("train", asked).id, foreground=True)
+    run = runs.create("train", asked)
+    real = checkpoint.write
+
+    def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, told)  # type: ignore[arg-type]
+        if path.stem == "fit" and told["course"]["done"]:
+            raise OSError(5, "the machine went down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", dies)
+        with pytest.raises(MMRecError, match="went down"):
+            work.work(run.id, foreground=True)
+    runs.resume(run.id, background=False)
+    work.work(run.id, foreground=True)
+    assert same(figures(run), figures(whole))
+    result = runs.get(run.id).result()
+    assert result is not None and result["warm_start"]["loaded"] is not None
+
+
+def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
+    """Rows a model learned from must not become test rows because somebody exported another split into the same folder."""
+    from mmrec_core import splits
+
+    dataset = preparation.open_dataset(mine)
+    splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 0), tmp_path / "split")
+    run = work.work(
+        runs.create("train", runs.training_params(mine, "popularity", split=f"file:{tmp_path / 'split'}")).id,
+        foreground=True,
+    )
+    splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 1), tmp_path / "split")
+    again = runs.create("evaluate", runs.evaluation_params(run.id, "sampled:2", "frozen"))
+    with pytest.raises(MMRecError, match="divides the rows otherwise"):
+        work.work(again.id, foreground=True)
+
+
+def test_a_stop_is_heard_while_validation_is_judged(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the resumed training judges that epoch again, without taking another step."""
+    from mmrec_core import evaluation, training
+    from mmrec_core.desk import Desk, Interrupted
+    from mmrec_core.splits import make_split
+
+    dataset = preparation.open_dataset(mine)
+    split, options = (
+        make_split(dataset, "user-temporal"),
+        {"max_epochs": 6, "batch_size": 50, "accumulate": 2, "device": "cpu"},
+    )
+    whole = training.fit("mf", dataset, split, options=options)
+    desk = Desk(home := runs.runs_folder() / "desk")
+    home.mkdir(parents=True)
+    real, calls = evaluation.evaluate, []
+
+    def stopped(*given: object, **named: object) -> object:
+        calls.append(1)
+        desk.stop.wanted = len(calls) == 3
+        return real(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "evaluate", stopped)
+    with pytest.raises(Interrupted):
+        training.fit("mf", dataset, split, options=options, desk=desk)
+    assert len(calls) == 3
+    desk.stop.wanted = False
+    resumed = training.fit("mf", dataset, split, options=options, desk=desk)
+    assert [e["loss"] for e in resumed.epochs] == pytest.approx([e["loss"] for e in whole.epochs], abs=1e-9)
+    assert np.allclose(
+        resumed.model.state_dict()["item_factors.weight"], whole.model.state_dict()["item_factors.weight"], atol=1e-6
+    )
+
+
 def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(mine: str, tmp_path: Path) -> None:
     import pickle
 

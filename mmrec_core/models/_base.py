@@ -292,6 +292,11 @@ class GradientModel(Model):
         """All rows of an epoch as tensors, negatives included: a function of (seed, epoch, row) and nothing else."""
         raise NotImplementedError
 
+    def epoch_rows(self, train: TrainSet) -> int:
+        """About how many rows an epoch has, before the first is drawn."""
+        kind = self.scorer_heads()[0].kind
+        return len(train.positives if kind == "ranking" else train.interactions)
+
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
 

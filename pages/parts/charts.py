@@ -113,7 +113,7 @@ def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
             "kind": KINDS[r.kind],
             "cost": of(r.result),
             "value": r.result["metrics"][metric],
-            "whole": r.result.get("fraction", 1.0) == 1.0,
+            "whole": r.result.get("fraction", 1.0) == 1.0 and not r.result.get("from_run"),
         }
         for r in rows
         if r.kind != "oracle" and r.result["metrics"].get(metric) is not None and of(r.result)
@@ -122,7 +122,8 @@ def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
         return None
     data = pd.DataFrame(points)
     data["cost"] = data["cost"].clip(lower=0.005)
-    whole = [at for at, p in enumerate(points) if p["whole"]]  # quick looks at a share of the rows are no evidence
+    # quick looks at a share of the rows are no evidence, and a warm start's seconds leave out its donor's
+    whole = [at for at, p in enumerate(points) if p["whole"]]
     upwards = (-data["value"] if lower else data["value"]).iloc[whole].tolist()
     front = [whole[at] for at in pareto(data["cost"].iloc[whole].tolist(), upwards)]
     data["front"] = [at in front for at in range(len(data))]

@@ -114,8 +114,8 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
-    known = run.has_model and run.params["model"] in registry.names("models")
-    trains = bool(known and registry.schema("models", run.params["model"])["trains"])
+    told = registry.schemas("models").get(run.params["model"]) if run.has_model else None
+    trains = bool(told and told["trains"])
     if trains and st.button("Retrain", key=f"retrain-{run.id}", icon=":material/replay:", type="tertiary",
                                    help="Puts its settings into the form and begins from its weights: what fits is taken over, "
                                         "tables of people and films by id."):  # fmt: skip
@@ -208,8 +208,12 @@ def thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def curves(run: runs.Run) -> None:
     """Training loss and validation score by epoch; the best epoch is marked."""
     events = run.events()
-    epochs = thin([e for e in events if e.get("kind") == "epoch" and e.get("phase", "fit") == "fit"])
-    watched = next((m for m in WATCHED if epochs and m in epochs[0]), None)
+    every = run.epochs()
+    watched = next((m for m in WATCHED if every and m in every[0]), None)
+    epochs = thin(every)
+    if watched is not None:  # the best one is drawn, however many are left out
+        top = (max if watched == "ndcg@10" else min)(every, key=lambda e: e[watched])
+        epochs = epochs if top in epochs else sorted([*epochs, top], key=lambda e: e["epoch"])
     if len(epochs) < 2:
         ticks = thin([e for e in events if e.get("kind") == "tick"])
         if len(ticks) > 1:
