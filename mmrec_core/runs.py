@@ -30,7 +30,7 @@ from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
-KINDS = ("prepare", "train", "evaluate")
+KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate")
 GRACE_S = 10.0
 """How long a worker that was asked to stop may take to keep its checkpoint."""
 
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """``prepare``, ``train`` or ``evaluate``."""
+        """One of :data:`KINDS`."""
         return str(self.told["kind"])
 
     @property
@@ -218,6 +218,8 @@ def lane(kind: str, params: Mapping[str, Any]) -> str:
     """Which queue a run waits in: ``prepare``, ``cpu`` or ``gpu``."""
     if kind == "prepare":
         return "prepare"
+    if kind in {"encode", "train-encoder"} and settings.gpus() and params.get("device", "auto") in {"auto", "cuda"}:
+        return "gpu"
     if kind == "train" and settings.gpus():
         wanted = (params.get("options") or {}).get("device", "auto")
         if wanted in {"auto", "cuda"} and registry.schema("models", params["model"])["trains"]:
@@ -242,7 +244,10 @@ def ahead(run: Run) -> list[Run]:
 def create(kind: str, params: Mapping[str, Any]) -> Run:
     """Write down what is wanted; nothing starts yet."""
     storage.open_home()
-    label = "-".join(storage.safe_name(str(params[k]), k) for k in ("dataset", "model") if params.get(k))
+    named = {k: str(params[k]) for k in ("dataset", "model") if params.get(k)}
+    if "encoder" in params:  # hub names and pairs hold slashes, colons and plus signs
+        named["model"] = re.sub(r"[^A-Za-z0-9._-]+", "-", named["model"]).strip("-.")[:64] or "encoder"
+    label = "-".join(storage.safe_name(name, kind) for kind, name in named.items())
     now = time.time_ns()
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 1_000_000_000))
     run_id = f"{moment}-{now % 1_000_000_000:09d}-{label}-{secrets.token_hex(2)}"
@@ -551,6 +556,54 @@ def evaluation_params(run_id: str, protocol: str, regime: str, relevant_from: fl
             "regime": regime, "relevant_from": relevant_from}  # fmt: skip
 
 
+def encoding_params(dataset: str, encoder: str, **asked: Any) -> dict[str, Any]:
+    """The full description of encoding a catalog, and of drawing its maps afterwards.
+
+    Raises:
+        MMRecError: not prepared.
+    """
+    from mmrec_core.preparation import open_dataset
+
+    open_dataset(dataset)
+    return {
+        "dataset": dataset,
+        "model": encoder,
+        "encoder": encoder,
+        "options": {},
+        "device": "auto",
+        "project": True,
+        **asked,
+    }
+
+
+def projection_params(dataset: str, encoder: str, view: str, **asked: Any) -> dict[str, Any]:
+    """The full description of drawing a map."""
+    return {
+        "dataset": dataset,
+        "model": encoder,
+        "encoder": encoder,
+        "view": view,
+        "dim": 2,
+        "seed": 0,
+        "again": False,
+        **asked,
+    }
+
+
+def encoder_training_params(datasets: Sequence[str], encoder: str, **asked: Any) -> dict[str, Any]:
+    """The full description of training a dual encoder on the poster–plot pairs of one or more datasets.
+
+    Raises:
+        MMRecError: not prepared.
+    """
+    from mmrec_core.preparation import open_dataset
+
+    for name in datasets:
+        open_dataset(name)
+    usual = {"seed": 0, "held_out": 0.2, "options": {}, "out": None}
+    return {"dataset": datasets[0], "datasets": list(datasets), "model": encoder, "encoder": encoder, **usual, **asked}
+
+
 def donor_place(name: str) -> Path:
     """Where the weights of a run, or of a file, lie.
 
@@ -580,11 +633,17 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     begun = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
     judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.told["status"] == "finished"
               and r.told.get("data") == opened.checksum}  # fmt: skip
-    return begun + [
-        start("evaluate", oracle_params(dataset, name))
-        for name in oracle_names(opened)
-        if name not in judged and not models
-    ]
+    if models:
+        return begun
+    begun += [start("encode", encoding_params(dataset, name)) for name in usual_encoders(opened)]
+    return begun + [start("evaluate", oracle_params(dataset, name)) for name in oracle_names(opened) if name not in judged]
+
+
+def usual_encoders(dataset: Dataset) -> list[str]:
+    """Encoders that need nobody's weights and have not encoded these data: our own on the worlds they know, else ``classic``."""
+    wanted = ["mini_clip", "mini_siglip"] if dataset.manifest["generated"] else ["classic"]
+    has = dataset.manifest["posters"] or dataset.manifest["plots"]
+    return [name for name in wanted if has and not (dataset.folder / "features" / name / "manifest.json").exists()]
 
 
 def oracle_names(dataset: Dataset) -> tuple[str, ...]:

@@ -399,6 +399,64 @@ def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _encode(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """Encode a catalog; then draw a map of each of its views, so that somebody who opens the space finds it there."""
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core import features, projection
+    from mmrec_core.preparation import open_dataset
+
+    asked = run.params
+    dataset = open_dataset(asked["dataset"])
+    update(run, data=dataset.checksum)
+    device = settings.device(asked["device"])
+    told = features.encode(dataset, asked["encoder"], options=asked["options"], device=device, progress=teller.progress)
+    if asked["project"]:
+        views = [*told["modality"], *(["both"] if len(told["modality"]) == 2 else [])]
+        told["maps"] = {v: projection.project(dataset, asked["encoder"], v, progress=teller.progress) for v in views}
+    return told
+
+
+def _project(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core.preparation import open_dataset
+    from mmrec_core.projection import project
+
+    asked = run.params
+    dataset = open_dataset(asked["dataset"])
+    update(run, data=dataset.checksum)
+    return project(
+        dataset,
+        asked["encoder"],
+        asked["view"],
+        dim=asked["dim"],
+        seed=asked["seed"],
+        again=asked["again"],
+        progress=teller.progress,
+    )
+
+
+def _train_encoder(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core import contrastive
+    from mmrec_core.preparation import open_dataset
+
+    asked = run.params
+    found = [open_dataset(name) for name in asked["datasets"]]
+    update(run, data=found[0].checksum)
+    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
+    out = Path(asked["out"]) if asked["out"] else run.folder / f"{asked['encoder']}.safetensors"
+    told = contrastive.fit(
+        found,
+        asked["encoder"],
+        out,
+        options=asked["options"],
+        seed=asked["seed"],
+        held_out=asked["held_out"],
+        desk=desk,
+    )
+    return {**told, "weights": str(out), "environment": settings.environment()}
+
+
 def report(
     run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
     trained_as: Mapping[str, Any] | None = None,
@@ -426,6 +484,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 DO: dict[str, Callable[[Run, _Teller, StopFlag], dict[str, Any]]] = {
-    "prepare": _prepare, "train": _train, "evaluate": _evaluate,
+    "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
+    "evaluate": _evaluate,
 }  # fmt: skip
 assert set(DO) == set(runs.KINDS)

@@ -18,9 +18,9 @@ LAYERS = [
     {"storage", "config", "types"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
-    {"splits", "side", "preparation", "similarity", "checkpoint", "intervals"},
-    {"evaluation", "descent", "warm_start"},
-    {"training", "runs", "cold_start"},
+    {"splits", "side", "features", "retrieval", "preparation", "similarity", "checkpoint", "intervals"},
+    {"evaluation", "descent", "warm_start", "projection", "search"},
+    {"training", "runs", "cold_start", "contrastive", "map_files"},
     {"comparison", "tracking", "work", "training_estimate"},
     {"launch", "notebook"},
     {"__main__"},
@@ -101,7 +101,7 @@ def test_help_and_listing_load_nothing_heavy() -> None:
     assert not loaded("from mmrec_core import registry; registry.entries('models')") & {"torch", "pandas"}
 
 
-@pytest.mark.parametrize("absent", ["streamlit", "mlflow", "ray", "open_clip"])
+@pytest.mark.parametrize("absent", ["streamlit", "mlflow", "ray", "open_clip", "umap", "transformers", "torchvision"])
 def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
     code = f"sys.modules['{absent}'] = None\nimport mmrec_core.training, mmrec_core.work, mmrec_core.cold_start"
     assert "mmrec_core" in loaded(code)

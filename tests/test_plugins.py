@@ -54,12 +54,18 @@ class Tiny(DatasetReader):
 '''
 ENCODER = '''
 """Counts letters."""
-from mmrec_core.config import Config
+import numpy as np
+from mmrec_core.encoders._base import Encoder, unit
 
-class Letters:
+class Letters(Encoder):
     """Letter counts, for a test."""
-    Config = Config
-    modalities = frozenset({"text"})
+    modalities = ("text",)
+
+    def width(self, modality):
+        return 26
+
+    def encode_text(self, texts):
+        return unit(np.array([[text.lower().count(chr(97 + at)) for at in range(26)] for text in texts]).reshape(-1, 26))
 '''
 METRIC = '''
 """One more metric."""
@@ -116,6 +122,7 @@ def test_it_appears_on_the_command_line(plugins: Path, home: Path) -> None:
         and "tiny" in mmrec(home, "datasets", **environment).stdout
     )
     assert json.loads(mmrec(home, "prepare", "tiny", "--set", "copies=4", "--json", **environment).stdout)["users"] == 4
+    assert "Letter counts" in mmrec(home, "encoders", **environment).stdout
     told = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
     assert "first" in told["metrics"] and told["settings"] == {"slope": 3.0}
 

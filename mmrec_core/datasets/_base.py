@@ -79,6 +79,11 @@ class DatasetReader(abc.ABC):
         """Best possible scorers, where the truth is known because the data are generated; else none."""
         return {}
 
+    @classmethod
+    def captions(cls, dataset: Dataset) -> Sequence[Sequence[str]]:
+        """By catalog row, what people might say of each poster, where the makers know; else none."""
+        return ()
+
 
 def check_events(raw: RawData) -> None:
     """Refuse events that no honest figure could rest on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +39,7 @@ class Demo(DatasetReader):
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
         """Draw the world, write its plots, paint its posters."""
         from mmrec_core.datasets._reel_world import words, world
+        from mmrec_core.datasets._reel_world.posters import composition_of
 
         seed, n_films = self.config.world_seed, self.config.films
         truth = world.make_world(seed, n_films, max(int(N_USERS * self.config.scale), 10))
@@ -46,8 +47,9 @@ class Demo(DatasetReader):
         ratings = world.live(truth, seed, PER_USER, progress)
         names = [[g for g, has in zip(words.GENRES, row, strict=True) if has] for row in truth.genres]
         directors, actors = words.make_people(n_films // 6 + 2, n_films // 2 + 5, seed)
+        film_seeds = np.array(film_seeds_of(seed, n_films))
         rng = np.random.Generator(np.random.PCG64(seed))
-        film_seeds = rng.integers(0, 2**31, n_films)
+        rng.integers(0, 2**31, n_films)  # the films' own seeds, drawn first
         cast = [rng.choice(len(actors), 4, replace=False) for _ in range(n_films)]
         items = pd.DataFrame(
             {
@@ -60,7 +62,14 @@ class Demo(DatasetReader):
             }
         )
         films = list(zip(names, truth.year.tolist(), truth.film[:, 0], film_seeds.tolist(), strict=True))
-        items["plot"] = [words.write_plot(genres=g, year=y, traits=z, seed=s) for g, y, z, s in films]
+        motifs = [
+            composition_of(year=y, genres=g, traits=truth.film[at, 1].tolist(), seed=s)
+            for at, (g, y, _, s) in enumerate(films)
+        ]
+        items["plot"] = [
+            words.write_plot(genres=g, year=y, traits=z, seed=s, motif=m)
+            for (g, y, z, s), m in zip(films, motifs, strict=True)
+        ]
         items["tags"] = [words.make_tags(genres=g, year=y, seed=s) for g, y, _, s in films]
         posters = self._paint(items, truth.film[:, 1], film_seeds.tolist(), draft / "posters", progress)
         events = pd.DataFrame(
@@ -99,6 +108,29 @@ class Demo(DatasetReader):
         from mmrec_core.datasets._reel_world.oracle import oracles
 
         return oracles(dataset, split)
+
+    @classmethod
+    def captions(cls, dataset: Dataset) -> Sequence[Sequence[str]]:
+        """By catalog row, captions of each poster in words that the writer of plots does not use."""
+        from mmrec_core.datasets._reel_world.captions import write_captions
+        from mmrec_core.datasets._reel_world.posters import composition_of
+        from mmrec_core.datasets._reel_world.world import World
+
+        truth, catalog = World.load(dataset.folder / "world.npz"), dataset.catalog
+        seed = int(dataset.manifest["config"]["world_seed"])
+        film_seeds = film_seeds_of(seed, len(catalog))
+        told = []
+        for row, film in enumerate(map(_record, catalog.itertuples())):
+            genres, year, look = list(film.genres), int(film.year), truth.film[row, 1].tolist()
+            motif = composition_of(year=year, genres=genres, traits=look, seed=film_seeds[row])
+            told.append(write_captions(genres, year, look, motif, seed * 100_003 + row))
+        return told
+
+
+def film_seeds_of(world_seed: int, n_films: int) -> list[int]:
+    """The seed of each film's poster and plot."""
+    seeds: list[int] = np.random.Generator(np.random.PCG64(world_seed)).integers(0, 2**31, n_films).tolist()
+    return seeds
 
 
 def _record(row: Any) -> Any:

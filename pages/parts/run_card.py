@@ -28,7 +28,14 @@ ICONS = {
     "failed": ":material/error:",
     "stopped": ":material/stop_circle:",
 }
-DOING = {"prepare": "Prepare", "train": "Train", "evaluate": "Judge"}
+DOING = {
+    "prepare": "Prepare",
+    "encode": "Encode",
+    "project": "Draw the map of",
+    "train-encoder": "Train the encoder on",
+    "train": "Train",
+    "evaluate": "Judge",
+}
 WATCHED = ("ndcg@10", "rmse", "log_loss")
 POINTS = 120
 """Points of a curve that are sent to the browser at most."""

@@ -652,6 +652,13 @@ def choose_composition(rng: np.random.Generator, genres: Sequence[str]) -> str:
     return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
+def composition_of(*, year: int, genres: Sequence[str], traits: Sequence[float], seed: int) -> str:
+    """The composition that :func:`draw_poster` takes for a film, without drawing it."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    make_palette(rng, Traits.of(traits), era_of(year))
+    return choose_composition(rng, genres)
+
+
 def era_of(year: int) -> Era:
     """How posters were printed in a year."""
     return next(era for era in ERAS if year <= era.until)
@@ -675,8 +682,9 @@ def draw_poster(
     rng = np.random.Generator(np.random.PCG64(seed))
     look, era = Traits.of(traits), era_of(year)
     palette = make_palette(rng, look, era)
+    name = choose_composition(rng, genres)
     sheet = Sheet(rng, palette, look.density, look.roundness, year, frozenset(genres))
-    slot = COMPOSITIONS[choose_composition(rng, genres)](sheet)
+    slot = COMPOSITIONS[name](sheet)
     slot = lay_out(rng, sheet, slot)
     sheet.confetti()
     if rng.random() < era.framed and not slot.upward:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from . import _lexicon as lex
+from .motifs import MOTIFS
 
 GENRES: tuple[str, ...] = (
     "Action",
@@ -203,21 +204,26 @@ def make_tags(*, genres: Sequence[str], year: int, seed: int) -> list[str]:
     return tags
 
 
-def write_plot(*, genres: Sequence[str], year: int, traits: Sequence[float], seed: int) -> str:
+def write_plot(
+    *, genres: Sequence[str], year: int, traits: Sequence[float], seed: int, motif: str | None = None
+) -> str:
     """Write a short plot whose wording shows the four traits; genre and era decide who, what and with which props.
+
+    `motif` names the poster's composition: one sentence of the plot is then about what the poster shows.
 
     Drafts that run too short or long, that show a trait in too few places or that repeat a word are thrown away.
     """
     if len(traits) != len(TEXT_TRAITS):
         raise ValueError(f"expected {len(TEXT_TRAITS)} traits, got {len(traits)}")
     dice = _Dice(_PLOT_STREAM, seed)
+    shown = dice.pick(MOTIFS[motif][0]) if motif is not None else ""
     draft = _Draft(_known(genres), year, traits, dice)
-    text = draft.write()
+    text = f"{draft.write()} {shown}".rstrip()
     for _ in range(_MAX_ATTEMPTS):
         if draft.acceptable(text):
             break
         draft = _Draft(_known(genres), year, traits, dice)
-        text = draft.write()
+        text = f"{draft.write()} {shown}".rstrip()
     return text
 
 

@@ -1,0 +1,1 @@
+"""One file per encoder: what turns plots and posters into vectors."""

@@ -1,0 +1,67 @@
+"""Films chosen by hand, kept by name for other screens: small JSON files beside the dataset."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmrec_core import settings, storage
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Array, Dataset
+
+
+def _file(dataset: Dataset) -> Path:
+    return settings.home() / "slices" / f"{dataset.name}.json"
+
+
+def _all(dataset: Dataset) -> dict[str, list[str]]:
+    file = _file(dataset)
+    try:
+        found: dict[str, list[str]] = storage.read_json(file) if file.exists() else {}
+    except MMRecError:
+        return {}
+    return found
+
+
+def names(dataset: Dataset) -> list[str]:
+    """Slices there are, alphabetically."""
+    return sorted(_all(dataset))
+
+
+def load(dataset: Dataset, name: str) -> Array | None:
+    """A slice's catalog rows; ``None`` where there is none of that name. Films that are gone are left out."""
+    raw = _all(dataset).get(name)
+    if raw is None:
+        return None
+    rows = dataset.items.rows(raw)
+    return np.asarray(rows[rows >= 0])
+
+
+def save(dataset: Dataset, name: str, rows: Array) -> None:
+    """Keep films under a name; one of that name is replaced.
+
+    Raises:
+        MMRecError: a name that is too long.
+    """
+    if not name or len(name) > 60:
+        raise MMRecError("A slice's name has 1 to 60 characters.")
+    with storage.locked(f"slices-{dataset.name}"):
+        storage.write_json(
+            _file(dataset), {**_all(dataset), name: [str(raw) for raw in dataset.items.raw[rows].tolist()]}
+        )
+
+
+def remove(dataset: Dataset, name: str) -> None:
+    """Forget a slice."""
+    with storage.locked(f"slices-{dataset.name}"):
+        storage.write_json(_file(dataset), {k: v for k, v in _all(dataset).items() if k != name})
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """A table as Parquet."""
+    held = io.BytesIO()
+    table.to_parquet(held, index=False)
+    return held.getvalue()

@@ -1,0 +1,679 @@
+"""The map of a space: films by plot or poster as an encoder sees them; touch it, search it, watch it turn into another."""
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import features, map_files, projection, runs, storage
+from mmrec_core import search as searching
+from mmrec_core.errors import MMRecError
+from pages.parts import shell, slices
+from pages.parts.map import film_map
+from pages.parts.run_card import changed, live_runs, pace, run_card
+from pages.parts.wall import film, wall
+
+TITLE = "Space"
+ICON = ":material/bubble_chart:"
+ORDER = "20"
+
+shell.frame()
+
+HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
+RAMP = ["#30123B", "#4145AB", "#4675ED", "#39A2FC", "#1BCFD4", "#24ECA6", "#A4FC3B", "#EDD03A", "#FB8022", "#D23105"]
+VIEWS = {"text": "Plots", "image": "Posters", "both": "Both"}
+COLOURS = ["Genre", "Decade", "Popularity", "Average rating", "Agreement with the other space", "Nothing"]
+TRUST = ("trustworthiness", "continuity", "genre_purity", "hubness", "modality_gap", "overlap")
+SHOWN = 24
+dataset = shell.needs_dataset()
+catalog = dataset.catalog
+
+
+def spaces() -> dict[str, list[str]]:
+    """What can be shown, with the views of each: encoders whose vectors are there, pairs of them, models with vectors of films."""
+    ready = features.available(dataset)
+    ready = dict(sorted(ready.items(), key=lambda pair: (not pair[1]["joint"], pair[0])))  # where words find posters, first
+    found = {
+        name: [m for m in VIEWS if m in told["modality"] or (m == "both" and len(told["modality"]) == 2)]
+        for name, told in ready.items()
+    }
+    texts = [n for n, v in found.items() if v == ["text"]]
+    images = [n for n, v in found.items() if v == ["image"]]
+    found |= {f"{t}+{i}": ["text", "image", "both"] for t in texts for i in images}
+    for model, run in runs.finished(dataset).items():
+        if model in {"mf", "bpr", "dlrm"} or (run.folder / "model").exists() and _has_vectors(run.id):
+            found[f"run:{run.id}"] = ["text"]
+    return found
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _has_vectors(run_id: str) -> bool:
+    """Whether a map of a model's films exists already; models without vectors are not loaded to find out."""
+    return projection.stored(dataset, f"run:{run_id}", "text") is not None
+
+
+def called(name: str) -> str:
+    """A space's name for people."""
+    if not name.startswith("run:"):
+        return name
+    try:
+        return f"{runs.get(name[4:]).params['model']} (learned from ratings)"
+    except MMRecError:
+        return name
+
+
+def nothing_yet() -> None:
+    """No space is there: what is coming, or what to do."""
+    with st.container(border=True):
+        live = [r for r in live_runs() if r.kind in {"encode", "project"} and r.params["dataset"] == dataset.name]
+        if live:
+            st.subheader("The first space is being encoded", anchor=False)
+            st.write("Plots and posters become vectors, then the map is drawn. It appears here by itself.")
+            return
+        st.subheader(f"{dataset.name} has not been encoded yet", anchor=False)
+        st.write("An encoder turns plots and posters into vectors; films that it finds alike end up near each other.")
+        encode_form(primary=True)
+
+
+def encode_form(primary: bool = False) -> None:
+    """Choose an encoder and start it in the background."""
+    names = [n for n, told in features.offered(dataset).items() if told["fault"] is None]
+    usual = "mini_clip" if dataset.manifest["generated"] else "classic"
+    ready = set(features.available(dataset))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Encoder", [*names, *features.PAIRS], index=names.index(usual) if usual in names else 0, key="encoder", width=260,
+                            accept_new_options=True, format_func=lambda n: f"{n} ✓" if n in ready else n,
+                            help="✓: encoded. Or type hf:ID, open_clip:MODEL/WEIGHTS, or TEXT+IMAGE. Encoders with somebody's weights need "
+                                 "the hub or a folder with their files.")  # fmt: skip
+        weights = st.text_input(
+            "Weights",
+            key="weights",
+            width=280,
+            placeholder="the encoder's own",
+            help="A folder or file with its weights, where the hub cannot be reached.",
+        )
+        if st.button("Encode", icon=":material/memory:", type="primary" if primary else "secondary", key="encode"):
+            try:
+                runs.start(
+                    "encode",
+                    runs.encoding_params(dataset.name, str(name), options={"weights": weights} if weights else {}),
+                )
+            except MMRecError as error:
+                shell.tell(error)
+            else:
+                st.rerun()
+
+
+def under_way() -> None:
+    """What is being encoded or drawn."""
+    live = [
+        r
+        for r in live_runs()
+        if r.kind in {"encode", "project", "train-encoder"} and r.params["dataset"] == dataset.name
+    ]
+    if changed("space_live", [dataset.name, *(r.id for r in live)]):
+        st.rerun()
+    for run in live[:2]:
+        run_card(run)
+    failed = [
+        r
+        for r in runs.all_runs()[-6:]
+        if r.kind in {"encode", "project"} and r.status == "failed" and r.params["dataset"] == dataset.name
+    ]
+    if failed and not live:
+        run_card(failed[-1])
+
+
+def drawn(name: str, view: str) -> projection.Map | None:
+    """A map, or ``None`` with its drawing under way."""
+    found = projection.stored(dataset, name, view)  # type: ignore[arg-type]
+    if found is None or found.manifest["layout"] != "umap":
+        wanted = runs.projection_params(dataset.name, name, view)
+        tried = [
+            r
+            for r in runs.all_runs()
+            if r.kind == "project" and r.params == wanted and r.told.get("data") in {None, dataset.checksum}
+        ]
+        if not any(r.status in runs.LIVE for r in live_runs() if r.kind in {"encode", "project"}) and not any(
+            r.status == "failed" for r in tried[-1:]
+        ):
+            runs.start("project", wanted)
+        if found is None:
+            st.info(
+                f"The map of {called(name)} is being drawn; it appears here in a moment.",
+                icon=":material/hourglass_top:",
+            )
+    return found
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def published(name: str, view: str, folder: str, modified_ns: int, _map: projection.Map) -> map_files.Published:
+    """A map's files for the browser, written once."""
+    return map_files.publish(dataset, _map)
+
+
+def files_of(name: str, view: str, found: projection.Map) -> map_files.Published:
+    """The same, for a map as it is now."""
+    return published(name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
+
+
+def colours_for(what: str, items: np.ndarray, agreement: np.ndarray | None) -> dict[str, Any]:
+    """A byte a point, a palette, and the legend."""
+    if what == "Genre":
+        counts = pd.Series([g for own in catalog["genres"] for g in list(own)[:1]]).value_counts()
+        names = counts.index[:7].tolist()
+        first = np.array(
+            [names.index(own[0]) if len(own) and own[0] in names else 7 for own in catalog["genres"]], np.uint8
+        )
+        return {
+            "file": map_files.colours(first[items]),
+            "palette": HUES,
+            "names": [*names, "other"],
+            "hint": "A film's first genre.",
+        }
+    if what == "Nothing":
+        return {"file": map_files.colours(np.zeros(len(items))), "palette": HUES, "names": [], "hint": ""}
+    if what == "Agreement with the other space":
+        if agreement is None:
+            return {
+                "file": map_files.colours(np.full(len(items), 255)),
+                "palette": RAMP,
+                "names": [],
+                "hint": "Choose another space under Turn into.",
+            }
+        codes = np.where(np.isfinite(agreement), np.clip(agreement * 10, 0, 9), 255)[items]
+        names = [f"{low / 10:.0%} – {(low + 1) / 10:.0%}" for low in range(10)]
+        return {
+            "file": map_files.colours(np.nan_to_num(codes, nan=255)),
+            "palette": RAMP,
+            "names": names,
+            "hint": "Share of true neighbours that both spaces agree on.",
+        }
+    if what == "Decade":
+        value = catalog["year"].astype("float64").to_numpy(na_value=np.nan) // 10 * 10
+    elif what == "Popularity":
+        value = np.log10(np.maximum(catalog["n_ratings"].to_numpy(np.float64), 0.5))
+    else:
+        value = (
+            catalog["mean_rating"].to_numpy(np.float64) if "mean_rating" in catalog else np.full(len(catalog), np.nan)
+        )
+    known = value[np.isfinite(value)]
+    if not len(known):
+        return {
+            "file": map_files.colours(np.full(len(items), 255)),
+            "palette": RAMP,
+            "names": [],
+            "hint": "Nothing is known of it here.",
+        }
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)))
+    codes = np.where(np.isfinite(value), np.clip(np.searchsorted(edges, value, "right") - 1, 0, len(edges) - 2), 255)
+    shown = (
+        (lambda v: f"{10**v:,.0f}")
+        if what == "Popularity"
+        else (lambda v: f"{v:.0f}" if what == "Decade" else f"{v:.2f}")
+    )
+    names = [f"from {shown(low)}" for low in edges[:-1]]
+    picked = [RAMP[int(round(at * 9 / max(len(edges) - 2, 1)))] for at in range(len(edges) - 1)]
+    return {
+        "file": map_files.colours(np.nan_to_num(codes, nan=255)[items]),
+        "palette": picked,
+        "names": names,
+        "hint": "In steps of equal size.",
+    }
+
+
+def polygon() -> list[list[float]]:
+    """What is chosen, from the address."""
+    try:
+        points = [[float(v) for v in p.split(",")] for p in st.query_params.get("sel", "").split("_") if p]
+    except ValueError:
+        return []
+    return points if len(points) > 2 and all(len(p) == 2 and np.isfinite(p).all() for p in points) else []
+
+
+def camera(key: str) -> list[float] | None:
+    """Where the map begins, from the address."""
+    try:
+        found = [float(v) for v in st.query_params.get(key, "").split("_")]
+    except ValueError:
+        return None
+    return found if len(found) == 3 and np.isfinite(found).all() else None
+
+
+def on_select(key: str) -> None:
+    """A lasso or a box was drawn, or cleared."""
+    event = st.session_state[key].get("select")
+    if event is None:
+        return
+    st.query_params.pop("slice", None)
+    if event["polygon"]:
+        st.query_params["sel"] = "_".join(f"{x:g},{y:g}" for x, y in event["polygon"])
+    else:
+        st.query_params.pop("sel", None)
+
+
+def on_open(key: str) -> None:
+    """A film was clicked: it is shown beside the map."""
+    event = st.session_state[key].get("open")
+    if event is not None and 0 <= int(event["item"]) < len(catalog):
+        st.query_params["film"] = str(dataset.items.raw[int(event["item"])])
+
+
+def on_fallback() -> None:
+    """The browser has no WebGL2."""
+    st.session_state["no_webgl"] = True
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def encoder_for(name: str, checksum: str) -> Any:
+    """A loaded encoder, for queries."""
+    return features.restored(dataset, name)
+
+
+def find(name: str, words: str) -> tuple[searching.Found | None, str]:
+    """Films that fit some words, or why they cannot be searched for."""
+    side = features.split_pair(name)["text"]
+    if name.startswith("run:"):
+        return None, "A model's own space knows no words; search in an encoder's."
+    try:
+        with st.spinner("Reading the words …"):
+            return searching.by_text(dataset, name, words, SHOWN, encoder_for(side, dataset.checksum)), ""
+    except MMRecError as error:
+        return None, str(error)
+
+
+def controls(known: dict[str, list[str]]) -> tuple[str, str, str, str | None, bool]:
+    """Which space, which view, which colours, and what it may turn into."""
+    names = list(known)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if st.session_state.get("space") not in names:
+            st.session_state.pop("space", None)
+        name = st.selectbox("Space", names, key="space", bind="query-params", format_func=called, width=230,
+                            help="Whose eyes: an encoder's, two encoders' together, or a model's that learned from ratings.")  # fmt: skip
+        views = known[name]
+        if len(views) > 1:
+            if st.session_state.get("view") not in views:
+                st.session_state.pop("view", None)
+            view = st.segmented_control("View", views, key="view", default="image" if "image" in views else views[0], required=True,
+                                        bind="query-params", format_func=VIEWS.get,
+                                        help="Vectors of plots, of posters, or both in one map.")  # fmt: skip
+        else:
+            view = views[0]
+        colour = st.selectbox(
+            "Colour",
+            COLOURS,
+            key="colour",
+            bind="query-params",
+            width=210,
+            help="What the colours mean; the legend is on the map.",
+        )
+        others = [f"{n}|{v}" for n, own in known.items() for v in own if (n, v) != (name, view)]
+        if st.session_state.get("into") not in [None, *others]:
+            st.session_state.pop("into", None)
+        into = st.selectbox("Turn into", others, index=None, key="into", bind="query-params", width=240, placeholder="another space",
+                            format_func=lambda o: f"{called(o.split('|')[0])}: {VIEWS[o.split('|')[1]].lower()}" if not o.startswith("run:") else called(o.split("|")[0]),
+                            help="The same films in another space: watch which neighbourhoods hold and which fall apart.")  # fmt: skip
+        morph = False
+        if into:
+            morph = st.toggle(
+                "Turned",
+                key="turned",
+                bind="query-params",
+                help="Moves every film to its place in the other space, and back.",
+            )
+    return name, str(view), colour, into, morph
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def agreement_of(
+    one: str, other: str, stamp: tuple[int, int], _one: projection.Map, _other: projection.Map
+) -> np.ndarray:
+    """By catalog row the share of true neighbours that two maps agree on; NaN where a film is in one alone."""
+    sides = []
+    for own in (_one, _other):
+        first = np.unique(own.items, return_index=True)[1]
+        sides.append((own.items[first], own.items[np.asarray(own.near)[first]]))
+    shared, share = projection.overlap(*sides)
+    found = np.full(len(catalog), np.nan)
+    found[shared] = share
+    return found
+
+
+def stamp(found: projection.Map) -> int:
+    """When a map was written."""
+    return (found.folder / "manifest.json").stat().st_mtime_ns
+
+
+def scores(found: projection.Map, agreement: np.ndarray | None) -> None:
+    """How far the map can be trusted, each with what it means."""
+    told = found.manifest["told"]
+    with st.container(horizontal=True, gap="medium"):
+        for name in TRUST:
+            value, extra = told.get(name), ""
+            if name == "overlap" and agreement is not None:
+                value = float(np.nanmean(agreement))
+            if isinstance(value, dict):
+                value, extra = value["value"], f" (chance {value['chance']:.2f})"
+            if value is None:
+                continue
+            with st.container(width="content", gap=None):
+                st.caption(name.replace("_", " "), help=projection.MEANINGS[name])
+                st.markdown(f"**{value:.3f}**{extra}")
+    if found.manifest["layout"] == "pca":
+        st.caption(":material/hourglass_top: This is PCA, a first look; the UMAP layout takes its place in a moment.")
+
+
+def chosen_rows(files: map_files.Published) -> tuple[np.ndarray, str]:
+    """The films that are chosen: by lasso or box, by a saved slice, or by filter; and how."""
+    saved = st.query_params.get("slice")
+    if saved and (rows := slices.load(dataset, saved)) is not None:
+        return rows, f"slice “{saved}”"
+    shape = polygon()
+    if shape:
+        return np.unique(files.items[map_files.inside(files.xy, shape)]), "chosen on the map"
+    return np.zeros(0, np.int64), ""
+
+
+def beside(
+    name: str, view: str, found: projection.Map, files: map_files.Published, hits: searching.Found | None, why: str
+) -> None:
+    """What is chosen, found or opened, as posters."""
+    asked = st.query_params.get("film")
+    row = (
+        int(dataset.items.rows([asked])[0])
+        if asked and (asked.lstrip("-").isdigit() or dataset.items.raw.dtype.kind not in "iu")
+        else -1
+    )
+    if row >= 0:
+        one_film(row, found)
+    if why:
+        st.warning(shell.plain(why), icon=":material/search_off:")
+    if hits is not None:
+        st.markdown(f"#### Found among {'posters' if hits.into == 'image' else 'plots'}")
+        wall([film(dataset, int(r), note=f"cosine {c:.2f}") for r, c in zip(hits.items[:12], hits.cosine[:12], strict=True)], key="hits", size="small",
+             on_open=lambda: opened("hits"), label="Films found")  # fmt: skip
+    rows, how = chosen_rows(files)
+    if len(rows):
+        selection(rows, how)
+    elif row < 0 and hits is None:
+        st.info("Point at a film for its true neighbours, click it to see it here, draw a lasso to choose many, or zoom in until dots become "
+                "posters. By keyboard: arrows, + and −, Enter.", icon=":material/touch_app:")  # fmt: skip
+    with st.expander("Choose by filter instead", icon=":material/filter_alt:"):
+        by_filter(files)
+    if names := slices.names(dataset):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.selectbox(
+                "Saved slices",
+                names,
+                index=None,
+                key="saved",
+                placeholder="Choose one",
+                width=220,
+                help="Films you chose earlier.",
+            )
+            if name and st.button("Show", key="show_slice", icon=":material/visibility:"):
+                st.query_params.pop("sel", None)
+                st.query_params["slice"] = name
+                st.rerun()
+            if name and st.button("Remove", key="drop_slice", icon=":material/delete:", type="tertiary"):
+                slices.remove(dataset, name)
+                st.query_params.pop("slice", None)
+                st.rerun()
+
+
+def opened(key: str) -> None:
+    """A poster beside the map was clicked."""
+    event = st.session_state.get(key)
+    if event is not None and event.get("open") is not None:
+        st.query_params["film"] = str(dataset.items.raw[int(event["open"])])
+
+
+def one_film(row: int, found: projection.Map) -> None:
+    """A film with its true neighbours in this space."""
+    record = catalog.iloc[row]
+    year = "" if pd.isna(record["year"]) else f" ({record['year']})"
+    with st.container(border=True):
+        left, right = st.columns([1, 2.2])
+        with left:
+            wall([film(dataset, row)], key="the_film", label="Film")
+        with right:
+            st.markdown(
+                f"**{shell.plain(str(record['title']))}{year}**  \n:small[{shell.plain(', '.join(record['genres']))}]"
+            )
+            if isinstance(record["plot"], str):
+                st.caption(shell.plain(record["plot"]))
+            with st.container(horizontal=True):
+                if st.button("Its page", key="its_page", icon=":material/open_in_new:", type="tertiary"):
+                    shell.open_film(dataset, row)
+                if st.button("Close", key="close_film", icon=":material/close:", type="tertiary"):
+                    del st.query_params["film"]
+                    st.rerun()
+        at = np.flatnonzero(found.items == row)
+        if not len(at):
+            st.caption("This film has no vector here: its plot or its poster is missing.")
+            return
+        near, cosine = np.asarray(found.near[at[0]]), np.asarray(found.cosine[at[0]], np.float32)
+        kinds = {1: "plot", 2: "poster"} if len(set(found.kind.tolist())) > 1 else {}
+        notes = [
+            f"{c:.2f}" + (f" · {kinds[int(found.kind[j])]}" if kinds else "") for j, c in zip(near, cosine, strict=True)
+        ]
+        st.caption("Nearest in the original space, not on the map; below each its cosine.")
+        wall([film(dataset, int(found.items[j]), note=n) for j, n in zip(near[:8], notes, strict=False)], key="near", size="small",
+             on_open=lambda: opened("near"), label="True neighbours")  # fmt: skip
+
+
+def by_filter(files: map_files.Published) -> None:
+    """The same as a lasso, without a canvas."""
+    genres = sorted({g for own in catalog["genres"] for g in own})
+    years = catalog["year"].dropna()
+    wanted = st.multiselect("Genres", genres, key="filter_genres", placeholder="any")
+    low, high = (int(years.min()), int(years.max())) if len(years) else (1900, 2030)
+    span = st.slider("Years", low, high, (low, high), key="filter_years") if low < high else (low, high)
+    words = st.text_input("Title holds", key="filter_title")
+    if st.button("Choose these films", key="filter_go", icon=":material/done_all:"):
+        keep = np.zeros(len(catalog), bool)
+        keep[files.items] = True
+        if wanted:
+            keep &= np.array([not set(wanted).isdisjoint(own) for own in catalog["genres"]])
+        year = catalog["year"].astype("float64").to_numpy(na_value=np.nan)
+        if span != (low, high):
+            keep &= (year >= span[0]) & (year <= span[1])
+        if words.strip():
+            keep &= catalog["title"].str.lower().str.contains(words.strip().lower(), regex=False).to_numpy()
+        if keep.any():
+            slices.save(dataset, "last filter", np.flatnonzero(keep))
+            st.query_params.pop("sel", None)
+            st.query_params["slice"] = "last filter"
+            st.rerun()
+        st.warning("No film on this map passes these filters.", icon=":material/filter_alt_off:")
+
+
+def selection(rows: np.ndarray, how: str) -> None:
+    """Chosen films: numbers, posters, saving and taking along."""
+    own = catalog.iloc[rows]
+    st.markdown(f"#### {len(rows):,} films :small[:gray[{shell.plain(how)}]]")
+    genres = pd.Series([g for some in own["genres"] for g in some]).value_counts(normalize=False)
+    overall = pd.Series([g for some in catalog["genres"] for g in some]).value_counts()
+    told = [f"{len(rows) / len(catalog):.0%} of all films"]
+    if "mean_rating" in own and own["mean_rating"].notna().any():
+        told.append(f"average ★ {own['mean_rating'].mean():.2f} (all: {catalog['mean_rating'].mean():.2f})")
+    told.append(f"{int(own['n_ratings'].sum()):,} ratings")
+    st.caption(" · ".join(told))
+    if len(genres):
+        lift = (genres / len(own)) / (overall / len(catalog))
+        table = pd.DataFrame({"genre": genres.index, "share": (genres / len(own)).to_numpy(), "all": (overall[genres.index] / len(catalog)).to_numpy(),
+                              "lift": lift[genres.index].to_numpy()}).head(8)  # fmt: skip
+        chart = alt.Chart(table, height=alt.Step(20)).encode(
+            y=alt.Y("genre:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False))
+        )
+        bars = chart.mark_bar(color="#0072B2").encode(
+            x=alt.X("share:Q", title="Share here; tick: in all films", axis=alt.Axis(format="%")),
+            tooltip=[
+                "genre",
+                alt.Tooltip("share", format=".0%"),
+                alt.Tooltip("all", format=".0%"),
+                alt.Tooltip("lift", format=".1f"),
+            ],
+        )
+        st.altair_chart(
+            bars + chart.mark_tick(color="#D55E00", thickness=3).encode(x="all:Q"),
+            alt="Genres of the chosen films against all films",
+        )
+    order = rows[np.argsort(-own["n_ratings"].to_numpy(), kind="stable")]
+    wall(
+        [film(dataset, int(r)) for r in order[:SHOWN]],
+        key="chosen",
+        size="small",
+        on_open=lambda: opened("chosen"),
+        label="Chosen films",
+    )
+    if len(rows) > SHOWN:
+        st.caption(f"The {SHOWN} most rated of them.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "Save as a slice",
+            key="slice_name",
+            placeholder="such as: cosy westerns",
+            width=200,
+            help="Other screens can then look at these films.",
+        )
+        if st.button("Save", key="save_slice", icon=":material/bookmark_add:", disabled=not name.strip()):
+            try:
+                slices.save(dataset, name.strip(), rows)
+            except MMRecError as error:
+                shell.tell(error)
+            else:
+                st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
+                st.rerun()
+        table = own[["item", "title", "year", "n_ratings"]].assign(genres=[", ".join(g) for g in own["genres"]])
+        st.download_button("CSV", data=lambda: table.to_csv(index=False), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
+                           icon=":material/download:", on_click="ignore")  # fmt: skip
+        st.download_button("Parquet", data=lambda: slices.parquet(table), file_name=f"{dataset.name}-films.parquet", key="parquet", type="tertiary",
+                           icon=":material/download:", on_click="ignore")  # fmt: skip
+
+
+def flat(found: projection.Map, files: map_files.Published, colour: dict[str, Any]) -> None:
+    """The map without WebGL2: at most 10,000 points in Plotly, chosen by box or lasso there."""
+    import plotly.graph_objects as go
+
+    rows = np.sort(np.random.default_rng(0).permutation(len(files.xy))[:10_000])
+    body = np.frombuffer((storage.settings.static_dir() / colour["file"]).read_bytes(), np.uint8)[rows]
+    palette = [*colour["palette"], "#808080"]
+    shown = [palette[min(int(c), len(palette) - 1)] for c in body]
+    figure = go.Figure(go.Scattergl(x=files.xy[rows, 0], y=files.xy[rows, 1], mode="markers", customdata=files.items[rows], marker={"size": 5, "color": shown},
+                                    hovertext=catalog["title"].iloc[files.items[rows]].tolist(), hoverinfo="text"))  # fmt: skip
+    figure.update_layout(
+        height=600,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        xaxis={"visible": False},
+        yaxis={"visible": False, "scaleanchor": "x"},
+        dragmode="lasso",
+    )
+    st.caption("This browser has no WebGL2, so the map is a plainer one.")
+    event = st.plotly_chart(figure, key="flat", on_select="rerun", selection_mode=("lasso", "box"))
+    chosen = [
+        int(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"])
+        for p in event["selection"]["points"]
+    ]
+    if chosen:
+        slices.save(dataset, "last selection", np.unique(chosen))
+        st.query_params["slice"] = "last selection"
+
+
+def page() -> None:
+    """The map and what lies beside it."""
+    known = spaces()
+    if not known:
+        nothing_yet()
+        return
+    name, view, colour, into, morph = controls(known)
+    words = st.text_input("Search", key="q", bind="query-params", icon=":material/search:", placeholder="Words, such as: a lonely robot in space",
+                          help="In a joint space words find posters, in a text space plots. The map flies to what it finds.")  # fmt: skip
+    found = drawn(name, view)
+    if found is None:
+        return
+    files = files_of(name, view, found)
+    other, agreement = None, None
+    if into:
+        other_name, other_view = into.split("|")
+        other = drawn(other_name, other_view)
+        if other is not None:
+            agreement = agreement_of(f"{name}|{view}", into, (stamp(found), stamp(other)), found, other)
+    hits, why = find(name, words) if words.strip() else (None, "")
+    tint = colours_for(colour, files.items, agreement)
+    pin = None
+    if (
+        hits is not None
+        and not name.startswith("run:")
+        and view in ("text", "image", "both")
+        and (view == hits.into or view == "both")
+    ):
+        own = projection.space(dataset, name, view)  # type: ignore[arg-type]
+        if own.vectors.shape[1] == len(hits.query):
+            low = projection.place(own.vectors, files.xy, hits.query)
+            pin = {"at": [float(v) for v in low], "text": words.strip()[:40]}
+    rows, _ = chosen_rows(files)
+    lit = rows.tolist() if st.query_params.get("slice") and len(rows) < 20_000 else None
+    if lit is None and agreement is not None and st.query_params.get("falls") == "true":
+        lit = np.argsort(np.where(np.isfinite(agreement), agreement, 9))[:60].tolist()
+    left, right = st.columns([2.1, 1], gap="medium")
+    with left:
+        if st.session_state.get("no_webgl"):
+            flat(found, files, tint)
+        else:
+            key = "map"
+            film_map(
+                files.files, tint, key=key, label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
+                other=files_of(*into.split("|"), other).files if into and other is not None else None, morph=morph, polygon=polygon(),
+                hits=hits.items[:12].tolist() if hits is not None else (), lit=lit,
+                fly={"items": hits.items[:12].tolist(), "key": f"{name} {view} {words}"} if hits is not None else None, pin=pin,
+                pairs=view == "both" and set(found.kind.tolist()) == {1, 2} and len(files.items) < 6_000, camera=camera("cam"), camera_key="cam",
+                on_select=lambda: on_select(key), on_open=lambda: on_open(key), on_fallback=on_fallback,
+            )  # fmt: skip
+        scores(found, agreement)
+        if tint["hint"]:
+            st.caption(
+                f"Colour: {tint['hint']} Distances between far points on a map mean little; neighbours named here are always those of the original space."
+            )
+        if agreement is not None:
+            st.toggle("Light up the films whose neighbourhoods change most", key="falls", bind="query-params")
+            twin(into or "", other, colour, hits)
+        with st.expander("Encode with another encoder", icon=":material/memory:"):
+            encode_form()
+    with right:
+        beside(name, view, found, files, hits, why)
+
+
+def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None) -> None:
+    """The other space beside this one; the film under the pointer lights up in both."""
+    if other is None or not st.toggle(
+        "Side by side",
+        key="twin",
+        bind="query-params",
+        help="Shows the other space below; pointing at a film marks it in both.",
+    ):
+        return
+    name, view = into.split("|")
+    files = files_of(name, view, other)
+    own = [int(i) for i in chosen_rows(files_of_current())[0]] if polygon() else None
+    film_map(
+        files.files, colours_for("Genre" if colour.startswith("Agreement") else colour, files.items, None), key="twin_map",
+        label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}", hits=hits.items[:12].tolist() if hits is not None else (),
+        lit=own, camera=camera("cam2"), camera_key="cam2", height=460, on_select=lambda: None, on_open=lambda: on_open("twin_map"), on_fallback=on_fallback,
+    )  # fmt: skip
+
+
+def files_of_current() -> map_files.Published:
+    """The first map's files, for what is chosen there."""
+    name, view = st.session_state["space"], st.session_state.get("view") or "text"
+    found = projection.stored(dataset, name, view)
+    assert found is not None
+    return files_of(name, view, found)
+
+
+st.title("Space", anchor=False)
+shell.generated_note(dataset)
+page()
+st.fragment(under_way, run_every=pace())()

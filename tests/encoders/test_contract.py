@@ -1,0 +1,165 @@
+"""Every encoder there is, asked the same: unit vectors, the same ones each time, whatever the input looks like."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmrec_core import features, registry
+from mmrec_core.encoders._base import Encoder
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from tests.encoders import weights
+
+TEXTS = [
+    "Movie: A\nYear: 1999\nPlot: a lonely robot in space",
+    "the sea at night",
+    "a cat",
+    "",
+    "ü 漢字 🎬 " * 3,
+    "ship " * 5_000,
+]
+TRUE_WIDTH = {"mpnet": 768, "bert": 768, "qwen2": 1536, "resnet": 2048}
+"""What the founding configurations are to give; the small models here keep it."""
+
+
+def pictures() -> list[Image.Image]:
+    """Of every mode and size that posters come in."""
+    rng = np.random.default_rng(0)
+    colour = Image.fromarray(rng.integers(0, 255, (120, 80, 3), np.uint8))
+    palette = colour.convert("P")
+    palette.info["transparency"] = 0
+    return [colour, colour.convert("L"), colour.convert("RGBA"), colour.convert("LA"), palette, colour.convert("CMYK"), colour.convert("1"),
+            colour.resize((1, 1)), colour.resize((3, 900)), Image.fromarray(rng.integers(0, 65_535, (40, 30)).astype(np.uint16))]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
+    return {}
+
+
+@pytest.fixture(params=registry.names("encoders"))
+def encoder(
+    request: pytest.FixtureRequest, made: dict[str, Encoder], tmp_path_factory: pytest.TempPathFactory
+) -> Encoder:
+    name = str(request.param)
+    if name not in made:
+        options = {}
+        if registry.load("encoders", name).weighs:
+            folder = tmp_path_factory.mktemp(name)
+            place = weights.open_clip_folder(folder) if name in weights.OPEN_CLIP else weights.FOLDERS[name](folder)
+            options = {"weights": str(place)}
+        made[name] = features.make_encoder(name, options)
+        if made[name].fits:
+            made[name].fit([text for text in TEXTS if text.strip()])
+    return made[name]
+
+
+def check(encoder: Encoder, vectors: np.ndarray, n: int, width: int) -> None:
+    assert vectors.shape == (n, width) and vectors.dtype == np.float32 and np.isfinite(vectors).all()
+    length = np.linalg.norm(vectors, axis=1)
+    assert np.all(np.isclose(length, 1.0, atol=1e-4) | (length == 0)), encoder.name
+
+
+def test_texts(encoder: Encoder) -> None:
+    if "text" not in encoder.modalities:
+        return
+    found = encoder.encode_text(TEXTS)
+    check(encoder, found, len(TEXTS), encoder.width("text"))
+    assert np.array_equal(found, encoder.encode_text(TEXTS)), "the same each time"
+    alone = np.concatenate([encoder.encode_text([text]) for text in TEXTS])
+    assert np.allclose(found, alone, atol=2e-5), "whatever else is in the batch"
+    assert not np.allclose(found[0], found[1], atol=1e-3), "unlike texts are told apart"
+    assert encoder.width("text") == TRUE_WIDTH.get(encoder.name, encoder.width("text"))
+    assert encoder.encode_text([]).shape == (0, encoder.width("text"))
+
+
+def test_pictures(encoder: Encoder) -> None:
+    if "image" not in encoder.modalities:
+        return
+    shown = pictures()
+    found = encoder.encode_images(shown)
+    check(encoder, found, len(shown), encoder.width("image"))
+    assert np.array_equal(found, encoder.encode_images(shown))
+    alone = np.concatenate([encoder.encode_images([picture]) for picture in shown])
+    assert np.allclose(found, alone, atol=2e-5)
+    assert encoder.width("image") == TRUE_WIDTH.get(encoder.name, encoder.width("image"))
+    assert encoder.encode_images([]).shape == (0, encoder.width("image"))
+    grey = shown[1].convert("RGB")
+    assert np.allclose(encoder.encode_images([grey])[0], found[1], atol=1e-5), "grey is grey in three channels"
+
+
+def test_joint_spaces_have_one_width(encoder: Encoder) -> None:
+    if encoder.joint:
+        assert encoder.width("text") == encoder.width("image")
+
+
+def test_it_encodes_a_catalog_end_to_end(
+    encoder: Encoder, demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights are thrown away afterwards: their figures mean nothing."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    monkeypatch.setattr(features, "make_encoder", lambda *_: encoder)
+    name = f"try-{encoder.name}"
+    try:
+        told = features.encode(demo, name)
+        for modality in encoder.modalities:
+            own = features.load(demo, name, modality)
+            assert told["modality"][modality] == {"n": 200, "width": encoder.width(modality), "missing": 0}
+            assert np.array_equal(own.items, np.arange(200)) and own.vectors.dtype == np.float16
+        assert (told["retrieval"] is not None) == encoder.joint
+    finally:
+        import shutil
+
+        shutil.rmtree(features.folder_of(demo, name), ignore_errors=True)
+
+
+def test_the_same_weights_give_the_same_vectors_in_both_libraries(tmp_path: Path) -> None:
+    """CLIP by OpenCLIP and by transformers: towers, tokenizers, cutting of long texts, preparation of pictures."""
+    source = weights.open_clip_folder(tmp_path / "open_clip")
+    other = weights.clip_like(tmp_path / "transformers", source)
+    one = features.make_encoder("open_clip", {"weights": str(source)})
+    two = features.make_encoder(f"hf:{other}")
+    texts = [*TEXTS[:3], "Isn't it a café? Don't — 1984 films & more!", "ship and sea " * 200]
+    assert np.abs(one.encode_text(texts) - two.encode_text(texts)).max() < 1e-4
+    rng = np.random.default_rng(1)
+    square = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(3)]
+    assert np.abs(one.encode_images(square) - two.encode_images(square)).max() < 1e-4
+    posters = [Image.fromarray(rng.integers(0, 255, (150, 100, 3), np.uint8)).resize((200, 300)) for _ in range(3)]
+    assert (one.encode_images(posters) * two.encode_images(posters)).sum(1).min() > 0.995, (
+        "resizing differs by a rounding"
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in registry.names("encoders") if registry.load("encoders", n).weighs])
+def test_weights_that_are_not_there_are_said_in_a_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MMRecError) as told:
+        features.make_encoder(name, {"weights": str(tmp_path / "empty")})
+    assert "\n" not in str(told.value) and "--set weights=" in str(told.value)
+
+
+def test_damaged_weights_of_ours_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"12345678 not weights")
+    with pytest.raises(MMRecError, match="does not hold weights"):
+        features.make_encoder("mini_clip", {"weights": str(tmp_path / "w.safetensors")})
+    with pytest.raises(MMRecError, match="is not a file"):
+        features.make_encoder("mini_clip", {"weights": str(tmp_path / "none.safetensors")})
+
+
+def test_pictures_somebody_brings(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(held, "PNG")
+    assert features.open_image(held.getvalue()).size == (10, 10)
+    for bad in (held.getvalue()[:40], b"", b"<html>"):
+        with pytest.raises(MMRecError, match="cannot be read as a picture"):
+            features.open_image(bad)
+    with pytest.raises(MMRecError, match="cannot be read"):
+        features.open_image(tmp_path / "none.png")
