@@ -442,7 +442,7 @@ def restored(dataset: Dataset, encoder: str, options: Mapping[str, Any] | None =
 def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
     """Take over vectors that somebody else made.
 
-    ``source`` holds ``*text*.npy`` and/or ``*image*.npy`` with row ids in ``…_ids.npy`` beside each, or one shared ``*_ids.npy``.
+    ``source`` holds ``…_text_….npy`` and/or ``…_image_….npy`` with row ids in ``…_ids.npy`` beside each, or one shared ``*_ids.npy``.
     Several sets in one folder are told apart by ``name``, which must then occur in their file names.
 
     Raises:
@@ -455,9 +455,13 @@ def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
         raise MMRecError(f"{source} is not a folder. Name one that holds text and image vectors as .npy files.")
     parts: dict[Modality, tuple[Array, Array]] = {}
     files = [f for f in sorted(source.glob("*.npy")) if not f.stem.endswith("_ids")]
+
+    def bears(file: Path, word: str) -> bool:
+        return f"_{word}_" in f"_{file.stem}_"
+
     for modality in MODALITIES:
-        own = [f for f in files if modality in f.stem]
-        own = [f for f in own if name in f.stem] or (own if not any(name in f.stem for f in files) else [])
+        own = [f for f in files if bears(f, modality)]
+        own = [f for f in own if bears(f, name)] or (own if not any(bears(f, name) for f in files) else [])
         if len(own) > 1:
             raise MMRecError(
                 f"{source} holds several {modality} files ({', '.join(f.name for f in own)}); name one of them with --as."

@@ -636,7 +636,9 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     if models:
         return begun
     begun += [start("encode", encoding_params(dataset, name)) for name in usual_encoders(opened)]
-    return begun + [start("evaluate", oracle_params(dataset, name)) for name in oracle_names(opened) if name not in judged]
+    return begun + [
+        start("evaluate", oracle_params(dataset, name)) for name in oracle_names(opened) if name not in judged
+    ]
 
 
 def usual_encoders(dataset: Dataset) -> list[str]:

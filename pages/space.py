@@ -34,7 +34,9 @@ catalog = dataset.catalog
 def spaces() -> dict[str, list[str]]:
     """What can be shown, with the views of each: encoders whose vectors are there, pairs of them, models with vectors of films."""
     ready = features.available(dataset)
-    ready = dict(sorted(ready.items(), key=lambda pair: (not pair[1]["joint"], pair[0])))  # where words find posters, first
+    ready = dict(
+        sorted(ready.items(), key=lambda pair: (not pair[1]["joint"], pair[0]))
+    )  # where words find posters, first
     found = {
         name: [m for m in VIEWS if m in told["modality"] or (m == "both" and len(told["modality"]) == 2)]
         for name, told in ready.items()

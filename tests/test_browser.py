@@ -78,6 +78,7 @@ PATHS = {
     "browse": "/browse",
     "film": "/browse?film=1",
     "train": "/train",
+    "space": "/space",
     "compare": "/compare",
     "compare groups": "/compare?view=Groups",
     "compare cost": "/compare?view=Cost",
@@ -146,7 +147,7 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/browse", "/train", "/compare", "/cold_start"])
+@pytest.mark.parametrize("path", ["/", "/browse", "/space", "/train", "/compare", "/cold_start"])
 def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390)
     button = page.get_by_role("button", name="Prepare the demo")

@@ -93,6 +93,8 @@ class MapView {
     this.watch.observe(this.box)
     this.onTwin = (event) => event.detail.from !== this && this.show(event.detail.item == null ? -1 : this.placeOf(event.detail.item), false)
     bus.addEventListener("hover", this.onTwin)
+    // What Python writes into the address leaves the view out, and a redraw with unchanged data is not told to us.
+    this.minding = setInterval(() => this.kept && !new URL(document.location.href).searchParams.has(this.data.cameraKey) && this.keep(), 500)
   }
 
   prepare() {
@@ -126,7 +128,10 @@ class MapView {
       this.state.textContent = `The map's files could not be read (${error.message}). Reload the page.`
       return
     }
-    if (first && data.camera) this.camera = { x: data.camera[0], y: data.camera[1], zoom: data.camera[2] }
+    if (first && data.camera) {
+      this.camera = { x: data.camera[0], y: data.camera[1], zoom: data.camera[2] }
+      this.kept = true
+    }
     this.mark()
     this.upload()
     const goal = data.other && data.morph ? 1 : 0
@@ -465,6 +470,7 @@ class MapView {
     if (!this.data.cameraKey) return
     const url = new URL(document.location.href), { x, y, zoom } = this.camera
     url.searchParams.set(this.data.cameraKey, [x.toFixed(4), y.toFixed(4), zoom.toFixed(2)].join("_"))
+    this.kept = true
     history.replaceState(history.state, "", url)
   }
 
@@ -608,6 +614,8 @@ class MapView {
 
   end() {
     this.watch.disconnect()
+    clearInterval(this.minding)
+    clearTimeout(this.keeping)
     bus.removeEventListener("hover", this.onTwin)
     cancelAnimationFrame(this.waiting)
   }

@@ -1,0 +1,185 @@
+"""The map in a real browser: point, lasso, search, colour, turn into another space, save, reload; and without WebGL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+
+from mmrec_core import features, map_files, preparation, projection
+from mmrec_core.types import Dataset
+from tests.browsing import end, page_at, serve, settled
+
+
+@pytest.fixture(scope="module")
+def place(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The app over a demo that two encoders have read."""
+    home = tmp_path_factory.mktemp("space") / "home"
+    shutil.copytree(demo.folder, home / "datasets" / "demo")
+    before = os.environ.get("MMREC_HOME")
+    os.environ["MMREC_HOME"] = str(home)
+    try:
+        dataset = preparation.open_dataset("demo")
+        for name in ("mini_clip", "classic"):
+            features.encode(dataset, name)
+            for view in ("image", "both") if name == "mini_clip" else ("image",):
+                projection.project(dataset, name, view)  # type: ignore[arg-type]
+    finally:
+        if before is None:
+            del os.environ["MMREC_HOME"]
+        else:
+            os.environ["MMREC_HOME"] = before
+    app, url = serve(home)
+    yield url, home
+    end(app)
+
+
+def ready(page: Any) -> Any:
+    """Wait for the map; its box."""
+    page.locator(".map[data-ready]").first.wait_for()
+    settled(page)
+    return page.locator("canvas.draw").first.bounding_box()
+
+
+def asked(page: Any, key: str) -> str:
+    return parse_qs(urlparse(page.url).query).get(key, [""])[0]
+
+
+def circle(page: Any, box: Any, radius: float = 0.25) -> None:
+    """Draw a lasso around the middle."""
+    x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, radius * min(box["width"], box["height"])
+    page.mouse.move(x + r, y)
+    page.mouse.down()
+    for angle in np.linspace(0, 2 * np.pi, 24):
+        page.mouse.move(x + r * np.cos(angle), y + r * np.sin(angle))
+    page.mouse.up()
+
+
+def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, home = place
+    monkeypatch.setenv("MMREC_HOME", str(home))
+    page = page_at(browser, f"{url}/space?dataset=demo")
+    sent: list[int] = []
+    box = ready(page)
+    page.get_by_role("button", name="Lasso", exact=True).click()
+    circle(page, box)
+    page.get_by_text("chosen on the map").wait_for()
+    settled(page)
+    dataset = preparation.open_dataset("demo")
+    found = projection.stored(dataset, "mini_clip", "image")
+    assert found is not None
+    made = map_files.publish(dataset, found)
+    shape = [[float(v) for v in point.split(",")] for point in asked(page, "sel").split("_")]
+    chosen = np.unique(made.items[map_files.inside(made.xy, shape)])
+    assert 0 < len(chosen) < 200
+    page.get_by_role("heading", name=f"{len(chosen)} films").wait_for()
+    assert page.locator(".state").first.inner_text() == f"{len(chosen)} chosen", "the browser counts as Python does"
+    assert page.locator(".st-key-chosen .film").count() == min(len(chosen), 24)
+    page.get_by_role("textbox", name="Save as a slice").fill("around the middle")
+    page.get_by_role("textbox", name="Save as a slice").press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved slices").wait_for()
+    from pages.parts import slices
+
+    kept = slices.load(dataset, "around the middle")
+    assert kept is not None and kept.tolist() == chosen.tolist()
+    page.locator("canvas.draw").first.scroll_into_view_if_needed()
+    box = page.locator("canvas.draw").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -600)
+    page.wait_for_timeout(700)
+    seen = asked(page, "cam")
+    assert float(seen.split("_")[2]) > 1.5
+    page.reload()
+    ready(page)
+    page.get_by_role("heading", name=f"{len(chosen)} films").wait_for()
+    assert asked(page, "cam") == seen and page.locator(".state").first.inner_text() == f"{len(chosen)} chosen"
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: sent.append(len(frame))))
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_text("chosen on the map").wait_for(state="detached")
+    assert asked(page, "sel") == ""
+    page.context.close()
+
+
+def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> None:
+    url, _ = place
+    page = page_at(browser, f"{url}/space?dataset=demo")
+    fetched: list[str] = []
+    box = ready(page)
+    for step in np.linspace(0.2, 0.8, 60):
+        page.mouse.move(box["x"] + box["width"] * step, box["y"] + box["height"] * (0.35 + 0.3 * step))
+        page.wait_for_timeout(20)
+        if page.locator(".card.shown").count():
+            break
+    page.locator(".card.shown").wait_for()
+    page.get_by_text("Nearest in truth").wait_for()
+    page.on("request", lambda request: fetched.append(request.url))
+    page.get_by_role("textbox", name="Search").fill("saturn and the cosmos")
+    page.get_by_role("textbox", name="Search").press("Enter")
+    page.get_by_role("heading", name="Found among posters").wait_for()
+    settled(page)
+    page.wait_for_timeout(1_200)
+    assert page.locator(".st-key-hits .film").count() == 12 and float(asked(page, "cam").split("_")[2]) > 1
+    assert not [name for name in fetched if "/maps/points-" in name], "coordinates are not sent again"
+    page.locator(".st-key-hits .poster").first.click()
+    page.get_by_text("Nearest in the original space").wait_for()
+    page.wait_for_timeout(1_500)
+    assert asked(page, "film") and asked(page, "cam"), "what Python writes into the address leaves the view there"
+    page.get_by_role("combobox", name="Colour").click()
+    page.get_by_role("option", name="Decade").click()
+    page.locator(".legend", has_text="from 19").first.wait_for()
+    page.get_by_role("combobox", name="Turn into").click()
+    page.get_by_role("option", name="classic: posters").click()
+    page.get_by_text("Light up the films").wait_for()
+    settled(page)
+    before = page.locator(".map").first.screenshot()
+    page.locator(".st-key-turned label").click()
+    settled(page)
+    page.wait_for_timeout(1_800)
+    assert page.locator(".map").first.screenshot() != before
+    page.locator(".st-key-twin label").click()
+    page.locator(".map[data-ready]").nth(1).wait_for()
+    assert asked(page, "turned") == "true" and asked(page, "twin") == "true"
+    page.context.close()
+
+
+def test_by_keyboard_and_by_filter(browser: Any, place: tuple[str, Path]) -> None:
+    url, _ = place
+    page = page_at(browser, f"{url}/space?dataset=demo&view=Both")
+    ready(page)
+    page.locator("canvas.draw").first.focus()
+    for key in ("+", "+", "ArrowLeft", "ArrowUp", "ArrowRight"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(150)
+    page.wait_for_timeout(600)
+    assert float(asked(page, "cam").split("_")[2]) == pytest.approx(1.96, abs=0.01)
+    page.get_by_text("Choose by filter instead").click()
+    page.get_by_role("textbox", name="Title holds").fill("the")
+    page.get_by_role("textbox", name="Title holds").press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Choose these films").click()
+    page.get_by_text("slice “last filter”").wait_for()
+    assert asked(page, "slice") == "last filter"
+    page.context.close()
+
+
+def test_a_browser_without_webgl_gets_a_plainer_map(browser: Any, place: tuple[str, Path]) -> None:
+    url, _ = place
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script(
+        "const real = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) { return kind === 'webgl2' ? null : real.call(this, kind, ...more) }"
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{url}/space?dataset=demo")
+    page.get_by_text("This browser has no WebGL2").wait_for()
+    page.locator(".js-plotly-plot").wait_for()
+    context.close()
