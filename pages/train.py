@@ -11,6 +11,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.config_form import config_form, fields_form
+from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
 
 TITLE = "Train"
@@ -344,6 +345,8 @@ st.fragment(under_way, run_every=pace())()
 left, right = st.columns([1, 1.25], gap="large")
 with left:
     st.fragment(form)()
+    with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
+        st.fragment(encoder_training)(dataset)
 with right:
     st.fragment(history)()
     st.fragment(tools)()

@@ -23,7 +23,7 @@ TEXTS = [
     "ü 漢字 🎬 " * 3,
     "ship " * 5_000,
 ]
-TRUE_WIDTH = {"mpnet": 768, "bert": 768, "qwen2": 1536, "resnet": 2048}
+TRUE_WIDTH = {"mpnet": 768, "bert": 768, "qwen2": 1536, "resnet": 2048, "imagebind": 1024}
 """What the founding configurations are to give; the small models here keep it."""
 
 
@@ -133,6 +133,64 @@ def test_the_same_weights_give_the_same_vectors_in_both_libraries(tmp_path: Path
     assert (one.encode_images(posters) * two.encode_images(posters)).sum(1).min() > 0.995, (
         "resizing differs by a rounding"
     )
+
+
+def test_imagebind_attends_as_its_authors_wrote(tmp_path: Path) -> None:
+    """Norm, attention, norm, network, each added; two equal frames; later words unseen: written out here by hand."""
+    import torch
+    from safetensors.torch import load_file
+
+    file = weights.imagebind(tmp_path)
+    made = features.make_encoder("imagebind", {"weights": str(file)})
+    held = load_file(file)
+
+    def block(x: torch.Tensor, at: str, mask: torch.Tensor | None) -> torch.Tensor:
+        own = {k.removeprefix(at): v for k, v in held.items() if k.startswith(at)}
+        norm = lambda x, name: torch.nn.functional.layer_norm(
+            x, x.shape[-1:], own[f"{name}.weight"], own[f"{name}.bias"], 1e-6
+        )
+        q, k, v = (norm(x, "norm_1") @ own["attn.in_proj_weight"].T + own["attn.in_proj_bias"]).chunk(3, -1)
+        heads = lambda z: z.unflatten(-1, (16, -1)).transpose(0, 1)
+        score = heads(q) @ heads(k).transpose(1, 2) / (q.shape[-1] / 16) ** 0.5
+        mixed = ((score if mask is None else score + mask).softmax(-1) @ heads(v)).transpose(0, 1).flatten(1)
+        x = x + mixed @ own["attn.out_proj.weight"].T + own["attn.out_proj.bias"]
+        inner = torch.nn.functional.gelu(norm(x, "norm_2") @ own["mlp.fc1.weight"].T + own["mlp.fc1.bias"])
+        return x + inner @ own["mlp.fc2.weight"].T + own["mlp.fc2.bias"]
+
+    tokens = made.tokens(["a lonely robot"])[0]
+    x = (
+        held["modality_preprocessors.text.token_embedding.weight"][tokens]
+        + held["modality_preprocessors.text.pos_embed"][0]
+    )
+    for at in range(2):
+        x = block(x, f"modality_trunks.text.blocks.{at}.", torch.full((77, 77), -torch.inf).triu(1))
+    x = (
+        torch.nn.functional.layer_norm(x[tokens.argmax()], (48,), eps=1e-6)
+        @ held["modality_heads.text.proj.1.weight"].T
+    )
+    assert np.allclose(made.encode_text(["a lonely robot"])[0], (x / x.norm()).numpy(), atol=1e-4)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (224, 224, 3), np.uint8))
+    pixel = (
+        torch.from_numpy(np.asarray(image)).permute(2, 0, 1) / 255
+        - torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+    ) / torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    frames = pixel[None, :, None].repeat(1, 1, 2, 1, 1)
+    x = (
+        torch.nn.functional.conv3d(
+            frames, held["modality_preprocessors.vision.rgbt_stem.proj.1.weight"], stride=(2, 56, 56)
+        )
+        .flatten(2)[0]
+        .T
+    )
+    x = (
+        torch.cat([held["modality_preprocessors.vision.cls_token"][0], x])
+        + held["modality_preprocessors.vision.pos_embedding_helper.pos_embed"][0]
+    )
+    x = torch.nn.functional.layer_norm(x, (64,), eps=1e-6)
+    for at in range(2):
+        x = block(x, f"modality_trunks.vision.blocks.{at}.", None)
+    x = torch.nn.functional.layer_norm(x[0], (64,), eps=1e-6) @ held["modality_heads.vision.2.weight"].T
+    assert np.allclose(made.encode_images([image])[0], (x / x.norm()).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [n for n in registry.names("encoders") if registry.load("encoders", n).weighs])

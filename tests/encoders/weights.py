@@ -219,11 +219,48 @@ def clip_like(folder: Path, source: Path) -> Path:
     return folder
 
 
+def imagebind(folder: Path) -> Path:
+    """A small ImageBind with the authors' names: two blocks a tower, 1024 numbers out."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    vision, text, out = 64, 48, 1024
+    held = {
+        "modality_preprocessors.vision.cls_token": torch.randn(1, 1, vision),
+        "modality_preprocessors.vision.rgbt_stem.proj.1.weight": torch.randn(vision, 3, 2, 56, 56) * 0.02,
+        "modality_preprocessors.vision.pos_embedding_helper.pos_embed": torch.randn(1, 17, vision),
+        "modality_trunks.vision.pre_transformer_layer.0.weight": torch.ones(vision),
+        "modality_trunks.vision.pre_transformer_layer.0.bias": torch.zeros(vision),
+        "modality_preprocessors.text.pos_embed": torch.randn(1, 77, text),
+        "modality_preprocessors.text.token_embedding.weight": torch.randn(49408, text),
+    }
+    for sense, width, norm, project in (("vision", vision, "modality_heads.vision.0", "modality_heads.vision.2"),
+                                        ("text", text, "modality_heads.text.proj.0", "modality_heads.text.proj.1")):  # fmt: skip
+        held |= {
+            f"{norm}.weight": torch.ones(width),
+            f"{norm}.bias": torch.zeros(width),
+            f"{project}.weight": torch.randn(out, width),
+        }
+        for at in range(2):
+            block = f"modality_trunks.{sense}.blocks.{at}"
+            shapes = {
+                "attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,), "attn.out_proj.weight": (width, width),
+                "attn.out_proj.bias": (width,), "norm_1.weight": (width,), "norm_1.bias": (width,), "norm_2.weight": (width,),
+                "norm_2.bias": (width,), "mlp.fc1.weight": (4 * width, width), "mlp.fc1.bias": (4 * width,), "mlp.fc2.weight": (width, 4 * width),
+                "mlp.fc2.bias": (width,),
+            }  # fmt: skip
+            held |= {f"{block}.{name}": torch.randn(shape) * 0.1 for name, shape in shapes.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(held, folder / "imagebind.safetensors")
+    return folder / "imagebind.safetensors"
+
+
 FOLDERS = {
     "bert": bert,
     "mpnet": mpnet,
     "qwen2": qwen2,
     "hf_text": bert,
+    "imagebind": imagebind,
     "resnet": resnet,
     "hf_image": resnet,
     "hf_dual": siglip,

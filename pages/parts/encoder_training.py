@@ -1,0 +1,112 @@
+"""Train a small dual encoder on posters and plots, and what earlier ones found."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import streamlit as st
+
+from mmrec_core import preparation, runs
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import shell
+
+NAMES = {
+    "mini_clip": "CLIP's loss: each text must pick its own poster of the batch",
+    "mini_siglip": "SigLIP's loss: every text and poster is a yes or no of its own",
+}
+
+
+def encoder_training(dataset: Dataset) -> None:
+    """The form, and the last results on this dataset."""
+    ready = [
+        n
+        for n in preparation.prepared()
+        if preparation.open_dataset(n).manifest["posters"] and preparation.open_dataset(n).manifest["plots"]
+    ]
+    if dataset.name not in ready:
+        st.caption(
+            f":material/block: {dataset.name} has no films with both a poster and a plot, so there are no pairs to learn from."
+        )
+        return
+    st.caption(
+        "Two small towers, one for texts, one for posters, learn from scratch to meet in one space. Held-out films tell how well."
+    )
+    name = st.segmented_control("Encoder", [*NAMES], default="mini_clip", required=True, key="enc.name") or "mini_clip"
+    st.caption(NAMES[name])
+    also = st.multiselect(
+        "Learn from more datasets, too",
+        [n for n in ready if n != dataset.name],
+        key="enc.also",
+        placeholder="this one alone",
+    )
+    with st.grid(min_column_width=150):
+        held = st.number_input(
+            "Held out (%)",
+            5,
+            50,
+            20,
+            key="enc.held",
+            help="Share of films that is not learned from; retrieval is judged on these.",
+        )
+        epochs = st.number_input("max epochs", 1, 1000, 30, key="enc.epochs", help="Passes over the pairs at most.")
+        batch = st.number_input(
+            "batch size (pairs)",
+            8,
+            4096,
+            256,
+            key="enc.batch",
+            help="Pairs in one step; each text is told from all other posters of the batch.",
+        )
+        lr = st.number_input(
+            "lr",
+            1e-5,
+            0.1,
+            0.002,
+            format="%g",
+            key="enc.lr",
+            help="Size of a step (AdamW's learning rate); a cosine lowers it to zero.",
+        )
+        seed = st.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="enc.seed", help="Drives which films are held out, first weights and order."
+        )
+    if st.button("Train the encoder", icon=":material/play_arrow:", key="enc.start"):
+        options = {"max_epochs": int(epochs), "batch_size": int(batch), "lr": float(lr)}
+        try:
+            runs.start(
+                "train-encoder",
+                runs.encoder_training_params(
+                    [dataset.name, *also], name, seed=int(seed), held_out=held / 100, options=options
+                ),
+            )
+        except MMRecError as error:
+            shell.tell(error)
+        else:
+            st.rerun()
+    done = [
+        r
+        for r in runs.all_runs()[::-1]
+        if r.kind == "train-encoder" and r.told["status"] == "finished" and r.params["dataset"] == dataset.name
+    ]
+    for run in done[:4]:
+        result(run)
+
+
+def result(run: runs.Run) -> None:
+    """How well text and poster of held-out films find each other."""
+    told: dict[str, Any] = run.result() or {}
+    found = told.get("retrieval")
+    if not found:
+        return
+    with st.container(border=True):
+        st.markdown(
+            f"**{run.params['encoder']}**, seed {run.params['seed']} :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.told['created']))}]]"
+        )
+        for way, words in (("text_to_image", "plot → poster"), ("image_to_text", "poster → plot")):
+            at, span = found[way]["recall@10"], found[way]["intervals"]["recall@10"]
+            st.caption(
+                f"{words}: R@10 **{at:.3f}** [{span[0]:.3f}, {span[1]:.3f}], chance {found['chance@10']:.3f}, {found['pairs']:,} held-out films"
+            )
+        st.caption("To use it: Space → Encode, with these weights.")
+        st.code(told["weights"], language=None)
