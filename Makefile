@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.ready
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-train.txt requirements-dev.txt tools/install.py
+$(STAMP): requirements.txt requirements-train.txt requirements-dev.txt requirements-encoders.txt tools/install.py
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'MMRec needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another with: make PYTHON=python3.12 …')"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) tools/install.py requirements.txt requirements-dev.txt
@@ -32,6 +32,9 @@ bench: setup
 	$(PY) -m pip install --quiet -r benchmarks/requirements.txt
 	$(PY) -m benchmarks.ranking
 	$(PY) -m benchmarks.loading
+	$(PY) -m benchmarks.search
+	$(PY) -m benchmarks.projection
+	$(PY) -m benchmarks.map
 
 clean:
-	rm -rf $(VENV) .mmrec static/thumbs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mmrec static/thumbs static/maps .mypy_cache .ruff_cache .pytest_cache

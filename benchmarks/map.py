@@ -196,12 +196,8 @@ def main() -> None:
                             ws.on("framesent", lambda f: out.__setitem__(0, out[0] + len(f))),
                         ),
                     )
-                    page.on(
-                        "response",
-                        lambda r, got=got: (
-                            "/maps/" in r.url and got.__setitem__(1, got[1] + int(r.headers.get("content-length") or 0))
-                        ),
-                    )
+                    fetched: list[Any] = []
+                    page.on("requestfinished", lambda request, fetched=fetched: fetched.append(request))
                     page.goto(url)
                     page.wait_for_selector("h1")
                     shell = time.perf_counter()
@@ -212,6 +208,7 @@ def main() -> None:
                     if len(ready) < 3:
                         page.close()
                 told[name]["ready s"] = statistics.median(ready)
+                got[1] = sum(r.sizes()["responseBodySize"] for r in fetched if "/maps/" in r.url)
                 told[name]["bytes in a point"] = (got[0] + got[1]) / N
                 box = page.locator(box_of).first.bounding_box()
                 if name == "plotly":
@@ -226,7 +223,8 @@ def main() -> None:
                 else:
                     page.get_by_role("button", name="Lasso", exact=True).click()
                 page.wait_for_timeout(1_500)
-                got[0] = got[1] = out[0] = 0
+                got[0] = out[0] = 0
+                fetched.clear()
                 told[name]["lasso s"] = lasso(page, box, done)
                 page.wait_for_timeout(3_000)
                 chosen = (
@@ -236,7 +234,11 @@ def main() -> None:
                 told[name] |= {
                     "chosen": chosen,
                     "bytes out a film": out[0] / max(chosen, 1),
-                    "bytes in after it": got[0] + got[1],
+                    "coordinate bytes after it": sum(
+                        r.sizes()["responseBodySize"] for r in fetched if "/maps/points" in r.url
+                    )
+                    if name == "ours"
+                    else got[0],
                 }
                 page.close()
             browser.close()
@@ -246,10 +248,10 @@ def main() -> None:
         ours.wait(30)
         theirs.wait(30)
         shutil.rmtree(home, ignore_errors=True)
-    print(f"{'60,000 points':<22}{'ours':>12}{'Plotly':>12}{'ratio':>9}")
+    print(f"{'60,000 points':<30}{'ours':>12}{'Plotly':>12}{'ratio':>9}")
     for key in told["ours"]:
         one, other = told["ours"][key], told["plotly"][key]
-        print(f"{key:<22}{one:>12,.2f}{other:>12,.2f}{one / other if other else float('nan'):>9.3f}")
+        print(f"{key:<30}{one:>12,.2f}{other:>12,.2f}{one / other if other else float('nan'):>9.3f}")
 
 
 if __name__ == "__main__":

@@ -98,12 +98,20 @@ def inside(xy: Array, polygon: Sequence[Sequence[float]]) -> Array:
     return hit
 
 
+def clusters(xy: Array) -> Array:
+    """Which of at most :data:`REGIONS` clusters of the map each point belongs to (k-means, seeded): int ``[N]``."""
+    from sklearn.cluster import KMeans
+
+    k = int(min(REGIONS, max(3, len(xy) // 60), len(xy)))
+    sample = np.random.default_rng(0).permutation(len(xy))[:20_000]
+    found: Array = KMeans(k, n_init=3, random_state=0).fit(xy[sample]).predict(xy)
+    return found
+
+
 def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
     """Names for the map's regions: what a cluster of points has more of than the rest, a genre or a tag, at most two words each."""
     if len(xy) < 40:
         return []
-    from sklearn.cluster import KMeans
-
     table = dataset.catalog
     words = [{*genres, *tags} for genres, tags in zip(table["genres"], table["tags"], strict=True)]
     own = [words[item] for item in items.tolist()]
@@ -113,10 +121,8 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
             counts[word] = counts.get(word, 0) + 1
     if not counts:
         return []
-    k = int(min(REGIONS, max(3, len(xy) // 60)))
-    sample = np.random.default_rng(0).permutation(len(xy))[:20_000]
-    fitted = KMeans(k, n_init=3, random_state=0).fit(xy[sample])
-    label = fitted.predict(xy)
+    label = clusters(xy)
+    k = int(label.max()) + 1
     told = []
     for cluster in range(k):
         rows = np.flatnonzero(label == cluster)

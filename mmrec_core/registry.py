@@ -192,13 +192,19 @@ def explain(error: Any, name: str, known: list[str]) -> str:
 
 
 def schema(room: str, name: str) -> dict[str, Any]:
-    """The JSON schema of an entry's config, cached by the file's hash so that a form needs no torch."""
+    """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
     from mmrec_core import settings, storage
 
     found = entry(room, name)
     base = found.file.with_name("_base.py")
     shared = _PACKAGE / "config.py"
-    parts = [found.file.read_bytes(), base.read_bytes() if base.exists() else b"", shared.read_bytes(), name.encode()]
+    parts = [
+        b"2",
+        found.file.read_bytes(),
+        base.read_bytes() if base.exists() else b"",
+        shared.read_bytes(),
+        name.encode(),
+    ]
     cached = settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
     if cached.exists():
         value: dict[str, Any] = storage.read_json(cached)
@@ -209,6 +215,7 @@ def schema(room: str, name: str) -> dict[str, Any]:
         "preset": preset(room, name),
         "needs": sorted(getattr(cls, "needs", ())),
         "trains": bool(getattr(cls, "trains", False)),
+        "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
         "summary": found.summary,
     }
     if made["trains"]:

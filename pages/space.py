@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import features, map_files, projection, runs, storage
+from mmrec_core import comparison, features, map_files, projection, registry, runs, storage
 from mmrec_core import search as searching
 from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
 from pages.parts import shell, slices
 from pages.parts.map import film_map
 from pages.parts.run_card import changed, live_runs, pace, run_card
@@ -24,7 +25,16 @@ shell.frame()
 HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
 RAMP = ["#30123B", "#4145AB", "#4675ED", "#39A2FC", "#1BCFD4", "#24ECA6", "#A4FC3B", "#EDD03A", "#FB8022", "#D23105"]
 VIEWS = {"text": "Plots", "image": "Posters", "both": "Both"}
-COLOURS = ["Genre", "Decade", "Popularity", "Average rating", "Agreement with the other space", "Nothing"]
+COLOURS = [
+    "Genre",
+    "Decade",
+    "Popularity",
+    "Average rating",
+    "Cluster",
+    "A model's error",
+    "Agreement with the other space",
+    "Nothing",
+]
 TRUST = ("trustworthiness", "continuity", "genre_purity", "hubness", "modality_gap", "overlap")
 SHOWN = 24
 dataset = shell.needs_dataset()
@@ -44,16 +54,9 @@ def spaces() -> dict[str, list[str]]:
     texts = [n for n, v in found.items() if v == ["text"]]
     images = [n for n, v in found.items() if v == ["image"]]
     found |= {f"{t}+{i}": ["text", "image", "both"] for t in texts for i in images}
-    for model, run in runs.finished(dataset).items():
-        if model in {"mf", "bpr", "dlrm"} or (run.folder / "model").exists() and _has_vectors(run.id):
-            found[f"run:{run.id}"] = ["text"]
-    return found
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _has_vectors(run_id: str) -> bool:
-    """Whether a map of a model's films exists already; models without vectors are not loaded to find out."""
-    return projection.stored(dataset, f"run:{run_id}", "text") is not None
+    schemas = registry.schemas("models")
+    learned = {m: run for m, run in runs.finished(dataset).items() if schemas.get(m, {}).get("vectors")}
+    return found | {f"run:{run.id}": ["text"] for run in learned.values()}
 
 
 def called(name: str) -> str:
@@ -161,14 +164,78 @@ def files_of(name: str, view: str, found: projection.Map) -> map_files.Published
     return published(name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
 
 
-def colours_for(what: str, items: np.ndarray, agreement: np.ndarray | None) -> dict[str, Any]:
+@st.cache_data(max_entries=16, show_spinner=False)
+def cluster_codes(points: str, _xy: np.ndarray) -> np.ndarray:
+    """Clusters of a map, by the name of its file."""
+    return map_files.clusters(_xy)
+
+
+def errors_of_films() -> tuple[np.ndarray, str] | None:
+    """By catalog row the root mean squared error of the best rating model on test ratings, and that model's name."""
+    rows = [r for r in comparison.rows(dataset) if r.kind == "rating" and r.result["metrics"].get("rmse") is not None]
+    rows = [r for r in rows if (r.run.folder / "row_errors.npz").exists() and not r.key.beyond]
+    if not rows or dataset.interactions.item is None:
+        return None
+    best = min(rows, key=lambda r: r.result["metrics"]["rmse"])
+    with np.load(best.run.folder / "row_errors.npz", allow_pickle=False) as held:
+        item, error = np.asarray(dataset.interactions.item)[held["row"]], held["squared_error"]
+    n = np.bincount(item, minlength=len(catalog))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt(np.bincount(item, error, len(catalog)) / np.where(n > 0, n, np.nan)), best.label
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def genres_of(name: str, checksum: str, _dataset: Dataset) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """How many films bear each genre, the most frequent first; which film bears which; each film's first one, as a place in the counts."""
+    lists = [list(own) for own in _dataset.catalog["genres"]]
+    counts = pd.Series([g for own in lists for g in own], dtype=object).value_counts()
+    place = {genre: at for at, genre in enumerate(counts.index)}
+    has = np.zeros((len(lists), len(counts)), bool)
+    for row, own in enumerate(lists):
+        has[row, [place[g] for g in own]] = True
+    return counts, has, np.array([place[own[0]] if own else len(place) for own in lists])
+
+
+def genres() -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """The same of the chosen dataset."""
+    return genres_of(dataset.name, dataset.checksum, dataset)
+
+
+@st.cache_data(max_entries=48, show_spinner=False)
+def tint_of(
+    what: str,
+    name: str,
+    checksum: str,
+    points: str,
+    stamp: str,
+    _files: map_files.Published,
+    _agreement: np.ndarray | None,
+) -> dict[str, Any]:
+    """Colours, kept as long as map, data and results are the same."""
+    return colours_for(what, _files, _agreement)
+
+
+def tint(what: str, files: map_files.Published, agreement: np.ndarray | None, other: str = "") -> dict[str, Any]:
+    """The same for a map as it is now."""
+    results = str(len(runs.all_runs())) if what == "A model's error" else ""
+    return tint_of(
+        what,
+        dataset.name,
+        dataset.checksum,
+        files.files["points"],
+        f"{other} {agreement is None} {results}",
+        files,
+        agreement,
+    )
+
+
+def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | None) -> dict[str, Any]:
     """A byte a point, a palette, and the legend."""
+    items = files.items
     if what == "Genre":
-        counts = pd.Series([g for own in catalog["genres"] for g in list(own)[:1]]).value_counts()
+        counts, _, first = genres()
         names = counts.index[:7].tolist()
-        first = np.array(
-            [names.index(own[0]) if len(own) and own[0] in names else 7 for own in catalog["genres"]], np.uint8
-        )
+        first = np.where(first < len(names), first, 7).astype(np.uint8)
         return {
             "file": map_files.colours(first[items]),
             "palette": HUES,
@@ -193,10 +260,33 @@ def colours_for(what: str, items: np.ndarray, agreement: np.ndarray | None) -> d
             "names": names,
             "hint": "Share of true neighbours that both spaces agree on.",
         }
+    if what == "Cluster":
+        codes = cluster_codes(files.files["points"], files.xy)
+        palette = [HUES[at % 8] for at in range(map_files.REGIONS)]
+        return {
+            "file": map_files.colours(codes),
+            "palette": palette,
+            "names": [],
+            "hint": "Neighbouring regions of the map; their names stand on it.",
+        }
+    told = ""
     if what == "Decade":
         value = catalog["year"].astype("float64").to_numpy(na_value=np.nan) // 10 * 10
     elif what == "Popularity":
         value = np.log10(np.maximum(catalog["n_ratings"].to_numpy(np.float64), 0.5))
+    elif what == "A model's error":
+        found = errors_of_films()
+        if found is None:
+            return {
+                "file": map_files.colours(np.full(len(items), 255)),
+                "palette": RAMP,
+                "names": [],
+                "hint": "No rating model has been judged here; train mf, say.",
+            }
+        value, told = (
+            found[0],
+            f"Root mean squared error of {found[1]} on the test ratings of each film, in stars; grey: none. ",
+        )
     else:
         value = (
             catalog["mean_rating"].to_numpy(np.float64) if "mean_rating" in catalog else np.full(len(catalog), np.nan)
@@ -222,7 +312,7 @@ def colours_for(what: str, items: np.ndarray, agreement: np.ndarray | None) -> d
         "file": map_files.colours(np.nan_to_num(codes, nan=255)[items]),
         "palette": picked,
         "names": names,
-        "hint": "In steps of equal size.",
+        "hint": f"{told}In steps of equal size.",
     }
 
 
@@ -379,8 +469,8 @@ def chosen_rows(files: map_files.Published) -> tuple[np.ndarray, str]:
 
 
 def beside(
-    name: str, view: str, found: projection.Map, files: map_files.Published, hits: searching.Found | None, why: str
-) -> None:
+    found: projection.Map, files: map_files.Published, hits: searching.Found | None, why: str, chosen: tuple[np.ndarray, str]
+) -> None:  # fmt: skip
     """What is chosen, found or opened, as posters."""
     asked = st.query_params.get("film")
     row = (
@@ -396,7 +486,7 @@ def beside(
         st.markdown(f"#### Found among {'posters' if hits.into == 'image' else 'plots'}")
         wall([film(dataset, int(r), note=f"cosine {c:.2f}") for r, c in zip(hits.items[:12], hits.cosine[:12], strict=True)], key="hits", size="small",
              on_open=lambda: opened("hits"), label="Films found")  # fmt: skip
-    rows, how = chosen_rows(files)
+    rows, how = chosen
     if len(rows):
         selection(rows, how)
     elif row < 0 and hits is None:
@@ -468,9 +558,9 @@ def one_film(row: int, found: projection.Map) -> None:
 
 def by_filter(files: map_files.Published) -> None:
     """The same as a lasso, without a canvas."""
-    genres = sorted({g for own in catalog["genres"] for g in own})
+    counts, has, _ = genres()
     years = catalog["year"].dropna()
-    wanted = st.multiselect("Genres", genres, key="filter_genres", placeholder="any")
+    wanted = st.multiselect("Genres", sorted(counts.index), key="filter_genres", placeholder="any")
     low, high = (int(years.min()), int(years.max())) if len(years) else (1900, 2030)
     span = st.slider("Years", low, high, (low, high), key="filter_years") if low < high else (low, high)
     words = st.text_input("Title holds", key="filter_title")
@@ -478,7 +568,7 @@ def by_filter(files: map_files.Published) -> None:
         keep = np.zeros(len(catalog), bool)
         keep[files.items] = True
         if wanted:
-            keep &= np.array([not set(wanted).isdisjoint(own) for own in catalog["genres"]])
+            keep &= has[:, counts.index.isin(wanted)].any(1)
         year = catalog["year"].astype("float64").to_numpy(na_value=np.nan)
         if span != (low, high):
             keep &= (year >= span[0]) & (year <= span[1])
@@ -494,19 +584,21 @@ def by_filter(files: map_files.Published) -> None:
 
 def selection(rows: np.ndarray, how: str) -> None:
     """Chosen films: numbers, posters, saving and taking along."""
-    own = catalog.iloc[rows]
+    n_ratings = catalog["n_ratings"].to_numpy()[rows]
     st.markdown(f"#### {len(rows):,} films :small[:gray[{shell.plain(how)}]]")
-    genres = pd.Series([g for some in own["genres"] for g in some]).value_counts(normalize=False)
-    overall = pd.Series([g for some in catalog["genres"] for g in some]).value_counts()
+    counts, has, _ = genres()
+    here = has[rows].sum(0)
     told = [f"{len(rows) / len(catalog):.0%} of all films"]
-    if "mean_rating" in own and own["mean_rating"].notna().any():
-        told.append(f"average ★ {own['mean_rating'].mean():.2f} (all: {catalog['mean_rating'].mean():.2f})")
-    told.append(f"{int(own['n_ratings'].sum()):,} ratings")
+    mean = catalog["mean_rating"].to_numpy(np.float64) if "mean_rating" in catalog else np.full(len(catalog), np.nan)
+    if np.isfinite(mean[rows]).any():
+        told.append(f"average ★ {np.nanmean(mean[rows]):.2f} (all: {np.nanmean(mean):.2f})")
+    told.append(f"{int(n_ratings.sum()):,} ratings")
     st.caption(" · ".join(told))
-    if len(genres):
-        lift = (genres / len(own)) / (overall / len(catalog))
-        table = pd.DataFrame({"genre": genres.index, "share": (genres / len(own)).to_numpy(), "all": (overall[genres.index] / len(catalog)).to_numpy(),
-                              "lift": lift[genres.index].to_numpy()}).head(8)  # fmt: skip
+    if here.any():
+        table = pd.DataFrame(
+            {"genre": counts.index, "share": here / len(rows), "all": counts.to_numpy() / len(catalog)}
+        )
+        table = table.assign(lift=table["share"] / table["all"]).nlargest(8, "share")
         chart = alt.Chart(table, height=alt.Step(20)).encode(
             y=alt.Y("genre:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False))
         )
@@ -523,7 +615,7 @@ def selection(rows: np.ndarray, how: str) -> None:
             bars + chart.mark_tick(color="#D55E00", thickness=3).encode(x="all:Q"),
             alt="Genres of the chosen films against all films",
         )
-    order = rows[np.argsort(-own["n_ratings"].to_numpy(), kind="stable")]
+    order = rows[np.argsort(-n_ratings, kind="stable")]
     wall(
         [film(dataset, int(r)) for r in order[:SHOWN]],
         key="chosen",
@@ -549,10 +641,9 @@ def selection(rows: np.ndarray, how: str) -> None:
             else:
                 st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
                 st.rerun()
-        table = own[["item", "title", "year", "n_ratings"]].assign(genres=[", ".join(g) for g in own["genres"]])
-        st.download_button("CSV", data=lambda: table.to_csv(index=False), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
+        st.download_button("CSV", data=lambda: slices.table(dataset, rows).to_csv(index=False), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
                            icon=":material/download:", on_click="ignore")  # fmt: skip
-        st.download_button("Parquet", data=lambda: slices.parquet(table), file_name=f"{dataset.name}-films.parquet", key="parquet", type="tertiary",
+        st.download_button("Parquet", data=lambda: slices.parquet(slices.table(dataset, rows)), file_name=f"{dataset.name}-films.parquet", key="parquet", type="tertiary",
                            icon=":material/download:", on_click="ignore")  # fmt: skip
 
 
@@ -584,6 +675,35 @@ def flat(found: projection.Map, files: map_files.Published, colour: dict[str, An
         st.query_params["slice"] = "last selection"
 
 
+def search_box() -> tuple[str, Any]:
+    """Words, or a picture, to search by."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input("Search", key="q", bind="query-params", icon=":material/search:", placeholder="Words, such as: saturn and the cosmos",
+                              help="In a joint space words find posters, in a text space plots. The map flies to what it finds.")  # fmt: skip
+        with st.popover("By picture", icon=":material/image_search:"):
+            file = st.file_uploader(
+                "A picture",
+                type=["jpg", "jpeg", "png", "webp"],
+                key="picture",
+                help="Finds posters like it. It stays on this machine and is not kept.",
+            )
+    return words.strip(), file
+
+
+def find_picture(name: str, file: Any) -> tuple[searching.Found | None, str]:
+    """Posters like a picture, or why they cannot be searched for."""
+    if name.startswith("run:"):
+        return None, "A model's own space knows no pictures; search in an encoder's."
+    side = features.split_pair(name)["image"]
+    try:
+        with st.spinner("Looking at the picture …"):
+            return searching.by_image(
+                dataset, name, features.open_image(file.getvalue()), SHOWN, encoder_for(side, dataset.checksum)
+            ), ""
+    except MMRecError as error:
+        return None, str(error)
+
+
 def page() -> None:
     """The map and what lies beside it."""
     known = spaces()
@@ -591,8 +711,7 @@ def page() -> None:
         nothing_yet()
         return
     name, view, colour, into, morph = controls(known)
-    words = st.text_input("Search", key="q", bind="query-params", icon=":material/search:", placeholder="Words, such as: a lonely robot in space",
-                          help="In a joint space words find posters, in a text space plots. The map flies to what it finds.")  # fmt: skip
+    words, picture = search_box()
     found = drawn(name, view)
     if found is None:
         return
@@ -603,8 +722,9 @@ def page() -> None:
         other = drawn(other_name, other_view)
         if other is not None:
             agreement = agreement_of(f"{name}|{view}", into, (stamp(found), stamp(other)), found, other)
-    hits, why = find(name, words) if words.strip() else (None, "")
-    tint = colours_for(colour, files.items, agreement)
+    hits, why = find_picture(name, picture) if picture else find(name, words) if words else (None, "")
+    asked = "your picture" if picture else words
+    shades = tint(colour, files, agreement, into or "")
     pin = None
     if (
         hits is not None
@@ -615,29 +735,30 @@ def page() -> None:
         own = projection.space(dataset, name, view)  # type: ignore[arg-type]
         if own.vectors.shape[1] == len(hits.query):
             low = projection.place(own.vectors, files.xy, hits.query)
-            pin = {"at": [float(v) for v in low], "text": words.strip()[:40]}
-    rows, _ = chosen_rows(files)
+            pin = {"at": [float(v) for v in low], "text": asked[:40]}
+    chosen = chosen_rows(files)
+    rows = chosen[0]
     lit = rows.tolist() if st.query_params.get("slice") and len(rows) < 20_000 else None
     if lit is None and agreement is not None and st.query_params.get("falls") == "true":
         lit = np.argsort(np.where(np.isfinite(agreement), agreement, 9))[:60].tolist()
     left, right = st.columns([2.1, 1], gap="medium")
     with left:
         if st.session_state.get("no_webgl"):
-            flat(found, files, tint)
+            flat(found, files, shades)
         else:
             key = "map"
             film_map(
-                files.files, tint, key=key, label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
+                files.files, shades, key=key, label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
                 other=files_of(*into.split("|"), other).files if into and other is not None else None, morph=morph, polygon=polygon(),
                 hits=hits.items[:12].tolist() if hits is not None else (), lit=lit,
-                fly={"items": hits.items[:12].tolist(), "key": f"{name} {view} {words}"} if hits is not None else None, pin=pin,
+                fly={"items": hits.items[:12].tolist(), "key": f"{name} {view} {picture.file_id if picture else words}"} if hits is not None else None, pin=pin,
                 pairs=view == "both" and set(found.kind.tolist()) == {1, 2} and len(files.items) < 6_000, camera=camera("cam"), camera_key="cam",
                 on_select=lambda: on_select(key), on_open=lambda: on_open(key), on_fallback=on_fallback,
             )  # fmt: skip
         scores(found, agreement)
-        if tint["hint"]:
+        if shades["hint"]:
             st.caption(
-                f"Colour: {tint['hint']} Distances between far points on a map mean little; neighbours named here are always those of the original space."
+                f"Colour: {shades['hint']} Distances between far points on a map mean little; neighbours named here are always those of the original space."
             )
         if agreement is not None:
             st.toggle("Light up the films whose neighbourhoods change most", key="falls", bind="query-params")
@@ -645,7 +766,7 @@ def page() -> None:
         with st.expander("Encode with another encoder", icon=":material/memory:"):
             encode_form()
     with right:
-        beside(name, view, found, files, hits, why)
+        beside(found, files, hits, why, chosen)
 
 
 def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None) -> None:
@@ -661,7 +782,7 @@ def twin(into: str, other: projection.Map | None, colour: str, hits: searching.F
     files = files_of(name, view, other)
     own = [int(i) for i in chosen_rows(files_of_current())[0]] if polygon() else None
     film_map(
-        files.files, colours_for("Genre" if colour.startswith("Agreement") else colour, files.items, None), key="twin_map",
+        files.files, tint("Genre" if colour.startswith("Agreement") else colour, files, None), key="twin_map",
         label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}", hits=hits.items[:12].tolist() if hits is not None else (),
         lit=own, camera=camera("cam2"), camera_key="cam2", height=460, on_select=lambda: None, on_open=lambda: on_open("twin_map"), on_fallback=on_fallback,
     )  # fmt: skip

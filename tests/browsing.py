@@ -79,6 +79,24 @@ def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
             os.environ["MMREC_HOME"] = before
 
 
+def encode(home: Path, dataset: str, encoder: str, *views: str) -> None:
+    """Vectors and maps, where they are not there yet."""
+    before = os.environ.get("MMREC_HOME")
+    os.environ["MMREC_HOME"] = str(home)
+    try:
+        from mmrec_core import features, preparation, projection
+
+        opened = preparation.open_dataset(dataset)
+        features.encode(opened, encoder)
+        for view in views:
+            projection.project(opened, encoder, view)  # type: ignore[arg-type]
+    finally:
+        if before is None:
+            del os.environ["MMREC_HOME"]
+        else:
+            os.environ["MMREC_HOME"] = before
+
+
 QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"}}
 
 

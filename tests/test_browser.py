@@ -10,12 +10,13 @@ from urllib.parse import unquote
 import pytest
 
 from mmrec_core.types import Dataset
-from tests.browsing import QUICK, end, page_at, serve, settled, train
+from tests.browsing import QUICK, encode, end, page_at, serve, settled, train
 
 
 @pytest.fixture(scope="session")
 def demo_app(shared_home: Path, demo: Dataset) -> Iterator[str]:
     train(shared_home, "demo", **QUICK)
+    encode(shared_home, "demo", "mini_clip", "image")
     app, url = serve(shared_home)
     yield url
     end(app)
@@ -78,7 +79,8 @@ PATHS = {
     "browse": "/browse",
     "film": "/browse?film=1",
     "train": "/train",
-    "space": "/space",
+    "space": "/space?q=saturn",
+    "space, a selection": "/space?sel=0.2,0.2_0.8,0.2_0.8,0.8_0.2,0.8&film=3",
     "compare": "/compare",
     "compare groups": "/compare?view=Groups",
     "compare cost": "/compare?view=Cost",

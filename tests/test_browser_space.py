@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 
-from mmrec_core import features, map_files, preparation, projection
+from mmrec_core import map_files, preparation, projection
 from mmrec_core.types import Dataset
-from tests.browsing import end, page_at, serve, settled
+from tests.browsing import encode, end, page_at, serve, settled
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +21,8 @@ def place(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """The app over a demo that two encoders have read."""
     home = tmp_path_factory.mktemp("space") / "home"
     shutil.copytree(demo.folder, home / "datasets" / "demo")
-    before = os.environ.get("MMREC_HOME")
-    os.environ["MMREC_HOME"] = str(home)
-    try:
-        dataset = preparation.open_dataset("demo")
-        for name in ("mini_clip", "classic"):
-            features.encode(dataset, name)
-            for view in ("image", "both") if name == "mini_clip" else ("image",):
-                projection.project(dataset, name, view)  # type: ignore[arg-type]
-    finally:
-        if before is None:
-            del os.environ["MMREC_HOME"]
-        else:
-            os.environ["MMREC_HOME"] = before
+    encode(home, "demo", "mini_clip", "image", "both")
+    encode(home, "demo", "classic", "image")
     app, url = serve(home)
     yield url, home
     end(app)

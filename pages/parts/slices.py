@@ -60,8 +60,14 @@ def remove(dataset: Dataset, name: str) -> None:
         storage.write_json(_file(dataset), {k: v for k, v in _all(dataset).items() if k != name})
 
 
-def parquet(table: pd.DataFrame) -> bytes:
+def table(dataset: Dataset, rows: Array) -> pd.DataFrame:
+    """Films as a table to take along."""
+    own = dataset.catalog.iloc[rows]
+    return own[["item", "title", "year", "n_ratings"]].assign(genres=[", ".join(map(str, g)) for g in own["genres"]])
+
+
+def parquet(films: pd.DataFrame) -> bytes:
     """A table as Parquet."""
     held = io.BytesIO()
-    table.to_parquet(held, index=False)
+    films.to_parquet(held, index=False)
     return held.getvalue()

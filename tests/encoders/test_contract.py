@@ -135,6 +135,22 @@ def test_the_same_weights_give_the_same_vectors_in_both_libraries(tmp_path: Path
     )
 
 
+def test_siglip_is_the_same_in_both_libraries() -> None:
+    """Towers, attention pooling, projections; the same numbers in, the same vectors out."""
+    import torch
+
+    one, two = weights.siglip_pair()
+    draw = torch.Generator().manual_seed(1)
+    pixels, ids = torch.randn(2, 3, 224, 224, generator=draw), torch.randint(1, 64, (3, 16), generator=draw)
+    with torch.inference_mode():
+        pairs = (
+            (one.encode_image(pixels), two.get_image_features(pixel_values=pixels).pooler_output),
+            (one.encode_text(ids), two.get_text_features(input_ids=ids).pooler_output),
+        )
+    for mine, theirs in pairs:
+        assert (torch.nn.functional.normalize(mine) - torch.nn.functional.normalize(theirs)).abs().max() < 1e-4
+
+
 def test_imagebind_attends_as_its_authors_wrote(tmp_path: Path) -> None:
     """Norm, attention, norm, network, each added; two equal frames; later words unseen: written out here by hand."""
     import torch

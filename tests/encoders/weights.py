@@ -266,3 +266,76 @@ FOLDERS = {
     "hf_dual": siglip,
 }
 OPEN_CLIP = ("open_clip", "clip", "siglip", "vit_l_14", "so400m_siglip")
+
+
+SIGLIP: dict[str, Any] = {
+    "embed_dim": 768, "init_logit_bias": -10, "custom_text": True,
+    "vision_cfg": {"image_size": 224, "timm_model_name": "vit_base_patch16_siglip_224", "timm_model_pretrained": False, "timm_pool": "map", "timm_proj": "none"},
+    "text_cfg": {"context_length": 16, "vocab_size": 64, "width": 768, "heads": 12, "layers": 2, "no_causal_mask": True, "proj_bias": True,
+                 "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
+}  # fmt: skip
+
+
+def siglip_pair() -> tuple[Any, Any]:
+    """A SigLIP by OpenCLIP (timm's image tower, two text blocks) and the very same one by transformers."""
+    from open_clip.model import CustomTextCLIP
+    from transformers import SiglipConfig, SiglipModel
+
+    torch.manual_seed(0)
+    told = {k: v for k, v in SIGLIP.items() if k != "custom_text"}
+    one = CustomTextCLIP(**told).eval()
+    for weight in one.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.05)
+    act = type(one.visual.trunk.blocks[0].mlp.act).__name__
+    text = {"vocab_size": 64, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 2, "num_attention_heads": 12, "max_position_embeddings": 16,
+            "hidden_act": "gelu", "projection_size": 768}  # fmt: skip
+    vision = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224, "patch_size": 16,
+              "hidden_act": "gelu" if act == "GELU" else "gelu_pytorch_tanh"}  # fmt: skip
+    two = SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).eval()
+    theirs, mine = one.state_dict(), {}
+
+    def block(new: str, old: str, names: dict[str, str], qkv: str) -> None:
+        for end in ("weight", "bias"):
+            for part, value in zip(
+                "qkv", theirs[f"{old}.{qkv}{'.' if qkv == 'attn.qkv' else '_'}{end}"].chunk(3), strict=True
+            ):
+                mine[f"{new}.self_attn.{part}_proj.{end}"] = value
+            mine.update({f"{new}.{there}.{end}": theirs[f"{old}.{here}.{end}"] for here, there in names.items()})
+
+    shared = {
+        "mlp.fc1": "mlp.fc1",
+        "mlp.fc2": "mlp.fc2",
+        "norm1": "layer_norm1",
+        "norm2": "layer_norm2",
+        "attn.proj": "self_attn.out_proj",
+    }
+    other = {
+        "mlp.c_fc": "mlp.fc1",
+        "mlp.c_proj": "mlp.fc2",
+        "ln_1": "layer_norm1",
+        "ln_2": "layer_norm2",
+        "attn.out_proj": "self_attn.out_proj",
+    }
+    for at in range(12):
+        block(f"vision_model.encoder.layers.{at}", f"visual.trunk.blocks.{at}", shared, "attn.qkv")
+    for at in range(2):
+        block(f"text_model.encoder.layers.{at}", f"text.transformer.resblocks.{at}", other, "attn.in_proj")
+    pool, head = "visual.trunk.attn_pool", "vision_model.head"
+    mine |= {
+        "vision_model.embeddings.position_embedding.weight": theirs["visual.trunk.pos_embed"][0], f"{head}.probe": theirs[f"{pool}.latent"],
+        "text_model.embeddings.token_embedding.weight": theirs["text.token_embedding.weight"],
+        "text_model.embeddings.position_embedding.weight": theirs["text.positional_embedding"],
+        "logit_scale": theirs["logit_scale"].reshape(1), "logit_bias": theirs["logit_bias"].reshape(1),
+    }  # fmt: skip
+    for end in ("weight", "bias"):
+        mine[f"{head}.attention.in_proj_{end}"] = torch.cat([theirs[f"{pool}.q.{end}"], theirs[f"{pool}.kv.{end}"]])
+        for new, old in (
+            (f"{head}.attention.out_proj", f"{pool}.proj"), (f"{head}.layernorm", f"{pool}.norm"), (f"{head}.mlp.fc1", f"{pool}.mlp.fc1"),
+            (f"{head}.mlp.fc2", f"{pool}.mlp.fc2"), ("vision_model.post_layernorm", "visual.trunk.norm"), ("text_model.final_layer_norm", "text.ln_final"),
+            ("vision_model.embeddings.patch_embedding", "visual.trunk.patch_embed.proj"), ("text_model.head", "text.text_projection"),
+        ):  # fmt: skip
+            mine[f"{new}.{end}"] = theirs[f"{old}.{end}"]
+    told = two.load_state_dict(mine, strict=False)
+    assert not told.unexpected_keys and all("position_ids" in key for key in told.missing_keys), told
+    return one, two
