@@ -23,7 +23,18 @@ ORDER = "20"
 shell.frame()
 
 HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
-RAMP = ["#30123B", "#4145AB", "#4675ED", "#39A2FC", "#1BCFD4", "#24ECA6", "#A4FC3B", "#EDD03A", "#FB8022", "#D23105"]
+RAMP = [
+    "#440154",
+    "#482878",
+    "#3E4A89",
+    "#31688E",
+    "#26828E",
+    "#1F9E89",
+    "#35B779",
+    "#6DCD59",
+    "#B4DE2C",
+    "#FDE725",
+]  # viridis, read by any eyes
 VIEWS = {"text": "Plots", "image": "Posters", "both": "Both"}
 COLOURS = [
     "Genre",
@@ -742,6 +753,8 @@ def page() -> None:
     if lit is None and agreement is not None and st.query_params.get("falls") == "true":
         lit = np.argsort(np.where(np.isfinite(agreement), agreement, 9))[:60].tolist()
     left, right = st.columns([2.1, 1], gap="medium")
+    with right:  # first, because after a lasso the map has nothing new to show
+        beside(found, files, hits, why, chosen)
     with left:
         if st.session_state.get("no_webgl"):
             flat(found, files, shades)
@@ -765,8 +778,6 @@ def page() -> None:
             twin(into or "", other, colour, hits)
         with st.expander("Encode with another encoder", icon=":material/memory:"):
             encode_form()
-    with right:
-        beside(found, files, hits, why, chosen)
 
 
 def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None) -> None:
