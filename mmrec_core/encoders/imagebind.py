@@ -55,7 +55,7 @@ class ImageBind(Encoder):
             held = (
                 load_file(place)
                 if place.suffix == ".safetensors"
-                else torch.load(place, "cpu", weights_only=True, mmap=True)
+                else torch.load(place, "cpu", mmap=True, weights_only=True)
             )
             self.vision, self.text = _Vision(held, config.heads), _Text(held, config.heads)
             for tower in (self.vision, self.text):
