@@ -5,6 +5,7 @@ Neither MLflow nor Streamlit is loaded here; a mirror into MLflow is started as 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -17,7 +18,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def _begin(run: Run) -> bool:
     return True
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stoppable(flag: StopFlag, foreground: bool) -> Iterator[None]:
     """SIGTERM and Ctrl-C: between two steps where somebody looks at the flag, else at once; past the grace, at any cost."""
     if threading.current_thread() is not threading.main_thread():
@@ -165,7 +165,7 @@ def _stoppable(flag: StopFlag, foreground: bool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _turn(run: Run, also: Progress) -> Iterator[None]:
     """Hold a slot of the run's lane, first come, first served."""
     from filelock import FileLock, Timeout
@@ -223,10 +223,11 @@ def _seen(run_id: str) -> Run | None:
 def _lower_priority() -> None:
     import psutil
 
-    try:
+    with contextlib.suppress(psutil.Error, OSError):
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 19)
-    except (psutil.Error, OSError):
-        pass
+    # Linux weighs sessions against each other before it looks at the processes in them, and a worker has a session of its own.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def _end(run: Run, status: str, error: str | None = None) -> Run:

@@ -753,8 +753,10 @@ def page() -> None:
     if lit is None and agreement is not None and st.query_params.get("falls") == "true":
         lit = np.argsort(np.where(np.isfinite(agreement), agreement, 9))[:60].tolist()
     left, right = st.columns([2.1, 1], gap="medium")
-    with right:  # first, because after a lasso the map has nothing new to show
-        beside(found, files, hits, why, chosen)
+    answer_first = len(rows) > 0  # after a lasso the map has nothing new to show
+    if answer_first:
+        with right:
+            beside(found, files, hits, why, chosen)
     with left:
         if st.session_state.get("no_webgl"):
             flat(found, files, shades)
@@ -778,6 +780,9 @@ def page() -> None:
             twin(into or "", other, colour, hits)
         with st.expander("Encode with another encoder", icon=":material/memory:"):
             encode_form()
+    if not answer_first:
+        with right:
+            beside(found, files, hits, why, chosen)
 
 
 def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None) -> None:

@@ -90,6 +90,12 @@ def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
     whole = work.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
     run = runs.start("train", runs.training_params(mine, "mf", options=options))
     until(lambda: runs.get(run.id).last("epoch") is not None)
+    pid = int(runs.get(run.id).told["pid"])
+    assert psutil.Process(pid).nice() == 19
+    if (
+        group := Path(f"/proc/{pid}/autogroup")
+    ).exists():  # Linux weighs sessions first: niceness alone would change nothing
+        assert group.read_text().strip().endswith("nice 19")
     runs.stop(run.id)
     until(lambda: runs.get(run.id).has_model, 20)
     assert runs.get(run.id).status == "stopped" and runs.get(run.id).has_checkpoint
