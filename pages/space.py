@@ -41,6 +41,9 @@ COLOURS = [
     "Decade",
     "Popularity",
     "Average rating",
+    "Director",
+    "Cast",
+    "Tag",
     "Cluster",
     "A model's error",
     "Agreement with the other space",
@@ -252,6 +255,25 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
             "palette": HUES,
             "names": [*names, "other"],
             "hint": "A film's first genre.",
+        }
+    if what in {"Director", "Cast", "Tag"}:
+        column = {"Director": "director", "Cast": "cast", "Tag": "tags"}[what]
+        own = [
+            [v] if isinstance(v, str) else list(v) if isinstance(v, (list, np.ndarray)) else [] for v in catalog[column]
+        ]
+        names = pd.Series([v for some in own for v in some], dtype=object).value_counts().index[:7].tolist()
+        place = {value: at for at, value in enumerate(names)}
+        codes = np.array([min((place.get(v, 7) for v in some), default=255) for some in own], np.uint8)
+        hint = (
+            f"The seven most frequent values of {column}; grey: none is known."
+            if names
+            else f"No {column} is known here."
+        )
+        return {
+            "file": map_files.colours(codes[items]),
+            "palette": HUES,
+            "names": [*map(str, names), "other"] if names else [],
+            "hint": hint,
         }
     if what == "Nothing":
         return {"file": map_files.colours(np.zeros(len(items))), "palette": HUES, "names": [], "hint": ""}
@@ -777,7 +799,7 @@ def page() -> None:
             )
         if agreement is not None:
             st.toggle("Light up the films whose neighbourhoods change most", key="falls", bind="query-params")
-            twin(into or "", other, colour, hits)
+            twin(into or "", other, colour, hits, rows)
         with st.expander("Encode with another encoder", icon=":material/memory:"):
             encode_form()
     if not answer_first:
@@ -785,31 +807,34 @@ def page() -> None:
             beside(found, files, hits, why, chosen)
 
 
-def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None) -> None:
-    """The other space beside this one; the film under the pointer lights up in both."""
+def on_twin_select(files: map_files.Published) -> None:
+    """Films chosen on the second map are chosen on the first as well: as a slice, since their outline there is another."""
+    event = st.session_state["twin_map"].get("select")
+    if event is None:
+        return
+    for key in ("sel", "slice"):
+        st.query_params.pop(key, None)
+    if event["polygon"]:
+        slices.save(dataset, "last selection", np.unique(files.items[map_files.inside(files.xy, event["polygon"])]))
+        st.query_params["slice"] = "last selection"
+
+
+def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None, rows: np.ndarray) -> None:
+    """The other space beside this one; the film under the pointer, and those chosen, light up in both."""
     if other is None or not st.toggle(
         "Side by side",
         key="twin",
         bind="query-params",
-        help="Shows the other space below; pointing at a film marks it in both.",
+        help="Shows the other space below; a film pointed at, and films chosen, are marked in both.",
     ):
         return
     name, view = into.split("|")
     files = files_of(name, view, other)
-    own = [int(i) for i in chosen_rows(files_of_current())[0]] if polygon() else None
     film_map(
         files.files, tint("Genre" if colour.startswith("Agreement") else colour, files, None), key="twin_map",
         label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}", hits=hits.items[:12].tolist() if hits is not None else (),
-        lit=own, camera=camera("cam2"), camera_key="cam2", height=460, on_select=lambda: None, on_open=lambda: on_open("twin_map"), on_fallback=on_fallback,
+        lit=rows.tolist() if len(rows) else None, camera=camera("cam2"), camera_key="cam2", height=460, on_select=lambda: on_twin_select(files), on_open=lambda: on_open("twin_map"), on_fallback=on_fallback,
     )  # fmt: skip
-
-
-def files_of_current() -> map_files.Published:
-    """The first map's files, for what is chosen there."""
-    name, view = st.session_state["space"], st.session_state.get("view") or "text"
-    found = projection.stored(dataset, name, view)
-    assert found is not None
-    return files_of(name, view, found)
 
 
 st.title("Space", anchor=False)

@@ -135,6 +135,11 @@ def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> 
     page.locator(".st-key-twin label").click()
     page.locator(".map[data-ready]").nth(1).wait_for()
     assert asked(page, "turned") == "true" and asked(page, "twin") == "true"
+    page.get_by_role("button", name="Lasso", exact=True).nth(1).click()
+    second = page.locator("canvas.draw").nth(1)
+    second.scroll_into_view_if_needed()
+    circle(page, second.bounding_box())
+    page.get_by_text("slice “last selection”").wait_for()
     page.context.close()
 
 
@@ -170,4 +175,5 @@ def test_a_browser_without_webgl_gets_a_plainer_map(browser: Any, place: tuple[s
     page.goto(f"{url}/space?dataset=demo")
     page.get_by_text("This browser has no WebGL2").wait_for()
     page.locator(".js-plotly-plot").wait_for()
+    assert page.locator("canvas.draw").count() == 0
     context.close()
