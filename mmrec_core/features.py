@@ -281,7 +281,7 @@ def encode(
         told["modality"] |= {
             m: {k: v[k] for k in ("n", "width", "missing")} for m, v in manifest["modality"].items() if m in wanted
         }
-        told["retrieval"] = manifest["retrieval"] if len(sides) == 2 and len(set(sides.values())) == 1 else None
+        told["retrieval"] = manifest["retrieval"] if len(set(sides.values())) == 1 else None
     return {**told, "seconds": round(time.perf_counter() - started, 2)}
 
 

@@ -87,7 +87,6 @@ def test_missing_posters_and_plots_are_masked(mine: Dataset) -> None:
     table = mine.catalog.copy()
     table.loc[[2, 5], "poster"] = table.loc[[2, 5], "poster_file"] = None
     table.loc[5, "plot"] = None
-    Path(str(table.loc[7, "poster_file"]).replace("x", "x"))
     table.loc[7, "poster"], table.loc[7, "poster_file"] = "thumbs/none.jpg", str(mine.folder / "none.jpg")
     table.to_parquet(mine.folder / "catalog.parquet")
     mine = preparation.open_dataset("demo")

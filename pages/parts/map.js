@@ -21,7 +21,7 @@ const unpack = (buffer, n) => {
 
 const VERTEX = `#version 300 es
 in vec2 a; in vec2 b; in float code; in float state;
-uniform vec2 centre, scale; uniform float size, t; uniform float alone;
+uniform vec2 centre, scale; uniform float size, t;
 out float vCode, vState; 
 void main() {
   bool gone = a.x < 0., born = b.x < 0.;
@@ -625,7 +625,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!views.has(parentElement)) views.set(parentElement, new MapView(parentElement))
   const view = views.get(parentElement)
   const background = getComputedStyle(parentElement.querySelector(".map")).backgroundColor.match(/\d+/g)?.map(Number) ?? [255, 255, 255]
-  view.take({ ...data, dark: background[0] + background[1] + background[2] < 384, noWebGL: !view.gl }, setTriggerValue)
+  view.take({ ...data, dark: background[0] + background[1] + background[2] < 384 }, setTriggerValue)
   if (!view.gl) setTriggerValue("fallback", true)
   return () => { view.end(); views.delete(parentElement) }
 }
