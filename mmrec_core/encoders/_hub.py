@@ -73,6 +73,22 @@ def loading(name: str, weights: str) -> Iterator[None]:
         ) from None
 
 
+def pretrained(name: str, config: HubConfig, device: str, *parts: str) -> tuple[Any, ...]:
+    """A model in transformers' form, ready to be asked, and what goes with it.
+
+    Args:
+        parts: names of transformers' classes, such as ``AutoTokenizer``.
+
+    Raises:
+        MMRecError: not to be had; the line says what is missing.
+    """
+    with loading(name, config.weights):
+        import transformers
+
+        net = transformers.AutoModel.from_pretrained(config.weights, dtype=config.dtype(device), use_safetensors=True)
+        return net.eval().to(device), *(getattr(transformers, part).from_pretrained(config.weights) for part in parts)
+
+
 def family(weights: str) -> str:
     """Which encoder of the room reads a hub model: by what its config says it is.
 

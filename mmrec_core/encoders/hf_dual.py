@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmrec_core.config import setting
 from mmrec_core.encoders._base import Encoder, Modality, rgb
-from mmrec_core.encoders._hub import HubConfig, in_batches, loading
+from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:
@@ -30,18 +30,7 @@ class HFDual(Encoder):
 
     def __init__(self, name: str, config: Config, device: str = "cpu") -> None:
         super().__init__(name, config, device)
-        with loading(name, config.weights):
-            from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
-
-            read: Any = AutoImageProcessor
-
-            self.net = (
-                AutoModel.from_pretrained(config.weights, dtype=config.dtype(device), use_safetensors=True)
-                .eval()
-                .to(device)
-            )
-            self.tokens = AutoTokenizer.from_pretrained(config.weights)
-            self.prepare = read.from_pretrained(config.weights)
+        self.net, self.tokens, self.prepare = pretrained(name, config, device, "AutoTokenizer", "AutoImageProcessor")
 
     def width(self, modality: Modality) -> int:
         """The joint space's."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmrec_core.config import setting
 from mmrec_core.encoders._base import Encoder, Modality, rgb
-from mmrec_core.encoders._hub import HubConfig, in_batches, loading
+from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:
@@ -30,17 +30,7 @@ class HFImage(Encoder):
 
     def __init__(self, name: str, config: Config, device: str = "cpu") -> None:
         super().__init__(name, config, device)
-        with loading(name, config.weights):
-            from transformers import AutoImageProcessor, AutoModel
-
-            read: Any = AutoImageProcessor
-
-            self.net = (
-                AutoModel.from_pretrained(config.weights, dtype=config.dtype(device), use_safetensors=True)
-                .eval()
-                .to(device)
-            )
-            self.prepare = read.from_pretrained(config.weights)
+        self.net, self.prepare = pretrained(name, config, device, "AutoImageProcessor")
 
     def width(self, modality: Modality) -> int:
         """The last stage's channels, or the hidden size."""

@@ -9,7 +9,7 @@ import torch
 
 from mmrec_core.config import setting
 from mmrec_core.encoders._base import Encoder, Modality
-from mmrec_core.encoders._hub import HubConfig, in_batches, loading
+from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
 from mmrec_core.types import Array
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -55,18 +55,10 @@ class HFText(Encoder):
 
     def __init__(self, name: str, config: Config, device: str = "cpu") -> None:
         super().__init__(name, config, device)
-        with loading(name, config.weights):
-            from transformers import AutoModel, AutoTokenizer
-
-            self.net = (
-                AutoModel.from_pretrained(config.weights, dtype=config.dtype(device), use_safetensors=True)
-                .eval()
-                .to(device)
-            )
-            self.tokens = AutoTokenizer.from_pretrained(config.weights)
-            if self.tokens.pad_token is None:
-                self.tokens.pad_token = self.tokens.eos_token
-            self.tokens.padding_side = "right"
+        self.net, self.tokens = pretrained(name, config, device, "AutoTokenizer")
+        if self.tokens.pad_token is None:
+            self.tokens.pad_token = self.tokens.eos_token
+        self.tokens.padding_side = "right"
         told = self.net.config
         positions = int(getattr(told, "max_position_embeddings", config.longest))
         offset = (
