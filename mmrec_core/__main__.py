@@ -25,7 +25,10 @@ RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on c
 FilterFrom = Annotated[
     float | None, typer.Option(help="Drop ratings below this before splitting; what is kept counts as liked.")
 ]
-ProtocolOption = Annotated[str, typer.Option("--protocol", help="full, sampled:N or sampled:N:popularity.")]
+ProtocolOption = Annotated[
+    str,
+    typer.Option("--protocol", help="full, sampled:N, sampled:N:popularity, or shipped: the makers' own candidates."),
+]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
 Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
@@ -328,6 +331,10 @@ def train(
         ),
     ] = False,
     fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")] = 1.0,
+    encoder: Annotated[
+        str | None, typer.Option(help="Whose vectors a model of plots and posters reads; TEXT+IMAGE for two.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16 (gradient models).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (gradient models).")] = None,
     from_run: Annotated[
@@ -344,6 +351,7 @@ def train(
     asked = runs.training_params(
         dataset, model, split=how, split_seed=split_seed, seed=seed, options=wanted, relevant_from=relevant_from,
         filter_from=filter_from, protocol=protocol, regime=regime, refit=refit, fraction=fraction, from_run=from_run,
+        encoder=encoder, modality=modality,
     )  # fmt: skip
     training.split_settings(model, wanted)
     if background:

@@ -99,6 +99,14 @@ class Row:
         return "oracle" if self.model.startswith("oracle") else str((self.result.get("heads") or ["ranking"])[0])
 
     @property
+    def content(self) -> str:
+        """Whose vectors of plots and posters the model was given; empty for one that reads none."""
+        encoder, modality = self.result.get("encoder"), self.result.get("modality")
+        if modality in (None, "none"):
+            return "ids only" if modality else ""
+        return f"{encoder}{'' if modality == 'both' else ' ' + str(modality)}"
+
+    @property
     def label(self) -> str:
         """The model with whatever is unusual about it: seed, settings, share of rows."""
         told = self.result
@@ -110,6 +118,7 @@ class Row:
         unusual += [f"seed {told['seed']}"] if told.get("seed") else []
         unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
         unusual += ["refit"] if told.get("refit") else []
+        unusual += [content] if (content := self.content) else []
         unusual += [f"from {Path(told['from_run']).name[:40]}"] if told.get("from_run") else []
         trained = told.get("trained_from", told.get("relevant_from"))
         unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
@@ -311,10 +320,17 @@ def cell(row: Row, metric: str) -> str:
     return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
 
 
+CLICK_SHOWN = ("auc", "log_loss", "normalised_entropy")
+
+
 def shown_metrics(found: Sequence[Row], wanted: Sequence[str] = SHOWN) -> list[str]:
-    """Those of the wanted metrics that any row has; click models bring their own."""
-    extra = [m for m in ("roc_auc", "log_loss") if any(row.kind == "click" for row in found)]
-    return [m for m in [*wanted, *extra] if any(row.result["metrics"].get(m) is not None for row in found)]
+    """Those of the wanted metrics that any row has; click models bring theirs, label by label."""
+    clicks = [row for row in found if row.kind == "click"]
+    labels = list(dict.fromkeys(m.partition(":")[2] for row in clicks for m in row.result["metrics"] if ":" in m))
+    extra = [f"{m}:{label}" for m in CLICK_SHOWN for label in labels]
+    others = [row for row in found if row.kind != "click"]
+    have = [m for m in wanted if any(row.result["metrics"].get(m) is not None for row in others)]
+    return have + [m for m in extra if any(row.result["metrics"].get(m) is not None for row in clicks)]
 
 
 def as_csv(found: Sequence[Row]) -> str:

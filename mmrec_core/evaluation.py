@@ -1,7 +1,7 @@
 """One pass, every metric, every group, every interval. It owns the clock: no model decides what it may know when.
 
 Protocols: ``full`` ranks every film of the catalog; ``sampled:N`` ranks each liked film against N films the user has no
-event with, drawn uniformly, and ``sampled:N:popularity`` in proportion to training counts; the draw depends on the split
+event with, drawn uniformly (``shipped``: those that the makers of the split drew), and ``sampled:N:popularity`` in proportion to training counts; the draw depends on the split
 seed alone, so that every model meets the same candidates. Regimes: ``frozen``, models know training (and, if they stream,
 validation) only; ``stream``, every test event is asked for with all events before it known.
 """
@@ -53,6 +53,8 @@ class Judgement:
     queries: Array
     """User row of each query that could be judged."""
     per_query: dict[str, Array] = field(default_factory=dict)
+    calibration: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    """Per label: rows in ten equal parts by predicted probability, with what was predicted and what came true."""
     row_errors: dict[str, Array] = field(default_factory=dict)
     """Per test row: ``user`` and ``squared_error``, for paired comparisons of RMSE."""
     seconds: float = 0.0
@@ -64,10 +66,12 @@ class Protocol:
 
     negatives: int | None = None
     by_popularity: bool = False
+    shipped: bool = False
+    """The candidates that a split's makers drew."""
 
     @classmethod
     def parse(cls, text: str) -> Protocol:
-        """``full``, ``sampled:100`` or ``sampled:100:popularity``.
+        """``full``, ``shipped``, ``sampled:100`` or ``sampled:100:popularity``.
 
         Raises:
             MMRecError: anything else.
@@ -75,10 +79,14 @@ class Protocol:
         parts = text.split(":")
         if parts == ["full"]:
             return cls()
+        if parts == ["shipped"]:
+            return cls(shipped=True)
         if parts[0] == "sampled" and len(parts) in (2, 3) and parts[1].isdigit() and int(parts[1]) > 0:
             if len(parts) == 2 or parts[2] in {"uniform", "popularity"}:
                 return cls(int(parts[1]), parts[-1] == "popularity")
-        raise MMRecError(f"Unknown protocol '{text}'. Known: full, sampled:N, sampled:N:popularity (N such as 100).")
+        raise MMRecError(
+            f"Unknown protocol '{text}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100)."
+        )
 
 
 def evaluate(
@@ -156,10 +164,13 @@ def _judge(
     if part != "test":  # validation users are known; nothing of theirs is revealed
         split = replace(split, revealed=np.zeros(0, np.int64))
     heads = scorer.scorer_heads()
-    wanted = [metric_room.metric(name) for name in only] if only is not None else None
+    for name in only or ():
+        metric_room.metric(name)  # refuses what is unknown
+    wanted = only
     found = Judgement({}, {}, {}, np.zeros(0, np.int64))
     test = getattr(split, part)
-    rows = dataset.interactions.take(test)
+    by_rows = dataset.interactions.item is None  # a table that memory may not hold is read in blocks
+    rows = Interactions() if by_rows else dataset.interactions.take(test)
     schema_scale = dataset.scale
     for kind, at in [("rating", i) for i, h in enumerate(heads) if h.kind == "rating"][:1]:
         chosen = _of_kind(wanted, "ratings")
@@ -169,7 +180,8 @@ def _judge(
             _judge_ratings(found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals)
     clicks = [(at, head) for at, head in enumerate(heads) if head.kind == "click"]
     if clicks:
-        _judge_clicks(found, scorer, rows, clicks, _of_kind(wanted, "clicks"), intervals)
+        progress(0, 2, "judging clicks")
+        _judge_clicks(found, scorer, dataset.interactions, test, clicks, _of_kind(wanted, "clicks"), groups, intervals)
     chosen = _of_kind(wanted, "ranking")
     ranks = any(h.kind in {"ranking", "rating"} for h in heads) and rows.item is not None and rows.user is not None
     if ranks and chosen:
@@ -180,8 +192,12 @@ def _judge(
     return found
 
 
-def _of_kind(wanted: Sequence[Metric] | None, kind: str) -> list[Metric]:
-    return metric_room.usual(kind) if wanted is None else [m for m in wanted if m.kind == kind]
+def _of_kind(wanted: Sequence[str] | None, kind: str) -> list[Metric]:
+    """The metrics of one kind; all usual ones, or those that were asked for."""
+    if wanted is None:
+        return metric_room.usual(kind)
+    known = {name for of, name in metric_room.functions() if of == kind}
+    return [metric_room.metric(name, kind) for name in wanted if name.partition("@")[0] in known]
 
 
 # Ratings and clicks
@@ -251,27 +267,74 @@ def _judge_ratings(
                 found.groups[name].setdefault("intervals", {}).update(error_intervals(user[mask], errors))
 
 
+ROWS = 1 << 16
+"""Rows of a table judged at a time."""
+CLICK_RESAMPLES = 100
+
+
 def _judge_clicks(
-    found: Judgement,
-    scorer: Scorer,
-    rows: Interactions,
-    clicks: list[tuple[int, Any]],
-    chosen: list[Metric],
-    intervals: bool,
-) -> None:
-    """Several heads give ``roc_auc:income`` …; the plain name is the first head's."""
-    scores = scorer.score_rows(rows).numpy().astype(np.float64)
+    found: Judgement, scorer: Scorer, events: Interactions, test: Array, clicks: list[tuple[int, Any]], chosen: list[Metric],
+    groups: bool, intervals: bool,
+) -> None:  # fmt: skip
+    """Every label's figures as ``auc:income`` …; the plain name is the first label's. Intervals resample rows, which stand for
+    people here; groups are the values of columns that have few."""
+    scores = np.concatenate([scorer.score_rows(events.take(test[part])).numpy() for part in blocks(len(test), ROWS)])
+    if not np.isfinite(scores).all():
+        raise MMRecError("The model predicts NaN or infinity: its training diverged. Train it again with a smaller lr.")
+    members = click_groups(events, test) if groups else {}
     for place, (at, head) in enumerate(clicks):
-        truth = np.asarray(rows.labels[head.name], np.float64)
+        truth, odds = np.asarray(events.labels[head.name])[test].astype(np.float64), scores[:, at].astype(np.float64)
         ones = np.ones(len(truth))
-        for metric in chosen:
-            compute: Callable[[Array], list[float]] = lambda w, m=metric, t=truth, s=scores[:, at]: [
-                m.compute(ClickRows(t, s, w))
-            ]  # type: ignore[misc]
-            value = compute(ones)[0]
-            interval = row_intervals(np.arange(len(truth)), compute, 100)[0] if intervals else None
+        ranges: list[tuple[float, float] | None] = [None] * len(chosen)
+        if intervals and chosen:
+            told = lambda w, t=truth, s=odds: [m.compute(ClickRows(t, s, w)) for m in chosen]
+            ranges = [*row_intervals(np.arange(len(truth)), told, CLICK_RESAMPLES)]
+        for metric, interval in zip(chosen, ranges, strict=True):
+            value = metric.compute(ClickRows(truth, odds, ones))
             for name in [f"{metric.name}:{head.name}"] + ([metric.name] if place == 0 else []):
-                found.metrics[name], found.intervals[name] = value, interval
+                found.metrics[name], found.intervals[name] = value if np.isfinite(value) else None, interval
+        found.calibration[head.name] = calibration(truth, odds)
+        for group, mask in members.items():
+            values = {
+                f"{m.name}:{head.name}": m.compute(ClickRows(truth[mask], odds[mask], ones[mask])) for m in chosen
+            }
+            held = found.groups.setdefault(group, {"rows": int(mask.sum())})
+            held.update({k: v if np.isfinite(v) else None for k, v in values.items()})
+
+
+def calibration(truth: Array, log_odds: Array, parts: int = 10) -> list[dict[str, float]]:
+    """Rows in parts of equal size by predicted probability: mean prediction, share that came true with its 95 % interval (Wilson), size."""
+    chance = 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))
+    found = []
+    for rows in np.array_split(np.argsort(chance, kind="stable"), min(parts, len(chance))):
+        n, share = len(rows), float(truth[rows].mean())
+        middle, half = (
+            (share + 1.92 / n) / (1 + 3.84 / n),
+            1.96 * (share * (1 - share) / n + 0.96 / n**2) ** 0.5 / (1 + 3.84 / n),
+        )
+        found.append(
+            {
+                "predicted": float(chance[rows].mean()),
+                "observed": share,
+                "low": middle - half,
+                "high": middle + half,
+                "n": n,
+            }
+        )
+    return found
+
+
+def click_groups(events: Interactions, rows: Array, most: int = 12) -> dict[str, Array]:
+    """Masks over rows: the values of every text column that has at most ``most`` of them."""
+    found: dict[str, Array] = {}
+    for name, column in events.features.items():
+        if column.dtype.kind not in "US":
+            continue
+        values = np.asarray(column)[rows]
+        there = np.unique(values)
+        if 1 < len(there) <= most:
+            found |= {f"{name} {value or 'missing'}": values == value for value in there.tolist()}
+    return found
 
 
 # Rankings
@@ -404,6 +467,8 @@ class _Ranker:
 
     def frozen(self, cut: int | None, candidates: Array | None = None, size: int = 512) -> Ranking:
         """One ranking per user, all liked films of the part in it."""
+        if self.protocol.shipped:
+            return self._shipped(size)
         if self.protocol.negatives is not None:
             return self._sampled(size)
         hidden = self.hidden_rows()
@@ -493,6 +558,30 @@ class _Ranker:
         query = np.arange(len(self.rows))
         return self._ranking(parts, query, np.full(len(self.rows), n + 1), None)
 
+    def _shipped(self, size: int) -> Ranking:
+        """Each liked film against the films its split's makers drew for it.
+
+        Raises:
+            MMRecError: they drew none.
+        """
+        name = self.split.strategy.removeprefix("folds:")
+        drawn = self.dataset.candidates(name) if self.part == "test" else None
+        if drawn is None:
+            raise MMRecError(
+                f"Protocol 'shipped' needs candidates drawn by a split's makers; '{self.split.strategy}' brings none. Use full or sampled:N."
+            )
+        place = np.searchsorted(self.split.test, self.rows)
+        parts: list[tuple[Array, ...]] = []
+        for done in blocks(len(self.users), size):
+            scores = self._scores(self.states(self.users[done]))
+            p, q = np.searchsorted(self.query, [done.start, done.stop])
+            row = torch.from_numpy(self.query[p:q] - done.start)
+            mine = scores[row, torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64))][:, None]
+            theirs = scores[row[:, None], torch.from_numpy(np.asarray(drawn[place[p:q]]).astype(np.int64))]
+            above, tied = (theirs > mine).sum(1).numpy(), 1 + (theirs == mine).sum(1).numpy()
+            parts.append((np.arange(p, q), above, tied, np.ones(q - p, np.int64)))
+        return self._ranking(parts, np.arange(len(self.rows)), np.full(len(self.rows), drawn.shape[1] + 1), None)
+
     def stream(self, size: int = 256) -> Ranking:
         """One ranking per liked test event, everything before it known: by observing, else by folding in anew."""
         time_s = np.asarray(self.dataset.interactions.need("time"))
@@ -546,7 +635,7 @@ def _judge_rankings(
         return
     cut = None if any(m.whole for m in chosen) else max(m.k or 0 for m in chosen)
     ranking = judge.stream() if regime == "stream" else judge.frozen(cut)
-    single = regime == "stream" or judge.protocol.negatives is not None
+    single = regime == "stream" or judge.protocol.shipped or judge.protocol.negatives is not None
     owner = judge.query if single else None
     found.queries = judge.users
     for metric in chosen:

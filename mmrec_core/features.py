@@ -19,8 +19,8 @@ import numpy as np
 
 from mmrec_core import registry, settings, storage
 from mmrec_core.encoders._base import MODALITIES, Encoder, Modality, unit
-from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, Dataset, Progress, blocks, quiet
+from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.types import Array, Dataset, Field, Progress, Side, blocks, quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -230,6 +230,55 @@ def _digest(file: Path) -> str:
     return _digests[key]
 
 
+# What models are given
+
+CONTENT = ("both", "text", "image", "none")
+"""Which vectors a model of plots and posters is given."""
+
+
+def offers(dataset: Dataset) -> set[str]:
+    """What a dataset has that a model may need, encoded plots (``text``) and posters (``image``) among it."""
+    has = set(dataset.manifest["has"])
+    more = (
+        {"side", "graph"} | ({"ids"} if {"user", "item"} <= has else set()) | ({"sequence"} if "time" in has else set())
+    )
+    return has | more | {m for told in available(dataset).values() for m in told["modality"]}
+
+
+def usual(dataset: Dataset) -> str | None:
+    """The encoder whose vectors a model gets when nobody names one: the first with both modalities, else the first."""
+    ready = available(dataset)
+    return next((n for n, told in ready.items() if len(told["modality"]) == 2), next(iter(ready), None))
+
+
+def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Side:
+    """Vectors of plots and posters as fields ``text`` and ``image`` of items.
+
+    Raises:
+        MMRecError: not encoded, or the encoder has no vectors of the modality asked for.
+    """
+    if modality not in CONTENT:
+        raise unknown_name("modality", modality, list(CONTENT))
+    if modality == "none":
+        return ()
+    encoder = encoder or usual(dataset)
+    if encoder is None:
+        raise MMRecError(
+            f"Nothing has encoded {dataset.name} yet. Run: python -m mmrec_core encode {dataset.name} --encoder classic"
+        )
+    found = []
+    for wanted in MODALITIES:
+        if modality not in ("both", wanted):
+            continue
+        own = split_pair(encoder)[wanted]
+        if modality == "both" and own in (ready := available(dataset)) and wanted not in ready[own]["modality"]:
+            continue  # an encoder of texts alone gives texts alone
+        loaded = load(dataset, encoder, wanted)
+        found.append(Field(wanted, "item", "vector", width=loaded.vectors.shape[1], data=loaded.vectors,
+                           place=loaded.by_item(len(dataset.items))))  # fmt: skip
+    return tuple(found)
+
+
 # Making them
 
 
@@ -293,9 +342,14 @@ def _encode(
         asked = {"encoder": name, "options": dict(options), "catalog": dataset.checksum}
         if not again and (folder / "manifest.json").exists():
             there = storage.read_json(folder / "manifest.json")
-            if {k: there.get(k) for k in asked} == asked and set(wanted) & set(there["offers"]) <= set(
-                there["modality"]
-            ):
+            current = (
+                registry.load("encoders", name).version
+                if name in registry.entries("encoders")
+                else there.get("version")
+            )
+            if {**asked, "version": current} == {k: there.get(k) for k in (*asked, "version")} and set(wanted) & set(
+                there["offers"]
+            ) <= set(there["modality"]):
                 done: dict[str, Any] = there
                 return done
         progress(0, 1, f"loading {name}")

@@ -118,7 +118,7 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
     """Ids and the catalog: the item table's films in its order, then films that only the events know."""
     import pandas as pd
 
-    events = raw.events
+    events = raw.events if raw.stored is None else pd.DataFrame()
     users = (
         IdMap(_plain_ids(pd.unique(np.sort(events["user"].to_numpy()))))
         if "user" in events
@@ -264,7 +264,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     """Store ids, columns and tables; returns the counts for the manifest."""
 
     progress(0, 1, "writing columns")
-    events = raw.events
+    events = raw.events if raw.stored is None else {}
     columns: dict[str, Array] = {}
     if "user" in events:
         columns["user"] = users.rows(events["user"].to_numpy()).astype(np.int32)
@@ -274,16 +274,19 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         columns["rating"] = events["rating"].to_numpy(np.float32)
     if "time" in events:
         columns["time"] = events["time"].to_numpy().astype(np.int64)
-    columns |= {f"label.{n}": events[n].to_numpy() for n in raw.labels}
-    columns |= {f"feature.{n}": _plain_column(events[n].to_numpy()) for n in raw.features}
+    if raw.stored is None:
+        columns |= {f"label.{n}": events[n].to_numpy() for n in raw.labels}
+        columns |= {f"feature.{n}": _plain_column(events[n].to_numpy()) for n in raw.features}
     for part, arrays in (("interactions", columns), ("official", _official(raw))):
         (draft / part).mkdir(exist_ok=True)
         for column, values in arrays.items():
             np.save(draft / part / f"{column}.npy", values, allow_pickle=False)
+    for name, among in raw.candidates.items():
+        np.save(draft / "official" / f"{name}.candidates.npy", items.rows(among).astype(np.int32), allow_pickle=False)
     for kind, ids in (("user", users), ("item", items)):
         if len(ids):
             np.save(draft / f"{kind}_ids.npy", ids.raw, allow_pickle=False)
-    n, item = len(events), columns.get("item")
+    n, item = len(events) if raw.stored is None else raw.stored, columns.get("item")
     counts = np.bincount(item, minlength=len(items)) if item is not None else np.zeros(0, np.int64)
     coverage: dict[str, Any] = {}
     if not catalog.empty:
@@ -304,6 +307,10 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     digest = storage.checksum(
         users.raw.tobytes(), items.raw.tobytes(), *(np.ascontiguousarray(c).tobytes() for c in columns.values())
     )
+    if raw.stored is not None:
+        from mmrec_core.datasets._columns import digest as digest_of
+
+        digest = storage.checksum(digest_of(draft / "interactions").encode())
     has_rating = "rating" in columns
     manifest = {
         "ratings": n,

@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -139,6 +139,17 @@ def load(room: str, name: str) -> Any:
         raise MMRecError(f"{found.file.name} failed to import ({type(error).__name__}: {error}).") from error
 
 
+def unmet(needs: Iterable[str], has: Iterable[str]) -> list[str]:
+    """Those of a model's needs that nothing of ``has`` meets; a need written ``a|b`` is met by either."""
+    there = set(has)
+    return sorted(need for need in needs if not set(need.split("|")) & there)
+
+
+def in_words(needs: Iterable[str]) -> str:
+    """Needs for people: ``ids, rating or labels``."""
+    return ", ".join(" or ".join(need.split("|")) for need in needs)
+
+
 def schemas(room: str) -> dict[str, dict[str, Any]]:
     """The schemas of everything in a room that can be used, by name; what fails to import is left out (see :func:`faults`)."""
     found = {}
@@ -191,20 +202,21 @@ def explain(error: Any, name: str, known: list[str]) -> str:
     return f"Setting '{key}' of '{name}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
 
 
+@lru_cache(maxsize=64)
+def _digest(files: tuple[tuple[Path, int], ...]) -> bytes:
+    """Names the content of some files; a class may inherit from any other of its room."""
+    from mmrec_core import storage
+
+    return storage.checksum(b"4", *(file.read_bytes() for file, _ in files)).encode()
+
+
 def schema(room: str, name: str) -> dict[str, Any]:
     """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
     from mmrec_core import settings, storage
 
     found = entry(room, name)
-    base = found.file.with_name("_base.py")
-    shared = _PACKAGE / "config.py"
-    parts = [
-        b"2",
-        found.file.read_bytes(),
-        base.read_bytes() if base.exists() else b"",
-        shared.read_bytes(),
-        name.encode(),
-    ]
+    shared = {*(_PACKAGE / room).glob("*.py"), *found.file.parent.glob("_*.py"), found.file, _PACKAGE / "config.py"}
+    parts = [_digest(tuple(sorted((f, f.stat().st_mtime_ns) for f in shared))), found.file.name.encode(), name.encode()]
     cached = settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
     if cached.exists():
         value: dict[str, Any] = storage.read_json(cached)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import registry, settings, storage
+from mmrec_core import features, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.types import Dataset
 
@@ -463,7 +463,8 @@ def liked_from(asked: Mapping[str, Any]) -> float | None:
 
 USUAL: dict[str, Any] = {
     "split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
-    "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "options": {},
+    "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,
+    "modality": None, "options": {},
 }  # fmt: skip
 """A training as it is when nothing else is said."""
 SPLITS = (
@@ -493,19 +494,37 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
         params["split"] = f"file:{Path(str(params['split'])[5:]).expanduser().resolve()}"
     _check_protocol(params["protocol"], params["regime"], opened)
     params["options"] = _typed(model, params["options"])
+    params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
     if str(params["split"]).partition(":")[0] not in SPLITS:
         raise unknown_name("split", str(params["split"]), list(SPLITS))
     return params
 
 
-PROTOCOL = re.compile(r"full|sampled:[1-9]\d*(:uniform|:popularity)?")
+def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | None) -> tuple[str | None, str | None]:
+    """Whose vectors, and which, a model of plots and posters is given; ``None`` for a model that reads none.
+
+    Raises:
+        MMRecError: vectors were asked for that the model does not read, or that are not there.
+    """
+    reads = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")} & {"text", "image"}
+    if not reads:
+        if encoder is not None or modality not in {None, "none"}:
+            raise MMRecError(f"'{model}' reads neither plots nor posters; leave out --encoder and --modality.")
+        return None, None
+    wanted = modality or "both"
+    chosen = None if wanted == "none" else encoder or features.usual(dataset)
+    features.content(dataset, chosen, wanted)
+    return chosen, wanted
+
+
+PROTOCOL = re.compile(r"full|shipped|sampled:[1-9]\d*(:uniform|:popularity)?")
 
 
 def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
     """Refuse what evaluation would refuse once the training is over."""
     if not PROTOCOL.fullmatch(protocol):
         raise MMRecError(
-            f"Unknown protocol '{protocol}'. Known: full, sampled:N, sampled:N:popularity (N such as 100)."
+            f"Unknown protocol '{protocol}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100)."
         )
     n = int(protocol.split(":")[1]) if protocol.startswith("sampled:") else 0
     if n >= dataset.manifest["films"] > 0:
@@ -665,11 +684,5 @@ def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
 
 def usable_models(dataset: Dataset) -> list[str]:
     """Models whose needs this dataset meets, without importing any (schemas are cached)."""
-    has = set(dataset.manifest["has"])
-    there = (
-        has
-        | {"side", "graph"}
-        | ({"ids"} if {"user", "item"} <= has else set())
-        | ({"sequence"} if "time" in has else set())
-    )
-    return [name for name, told in registry.schemas("models").items() if not set(told["needs"]) - there]
+    there = features.offers(dataset)
+    return [name for name, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core.types import Array, Dataset, Field, Interactions, Side
+from mmrec_core.types import Array, Dataset, Field, Side, blocks
 
 ITEM_LISTS = {"genres": 6, "director": 1, "cast": 4, "tags": 10}
 """Multi-valued item columns and how many values of each are kept."""
@@ -16,12 +16,20 @@ RAREST = 2
 """A value must belong to this many training items (or rows) to get a code of its own."""
 
 
-def fit_side(dataset: Dataset, train: Interactions) -> Side:
-    """Every side column of users, items and rows as a :class:`~mmrec_core.types.Field`, fitted on ``train``."""
+BLOCK = 1 << 18
+"""Rows of a table read at a time, so that memory does not grow with it."""
+
+STEPS, SAMPLE = 64, 200_000
+"""Steps of a number's values, and training rows from which their edges are taken."""
+
+
+def fit_side(dataset: Dataset, rows: Array) -> Side:
+    """Every side column of users, items and rows as a :class:`~mmrec_core.types.Field`, fitted on the training ``rows``."""
     fields: list[Field] = []
-    if train.item is not None and len(dataset.items):
+    events = dataset.interactions
+    if events.item is not None and len(dataset.items):
         seen = np.zeros(len(dataset.items), bool)
-        seen[np.asarray(train.item)] = True
+        seen[np.asarray(events.item)[rows]] = True
         catalog = dataset.catalog
         for column, width in ITEM_LISTS.items():
             values = [
@@ -32,22 +40,63 @@ def fit_side(dataset: Dataset, train: Interactions) -> Side:
         year = catalog["year"].astype("float64").to_numpy(na_value=np.nan)
         fields.append(_dense("year", "item", year, seen))
     table = dataset.user_table
-    if table is not None and train.user is not None:
+    if table is not None and events.user is not None:
         seen = np.zeros(len(dataset.users), bool)
-        seen[np.asarray(train.user)] = True
+        seen[np.asarray(events.user)[rows]] = True
         for column in table.columns.drop("user"):
             told = table[column]
             if told.dtype.kind in "iuf":
                 fields.append(_dense(column, "user", told.to_numpy(np.float64), seen))
             else:
                 fields.append(_categorical(column, "user", told.tolist(), seen))
-    for column, data in train.features.items():
-        everything = np.ones(len(data), bool)
-        if data.dtype.kind in "iuf":
-            fields.append(_dense(column, "row", np.asarray(data, np.float64), everything, keep=False))
+    hashed, counts = dataset.manifest.get("hashed", {}), set(dataset.manifest.get("counts", ()))
+    for column, data in events.features.items():
+        if column in hashed:
+            fields.append(_row_hashed(column, data, rows, hashed[column]))
+        elif data.dtype.kind in "iuf":
+            fields.append(_row_dense(column, data, rows, column in counts))
         else:
-            fields.append(_categorical(column, "row", data.tolist(), everything, keep=False))
-    return tuple(f for f in fields if f.kind == "dense" or f.vocabulary)
+            fields.append(_row_categorical(column, data, rows))
+    return tuple(f for f in fields if f.kind == "dense" or f.vocabulary or f.codes)
+
+
+def _row_dense(name: str, data: Array, rows: Array, log: bool) -> Field:
+    """Mean and spread of the training rows, summed block by block."""
+    n, total, squares = 0, 0.0, 0.0
+    for part in blocks(len(rows), BLOCK):
+        values = np.asarray(data[rows[part]], np.float64)
+        values = values[np.isfinite(values)]
+        values = np.log1p(np.maximum(values, 0)) if log else values
+        n, total, squares = n + len(values), total + values.sum(), squares + np.square(values).sum()
+    some = np.asarray(data[rows[:: max(len(rows) // SAMPLE, 1)]], np.float64)
+    some = some[np.isfinite(some)]
+    # half of the edges divide the rows, half the distinct values: what lies behind a peak at 0 counts, too
+    places = np.arange(1, STEPS // 2) / (STEPS // 2)
+    halves = [np.quantile(told, places, method="nearest") for told in (some, np.unique(some)) if len(told)]
+    edges = np.unique(np.concatenate([np.zeros(0), *halves]))
+    mean = total / max(n, 1)
+    spread = max(squares / max(n, 1) - mean**2, 0.0) ** 0.5
+    return Field(name, "row", "dense", mean=float(mean), std=float(spread) if spread > 1e-9 else 1.0, log=log,
+                 data=edges)  # fmt: skip
+
+
+def _row_hashed(name: str, data: Array, rows: Array, buckets: int) -> Field:
+    """A code for every hash that training met often enough; all others, and what is missing (hash 0), share code 0."""
+    counts = np.zeros(buckets, np.int64)
+    for part in blocks(len(rows), BLOCK):
+        counts += np.bincount(np.asarray(data[rows[part]]), minlength=buckets)
+    often = counts >= RAREST
+    often[0] = False
+    code = np.where(often, np.cumsum(often), 0).astype(np.int32)
+    return Field(name, "row", "categorical", codes=int(often.sum()), data=code)
+
+
+def _row_categorical(name: str, data: Array, rows: Array) -> Field:
+    counts: Counter[str] = Counter()
+    for part in blocks(len(rows), BLOCK):
+        values, n = np.unique(np.asarray(data[rows[part]]), return_counts=True)
+        counts.update(dict(zip(map(str, values), n.tolist(), strict=True)))
+    return Field(name, "row", "categorical", tuple(sorted(v for v, n in counts.items() if n >= RAREST and v)))
 
 
 def _vocabulary(values: Sequence[Sequence[Any]]) -> tuple[str, ...]:
@@ -65,15 +114,17 @@ def _multi(name: str, owner: Any, values: list[list[Any]], seen: Array, width: i
     return Field(name, owner, "multi", vocabulary, width=width, data=codes)
 
 
-def _categorical(name: str, owner: Any, values: list[Any], seen: Array, keep: bool = True) -> Field:
+def _categorical(name: str, owner: Any, values: list[Any], seen: Array) -> Field:
     texts = np.array(["" if v is None or v != v else str(v) for v in values])
     vocabulary = _vocabulary([[v] for v, known in zip(texts, seen, strict=True) if known and v])
-    field = Field(name, owner, "categorical", vocabulary)
-    return Field(name, owner, "categorical", vocabulary, data=field.encode(texts)) if keep else field
+    return Field(
+        name, owner, "categorical", vocabulary, data=Field(name, owner, "categorical", vocabulary).encode(texts)
+    )
 
 
-def _dense(name: str, owner: Any, values: Array, seen: Array, keep: bool = True) -> Field:
+def _dense(name: str, owner: Any, values: Array, seen: Array) -> Field:
     known = values[seen & np.isfinite(values)]
     mean, std = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
-    field = Field(name, owner, "dense", mean=mean, std=std)
-    return Field(name, owner, "dense", mean=mean, std=std, data=field.encode(values)) if keep else field
+    return Field(
+        name, owner, "dense", mean=mean, std=std, data=Field(name, owner, "dense", mean=mean, std=std).encode(values)
+    )

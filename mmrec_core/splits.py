@@ -216,11 +216,21 @@ STRATEGIES: dict[str, Callable[[Dataset, Array, str, np.random.Generator, float 
 }
 
 
-def with_validation(split: Split, share: float = 0.10) -> Split:
-    """The split itself, or with a tenth of its training rows cut off at random as validation where it brings none."""
+def with_validation(split: Split, share: float = 0.10, item: Array | None = None) -> Split:
+    """The split itself, or with a tenth of its training rows cut off as validation where it brings none.
+
+    Rows are drawn at random; where films leave training, films are drawn (``item``: the item row of every event), so that
+    validation asks what the test asks: what of a film nobody has rated yet?
+    """
     if len(split.validation):
         return split
-    chosen = np.random.default_rng(split.seed + 1).random(len(split.train)) < share
+    rng = np.random.default_rng(split.seed + 1)
+    if len(split.cold_items) and item is not None:
+        owner = np.asarray(item)[split.train]
+        films = np.unique(owner)
+        chosen = np.isin(owner, rng.permutation(films)[: max(round(len(films) * share), 1)])
+    else:
+        chosen = rng.random(len(split.train)) < share
     return replace(split, train=split.train[~chosen], validation=split.train[chosen])
 
 

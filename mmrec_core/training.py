@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import registry, settings
+from mmrec_core import features, registry, settings
 from mmrec_core.config import TrainConfig
 from mmrec_core.descent import descend
 from mmrec_core.desk import Desk, Interrupted
@@ -19,7 +19,7 @@ from mmrec_core.evaluation import evaluate
 from mmrec_core.models._base import GradientModel, Model
 from mmrec_core.side import fit_side
 from mmrec_core.splits import with_validation
-from mmrec_core.types import Array, Dataset, Split, TrainSet
+from mmrec_core.types import Array, Dataset, Side, Split, TrainSet
 from mmrec_core.warm_start import Adopted, Donor, adopt
 
 
@@ -63,25 +63,22 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
     Raises:
         MMRecError: which need is unmet.
     """
-    has = dataset.interactions.has
-    there = (
-        set(has)
-        | {"side", "graph"}
-        | ({"ids"} if {"user", "item"} <= has else set())
-        | ({"sequence"} if "time" in has else set())
-    )
-    if missing := sorted(cls.needs - there):
-        able = [n for n, told in registry.schemas("models").items() if not set(told["needs"]) - there]
+    there = features.offers(dataset)
+    if missing := registry.unmet(cls.needs, there):
+        able = [n for n, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]
+        encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic." if any(
+            "text" in need for need in missing) and dataset.manifest.get("plots") else ""  # fmt: skip
         raise MMRecError(
-            f"'{name}' needs {', '.join(missing)}, which {dataset.name} does not have. These models work on it: {', '.join(able)}."
+            f"'{name}' needs {registry.in_words(missing)}, which {dataset.name} does not have.{encode} These models work on it: "
+            f"{', '.join(able)}."
         )
 
 
-def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | None) -> TrainSet:
-    """Training rows with everything fitted on them and on nothing else."""
-    events = dataset.interactions.take(rows)
-    made = TrainSet(events, dataset.schema(relevant_from), fit_side(dataset, events), seed)
-    if events.item is not None and not len(made.positives):
+def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | None, content: Side = ()) -> TrainSet:
+    """Training rows with everything fitted on them and on nothing else, and with ``content`` vectors."""
+    side = (*fit_side(dataset, rows), *content)
+    made = TrainSet(dataset.interactions, dataset.schema(relevant_from), side, seed, rows)
+    if dataset.interactions.item is not None and not len(made.positives):
         raise MMRecError(
             f"No training rating is {relevant_from:g} or more, so nothing counts as liked. Lower --relevant-from."
         )
@@ -98,6 +95,8 @@ def fit(
     relevant_from: float | None = None,
     refit: bool = False,
     fraction: float = 1.0,
+    encoder: str | None = None,
+    modality: str = "both",
     donor: Donor | None = None,
     desk: Desk | None = None,
 ) -> Fitted:
@@ -109,6 +108,8 @@ def fit(
 
     Args:
         fraction: share of the training rows to learn from, drawn by the split's seed; validation and test stay whole.
+        encoder: whose vectors a model of plots and posters is given; ``None``: the first that has encoded the dataset.
+        modality: ``text``, ``image``, ``both`` or ``none`` of them.
         donor: another model's weights to begin with; see :mod:`mmrec_core.warm_start`.
         desk: where checkpoints are written and news told; a checkpoint that is there already is gone on from.
 
@@ -123,6 +124,7 @@ def fit(
     desk = desk or Desk()
     started = time.perf_counter()
     torch.manual_seed(seed)
+    content = features.content(dataset, encoder, modality) if reads_content(cls) else ()
     if refit and (len(split.validation) or not cls.trains):
         why = "solves its training rows in closed form" if not cls.trains else "has validation rows of its own here"
         raise MMRecError(f"--refit retrains on rows cut off for early stopping; '{model_name}' {why}. Leave it out.")
@@ -131,13 +133,13 @@ def fit(
             raise MMRecError(
                 f"'{model_name}' is solved in closed form; there is nothing to begin with from another model."
             )
-        train = train_set(dataset, thinned(split.train, fraction, split.seed), seed, bar)
+        train = train_set(dataset, thinned(split.train, fraction, split.seed), seed, bar, content)
         model = _new(cls, model_name, config, train, dataset)
         model.fit(train, desk.progress)
         model.eval()
         return Fitted(model, seconds=time.perf_counter() - started)
     how = _checked(cls, model_name, trainer)
-    parts = with_validation(split) if how.patience else split
+    parts = with_validation(split, item=dataset.interactions.item) if how.patience else split
     parts = replace(parts, train=thinned(parts.train, fraction, split.seed))
     device = settings.device(how.device)
 
@@ -147,13 +149,14 @@ def fit(
             raise Interrupted()
 
     def run(rows: Array, how: TrainConfig, phase: str) -> Fitted:
-        train = train_set(dataset, rows, seed, bar)
+        train = train_set(dataset, rows, seed, bar, content)
         torch.manual_seed(seed)
         model = _new(cls, model_name, config, train, dataset)
         adopted = adopt(model, donor) if donor is not None else None
         if adopted is not None:
             desk.tell("note", {"text": adopted.line()})
-        model.mark_known(train.interactions)
+        if dataset.interactions.item is not None:
+            model.mark_known(train.interactions)
         model.to(device)
         model.begin(train)
         metric = validation_metric(model)
@@ -163,7 +166,8 @@ def fit(
                 model, dataset, parts, part="validation", relevant_from=bar, only=[metric], groups=False, intervals=False,
                 progress=heed,
             )  # fmt: skip
-            score = judged.metrics.get(metric)
+            tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]  # several labels count alike
+            score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]
             if score is None:
                 raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")
             return score
@@ -181,6 +185,11 @@ def fit(
     again = how.model_copy(update={"max_epochs": (first.best_epoch or 0) + 1, "patience": 0})
     second = run(thinned(split.train, fraction, split.seed), again, "refit")
     return replace(second, epochs=first.epochs, best_epoch=first.best_epoch, seconds=first.seconds + second.seconds)
+
+
+def reads_content(cls: type[Model]) -> bool:
+    """Whether a model is given vectors of plots and posters."""
+    return any({"text", "image"} & set(need.split("|")) for need in cls.needs)
 
 
 def thinned(rows: Array, fraction: float, seed: int) -> Array:

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from mmrec_core import registry, runs, settings
+from mmrec_core import features, registry, runs, settings
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import GradientModel, _to
 from mmrec_core.preparation import open_dataset
 from mmrec_core.splits import make_split, with_validation
-from mmrec_core.training import check_needs, split_settings, thinned, train_set
+from mmrec_core.training import check_needs, reads_content, split_settings, thinned, train_set
 
 STEPS = 6
 
@@ -37,12 +37,15 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     check_needs(cls, name, dataset)
     how = cls.train_config(trainer)
     liked = runs.liked_from(params)
-    split = with_validation(make_split(dataset, params["split"], params["split_seed"], params["filter_from"], liked))
+    made = make_split(dataset, params["split"], params["split_seed"], params["filter_from"], liked)
+    split = with_validation(made, item=dataset.interactions.item)
     bar = liked if liked is not None else dataset.manifest.get("relevant_from")
-    train = train_set(dataset, thinned(split.train, params["fraction"], split.seed), params["seed"], bar)
+    content = features.content(dataset, params["encoder"], params["modality"]) if reads_content(cls) else ()
+    train = train_set(dataset, thinned(split.train, params["fraction"], split.seed), params["seed"], bar, content)
     device = settings.device(how.device)
     model = cls(config, train.schema, train.side, train.seed).bind(dataset).to(device)
-    model.mark_known(train.interactions)
+    if dataset.interactions.item is not None:
+        model.mark_known(train.interactions)
     model.begin(train)
     model.start_epoch(train, 0)
     model.train()
@@ -63,7 +66,7 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
         steps += 1
         if steps >= STEPS:
             break
-    table = len(next(iter(model.epoch(train, 0).values())))
+    table = model.epoch_rows(train)
     n_batches = -(-table // how.batch_size)
     step_s = min(spent[1:] or spent)
     return {

@@ -143,33 +143,51 @@ class Field:
     """One side-information column, ready for a model.
 
     ``categorical``: ``codes`` int64 ``[n]``; ``multi`` (genres, cast): ``codes`` int64 ``[n, width]`` padded with 0;
-    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing. Code 0 means missing or never seen in training.
+    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing; ``vector``: what an encoder made of plots or posters.
+    Code 0 means missing or never seen in training.
     """
 
     name: str
     owner: Literal["user", "item", "row"]
-    kind: Literal["categorical", "multi", "dense"]
+    kind: Literal["categorical", "multi", "dense", "vector"]
     vocabulary: tuple[str, ...] = ()
     """What codes 1, 2, … stand for."""
+    codes: int = 0
+    """How many codes there are where they stand for hashed values, which have no names."""
     mean: float = 0.0
     std: float = 1.0
+    log: bool = False
+    """A heavy-tailed count: ``log(1 + value)`` is what is standardised, values below 0 taken for 0."""
     width: int = 1
     data: Array = field(default_factory=lambda: np.zeros(0))
-    """Codes or values by row of the owner; empty for owner ``row``, whose rows come with each batch."""
+    """Codes or values by row of the owner; empty for owner ``row``, whose rows come with each batch, but for hashed values:
+    the code of each hash, and for numbers: the edges of steps that hold equally many training rows. Vectors: float16 ``[N, width]`` with unit rows, of those rows of the owner that have one."""
+    place: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Vectors only: where each row's vector stands in ``data``, int64 ``[n]``; −1 where it has none."""
 
     @property
     def size(self) -> int:
         """Rows an embedding table for this field needs (code 0 included)."""
-        return len(self.vocabulary) + 1
+        return (self.codes or len(self.vocabulary)) + 1
 
     def encode(self, values: Array) -> Array:
         """Raw values ``[N]`` as codes int64, or as standardised floats where the field is dense."""
         if self.kind == "dense":
-            return np.nan_to_num((np.asarray(values, np.float64) - self.mean) / self.std).astype(np.float32)
+            numbers = np.asarray(values, np.float64)
+            numbers = np.log1p(np.maximum(numbers, 0)) if self.log else numbers
+            return np.nan_to_num((numbers - self.mean) / self.std).astype(np.float32)
+        if self.codes:
+            return np.asarray(self.data)[np.asarray(values, np.int64) % len(self.data)].astype(np.int64)
         code = {value: at + 1 for at, value in enumerate(self.vocabulary)}
         unique, inverse = np.unique(values, return_inverse=True)
         codes: Array = np.array([code.get(str(v), 0) for v in unique], np.int64)[inverse]
         return codes
+
+    def steps(self, values: Array, most: int) -> Array:
+        """Raw numbers ``[N]`` of rows as codes int64: 0 where missing, else which of at most ``most`` steps they lie in, from 1."""
+        edges = np.unique(np.asarray(self.data)[:: max(len(self.data) // most, 1)])
+        numbers = np.asarray(values, np.float64)
+        return np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, side="right") + 1, 0).astype(np.int64)
 
 
 Side = tuple[Field, ...]
@@ -216,10 +234,25 @@ class Head:
 class TrainSet:
     """All that fitting may see: training rows, side information fitted on them, the seed. Nothing of the rest."""
 
-    interactions: Interactions
+    events: Interactions
+    """A table that holds the training rows; it may be memory-mapped and hold others, too."""
     schema: Schema
     side: Side = ()
     seed: int = 0
+    rows: Array | None = None
+    """int ``[N]``: which rows of the table are the training rows; ``None``: all."""
+
+    def __len__(self) -> int:
+        return len(self.events) if self.rows is None else len(self.rows)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The training rows in memory. Models of tables that memory may not hold ask :meth:`block` instead."""
+        return self.events if self.rows is None else self.events.take(self.rows)
+
+    def block(self, part: slice) -> Interactions:
+        """Some of the training rows, read now."""
+        return self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
 
     @cached_property
     def positives(self) -> Interactions:
@@ -479,6 +512,10 @@ class Dataset:
         """Train and test rows of a split that the data's makers shipped, or ``None``."""
         train, test = self._column(f"official/{name}.train.npy"), self._column(f"official/{name}.test.npy")
         return None if train is None or test is None else (np.asarray(train), np.asarray(test))
+
+    def candidates(self, name: str) -> Array | None:
+        """Item rows ``[test rows, n]`` that the makers of a split rank each of its test rows among, or ``None``."""
+        return self._column(f"official/{name}.candidates.npy")
 
     def official_names(self) -> list[str]:
         """The names of shipped splits."""

@@ -298,7 +298,8 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     try:
         fitted = fit(
             asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
-            refit=asked["refit"], fraction=asked["fraction"], donor=donor, desk=desk,
+            refit=asked["refit"], fraction=asked["fraction"], encoder=asked.get("encoder"),
+            modality=asked.get("modality") or "none", donor=donor, desk=desk,
         )  # fmt: skip
     except Interrupted as stopped:
         if stopped.model is not None:
@@ -471,9 +472,10 @@ def report(
         "run": run.id, "dataset": asked["dataset"], "model": model_name, "heads": [h.kind for h in model.scorer_heads()],
         "split": asked["split"], "seed": asked["seed"], "split_seed": asked["split_seed"], "split_checksum": split_checksum,
         "filter_from": asked.get("filter_from"), "relevant_from": runs.liked_from(asked), "refit": asked["refit"],
-        "fraction": asked["fraction"], "from_run": asked["from_run"], "beyond": run.told.get("beyond"),
+        "fraction": asked["fraction"], "from_run": asked["from_run"], "encoder": asked.get("encoder"), "modality": asked.get("modality"), "beyond": run.told.get("beyond"),
         "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
         "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups,
+        "calibration": judged.calibration,
         "settings": asked["options"],
     }  # fmt: skip
 

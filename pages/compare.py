@@ -86,7 +86,8 @@ def tables(rows: list[Row]) -> None:
         if not own:
             continue
         shown = own + [r for r in fixed if r not in own and kind != "click"]
-        main = {"ranking": "ndcg@10", "rating": "rmse", "click": "roc_auc"}[kind]
+        names = [m for m in comparison.shown_metrics(shown) if kind == "rating" or m not in {"rmse", "mae"}]
+        main = {"ranking": "ndcg@10", "rating": "rmse"}.get(kind) or next(iter(names), "log_loss")
         sign = 1 if metrics.metric(main).better == "lower" else -1
         shown.sort(key=lambda r: (r.result["metrics"].get(main) is None, sign * (r.result["metrics"].get(main) or 0)))
         st.markdown(f"#### {KINDS[kind]}")
@@ -95,7 +96,8 @@ def tables(rows: list[Row]) -> None:
                 "They predict stars. Their ranking columns rank by predicted stars, which is not what they were made for: "
                 "a film that few people love can come out above one that many like. Popularity, EASE and oracles stand for comparison."
             )
-        names = [m for m in comparison.shown_metrics(shown) if kind == "rating" or m not in {"rmse", "mae"}]
+        for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
+            st.caption(f":material/lightbulb: {shell.plain(hint[:1].upper() + hint[1:])}")
         table(shown, names, kind)
 
 
@@ -143,14 +145,17 @@ def pictures(rows: list[Row]) -> None:
             icon=":material/info:",
         )
         return
+    views = ["Intervals", "Groups", "Learning curves", "Cost"]
+    views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = st.segmented_control("Picture", ["Intervals", "Groups", "Learning curves", "Cost"], default="Intervals", required=True,
+        view = st.segmented_control("Picture", views, default="Intervals", required=True,
                                     key="view", bind="query-params")  # fmt: skip
         metric = st.selectbox("Metric", names, format_func=charts.arrow, key="metric", width=200,
                               help="Which figure the picture shows.")  # fmt: skip
     assert metric is not None
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")
-    chart = {"Intervals": intervals_view, "Groups": groups_view, "Learning curves": curves_view, "Cost": cost_view}[
+    chart = {"Intervals": intervals_view, "Groups": groups_view, "Learning curves": curves_view, "Cost": cost_view,
+             "Calibration": calibration_view}[
         view or "Intervals"
     ](rows, metric)
     if chart is not None:
@@ -177,13 +182,14 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         st.info(f"No result has {metric} by groups.", icon=":material/category:")
         return None
     left, right = st.columns([1, 2])
+    known = FAMILIES | {f"By {name}": f"{name} " for name in dataset.interactions.features}
     families = [
         f
-        for f, start in FAMILIES.items()
+        for f, start in known.items()
         if any(g.startswith(start) and metric in v for r in able for g, v in r.result["groups"].items())
     ]
     size = {
-        f: len({g for r in able for g, v in r.result["groups"].items() if g.startswith(FAMILIES[f]) and metric in v})
+        f: len({g for r in able for g, v in r.result["groups"].items() if g.startswith(known[f]) and metric in v})
         for f in families
     }
     telling = next((f for f in families if size[f] > 1), families[0])
@@ -198,8 +204,8 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         r.label for r in best if r.kind != "oracle" and r.model != "random" and r.result.get("fraction", 1.0) == 1.0
     ][:5]
     chosen = right.multiselect("Models", labels, default=usual, max_selections=MOST, key=f"group_models.{dataset.name}")
-    start = FAMILIES[family]
-    of = ("rows",) if metric in {"rmse", "mae", "mse"} else ("users", "films")
+    start = known[family]
+    of = ("rows",) if metric in {"rmse", "mae", "mse"} or ":" in metric else ("users", "films")
     told = []
     for row in (r for r in able if r.label in chosen):
         for name, group in row.result["groups"].items():
@@ -274,6 +280,21 @@ def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     st.altair_chart(chart, alt=f"{metric} against {charts.COSTS[what or 'fit'][0].lower()}")
     st.caption(
         "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that trained them."
+    )
+    return chart
+
+
+def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """Whether a predicted chance of 30 % comes true in 30 of 100 cases."""
+    told = {label for r in rows for label in r.result.get("calibration") or {}}
+    label = metric.partition(":")[2]
+    label = label if label in told else sorted(told)[0]
+    able = [r for r in rows if label in (r.result.get("calibration") or {})][:MOST]
+    chart = charts.calibration({r.label: r.result["calibration"][label] for r in able}, label)
+    st.altair_chart(chart, alt=f"Predicted against observed share of {label} for {', '.join(r.label for r in able)}")
+    st.caption(
+        f"{label}: test rows in ten equal parts by predicted chance. On the dashed line predictions come true as often as they say; "
+        "whiskers are 95 % intervals of the observed share."
     )
     return chart
 

@@ -126,7 +126,7 @@ def test_each_model_names_the_rows_of_its_tables(home: Path, ratings_csv: Path) 
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     split = make_split(dataset, "user-temporal")
-    for name in registry.names("models"):
+    for name in runs.usable_models(dataset):
         if not registry.schema("models", name)["trains"]:
             continue
         model = fit(name, dataset, split, options={"max_epochs": 1, "device": "cpu"}).model

@@ -23,7 +23,7 @@ CATALOG_COLUMNS = ("title", "year", "genres", "director", "cast", "tags", "plot"
 class RawData:
     """Raw data in memory, ids as the makers wrote them."""
 
-    events: pd.DataFrame
+    events: pd.DataFrame | None
     """Columns ``user``, ``item``, ``rating``, ``time``, those that exist, plus one per label and feature."""
     items: pd.DataFrame | None = None
     """``item`` and any of :data:`CATALOG_COLUMNS`; the order of its rows becomes the order of item rows."""
@@ -35,6 +35,8 @@ class RawData:
     repeats: Literal["refused", "allowed"] = "refused"
     official: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     """Shipped splits: train and test rows of ``events``."""
+    candidates: Mapping[str, Array] = field(default_factory=dict)
+    """Shipped with a split: for each of its test rows the raw ids of the items it is to be ranked among ``[test rows, n]``."""
     posters: Mapping[Any, Path] = field(default_factory=dict)
     """Image file by raw item id, where the dataset brings its own."""
     file: str = "the ratings"
@@ -46,6 +48,9 @@ class RawData:
     """Whose numbers ``item`` holds (``movielens``, …), where several datasets share them; ``""``: this dataset's own."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """More for the manifest."""
+    stored: int | None = None
+    """How many rows the reader has written under ``interactions/`` itself, block by block, where ``events`` is ``None``: a table of
+    labels and features that memory may not hold."""
 
 
 class DatasetReader(abc.ABC):
@@ -91,7 +96,10 @@ def check_events(raw: RawData) -> None:
     Raises:
         MMRecError: a missing id, a NaN or out-of-scale rating, or a repeated (user, item), with its line.
     """
+    if raw.stored is not None:  # its reader has checked it, block by block
+        return
     events = raw.events
+    assert events is not None
 
     def refuse(bad: Array, column: str, expected: str) -> None:
         at = int(np.flatnonzero(bad)[0])

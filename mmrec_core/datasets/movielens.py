@@ -80,6 +80,7 @@ class MovieLens(DatasetReader):
                 f"{files.path} holds no MovieLens data: expected ratings.csv, ratings.dat or u.data in it."
             )
         raw.licence = LICENCE
+        assert raw.events is not None
         if getattr(self.config, "subset", "all") == "modern":
             raw.events = modern(raw.events)
             if raw.items is not None:
@@ -98,6 +99,7 @@ class MovieLens(DatasetReader):
         return fetch(f"{site}/{name}.zip", settings.home() / "downloads", progress)
 
     def _check_counts(self, raw: RawData, files: RawFiles) -> None:
+        assert raw.events is not None
         expected = COUNTS.get(self.name)
         found = (len(raw.events), raw.events["user"].nunique(), len(raw.items) if raw.items is not None else 0)
         if expected and found != expected:
@@ -187,7 +189,17 @@ class MovieLens(DatasetReader):
                 user=people["user"].astype("int64"), age=people["age"].astype(int).map(AGES).astype(float)
             )
         scale = (1.0, 5.0) if self.name == "ml-1m" else (0.5, 5.0)
-        return RawData(events, items, users, scale=scale, file=files.where(plain), id_space="movielens")
+        official, candidates = ncf_split(events) if self.name == "ml-1m" else ({}, {})
+        return RawData(
+            events,
+            items,
+            users,
+            scale=scale,
+            official=official,
+            candidates=candidates,
+            file=files.where(plain),
+            id_space="movielens",
+        )
 
     def _read_100k(self, files: RawFiles) -> RawData:
         """ml-100k: tab separated, with users' side data and the makers' own splits."""
@@ -227,6 +239,30 @@ class MovieLens(DatasetReader):
         return RawData(
             events, items, users, scale=(1.0, 5.0), official=official, file=files.where("u.data"), id_space="ml-100k"
         )
+
+
+def ncf_split(events: pd.DataFrame) -> tuple[dict[str, tuple[Array, Array]], dict[str, Array]]:
+    """The split of the NCF paper (He et al. 2017), where its files lie under a source in ``ncf``: each user's last rating, and the
+    99 films it is ranked among. Its films are numbered by first appearance in the ratings, its users from 0."""
+    folders = [place / "ncf" for place in settings.sources()]
+    folder = next((f for f in folders if (f / "ml-1m.test.negative.gz").is_file()), None)
+    if folder is None:
+        return {}, {}
+    raw_of = pd.unique(events["item"].to_numpy())
+    with gzip.open(folder / "ml-1m.test.negative.gz", "rt") as handle:
+        lines = [line.split("\t") for line in handle]
+    pairs = np.array([line[0].strip("()\n").split(",") for line in lines], np.int64)
+    among = raw_of[np.array([line[1:] for line in lines], np.int64)]
+    key = events["user"].to_numpy(np.int64) << 32 | events["item"].to_numpy(np.int64)
+    order = np.argsort(key)
+    wanted = (pairs[:, 0] + 1) << 32 | raw_of[pairs[:, 1]]
+    place = np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)
+    test = order[place]
+    if not np.array_equal(key[test], wanted):
+        return {}, {}  # another copy of the ratings, in another order
+    by_row = np.argsort(test)
+    train = np.setdiff1d(np.arange(len(events)), test)
+    return {"ncf": (train, test[by_row])}, {"ncf": among[by_row]}
 
 
 def film_table(ids: Any, titles: Any, genres: Any) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from typing import Any
 from mmrec_core.errors import unknown_name
 
 KINDS = ("ranking", "ratings", "clicks")
-HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss"}
+HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss", "normalised_entropy"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Metric:
     @property
     def better(self) -> str:
         """``higher`` or ``lower``."""
-        return "lower" if self.name in HIGHER_IS_WORSE else "higher"
+        return "lower" if self.name.partition(":")[0] in HIGHER_IS_WORSE else "higher"
 
 
-def functions() -> dict[str, Callable[..., Any]]:
-    """Every metric function by name."""
+def functions() -> dict[tuple[str, str], Callable[..., Any]]:
+    """Every metric function by what it judges and its name; rankings and clicks both have an ``auc``."""
     files = sorted(Path(__file__).parent.glob("[!_]*.py"))
     for plugins in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep):
         files += sorted((Path(plugins) / "metrics").glob("[!_]*.py")) if plugins else []
@@ -50,14 +50,14 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 
 @lru_cache(maxsize=4)
-def _functions(files: tuple[tuple[Path, int], ...]) -> dict[str, Callable[..., Any]]:
+def _functions(files: tuple[tuple[Path, int], ...]) -> dict[tuple[str, str], Callable[..., Any]]:
     """The same, read again only where a file was added or changed."""
-    found: dict[str, Callable[..., Any]] = {}
+    found: dict[tuple[str, str], Callable[..., Any]] = {}
     for module in map(_module, (file for file, _ in files)):
         for name, function in vars(module).items():
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
-                if next(iter(inspect.signature(function).parameters), "") in KINDS:
-                    found[name] = function
+                if (kind := next(iter(inspect.signature(function).parameters), "")) in KINDS:
+                    found[kind, name] = function
     return found
 
 
@@ -71,28 +71,34 @@ def _module(file: Path) -> ModuleType:
     return module
 
 
-def metric(name: str) -> Metric:
-    """The metric of a full name such as ``rmse`` or ``ndcg@10``.
+def metric(name: str, kind: str | None = None) -> Metric:
+    """The metric of a full name such as ``rmse``, ``ndcg@10`` or, of one label, ``auc:income``.
+
+    Args:
+        kind: which of two metrics of one name is meant; a name with a label means the one for clicks.
 
     Raises:
         MMRecError: unknown, or a cut-off where there is none or the reverse.
     """
     known = functions()
-    base, _, cut = name.partition("@")
-    if base not in known:
-        raise unknown_name("metric", name, sorted(known))
-    parameters = list(inspect.signature(known[base]).parameters)
-    takes_k = "k" in parameters
+    plain, _, label = name.partition(":")
+    base, _, cut = plain.partition("@")
+    meant = "clicks" if label else kind
+    kinds = [k for k in KINDS if (k, base) in known and meant in {None, k}]
+    if not kinds:
+        raise unknown_name("metric", name, sorted({n for _, n in known}))
+    function = known[kinds[0], base]
+    takes_k = "k" in inspect.signature(function).parameters
     if takes_k != cut.isdigit():
         raise unknown_name("metric", name, [f"{base}@10" if takes_k else base])
     k = int(cut) if takes_k else None
-    compute = partial(known[base], k=k) if takes_k else known[base]
-    meaning = (inspect.getdoc(known[base]) or "").split("\n")[0].replace("``k``", str(k)).replace("``", "")
-    return Metric(name, parameters[0], compute, k, meaning, whole=not takes_k)
+    compute = partial(function, k=k) if takes_k else function
+    meaning = (inspect.getdoc(function) or "").split("\n")[0].replace("``k``", str(k)).replace("``", "")
+    meaning = f"{label}: {meaning[:1].lower()}{meaning[1:]}" if label else meaning
+    return Metric(name, kinds[0], compute, k, meaning, whole=not takes_k)
 
 
 def usual(kind: str, k: int = 10) -> list[Metric]:
     """Every metric of a kind, at the usual cut-off."""
-    named = [f"{n}@{k}" if "k" in inspect.signature(f).parameters else n for n, f in functions().items()
-             if next(iter(inspect.signature(f).parameters)) == kind]  # fmt: skip
-    return [metric(name) for name in named]
+    own = [(n, f) for (of, n), f in functions().items() if of == kind]
+    return [metric(f"{n}@{k}" if "k" in inspect.signature(f).parameters else n, kind) for n, f in own]

@@ -7,7 +7,7 @@ import numpy as np
 from mmrec_core.types import ClickRows
 
 
-def roc_auc(clicks: ClickRows) -> float:
+def auc(clicks: ClickRows) -> float:
     """The chance that a row labelled 1 scores higher than one labelled 0, over all rows; 0.5 is guessing."""
     from sklearn.metrics import roc_auc_score
 
@@ -19,6 +19,14 @@ def roc_auc(clicks: ClickRows) -> float:
 def log_loss(clicks: ClickRows) -> float:
     """Average surprise at the true label, in nats; lower is better (binary cross-entropy)."""
     return float(np.average(np.logaddexp(0, clicks.log_odds) - clicks.truth * clicks.log_odds, weights=clicks.weight))
+
+
+def normalised_entropy(clicks: ClickRows) -> float:
+    """Log-loss as a share of what the base rate alone would give; below 1 the model knows more (He et al. 2014)."""
+    rate = float(np.average(clicks.truth, weights=clicks.weight))
+    if not 0 < rate < 1:
+        return float("nan")
+    return log_loss(clicks) / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
 
 
 def accuracy(clicks: ClickRows) -> float:

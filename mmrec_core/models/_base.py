@@ -234,13 +234,12 @@ class Model(nn.Module):
                 {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()},
                 draft / "model.safetensors",
             )
-            tables = {
-                f"{f.owner}.{f.name}": torch.from_numpy(np.ascontiguousarray(f.data)) for f in self.side if f.data.size
-            }
+            tables = {f"{f.owner}.{f.name}": torch.from_numpy(np.array(f.data)) for f in self.side if f.data.size}
+            tables |= {f"{f.owner}.{f.name}.place": torch.from_numpy(f.place) for f in self.side if f.place.size}
             save_file(tables, draft / "side.safetensors")
             np.save(draft / "user_ids.npy", self.users.raw, allow_pickle=False)
             np.save(draft / "item_ids.npy", self.items.raw, allow_pickle=False)
-            told = ("name", "owner", "kind", "vocabulary", "mean", "std", "width")
+            told = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
             storage.write_json(
                 draft / "config.json",
                 {
@@ -295,7 +294,7 @@ class GradientModel(Model):
     def epoch_rows(self, train: TrainSet) -> int:
         """About how many rows an epoch has, before the first is drawn."""
         kind = self.scorer_heads()[0].kind
-        return len(train.positives if kind == "ranking" else train.interactions)
+        return len(train.positives) if kind == "ranking" else len(train)
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
@@ -304,17 +303,23 @@ class GradientModel(Model):
         ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for unknown ids is trained.
         """
         table = self.epoch(train, epoch)
-        hide = self.generator(epoch, 1)
-        n_users, n_items = self.schema.n_users, self.schema.n_items
-        for key, oov in (("user", n_users), ("item", n_items), ("negative", n_items)):
-            if key in table and (share := getattr(self.config, "id_dropout", 0.0)) > 0:
-                hidden = torch.rand(table[key].shape, generator=hide) < share
-                table[key] = torch.where(hidden, oov, table[key])
+        self.hide(table, epoch)
         n = len(next(iter(table.values())))
         order = torch.randperm(n, generator=self.generator(epoch, 0))
         for part in list(blocks(n, batch_size))[start:]:
             rows = order[part]
             yield {key: column[rows] for key, column in table.items()}
+
+    def hide(self, table: Batch, epoch: int) -> None:
+        """Replace a share of ids by the row for unknown ones, in place."""
+        share, generator = getattr(self.config, "id_dropout", 0.0), self.generator(epoch, 1)
+        for key, oov in (
+            ("user", self.schema.n_users),
+            ("item", self.schema.n_items),
+            ("negative", self.schema.n_items),
+        ):
+            if key in table and share > 0:
+                table[key] = torch.where(torch.rand(table[key].shape, generator=generator) < share, oov, table[key])
 
     def generator(self, epoch: int, purpose: int) -> torch.Generator:
         """A source of randomness of its own for each (seed, epoch, purpose)."""
@@ -383,6 +388,10 @@ class GradientModel(Model):
             k for k, v in state.items() if v.is_floating_point()
         )
 
+    def start_state(self, histories: Sequence[History]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """The states that fold-in begins with, and the names of the tensors it may move."""
+        return self.free_state(len(histories))
+
     def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
         """The histories as one batch with negatives, ``user`` counting the histories."""
         train = self.as_train_set(histories)
@@ -414,7 +423,7 @@ class GradientModel(Model):
         self.eval()
         if "rating" in self.needs:  # a history without ratings tells such a model nothing
             histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
-        state, moving = self.free_state(len(histories))
+        state, moving = self.start_state(histories)
         if not moving:
             return UserState(state, nobody(len(histories)))
         prior = {k: state[k].clone() for k in moving}
@@ -476,7 +485,9 @@ def load_model(folder: Path) -> Model:
         tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}
         side = tuple(
             Field(
-                **{**f, "vocabulary": tuple(f["vocabulary"])}, data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0))
+                **{**f, "vocabulary": tuple(f["vocabulary"])},
+                data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0)),
+                place=tables.get(f"{f['owner']}.{f['name']}.place", np.zeros(0, np.int64)),
             )
             for f in told["side"]
         )

@@ -52,3 +52,18 @@ class UniformNegatives:
                 break
             item[clash] = torch.randint(self.n_items, (n,), generator=generator)
         return item
+
+
+def drawn_by_place(
+    user: Tensor, item: Tensor, n_items: int, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """For each row ``[N]`` of sorted users ``n`` items they have no row with: which row, which item, as many as found.
+
+    What is drawn depends on a row's place among its user's, not on who else is asked about.
+    """
+    place = torch.arange(len(user)) - torch.searchsorted(user, user)
+    longest = int(place.max()) + 1 if len(place) else 0
+    drawn = torch.randint(n_items, (longest, n), generator=generator)[place].flatten()
+    row = torch.arange(len(user)).repeat_interleave(n)
+    free = ~torch.isin(user[row] * n_items + drawn, user * n_items + item)
+    return row[free], drawn[free]

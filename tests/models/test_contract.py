@@ -1,11 +1,12 @@
 """One contract for every model, shipped or miniature: what any caller may rely on without knowing which model it has.
 
-Nothing here tests for a model's name. A model that needs user and film ids is tried on generated ratings; one that does
-not is tried on generated census rows; a model that neither can serve is skipped with the reason it gives itself.
+Nothing here tests for a model's name. A model is tried on generated ratings, on generated census rows, or on both, as its needs
+allow; one that neither can serve is skipped with the reason it gives itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmrec_core import preparation, registry
+from mmrec_core import features, preparation, registry
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.models._base import Model, load_model
@@ -29,7 +30,22 @@ from mmrec_core.training import Fitted, check_needs, fit, split_settings, train_
 from mmrec_core.types import Dataset, History, Interactions, Query, Split
 
 MINIATURES = Path(__file__).parents[1] / "miniatures"
-NAMES = [*registry.names("models"), *sorted(f.stem for f in (MINIATURES / "models").glob("[!_]*.py"))]
+SHIPPED = registry.names("models")
+NAMES = [*SHIPPED, *sorted(f.stem for f in (MINIATURES / "models").glob("[!_]*.py"))]
+
+
+def _cases() -> list[str]:
+    """``model`` tried on ratings, ``model@rows`` on rows of a click table."""
+    found = []
+    for name in NAMES:
+        needs = registry.schema("models", name)["needs"] if name in SHIPPED else ["ids"]
+        films, rows = (not registry.unmet(needs, has) for has in (FILMS, ROWS))
+        found += [name] * (films or not rows) + [f"{name}@rows"] * rows
+    return found
+
+
+FILMS = {"ids", "user", "item", "rating", "time", "text", "image", "side", "graph", "sequence"}
+ROWS = {"labels", "side", "graph"}
 N_USERS, N_FILMS, PER_USER = 60, 50, 25
 STRANGER, UNSEEN = 0, 0
 """The user and the film that are kept out of training."""
@@ -47,8 +63,8 @@ class World:
     fitted: Callable[[str], Fitted]
 
     def kind(self, name: str) -> str:
-        """Which of the generated datasets a model is tried on."""
-        return "ratings" if "ids" in registry.load("models", name).needs else "rows"
+        """Which of the generated datasets a case is tried on."""
+        return name.partition("@")[2] or "ratings"
 
     def model(self, name: str) -> Model:
         """A model after two epochs (or its closed form)."""
@@ -93,7 +109,7 @@ def _census_files(folder: Path) -> Path:
         for _ in range(n):
             age, school = int(rng.integers(18, 80)), int(rng.integers(1, 17))
             rich, single = age + 4 * school > 90, age < 30
-            marital = "Never-married" if single else "Divorced"
+            marital = "Never-married" if single else "Married-civ-spouse"
             about = (
                 f"{age}, Private, 100, School-{school}, {school}, {marital}, Sales, Own-child, Other, Female, 0, 0, 40"
             )
@@ -116,6 +132,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         preparation.prepare("csv", source=_ratings_csv(folder), name="ratings", options={"scale": "0.5:5", **films})
         preparation.prepare("csv", source=_checkerboard_csv(folder), name="checkerboard", options={"scale": "0.5:5"})
         preparation.prepare("census", source=_census_files(folder), name="rows")
+        for films in ("ratings", "checkerboard"):
+            with contextlib.suppress(MMRecError):  # the checkerboard has no plots
+                features.encode(preparation.open_dataset(films), "classic")
         dataset = cache(preparation.open_dataset)
 
         @cache
@@ -135,7 +154,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         torch.set_num_threads(threads)
 
 
-def _fit(name: str, dataset: Dataset, split: Split, how: dict[str, Any], seed: int = 1) -> Fitted:
+def _fit(case: str, dataset: Dataset, split: Split, how: dict[str, Any], seed: int = 1) -> Fitted:
+    name = case.partition("@")[0]
     cls = registry.load("models", name)
     try:
         check_needs(cls, name, dataset)
@@ -144,7 +164,7 @@ def _fit(name: str, dataset: Dataset, split: Split, how: dict[str, Any], seed: i
     return fit(name, dataset, split, options=how if cls.trains else None, seed=seed)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=_cases())
 def name(request: pytest.FixtureRequest) -> str:
     """Every model in turn."""
     return str(request.param)
@@ -187,7 +207,7 @@ def _same(a: torch.Tensor, b: torch.Tensor, within: float) -> None:
 
 def test_settings_explain_themselves(world: World, name: str) -> None:
     """Every setting has a default and a meaning, every number a range, so that a form can be drawn from it."""
-    for key, field in registry.schema("models", name)["config"].get("properties", {}).items():
+    for key, field in registry.schema("models", name.partition("@")[0])["config"].get("properties", {}).items():
         assert field.get("description"), f"{key} has no description"
         assert "default" in field, f"{key} has no default"
         if field.get("type") in {"integer", "number"}:
@@ -197,8 +217,8 @@ def test_settings_explain_themselves(world: World, name: str) -> None:
 def test_unknown_setting_is_refused(world: World, name: str) -> None:
     """The refusal names what there is."""
     with pytest.raises(MMRecError) as refused:
-        split_settings(name, {"no_such_setting": 1})
-    known = registry.load("models", name).Config.model_fields
+        split_settings(name.partition("@")[0], {"no_such_setting": 1})
+    known = registry.load("models", name.partition("@")[0]).Config.model_fields
     assert all(key in str(refused.value) for key in known) and "no_such_setting" in str(refused.value)
 
 
@@ -260,7 +280,8 @@ def test_batches_can_start_anywhere(world: World, name: str) -> None:
     model, kind = world.model(name), world.kind(name)
     if not model.trains:
         pytest.skip("it has no batches")
-    train = train_set(world.dataset(kind), world.split(kind).train, 1, model.schema.relevant_from)
+    content = tuple(field for field in model.side if field.kind == "vector")
+    train = train_set(world.dataset(kind), world.split(kind).train, 1, model.schema.relevant_from, content)
     whole = list(model.batches(train, 1, batch_size=16))
     rest = list(model.batches(train, 1, batch_size=16, start=2))
     assert len(whole) > 2 and len(rest) == len(whole) - 2
@@ -277,7 +298,7 @@ def test_save_and_load(world: World, name: str, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     assert torch.equal(model.score_rows(rows), loaded.score_rows(rows))
-    assert loaded.name == name and loaded.catalog_checksum == model.catalog_checksum
+    assert loaded.name == name.partition("@")[0] and loaded.catalog_checksum == model.catalog_checksum
     assert loaded.users is not None and len(loaded.users) == model.schema.n_users
 
 

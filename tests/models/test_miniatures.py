@@ -1,4 +1,4 @@
-"""What each miniature claims: causality, gates that add up, a memory without foresight. The rest is in the contract."""
+"""What each miniature claims: causality, a memory without foresight. The rest is in the contract."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import preparation, registry, settings
-from mmrec_core.evaluation import evaluate
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
-from mmrec_core.types import Dataset, Interactions, Query, Schema, TrainSet
+from mmrec_core import registry
+from mmrec_core.types import Interactions, Query, Schema, TrainSet
 
 MINIATURES = Path(__file__).parents[1] / "miniatures"
 N_USERS, N_FILMS, PER_USER = 12, 20, 10
@@ -81,41 +78,6 @@ def test_sasrec_reads_in_time_order() -> None:
     own = np.flatnonzero(np.asarray(train.interactions.user) == 3)
     latest = np.asarray(train.interactions.item)[own][-1]
     assert int(model.sequences[3, PER_USER - 1]) == latest and int(model.sequences[3, PER_USER]) == model.mark
-
-
-# MMoE
-
-
-@pytest.fixture(scope="module")
-def census() -> Dataset:
-    """The census rows, where they are at hand."""
-    if not any((place / "census" / "adult.data").is_file() for place in settings.sources()):
-        pytest.skip("MMREC_SOURCES names no folder with census/adult.data")
-    preparation.prepare("census")
-    return preparation.open_dataset("census")
-
-
-def test_census_is_read_whole(census: Dataset) -> None:
-    """The makers' counts of rows and of high incomes; neither label's column is left among the features."""
-    train, test = census.official("official") or (np.zeros(0), np.zeros(0))
-    assert (len(train), len(test)) == (32_561, 16_281)
-    labels, features = census.interactions.labels, census.interactions.features
-    assert int(labels["income"][train].sum()) == 7_841 and int(labels["income"][test].sum()) == 3_846
-    assert set(labels) == {"income", "marital"} and len(features) == 13
-    assert not any("marital" in name or "income" in name for name in features)
-
-
-def test_mmoe_tells_incomes_and_bachelors(census: Dataset) -> None:
-    """Gates are shares of attention, one set per label, and both labels are told well from the official test rows."""
-    split = make_split(census, "official")
-    model: Any = fit("tiny_mmoe", census, split, options={"max_epochs": 2, "device": "cpu"}).model
-    with torch.no_grad():
-        gates = model.gates(model.inputs(model.rows(census.interactions.take(split.test[:500]))))
-    assert gates.shape == (500, 2, model.config.experts) and bool((gates >= 0).all())
-    torch.testing.assert_close(gates.sum(-1), torch.ones(500, 2))
-    assert float((gates[:, 0] - gates[:, 1]).abs().max()) > 0.01
-    found = evaluate(model, census, split, intervals=False).metrics
-    assert (found["roc_auc:income"] or 0) > 0.85 and (found["roc_auc:marital"] or 0) > 0.9
 
 
 # TGN

@@ -1,0 +1,146 @@
+"""Several questions at once, answered from shared experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.config import setting
+from mmrec_core.models._base import Batch
+from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._layers import WIDTHS, mlp, widths
+from mmrec_core.types import Head, Schema, Side, TrainSet
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mmoe": {},
+    "shared_bottom": {"sharing": "bottom", "expert": "256,64"},
+    "single_task": {"sharing": "none"},
+}
+
+
+class MMoE(FieldModel):
+    """Experts shared by all tasks, weighed by a gate of each task's own (Ma et al. 2018, "MMoE").
+
+    ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a click table
+    every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at all
+    (rated films against ``negatives`` drawn at random); films are ranked by the log-probability of watched *and* liked. The same file
+    holds its yardsticks: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
+    """
+
+    class Config(FieldConfig):
+        """Experts, towers, regularisation."""
+
+        sharing: Literal["experts", "bottom", "none"] = setting(
+            "experts", "what tasks share: experts with a gate each, one network, or nothing"
+        )
+        experts: int = setting(8, "networks that the tasks share", ge=1, le=64)
+        expert: str = setting("64,32", "widths of an expert's layers, separated by commas", pattern=WIDTHS)
+        tower: str = setting("16", "widths of a task's own hidden layers, separated by commas", pattern=WIDTHS)
+        dropout: float = setting(0.1, "share of the experts' units silenced in training", ge=0.0, le=0.9)
+        init: float = setting(0.1, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        l2: float = setting(0.01, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        id_dropout: float = setting(
+            0.02,
+            "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",
+            ge=0.0,
+            le=0.9,
+        )
+
+    FOLD_LR: ClassVar[float] = 0.05
+    FOLD_STEPS: ClassVar[int] = 120
+    train_defaults: ClassVar[Mapping[str, Any]] = {
+        "lr": 0.003,
+        "batch_size": 256,
+        "max_epochs": 60,
+        "patience": 20,
+        "weight_decay": 0.5,
+    }
+    config: Config
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.tasks = [head.name for head in self.heads(config, schema)]
+        n_tasks, wide = len(self.tasks), (self.n_vectors + self.of_films) * config.dim + self.n_dense
+        layers = widths(config.expert) or [config.dim]
+        n_experts = {"experts": config.experts, "bottom": 1, "none": n_tasks}[config.sharing]
+        self.experts = nn.ModuleList(
+            mlp([wide, *layers], config.dropout, last_activation=True) for _ in range(n_experts)
+        )
+        self.gate = nn.Linear(wide, n_tasks * n_experts) if config.sharing == "experts" else None
+        self.towers = nn.ModuleList(mlp([layers[-1], *widths(config.tower), 1]) for _ in self.tasks)
+        self.seed_weights()
+
+    @classmethod
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
+        """A head per label; on films first what they are ranked by."""
+        if cls.mode_of(config, schema) == "labels":
+            return tuple(Head(label, "click") for label in schema.labels)
+        rated = (Head("rating", "rating"),) if "rating" in schema.has else ()
+        return (Head("liked", "ranking"), *rated, Head("watched", "ranking"))
+
+    @property
+    def n_outputs(self) -> int:
+        """One per task."""
+        return len(self.tasks)
+
+    def epoch_rows(self, train: TrainSet) -> int:
+        """Rated films and those drawn at random; of a click table all rows."""
+        return len(train) * (1 + self.config.negatives) if self.of_films else len(train)
+
+    @property
+    def draws(self) -> bool:
+        """Watching can be learned only beside films that were not watched."""
+        return self.of_films and self.config.negatives > 0
+
+    def asked(self, batch: Batch) -> Tensor:
+        """Beside every rated film others are drawn."""
+        return torch.arange(len(batch["user"]))
+
+    def targets(self, batch: Batch) -> Batch:
+        """Rated films are watched; of those drawn at random only that is known, that they were not."""
+        return {**super().targets(batch), "watched": torch.ones(len(batch["user"]))}
+
+    def gates(self, seen: Tensor) -> Tensor:
+        """How much each task listens to each expert: ``[B, tasks, experts]``, adding up to 1 over experts."""
+        assert self.gate is not None
+        return self.gate(seen).view(len(seen), len(self.tasks), -1).softmax(-1)
+
+    def seen(self, looked: Looked) -> Tensor:
+        """All vectors and numbers side by side ``[B, wide]``; on films with the product of the user's and the film's sums, because
+        a network that only sees them side by side learns what fits whom slowly, or by heart (Rendle et al. 2020)."""
+        vectors = looked.vectors
+        product = [vectors[:, : looked.users].sum(1) * vectors[:, looked.users :].sum(1)] if self.of_films else []
+        return torch.cat([vectors.flatten(1), looked.dense, *product], 1)
+
+    def outputs(self, looked: Looked) -> Tensor:
+        """``[B, tasks]``, raw."""
+        seen = self.seen(looked)
+        told = torch.stack([expert(seen) for expert in self.experts], 1)
+        if self.gate is not None:
+            told = torch.bmm(self.gates(seen), told)
+        own = [told[:, at % told.shape[1]] for at in range(len(self.tasks))]
+        return torch.cat([tower(part) for tower, part in zip(self.towers, own, strict=True)], 1)
+
+    def decoded(self, out: Tensor) -> Tensor:
+        """``[B, H]``: labels as log-odds; on films log P(watched and liked), the rating, log-odds of watching."""
+        if not self.of_films:
+            return out
+        liked = F.logsigmoid(out[:, :1]) + F.logsigmoid(out[:, -1:])
+        return torch.cat([liked, *([self.mean + out[:, 1:2]] if "rating" in self.tasks else []), out[:, -1:]], 1)
+
+    def losses(self, out: Tensor, batch: Batch) -> Tensor:
+        """``[B]``: the mean over tasks; liking and rating count where the film was watched."""
+        if not self.of_films:
+            return super().losses(out, batch)
+        watched = batch["watched"]
+        parts = [F.binary_cross_entropy_with_logits(out[:, -1], watched, reduction="none")]
+        if "rating" in self.tasks:  # without ratings every watched film is liked, and there is nothing to tell apart
+            parts.append(watched * F.binary_cross_entropy_with_logits(out[:, 0], batch["target"], reduction="none"))
+            parts.append(watched * (self.mean + out[:, 1] - batch["rating"]).square())
+        else:
+            parts.append(F.binary_cross_entropy_with_logits(out[:, 0], watched, reduction="none"))
+        return torch.stack(parts, 1).mean(1)

@@ -1,0 +1,170 @@
+"""Whether a network finds what a dot product does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.config import Config, setting
+from mmrec_core.models._base import Batch, GradientModel
+from mmrec_core.models._layers import WIDTHS, UniformNegatives, drawn_by_place, mlp, widths
+from mmrec_core.types import Array, Head, Schema, Side, TrainSet
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "ncf": {},
+    "gmf": {"parts": "gmf"},
+    "ncf_mlp": {"parts": "mlp"},
+    "mf_bce": {"parts": "dot"},
+}
+
+
+class NCF(GradientModel):
+    """Neural collaborative filtering: GMF, an MLP, or NeuMF, which is both (He et al. 2017, "Neural Collaborative Filtering").
+
+    ``gmf``: ``⟨h, p_u ∘ q_i⟩``; ``mlp``: a network on ``[p_u ‖ q_i]``; ``neumf``: one linear layer on both, each with embeddings of
+    its own; learned by log-loss on liked films and ``negatives`` drawn at random per liked one, anew each epoch. ``dot``:
+    ``b_u + b_i + ⟨p_u, q_i⟩`` with the same loss, the yardstick of Rendle et al. 2020 ("Neural Collaborative Filtering vs. Matrix
+    Factorization Revisited").
+    """
+
+    class Config(Config):
+        """Which parts, how wide, how held down."""
+
+        parts: Literal["neumf", "gmf", "mlp", "dot"] = setting(
+            "neumf", "what scores a pair: neumf (gmf and mlp), gmf, mlp or dot"
+        )
+        dim: int = setting(32, "width of the embeddings of gmf and dot", ge=1, le=1024, log=True)
+        mlp: str = setting(
+            "64,32,16", "widths of the mlp's hidden layers, separated by commas; user and film are half the first one wide each",
+            pattern=WIDTHS,
+        )  # fmt: skip
+        negatives: int = setting(4, "films drawn at random per liked one, taught as not liked", ge=1, le=64)
+        l2: float = setting(0.0, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        dropout: float = setting(0.0, "share of the mlp's units silenced in training", ge=0.0, le=0.9)
+        id_dropout: float = setting(
+            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+        )
+        init: float = setting(
+            0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
+
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 2048, "max_epochs": 60, "patience": 5}
+    FOLD_LR: ClassVar[float] = 0.03
+    config: Config
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.layers = widths(config.mlp) or [2 * config.dim]
+        wide = {"product": config.dim if config.parts != "mlp" else 0, "deep": 0}
+        if config.parts in ("mlp", "neumf"):
+            wide["deep"] = max(self.layers[0] // 2, 1)
+        self.wide = {name: n for name, n in wide.items() if n}
+        for owner, n in (("user", schema.n_users), ("item", schema.n_items)):
+            for name, d in self.wide.items():
+                setattr(self, f"{owner}_{name}", nn.Embedding(n + 1, d))
+        if config.parts == "dot":
+            self.user_bias, self.item_bias = nn.Embedding(schema.n_users + 1, 1), nn.Embedding(schema.n_items + 1, 1)
+        else:
+            seen = config.dim * ("product" in self.wide)
+            if "deep" in self.wide:
+                self.deep = mlp([2 * self.wide["deep"], *self.layers[1:]], config.dropout, last_activation=True)
+                seen += self.layers[-1] if len(self.layers) > 1 else 2 * self.wide["deep"]
+            self.out = nn.Linear(seen, 1)
+        generator = self.generator(0, 9)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, 0.0, config.init, generator=generator)
+            elif isinstance(module, nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=1.0, generator=generator)
+                nn.init.zeros_(module.bias)
+        if config.parts == "dot":
+            nn.init.zeros_(self.user_bias.weight)
+            nn.init.zeros_(self.item_bias.weight)
+        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
+
+    @classmethod
+    def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
+        """The log-odds of liking."""
+        return (Head("liked", "ranking"),)
+
+    def epoch_rows(self, train: TrainSet) -> int:
+        """Liked rows and the drawn ones."""
+        return len(train.positives) * (1 + self.config.negatives)
+
+    def epoch(self, train: TrainSet, epoch: int) -> Batch:
+        """Every liked (user, item) with target 1, and its drawn films with 0."""
+        if self._sampler is None or self._sampler[0] is not train:
+            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
+        liked = self.rows(train.positives)
+        user = liked["user"].repeat_interleave(self.config.negatives)
+        drawn = self._sampler[1].draw(user, self.generator(epoch, 2))
+        return self._with(liked["user"], liked["item"], user, drawn)
+
+    @staticmethod
+    def _with(user: Tensor, liked: Tensor, again: Tensor, drawn: Tensor) -> Batch:
+        target = torch.cat([torch.ones(len(user)), torch.zeros(len(again))])
+        return {"user": torch.cat([user, again]), "item": torch.cat([liked, drawn]), "target": target}
+
+    def history_epoch(self, histories: Any, step: int) -> Batch:
+        """Likes of each history with films drawn by place, so that nobody's depend on who else is asked about."""
+        train = self.as_train_set(histories)
+        liked = self.rows(train.positives)
+        user, item = liked["user"], liked["item"]
+        row, drawn = drawn_by_place(user, item, self.schema.n_items, self.config.negatives, self.generator(step, 2))
+        return self._with(user, item, user[row], drawn)
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """Embeddings ``[B, d]`` of each part, and the bias ``[B, 1]``."""
+        row = self.oov_user(user)
+        state = {name: getattr(self, f"user_{name}")(row) for name in self.wide}
+        return state | ({"bias": self.user_bias(row)} if self.config.parts == "dot" else {})
+
+    def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """``[B, 1]`` log-odds."""
+        row = self.oov_item(batch["item"])
+        item = {name: getattr(self, f"item_{name}")(row) for name in self.wide}
+        if self.config.parts == "dot":
+            return ((user["product"] * item["product"]).sum(1) + user["bias"][:, 0] + self.item_bias(row)[:, 0])[
+                :, None
+            ]
+        seen = [user["product"] * item["product"]] if "product" in item else []
+        seen += [self.deep(torch.cat([user["deep"], item["deep"]], 1))] if "deep" in item else []
+        return self.out(torch.cat(seen, 1))
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Log-loss, and the pull on the row's vectors."""
+        user = self.user_tensors(batch)
+        loss = F.binary_cross_entropy_with_logits(self(user, batch)[:, 0], batch["target"], reduction="none")
+        if not self.config.l2:
+            return loss
+        row = self.oov_item(batch["item"])
+        sizes = sum(user[n].square().sum(1) + getattr(self, f"item_{n}")(row).square().sum(1) for n in self.wide)
+        return loss + self.config.l2 * sizes
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """``[B, I]``: one matrix product for dot and gmf, pair by pair where a network judges."""
+        if "deep" in self.wide:
+            return super().score_states(state, items)
+        items = torch.arange(self.schema.n_items, device=self.known_items.device) if items is None else items
+        row = self.oov_item(items)
+        factors = self.get_submodule("item_product")(row)
+        if self.config.parts == "dot":
+            return state["product"] @ factors.T + state["bias"] + self.item_bias(row)[:, 0]
+        return (state["product"] * self.out.weight[0]) @ factors.T + self.out.bias
+
+    def item_vectors(self) -> Tensor | None:
+        """Item embeddings of all parts, side by side ``[I, d]``."""
+        row = self.oov_item(torch.arange(self.schema.n_items, device=self.known_items.device))
+        return torch.cat([getattr(self, f"item_{name}")(row) for name in self.wide], 1).detach()
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids."""
+        found: dict[str, tuple[str, Array]] = {}
+        for owner in ("user", "item"):
+            tables = [*self.wide, *(["bias"] if self.config.parts == "dot" else [])]
+            found |= {f"{owner}_{name}.weight": self.names_of(owner) for name in tables}
+        return found
