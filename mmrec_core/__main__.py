@@ -367,12 +367,17 @@ def evaluate(
     protocol: ProtocolOption = "full",
     regime: Regime = "frozen",
     relevant_from: RelevantFrom = None,
+    tables: Annotated[
+        str | None, typer.Option(help="Also with embedding tables for serving: fp16 or int8; tells what that costs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge a trained model again, under another protocol."""
+    """Judge a trained model again, under another protocol, or with smaller tables."""
     from mmrec_core import runs, work
 
-    asked = runs.evaluation_params(run, protocol, regime, relevant_from)
+    if tables not in {None, "fp16", "int8"}:
+        raise MMRecError(f"--tables is '{tables}'; expected fp16 or int8.")
+    asked = runs.evaluation_params(run, protocol, regime, relevant_from, tables)
     say_result(work.work(runs.create("evaluate", asked).id, foreground=True, also=progress), as_json)
 
 
@@ -392,6 +397,54 @@ def compare(
         say(result, True)
     else:
         print(comparison.as_table(result))
+
+
+@app.command()
+def ablate(
+    dataset: DatasetArg,
+    model: Annotated[str, typer.Argument(help="A model of 'models'.")],
+    over: Annotated[
+        str,
+        typer.Option(
+            help="What to vary: features, encoder, any setting with few values, or dim=16:32; separated by commas."
+        ),
+    ] = "features,fusion",
+    seeds: Annotated[str, typer.Option(help="Seeds of the model, separated by commas.")] = "1,2,3",
+    how: SplitOption = "user-temporal",
+    split_seed: SplitSeed = 0,
+    settings: Sets = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Whose vectors all arms read, unless encoders are varied.")
+    ] = None,
+    protocol: ProtocolOption = "full",
+    relevant_from: RelevantFrom = None,
+    background: Background = False,
+    export: Annotated[Path | None, typer.Option(help="File to write the table to (.csv or .md).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one model with and without each thing, over several seeds; one table with intervals."""
+    from mmrec_core import ablation, preparation, storage, work
+
+    opened = preparation.open_dataset(dataset)
+    if not all(part.strip().isdigit() for part in seeds.split(",")):
+        raise MMRecError(f"--seeds is '{seeds}'; expected whole numbers separated by commas, such as 1,2,3.")
+    base = {"split": how, "split_seed": split_seed, "options": options(settings), "encoder": encoder, "protocol": protocol,
+            "relevant_from": relevant_from}  # fmt: skip
+    wanted = [part.strip() for part in over.split(",") if part.strip()]
+    told = ablation.load(ablation.save(opened, model, wanted, [int(s) for s in seeds.split(",")], base))
+    if background:
+        say({"ablation": told["id"], "queued": ablation.start(told), "trainings": len(told["cells"])}, as_json)
+        return
+    work.work_all([cell["params"] for cell, run in zip(told["cells"], ablation.runs_of(told), strict=True)
+                   if run is None or run.status != "finished"], also=progress)  # fmt: skip
+    found = ablation.table(told)
+    if export is not None:
+        text = ablation.as_csv(found) if export.suffix == ".csv" else ablation.as_markdown(found)
+        storage.write_bytes(export.expanduser().resolve(), text.encode())
+    if as_json:
+        say(found, True)
+    else:
+        print(ablation.as_markdown(found))
 
 
 @app.command()

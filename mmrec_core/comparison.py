@@ -138,8 +138,7 @@ def rows(dataset: Dataset) -> list[Row]:
             continue
         bar = result.get("relevant_from")
         bar = dataset.manifest.get("relevant_from") if bar is None else bar
-        key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), bar,
-                  result["protocol"], result["regime"], result.get("beyond") or "")  # fmt: skip
+        key = row_of(run, {**result, "relevant_from": bar}).key
         usual = (
             result.get("filter_from")
             if result.get("filter_from") is not None
@@ -149,6 +148,13 @@ def rows(dataset: Dataset) -> list[Row]:
         row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
         found[key, row.label] = row
     return list(found.values())
+
+
+def row_of(run: Run, result: Mapping[str, Any]) -> Row:
+    """A finished run as a row."""
+    key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), result.get("relevant_from"),
+              result["protocol"], result["regime"], result.get("beyond") or "")  # fmt: skip
+    return Row(key, run, result)
 
 
 def _result(run: Run) -> dict[str, Any] | None:

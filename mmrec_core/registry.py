@@ -88,6 +88,11 @@ def entries(room: str) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+def builtin(room: str) -> set[str]:
+    """The names that come with the package, plugins left out."""
+    return {name for name, found in entries(room).items() if found.file.parent == _PACKAGE / room}
+
+
 def names(room: str) -> list[str]:
     """The usable names of a room."""
     return [name for name, entry in entries(room).items() if entry.fault is None]

@@ -559,8 +559,10 @@ def _typed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def evaluation_params(run_id: str, protocol: str, regime: str, relevant_from: float | None = None) -> dict[str, Any]:
-    """The full description of judging a trained model again.
+def evaluation_params(
+    run_id: str, protocol: str, regime: str, relevant_from: float | None = None, tables: str | None = None
+) -> dict[str, Any]:
+    """The full description of judging a trained model again; with ``tables`` also with smaller embedding tables.
 
     Raises:
         MMRecError: the run is no finished training.
@@ -572,7 +574,7 @@ def evaluation_params(run_id: str, protocol: str, regime: str, relevant_from: fl
 
     _check_protocol(protocol, regime, open_dataset(run.params["dataset"]))
     return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": protocol,
-            "regime": regime, "relevant_from": relevant_from}  # fmt: skip
+            "regime": regime, "relevant_from": relevant_from, **({"tables": tables} if tables else {})}  # fmt: skip
 
 
 def encoding_params(dataset: str, encoder: str, **asked: Any) -> dict[str, Any]:
@@ -642,13 +644,19 @@ def donor_place(name: str) -> Path:
     return run.folder / "model"
 
 
+SHOWN_FIRST = ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "svdpp", "dlrm")
+"""One model of films of each family, those that take minutes left out: what ``train-all`` trains where nobody names models."""
+
+
 def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
-    """Train every model (or these) with its usual settings in the background, unless that is done or under way."""
+    """Train one model of each family (or these) with its usual settings in the background, unless that is done or under way."""
     from mmrec_core.preparation import open_dataset
 
     opened = open_dataset(dataset)
     done = {model for model, run in finished(opened).items() if _usual(run)}
-    cheap_first = sorted(models or usable_models(opened), key=lambda m: bool(registry.schema("models", m)["trains"]))
+    known, films = registry.builtin("models"), bool(opened.manifest["films"])
+    usual = [m for m in usable_models(opened) if m in SHOWN_FIRST or m not in known or not films]
+    cheap_first = sorted(models or usual, key=lambda m: bool(registry.schema("models", m)["trains"]))
     begun = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
     judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.told["status"] == "finished"
               and r.told.get("data") == opened.checksum}  # fmt: skip

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,22 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
             if not any(r.status in runs.LIVE for r in runs.all_runs()):
                 mirror_soon()
     return run
+
+
+def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> None:
+    """Do several trainings in this process, one after the other.
+
+    Raises:
+        MMRecError: one of them failed or was stopped; those before it stay done.
+    """
+    for at, params in enumerate(wanted):
+
+        def told(done: int, total: int, what: str, at: int = at) -> None:
+            also(done, total, f"{at + 1} of {len(wanted)}: {what}")
+
+        run = work(runs.create("train", params).id, foreground=True, also=told)
+        if run.status != "finished":
+            raise MMRecError(f"Training {at + 1} of {len(wanted)} was stopped; ask again to go on with the rest.")
 
 
 def _work(run: Run, flag: StopFlag, also: Progress) -> Run:
@@ -382,6 +398,9 @@ def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
         scorer, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar,
         progress=teller.progress,
     )  # fmt: skip
+    serving = (
+        _serving(scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
+    )
     told = report(
         run,
         split.checksum,
@@ -397,8 +416,31 @@ def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     return {
         **{k: old.get(k) for k in kept}, **told, "run": trained.id if trained is not None else run.id, "judged_in": run.id,
         "seconds": {"fit": old.get("seconds", {}).get("fit", 0), "evaluate": round(judged.seconds, 2)},
-        "environment": settings.environment(),
+        "serving": serving, "environment": settings.environment(),
     }  # fmt: skip
+
+
+def _serving(
+    model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, teller: _Teller
+) -> dict[str, Any]:  # fmt: skip
+    """What smaller tables would cost: bytes, and each figure's change."""
+    from mmrec_core.evaluation import evaluate
+    from mmrec_core.serving import shrink, table_bytes
+
+    small = shrink(model, tables)
+    other = evaluate(small, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar, groups=False,
+                     intervals=False, progress=teller.progress)  # fmt: skip
+    change = {
+        k: v - judged.metrics[k]
+        for k, v in other.metrics.items()
+        if v is not None and judged.metrics.get(k) is not None
+    }
+    return {
+        "tables": tables,
+        "bytes": {"fp32": table_bytes(model), tables: table_bytes(small)},
+        "metrics": other.metrics,
+        "change": change,
+    }
 
 
 def _encode(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:

@@ -27,6 +27,7 @@ SORTS = {
 }
 
 dataset = shell.needs_dataset()
+shell.needs_films(dataset)
 catalog = dataset.catalog
 
 

@@ -19,6 +19,7 @@ shell.frame()
 TOP = 8
 YARDSTICK = "popularity"
 dataset = shell.needs_dataset()
+shell.needs_films(dataset)
 catalog = dataset.catalog
 scale = dataset.scale or (1.0, 5.0)
 
@@ -253,7 +254,7 @@ def nothing_fitted(able: list[str]) -> None:
         else:
             st.subheader("No model is fitted on this dataset", anchor=False)
             st.write(f"Fit them first: {', '.join(able)}. On the demo that takes about two minutes.")
-            if st.button("Fit all models", type="primary", icon=":material/model_training:"):
+            if st.button("Fit the usual models", type="primary", icon=":material/model_training:"):
                 runs.start_all(dataset.name)
                 st.rerun(scope="fragment")
 

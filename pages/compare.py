@@ -10,6 +10,7 @@ from mmrec_core import comparison, metrics, runs
 from mmrec_core.comparison import KINDS, Key, Row
 from mmrec_core.errors import MMRecError
 from pages.parts import charts, shell
+from pages.parts.ablation import ablations
 from pages.parts.run_card import changed, live_runs, pace, run_card
 
 TITLE = "Compare"
@@ -154,10 +155,13 @@ def pictures(rows: list[Row]) -> None:
                               help="Which figure the picture shows.")  # fmt: skip
     assert metric is not None
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")
-    chart = {"Intervals": intervals_view, "Groups": groups_view, "Learning curves": curves_view, "Cost": cost_view,
-             "Calibration": calibration_view}[
-        view or "Intervals"
-    ](rows, metric)
+    chart = {
+        "Intervals": intervals_view,
+        "Groups": groups_view,
+        "Learning curves": curves_view,
+        "Cost": cost_view,
+        "Calibration": calibration_view,
+    }[view or "Intervals"](rows, metric)
     if chart is not None:
         take_along(chart, f"{dataset.name}-{(view or '').lower().replace(' ', '-')}-{metric}")
 
@@ -391,7 +395,7 @@ def nothing_yet() -> None:
             st.subheader(f"Nothing has been judged on {dataset.name} yet", anchor=False)
             st.write(f"Fit the models first: {', '.join(runs.usable_models(dataset))}.")
             with st.container(horizontal=True):
-                if st.button("Fit all models", type="primary", icon=":material/model_training:"):
+                if st.button("Fit the usual models", type="primary", icon=":material/model_training:"):
                     runs.start_all(dataset.name)
                     st.rerun()
                 if st.button("Choose one to train", icon=":material/tune:"):
@@ -440,3 +444,4 @@ else:
 st.fragment(coming, run_every=pace())()
 if found:
     kept_apart(found, key)
+ablations(dataset, key.split if found else "user-temporal" if dataset.manifest["films"] else "official")

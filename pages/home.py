@@ -37,7 +37,7 @@ def hero() -> None:
         "and interval, so that you can trust them, or check them."
     )
     chosen = shell.dataset()
-    if chosen is None:
+    if chosen is None or not chosen.manifest["films"]:
         return
     catalog = chosen.catalog
     best = catalog[catalog["poster"].notna()].nlargest(16, "n_ratings").index
@@ -93,7 +93,11 @@ def dataset_card(name: str) -> None:
                     color="violet",
                     help="Invented by our own generator; a check of methods, no evidence about films.",
                 )
-        st.markdown(f"**{told['ratings']:,}** ratings · **{told['users']:,}** people · **{told['films']:,}** films")
+        if told["films"]:
+            st.markdown(f"**{told['ratings']:,}** ratings · **{told['users']:,}** people · **{told['films']:,}** films")
+        else:
+            labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
+            st.markdown(f"**{told['ratings']:,}** rows · labels {labels}")
         cover = told["coverage"]
         if cover:
             st.caption(
@@ -107,14 +111,14 @@ def dataset_card(name: str) -> None:
         for note in told["notes"]:
             st.caption(f":material/info: {shell.plain(note)}")
         with st.container(horizontal=True):
-            if st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
+            if told["films"] and st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
                 st.switch_page(shell.page("browse"), query_params={"dataset": name})
             if fitted and st.button("Compare", key=f"compare-{name}", icon=":material/leaderboard:"):
                 st.switch_page(shell.page("compare"), query_params={"dataset": name})
             if st.button("Train", key=f"train-{name}", icon=":material/model_training:"):
                 st.switch_page(shell.page("train"), query_params={"dataset": name})
             if len(fitted) < len(able) and st.button(
-                "Fit all models", key=f"fit-{name}", icon=":material/model_training:"
+                "Fit the usual models", key=f"fit-{name}", icon=":material/model_training:"
             ):
                 runs.start_all(name)
                 st.rerun()

@@ -52,6 +52,7 @@ COLOURS = [
 TRUST = ("trustworthiness", "continuity", "genre_purity", "hubness", "modality_gap", "overlap")
 SHOWN = 24
 dataset = shell.needs_dataset()
+shell.needs_films(dataset)
 catalog = dataset.catalog
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from mmrec_core import comparison, registry, runs, settings, storage, tracking
+from mmrec_core import comparison, features, registry, runs, settings, storage, tracking
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
@@ -49,7 +49,8 @@ def splits(chosen: Dataset) -> dict[str, str]:
         "cold-item": "a tenth of films leave training",
     }
     if "user" not in has:
-        told = {"random-global:80-10-10": "rows divided at random"}
+        shipped = {n: "the makers' own division" for n in chosen.official_names() if n == "official"}
+        told = shipped | {"random-global:80-10-10": "rows divided at random"}
     if "time" not in has:
         told = {k: v for k, v in told.items() if k.startswith(("random", "cold-item"))}
     told |= {
@@ -78,10 +79,11 @@ def choose_model(start: runs.Run | None) -> str | None:
     name = st.selectbox("Model", able, index=able.index(wanted), key=f"model.{start.id if start else ''}",
                         help="Models whose needs this dataset meets.")  # fmt: skip
     told = schemas[name]
-    st.caption(f"{told['summary']} Needs {', '.join(told['needs']) or 'nothing'}: {dataset.name} has "
+    st.caption(f"{told['summary']} Needs {registry.in_words(told['needs']) or 'nothing'}: {dataset.name} has "
                + ("them." if len(told["needs"]) > 1 else "it."))  # fmt: skip
     if unable:
-        lacks = [f"{n} (needs {', '.join(schemas[n]['needs'])})" for n in unable]
+        there = features.offers(dataset)
+        lacks = [f"{n} (needs {registry.in_words(registry.unmet(schemas[n]['needs'], there))})" for n in unable]
         st.caption(f":material/block: Not for these data: {', '.join(lacks)}.")
     for broken, fault in registry.faults("models").items():
         st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(fault)}")
@@ -127,13 +129,36 @@ def form() -> None:
             p.get("advanced") for p in registry.schema("models", name)["config"].get("properties", {}).values()
         ):
             st.caption("This model is solved in closed form and has no others.")
+    vectors = content(name, same, key) if reads_content(name) else {}
     with st.expander("Data and protocol"):
-        asked = protocol(same, f"{key}.{name}", quick, trains)
+        asked = protocol(same, f"{key}.{name}", quick, trains) | vectors
     if trains:
         with st.expander("Begin from another model", expanded=begin is not None):
             asked["from_run"] = donor(name, begin)
     shell.generated_note(dataset)
     launch(name, asked, options)
+
+
+def reads_content(name: str) -> bool:
+    """Whether a model is given vectors of plots and posters."""
+    return bool({m for need in registry.schema("models", name)["needs"] for m in need.split("|")} & {"text", "image"})
+
+
+def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
+    """Whose vectors, and which of them."""
+    ready = list(features.available(dataset))
+    pairs = [f"{a}+{b}" for a in ready for b in ready if a != b
+             and "text" in features.available(dataset)[a]["modality"] and "image" in features.available(dataset)[b]["modality"]]  # fmt: skip
+    before = start.params if start is not None else {}
+    usual = before.get("encoder") or features.usual(dataset)
+    known = list(dict.fromkeys([*([usual] if usual else []), *ready, *pairs]))
+    with st.grid(min_column_width=170):
+        modality = st.selectbox("Plots and posters", features.CONTENT, index=features.CONTENT.index(before.get("modality") or "both"),
+                                key=f"{key}.modality.{name}", help="Which vectors the model reads beside ids. 'none' gives the same model "
+                                "with ids alone, to see what content adds.")  # fmt: skip
+        encoder = st.selectbox("Encoder", known, key=f"{key}.encoder.{name}", disabled=modality == "none",
+                               help="Whose vectors. A+B takes texts from A and pictures from B. More under Space: encode this catalog.")  # fmt: skip
+    return {"modality": modality, "encoder": None if modality == "none" else encoder}
 
 
 def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
@@ -149,10 +174,14 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
                                      help="Drives what is random in the split. Runs compare on the same split only.")  # fmt: skip
         seed = st.number_input("Seed", 0, 2**31 - 1, before["seed"], key=f"{key}.seed",
                                help="Drives the model: first weights, order of rows, negatives.")  # fmt: skip
-        ranked = [*PROTOCOLS] if before["protocol"] in PROTOCOLS else [before["protocol"], *PROTOCOLS]
+        protocols = [
+            *PROTOCOLS,
+            *(["shipped"] if dataset.candidates((how or "").removeprefix("folds:")) is not None else []),
+        ]
+        ranked = [*protocols] if before["protocol"] in protocols else [before["protocol"], *protocols]
         judged = st.selectbox("Candidates", ranked, index=ranked.index(before["protocol"]), key=f"{key}.protocol",
                               accept_new_options=True, help="full: each liked film is ranked among all films. sampled:N: among N "
-                              "others; kinder to weak models, and never compared with full.")  # fmt: skip
+                              "others; kinder to weak models, and never compared with full. shipped: among those that the split's makers drew.")  # fmt: skip
         regime = st.selectbox("Regime", ["frozen", "stream"], index=["frozen", "stream"].index(before["regime"]), key=f"{key}.regime",
                               help="frozen: models know training and validation only. stream: every earlier event is known when "
                               "the next is asked.")  # fmt: skip

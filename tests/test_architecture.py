@@ -19,10 +19,10 @@ LAYERS = [
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {"splits", "side", "features", "retrieval", "preparation", "similarity", "checkpoint", "intervals"},
-    {"evaluation", "descent", "warm_start", "projection", "search"},
+    {"evaluation", "descent", "warm_start", "projection", "search", "serving"},
     {"training", "runs", "cold_start", "contrastive", "map_files"},
     {"comparison", "tracking", "work", "training_estimate"},
-    {"launch", "notebook"},
+    {"launch", "notebook", "ablation"},
     {"__main__"},
 ]
 """Arrows point upwards only; within a layer the rooms of the fourth line do not import each other at all."""

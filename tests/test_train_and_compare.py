@@ -121,7 +121,7 @@ def test_what_the_data_lack_is_said(home: Path, tmp_path: Path) -> None:
 
 def test_compare_without_results_says_what_to_do(mine: Dataset) -> None:
     shown = app("compare")
-    assert "Nothing has been judged" in text(shown) and any(b.label == "Fit all models" for b in shown.button)
+    assert "Nothing has been judged" in text(shown) and any(b.label == "Fit the usual models" for b in shown.button)
 
 
 def test_tables_by_head_with_yardsticks_in_each(mine: Dataset) -> None:

@@ -68,7 +68,7 @@ def blocks_of(n: int, seed: int) -> Iterator[dict[str, Any]]:
     truth = np.random.default_rng([seed, 0])
     weight = [0.5 * truth.standard_normal(size) for size in SIZES[:8]]
     factors = [0.6 * truth.standard_normal((SIZES[at], 3)) for at in (1, 7)]
-    names = [pa.array([f"{v:08x}" for v in truth.integers(0, 2**32, size)]) for size in SIZES]
+    names = [pa.array([f"{v:08x}" for v in truth.integers(0, 2**31, size)]) for size in SIZES]
     shares = [1 / np.arange(1, size + 1) ** 1.05 for size in SIZES]
     edges = [np.cumsum(s) / s.sum() for s in shares]
     for at in range(-(-n // BLOCK)):

@@ -175,7 +175,8 @@ class FieldModel(GradientModel):
         super().__init__(config, schema, side, seed)
         self.mode: Mode = self.mode_of(config, schema)
         self.of_films = {"user", "item"} <= schema.has
-        wide = config.dim + self.linear
+        self.dim = config.dim * getattr(config, "members", 1)
+        wide = self.dim + self.linear
         self.used = {owner: self._chosen(owner) for owner in ("user", "item", "row")}
         sparse = {owner: [f for f in own if f.kind in ("categorical", "multi")] for owner, own in self.used.items()}
         self.numbers = {owner: [f for f in own if f.kind == "dense"] for owner, own in self.used.items()}
@@ -259,7 +260,7 @@ class FieldModel(GradientModel):
                 nn.init.normal_(module.weight, 0.0, self.config.init, generator=generator)
                 if module.embedding_dim == 1:
                     nn.init.zeros_(module.weight)
-                elif self.linear and module.embedding_dim == self.config.dim + 1:
+                elif self.linear and module.embedding_dim == self.dim + 1:
                     nn.init.zeros_(module.weight[:, -1])
             elif isinstance(module, nn.Linear):
                 nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
@@ -557,9 +558,7 @@ class FieldModel(GradientModel):
         like = batch["item"] if self.of_films else batch.get("codes", batch.get("numbers"))
         assert like is not None
         vectors = (
-            torch.cat([*mine, *theirs], 1)
-            if mine or theirs
-            else torch.zeros(len(like), 0, self.config.dim + self.linear)
+            torch.cat([*mine, *theirs], 1) if mine or theirs else torch.zeros(len(like), 0, self.dim + self.linear)
         )
         dense = torch.cat(numbers, 1) if numbers else torch.zeros(len(like), 0, device=vectors.device)
         first = vectors.new_zeros(len(like)) if extra is None else extra
@@ -632,7 +631,7 @@ class FieldModel(GradientModel):
             if self.config.history:
                 parts.append((item["raters"] * item["count"].clamp(min=1).rsqrt()[:, None])[:, None])
             parts += self.more_of(item, {"item": every})
-            return torch.cat(parts, 1).sum(1)[:, : self.config.dim]
+            return torch.cat(parts, 1).sum(1)[:, : self.dim]
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Users and films by their ids, features by their values."""

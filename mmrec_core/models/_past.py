@@ -48,6 +48,10 @@ class Past(nn.Module):
             self.register_buffer(f"{owner}_count", torch.zeros(n + 1))
         self._matrices: tuple[Tensor, Tensor, Tensor] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the sparse matrices, which cannot be copied and are made anew."""
+        return {**self.__dict__, "_matrices": None}
+
     def remember(self, rows: Interactions) -> None:
         """Take in the training rows."""
         user, item = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("item"), np.int64)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, pairs
+from mmrec_core.config import setting
+from mmrec_core.models._base import Batch
+from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
 from mmrec_core.types import Schema, Side
 
 
@@ -22,7 +24,15 @@ class SVDpp(FieldModel):
     """
 
     class Config(FieldConfig):
-        """Which fields, and how strongly they are held down."""
+        """Which fields, how strongly they are held down, how many voices."""
+
+        loss: Literal["mse"] = setting("mse", "what is learned: the rating, by squared error", advanced=True)
+        members: int = setting(
+            1,
+            "models that begin differently and learn side by side; their mean is the prediction (a deep ensemble, Lakshminarayanan "
+            "et al. 2017)",
+            ge=1, le=32,
+        )  # fmt: skip
 
     linear: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
@@ -31,14 +41,26 @@ class SVDpp(FieldModel):
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
-        self.scaled = nn.Embedding(max(self.n_dense, 1), config.dim + 1)
+        self.scaled = nn.Embedding(max(self.n_dense, 1), self.dim + 1)
         """Vector and weight of each dense feature."""
         self.seed_weights()
 
-    def outputs(self, looked: Looked) -> Tensor:
-        """``[B, 1]``: weights and pairs, added."""
+    def voices(self, looked: Looked) -> Tensor:
+        """``[B, members]``: weights, which all share, and each member's pairs."""
         vectors, first = looked.vectors, looked.first
         if self.n_dense:
             scaled = looked.dense[..., None] * self.scaled.weight
             first, vectors = first + scaled[..., -1].sum(1), torch.cat([vectors, scaled[..., :-1]], 1)
-        return (first + pairs(vectors))[:, None]
+        own = vectors.reshape(*vectors.shape[:2], self.config.members, self.config.dim)
+        second = 0.5 * (own.sum(1).square().sum(-1) - own.square().sum((1, 3)))
+        return first[:, None] + second
+
+    def outputs(self, looked: Looked) -> Tensor:
+        """``[B, 1]``: the members' mean."""
+        return self.voices(looked).mean(1, keepdim=True)
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """Each member's own squared error, averaged, and the pull on the vectors a row reads."""
+        looked = self.look_up(self.user_tensors(batch), batch)
+        errors = (self.mean + self.voices(looked) - batch["rating"][:, None]).square().mean(1)
+        return errors + self.config.l2 * looked.vectors.square().sum((1, 2)) / self.config.members

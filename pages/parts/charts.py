@@ -213,15 +213,31 @@ def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt
     names = list(curves)
     ends = pd.DataFrame({"x": [0.0, 1.0], "y": [0.0, 1.0]})
     ideal = alt.Chart(ends).mark_line(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q", y="y:Q")
-    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=SERIES[: len(names)]), legend=alt.Legend(orient="top", columns=4, labelLimit=220))
+    colour = alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=SERIES[: len(names)]),
+        legend=alt.Legend(orient="top", columns=4, labelLimit=220),
+    )
     base = alt.Chart(data, height=340).encode(
-        x=alt.X("predicted:Q", title=f"Predicted chance of {label}", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+        x=alt.X(
+            "predicted:Q",
+            title=f"Predicted chance of {label}",
+            axis=alt.Axis(format="%"),
+            scale=alt.Scale(domain=[0, 1]),
+        ),
         color=colour,
-        tooltip=["model:N", alt.Tooltip("predicted:Q", format=".3f"), alt.Tooltip("observed:Q", format=".3f"), alt.Tooltip("n:Q", title="rows")],
+        tooltip=[
+            "model:N",
+            alt.Tooltip("predicted:Q", format=".3f"),
+            alt.Tooltip("observed:Q", format=".3f"),
+            alt.Tooltip("n:Q", title="rows"),
+        ],
     )
     y = alt.Y("observed:Q", title="Share that came true", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
     lines = base.mark_line(point=alt.OverlayMarkDef(size=40)).encode(
-        y=y, strokeDash=alt.StrokeDash("model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None)
+        y=y,
+        strokeDash=alt.StrokeDash("model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None),
     )
     return alt.layer(ideal, base.mark_rule(strokeWidth=1).encode(y="low:Q", y2="high:Q"), lines)
 

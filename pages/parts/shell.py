@@ -164,6 +164,22 @@ def needs_dataset() -> Dataset:
     return chosen
 
 
+def needs_films(chosen: Dataset) -> None:
+    """For pages about films: a table of rows has none, and the page ends here, saying what there is instead."""
+    if chosen.manifest["films"]:
+        return
+    labels = ", ".join(chosen.interactions.labels)
+    with st.container(border=True):
+        st.subheader("Rows, no films", anchor=False)
+        st.write(
+            f"{plain(chosen.name)} is a table of {chosen.manifest['ratings']:,} rows with the labels {plain(labels)}: there are no people "
+            "and no films to show here. Train models that predict the labels, and compare them."
+        )
+        st.page_link(page("train"), label="Train a model on it", icon=":material/model_training:")
+        st.page_link(page("compare"), label="Compare models", icon=":material/compare_arrows:")
+    st.stop()
+
+
 def generated_note(chosen: Dataset) -> None:
     """Say that data are generated, wherever they are shown."""
     if chosen.manifest["generated"]:

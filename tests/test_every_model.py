@@ -1,0 +1,152 @@
+"""Every page with every registered model: a finite result of that model's own, or a stated reason why there is none.
+
+Nothing here knows a model's name, so a newcomer is walked by existing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from mmrec_core import cold_start, comparison, features, preparation, registry, runs, work
+from mmrec_core.types import Dataset
+from tests.models.test_contract import _census_files, _ratings_csv
+from tests.test_pages import app, text
+
+MODELS = registry.names("models")
+PAGES = ["home", "browse", "space", "train", "compare", "cold_start"]
+FILMS, TABLE = "films", "table"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a small film set and a small table, and every model that works on either trained for an epoch."""
+    folder, threads = tmp_path_factory.mktemp("every"), torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        torch.set_num_threads(1)
+        patch.setenv("MMREC_HOME", str(folder / "home"))
+        patch.setenv("MMREC_MLFLOW", "off")
+        options = {"scale": "0.5:5", "items": "films.csv"}
+        preparation.prepare("csv", source=_ratings_csv(folder), name=FILMS, options=options)
+        preparation.prepare("census", source=_census_files(folder), name=TABLE)
+        features.encode(preparation.open_dataset(FILMS), "classic")
+        for name, split in ((FILMS, "user-temporal"), (TABLE, "official")):
+            for model in runs.usable_models(preparation.open_dataset(name)):
+                trains = registry.schema("models", model)["trains"]
+                how = {"max_epochs": 1, "patience": 1, "device": "cpu"} if trains else {}
+                work.work(
+                    runs.create("train", runs.training_params(name, model, split=split, options=how)).id,
+                    foreground=True,
+                )
+        yield folder
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages open there."""
+    monkeypatch.setenv("MMREC_HOME", str(home / "home"))
+    monkeypatch.setenv("MMREC_MLFLOW", "off")
+
+
+def where(model: str) -> list[Dataset]:
+    """The sets that a model works on; every shipped model works on one of them."""
+    found = [preparation.open_dataset(name) for name in (FILMS, TABLE)]
+    return [dataset for dataset in found if model in runs.usable_models(dataset)]
+
+
+def shown(page: str, dataset: str, **query: str) -> AppTest:
+    """A page with a dataset chosen."""
+    made = app(page, dataset=dataset, **query)
+    assert not made.exception, made.exception[0].message
+    return made
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_is_trained_somewhere(model: str) -> None:
+    """With figures of its own, all of them finite."""
+    assert where(model)
+    for dataset in where(model):
+        rows = [row for row in comparison.rows(dataset) if row.model == model]
+        assert len(rows) == 1
+        told = [value for value in rows[0].result["metrics"].values() if value is not None]
+        assert told and all(math.isfinite(value) for value in told)
+
+
+@pytest.mark.parametrize("dataset", [FILMS, TABLE])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens(page: str, dataset: str) -> None:
+    """On films and on a table; where a page has nothing to show it says why and where to go."""
+    made = shown(page, dataset)
+    assert not made.error
+    if dataset == TABLE and page in {"browse", "space", "cold_start"}:
+        assert "no people and no films to show here" in text(made)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_train_offers_the_model_or_says_what_it_lacks(model: str) -> None:
+    """Its form opens; a model that the data cannot serve is named with its needs."""
+    able = {dataset.name for dataset in where(model)}
+    for name in (FILMS, TABLE):
+        page = shown("train", name)
+        box = next(b for b in page.selectbox if b.label == "Model")
+        if name not in able:
+            assert model not in box.options and f"{model} (needs " in text(page)
+            continue
+        box.set_value(model).run()
+        assert not page.exception and not page.error
+        assert registry.entry("models", model).summary.split(" (")[0][:30] in text(page)
+        assert any(b.label == "Start training" for b in page.button)
+
+
+@pytest.mark.parametrize("name", [FILMS, TABLE])
+def test_compare_shows_every_model(name: str) -> None:
+    """A row each, with numbers in it."""
+    page = shown("compare", name)
+    tables = [frame.value for frame in page.dataframe if "Model" in frame.value.columns]
+    rows = {row["Model"].split(" (")[0]: row for table in tables for _, row in table.iterrows()}
+    for model in runs.usable_models(preparation.open_dataset(name)):
+        assert model in rows, model
+        figures = [str(v) for column, v in rows[model].items() if str(column)[-1] in "↑↓"]
+        assert any(any(c.isdigit() for c in figure) for figure in figures), model
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_newcomer_gets_films_or_a_reason(model: str) -> None:
+    """Cold start: films with finite scores from every model of films, and whether they rest on what was told."""
+    datasets = [d for d in where(model) if d.manifest["films"]]
+    if not datasets:
+        assert "labels" in registry.schema("models", model)["needs"][0]
+        return
+    run = runs.finished(datasets[0])[model]
+    found = cold_start.recommend(run, cold_start.history(datasets[0], {"3": 5.0, "4": 1.0, "5": 4.5}))
+    assert len(found.items) == 10 and np.isfinite(found.scores).all() and found.source in {"folded", "fallback"}
+    page = shown("cold_start", FILMS, ratings="3:5_4:1_5:4.5", models=model)
+    assert f"**{model}**" in " ".join(m.value for m in page.markdown)
+    assert not page.error
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_space_has_the_models_films_or_not(model: str) -> None:
+    """A model that has vectors of films offers them as a space; one that says so has them, finite."""
+    datasets = [d for d in where(model) if d.manifest["films"]]
+    if not datasets:
+        return
+    run = runs.finished(datasets[0])[model]
+    vectors = cold_start.load_run_model(run.folder).item_vectors()
+    assert (vectors is not None) == registry.schema("models", model)["vectors"]
+    if vectors is not None:
+        assert vectors.shape[0] == datasets[0].manifest["films"] and bool(torch.isfinite(vectors).all())
+
+
+def test_the_walk_is_whole() -> None:
+    """Pages walked here are all the pages there are."""
+    there = {f.stem for f in (Path(__file__).parents[1] / "pages").glob("[!_]*.py")}
+    assert there == set(PAGES) and os.environ["MMREC_HOME"]
