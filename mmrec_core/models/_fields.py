@@ -403,8 +403,8 @@ class FieldModel(GradientModel):
     def row_losses(self, batch: Batch) -> Tensor:
         """The loss of each row, and the pull on the vectors it reads."""
         looked = self.look_up(self.user_tensors(batch), batch)
-        pull = looked.vectors.square().sum((1, 2))
-        return self.losses(self.outputs(looked), batch) + self.config.l2 * pull
+        losses = self.losses(self.outputs(looked), batch)
+        return losses + self.config.l2 * looked.vectors.square().sum((1, 2)) if self.config.l2 else losses
 
     def losses(self, out: Tensor, batch: Batch) -> Tensor:
         """``[B]``: squared error, cross-entropy of star classes, or of liking and labels (averaged over labels)."""

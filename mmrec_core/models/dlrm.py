@@ -65,9 +65,7 @@ class DLRM(FieldModel):
 
     def interact(self, vectors: Tensor) -> Tensor:
         """Dot products of all pairs: ``[B, n, d] → [B, n·(n−1)/2]``, the lower triangle row by row."""
-        dots = torch.bmm(vectors, vectors.transpose(1, 2))
-        n = vectors.shape[1]
-        return dots.flatten(1).index_select(1, self.lower[0] * n + self.lower[1])
+        return _Dots.apply(vectors, self.lower[0] * vectors.shape[1] + self.lower[1])
 
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, O]``: the top network's word on the interaction."""
@@ -79,3 +77,21 @@ class DLRM(FieldModel):
         above = [] if z is None else [z]
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
+
+
+class _Dots(torch.autograd.Function):
+    """Chosen entries of ``V Vᵀ``; the way back takes one product with a symmetric matrix instead of two without."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, at: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors, at)
+        return torch.bmm(vectors, vectors.transpose(1, 2)).flatten(1).index_select(1, at)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        vectors, at = ctx.saved_tensors
+        batch, n, _ = vectors.shape
+        told = gradient.new_zeros(batch, n * n)
+        told[:, at] = gradient
+        told = told.view(batch, n, n)
+        return torch.bmm(told + told.transpose(1, 2), vectors.to(gradient.dtype)).to(vectors.dtype), None

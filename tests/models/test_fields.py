@@ -70,6 +70,14 @@ def test_dlrm_dots_by_hand() -> None:
     torch.testing.assert_close(itself.interact(vectors), wanted)
 
 
+def test_gradients_of_dots() -> None:
+    """The way back by hand equals numerical differences, with and without the diagonal."""
+    for itself in (False, True):
+        made = model("dlrm", dim=3, self_interaction=itself)
+        vectors = torch.randn(2, made.n_vectors + 1, 3, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(made.interact, (vectors,))
+
+
 def test_dlrm_top_sees_dense_and_dots_only() -> None:
     """``[z ‖ dots]``; with ``append`` the embeddings, too; without interaction everything side by side."""
     n, d = model("dlrm", dim=4).n_vectors, 4
