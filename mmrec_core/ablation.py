@@ -54,10 +54,11 @@ NAMED = {"ids": "none"}
 """What an arm of ``features`` is called, where that is not the modality's own name."""
 
 
-def varied(dataset: Dataset, model: str, over: Sequence[str]) -> dict[str, list[str]]:
+def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | None = None) -> dict[str, list[str]]:
     """The values of each thing to vary.
 
     Args:
+        encoder: whose vectors the arms read where encoders are not varied; features go through what it has.
         over: names such as ``features``, ``fusion``, ``encoder``, ``history``, or with values of one's own: ``dim=16:32``.
 
     Raises:
@@ -74,7 +75,7 @@ def varied(dataset: Dataset, model: str, over: Sequence[str]) -> dict[str, list[
             if not reads:
                 raise MMRecError(f"'{model}' reads neither plots nor posters, so there is no '{name}' to vary.")
             if name == "features":
-                found[name] = own or ["ids", "text", "image", "both"]
+                found[name] = own or _features(dataset, encoder)
             else:
                 found[name] = own or [
                     n for n, told in features.available(dataset).items() if set(told["modality"]) & reads
@@ -91,6 +92,13 @@ def varied(dataset: Dataset, model: str, over: Sequence[str]) -> dict[str, list[
             ]
             raise unknown_name("setting to vary", name, choice)
     return found
+
+
+def _features(dataset: Dataset, encoder: str | None) -> list[str]:
+    """Ids alone, each modality that the encoder has vectors of, and both where it has both."""
+    ready, sides = features.available(dataset), features.split_pair(encoder or features.usual(dataset) or "")
+    has = [m for m, name in sides.items() if m in ready.get(name, {"modality": ()})["modality"]]
+    return ["ids", *has, *(["both"] if len(has) == 2 else [])]
 
 
 def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
@@ -129,7 +137,7 @@ def plan(
     if not seeds:
         raise MMRecError("Name at least one seed, such as --seeds 1,2,3.")
     found = []
-    for arm in arms(varied(dataset, model, over)):
+    for arm in arms(varied(dataset, model, over, base.get("encoder"))):
         for seed in seeds:
             params = runs.training_params(dataset.name, model, **{**arm.asked(base), "seed": seed})
             found.append({"arm": dict(arm.levels), "seed": seed, "params": params})
