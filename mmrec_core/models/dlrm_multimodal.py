@@ -57,7 +57,7 @@ class DLRMMultimodal(DLRM):
         "lr": 0.001,
         "batch_size": 256,
         "max_epochs": 60,
-        "patience": 6,
+        "patience": 15,
         "weight_decay": 5.0,
     }
     version: ClassVar[int] = 1
