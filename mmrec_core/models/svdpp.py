@@ -64,3 +64,31 @@ class SVDpp(FieldModel):
         looked = self.look_up(self.user_tensors(batch), batch)
         errors = (self.mean + self.voices(looked) - batch["rating"][:, None]).square().mean(1)
         return errors + self.config.l2 * looked.vectors.square().sum((1, 2)) / self.config.members
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """``[B, I]`` by one matrix product: pairs within a side are a number per user or film, pairs across are one dot product."""
+        items = torch.arange(self.schema.n_items, device=self.mean.device) if items is None else items
+        n = len(next(iter(state.values())))
+        if not n or not len(items):
+            return torch.zeros(n, len(items), device=self.mean.device)
+        one = {name: tensor[:1].expand(len(items), *tensor.shape[1:]) for name, tensor in state.items()}
+        by_user, users = self._alone(state, items[:1].expand(n), mine=True)
+        by_item, films = self._alone(one, items, mine=False)
+        across = users @ films.T / self.config.members
+        # what a user and the first film score is known in full, and so is what the first user and a film score
+        return (by_user - across[:, 0])[:, None] + (by_item - across[0] - (by_item[0] - across[0, 0])) + across
+
+    def _alone(self, state: Mapping[str, Tensor], item: Tensor, mine: bool) -> tuple[Tensor, Tensor]:
+        """Scores ``[B]`` of pairs, and the sum ``[B, members · d]`` of the vectors of the user's side or the film's."""
+        looked = self.look_up(state, {"item": item})
+        sides = looked.vectors[:, : looked.users] if mine else looked.vectors[:, looked.users :]
+        total = sides.sum(1)
+        if self.n_dense:
+            own = (
+                [True] * len(self.numbers["user"])
+                + [False] * len(self.numbers["item"])
+                + [True, False] * self.config.counts
+            )
+            chosen = torch.tensor([of_user == mine for of_user in own], device=item.device)
+            total = total + (looked.dense * chosen) @ self.scaled.weight[:, :-1]
+        return self.mean + self.outputs(looked)[:, 0], total
