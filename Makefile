@@ -35,6 +35,7 @@ bench: setup
 	$(PY) -m benchmarks.search
 	$(PY) -m benchmarks.projection
 	$(PY) -m benchmarks.map
+	$(PY) -m benchmarks.dlrm
 
 clean:
 	rm -rf $(VENV) .mmrec static/thumbs static/maps .mypy_cache .ruff_cache .pytest_cache
