@@ -7,6 +7,7 @@ contiguous 0-based rows of one :class:`IdMap` each; rows follow the catalog, so 
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -193,6 +194,13 @@ class Field:
 Side = tuple[Field, ...]
 
 
+def let_go(column: Array) -> None:
+    """Give back the memory behind what was read of a memory-mapped column; it is read from its file again when it is needed."""
+    held, advice = getattr(column, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
+    if held is not None and advice is not None:
+        held.madvise(advice)
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a model may know of a dataset before it sees a row."""
@@ -252,7 +260,10 @@ class TrainSet:
 
     def block(self, part: slice) -> Interactions:
         """Some of the training rows, read now."""
-        return self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
+        found = self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
+        for column in (*self.events.labels.values(), *self.events.features.values()):
+            let_go(column)
+        return found
 
     @cached_property
     def positives(self) -> Interactions:

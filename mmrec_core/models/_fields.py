@@ -24,7 +24,7 @@ from mmrec_core.models._past import Past
 from mmrec_core.types import Array, Field, Head, History, Interactions, Schema, Side, TrainSet, UserState, blocks
 
 Mode = Literal["rating", "stars", "liked", "labels"]
-STREAM_FROM, STREAM_BLOCK = 1 << 20, 1 << 17
+STREAM_FROM, STREAM_BLOCK = 1 << 18, 1 << 17
 """Tables of more rows are read in blocks of so many, shuffled block by block and within each."""
 COMMON = 64
 """Features of more values are left out of ``common``: on small data they are learned by heart."""
