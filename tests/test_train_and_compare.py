@@ -112,7 +112,7 @@ def test_what_the_data_lack_is_said(home: Path, tmp_path: Path) -> None:
         options={"user": "user", "item": "item", "rating": "", "time": ""},
     )
     shown = app("train")
-    assert not shown.exception and "mf (needs ids, rating)" in text(shown)
+    assert not shown.exception and "mf (needs rating)" in text(shown)
     assert "user-temporal" not in next(s for s in shown.selectbox if s.label == "Split").options
 
 

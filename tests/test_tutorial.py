@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,6 +14,7 @@ TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 def test_every_block_runs(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_MLFLOW", "off")
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # tests of pages leave the app's own behind
     blocks = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 6
     names: dict[str, object] = {}

@@ -27,7 +27,7 @@ class MMoE(FieldModel):
 
     ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a click table
     every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at all
-    (rated films against ``negatives`` drawn at random); films are ranked by the log-probability of watched *and* liked. The same file
+    (rated films against ``negatives`` drawn at random), and each task takes a share of the dot product of user and film; films are ranked by the log-probability of watched *and* liked. The same file
     holds its yardsticks: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
     """
 
@@ -72,6 +72,9 @@ class MMoE(FieldModel):
         )
         self.gate = nn.Linear(wide, n_tasks * n_experts) if config.sharing == "experts" else None
         self.towers = nn.ModuleList(mlp([layers[-1], *widths(config.tower), 1]) for _ in self.tasks)
+        if self.of_films:
+            self.share = nn.Parameter(torch.ones(n_tasks))
+            """How much each task takes of the dot product of user and film, which a network learns slowly (Rendle et al. 2020)."""
         self.seed_weights()
 
     @classmethod
@@ -110,11 +113,14 @@ class MMoE(FieldModel):
         return self.gate(seen).view(len(seen), len(self.tasks), -1).softmax(-1)
 
     def seen(self, looked: Looked) -> Tensor:
-        """All vectors and numbers side by side ``[B, wide]``; on films with the product of the user's and the film's sums, because
-        a network that only sees them side by side learns what fits whom slowly, or by heart (Rendle et al. 2020)."""
-        vectors = looked.vectors
-        product = [vectors[:, : looked.users].sum(1) * vectors[:, looked.users :].sum(1)] if self.of_films else []
-        return torch.cat([vectors.flatten(1), looked.dense, *product], 1)
+        """All vectors and numbers side by side, on films with the product of the user's and the film's sums: ``[B, wide]``."""
+        product = [self.meeting(looked)] if self.of_films else []
+        return torch.cat([looked.vectors.flatten(1), looked.dense, *product], 1)
+
+    @staticmethod
+    def meeting(looked: Looked) -> Tensor:
+        """The sum of the user's vectors times the sum of the film's, number by number: ``[B, d]``."""
+        return looked.vectors[:, : looked.users].sum(1) * looked.vectors[:, looked.users :].sum(1)
 
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, tasks]``, raw."""
@@ -123,7 +129,8 @@ class MMoE(FieldModel):
         if self.gate is not None:
             told = torch.bmm(self.gates(seen), told)
         own = [told[:, at % told.shape[1]] for at in range(len(self.tasks))]
-        return torch.cat([tower(part) for tower, part in zip(self.towers, own, strict=True)], 1)
+        out = torch.cat([tower(part) for tower, part in zip(self.towers, own, strict=True)], 1)
+        return out + self.meeting(looked).sum(1, keepdim=True) * self.share if self.of_films else out
 
     def decoded(self, out: Tensor) -> Tensor:
         """``[B, H]``: labels as log-odds; on films log P(watched and liked), the rating, log-odds of watching."""

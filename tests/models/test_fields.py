@@ -118,7 +118,8 @@ def test_mmoe_gates_add_up() -> None:
     told = torch.stack([expert(made.seen(looked)) for expert in made.experts], 1)
     for task, tower in enumerate(made.towers):
         mixed = (gates[:, task, :, None] * told).sum(1)
-        torch.testing.assert_close(made.outputs(looked)[:, task : task + 1], tower(mixed))
+        met = made.share[task] * made.meeting(looked).sum(1, keepdim=True)
+        torch.testing.assert_close(made.outputs(looked)[:, task : task + 1], tower(mixed) + met)
 
 
 def test_mmoe_shares_what_it_says() -> None:
