@@ -116,9 +116,6 @@ class Tables(nn.Module):
             self.parts = nn.ModuleList(nn.Embedding(n, w) for n, w in zip(sizes, self.narrow, strict=True))
             self.lift = nn.ModuleList(nn.Linear(w, dim, bias=False) for w in self.narrow)
 
-    def __len__(self) -> int:
-        return len(self.fields)
-
     def pack(self, codes: Sequence[Array]) -> Array:
         """Each feature's codes, ``[n]`` or ``[n, width]``, side by side as rows of the one table: int64 ``[n, W]``."""
         told = []
@@ -192,21 +189,20 @@ class FieldModel(GradientModel):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("levels", torch.from_numpy(_levels(schema.scale)), persistent=False)
         self.n_dense = sum(len(own) for own in self.numbers.values())
-        self.n_user_vectors = len(sparse["user"])
         self.n_vectors = len(sparse["user"]) + len(sparse["item"]) + len(sparse["row"])
         self.past = self.moment = None
         if self.of_films:
             self.user_id = nn.Embedding(schema.n_users + 1, wide)
             self.item_id = nn.Embedding(schema.n_items + 1, wide)
-            self.n_vectors, self.n_user_vectors = self.n_vectors + 2, self.n_user_vectors + 1
+            self.n_vectors += 2
             for owner, n in (("user", schema.n_users), ("item", schema.n_items)):
-                self._keep(owner, n, [f for f in self.used[owner] if f.kind != "dense"])
+                self._keep(owner, n)
             if config.history or config.counts:
                 self.past = Past(schema.n_users, schema.n_items)
             if config.history:
                 self.rated = nn.Embedding(schema.n_items + 1, wide)
                 self.raters = nn.Embedding(schema.n_users + 1, wide)
-                self.n_vectors, self.n_user_vectors = self.n_vectors + 2, self.n_user_vectors + 1
+                self.n_vectors += 2
             self.n_dense += 2 * config.counts
             if config.time and "time" in schema.has:
                 self.moment = Moment(schema.n_users)
@@ -215,7 +211,7 @@ class FieldModel(GradientModel):
                     for n, size in zip(("week", "since"), SIZES, strict=True)
                 ]
                 self.tables["time"] = Tables(kinds, wide, False)
-                self.n_vectors, self.n_user_vectors = self.n_vectors + 2, self.n_user_vectors + 2
+                self.n_vectors += 2
                 if self.linear:
                     self.drift = nn.Embedding(schema.n_users + 1, 1)
         if not self.n_vectors + self.n_dense:
@@ -242,7 +238,7 @@ class FieldModel(GradientModel):
         }
         return [f for n, f in known.items() if f.owner == owner and n in wanted]
 
-    def _keep(self, owner: str, n: int, fields: Sequence[Field]) -> None:
+    def _keep(self, owner: str, n: int) -> None:
         """Codes and numbers of all users or items; the unknown one has none."""
         if owner in self.tables:
             tables: Any = self.tables[owner]
@@ -656,6 +652,13 @@ def _levels(scale: tuple[float, float] | None) -> Array:
     low, high = scale
     n = min(round(2 * (high - low)), 20)
     return np.linspace(low, high, n + 1).astype(np.float32)
+
+
+def with_numbers(looked: Looked, table: nn.Embedding) -> tuple[Tensor, Tensor]:
+    """Weights ``[B]`` and vectors ``[B, F + D, d]`` with every number as a feature of its own: its row ``[d + 1]`` of the table, last its
+    weight, times its value (Rendle 2010)."""
+    scaled = looked.dense[..., None] * table.weight[: looked.dense.shape[1]]
+    return looked.first + scaled[..., -1].sum(1), torch.cat([looked.vectors, scaled[..., :-1]], 1)
 
 
 def pairs(vectors: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, pairs
+from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, pairs, with_numbers
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side
 
@@ -46,10 +46,7 @@ class DeepFM(FieldModel):
 
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, O]``: first order, pairs and deep part, added."""
-        vectors, first = looked.vectors, looked.first
-        if self.n_dense:
-            scaled = looked.dense[..., None] * self.scaled.weight
-            first, vectors = first + scaled[..., -1].sum(1), torch.cat([vectors, scaled[..., :-1]], 1)
+        first, vectors = with_numbers(looked, self.scaled)
         wide = (first + pairs(vectors))[:, None]
         wide = wide if self.share is None else wide * self.share
         return self.offset + wide + self.deep(vectors.flatten(1))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, with_numbers
 from mmrec_core.types import Schema, Side
 
 
@@ -47,10 +47,7 @@ class SVDpp(FieldModel):
 
     def voices(self, looked: Looked) -> Tensor:
         """``[B, members]``: weights, which all share, and each member's pairs."""
-        vectors, first = looked.vectors, looked.first
-        if self.n_dense:
-            scaled = looked.dense[..., None] * self.scaled.weight
-            first, vectors = first + scaled[..., -1].sum(1), torch.cat([vectors, scaled[..., :-1]], 1)
+        first, vectors = with_numbers(looked, self.scaled)
         own = vectors.reshape(*vectors.shape[:2], self.config.members, self.config.dim)
         second = 0.5 * (own.sum(1).square().sum(-1) - own.square().sum((1, 3)))
         return first[:, None] + second
