@@ -344,10 +344,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 def cell(row: Mapping[str, Any], name: str) -> str:
     """``.0780 [.0701, .0862]``."""
-    value, interval = row["metrics"].get(name), row["intervals"].get(name)
-    if value is None:
-        return "–"
-    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
+    return comparison.figure(row["metrics"].get(name), row["intervals"].get(name))
 
 
 def difference(row: Mapping[str, Any], name: str) -> str:

@@ -320,7 +320,11 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str) -> dict[str
 
 def cell(row: Row, metric: str) -> str:
     """A value with its interval, ``0.0780 [0.0701, 0.0862]``; a dash where it does not apply."""
-    value, interval = row.result["metrics"].get(metric), row.result["intervals"].get(metric)
+    return figure(row.result["metrics"].get(metric), row.result["intervals"].get(metric))
+
+
+def figure(value: float | None, interval: Sequence[float] | None) -> str:
+    """A value with its interval, for people."""
     if value is None:
         return "–"
     return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
@@ -430,14 +434,7 @@ def as_table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         cells = []
         for name in shown:
-            value, interval = row["metrics"].get(name), row["intervals"].get(name)
-            cells.append(
-                "–"
-                if value is None
-                else f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
-                if interval
-                else f"{value:.4f}"
-            )
+            cells.append(figure(row["metrics"].get(name), row["intervals"].get(name)))
         pair = row["paired"].get(result["against"], {}).get("ndcg@10")
         told = (
             ""

@@ -195,7 +195,7 @@ def test_a_column_can_be_left_out(census: Dataset) -> None:
     ]
     assert (told[0]["auc:marital"] or 0) > 0.98 > 0.9 > (told[1]["auc:marital"] or 0)
     assert (told[0]["auc:income"] or 0) > 0.92
-    with pytest.raises(MMRecError, match="no column 'height'"):
+    with pytest.raises(MMRecError, match="no feature 'height'"):
         fit("gbdt", census, split, options={"fields": "all,-height"})
 
 

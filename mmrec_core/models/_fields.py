@@ -227,16 +227,8 @@ class FieldModel(GradientModel):
         Raises:
             MMRecError: it names one that the dataset does not have.
         """
-        named = [name.strip() for name in self.config.fields.split(",") if name.strip()]
-        known = {f.name: f for f in self.side if f.kind != "vector"}
-        groups = {"all": set(known), "common": {n for n, f in known.items() if f.owner == "row" or f.size <= COMMON}}
-        asked = {n.removeprefix("-") for n in named} - set(groups)
-        if self.side and (odd := sorted(asked - set(known))):
-            raise MMRecError(f"These data have no feature '{odd[0]}'. They have: {', '.join(sorted(known)) or 'none'}.")
-        wanted = set().union(*(groups.get(n, {n}) for n in named if n[:1] != "-")) - {
-            n[1:] for n in named if n[:1] == "-"
-        }
-        return [f for n, f in known.items() if f.owner == owner and n in wanted]
+        wanted = named_fields(self.side, self.config.fields)
+        return [f for f in self.side if f.owner == owner and f.name in wanted and f.kind != "vector"]
 
     def _keep(self, owner: str, n: int) -> None:
         """Codes and numbers of all users or items; the unknown one has none."""
@@ -643,6 +635,22 @@ class FieldModel(GradientModel):
             if isinstance(tables, Tables):
                 found |= tables.row_names(f"tables.{owner}", f"{owner}.features")
         return found
+
+
+def named_fields(side: Side, text: str) -> set[str]:
+    """The features that ``all,-age`` or ``genres,year`` mean; see :class:`FieldConfig`.
+
+    Raises:
+        MMRecError: it names one that the dataset does not have.
+    """
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    known = {f.name: f for f in side if f.kind != "vector"}
+    groups = {"all": set(known), "common": {n for n, f in known.items() if f.owner == "row" or f.size <= COMMON}}
+    asked = {n.removeprefix("-") for n in named} - set(groups)
+    if side and (odd := sorted(asked - set(known))):
+        raise MMRecError(f"These data have no feature '{odd[0]}'. They have: {', '.join(sorted(known)) or 'none'}.")
+    left_out = {n[1:] for n in named if n[:1] == "-"}
+    return set().union(*(groups.get(n, {n}) for n in named if n[:1] != "-")) - left_out
 
 
 def _levels(scale: tuple[float, float] | None) -> Array:

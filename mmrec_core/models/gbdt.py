@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mmrec_core.config import Config, setting
-from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Batch, Model
+from mmrec_core.models._fields import named_fields
 from mmrec_core.types import Array, Head, Progress, Schema, Side, TrainSet, quiet, with_data
 
 
@@ -34,11 +34,7 @@ class GBDT(Model):
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
-        named = [n.strip() for n in config.fields.split(",") if n.strip()]
-        known = {f.name for f in with_data(side, "row")}
-        if side and (odd := sorted({n.removeprefix("-") for n in named} - known - {"all"})):
-            raise MMRecError(f"These data have no column '{odd[0]}'. They have: {', '.join(sorted(known))}.")
-        wanted = (known if "all" in named else set(named)) - {n[1:] for n in named if n[:1] == "-"}
+        wanted = named_fields(side, config.fields)
         self.used = [f for f in with_data(side, "row") if f.name in wanted]
         for at in range(len(schema.labels)):
             self.register_buffer(f"trees_{at}", torch.zeros(0, dtype=torch.uint8))
