@@ -6,6 +6,7 @@ does. So whatever is pooled here is pooled without the row at hand, exactly, or 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Past(nn.Module):
     def _both(self) -> tuple[Tensor, Tensor]:
         """The matrix and its transpose in compressed rows, made when first needed and whenever the rows have changed."""
         if self._matrices is None or self._matrices[0] is not self.items:
+            warnings.filterwarnings("ignore", "Sparse (invariant checks|CSR tensor support)")
             rows = torch.repeat_interleave(torch.arange(self.shape[0], device=self.start.device), self.start.diff())
             ones = torch.ones(len(self.items), device=self.start.device)
             matrix = torch.sparse_csr_tensor(self.start, self.items.long(), ones, self.shape)

@@ -1,0 +1,29 @@
+"""Who likes what is spread along who likes what."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmrec_core.models._graph import GraphConfig, GraphModel, Layers
+
+
+class LightGCN(GraphModel):
+    """Embeddings smoothed over the graph of likes, and nothing else (He et al. 2020, "LightGCN").
+
+    ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's vector is the mean of its layers 0 … K; learned by BPR with negatives drawn uniformly,
+    anew each epoch. With no layers it is matrix factorisation. A film without edges is only its first vector.
+    """
+
+    class Config(GraphConfig):
+        """Width, depth, and how strongly vectors are held down."""
+
+    config: Config
+
+    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
+        """What is heard, nothing added."""
+        return heard
+
+    def combine(self, layers: Layers) -> Tensor:
+        """The mean of all layers."""
+        return torch.stack(layers).mean(0)

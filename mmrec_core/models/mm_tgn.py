@@ -1,0 +1,180 @@
+"""A film is known by what it shows and tells from its first moment on, and by who watches it from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmrec_core.config import setting
+from mmrec_core.models._content import FusedContent
+from mmrec_core.models._temporal import code, node_of
+from mmrec_core.models.lightgcn import LightGCN
+from mmrec_core.models.tgn import TGN
+from mmrec_core.types import ItemState, TrainSet
+
+STRUCTURE = 64
+"""Width of the structural channel's vectors, LightGCN's own."""
+
+
+class _Film(nn.Module):
+    """``γ(c) ∘ x + β(c)`` (Perez et al. 2018), the identity at first."""
+
+    def __init__(self, dim: int, condition: int) -> None:
+        super().__init__()
+        self.gamma, self.beta = (
+            nn.Sequential(nn.Linear(condition, dim), nn.ReLU(), nn.Linear(dim, dim)) for _ in range(2)
+        )
+
+    def start(self) -> None:
+        """γ = 1, β = 0, whatever the condition; to be called once other weights are drawn."""
+        for network, value in ((self.gamma, 1.0), (self.beta, 0.0)):
+            last = network[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, value)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """``[n, d]``."""
+        found: Tensor = self.gamma(condition) * x + self.beta(condition)
+        return found
+
+
+class MMTGN(TGN):
+    """Multimodal temporal graph network ("MM-TGN", the rsk1707/mm-tgn repository): TGN whose films begin with plot and poster.
+
+    Users' nodes are learned vectors (``nodes=ids``, its "hybrid" features), films' are their fused content. Without content (``--modality
+    none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start equally
+    loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's memory scales and
+    shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding. The published network
+    is ``dim=172 message=mlp layers=2 neighbours=15 fusion_width=512`` (film: 256); learned on logits, as BPR on probabilities cannot go below
+    .313.
+    """
+
+    class Config(TGN.Config):
+        """TGN's, and what films begin with."""
+
+        dim: int = setting(64, "width of memories and embeddings", ge=2, le=1024, log=True)
+        message: Literal["mlp", "identity"] = setting("mlp", "what becomes of a raw message: an MLP of it, or itself")
+        neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
+        fusion: Literal["mlp", "film", "gated"] = setting(
+            "mlp", "how text and image become one vector: an MLP, text modulating the image, a gate"
+        )
+        fusion_width: int = setting(
+            128, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True
+        )
+        content_dropout: float = setting(
+            0.2, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95, advanced=True
+        )
+        user_state_film: bool = setting(False, "whether the user's memory scales and shifts films' embeddings")
+        structure: Literal["none", "lightgcn"] = setting(
+            "none",
+            "second channel: vectors of a LightGCN, learned beforehand on the same rows, scale and shift embeddings",
+        )
+        structure_epochs: int = setting(20, "epochs that LightGCN learns for", ge=1, le=500, advanced=True)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "time", "text|image"})
+    config: Config
+
+    def more_layers(self) -> None:
+        """Content or learned vectors of films, users' vectors, channels that modulate."""
+        config, dim = self.config, self.config.dim
+        self.content = FusedContent(
+            self.side, self.schema.n_items, config.fusion, dim, config.fusion_width, config.content_dropout
+        )
+        self.user_table = nn.Embedding(self.first, dim) if config.nodes == "ids" else None
+        self.item_table = None if self.content.names else nn.Embedding(self.schema.n_items + 1, dim)
+        self.item_norm = None if self.content.names else nn.LayerNorm(dim)
+        self.by_memory = _Film(dim, dim) if config.user_state_film else None
+        self.by_structure = _Film(dim, STRUCTURE) if config.structure != "none" else None
+        if self.by_structure is not None:
+            self.register_buffer("structure", torch.zeros(self.n_nodes, STRUCTURE))
+
+    def seed_weights(self) -> None:
+        """As everywhere; all that modulates begins as the identity."""
+        super().seed_weights()
+        self.content.start()
+        for film in (self.by_memory, self.by_structure):
+            if film is not None:
+                film.start()
+
+    def begin(self, train: TrainSet) -> None:
+        """As everywhere; where the training films' vectors lie; and the second channel."""
+        super().begin(train)
+        self.content.begin(self.known_items)
+        if self.by_structure is not None:
+            self.structure = self._structure(train)
+
+    def _structure(self, train: TrainSet) -> Tensor:
+        """Every node's LightGCN vector, learned on the training rows, each coordinate about 1 large."""
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(self.seed)
+            channel = LightGCN(LightGCN.Config(dim=STRUCTURE, layers=2), self.schema, (), self.seed)
+            channel.known_users.copy_(self.known_users)
+            channel.known_items.copy_(self.known_items)
+            channel.to(self.last.device).begin(train)
+            descent = torch.optim.AdamW(channel.parameters(), lr=0.01, weight_decay=0.0)
+            channel.train()
+            for epoch in range(self.config.structure_epochs):
+                for batch in channel.batches(train, epoch, batch_size=4096):
+                    descent.zero_grad()
+                    loss = channel.loss({k: v.to(self.last.device) for k, v in batch.items()})
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    descent.step()
+            channel.eval()
+            with torch.no_grad():
+                found = torch.cat(channel.vectors())
+        return found / found.std().clamp(min=1e-6)
+
+    def of_films(self, item: Tensor, known: Tensor) -> Tensor:
+        """``[n, d]`` what films begin with: their content, else a vector of their own (the unknown one's where they have none)."""
+        if self.content.names:
+            return self.content(item)
+        assert self.item_norm is not None
+        found: Tensor = self.item_norm(super().of_films(item, known))
+        return found
+
+    def finished(self, found: Tensor, coded: Tensor) -> Tensor:
+        """Modulated by the second channel, where there is one."""
+        if self.by_structure is None:
+            return found
+        return self.by_structure(found, self.get_buffer("structure")[node_of(coded)])
+
+    def as_state(self, memory: Tensor, vector: Tensor) -> dict[str, Tensor]:
+        """Embeddings, and where memories modulate films: those."""
+        return {"vector": vector} if self.by_memory is None else {"vector": vector, "memory": memory}
+
+    def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
+        """As everywhere, of films as the user's memory sees them."""
+        return super().pair_scores(user, item if self.by_memory is None else self.by_memory(item, user["memory"]))
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """As everywhere; where memories modulate films, user by user."""
+        if self.by_memory is None:
+            return super().score_states(state, items)
+        films = self.films() if items is None else self.films()[items]
+        gamma, beta = self.by_memory.gamma(state["memory"]), self.by_memory.beta(state["memory"])
+        rows = [
+            super(MMTGN, self).pair_scores({"vector": vector.expand(len(films), -1)}, scale * films + shift)
+            for vector, scale, shift in zip(state["vector"], gamma, beta, strict=True)
+        ]
+        return torch.stack(rows) if rows else films.new_zeros(0, len(films))
+
+    @torch.no_grad()
+    def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
+        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): no memory and no neighbours yet."""
+        if not set(content) & set(self.content.names):
+            return None
+        self.eval()
+        own = self.content.of(content, self.last.device)
+        n, k = len(own), self.config.neighbours
+        zero = self.clock_code(torch.zeros(1, device=own.device))[0]
+        gap = torch.zeros(n, k, dtype=torch.int64, device=own.device)
+        for graph in self.graph:
+            nobody = torch.zeros(n, k, self.config.dim, device=own.device)
+            own = graph(own, nobody, gap.float(), zero, self.clock_code(gap), gap > 0)
+        stranger = torch.full((n,), self.n_nodes - 1, device=own.device)
+        vector = self.finished(own, code(stranger, self.clock.expand(n)))
+        return ItemState({"vector": vector}, tuple("folded" for _ in range(n)))

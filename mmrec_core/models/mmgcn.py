@@ -1,0 +1,94 @@
+"""A graph for each sense: what is liked for its looks and what for its story need not be the same."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.models._base import Batch
+from mmrec_core.models._content import Content
+from mmrec_core.models._graph import GraphConfig, GraphModel, Layers, Owner
+from mmrec_core.types import TrainSet
+
+
+class MMGCN(GraphModel):
+    """Multi-modal graph convolution (Wei et al. 2019, "MMGCN").
+
+    In each modality's graph a film begins with its projected features and a user with a preference of their own, both of unit
+    length. ``h = LeakyReLU(W₁ · mean of neighbours)``, ``x̂ = LeakyReLU(W₂ x) + id``, next ``x = LeakyReLU(W₃ h + x̂)``; the modalities'
+    last layers are averaged. Every tensor is a parameter (the authors' id and preference tensors are not leaves on a GPU, so
+    they never learn). Without content one graph begins with embeddings.
+    """
+
+    class Config(GraphConfig):
+        """Width, depth, and how strongly vectors are held down."""
+
+    mean: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "text|image"})
+    config: Config
+
+    def more_layers(self) -> None:
+        """Per modality: a projection, preferences, three matrices a layer. Modalities lie along the second axis of a node's tensor."""
+        dim, layers = self.config.dim, self.config.layers
+        self.content = Content(self.side, self.schema.n_items)
+        self.senses = self.content.names or ["none"]
+        n = len(self.senses)
+        self.project = nn.ModuleDict({name: nn.Linear(self.content.width(name), dim) for name in self.content.names})
+        self.preference = nn.Parameter(torch.empty(self.schema.n_users + 1, n * dim))
+        self.plain = None if self.content.names else nn.Parameter(torch.empty(self.schema.n_items + 1, dim))
+        shapes = (layers, n, dim, dim)
+        self.hear, self.keep, self.join = (nn.Parameter(torch.empty(shapes)) for _ in range(3))
+        self.keep_shift, self.join_shift = (nn.Parameter(torch.zeros(layers, n, dim)) for _ in range(2))
+
+    def seed_weights(self) -> None:
+        """As everywhere; the stacked matrices one by one."""
+        super().seed_weights()
+        generator = self.generator(1, 9)
+        for stack in (self.hear, self.keep, self.join):
+            for matrix in stack.view(-1, *stack.shape[2:]):
+                nn.init.xavier_uniform_(matrix, generator=generator)
+
+    def begin(self, train: TrainSet) -> None:
+        """As everywhere; and where the training films' vectors lie."""
+        super().begin(train)
+        self.content.begin(self.known_items)
+
+    def start(self, owner: Owner, rows: Tensor) -> Tensor:
+        """``[n, M + 1, d]``: a unit vector per modality and, last, the node's id, which every layer adds again."""
+        dim, n = self.config.dim, len(self.senses)
+        if owner == "user":
+            senses = self.preference[self.oov_user(rows)].view(-1, n, dim)
+        elif self.plain is not None:
+            senses = self.plain[self.oov_item(rows)][:, None]
+        else:
+            told = []
+            for name in self.senses:
+                vectors, has = self.content.read(name, rows)
+                told.append(self.project[name](vectors) * has[:, None])
+            senses = torch.stack(told, 1)
+        return torch.cat([F.normalize(senses, dim=2), super().start(owner, rows)[:, None]], 1)
+
+    def says(self, layer: Tensor) -> Tensor:
+        """All but the id."""
+        return layer[:, :-1]
+
+    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
+        """One layer in every modality's graph."""
+        senses, own_id = own[:, :-1], own[:, -1:]
+        h = F.leaky_relu(torch.einsum("nmd,mde->nme", heard, self.hear[at]))
+        kept = F.leaky_relu(torch.einsum("nmd,mde->nme", senses, self.keep[at]) + self.keep_shift[at]) + own_id
+        found = F.leaky_relu(torch.einsum("nmd,mde->nme", h, self.join[at]) + self.join_shift[at] + kept)
+        return torch.cat([found, own_id], 1)
+
+    def combine(self, layers: Layers) -> Tensor:
+        """The mean over modalities of the last layer."""
+        return layers[-1][:, :-1].mean(1)
+
+    def hide(self, table: Batch, epoch: int) -> None:
+        """Users alone: an unknown film's row would hide its features, too."""
+        share = self.config.id_dropout
+        lost = torch.rand(table["user"].shape, generator=self.generator(epoch, 1)) < share
+        table["user"] = torch.where(lost, self.schema.n_users, table["user"])

@@ -1,0 +1,40 @@
+"""Messages along likes that also say how alike the two ends are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.config import setting
+from mmrec_core.models._graph import GraphConfig, GraphModel, Layers
+
+
+class NGCF(GraphModel):
+    """Neural graph collaborative filtering (Wang et al. 2019).
+
+    ``e⁽ᵏ⁺¹⁾ = LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))`` with ``Â = D^−½ A D^−½``; a node's vector is its layers side by side, each but the
+    first of unit length, as the authors' code has it.
+    """
+
+    class Config(GraphConfig):
+        """Width, depth, and what is silenced."""
+
+        dropout: float = setting(0.1, "share of a layer's numbers silenced in training", ge=0.0, le=0.9)
+
+    config: Config
+
+    def more_layers(self) -> None:
+        """Two matrices a layer."""
+        dim = self.config.dim
+        self.whole = nn.ModuleList(nn.Linear(dim, dim) for _ in range(self.config.layers))
+        self.alike = nn.ModuleList(nn.Linear(dim, dim) for _ in range(self.config.layers))
+
+    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
+        """A sum of what is heard and what of it is alike."""
+        told = F.leaky_relu(self.whole[at](own + heard) + self.alike[at](own * heard), 0.2)
+        return F.dropout(told, self.config.dropout, self.training)
+
+    def combine(self, layers: Layers) -> Tensor:
+        """Layers side by side, ``[n, (K + 1)·d]``."""
+        return torch.cat([layers[0], *(F.normalize(layer, dim=1) for layer in layers[1:])], 1)

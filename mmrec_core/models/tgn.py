@@ -1,0 +1,588 @@
+"""Everybody and every film has a memory that events move on, and recent neighbours to attend to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.config import Config as AnyConfig
+from mmrec_core.config import setting
+from mmrec_core.models._base import Batch, GradientModel
+from mmrec_core.models._layers import UniformNegatives
+from mmrec_core.models._temporal import (
+    Level,
+    Merge,
+    Neighbours,
+    Now,
+    TemporalAttention,
+    TemporalSum,
+    TimeCode,
+    code,
+    node_of,
+    surroundings,
+    time_of,
+)
+from mmrec_core.types import (
+    Array,
+    History,
+    Interactions,
+    Query,
+    Schema,
+    Side,
+    Source,
+    TrainSet,
+    UserState,
+    blocks,
+)
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tgn": {},
+    "jodie": {"updater": "rnn", "embedding": "time", "message": "identity", "partner": "node"},
+    "dyrep": {"updater": "rnn", "embedding": "identity", "message": "identity", "partner": "embedding"},
+}
+
+CODES = 4096
+"""Moments embedded at a time where nothing is learned."""
+ROWS = 2048
+"""Nodes of a level made at a time where nothing is learned."""
+EVENTS = 200
+"""Events observed at a time: as many as TGN trains on at once."""
+
+
+class TGN(GradientModel):
+    """Temporal graph network (Rossi et al. 2020); JODIE (Kumar et al. 2019) and DyRep (Trivedi et al. 2019) are presets of it.
+
+    A like is an event between a user's node and a film's. A message ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
+    event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the memory on. What
+    scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent events strictly
+    earlier. A new user's likes are played through an empty memory; a film nobody met has neither memory nor neighbours.
+    """
+
+    class Config(AnyConfig):
+        """What a node remembers, what it attends to, what is learned."""
+
+        dim: int = setting(100, "width of memories and embeddings", ge=2, le=1024, log=True)
+        memory: bool = setting(True, "whether nodes have memories")
+        updater: Literal["gru", "rnn", "lstm"] = setting("gru", "what moves a memory on by a message")
+        message: Literal["mlp", "identity"] = setting(
+            "identity", "what becomes of a raw message: an MLP of it, or itself"
+        )
+        message_dim: int = setting(100, "width of messages where an MLP makes them", ge=2, le=1024, log=True)
+        aggregator: Literal["last", "mean"] = setting(
+            "last", "which of a node's messages in a batch count: the last, or their mean"
+        )
+        partner: Literal["memory", "node", "embedding"] = setting(
+            "memory",
+            "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
+        )
+        embedding: Literal["graph_attention", "graph_sum", "identity", "time"] = setting(
+            "graph_attention",
+            "what scores: attention over recent neighbours, their sum, the memory itself, or the memory drifting with time (JODIE)",
+        )
+        layers: int = setting(1, "steps from neighbour to neighbour", ge=1, le=3)
+        heads: int = setting(2, "attention heads", ge=1, le=8)
+        neighbours: int = setting(10, "most recent events a node attends to", ge=1, le=200)
+        dropout: float = setting(0.1, "share of attention weights silenced in training", ge=0.0, le=0.9)
+        nodes: Literal["ids", "none"] = setting(
+            "ids", "what a node is beside its memory: an embedding of its own, or nothing (as in TGN's paper)"
+        )
+        stars: bool = setting(True, "whether messages and neighbours bear the rating given (where there are ratings)")
+        score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
+        loss: Literal["bpr", "bce", "margin"] = setting(
+            "bpr", "liked against drawn: −log σ of the difference, log-loss of each, or a margin of 1; always on logits"
+        )
+        draw: Literal["unmet", "any"] = setting(
+            "unmet",
+            "films a liked one is compared with: those the user has no training event with, or any",
+            advanced=True,
+        )
+        id_dropout: float = setting(
+            0.05, "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
+            ge=0.0, le=0.9,
+        )  # fmt: skip
+
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "time"})
+    streams: ClassVar[bool] = True
+    train_defaults: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 200,
+        "lr": 0.001,
+        "max_epochs": 30,
+        "patience": 5,
+        "clip": 1.0,
+    }
+    config: Any
+
+    def __init__(self, config: Any, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        dim = config.dim
+        self.first, self.n_nodes = schema.n_users + 1, schema.n_users + schema.n_items + 2
+        """Films' nodes come after users'; the last node of each stands for an unknown one."""
+        self.clock_code = TimeCode(dim)
+        raw = 3 * dim + 1
+        wide = config.message_dim if config.message == "mlp" else raw
+        if config.memory:
+            cell = {"gru": nn.GRUCell, "rnn": nn.RNNCell, "lstm": nn.LSTMCell}[config.updater]
+            self.updater = cell(wide, dim)
+            self.message = (
+                nn.Sequential(nn.Linear(raw, raw // 2), nn.ReLU(), nn.Linear(raw // 2, wide))
+                if config.message == "mlp"
+                else nn.Identity()
+            )
+        hears = config.embedding.startswith("graph") or (config.memory and config.partner == "embedding")
+        graph = TemporalSum if config.embedding == "graph_sum" else TemporalAttention
+        self.graph = nn.ModuleList(
+            graph(dim, dim, config.heads, config.dropout) for _ in range(config.layers if hears else 0)
+        )
+        if config.embedding == "time":
+            self.drift = nn.Linear(1, dim)
+        if config.score == "mlp":
+            self.affinity = Merge(dim, dim, dim, 1)
+        self.more_layers()
+        self.neighbours = Neighbours()
+        self.memory: Tensor
+        self.last: Tensor
+        self.waiting: Tensor
+        self.waiting_mark: Tensor
+        self.clock: Tensor
+        self.usual_gap: Tensor
+        self.register_buffer("memory", torch.zeros(self.n_nodes, dim * (2 if config.updater == "lstm" else 1)))
+        self.register_buffer("last", torch.full((self.n_nodes,), -1))
+        self.register_buffer("waiting", torch.zeros(3, 0, dtype=torch.int64))
+        self.register_buffer("waiting_mark", torch.zeros(0))
+        self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("usual_gap", torch.ones(()))
+        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
+        self._films: Tensor | None = None
+        self._still: Tensor | None = None
+        self.seed_weights()
+
+    def more_layers(self) -> None:
+        """What nodes are beside their memories; called once, before weights are drawn."""
+        self.user_table = nn.Embedding(self.first, self.config.dim) if self.config.nodes == "ids" else None
+        self.item_table = nn.Embedding(self.schema.n_items + 1, self.config.dim) if self.config.nodes == "ids" else None
+
+    def seed_weights(self) -> None:
+        """By a generator of this seed: matrices as Glorot and Bengio (2010) have it, tables small, shifts zero."""
+        generator = self.generator(0, 9)
+        for name, weight in self.named_parameters():
+            if name.endswith("_table.weight"):
+                nn.init.normal_(weight, 0.0, 0.1, generator=generator)
+            elif weight.dim() > 1:
+                nn.init.xavier_uniform_(weight, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is made anew when it is needed."""
+        return {**self.__dict__, "_sampler": None, "_films": None, "_still": None}
+
+    def train(self, mode: bool = True) -> Self:
+        """As everywhere; what was kept is forgotten once learning goes on."""
+        if mode:
+            self._films = self._still = None
+        return super().train(mode)
+
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
+        """As everywhere; what was kept belongs to other weights."""
+        self._films = self._still = None
+        super().restore(snapshot)
+
+    # Memory
+
+    def reset(self) -> None:
+        """Empty every memory and drop what waits."""
+        self.memory = torch.zeros_like(self.memory)
+        self.last = torch.full_like(self.last, -1)
+        self.waiting, self.waiting_mark = self.waiting[:, :0], self.waiting_mark[:0]
+        self._films = None
+
+    def now(self) -> Now:
+        """What memories are once the waiting messages are taken in."""
+        place = torch.full((self.n_nodes,), -1, device=self.last.device)
+        node, other, time = self.waiting
+        due, at = torch.unique(node, return_inverse=True)
+        if not len(due):
+            return Now(due, self.memory[:0], due, place)
+        before = Now(due[:0], self.memory[:0], due[:0], place)
+        told = self.told_of(before, other, time)
+        message = self.messages(told, time, self.waiting_mark, self.memory[node], self.last[node])
+        if len(due) < len(node):  # the mean of several
+            total = message.new_zeros(len(due), message.shape[1]).index_add(0, at, message)
+            message = total / torch.bincount(at, minlength=len(due))[:, None]
+            latest = torch.zeros_like(due).index_reduce(0, at, time, "amax", include_self=False)
+        else:
+            message, latest = message[torch.argsort(at)], time[torch.argsort(at)]
+        place = place.index_copy(0, due, torch.arange(len(due), device=due.device))
+        return Now(due, self.moved(message, self.memory[due]), latest, place)
+
+    def told_of(self, now: Now, other: Tensor, time: Tensor) -> Tensor:
+        """``[B, d]`` what messages tell of the other end."""
+        if self.config.partner == "embedding":
+            return self.embed(now, code(other, time), by_graph=True)
+        nodes, place = torch.unique(other, return_inverse=True)
+        return (self.base(now, nodes) if self.config.partner == "node" else self.remembered(now, nodes))[place]
+
+    def messages(self, told: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
+        """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the first)."""
+        gap = torch.where(last >= 0, time - last, 0)
+        raw = torch.cat([memory[:, : self.config.dim], told, mark[:, None], self.clock_code(gap)], 1)
+        found: Tensor = self.message(raw)
+        return found
+
+    def moved(self, message: Tensor, memory: Tensor) -> Tensor:
+        """Memories ``[D, m]`` after messages ``[D, w]``; an LSTM keeps hidden and cell side by side."""
+        if self.config.updater == "lstm":
+            return torch.cat(self.updater(message, tuple(memory.chunk(2, 1))), 1)
+        found: Tensor = self.updater(message, memory)
+        return found
+
+    @torch.no_grad()
+    def take_in(self, now: Now, user: Tensor, item: Tensor, time: Tensor, mark: Tensor) -> None:
+        """Make ``now`` the state, and let these events (in time order) wait; gradients end here."""
+        self.clock = torch.maximum(self.clock, time.max() + 1) if len(time) else self.clock
+        if not self.config.memory:
+            self.last = self.last.index_put((torch.cat([user, item + self.first]),), time.repeat(2))
+            return
+        self.memory = self.memory.index_copy(0, now.due, now.fresh.detach())
+        self.last = self.last.index_copy(0, now.due, now.last)
+        node, other = torch.cat([user, item + self.first]), torch.cat([item + self.first, user])
+        told, mark = torch.stack([node, other, time.repeat(2)]), mark.repeat(2)
+        if self.config.aggregator == "last":
+            place = torch.arange(len(user), device=user.device).repeat(2)
+            latest = torch.full_like(self.last, -1).scatter_reduce(0, node, place, "amax")[node] == place
+            told, mark = told[:, latest], mark[latest]
+        self.waiting, self.waiting_mark = told, mark
+
+    # Embeddings
+
+    def features(self, node: Tensor) -> Tensor:
+        """``[n, d]`` what nodes (each once, sorted) are beside their memories, or zeros."""
+        if self.training or torch.is_grad_enabled():
+            return self._features(node)
+        if self._still is None:
+            self._still = self._features(torch.arange(self.n_nodes, device=node.device))
+        return self._still[node]
+
+    def _features(self, node: Tensor) -> Tensor:
+        found = torch.zeros(len(node), self.config.dim, device=node.device)
+        known = self.known_nodes(node)
+        user, item = node < self.first, node >= self.first
+        found[user] = self.of_users(node[user], known[user])
+        found[item] = self.of_films(node[item] - self.first, known[item])
+        return found
+
+    def of_users(self, user: Tensor, known: Tensor) -> Tensor:
+        """``[n, d]`` users' own vectors (the unknown one's where they have none), or zeros."""
+        if self.user_table is None:
+            return torch.zeros(len(user), self.config.dim, device=user.device)
+        found: Tensor = self.user_table(torch.where(known, user, self.schema.n_users))
+        return found
+
+    def of_films(self, item: Tensor, known: Tensor) -> Tensor:
+        """The same of films."""
+        if self.item_table is None:
+            return torch.zeros(len(item), self.config.dim, device=item.device)
+        found: Tensor = self.item_table(torch.where(known, item, self.schema.n_items))
+        return found
+
+    def known_nodes(self, node: Tensor) -> Tensor:
+        """Which nodes have a row of their own; in training a share is hidden, a batch long."""
+        known = torch.cat([self.known_users, self.known_items])[node]
+        if self.training and self.config.id_dropout:
+            known = known & (torch.rand(self.n_nodes, device=node.device)[node] >= self.config.id_dropout)
+        return known
+
+    def base(self, now: Now, node: Tensor) -> Tensor:
+        """``[n, d]`` memories and features of nodes, each once, sorted."""
+        found = self.features(node)
+        return found + self.remembered(now, node) if self.config.memory else found
+
+    def remembered(self, now: Now, node: Tensor) -> Tensor:
+        """``[n, d]`` memories of nodes."""
+        own, at = self.memory[node][:, : self.config.dim], now.place[node]
+        if len(now.due):
+            own = torch.where((at >= 0)[:, None], now.fresh[at.clamp(min=0)][:, : self.config.dim], own)
+        return own
+
+    def embed(self, now: Now, coded: Tensor, by_graph: bool = False) -> Tensor:
+        """``[B, d]`` embeddings of nodes at moments (codes ``[B]``); whoever is asked for twice is made once."""
+        learned = torch.is_grad_enabled()
+        asked, place = torch.unique(coded, return_inverse=True)
+        if learned or len(asked) <= CODES:
+            return self._embed(now, asked, by_graph)[place]
+        order = torch.argsort(time_of(asked), stable=True)  # those of one moment share their surroundings
+        out = torch.empty(len(asked), self.config.dim, device=asked.device)
+        for part in blocks(len(asked), CODES):
+            chosen = torch.sort(order[part]).values
+            out[chosen] = self._embed(now, asked[chosen], by_graph)
+        return out[place]
+
+    def _embed(self, now: Now, coded: Tensor, by_graph: bool) -> Tensor:
+        """The same for codes that are unique and sorted."""
+        kind = self.config.embedding
+        if by_graph or kind.startswith("graph"):
+            node, levels = surroundings(self.neighbours, coded, self.config.neighbours, self.config.layers)
+            found = self.base(now, node)
+            for graph, level in zip(self.graph, levels, strict=True):
+                found = self._level(graph, level, found)
+            return self.finished(found, coded)
+        nodes, at = torch.unique(node_of(coded), return_inverse=True)
+        found = self.base(now, nodes)[at]
+        if kind == "time":
+            last = self.last[node_of(coded)]
+            if len(now.due):
+                waits = now.place[node_of(coded)]
+                last = torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
+            gap = torch.where(last >= 0, time_of(coded) - last, 0).float() / self.usual_gap
+            found = found * (1 + self.drift(gap[:, None]))
+        return self.finished(found, coded)
+
+    def _level(self, graph: nn.Module, level: Level, below: Tensor) -> Tensor:
+        zero = self.clock_code(torch.zeros(1, device=below.device))[0]
+
+        def made(rows: slice) -> Tensor:
+            heard = F.embedding(level.heard[rows], below)  # its way back adds rows up faster than indexing's
+            ago = self.clock_code(level.gap_s[rows])
+            found: Tensor = graph(below[level.own[rows]], heard, level.mark[rows], zero, ago, level.there[rows])
+            return found
+
+        if torch.is_grad_enabled():
+            return made(slice(None))
+        return torch.cat([made(rows) for rows in blocks(len(level.own), ROWS)] or [below[:0]])
+
+    def finished(self, found: Tensor, coded: Tensor) -> Tensor:
+        """The last touch on embeddings; none here."""
+        return found
+
+    def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
+        """``[B]`` scores of embeddings, row by row."""
+        vector = user["vector"]
+        return self.affinity(vector, item)[:, 0] if self.config.score == "mlp" else (vector * item).sum(1)
+
+    # Learning
+
+    def begin(self, train: TrainSet) -> None:
+        """Who met whom when in training; a look never goes past the moment it is taken at."""
+        batch = self.events(train.positives)
+        self.neighbours.clear()
+        self.neighbours.add(batch["user"], batch["item"] + self.first, batch["time"], batch["mark"])
+        gap = self.neighbours.coded.diff()
+        gap = gap[(gap > 0) & (gap < 1 << 39)].float()
+        self.usual_gap = gap.mean().clamp(min=1.0) if len(gap) else torch.ones_like(self.usual_gap)
+        self.reset()
+
+    def start_epoch(self, train: TrainSet, epoch: int) -> None:
+        """Every epoch lives through the events from the start."""
+        self.reset()
+        self.clock = torch.zeros_like(self.clock)
+
+    def events(self, rows: Interactions) -> Batch:
+        """Events in time order: ``user``, ``item``, ``time`` and ``mark``, the stars from −1 to 1."""
+        batch = self.rows(rows.take(np.argsort(np.asarray(rows.need("time")), kind="stable")))
+        mark = torch.zeros(len(batch["user"]))
+        if self.config.stars and "rating" in batch and self.schema.scale is not None:
+            low, high = self.schema.scale
+            mark = (2 * batch["rating"] - low - high) / (high - low)
+        told = {key: batch[key] for key in ("user", "item", "time")} | {"mark": mark}
+        return {key: value.to(self.last.device) for key, value in told.items()}
+
+    def epoch(self, train: TrainSet, epoch: int) -> Batch:
+        """Liked events in time order, each with a film drawn at random."""
+        if self._sampler is None or self._sampler[0] is not train:
+            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
+        batch, generator = self.events(train.positives), self.generator(epoch, 2)
+        if self.config.draw == "any":
+            drawn = torch.randint(self.schema.n_items, (len(batch["user"]),), generator=generator)
+        else:
+            drawn = self._sampler[1].draw(batch["user"].cpu(), generator)
+        return {**batch, "negative": drawn}
+
+    def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
+        """In time order, never shuffled."""
+        table = self.epoch(train, epoch)
+        for part in list(blocks(len(table["user"]), batch_size))[start:]:
+            yield {key: column[part] for key, column in table.items()}
+
+    def row_losses(self, batch: Batch) -> Tensor:
+        """``[B]``, from memories as they were before the batch."""
+        return self._losses(self.now(), batch)
+
+    def _losses(self, now: Now, batch: Batch) -> Tensor:
+        time, n = batch["time"], len(batch["user"])
+        node = torch.cat([batch["user"], batch["item"] + self.first, batch["negative"] + self.first])
+        vectors = self.embed(now, code(node, time.repeat(3)))
+        user = self.as_state(self.remembered(now, batch["user"]), vectors[:n])
+        liked, drawn = (self.pair_scores(user, vectors[a : a + n]) for a in (n, 2 * n))
+        if self.config.loss == "bce":
+            return F.softplus(-liked) + F.softplus(drawn)
+        gap = liked - drawn
+        return F.softplus(-gap) if self.config.loss == "bpr" else F.relu(1 - gap)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss; only after it do the batch's events count."""
+        now = self.now()
+        loss = self._losses(now, batch).mean()
+        self.take_in(now, batch["user"], batch["item"], batch["time"], batch["mark"])
+        return loss
+
+    # Scoring
+
+    def as_state(self, memory: Tensor, vector: Tensor) -> dict[str, Tensor]:
+        """What scores users ``[B]``, of their memories and embeddings ``[B, d]``: the latter."""
+        return {"vector": vector}
+
+    def users_at(self, user: Tensor, time: Tensor | None) -> dict[str, Tensor]:
+        """States of users ``[B]`` at times ``[B]``; ``None``: just after the latest event."""
+        now = self.now()
+        time = self.clock.expand(len(user)) if time is None else time
+        return self.as_state(self.remembered(now, user), self.embed(now, code(user, time)))
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """Embeddings ``[B, d]`` just after the latest event."""
+        return self.users_at(user, None)
+
+    @torch.no_grad()
+    def user_state(self, query: Query) -> UserState:
+        """Of users at the moments that are asked about; who was never met falls back."""
+        self.eval()
+        device = self.last.device
+        user = torch.from_numpy(np.asarray(query.user, np.int64)).to(device)
+        time = None if query.at is None else torch.from_numpy(np.asarray(query.at, np.int64)).to(device)
+        met = self.known_users[user] | (self.last[user] >= 0)
+        return UserState(self.users_at(user, time), tuple("learned" if m else "fallback" for m in met.tolist()))
+
+    def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
+        """As everywhere, at the batch's times where it has some."""
+        if batch.get("state") is not None:
+            return super().user_tensors(batch)
+        return self.users_at(batch["user"], batch.get("time"))
+
+    def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """``[B, 1]`` scores."""
+        time = batch.get("time")
+        time = self.clock.expand(len(batch["item"])) if time is None else time
+        return self.pair_scores(user, self.embed(self.now(), code(batch["item"] + self.first, time)))[:, None]
+
+    def films(self) -> Tensor:
+        """``[I, d]`` embeddings of every film just after the latest event; kept while nothing changes."""
+        if self.training or torch.is_grad_enabled() or self._films is None:
+            node = torch.arange(self.schema.n_items, device=self.last.device) + self.first
+            found = self.embed(self.now(), code(node, self.clock.expand(len(node))))
+            if self.training or torch.is_grad_enabled():
+                return found
+            self._films = found
+        return self._films
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """``[B, I]``; films stand as they are just after the latest event."""
+        films = self.films() if items is None else self.films()[items]
+        if self.config.score == "mlp":
+            return self.affinity.of_all(state["vector"], films)
+        return state["vector"] @ films.T
+
+    def item_vectors(self) -> Tensor | None:
+        """Films' embeddings just after the latest event, ``[I, d]``."""
+        with torch.no_grad():
+            return self.films().clone()
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids."""
+        tables = {"user": self.user_table, "item": self.item_table}
+        return {f"{kind}_table.weight": self.names_of(kind) for kind, table in tables.items() if table is not None}
+
+    # State in time
+
+    @torch.no_grad()
+    def observe(self, events: Interactions) -> None:
+        """Take in likes in time order, as many at a time as in training."""
+        liked = np.flatnonzero(_liked(events.rating, self.schema.relevant_from, len(events)))
+        if not len(liked):
+            return
+        self.eval()
+        table = self.events(events.take(liked))
+        self.neighbours.add(table["user"], table["item"] + self.first, table["time"], table["mark"])
+        for part in blocks(len(liked), EVENTS):
+            self.take_in(self.now(), *(table[key][part] for key in ("user", "item", "time", "mark")))
+        self._films = None
+
+    @torch.no_grad()
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """Play each history's likes through an empty memory, films held still; then attend to the latest of them."""
+        self.eval()
+        device, dim, k = self.last.device, self.config.dim, self.config.neighbours
+        told = [self._played(history) for history in histories]
+        size = [len(t[0]) for t in told]
+        n, longest = len(told), max(size, default=0)
+        item, time, mark = (torch.zeros(n, longest, dtype=kind) for kind in (torch.int64, torch.int64, torch.float32))
+        for row, (own_item, own_time, own_mark) in enumerate(told):
+            for table, column in ((item, own_item), (time, own_time), (mark, own_mark)):
+                table[row, : size[row]] = torch.from_numpy(column)
+        item, time, mark = item.to(device), time.to(device), mark.to(device)
+        length = torch.tensor(size, dtype=torch.int64, device=device)
+        now = self.now()
+        memory = self.memory.new_zeros(n, self.memory.shape[1])
+        last = torch.full((n,), -1, device=device)
+        for at in range(longest if self.config.memory else 0):
+            rows = torch.nonzero(length > at)[:, 0]
+            met, moment = item[rows, at] + self.first, time[rows, at]
+            message = self.messages(self.told_of(now, met, moment), moment, mark[rows, at], memory[rows], last[rows])
+            memory[rows], last[rows] = self.moved(message, memory[rows]), moment
+        final = torch.where(length > 0, time.amax(1) + 1 if longest else self.clock, self.clock)
+        moment = torch.maximum(final, self.clock)
+        stranger = torch.tensor([self.schema.n_users], device=device)
+        own = self.features(stranger).expand(n, -1)
+        own = own + memory[:, :dim] if self.config.memory else own
+        if self.config.embedding.startswith("graph"):
+            back = length[:, None] - 1 - torch.arange(k, device=device)
+            there = back >= 0
+            back = back.clamp(min=0)
+            if not longest:
+                item, time, mark = (table.new_zeros(n, 1) for table in (item, time, mark))
+            films, since, stars = item.gather(1, back), time.gather(1, back), mark.gather(1, back) * there
+            gap = torch.where(there, moment[:, None] - since, 0)
+            zero = self.clock_code(torch.zeros(1, device=device))[0]
+            for at, graph in enumerate(self.graph):
+                heard = torch.zeros(n, k, dim, device=device)
+                heard[there] = self._shallow(now, code(films + self.first, moment[:, None].expand_as(films))[there], at)
+                own = graph(own, heard, stars, zero, self.clock_code(gap), there)
+        elif self.config.embedding == "time":
+            gap = torch.where(last >= 0, moment - last, 0).float() / self.usual_gap
+            own = own * (1 + self.drift(gap[:, None]))
+        vector = self.finished(own, code(stranger.expand(n), moment))
+        source: tuple[Source, ...] = tuple("folded" if s else "fallback" for s in size)
+        return UserState(self.as_state(memory[:, :dim], vector), source)
+
+    def _shallow(self, now: Now, coded: Tensor, layers: int) -> Tensor:
+        """Nodes at moments after only so many layers."""
+        asked, place = torch.unique(coded, return_inverse=True)
+        node, levels = surroundings(self.neighbours, asked, self.config.neighbours, layers)
+        if not layers:  # one node may be asked for at several moments
+            node, at = torch.unique(node, return_inverse=True)
+            return self.base(now, node)[at][place]
+        found = self.base(now, node)
+        for graph, level in zip(self.graph, levels, strict=False):
+            found = self._level(graph, level, found)
+        return found[place]
+
+    def _played(self, history: History) -> tuple[Array, Array, Array]:
+        """Items, times and marks of a history's likes in time order; without times, all just before now."""
+        liked = np.flatnonzero(_liked(history.ratings, self.schema.relevant_from, len(history)))
+        time = (
+            np.full(len(history), int(self.clock) - 1) if history.times is None else np.asarray(history.times, np.int64)
+        )
+        order = liked[np.argsort(time[liked], kind="stable")]
+        mark = np.zeros(len(order), np.float32)
+        if self.config.stars and history.ratings is not None and self.schema.scale is not None:
+            low, high = self.schema.scale
+            mark = ((2 * np.asarray(history.ratings)[order] - low - high) / (high - low)).astype(np.float32)
+        return np.asarray(history.items, np.int64)[order], time[order], mark
+
+
+def _liked(rating: Array | None, bar: float | None, n: int) -> Array:
+    """A mask of events that count as liked: all, where there are no ratings."""
+    return np.ones(n, bool) if rating is None or bar is None else np.asarray(rating) >= bar
