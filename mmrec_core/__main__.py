@@ -344,10 +344,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fit a model and judge it on the test rows."""
-    from mmrec_core import evaluation, runs, training, work
+    from mmrec_core import protocols, runs, training, work
 
     wanted = options(settings) | {k: v for k, v in (("precision", precision), ("device", device)) if v is not None}
-    evaluation.Protocol.parse(protocol)
+    protocols.Protocol.parse(protocol)
     asked = runs.training_params(
         dataset, model, split=how, split_seed=split_seed, seed=seed, options=wanted, relevant_from=relevant_from,
         filter_from=filter_from, protocol=protocol, regime=regime, refit=refit, fraction=fraction, from_run=from_run,

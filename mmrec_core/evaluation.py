@@ -2,14 +2,14 @@
 
 Protocols: ``full`` ranks every film of the catalog; ``sampled:N`` ranks each liked film against N films the user has no
 event with, drawn uniformly (``shipped``: those that the makers of the split drew), and ``sampled:N:popularity`` in proportion to training counts; the draw depends on the split
-seed alone, so that every model meets the same candidates. Regimes: ``frozen``, models know training (and, if they stream,
+seed alone, so that every model meets the same candidates (``:of=5000``: of so many liked rows only). Sampled protocols also give AP and AUC over all pairs at once. Regimes: ``frozen``, models know training (and, if they stream,
 validation) only; ``stream``, every test event is asked for with all events before it known.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,16 +19,18 @@ from torch import Tensor
 
 from mmrec_core import metrics as metric_room
 from mmrec_core.errors import MMRecError
-from mmrec_core.intervals import error_intervals, mean_interval, mean_intervals, row_intervals
+from mmrec_core.groups import PRIOR_EDGES, PRIOR_NAMES, click_groups, item_groups, row_groups
+from mmrec_core.intervals import clustered_interval, error_intervals, mean_interval, mean_intervals, row_intervals
 from mmrec_core.metrics import Metric
+from mmrec_core.protocols import Protocol
+from mmrec_core.rankings import Ranker, revealed
+from mmrec_core.ranks import only_relevant
 from mmrec_core.types import (
     Array,
     ClickRows,
     Dataset,
-    History,
     Interactions,
     Progress,
-    Query,
     Ranking,
     RatingRows,
     Scorer,
@@ -36,11 +38,6 @@ from mmrec_core.types import (
     blocks,
     quiet,
 )
-
-PRIOR_EDGES = (0, 1, 5, 20)
-PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
-LOWEST = -3.0e38
-"""Masked candidates score this; a model's own −inf is lifted to just above it."""
 
 
 @dataclass
@@ -58,35 +55,6 @@ class Judgement:
     row_errors: dict[str, Array] = field(default_factory=dict)
     """Per test row: ``user`` and ``squared_error``, for paired comparisons of RMSE."""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Which candidates a liked film is ranked among."""
-
-    negatives: int | None = None
-    by_popularity: bool = False
-    shipped: bool = False
-    """The candidates that a split's makers drew."""
-
-    @classmethod
-    def parse(cls, text: str) -> Protocol:
-        """``full``, ``shipped``, ``sampled:100`` or ``sampled:100:popularity``.
-
-        Raises:
-            MMRecError: anything else.
-        """
-        parts = text.split(":")
-        if parts == ["full"]:
-            return cls()
-        if parts == ["shipped"]:
-            return cls(shipped=True)
-        if parts[0] == "sampled" and len(parts) in (2, 3) and parts[1].isdigit() and int(parts[1]) > 0:
-            if len(parts) == 2 or parts[2] in {"uniform", "popularity"}:
-                return cls(int(parts[1]), parts[-1] == "popularity")
-        raise MMRecError(
-            f"Unknown protocol '{text}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100)."
-        )
 
 
 def evaluate(
@@ -110,7 +78,7 @@ def evaluate(
         scorer: a model or oracle.
         part: ``test`` or ``validation``; what came before it is masked from every ranking, whatever its rating.
         protocol: see the module's text.
-        regime: ``frozen`` or ``stream`` (rankings only, over every film).
+        regime: ``frozen`` or ``stream`` (rankings only).
         relevant_from: ratings from here on count as liked; ignored where there are no ratings.
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
         only: metric names; ``None``: all that apply.
@@ -123,8 +91,6 @@ def evaluate(
     started = time.perf_counter()
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
-    if regime == "stream" and protocol != "full":
-        raise MMRecError(f"Regime 'stream' ranks every film; protocol '{protocol}' goes with 'frozen' only.")
     model: Any = scorer
     kept = model.snapshot() if getattr(scorer, "streams", False) else None
     try:
@@ -183,11 +149,13 @@ def _judge(
         progress(0, 2, "judging clicks")
         _judge_clicks(found, scorer, dataset.interactions, test, clicks, _of_kind(wanted, "clicks"), groups, intervals)
     chosen = _of_kind(wanted, "ranking")
+    if wanted is None and protocol.startswith("sampled"):  # as papers that sample report them
+        chosen += [metric_room.metric(name) for name in ("ndcg@20", "recall@20")]
     ranks = any(h.kind in {"ranking", "rating"} for h in heads) and rows.item is not None and rows.user is not None
     if ranks and chosen:
         progress(1, 2, "ranking")
         bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-        judge = _Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress)
+        judge = Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress)
         _judge_rankings(found, judge, regime, chosen, groups and part == "test", intervals)
     return found
 
@@ -213,7 +181,7 @@ def _row_scores(
         model: Any = scorer
         user = np.asarray(rows.need("user"))
         users, at = np.unique(user, return_inverse=True)
-        state = model.fold_in(_revealed(dataset, split, users, reveal))
+        state = model.fold_in(revealed(dataset, split, users, reveal))
         device = model.known_users.device
         batch = {k: v.to(device) for k, v in model.rows(rows).items()}
         batch |= {"user": torch.from_numpy(at).to(device), "state": state.tensors}
@@ -222,23 +190,6 @@ def _row_scores(
     if not bool(torch.isfinite(scores).all()):
         raise MMRecError("The model predicts NaN or infinity: its training diverged. Train it again with a smaller lr.")
     return scores
-
-
-def _revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) -> list[History]:
-    """What each cold user has told so far: their first ``reveal`` ratings in time order."""
-    events = dataset.interactions.take(split.revealed)
-    own_user = np.asarray(events.need("user"))
-    order = np.argsort(own_user, kind="stable")
-    start, end = np.searchsorted(own_user[order], users), np.searchsorted(own_user[order], users, side="right")
-    last = end if reveal is None else np.minimum(end, start + reveal)
-    return [history_of(events, order[a:b]) for a, b in zip(start, last, strict=True)]
-
-
-def history_of(events: Interactions, rows: Array) -> History:
-    """Some rows of a table as one user's history."""
-    pick: Callable[[Array | None], Array | None] = lambda column: None if column is None else np.asarray(column)[rows]
-    items = np.asarray(events.need("item"))[rows].astype(np.int64)
-    return History(items, pick(events.rating), pick(events.time))
 
 
 def _judge_ratings(
@@ -324,310 +275,11 @@ def calibration(truth: Array, log_odds: Array, parts: int = 10) -> list[dict[str
     return found
 
 
-def click_groups(events: Interactions, rows: Array, most: int = 12) -> dict[str, Array]:
-    """Masks over rows: the values of every text column that has at most ``most`` of them."""
-    found: dict[str, Array] = {}
-    for name, column in events.features.items():
-        if column.dtype.kind not in "US":
-            continue
-        values = np.asarray(column)[rows]
-        there = np.unique(values)
-        if 1 < len(there) <= most:
-            found |= {f"{name} {value or 'missing'}": values == value for value in there.tolist()}
-    return found
-
-
 # Rankings
 
 
-def rank_scores(
-    scores: Tensor, hidden: tuple[Tensor, Tensor] | None, liked: tuple[Tensor, Tensor], cut: int | None
-) -> tuple[Array, Array, Array, Array]:
-    """Where liked items stand among candidates, exactly, ties counted.
-
-    Args:
-        scores: ``[B, I]``, changed in place.
-        hidden: rows and columns of items that are no candidates.
-        liked: rows (sorted) and columns of liked items ``[P]``.
-        cut: only ranks up to here are wanted; ``None``: all.
-
-    Returns:
-        Indices into ``liked`` of the items reported, and for each how many score higher, how many score the same, and
-        how many of those are liked.
-    """
-    if scores.dtype not in (torch.float32, torch.float64):
-        scores = scores.float()
-    lowest = LOWEST
-    if hidden is not None:
-        scores[hidden] = lowest
-    row, column = liked
-    n, width = scores.shape
-    whole = torch.ones(n, dtype=torch.bool)
-    reported: list[tuple[Array, Array, Array, Array]] = []
-    if cut is not None and width > cut + 1:
-        best, at = largest(scores, cut + 1)
-        whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
-        key, entry = row * width + column, torch.arange(len(row))
-        if bool((key[1:] < key[:-1]).any()):
-            key, entry = torch.sort(key)
-        asked = at[:, :cut] + torch.arange(0, n * width, width)[:, None]
-        found = torch.searchsorted(key, asked).clamp_(max=max(len(key) - 1, 0))
-        hit = (key[found] == asked) & ~whole[:, None] if len(key) else torch.zeros_like(asked, dtype=torch.bool)
-        r, place = torch.nonzero(hit, as_tuple=True)
-        which = entry[found[r, place]].numpy()
-        ones = np.ones(len(which), np.int64)
-        reported.append((which, place.numpy(), ones, ones))
-    if bool(whole.any()):
-        reported.append(_rank_whole(scores, row, column, whole))
-    which, above, tied, tied_liked = (np.concatenate(parts) for parts in zip(*reported, strict=True))
-    order = np.argsort(which, kind="stable")
-    return which[order], above[order], tied[order], tied_liked[order]
-
-
-CHUNK = 64
-
-
-def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest values of each row and their columns, ``[B, k]`` each, as ``torch.topk`` gives them; on wide rows in
-    half its time, because only the ``k`` chunks of a row with the largest maxima need to be looked into."""
-    n, width = scores.shape
-    whole = width // CHUNK
-    if whole < 4 * k or not scores.is_contiguous():
-        return torch.topk(scores, k, dim=1)
-    inside = scores[:, : whole * CHUNK].view(n, whole, CHUNK)
-    chunk = inside.amax(2).topk(k, dim=1, sorted=False).indices
-    first = chunk * CHUNK + torch.arange(0, n * width, width)[:, None]
-    windows = scores.view(-1).unfold(0, CHUNK, 1)  # a view: the row of a chunk's first element is the chunk
-    found = torch.cat([windows.index_select(0, first.view(-1)).view(n, -1), scores[:, whole * CHUNK :]], 1)
-    best, at = found.topk(k, dim=1)
-    column = chunk.gather(1, (at // CHUNK).clamp_(max=k - 1)) * CHUNK + at % CHUNK
-    return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
-
-
-def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> tuple[Array, Array, Array, Array]:
-    """Exact places in the chosen rows by sorting them."""
-    which = torch.nonzero(wanted[row], as_tuple=True)[0]
-    r, c = row[which], column[which]
-    new = torch.cumsum(wanted.long(), 0) - 1
-    table = scores[wanted]
-    value = scores[r, c]
-    start = torch.searchsorted(r, r)
-    place = torch.arange(len(r)) - start
-    width = int(place.max()) + 1 if len(r) else 0
-    asked = torch.full((len(table), width), torch.inf, dtype=scores.dtype)
-    asked[new[r], place] = value
-    ordered = torch.sort(table, dim=1).values
-    below = torch.searchsorted(ordered, asked)[new[r], place]
-    upto = torch.searchsorted(ordered, asked, right=True)[new[r], place]
-    own = torch.sort(asked, dim=1).values
-    liked_below = torch.searchsorted(own, asked)[new[r], place]
-    liked_upto = torch.searchsorted(own, asked, right=True)[new[r], place]
-    above = scores.shape[1] - upto
-    return which.numpy(), above.numpy(), (upto - below).numpy(), (liked_upto - liked_below).numpy()
-
-
-class _Ranker:
-    """Asks a scorer for rankings and turns them into :class:`Ranking`."""
-
-    def __init__(
-        self, scorer: Any, dataset: Dataset, split: Split, part: str, protocol: Protocol, bar: float | None,
-        reveal: int | None, progress: Progress,
-    ) -> None:  # fmt: skip
-        self.scorer, self.dataset, self.split, self.part = scorer, dataset, split, part
-        self.protocol, self.reveal, self.progress = protocol, reveal, progress
-        self.n_items = len(dataset.items)
-        events = dataset.interactions
-        self.user, self.item = np.asarray(events.need("user")), np.asarray(events.need("item"))
-        self.rating = None if events.rating is None else np.asarray(events.rating)
-        before = [split.train] if part == "validation" else [split.train, split.validation]
-        self.before = np.concatenate(before)
-        rows = getattr(split, part)
-        if self.rating is not None and bar is not None:
-            rows = rows[self.rating[rows] >= bar]
-        rows = rows[np.argsort(self.user[rows], kind="stable")]
-        _, first = np.unique(self.user[rows].astype(np.int64) * self.n_items + self.item[rows], return_index=True)
-        self.rows = rows[np.sort(first)]  # a film liked twice is one liked film
-        self.users, self.query = np.unique(self.user[self.rows], return_inverse=True)
-
-    def hidden_rows(self) -> Array:
-        """Events whose films a user cannot be recommended again: everything before the judged part, whatever its rating."""
-        revealed = self.split.revealed
-        if len(revealed) and self.reveal is not None:
-            order = revealed  # in time order by user
-            user = self.user[order]
-            place = np.arange(len(order)) - np.searchsorted(user, user)
-            revealed = order[place < self.reveal]
-        return np.concatenate([self.before, revealed])
-
-    def states(self, users: Array) -> Any:
-        """What to ask about: known users, or states folded in from what is revealed."""
-        if len(self.split.revealed):
-            return self.scorer.fold_in(_revealed(self.dataset, self.split, users, self.reveal))
-        return Query(users)
-
-    def frozen(self, cut: int | None, candidates: Array | None = None, size: int = 512) -> Ranking:
-        """One ranking per user, all liked films of the part in it."""
-        if self.protocol.shipped:
-            return self._shipped(size)
-        if self.protocol.negatives is not None:
-            return self._sampled(size)
-        hidden = self.hidden_rows()
-        hidden = hidden[np.argsort(self.user[hidden], kind="stable")]
-        hidden_user = self.user[hidden]
-        n_hidden = np.zeros(len(self.users), np.int64)
-        parts: list[tuple[Array, ...]] = []
-        excluded = None if candidates is None else torch.from_numpy(~candidates)
-        for done in blocks(len(self.users), size):
-            self.progress(done.start, len(self.users), "ranking")
-            users = self.users[done]
-            scores = self._scores(self.states(users))
-            a, b = np.searchsorted(hidden_user, [users[0], users[-1] + 1])
-            own = np.searchsorted(users, hidden_user[a:b])
-            mine = users[np.minimum(own, len(users) - 1)] == hidden_user[a:b]
-            rows = own[mine]
-            columns = self.item[hidden[a:b]][mine]
-            if excluded is not None:
-                scores[:, excluded] = LOWEST
-            p, q = np.searchsorted(self.query, [done.start, done.stop])
-            liked = (
-                torch.from_numpy(self.query[p:q] - done.start),
-                torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64)),
-            )
-            if self.dataset.manifest["repeats"] == "allowed":  # a film liked again stays a candidate
-                fresh = ~np.isin(rows * self.n_items + columns, (liked[0] * self.n_items + liked[1]).numpy())
-                rows, columns = rows[fresh], columns[fresh]
-            pairs = (
-                np.unique(rows.astype(np.int64) * self.n_items + columns)
-                if self.dataset.manifest["repeats"] == "allowed"
-                else None
-            )
-            n_hidden[done] = np.bincount(rows if pairs is None else pairs // self.n_items, minlength=len(users))
-            if excluded is not None and candidates is not None:
-                n_hidden[done] = np.bincount(rows, weights=candidates[columns], minlength=len(users)).astype(np.int64)
-            index = (torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(columns.astype(np.int64)))
-            which, *places = rank_scores(scores, index, liked, cut)
-            parts.append((which + p, *places))
-        total = self.n_items if candidates is None else int(candidates.sum())
-        return self._ranking(parts, self.query, total - n_hidden, cut)
-
-    def _scores(self, asked: Any) -> Tensor:
-        scores: Tensor = self.scorer.score_all(asked).detach().cpu()
-        if bool(torch.isnan(scores).any()):
-            raise MMRecError("The model scores films as NaN: its training diverged. Train it again with a smaller lr.")
-        return scores.clamp_(min=LOWEST * 0.99) if scores.is_floating_point() else scores.float()
-
-    def _ranking(self, parts: list[tuple[Array, ...]], query: Array, n_candidates: Array, cut: int | None) -> Ranking:
-        empty = (np.zeros(0, np.int64),) * 4
-        which, above, tied, tied_liked = (np.concatenate(p) for p in zip(*(parts or [empty]), strict=True))
-        gain = np.ones(len(self.rows)) if self.rating is None else self.rating[self.rows].astype(np.float64)
-        return Ranking(query, gain, which, above, tied, tied_liked, n_candidates, cut)
-
-    def _sampled(self, size: int) -> Ranking:
-        """Each liked film against its own negatives, films the user has no event with in any part."""
-        n = self.protocol.negatives or 0
-        rng = np.random.default_rng([self.split.seed, n, self.protocol.by_popularity])
-        counts = np.bincount(self.item[self.split.train], minlength=self.n_items).astype(float)
-        order = np.argsort(self.user, kind="stable")
-        sorted_user = self.user[order]
-        chance = counts / counts.sum() if self.protocol.by_popularity else None
-        parts: list[tuple[Array, ...]] = []
-        for done in blocks(len(self.users), size):
-            users = self.users[done]
-            scores = self._scores(self.states(users))
-            for at, user in enumerate(users):
-                a, b = np.searchsorted(sorted_user, [user, user + 1])
-                free = np.ones(self.n_items, bool)
-                free[self.item[order[a:b]]] = False
-                pool = np.flatnonzero(free if chance is None else free & (chance > 0))
-                if not len(pool):
-                    raise MMRecError(
-                        f"The sampled protocol finds no other film for user {self.dataset.users.raw[user]}, who has events with "
-                        "all of them; use full."
-                    )
-                for p in range(*np.searchsorted(self.query, [done.start + at, done.start + at + 1])):
-                    if chance is None:
-                        drawn = pool[rng.integers(0, len(pool), n)]
-                    else:
-                        drawn = rng.choice(pool, n, p=chance[pool] / chance[pool].sum())
-                    mine, theirs = scores[at, int(self.item[self.rows[p]])], scores[at, torch.from_numpy(drawn)]
-                    parts.append(
-                        tuple(
-                            np.array([v]) for v in (p, int((theirs > mine).sum()), 1 + int((theirs == mine).sum()), 1)
-                        )
-                    )
-        query = np.arange(len(self.rows))
-        return self._ranking(parts, query, np.full(len(self.rows), n + 1), None)
-
-    def _shipped(self, size: int) -> Ranking:
-        """Each liked film against the films its split's makers drew for it.
-
-        Raises:
-            MMRecError: they drew none.
-        """
-        name = self.split.strategy.removeprefix("folds:")
-        drawn = self.dataset.candidates(name) if self.part == "test" else None
-        if drawn is None:
-            raise MMRecError(
-                f"Protocol 'shipped' needs candidates drawn by a split's makers; '{self.split.strategy}' brings none. Use full or sampled:N."
-            )
-        place = np.searchsorted(self.split.test, self.rows)
-        parts: list[tuple[Array, ...]] = []
-        for done in blocks(len(self.users), size):
-            scores = self._scores(self.states(self.users[done]))
-            p, q = np.searchsorted(self.query, [done.start, done.stop])
-            row = torch.from_numpy(self.query[p:q] - done.start)
-            mine = scores[row, torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64))][:, None]
-            theirs = scores[row[:, None], torch.from_numpy(np.asarray(drawn[place[p:q]]).astype(np.int64))]
-            above, tied = (theirs > mine).sum(1).numpy(), 1 + (theirs == mine).sum(1).numpy()
-            parts.append((np.arange(p, q), above, tied, np.ones(q - p, np.int64)))
-        return self._ranking(parts, np.arange(len(self.rows)), np.full(len(self.rows), drawn.shape[1] + 1), None)
-
-    def stream(self, size: int = 256) -> Ranking:
-        """One ranking per liked test event, everything before it known: by observing, else by folding in anew."""
-        time_s = np.asarray(self.dataset.interactions.need("time"))
-        scored = self.rows[np.argsort(time_s[self.rows], kind="stable")]
-        everything = np.argsort(time_s, kind="stable")
-        by_user = everything[np.argsort(self.user[everything], kind="stable")]
-        sorted_user = self.user[by_user]
-        events = self.dataset.interactions
-        streams = bool(getattr(self.scorer, "streams", False))
-        later = np.setdiff1d(everything, self.split.train, assume_unique=True)
-        later = later[np.argsort(time_s[later], kind="stable")]
-        seen_until = 0
-        parts: list[tuple[Array, ...]] = []
-        n_candidates = np.zeros(len(scored), np.int64)
-        for done in blocks(len(scored), size):
-            self.progress(done.start, len(scored), "ranking the stream")
-            asked = scored[done]
-            if streams:  # within a block nothing later than its first event is observed
-                upto = int(np.searchsorted(time_s[later], time_s[asked[0]]))
-                self.scorer.observe(events.take(later[seen_until:upto]))
-                seen_until = upto
-            histories, hidden_row, hidden_column = [], [], []
-            for at, row in enumerate(asked):
-                a, b = np.searchsorted(sorted_user, [self.user[row], self.user[row] + 1])
-                own = by_user[a:b]
-                own = own[time_s[own] < time_s[row]]
-                histories.append(history_of(events, own))
-                hidden_row.append(np.full(len(own), at))
-                hidden_column.append(self.item[own])
-            known = Query(self.user[asked], time_s[asked])
-            scores = self._scores(known if streams else self.scorer.fold_in(histories))
-            r, c = np.concatenate(hidden_row), np.concatenate(hidden_column).astype(np.int64)
-            wanted = torch.from_numpy(self.item[asked].astype(np.int64))
-            again = c == self.item[asked][r]
-            r, c = r[~again], c[~again]
-            n_candidates[done] = self.n_items - np.bincount(r, minlength=len(asked))
-            liked = (torch.arange(len(asked)), wanted)
-            which, *places = rank_scores(scores, (torch.from_numpy(r), torch.from_numpy(c)), liked, None)
-            parts.append((which + done.start, *places))
-        self.rows = scored
-        self.users, self.query = np.unique(self.user[scored], return_inverse=True)
-        return self._ranking(parts, np.arange(len(scored)), n_candidates, None)
-
-
 def _judge_rankings(
-    found: Judgement, judge: _Ranker, regime: str, chosen: list[Metric], groups: bool, intervals: bool
+    found: Judgement, judge: Ranker, regime: str, chosen: list[Metric], groups: bool, intervals: bool
 ) -> None:
     if not len(judge.rows):
         for metric in chosen:
@@ -637,6 +289,11 @@ def _judge_rankings(
     ranking = judge.stream() if regime == "stream" else judge.frozen(cut)
     single = regime == "stream" or judge.protocol.shipped or judge.protocol.negatives is not None
     owner = judge.query if single else None
+    if judge.raw_scores:
+        truth, scores = judge.pairs()
+        for metric in metric_room.usual("pooled"):
+            found.metrics[metric.name] = metric.compute(ClickRows(truth, scores, np.ones(len(truth))))
+            found.intervals[metric.name] = None
     found.queries = judge.users
     for metric in chosen:
         values = _by_user(metric.compute(ranking), owner, len(judge.users))
@@ -659,7 +316,7 @@ def _by_user(values: Array, owner: Array | None, n: int) -> Array:
 
 
 def _ranking_groups(
-    found: Judgement, judge: _Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
+    found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
 ) -> None:
     """Users by how much was known of them; liked films by what they are (others stay candidates)."""
     counts = np.bincount(judge.user[judge.hidden_rows()], minlength=len(judge.dataset.users))[judge.users]
@@ -672,6 +329,9 @@ def _ranking_groups(
             group.update({"users": int(mask.sum()), **values})
             of_users = {m.name: mean_interval(found.per_query[m.name][mask]) for m in chosen}
             group.setdefault("intervals", {}).update(of_users)
+    if owner is not None:
+        _event_groups(found, judge, ranking, chosen)
+        return
     of_items = item_groups(judge.dataset, judge.split)
     item = judge.item[judge.rows]
     for name, members in of_items.items():
@@ -684,9 +344,9 @@ def _ranking_groups(
         group = found.groups.setdefault(name, {})
         group.update({"films": int(keep.sum()), **{m: _mean(v) for m, v in by_user.items()}})
         group.setdefault("intervals", {}).update(
-            {m: mean_interval(v) if owner is None else None for m, v in by_user.items()}
+            {m: mean_interval(v) for m, v in by_user.items()}
         )
-    if len(judge.split.cold_items) and owner is None:
+    if len(judge.split.cold_items):
         members = np.zeros(judge.n_items, bool)
         members[judge.split.cold_items] = True
         among = judge.frozen(ranking.cut, members)
@@ -695,79 +355,20 @@ def _ranking_groups(
         }  # fmt: skip
 
 
+def _event_groups(found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric]) -> None:
+    """Where every liked event has a ranking of its own: events by what was known at their moment and by what the film is."""
+    values = {m.name: m.compute(ranking) for m in chosen}
+    user = judge.user[judge.rows]
+    for name, mask in row_groups(judge.dataset, judge.split, judge.rows).items():
+        if not mask.any():
+            continue
+        group = found.groups.setdefault(name, {})
+        group.update({"films": int(mask.sum()), **{m: _mean(v[mask]) for m, v in values.items()}})
+        of_events = {m: clustered_interval(user[mask], v[mask]) for m, v in values.items()}
+        group.setdefault("intervals", {}).update(of_events)
+
+
 def _mean(values: Array) -> float | None:
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
-def only_relevant(ranking: Ranking, keep: Array) -> Ranking:
-    """The same ranking with only some liked films counted as liked; the others stay candidates like any film."""
-    inside = keep[ranking.entry]
-    block = np.stack([ranking.query, ranking.above], 1)
-    _, at = np.unique(block, axis=0, return_inverse=True)
-    tied_kept = np.bincount(at.ravel(), weights=inside)[at.ravel()].astype(np.int64)
-    return Ranking(
-        relevant_query=ranking.relevant_query[keep],
-        relevant_gain=ranking.relevant_gain[keep],
-        entry=(np.cumsum(keep) - 1)[ranking.entry[inside]],
-        above=ranking.above[inside],
-        tied=ranking.tied[inside],
-        tied_relevant=tied_kept[inside],
-        n_candidates=ranking.n_candidates,
-        cut=ranking.cut,
-    )
-
-
-def prior_counts(dataset: Dataset, rows: Array) -> tuple[Array, Array]:
-    """How many events of the row's user, and of its item, lie strictly before its time: ``[N]`` each."""
-    events = dataset.interactions
-    user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
-    time_s = np.asarray(events.need("time"))
-    out = []
-    for owner in (user, item):
-        order = np.lexsort((time_s, owner))
-        o, t = owner[order], time_s[order]
-        start = np.searchsorted(o, o)
-        new = np.concatenate([[True], (o[1:] != o[:-1]) | (t[1:] != t[:-1])])
-        first = np.maximum.accumulate(np.where(new, np.arange(len(o)), 0))
-        count = np.empty(len(o), np.int64)
-        count[order] = first - start
-        out.append(count[rows])
-    return out[0], out[1]
-
-
-def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
-    """Masks over test rows: by what was known of the user and the film at that moment, and by what the film is."""
-    events = dataset.interactions
-    user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
-    found: dict[str, Array] = {}
-    if events.time is not None:
-        for kind, counts in zip(("user", "film"), prior_counts(dataset, rows), strict=True):
-            bins = np.digitize(counts, PRIOR_EDGES) - 1
-            found |= {f"{kind} with {name} ratings before": bins == at for at, name in enumerate(PRIOR_NAMES)}
-    train = np.concatenate([split.train, split.validation])
-    known_user = np.isin(user, np.unique(np.asarray(events.need("user"))[train]))
-    known_item = np.isin(item, np.unique(np.asarray(events.need("item"))[train]))
-    found["transductive (user and film known)"] = known_user & known_item
-    found["inductive (user or film new)"] = ~(known_user & known_item)
-    return found | {name: members[item] for name, members in item_groups(dataset, split).items()}
-
-
-def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
-    """Masks over items: tail (films that make up the least-rated fifth of training ratings), genre, decade, what is missing."""
-    catalog = dataset.catalog
-    counts = np.bincount(np.asarray(dataset.interactions.need("item"))[split.train], minlength=len(dataset.items))
-    order = np.argsort(counts, kind="stable")
-    tail = np.zeros(len(counts), bool)
-    tail[order[np.cumsum(counts[order]) <= 0.2 * counts.sum()]] = True
-    found = {"tail films": tail, "head films": ~tail, "films without training ratings": counts == 0}
-    found |= {
-        "films without a poster": catalog["poster"].isna().to_numpy(),
-        "films without a plot": catalog["plot"].isna().to_numpy(),
-    }
-    genres = [set(g) for g in catalog["genres"]]
-    for genre in sorted(set().union(*genres)) if genres else []:
-        found[f"genre {genre}"] = np.array([genre in own for own in genres])
-    decade = catalog["year"].astype("float64").to_numpy(na_value=np.nan) // 10 * 10
-    for start in np.unique(decade[np.isfinite(decade)]):
-        found[f"decade {int(start)}s"] = decade == start
-    return found

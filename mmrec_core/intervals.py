@@ -72,18 +72,21 @@ def mean_interval(values: Array) -> tuple[float, float] | None:
     return max(float(values.mean()) - half, 0.0), float(values.mean()) + half
 
 
+def clustered_interval(user: Array, values: Array) -> tuple[float, float] | None:
+    """95 % interval of a mean over events by the normal approximation, with users as clusters: a user's events tell of one another."""
+    there = np.isfinite(values)
+    user, values = np.unique(user[there], return_inverse=True)[1], values[there]
+    n = np.bincount(user)
+    if len(n) < 2:
+        return None
+    mean = float(values.mean())
+    spread = ((np.bincount(user, weights=values) - mean * n) ** 2).sum() * len(n) / (len(n) - 1)
+    half = 1.96 * float(np.sqrt(spread)) / len(values)
+    return max(mean - half, 0.0), mean + half
+
+
 def error_intervals(user: Array, errors: Array) -> dict[str, tuple[float, float] | None]:
     """95 % intervals of MAE and RMSE over some rows, by the normal approximation with users as clusters (for groups, where
     bootstrapping each would take longer than judging)."""
-    n = np.bincount(np.unique(user, return_inverse=True)[1])
-    if len(n) < 2:
-        return {"mae": None, "rmse": None}
-
-    def of(values: Array) -> tuple[float, float]:
-        mean = float(values.mean())
-        by_user = np.bincount(np.unique(user, return_inverse=True)[1], weights=values)
-        return mean, 1.96 * float(np.sqrt(((by_user - mean * n) ** 2).sum() * len(n) / (len(n) - 1)) / len(values))
-
-    (mae, mae_half), (mse, mse_half) = of(errors), of(errors**2)
-    low, high = max(mse - mse_half, 0.0) ** 0.5, (mse + mse_half) ** 0.5
-    return {"mae": (max(mae - mae_half, 0.0), mae + mae_half), "rmse": (low, high)}
+    mae, mse = clustered_interval(user, errors), clustered_interval(user, errors**2)
+    return {"mae": mae, "rmse": None if mse is None else (mse[0] ** 0.5, mse[1] ** 0.5)}

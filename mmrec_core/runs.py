@@ -27,6 +27,7 @@ import numpy as np
 
 from mmrec_core import features, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.protocols import Protocol
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
@@ -517,24 +518,17 @@ def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | 
     return chosen, wanted
 
 
-PROTOCOL = re.compile(r"full|shipped|sampled:[1-9]\d*(:uniform|:popularity)?")
 
 
 def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
     """Refuse what evaluation would refuse once the training is over."""
-    if not PROTOCOL.fullmatch(protocol):
-        raise MMRecError(
-            f"Unknown protocol '{protocol}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100)."
-        )
-    n = int(protocol.split(":")[1]) if protocol.startswith("sampled:") else 0
+    n = Protocol.parse(protocol).negatives or 0
     if n >= dataset.manifest["films"] > 0:
         raise MMRecError(
             f"Protocol '{protocol}' wants {n:,} other films; {dataset.name} has {dataset.manifest['films']:,} in all."
         )
     if regime not in {"frozen", "stream"}:
         raise unknown_name("regime", regime, ["frozen", "stream"])
-    if regime == "stream" and protocol != "full":
-        raise MMRecError(f"Regime 'stream' ranks every film; protocol '{protocol}' goes with 'frozen' only.")
     if regime == "stream" and "time" not in dataset.manifest["has"]:
         raise MMRecError(f"Regime 'stream' needs times, which {dataset.name} does not have.")
 

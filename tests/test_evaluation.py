@@ -10,10 +10,14 @@ import torch
 
 from mmrec_core import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate, largest, prior_counts, row_groups
+from mmrec_core.evaluation import evaluate
+from mmrec_core.groups import prior_counts, row_groups
 from mmrec_core.intervals import mean_intervals, paired
+from mmrec_core.protocols import Protocol
+from mmrec_core.rankings import Ranker
+from mmrec_core.ranks import largest
 from mmrec_core.splits import make_split
-from mmrec_core.types import Dataset, Head, Interactions, Query, Split
+from mmrec_core.types import Dataset, Head, Interactions, Query, Split, quiet
 
 
 class Fixed:
@@ -203,9 +207,65 @@ def test_cold_user_validation_judges_known_users(demo: Dataset) -> None:
     )
 
 
-def test_stream_ranks_every_film_or_says_so(demo: Dataset, split: Split, table: np.ndarray) -> None:
-    with pytest.raises(MMRecError, match="frozen"):
-        evaluate(Fixed(table), demo, split, protocol="sampled:10", regime="stream")
+class Streaming(Fixed):
+    """The same, told of events, of which it only notes the latest."""
+
+    streams = True
+    known_until = -1
+
+    def snapshot(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, snapshot: dict[str, torch.Tensor]) -> None:
+        self.known_until = -1
+
+    def observe(self, events: Interactions) -> None:
+        if len(events):
+            self.known_until = max(self.known_until, int(np.asarray(events.time).max()))
+
+    def score(self, users: np.ndarray, items: np.ndarray, at: np.ndarray) -> torch.Tensor:
+        assert self.known_until < int(at.min())
+        return self.table[torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items)][:, None]
+
+
+def test_a_stream_asks_for_the_same_candidates_at_their_moment(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    """A scorer that makes nothing of events fares alike in both regimes; what it was told is older than what it is asked."""
+    frozen = evaluate(Fixed(table), demo, split, protocol="sampled:10", groups=False, intervals=False).metrics
+    stream = evaluate(
+        Streaming(table), demo, split, protocol="sampled:10", regime="stream", groups=False, intervals=False
+    ).metrics
+    assert set(frozen) == set(stream) >= {"ndcg@10", "ndcg@20", "recall@20", "pooled_ap", "pooled_auc"}
+    for name, value in frozen.items():
+        assert stream[name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_pooled_figures_and_the_one_negative_identity(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    """Pooled AUC of an oracle that knows what is liked is 1; with one negative MRR is (1 + AUC) / 2, ties included."""
+    rough = np.round(table * 5)
+    found = evaluate(Fixed(rough), demo, split, protocol="sampled:1", groups=False, intervals=False).metrics
+    assert found["mrr"] is not None and found["auc"] is not None
+    assert found["mrr"] == pytest.approx((1 + found["auc"]) / 2, abs=1e-9)
+    assert found["pooled_auc"] == pytest.approx(0.5, abs=0.03) and found["pooled_ap"] == pytest.approx(0.5, abs=0.03)
+    user, item = (np.asarray(c)[split.test] for c in (demo.interactions.user, demo.interactions.item))
+    knowing = np.zeros_like(table)
+    knowing[user, item] = 1
+    best = evaluate(Fixed(knowing), demo, split, protocol="sampled:1", groups=False, intervals=False).metrics
+    assert best["pooled_auc"] == best["pooled_ap"] == 1
+
+
+def test_a_sample_of_rows_is_a_part_of_the_whole(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    """``of=…`` asks for so many liked rows, the same for every scorer, and events' groups sum to them."""
+    bar = demo.manifest["relevant_from"]
+    some = Ranker(Fixed(table), demo, split, "test", Protocol.parse("sampled:10:of=300"), bar, None, quiet)
+    other = Ranker(Fixed(-table), demo, split, "test", Protocol.parse("sampled:10:of=300"), bar, None, quiet)
+    assert len(some.rows) == 300 and np.array_equal(some.candidates(), other.candidates())
+    events = demo.interactions
+    met = set(zip(np.asarray(events.user).tolist(), np.asarray(events.item).tolist(), strict=True))
+    drawn = some.candidates()
+    assert not any((int(some.user[row]), int(i)) in met for row, own in zip(some.rows, drawn, strict=True) for i in own)
+    groups = evaluate(Fixed(table), demo, split, protocol="sampled:10:of=300", intervals=False).groups
+    known = [g["films"] for name, g in groups.items() if name.startswith("film with")]
+    assert sum(known) == 300 == sum(g["films"] for n, g in groups.items() if n.startswith(("transd", "induct")))
 
 
 @pytest.mark.parametrize("width", [40, 2816, 3706, 9742])

@@ -120,7 +120,7 @@ def test_equal_wishes_are_equal_however_they_are_written(mine: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"protocol": "sampled:no"}, "Unknown protocol"), ({"regime": "stream", "protocol": "sampled:10"}, "goes with 'frozen' only"),
+    [({"protocol": "sampled:no"}, "Unknown protocol"), ({"protocol": "sampled:10:of=0"}, "Unknown protocol"),
      ({"regime": "live"}, "Unknown regime"), ({"fraction": 2.0}, "fraction"), ({"split": "sideways"}, "Unknown split")],
 )  # fmt: skip
 def test_what_evaluation_would_refuse_is_refused_before_training(

@@ -1,4 +1,4 @@
-"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings`` or ``clicks``).
+"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks`` or ``pooled``).
 
 A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. Files of a ``metrics`` folder under
 ``MMREC_PLUGINS`` count as well.
@@ -19,7 +19,7 @@ from typing import Any
 
 from mmrec_core.errors import unknown_name
 
-KINDS = ("ranking", "ratings", "clicks")
+KINDS = ("ranking", "ratings", "clicks", "pooled")
 HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss", "normalised_entropy"}
 
 

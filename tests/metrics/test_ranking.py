@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from mmrec_core.evaluation import only_relevant, rank_scores
 from mmrec_core.metrics import metric, ranking
+from mmrec_core.ranks import only_relevant, rank_scores
 from mmrec_core.types import Ranking
 
 CUTS = ["ndcg@3", "recall@3", "precision@3", "hr@3", "mrr", "ndcg_graded@3", "ndcg@1", "hr@1"]

@@ -1,0 +1,79 @@
+"""Parts of a test set that are looked at on their own: by what was known, by what a film is, by a column's value."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmrec_core.types import Array, Dataset, Interactions, Split
+
+PRIOR_EDGES = (0, 1, 5, 20)
+PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
+
+
+def prior_counts(dataset: Dataset, rows: Array) -> tuple[Array, Array]:
+    """How many events of the row's user, and of its item, lie strictly before its time: ``[N]`` each."""
+    events = dataset.interactions
+    user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
+    time_s = np.asarray(events.need("time"))
+    out = []
+    for owner in (user, item):
+        order = np.lexsort((time_s, owner))
+        o, t = owner[order], time_s[order]
+        start = np.searchsorted(o, o)
+        new = np.concatenate([[True], (o[1:] != o[:-1]) | (t[1:] != t[:-1])])
+        first = np.maximum.accumulate(np.where(new, np.arange(len(o)), 0))
+        count = np.empty(len(o), np.int64)
+        count[order] = first - start
+        out.append(count[rows])
+    return out[0], out[1]
+
+
+def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
+    """Masks over test rows: by what was known of the user and the film at that moment, and by what the film is."""
+    events = dataset.interactions
+    user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
+    found: dict[str, Array] = {}
+    if events.time is not None:
+        for kind, counts in zip(("user", "film"), prior_counts(dataset, rows), strict=True):
+            bins = np.digitize(counts, PRIOR_EDGES) - 1
+            found |= {f"{kind} with {name} ratings before": bins == at for at, name in enumerate(PRIOR_NAMES)}
+    train = np.concatenate([split.train, split.validation])
+    known_user = np.isin(user, np.unique(np.asarray(events.need("user"))[train]))
+    known_item = np.isin(item, np.unique(np.asarray(events.need("item"))[train]))
+    found["transductive (user and film known)"] = known_user & known_item
+    found["inductive (user or film new)"] = ~(known_user & known_item)
+    return found | {name: members[item] for name, members in item_groups(dataset, split).items()}
+
+
+def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
+    """Masks over items: tail (films that make up the least-rated fifth of training ratings), genre, decade, what is missing."""
+    catalog = dataset.catalog
+    counts = np.bincount(np.asarray(dataset.interactions.need("item"))[split.train], minlength=len(dataset.items))
+    order = np.argsort(counts, kind="stable")
+    tail = np.zeros(len(counts), bool)
+    tail[order[np.cumsum(counts[order]) <= 0.2 * counts.sum()]] = True
+    found = {"tail films": tail, "head films": ~tail, "films without training ratings": counts == 0}
+    found |= {
+        "films without a poster": catalog["poster"].isna().to_numpy(),
+        "films without a plot": catalog["plot"].isna().to_numpy(),
+    }
+    genres = [set(g) for g in catalog["genres"]]
+    for genre in sorted(set().union(*genres)) if genres else []:
+        found[f"genre {genre}"] = np.array([genre in own for own in genres])
+    decade = catalog["year"].astype("float64").to_numpy(na_value=np.nan) // 10 * 10
+    for start in np.unique(decade[np.isfinite(decade)]):
+        found[f"decade {int(start)}s"] = decade == start
+    return found
+
+
+def click_groups(events: Interactions, rows: Array, most: int = 12) -> dict[str, Array]:
+    """Masks over rows: the values of every text column that has at most ``most`` of them."""
+    found: dict[str, Array] = {}
+    for name, column in events.features.items():
+        if column.dtype.kind not in "US":
+            continue
+        values = np.asarray(column)[rows]
+        there = np.unique(values)
+        if 1 < len(there) <= most:
+            found |= {f"{name} {value or 'missing'}": values == value for value in there.tolist()}
+    return found

@@ -1,0 +1,39 @@
+"""What a liked film is ranked among: every film, or some that are drawn, by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mmrec_core.errors import MMRecError
+
+PROTOCOL = re.compile(r"full|shipped|sampled:(?P<n>\d{1,9})(:(?P<how>uniform|popularity))?(:of=(?P<of>\d{1,9}))?")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which candidates a liked film is ranked among, and which liked films are asked for."""
+
+    negatives: int | None = None
+    by_popularity: bool = False
+    shipped: bool = False
+    """The candidates that a split's makers drew."""
+    of: int | None = None
+    """So many liked rows only, drawn once."""
+
+    @classmethod
+    def parse(cls, text: str) -> Protocol:
+        """``full``, ``shipped``, ``sampled:100``, ``sampled:100:popularity``, ``sampled:100:of=5000``.
+
+        Raises:
+            MMRecError: anything else.
+        """
+        if text in {"full", "shipped"}:
+            return cls(shipped=text == "shipped")
+        found = PROTOCOL.fullmatch(text)
+        if found is None or not found["n"] or int(found["n"]) < 1 or found["of"] == "0":
+            raise MMRecError(
+                f"Unknown protocol '{text}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100), each sampled "
+                "one with :of=ROWS where only so many liked rows are to be asked for."
+            )
+        return cls(int(found["n"]), found["how"] == "popularity", of=int(found["of"]) if found["of"] else None)

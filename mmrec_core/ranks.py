@@ -1,0 +1,116 @@
+"""Where liked items stand among candidates: exact, ties counted, fast."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_core.types import Array, Ranking
+
+LOWEST = -3.0e38
+"""Masked candidates score this; a model's own −inf is lifted to just above it."""
+
+
+def rank_scores(
+    scores: Tensor, hidden: tuple[Tensor, Tensor] | None, liked: tuple[Tensor, Tensor], cut: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """Where liked items stand among candidates, exactly, ties counted.
+
+    Args:
+        scores: ``[B, I]``, changed in place.
+        hidden: rows and columns of items that are no candidates.
+        liked: rows (sorted) and columns of liked items ``[P]``.
+        cut: only ranks up to here are wanted; ``None``: all.
+
+    Returns:
+        Indices into ``liked`` of the items reported, and for each how many score higher, how many score the same, and
+        how many of those are liked.
+    """
+    if scores.dtype not in (torch.float32, torch.float64):
+        scores = scores.float()
+    lowest = LOWEST
+    if hidden is not None:
+        scores[hidden] = lowest
+    row, column = liked
+    n, width = scores.shape
+    whole = torch.ones(n, dtype=torch.bool)
+    reported: list[tuple[Array, Array, Array, Array]] = []
+    if cut is not None and width > cut + 1:
+        best, at = largest(scores, cut + 1)
+        whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
+        key, entry = row * width + column, torch.arange(len(row))
+        if bool((key[1:] < key[:-1]).any()):
+            key, entry = torch.sort(key)
+        asked = at[:, :cut] + torch.arange(0, n * width, width)[:, None]
+        found = torch.searchsorted(key, asked).clamp_(max=max(len(key) - 1, 0))
+        hit = (key[found] == asked) & ~whole[:, None] if len(key) else torch.zeros_like(asked, dtype=torch.bool)
+        r, place = torch.nonzero(hit, as_tuple=True)
+        which = entry[found[r, place]].numpy()
+        ones = np.ones(len(which), np.int64)
+        reported.append((which, place.numpy(), ones, ones))
+    if bool(whole.any()):
+        reported.append(_rank_whole(scores, row, column, whole))
+    which, above, tied, tied_liked = (np.concatenate(parts) for parts in zip(*reported, strict=True))
+    order = np.argsort(which, kind="stable")
+    return which[order], above[order], tied[order], tied_liked[order]
+
+
+CHUNK = 64
+
+
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest values of each row and their columns, ``[B, k]`` each, as ``torch.topk`` gives them; on wide rows in
+    half its time, because only the ``k`` chunks of a row with the largest maxima need to be looked into."""
+    n, width = scores.shape
+    whole = width // CHUNK
+    if whole < 4 * k or not scores.is_contiguous():
+        return torch.topk(scores, k, dim=1)
+    inside = scores[:, : whole * CHUNK].view(n, whole, CHUNK)
+    chunk = inside.amax(2).topk(k, dim=1, sorted=False).indices
+    first = chunk * CHUNK + torch.arange(0, n * width, width)[:, None]
+    windows = scores.view(-1).unfold(0, CHUNK, 1)  # a view: the row of a chunk's first element is the chunk
+    found = torch.cat([windows.index_select(0, first.view(-1)).view(n, -1), scores[:, whole * CHUNK :]], 1)
+    best, at = found.topk(k, dim=1)
+    column = chunk.gather(1, (at // CHUNK).clamp_(max=k - 1)) * CHUNK + at % CHUNK
+    return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
+
+
+def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> tuple[Array, Array, Array, Array]:
+    """Exact places in the chosen rows by sorting them."""
+    which = torch.nonzero(wanted[row], as_tuple=True)[0]
+    r, c = row[which], column[which]
+    new = torch.cumsum(wanted.long(), 0) - 1
+    table = scores[wanted]
+    value = scores[r, c]
+    start = torch.searchsorted(r, r)
+    place = torch.arange(len(r)) - start
+    width = int(place.max()) + 1 if len(r) else 0
+    asked = torch.full((len(table), width), torch.inf, dtype=scores.dtype)
+    asked[new[r], place] = value
+    ordered = torch.sort(table, dim=1).values
+    below = torch.searchsorted(ordered, asked)[new[r], place]
+    upto = torch.searchsorted(ordered, asked, right=True)[new[r], place]
+    own = torch.sort(asked, dim=1).values
+    liked_below = torch.searchsorted(own, asked)[new[r], place]
+    liked_upto = torch.searchsorted(own, asked, right=True)[new[r], place]
+    above = scores.shape[1] - upto
+    return which.numpy(), above.numpy(), (upto - below).numpy(), (liked_upto - liked_below).numpy()
+
+
+def only_relevant(ranking: Ranking, keep: Array) -> Ranking:
+    """The same ranking with only some liked films counted as liked; the others stay candidates like any film."""
+    inside = keep[ranking.entry]
+    block = np.stack([ranking.query, ranking.above], 1)
+    _, at = np.unique(block, axis=0, return_inverse=True)
+    tied_kept = np.bincount(at.ravel(), weights=inside)[at.ravel()].astype(np.int64)
+    return Ranking(
+        relevant_query=ranking.relevant_query[keep],
+        relevant_gain=ranking.relevant_gain[keep],
+        entry=(np.cumsum(keep) - 1)[ranking.entry[inside]],
+        above=ranking.above[inside],
+        tied=ranking.tied[inside],
+        tied_relevant=tied_kept[inside],
+        n_candidates=ranking.n_candidates,
+        cut=ranking.cut,
+    )
