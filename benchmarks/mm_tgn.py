@@ -1,0 +1,219 @@
+"""MM-TGN against its authors' code: one file of events, the same network, the same negatives, in one run on one thread.
+
+``python -m benchmarks.mm_tgn --reference FOLDER [--ratings u.data]``: ``FOLDER`` is a checkout of rsk1707/mm-tgn (not ours to ship), the ratings
+ml-100k's (found in MMREC_SOURCES). Every rating is an event. Films have random unit vectors of 1,536 + 1,152 numbers, since speed does not
+ask what they mean. Network: 172 wide, 2 layers, 2 heads, 15 neighbours, message MLP, fusion MLP 2,688-512-172; batches of 200; log-loss; Adam
+1e-4. Timed: training from the middle of the data on; ranking events among 100 drawn films as each side does it (theirs on a few rows, since it
+takes so long). AP: both learn from the same first events with the same negatives, and are judged on the next ones as these happen; both may look at whatever
+neighbours are strictly earlier than an event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score
+
+from mmrec_core import registry, settings
+from mmrec_core.types import Field, Interactions, Schema, TrainSet
+
+TEXT, IMAGE, BATCH, LR, NEIGHBOURS, NEGATIVES = 1536, 1152, 200, 1e-4, 15, 100
+
+
+class Events:
+    """Ratings in time order, with vectors of films and one negative each."""
+
+    def __init__(self, file: Path) -> None:
+        table = np.loadtxt(file, dtype=np.int64)
+        table = table[np.argsort(table[:, 3], kind="stable")]
+        self.user, self.item = (np.unique(table[:, at], return_inverse=True)[1] for at in (0, 1))
+        self.time, self.n = table[:, 3], len(table)
+        self.n_users, self.n_items = int(self.user.max()) + 1, int(self.item.max()) + 1
+        rng = np.random.default_rng(0)
+        self.drawn = rng.integers(0, self.n_items, (self.n, NEGATIVES))
+        vectors = rng.standard_normal((self.n_items, TEXT + IMAGE)).astype(np.float32)
+        self.text = vectors[:, :TEXT] / np.linalg.norm(vectors[:, :TEXT], axis=1, keepdims=True)
+        self.image = vectors[:, TEXT:] / np.linalg.norm(vectors[:, TEXT:], axis=1, keepdims=True)
+
+
+class Ours:
+    """The shipped class with the published sizes."""
+
+    def __init__(self, told: Events, upto: int) -> None:
+        self.told = told
+        rows = np.arange(told.n_items)
+        side = tuple(
+            Field(name, "item", "vector", width=made.shape[1], data=made.astype(np.float16), place=rows)
+            for name, made in (("text", told.text), ("image", told.image))
+        )
+        how = {"dim": 172, "message": "mlp", "layers": 2, "neighbours": NEIGHBOURS, "fusion_width": 512, "loss": "bce",
+               "stars": False, "id_dropout": 0.0, "content_dropout": 0.0}  # fmt: skip
+        schema = Schema(told.n_users, told.n_items, frozenset({"user", "item", "time"}))
+        cls = registry.load("models", "mm_tgn")
+        self.model: Any = cls(registry.config("models", "mm_tgn", how), schema, side, 0)
+        train = TrainSet(self._rows(0, upto), schema, side, 0)
+        self.model.mark_known(train.interactions)
+        self.model.begin(train)
+        self.model.train()
+        self.descent = torch.optim.Adam(self.model.parameters(), lr=LR, fused=True)
+
+    def _rows(self, a: int, b: int) -> Interactions:
+        t = self.told
+        return Interactions(t.user[a:b].astype(np.int32), t.item[a:b].astype(np.int32), time=t.time[a:b])
+
+    def step(self, a: int, b: int) -> None:
+        """One batch of training."""
+        t = self.told
+        batch = {k: torch.from_numpy(v[a:b]) for k, v in (("user", t.user), ("item", t.item), ("time", t.time))}
+        batch |= {"negative": torch.from_numpy(t.drawn[a:b, 0]), "mark": torch.zeros(b - a)}
+        self.descent.zero_grad()
+        self.model.loss(batch).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.descent.step()
+
+    def rank(self, a: int, b: int) -> np.ndarray:
+        """``[rows, 101]`` scores at the events' moments."""
+        t = self.told
+        films = np.concatenate([t.item[a:b, None], t.drawn[a:b]], 1)
+        found = self.model.score(np.repeat(t.user[a:b], films.shape[1]), films.ravel(), np.repeat(t.time[a:b], films.shape[1]))
+        return found[:, 0].numpy().reshape(films.shape)
+
+    def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of events and first negatives; then the events happen."""
+        t = self.told
+        pos, neg = (self.model.score(t.user[a:b], film, t.time[a:b])[:, 0].numpy() for film in (t.item[a:b], t.drawn[a:b, 0]))
+        happened = (torch.from_numpy(column[a:b]) for column in (t.user, t.item, t.time))
+        self.model.take_in(self.model.now(), *happened, torch.zeros(b - a))
+        self.model.train(False)
+        return pos, neg
+
+
+class Theirs:
+    """The authors' class, called as their training and ranking call it."""
+
+    def __init__(self, told: Events, folder: Path) -> None:
+        sys.path.insert(0, str(folder))
+        from mmtgn import MMTGN, bce_loss
+        from utils.utils import NeighborFinder
+
+        torch.manual_seed(0)
+        self.told, self.loss = told, bce_loss
+        self.user, self.item = told.user + 1, told.item + told.n_users + 1
+        self.drawn = told.drawn + told.n_users + 1
+        n = told.n_users + told.n_items + 1
+        nearby: list[list[tuple[int, int, float]]] = [[] for _ in range(n)]
+        for at, (u, i, t) in enumerate(zip(self.user, self.item, told.time.astype(float), strict=True)):
+            nearby[u].append((i, at + 1, t))
+            nearby[i].append((u, at + 1, t))
+        self.model = MMTGN(
+            NeighborFinder(nearby), np.zeros((n, 172)), np.zeros((told.n + 1, 1)), "cpu", n_layers=2, n_heads=2, embedding_dim=172, dropout=0.1,
+            num_users=told.n_users, num_items=told.n_items, item_features=np.concatenate([told.text, told.image], 1), mm_fusion_mode="mlp",
+            n_neighbors=NEIGHBOURS,
+        )  # fmt: skip
+        self.model.train()
+        self.descent = torch.optim.Adam(self.model.parameters(), lr=LR)
+
+    def _pair(self, user: np.ndarray, one: np.ndarray, other: np.ndarray, a: int, b: int, times: int = 1, **how: Any) -> Any:
+        when, edge = self.told.time[a:b].astype(float), np.arange(a, b) + 1
+        return self.model.compute_edge_probabilities(
+            user, one, other, np.repeat(when, times), np.repeat(edge, times), NEIGHBOURS, **how
+        )
+
+    def step(self, a: int, b: int) -> None:
+        """One batch of training."""
+        self.descent.zero_grad()
+        pos, neg = self._pair(self.user[a:b], self.item[a:b], self.drawn[a:b, 0], a, b)
+        self.loss(pos, neg).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=1.0)
+        self.descent.step()
+        self.model.detach_memory()
+
+    @torch.no_grad()
+    def rank(self, a: int, b: int) -> None:
+        """Their loop: the positive, then negatives five at a time, memory put back."""
+        self.model.eval()
+        kept = self.model.backup_memory()
+        self._pair(self.user[a:b], self.item[a:b], self.drawn[a:b, 0], a, b)
+        self.model.restore_memory(kept)
+        for at in range(0, NEGATIVES, 5):
+            five = self.drawn[a:b, at : at + 5]
+            again = np.repeat(self.item[a:b], 5)
+            self._pair(np.repeat(self.user[a:b], 5), five.ravel(), again, a, b, 5, skip_memory_update=True)
+        self.model.restore_memory(kept)
+
+    @torch.no_grad()
+    def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of events and first negatives, which moves the memory on."""
+        self.model.eval()
+        pos, neg = self._pair(self.user[a:b], self.item[a:b], self.drawn[a:b, 0], a, b)
+        return pos.squeeze().numpy(), neg.squeeze().numpy()
+
+
+def timed(made: Any, first: int, batches: int) -> float:
+    """Events a second, after one batch that warms up."""
+    made.step(first, first + BATCH)
+    started = time.perf_counter()
+    for at in range(1, batches + 1):
+        made.step(first + at * BATCH, first + (at + 1) * BATCH)
+    return batches * BATCH / (time.perf_counter() - started)
+
+
+def precision(made: Any, train: int, test: int) -> tuple[float, float, float]:
+    """AP over test events and its 95 % bootstrap interval, after one pass over the first events."""
+    for at in range(0, train, BATCH):
+        made.step(at, at + BATCH)
+    parts = [made.judge(at, at + BATCH) for at in range(train, train + test, BATCH)]
+    pos, neg = (np.concatenate([p[side] for p in parts]) for side in (0, 1))
+    rng = np.random.default_rng(0)
+    ap = lambda rows: average_precision_score(np.repeat([1, 0], len(rows)), np.concatenate([pos[rows], neg[rows]]))
+    low, high = np.percentile([ap(rng.integers(0, len(pos), len(pos))) for _ in range(200)], [2.5, 97.5])
+    return float(ap(np.arange(len(pos)))), float(low), float(high)
+
+
+def main() -> None:
+    """Print speeds and precision of both."""
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--reference", type=Path, required=True)
+    ask.add_argument("--ratings", type=Path)
+    ask.add_argument("--train-events", type=int, default=20_000)
+    ask.add_argument("--test-events", type=int, default=4_000)
+    ask.add_argument("--rows", type=int, default=5_000, help="rows that ours ranks")
+    ask.add_argument("--their-rows", type=int, default=100)
+    told = ask.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    files = [told.ratings] if told.ratings else [place / "ml-100k" / "u.data" for place in settings.sources()]
+    events = Events(next(f for f in files if f.is_file()))
+    middle = events.n // 2
+    theirs = lambda: Theirs(events, told.reference)
+    with contextlib.redirect_stderr(io.StringIO()):
+        rates = {"ours": timed(Ours(events, events.n), middle, 10), "theirs": timed(theirs(), middle, 5)}
+    print(f"training: ours {rates['ours']:,.0f} events/s, theirs {rates['theirs']:,.1f}: {rates['ours'] / rates['theirs']:.1f} ×", flush=True)
+    ours, their = Ours(events, events.n), theirs()
+    started = time.perf_counter()
+    ours.rank(events.n - told.rows, events.n)
+    mine = (time.perf_counter() - started) / told.rows
+    started = time.perf_counter()
+    their.rank(events.n - told.their_rows, events.n)
+    other = (time.perf_counter() - started) / told.their_rows
+    print(
+        f"ranking among {NEGATIVES}: ours {told.rows:,} rows in {mine * told.rows:.0f} s, theirs {told.their_rows} rows in "
+        f"{other * told.their_rows:.0f} s ({other * 5000:,.0f} s for 5,000): {other / mine:.1f} ×",
+        flush=True,
+    )
+    for name, made in (("ours", Ours(events, events.n)), ("theirs", theirs())):
+        ap, low, high = precision(made, told.train_events, told.test_events)
+        print(f"AP of the next {told.test_events:,} events, {name}: {ap:.4f} [{low:.4f}, {high:.4f}]", flush=True)
+
+
+if __name__ == "__main__":
+    main()
