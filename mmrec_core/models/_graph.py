@@ -75,7 +75,7 @@ class GraphModel(GradientModel):
                 nn.init.normal_(weight, 0.0, self.config.init, generator=generator)
             elif weight.dim() > 1:
                 nn.init.xavier_uniform_(weight, generator=generator)
-            elif not name.endswith("weight"):
+            elif name.endswith("bias"):
                 nn.init.zeros_(weight)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class TGN(GradientModel):
                 nn.init.normal_(weight, 0.0, 0.1, generator=generator)
             elif weight.dim() > 1:
                 nn.init.xavier_uniform_(weight, generator=generator)
-            elif name.endswith("bias"):
+            elif "bias" in name.rpartition(".")[2]:
                 nn.init.zeros_(weight)
 
     def __getstate__(self) -> dict[str, Any]:

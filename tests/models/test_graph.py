@@ -1,0 +1,137 @@
+"""What models on the graph of likes claim: spreading is a product with Â, content stands in for edges, everything learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_core import registry
+from mmrec_core.types import Field, History, Interactions, Schema, TrainSet
+
+N_USERS, N_FILMS = 6, 8
+COLD = 7
+SCHEMA = Schema(N_USERS, N_FILMS, frozenset({"user", "item"}))
+
+
+def likes() -> Interactions:
+    """Some pairs, each once; nobody has met the cold film."""
+    rng = np.random.default_rng(2)
+    user, item = np.divmod(rng.permutation(N_USERS * COLD)[:20], COLD)
+    return Interactions(user.astype(np.int32), item.astype(np.int32))
+
+
+def content(*names: str) -> tuple[Field, ...]:
+    """Random unit vectors of every film."""
+    rng, found = np.random.default_rng(0), []
+    for name in names:
+        data = rng.standard_normal((N_FILMS, 5))
+        data = (data / np.linalg.norm(data, axis=1, keepdims=True)).astype(np.float16)
+        found.append(Field(name, "item", "vector", width=5, data=data, place=np.arange(N_FILMS)))
+    return tuple(found)
+
+
+def model(name: str, side: tuple[Field, ...] = (), **settings: Any) -> Any:
+    """An untrained model that knows its edges."""
+    train = TrainSet(likes(), SCHEMA, side)
+    made = registry.load("models", name)(registry.config("models", name, {"dim": 4, **settings}), SCHEMA, side)
+    made.mark_known(train.interactions)
+    made.begin(train)
+    return made.eval()
+
+
+def dense() -> torch.Tensor:
+    """``D^−½ A D^−½`` of all nodes, users first, the unknown ones as empty rows."""
+    n = N_USERS + 1 + N_FILMS + 1
+    edges = torch.zeros(n, n)
+    pairs = likes()
+    user, item = (
+        torch.from_numpy(np.asarray(pairs.user).astype(int)),
+        torch.from_numpy(np.asarray(pairs.item).astype(int)),
+    )
+    edges[user, item + N_USERS + 1] = edges[item + N_USERS + 1, user] = 1
+    scale = edges.sum(1).clamp(min=1).rsqrt()
+    return scale[:, None] * edges * scale
+
+
+def test_lightgcn_is_the_mean_of_powers_of_the_normalised_graph() -> None:
+    """Layer by layer equal to dense products; repeats of a pair count once."""
+    made, graph = model("lightgcn", layers=3), dense()
+    rows = torch.where(torch.cat([made.known_users, made.known_items]), torch.arange(len(graph)), -1)
+    first = torch.cat([made.user_table.weight, made.item_table.weight])
+    oov = torch.cat(
+        [made.user_table.weight[-1:].expand(N_USERS + 1, -1), made.item_table.weight[-1:].expand(N_FILMS + 1, -1)]
+    )
+    layer = torch.where(rows[:, None] >= 0, first, oov)
+    total = layer.clone()
+    for _ in range(3):
+        layer = graph @ layer
+        total += layer
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(made.vectors()), total / 4)
+    twice = likes().take(np.concatenate([np.arange(20), np.arange(5)]))
+    again = model("lightgcn", layers=3)
+    again.begin(TrainSet(twice, SCHEMA))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(again.vectors()), total / 4)
+
+
+def test_ngcf_layer_by_hand() -> None:
+    """``LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))``, layers side by side, the later ones of unit length."""
+    made, graph = model("ngcf", layers=1), dense()
+    with torch.no_grad():
+        users, items = made.spread()
+        first = torch.cat([users[0], items[0]])
+        heard = graph @ first
+        layer = torch.nn.functional.leaky_relu(made.whole[0](first + heard) + made.alike[0](heard * first), 0.2)
+        expected = torch.cat([first, torch.nn.functional.normalize(layer, dim=1)], 1)
+        torch.testing.assert_close(torch.cat(made.vectors()), expected)
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mmgcn", "lightgcn_multimodal"])
+def test_a_known_user_folded_in_hears_the_same(name: str) -> None:
+    """Somebody with the likes of a known user, and the known user's own first vector, is that user."""
+    side = content("text", "image") if "mm" in name or "multi" in name else ()
+    made, pairs = model(name, side, layers=2), likes()
+    who = 2
+    with torch.no_grad():
+        made.user_table.weight[-1] = made.user_table.weight[who]
+        if name == "mmgcn":
+            made.preference[-1] = made.preference[who]
+    made._kept = None
+    own = np.asarray(pairs.item)[np.asarray(pairs.user) == who].astype(np.int64)
+    folded = made.fold_in([History(own), History(np.zeros(0, np.int64))])
+    with torch.no_grad():
+        torch.testing.assert_close(folded.tensors["vector"][0], made.vectors()[0][who])
+    assert folded.source == ("folded", "fallback")
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mmgcn", "lightgcn_multimodal"])
+def test_every_tensor_learns(name: str) -> None:
+    """Ids, preferences, projections, matrices: all receive gradient (MMGCN's own code leaves ids and preferences out)."""
+    side = content("text", "image") if "mm" in name or "multi" in name else ()
+    made = model(name, side).train()
+    table = made.epoch(TrainSet(likes(), SCHEMA, side), 0)
+    made.hide(table, 0)
+    made.loss(table).backward()
+    silent = [key for key, p in made.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+    assert not silent
+
+
+def test_content_places_films_that_nobody_liked() -> None:
+    """The cold film's vector is its content's alone, other content moves it, and it equals the same film brought anew."""
+    side = content("text", "image")
+    made = model("lightgcn_multimodal", side)
+    with torch.no_grad():
+        cold = made.vectors()[1][COLD]
+        torch.testing.assert_close(cold, made.alone(torch.tensor([COLD]))[0])
+        told = {
+            name: torch.from_numpy(np.asarray(field.data[[COLD]]).astype(np.float32))
+            for name, field in made.content.fields.items()
+        }
+        torch.testing.assert_close(made.item_state(told).tensors["vector"][0], cold)
+        other = made.item_state({"text": told["text"]}).tensors["vector"][0]
+    assert not torch.allclose(other, cold)
+    assert model("lightgcn_multimodal").item_state(told) is None
