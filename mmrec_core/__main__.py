@@ -295,18 +295,31 @@ def split(
     split_seed: SplitSeed = 0,
     filter_from: FilterFrom = None,
     export: Annotated[Path | None, typer.Option(help="Folder to write the parts to as CSV.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000.")
+    ] = None,
+    relevant_from: RelevantFrom = None,
     as_json: Json = False,
 ) -> None:
     """Divide a dataset and say how; export it for others."""
-    from mmrec_core import preparation, splits
+    from mmrec_core import preparation, protocols, splits
 
     opened = preparation.open_dataset(dataset)
     made = splits.make_split(opened, how, split_seed, filter_from)
+    if protocol is not None:
+        if export is None:
+            raise MMRecError("--protocol says which candidates to export; name the folder with --export FOLDER.")
+        protocols.Protocol.parse(protocol)
+    told = {}
     if export is not None:
         splits.export_split(opened, made, export)
+        if protocol is not None:
+            from mmrec_core.rankings import export_candidates
+
+            told = {"candidates": export_candidates(opened, made, protocol, export, relevant_from or filter_from)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
     say(
-        {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum},
+        {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum, **told},
         as_json,
     )
 

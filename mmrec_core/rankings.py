@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmrec_core import storage
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import Protocol
 from mmrec_core.ranks import LOWEST, rank_scores
-from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Query, Ranking, Split, blocks
+from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Query, Ranking, Split, blocks, quiet
 
 STREAM_BLOCK, SAMPLED_BLOCK = 256, 200
 """Events of a stream asked about before the next are observed."""
@@ -33,6 +35,35 @@ def revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) -
     start, end = np.searchsorted(own_user[order], users), np.searchsorted(own_user[order], users, side="right")
     last = end if reveal is None else np.minimum(end, start + reveal)
     return [history_of(events, order[a:b]) for a, b in zip(start, last, strict=True)]
+
+
+def export_candidates(
+    dataset: Dataset, split: Split, protocol: str, folder: Path, relevant_from: float | None = None
+) -> dict[str, Any]:
+    """Write what each liked test row is ranked among as ``candidates.csv`` (row, user, item, candidates in raw ids) beside an exported split.
+
+    Returns:
+        ``protocol``, ``rows`` and a ``checksum`` of rows and candidates, which whoever is judged shares.
+
+    Raises:
+        MMRecError: the protocol draws no candidates.
+    """
+    import pandas as pd
+
+    bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
+    asked = Ranker(None, dataset, split, "test", Protocol.parse(protocol), bar, None, quiet)
+    drawn, raw = asked.candidates(), dataset.items.raw
+    table = pd.DataFrame(
+        {"row": asked.rows, "user": dataset.users.raw[asked.user[asked.rows]], "item": raw[asked.item[asked.rows]]}
+    )
+    table["candidates"] = [" ".join(map(str, own)) for own in raw[drawn].tolist()]
+    told = {
+        "protocol": protocol, "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
+        "checksum": storage.checksum(np.ascontiguousarray(asked.rows).tobytes(), np.ascontiguousarray(drawn).tobytes()),
+    }  # fmt: skip
+    table.to_csv(folder / "candidates.csv", index=False)
+    storage.write_json(folder / "candidates.json", told)
+    return told
 
 
 class Ranker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from mmrec_core.evaluation import evaluate
 from mmrec_core.groups import prior_counts, row_groups
 from mmrec_core.intervals import mean_intervals, paired
 from mmrec_core.protocols import Protocol
-from mmrec_core.rankings import Ranker
+from mmrec_core.rankings import Ranker, export_candidates
 from mmrec_core.ranks import largest
 from mmrec_core.splits import make_split
 from mmrec_core.types import Dataset, Head, Interactions, Query, Split, quiet
@@ -253,7 +254,9 @@ def test_pooled_figures_and_the_one_negative_identity(demo: Dataset, split: Spli
     assert best["pooled_auc"] == best["pooled_ap"] == 1
 
 
-def test_a_sample_of_rows_is_a_part_of_the_whole(demo: Dataset, split: Split, table: np.ndarray) -> None:
+def test_a_sample_of_rows_is_a_part_of_the_whole(
+    demo: Dataset, split: Split, table: np.ndarray, tmp_path: Path
+) -> None:
     """``of=…`` asks for so many liked rows, the same for every scorer, and events' groups sum to them."""
     bar = demo.manifest["relevant_from"]
     some = Ranker(Fixed(table), demo, split, "test", Protocol.parse("sampled:10:of=300"), bar, None, quiet)
@@ -263,6 +266,11 @@ def test_a_sample_of_rows_is_a_part_of_the_whole(demo: Dataset, split: Split, ta
     met = set(zip(np.asarray(events.user).tolist(), np.asarray(events.item).tolist(), strict=True))
     drawn = some.candidates()
     assert not any((int(some.user[row]), int(i)) in met for row, own in zip(some.rows, drawn, strict=True) for i in own)
+    told = [export_candidates(demo, split, "sampled:10:of=300", tmp_path) for _ in range(2)]
+    assert told[0] == told[1] and told[0]["rows"] == 300
+    written = pd.read_csv(tmp_path / "candidates.csv")
+    own = [demo.items.rows(np.array(c.split(), dtype=np.int64)) for c in written["candidates"].astype(str)]
+    assert np.array_equal(np.stack(own), drawn) and written["row"].tolist() == some.rows.tolist()
     groups = evaluate(Fixed(table), demo, split, protocol="sampled:10:of=300", intervals=False).groups
     known = [g["films"] for name, g in groups.items() if name.startswith("film with")]
     assert sum(known) == 300 == sum(g["films"] for n, g in groups.items() if n.startswith(("transd", "induct")))
