@@ -55,7 +55,7 @@ class Ours:
             Field(name, "item", "vector", width=made.shape[1], data=made.astype(np.float16), place=rows)
             for name, made in (("text", told.text), ("image", told.image))
         )
-        how = {"dim": 172, "message": "mlp", "layers": 2, "neighbours": NEIGHBOURS, "fusion_width": 512, "loss": "bce",
+        how = {"dim": 172, "partner": "memory", "layers": 2, "neighbours": NEIGHBOURS, "fusion_width": 512, "loss": "bce",
                "stars": False, "id_dropout": 0.0, "content_dropout": 0.0}  # fmt: skip
         schema = Schema(told.n_users, told.n_items, frozenset({"user", "item", "time"}))
         cls = registry.load("models", "mm_tgn")

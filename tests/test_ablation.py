@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mmrec_core import ablation, features, runs, work
 from mmrec_core.errors import MMRecError
 from mmrec_core.preparation import open_dataset, prepare
-from mmrec_core.types import Dataset
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit
+from mmrec_core.types import Dataset, Query
 from tests.models.test_contract import _ratings_csv
 from tests.test_pages import app, text
 
@@ -94,3 +98,40 @@ def test_compare_shows_ablations(films: Dataset) -> None:
     tables = [frame.value for frame in page.dataframe if "Arm" in frame.value.columns]
     assert tables and tables[0]["Arm"].tolist() == ["counts=true", "counts=false"]
     assert any(b.label.startswith("Start ") and "trainings" in b.label for b in page.button)
+
+
+WIDTHS = {"like_qwen2+like_siglip": (1536, 1152), "like_mpnet+like_clip": (768, 768), "like_imagebind": (1024, 1024)}
+"""As wide as MM-TGN's sota, baseline and ImageBind features."""
+
+
+def test_each_arm_of_encoders_reads_its_own_file(films: Dataset, tmp_path: Path) -> None:
+    """MM-TGN's ablation C as a command: the arms differ in the vectors they read, not only in a line of the log. The vectors are random, so
+    figures are looked at nowhere."""
+    raw, rng = films.items.raw, np.random.default_rng(0)
+    for pair, wide in WIDTHS.items():
+        names = pair.split("+") * (2 if "+" not in pair else 1)
+        for modality, name, width in zip(("text", "image"), names, wide, strict=True):
+            (folder := tmp_path / name).mkdir(exist_ok=True)
+            np.save(folder / f"films_{modality}_{name}.npy", rng.standard_normal((len(raw), width)).astype(np.float32))
+            np.save(folder / f"films_{modality}_{name}_ids.npy", raw)
+    for name in {n for pair in WIDTHS for n in pair.split("+")}:
+        features.import_folder(films, tmp_path / name, name)
+    over = ["encoder=" + ":".join(WIDTHS)]
+    cells = ablation.plan(films, "mm_tgn", over, [1], {"split": "chronological:70-15-15", **QUICK})
+    assert [c["arm"] for c in cells] == [{"encoder": pair} for pair in WIDTHS]
+    split, sizes, scores = make_split(films, "chronological:70-15-15"), [], []
+    for cell in cells:
+        asked = cell["params"]
+        how = {**asked["options"], "dim": 8, "fusion_width": 8}
+        model = fit("mm_tgn", films, split, options=how, seed=1, encoder=asked["encoder"]).model
+        sizes.append((model.content.width("text"), model.content.width("image")))
+        scores.append(model.score_all(Query(np.arange(3))))
+    assert sizes == list(WIDTHS.values())
+    assert not any(torch.allclose(a, b) for a, b in itertools.combinations(scores, 2))
+
+
+def test_memory_features_and_nodes_are_varied_together(films: Dataset) -> None:
+    """MM-TGN's ablation D: every combination but for what cannot differ."""
+    levels = ablation.varied(films, "mm_tgn", ["memory", "features", "nodes"])
+    assert levels == {"memory": ["true", "false"], "features": ["ids", "text"], "nodes": ["ids", "none"]}
+    assert len(ablation.arms(levels)) == 8

@@ -49,7 +49,7 @@ class MMTGN(TGN):
     none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start equally
     loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's memory scales and
     shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding. The published network
-    is ``dim=172 message=mlp layers=2 neighbours=15 fusion_width=512`` (film: 256); learned on logits, as BPR on probabilities cannot go below
+    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512`` (film: 256); learned on logits, as BPR on probabilities cannot go below
     .313.
     """
 
@@ -58,6 +58,10 @@ class MMTGN(TGN):
 
         dim: int = setting(64, "width of memories and embeddings", ge=2, le=1024, log=True)
         message: Literal["mlp", "identity"] = setting("mlp", "what becomes of a raw message: an MLP of it, or itself")
+        partner: Literal["memory", "node", "embedding"] = setting(
+            "node",
+            "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
+        )
         neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
         fusion: Literal["mlp", "film", "gated"] = setting(
             "mlp", "how text and image become one vector: an MLP, text modulating the image, a gate"
