@@ -21,7 +21,7 @@ ORDER = "40"
 shell.frame()
 
 QUICK = {"max_epochs": 5}
-PROTOCOLS = ["full", "sampled:100", "sampled:99", "sampled:100:popularity"]
+PROTOCOLS = ["full", "sampled:100", "sampled:1", "sampled:99", "sampled:100:popularity", "sampled:100:of=5000"]
 dataset = shell.needs_dataset()
 
 
