@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,7 @@ class MMTGN(TGN):
         structure_epochs: int = setting(20, "epochs that LightGCN learns for", ge=1, le=500, advanced=True)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time", "text|image"})
+    train_defaults: ClassVar[Mapping[str, Any]] = {**TGN.train_defaults, "lr": 0.0003}
     config: Config
 
     def more_layers(self) -> None:
