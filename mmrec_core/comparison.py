@@ -15,6 +15,7 @@ from mmrec_core import metrics, runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.intervals import paired
 from mmrec_core.runs import Run
+from mmrec_core.significance import holm
 from mmrec_core.types import Array, Dataset
 
 SHOWN = ("rmse", "mae", "ndcg@10", "recall@10", "auc", "mrr")
@@ -229,7 +230,8 @@ def _asked_bar(dataset: Dataset, key: Key) -> float | None:
 
 
 def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
-    """For each row by run id: the paired per-user difference to a rival (see :func:`mmrec_core.intervals.paired`)."""
+    """For each row by run id: the paired per-user difference to a rival (see :func:`mmrec_core.intervals.paired`), and ``p_holm``, its p-value
+    once it is counted how many were compared."""
     theirs = values(rival).get(metric)
     found = {}
     for row in rows_:
@@ -239,6 +241,8 @@ def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> di
                 found[row.run.id] = paired(own, theirs)
             except MMRecError:
                 continue
+    for pair, raised in zip(found.values(), holm([pair["p"] for pair in found.values()]), strict=True):
+        pair["p_holm"] = raised
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core.errors import MMRecError
+from mmrec_core.significance import permutation_p
 from mmrec_core.types import Array, blocks
 
 RESAMPLES, ROW_RESAMPLES = 1000, 300
@@ -30,7 +31,8 @@ def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> 
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESAMPLES * 2) -> dict[str, Any]:
-    """Mean per-user difference a − b over the users both judged, its 95 % bootstrap interval, wins, ties and losses."""
+    """Mean per-user difference a − b over the users both judged, its 95 % bootstrap interval, the p-value of a permutation test, wins, ties
+    and losses."""
     shared = sorted(set(a) & set(b))
     difference = np.array([a[u] - b[u] for u in shared])
     difference = difference[np.isfinite(difference)]
@@ -42,6 +44,7 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
     return {
         "difference": float(difference.mean()),
         "interval": [low, high],
+        "p": permutation_p(difference),
         "users": len(difference),
         "wins": int((difference > 1e-12).sum()),
         "ties": int((np.abs(difference) <= 1e-12).sum()),

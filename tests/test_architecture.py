@@ -18,7 +18,7 @@ LAYERS = [
     {"storage", "config", "types"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
-    {"splits", "side", "features", "retrieval", "preparation", "similarity", "checkpoint", "intervals", "protocols", "groups", "ranks", "rankings"},
+    {"splits", "side", "features", "retrieval", "preparation", "similarity", "checkpoint", "intervals", "significance", "protocols", "groups", "ranks", "rankings"},
     {"evaluation", "descent", "warm_start", "projection", "search", "serving"},
     {"training", "runs", "cold_start", "contrastive", "map_files"},
     {"comparison", "tracking", "work", "training_estimate"},
