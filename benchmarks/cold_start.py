@@ -3,7 +3,8 @@
 ``python -m benchmarks.cold_start DATASET [--encoder E] [--seeds 1,2,3] [--only mm_tgn,ease]``: one point in time divides the data (chronological
 70/15/15). Every model is fitted on the same rows and judged on the same liked test events: among 100 films the user has no event with, and among
 every film; ``frozen`` (training and validation known) and ``stream`` (everything before the event known). Prints NDCG@10 with 95 % intervals (users as
-clusters, averaged over seeds), and by how many events film and user had before. Writes all of it as JSON to ``--out``.
+clusters, averaged over seeds), and by how many events film and user had before. ``--split cold-item``: a tenth of the films leaves training instead, and
+each user's liked ones are ranked among these films alone. Writes all of it as JSON to ``--out``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "mm_tgn gated": {"model": "mm_tgn", "options": {**QUICK, "fusion": "gated"}},
 }
 WAYS = [(regime, protocol) for protocol in ("sampled:100", "full") for regime in ("frozen", "stream")]
+COLD = "cold films, ranked among themselves"
 BINS = [f"{owner} with {n} ratings before" for owner in ("film", "user") for n in ("0", "1–4", "5–19", "20+")]
+
+
+def ways(split: str) -> list[tuple[str, str]]:
+    """Regimes and protocols that make sense of a split."""
+    return [("frozen", "full")] if split == "cold-item" else WAYS
 
 
 def judged(arm: dict[str, Any], dataset: Any, split: Any, encoder: str | None, seed: int) -> dict[str, Any]:
@@ -59,13 +66,13 @@ def judged(arm: dict[str, Any], dataset: Any, split: Any, encoder: str | None, s
         modality=arm.get("modality", "both"),
     )
     told: dict[str, Any] = {"fit_s": time.perf_counter() - started, "best_epoch": fitted.best_epoch}
-    for regime, protocol in WAYS:
+    for regime, protocol in ways(split.strategy):
         if not regime.startswith(arm.get("ways", "")):
             continue
         found = evaluate(fitted.model, dataset, split, protocol=protocol, regime=regime)
         told[f"{regime} {protocol}"] = {
             "metrics": found.metrics, "intervals": found.intervals, "seconds": found.seconds,
-            "groups": {n: g for n, g in found.groups.items() if n in BINS or n.startswith(("induct", "transd"))},
+            "groups": {n: g for n, g in found.groups.items() if n in (*BINS, COLD) or n.startswith(("induct", "transd"))},
         }  # fmt: skip
     return told
 
@@ -93,6 +100,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("dataset")
     ask.add_argument("--encoder")
+    ask.add_argument("--split", default="chronological:70-15-15")
     ask.add_argument("--seeds", default="1")
     ask.add_argument("--only", default="")
     ask.add_argument("--out", type=Path, default=Path("cold_start.json"))
@@ -100,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dataset = preparation.open_dataset(told.dataset)
-    split = make_split(dataset, "chronological:70-15-15")
+    split = make_split(dataset, told.split)
     wanted = [a for a in ARMS if not told.only or any(a.startswith(o) for o in told.only.split(","))]
     done: dict[str, list[dict[str, Any]]] = json.loads(told.out.read_text()) if told.out.exists() else {}
     for name in wanted:
@@ -111,9 +119,9 @@ def main() -> None:
             print(f"{name} seed {seed}: {done[name][-1]['fit_s']:.0f} s, then " + ", ".join(
                 f"{w} {told_of['seconds']:.0f} s" for w, told_of in done[name][-1].items() if isinstance(told_of, dict)), flush=True)  # fmt: skip
             told.out.write_text(json.dumps(done))
-    for way in (f"{r} {p}" for r, p in WAYS):
+    for way in (f"{r} {p}" for r, p in ways(told.split)):
         print(f"\n{told.dataset}, {way}, NDCG@10\n")
-        heads = ["all", *BINS] if way != "frozen full" else ["all"]
+        heads = ["all", COLD] if told.split == "cold-item" else ["all", *BINS] if way != "frozen full" else ["all"]
         print("| model | " + " | ".join(h.replace(" ratings before", "") for h in heads) + " |")
         print("|---" * (len(heads) + 1) + "|")
         for name in (n for n in ARMS if n in done):

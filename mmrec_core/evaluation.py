@@ -350,8 +350,10 @@ def _ranking_groups(
         members = np.zeros(judge.n_items, bool)
         members[judge.split.cold_items] = True
         among = judge.frozen(ranking.cut, members)
+        own = {m.name: m.compute(among) for m in chosen}
         found.groups["cold films, ranked among themselves"] = {
-            "films": len(judge.rows), **{m.name: _mean(m.compute(among)) for m in chosen}
+            "films": len(judge.rows), **{m: _mean(v) for m, v in own.items()},
+            "intervals": {m: mean_interval(v) for m, v in own.items()},
         }  # fmt: skip
 
 
