@@ -68,6 +68,7 @@ def evaluate(
     relevant_from: float | None = None,
     reveal: int | None = None,
     only: Sequence[str] | None = None,
+    among: Array | None = None,
     groups: bool = True,
     intervals: bool = True,
     progress: Progress = quiet,
@@ -82,6 +83,7 @@ def evaluate(
         relevant_from: ratings from here on count as liked; ignored where there are no ratings.
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
         only: metric names; ``None``: all that apply.
+        among: item rows that liked ones are ranked among (protocol ``full``, regime ``frozen``); ``None``: every item.
         groups: whether to split results by history length, popularity, genre, decade and missing modality.
         intervals: whether to bootstrap 95 % intervals over users.
 
@@ -97,7 +99,19 @@ def evaluate(
         if kept is not None and part == "test" and regime == "frozen" and len(split.validation):
             model.observe(dataset.interactions.take(_in_time(dataset, split.validation)))
         found = _judge(
-            scorer, dataset, split, part, protocol, regime, relevant_from, reveal, only, groups, intervals, progress
+            scorer,
+            dataset,
+            split,
+            part,
+            protocol,
+            regime,
+            relevant_from,
+            reveal,
+            only,
+            among,
+            groups,
+            intervals,
+            progress,
         )
     finally:
         if kept is not None:
@@ -122,6 +136,7 @@ def _judge(
     relevant_from: float | None,
     reveal: int | None,
     only: Sequence[str] | None,
+    among: Array | None,
     groups: bool,
     intervals: bool,
     progress: Progress,
@@ -156,7 +171,7 @@ def _judge(
         progress(1, 2, "ranking")
         bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
         judge = Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress)
-        _judge_rankings(found, judge, regime, chosen, groups and part == "test", intervals)
+        _judge_rankings(found, judge, regime, among, chosen, groups and part == "test", intervals)
     return found
 
 
@@ -279,14 +294,24 @@ def calibration(truth: Array, log_odds: Array, parts: int = 10) -> list[dict[str
 
 
 def _judge_rankings(
-    found: Judgement, judge: Ranker, regime: str, chosen: list[Metric], groups: bool, intervals: bool
+    found: Judgement,
+    judge: Ranker,
+    regime: str,
+    among: Array | None,
+    chosen: list[Metric],
+    groups: bool,
+    intervals: bool,
 ) -> None:
     if not len(judge.rows):
         for metric in chosen:
             found.metrics[metric.name], found.intervals[metric.name] = None, None
         return
     cut = None if any(m.whole for m in chosen) else max(m.k or 0 for m in chosen)
-    ranking = judge.stream() if regime == "stream" else judge.frozen(cut)
+    members = None
+    if among is not None:
+        members = np.zeros(judge.n_items, bool)
+        members[among] = True
+    ranking = judge.stream() if regime == "stream" else judge.frozen(cut, members)
     single = regime == "stream" or judge.protocol.shipped or judge.protocol.negatives is not None
     owner = judge.query if single else None
     if judge.raw_scores:
@@ -343,9 +368,7 @@ def _ranking_groups(
             by_user = {m.name: m.compute(part)[part.n_relevant > 0] for m in chosen}
         group = found.groups.setdefault(name, {})
         group.update({"films": int(keep.sum()), **{m: _mean(v) for m, v in by_user.items()}})
-        group.setdefault("intervals", {}).update(
-            {m: mean_interval(v) for m, v in by_user.items()}
-        )
+        group.setdefault("intervals", {}).update({m: mean_interval(v) for m, v in by_user.items()})
     if len(judge.split.cold_items):
         members = np.zeros(judge.n_items, bool)
         members[judge.split.cold_items] = True
@@ -372,5 +395,3 @@ def _event_groups(found: Judgement, judge: Ranker, ranking: Ranking, chosen: lis
 
 def _mean(values: Array) -> float | None:
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
-
-

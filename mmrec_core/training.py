@@ -160,11 +160,14 @@ def fit(
         model.to(device)
         model.begin(train)
         metric = validation_metric(model)
+        cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
+        if len(split.cold_items) and len(parts.validation):
+            cold = np.unique(np.asarray(dataset.interactions.need("item"))[parts.validation])
 
         def judge() -> float:
             judged = evaluate(
-                model, dataset, parts, part="validation", relevant_from=bar, only=[metric], groups=False, intervals=False,
-                progress=heed,
+                model, dataset, parts, part="validation", relevant_from=bar, only=[metric], among=cold, groups=False,
+                intervals=False, progress=heed,
             )  # fmt: skip
             tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]  # several labels count alike
             score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]

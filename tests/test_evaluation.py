@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,18 @@ def test_ndcg_and_recall_equal_a_ten_line_loop(demo: Dataset, split: Split, tabl
     assert found.metrics["recall@10"] == pytest.approx(np.mean(recall), abs=1e-9)
     assert found.metrics["mrr"] == pytest.approx(np.mean(mrr), abs=1e-9)
     assert len(found.queries) == len(ndcg)
+
+
+def test_among_some_films_only(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    """Ranking among some films is ranking all, the others far below."""
+    some = np.arange(0, len(demo.items), 3)
+    below = table - 10
+    below[:, some] += 10
+    liked = np.isin(np.asarray(demo.interactions.item)[split.test], some)
+    part = replace(split, test=split.test[liked])
+    among = evaluate(Fixed(table), demo, part, among=some, only=["ndcg@10", "mrr"], groups=False, intervals=False)
+    whole = evaluate(Fixed(below), demo, part, only=["ndcg@10", "mrr"], groups=False, intervals=False)
+    assert among.metrics == pytest.approx(whole.metrics)
 
 
 def test_the_fast_path_and_the_whole_ranking_agree(demo: Dataset, split: Split, table: np.ndarray) -> None:
