@@ -164,14 +164,14 @@ class GraphModel(GradientModel):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Mean over a row's negatives of −log σ(difference), plus the pull on the vectors it begins with."""
-        users, items = self.vectors()
-        user, liked, rest = self.picked(users, items, batch)
+        user, liked, rest = self.picked(*self.spread(), batch)
         gap = (user * liked).sum(1)[:, None] - torch.einsum("bd,bnd->bn", user, rest)
         return F.softplus(-gap).mean(1) + self.config.l2 * self.sizes(batch)
 
-    def picked(self, users: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors of a batch's users ``[B, d]``, liked films ``[B, d]`` and others ``[B, n, d]``."""
-        return users[self.oov_user(batch["user"])], items[batch["item"]], items[batch["negative"]]
+    def picked(self, users: Layers, items: Layers, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a batch, from all layers: vectors of its users ``[B, d]``, liked films ``[B, d]`` and others ``[B, n, d]``."""
+        films = self.combine(items)
+        return self.combine(users)[self.oov_user(batch["user"])], films[batch["item"]], films[batch["negative"]]
 
     def sizes(self, batch: Batch) -> Tensor:
         """``[B]`` squared lengths of the rows' own vectors, as LightGCN counts them: before anything has spread."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._content import FusedContent
-from mmrec_core.models._graph import Owner
+from mmrec_core.models._graph import Layers, Owner
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.types import ItemState, TrainSet
 
@@ -76,20 +76,19 @@ class LightGCNMultimodal(LightGCN):
         lost = torch.rand(table["user"].shape, generator=self.generator(epoch, 1)) < share / 10
         table["user"] = torch.where(lost, self.schema.n_users, table["user"])
 
-    def picked(self, users: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def picked(self, users: Layers, items: Layers, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """As everywhere, some films as if nobody had liked them."""
         user, liked, rest = super().picked(users, items, batch)
-        alone = self.alone(torch.arange(len(items), device=items.device))
+        alone = self.alone(items[0])
         liked = torch.where(batch["item_alone"][:, None], alone[batch["item"]], liked)
         rest = torch.where(batch["negative_alone"][..., None], alone[batch["negative"]], rest)
         return user, liked, rest
 
-    def alone(self, items: Tensor) -> Tensor:
-        """``[B, d]``: items as they would be without edges and embedding."""
-        found = self.item_table.weight[-1].expand(len(items), -1)
-        if self.content.names:
-            found = found + self.loudness * self.content(items)
-        return found / (self.config.layers + 1)
+    def alone(self, first: Tensor) -> Tensor:
+        """``[I + 1, d]``: films as they would be without edges and embedding, from what they begin with."""
+        rows = torch.arange(len(first), device=first.device)
+        own, unknown = self.item_table(self.oov_item(rows)), self.item_table.weight[-1]
+        return (first - own + unknown) / (self.config.layers + 1)
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
