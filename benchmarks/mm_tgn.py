@@ -56,7 +56,7 @@ class Ours:
             for name, made in (("text", told.text), ("image", told.image))
         )
         how = {"dim": 172, "partner": "memory", "layers": 2, "neighbours": NEIGHBOURS, "fusion_width": 512, "loss": "bce",
-               "stars": False, "id_dropout": 0.0, "content_dropout": 0.0}  # fmt: skip
+               "stars": False, "id_dropout": 0.0, "content_dropout": 0.0, "alone": 0.0}  # fmt: skip
         schema = Schema(told.n_users, told.n_items, frozenset({"user", "item", "time"}))
         cls = registry.load("models", "mm_tgn")
         self.model: Any = cls(registry.config("models", "mm_tgn", how), schema, side, 0)

@@ -72,6 +72,12 @@ class MMTGN(TGN):
         content_dropout: float = setting(
             0.2, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95, advanced=True
         )
+        alone: float = setting(
+            0.2,
+            "share of films looked at in training as if nobody had met them, without memory and neighbours, so that content must tell",
+            ge=0.0,
+            le=0.9,
+        )
         user_state_film: bool = setting(False, "whether the user's memory scales and shifts films' embeddings")
         structure: Literal["none", "lightgcn"] = setting(
             "none",
@@ -141,6 +147,26 @@ class MMTGN(TGN):
         found: Tensor = self.item_norm(super().of_films(item, known))
         return found
 
+    def nobody_met(self, first: Tensor, node: Tensor) -> Tensor:
+        """``[n, d]`` embeddings of nodes that begin with ``first [n, d]`` and have neither memory nor neighbours."""
+        n, k = len(first), self.config.neighbours
+        zero = self.clock_code(torch.zeros(1, device=first.device))[0]
+        gap = torch.zeros(n, k, dtype=torch.int64, device=first.device)
+        found = first
+        for graph in self.graph if self.config.embedding.startswith("graph") else ():
+            nothing = torch.zeros(n, k, self.config.dim, device=first.device)
+            found = graph(found, nothing, gap.float(), zero, self.clock_code(gap), gap > 0)
+        return self.finished(found, code(node, self.clock.expand(n)))
+
+    def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
+        """As everywhere; in training a share of films as if nobody had met them."""
+        alone = torch.rand(len(item), device=item.device) < (self.config.alone if self.content.names else 0.0)
+        if not self.training or not bool(alone.any()):
+            return vectors
+        own = item[alone]
+        bare = self.nobody_met(self.of_films(own, self.known_items[own]), own + self.first)
+        return vectors.index_put((torch.nonzero(alone)[:, 0],), bare)
+
     def finished(self, found: Tensor, coded: Tensor) -> Tensor:
         """Modulated by the second channel, where there is one."""
         if self.by_structure is None:
@@ -174,12 +200,5 @@ class MMTGN(TGN):
             return None
         self.eval()
         own = self.content.of(content, self.last.device)
-        n, k = len(own), self.config.neighbours
-        zero = self.clock_code(torch.zeros(1, device=own.device))[0]
-        gap = torch.zeros(n, k, dtype=torch.int64, device=own.device)
-        for graph in self.graph:
-            nobody = torch.zeros(n, k, self.config.dim, device=own.device)
-            own = graph(own, nobody, gap.float(), zero, self.clock_code(gap), gap > 0)
-        stranger = torch.full((n,), self.n_nodes - 1, device=own.device)
-        vector = self.finished(own, code(stranger, self.clock.expand(n)))
-        return ItemState({"vector": vector}, tuple("folded" for _ in range(n)))
+        vector = self.nobody_met(own, torch.full((len(own),), self.n_nodes - 1, device=own.device))
+        return ItemState({"vector": vector}, tuple("folded" for _ in range(len(own))))

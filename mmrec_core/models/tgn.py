@@ -416,11 +416,16 @@ class TGN(GradientModel):
         node = torch.cat([batch["user"], batch["item"] + self.first, batch["negative"] + self.first])
         vectors = self.embed(now, code(node, time.repeat(3)))
         user = self.as_state(self.remembered(now, batch["user"]), vectors[:n])
-        liked, drawn = (self.pair_scores(user, vectors[a : a + n]) for a in (n, 2 * n))
+        items = self.seen(vectors[n:], node[n:] - self.first)
+        liked, drawn = (self.pair_scores(user, items[a : a + n]) for a in (0, n))
         if self.config.loss == "bce":
             return F.softplus(-liked) + F.softplus(drawn)
         gap = liked - drawn
         return F.softplus(-gap) if self.config.loss == "bpr" else F.relu(1 - gap)
+
+    def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
+        """How films ``[B]`` with embeddings ``[B, d]`` are looked at while learning; as they are, here."""
+        return vectors
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss; only after it do the batch's events count."""
