@@ -79,6 +79,8 @@ def judged(arm: dict[str, Any], dataset: Any, split: Any, encoder: str | None, s
 
 def cell(runs: list[dict[str, Any]], way: str, group: str | None, metric: str = "ndcg@10") -> str:
     """Mean over seeds with the mean of their intervals."""
+    if not all(way in r for r in runs):
+        return "–"
     parts = [
         r[way] if group is None else {"metrics": r[way]["groups"].get(group, {}), **r[way]["groups"].get(group, {})}
         for r in runs

@@ -110,7 +110,7 @@ class TGN(GradientModel):
     streams: ClassVar[bool] = True
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "batch_size": 200,
-        "lr": 0.001,
+        "lr": 0.002,
         "max_epochs": 30,
         "patience": 5,
         "clip": 1.0,

@@ -268,20 +268,20 @@ def test_a_modality_counts(kind: Any) -> None:
     width, missing = {"text": 6, "image": 4}, {"text": [0], "image": [0, 1]}
     made = model("dlrm_multimodal", (*SIDE, *vector_fields(width, missing)), fusion=kind, init=0.5)
     if kind == "film":  # at first it is the identity, whatever the text
-        for network in (made.fusion.scale, made.fusion.shift):
+        for network in (made.content.fusion.scale, made.content.fusion.shift):
             torch.nn.init.normal_(network[-1].weight, generator=torch.Generator().manual_seed(0))
     films, users = np.arange(N_FILMS), np.zeros(N_FILMS, np.int64)
     with torch.no_grad():
         made.mean.fill_(3.0)
     full = made.score(users, films)[:, 0]
     for name in width:
-        place = made.get_buffer(f"{name}_place").clone()
-        getattr(made, f"{name}_place").fill_(-1)
+        place = made.content.get_buffer(f"{name}_place").clone()
+        getattr(made.content, f"{name}_place").fill_(-1)
         made.eval()
         changed = (made.score(users, films)[:, 0] - full).abs() > 1e-7
         has = ~np.isin(films, missing[name])
         assert changed.numpy().tolist() == has.tolist(), name
-        getattr(made, f"{name}_place").copy_(place)
+        getattr(made.content, f"{name}_place").copy_(place)
 
 
 def test_a_new_film_is_scored_by_its_content() -> None:
@@ -290,7 +290,7 @@ def test_a_new_film_is_scored_by_its_content() -> None:
     made = model("dlrm_multimodal", fields, history=False, counts=False)
     text, image = (torch.from_numpy(np.asarray(f.data[3:4], np.float32)) for f in fields)
     state = made.item_state({"text": text, "image": image})
-    torch.testing.assert_close(state.tensors["fused"], made.fused(torch.tensor([3])))
+    torch.testing.assert_close(state.tensors["fused"], made.loudness * made.content(torch.tensor([3])))
     torch.testing.assert_close(state.tensors["id"][0], made.item_id.weight[-1])
 
 
@@ -305,7 +305,7 @@ def test_modality_dropout_spares_films_with_one() -> None:
     made.hide(table, 0)
     assert set(table["modality_hidden"].tolist()) == {0, 1, 2}
     item = torch.tensor([0, 0, 1, 1])
-    hidden = made.fused(item, torch.tensor([1, 2, 1, 2]))
-    torch.testing.assert_close(hidden[0], made.fused(item)[0])
-    torch.testing.assert_close(hidden[1], made.fused(item)[1])
-    assert not torch.allclose(hidden[2], made.fused(item)[2]) and not torch.allclose(hidden[3], made.fused(item)[3])
+    hidden = made.content(item, torch.tensor([1, 2, 1, 2]))
+    torch.testing.assert_close(hidden[0], made.content(item)[0])
+    torch.testing.assert_close(hidden[1], made.content(item)[1])
+    assert not torch.allclose(hidden[2], made.content(item)[2]) and not torch.allclose(hidden[3], made.content(item)[3])

@@ -271,7 +271,9 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
     asked = events().take(np.arange(20))
     assert torch.equal(plain.score_rows(asked), rich.score_rows(asked))
     whole = [made.score_all(Query(np.arange(4))) for made in (plain, rich)]
-    assert torch.equal(*whole) if "structure" in channel else torch.allclose(*whole)  # user by user, products round otherwise
+    assert (
+        torch.equal(*whole) if "structure" in channel else torch.allclose(*whole)
+    )  # user by user, products round otherwise
     film = rich.by_structure if "structure" in channel else rich.by_memory
     with torch.no_grad():
         torch.nn.init.normal_(film.gamma[-1].weight, 0, 0.5)
