@@ -152,7 +152,6 @@ class _Descent:
         fused = device in {"cpu", "cuda"}
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
         self.module, self.stepper = self.fabric.setup(model, self.optimiser)
-        self.module.mark_forward_method("loss")
         self.schedule = self._schedule()
         self.course = Course(phase, how.batch_size)
         self.best: dict[str, Tensor] | None = None
@@ -247,7 +246,8 @@ class _Descent:
             torch.cuda.manual_seed(seed)
         elif self.fabric.device.type == "mps":
             torch.mps.manual_seed(seed)
-        loss: Tensor = self.module.loss(batch)
+        with self.fabric.autocast():  # a module on one device is not wrapped, so nothing else would switch it on
+            loss: Tensor = self.model.loss(batch)
         self.fabric.backward(loss / self.how.accumulate)
         return loss.detach()
 
@@ -266,6 +266,9 @@ class _Descent:
         before, course.batch_size = course.batch_size, course.batch_size // 2
         stepped = course.batch - course.batch % self.how.accumulate  # gradients summed since then are gone
         course.batch = stepped * before // course.batch_size
+        if getattr(self.model, "streams", False):  # a memory has taken in what would be predicted again
+            course.batch, course.loss, course.rows = 0, 0.0, 0
+            self.model.start_epoch(self.train, course.epoch)
         course.halved, course.epoch_batches = True, 0
         self.desk.tell(
             "note",

@@ -22,7 +22,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.groups import PRIOR_EDGES, PRIOR_NAMES, click_groups, item_groups, row_groups
 from mmrec_core.intervals import clustered_interval, error_intervals, mean_interval, mean_intervals, row_intervals
 from mmrec_core.metrics import Metric
-from mmrec_core.protocols import Protocol
+from mmrec_core.protocols import AHEAD, Protocol
 from mmrec_core.rankings import Ranker, revealed
 from mmrec_core.ranks import only_relevant
 from mmrec_core.types import (
@@ -91,6 +91,10 @@ def evaluate(
         MMRecError: unknown names, or the scorer gives NaN.
     """
     started = time.perf_counter()
+    if regime == "stream" and "time" in getattr(scorer, "needs", ()):
+        when = np.asarray(dataset.interactions.need("time"))
+        if len(split.train) and len(split.test) and when[split.train].max() > when[split.test].min():
+            raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {AHEAD}")
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
     model: Any = scorer

@@ -10,6 +10,13 @@ from mmrec_core.errors import MMRecError
 PROTOCOL = re.compile(r"full|shipped|sampled:(?P<n>\d{1,9})(:(?P<how>uniform|popularity))?(:of=(?P<of>\d{1,9}))?")
 
 
+AHEAD = (
+    "has learned from events later than some it would be asked about: its memory would know the future. Regime 'stream' asks models with a "
+    "memory of events only on splits by time, such as chronological:70-15-15; elsewhere use frozen."
+)
+"""Why a model in time is not streamed over a split that is not one point in time."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which candidates a liked film is ranked among, and which liked films are asked for."""

@@ -84,6 +84,8 @@ class Ranker:
         rows = getattr(split, part)
         if self.rating is not None and bar is not None:
             rows = rows[self.rating[rows] >= bar]
+        if events.time is not None:  # of a pair that comes again, the first meeting is asked about
+            rows = rows[np.argsort(np.asarray(events.time)[rows], kind="stable")]
         rows = rows[np.argsort(self.user[rows], kind="stable")]
         _, first = np.unique(self.user[rows].astype(np.int64) * self.n_items + self.item[rows], return_index=True)
         self.rows = rows[np.sort(first)]  # a film liked twice is one liked film
@@ -139,14 +141,10 @@ class Ranker:
             if self.dataset.manifest["repeats"] == "allowed":  # a film liked again stays a candidate
                 fresh = ~np.isin(rows * self.n_items + columns, (liked[0] * self.n_items + liked[1]).numpy())
                 rows, columns = rows[fresh], columns[fresh]
-            pairs = (
-                np.unique(rows.astype(np.int64) * self.n_items + columns)
-                if self.dataset.manifest["repeats"] == "allowed"
-                else None
-            )
-            n_hidden[done] = np.bincount(rows if pairs is None else pairs // self.n_items, minlength=len(users))
-            if excluded is not None and candidates is not None:
-                n_hidden[done] = np.bincount(rows, weights=candidates[columns], minlength=len(users)).astype(np.int64)
+                pairs = np.unique(rows.astype(np.int64) * self.n_items + columns)
+                rows, columns = pairs // self.n_items, pairs % self.n_items
+            counted = np.ones(len(rows)) if candidates is None else candidates[columns]
+            n_hidden[done] = np.bincount(rows, weights=counted, minlength=len(users)).astype(np.int64)
             index = (torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(columns.astype(np.int64)))
             which, *places = rank_scores(scores, index, liked, cut)
             parts.append((which + p, *places))
@@ -284,7 +282,7 @@ class Ranker:
             r = np.repeat(np.arange(len(own)), [len(o) for o in own])
             c = self.item[np.concatenate(own)].astype(np.int64)
             again = c == self.item[asked][r]
-            r, c = r[~again], c[~again]
+            r, c = np.divmod(np.unique(r[~again] * self.n_items + c[~again]), self.n_items)
             n_candidates[done] = self.n_items - np.bincount(r, minlength=len(asked))
             liked = (torch.arange(len(asked)), wanted)
             which, *places = rank_scores(scores, (torch.from_numpy(r), torch.from_numpy(c)), liked, None)

@@ -273,6 +273,25 @@ class TrainSet:
             return self.interactions
         return self.interactions.take(np.flatnonzero(rating >= bar))
 
+    @cached_property
+    def items(self) -> Array:
+        """Item rows that training has met, sorted."""
+        return np.unique(np.asarray(self.interactions.need("item"))).astype(np.int64)
+
+    @cached_property
+    def met(self) -> Array:
+        """Every training pair once, as ``user · n_items + item``, sorted."""
+        return self._pairs(self.interactions)
+
+    @cached_property
+    def liked(self) -> Array:
+        """The same of the rows that count as relevant."""
+        return self._pairs(self.positives)
+
+    def _pairs(self, rows: Interactions) -> Array:
+        user, item = (np.asarray(rows.need(role), np.int64) for role in ("user", "item"))
+        return np.unique(user * self.schema.n_items + item)
+
 
 @dataclass(frozen=True)
 class Query:

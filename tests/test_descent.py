@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,8 +48,19 @@ def test_what_the_device_cannot_do_is_said_and_fp32_used(mine: Dataset) -> None:
     assert able_precision("bf16", "mps")[0] == "fp32" and able_precision("fp32", "cpu") == ("fp32", None)
 
 
-def test_bf16_trains_on_the_cpu(mine: Dataset) -> None:
-    rough, fine = trained(mine, precision="bf16"), trained(mine)
+def test_bf16_trains_on_the_cpu(mine: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, cast = MF.loss, []
+
+    def noting(self: MF, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        cast.append(torch.is_autocast_enabled("cpu"))
+        return real(self, batch)
+
+    monkeypatch.setattr(MF, "loss", noting)
+    rough = trained(mine, precision="bf16")
+    assert cast and all(cast)
+    cast.clear()
+    fine = trained(mine)
+    assert cast and not any(cast)
     assert notes(mine, precision="bf16") == []
     assert rough.epochs[-1]["loss"] == pytest.approx(fine.epochs[-1]["loss"], rel=0.05)
 
@@ -125,6 +137,27 @@ def test_every_row_is_met_once_though_the_batch_was_halved(mine: Dataset, monkey
     monkeypatch.setattr(MF, "loss", fills_up)
     trained(mine, batch_size=40, max_epochs=1)
     assert sum(met) == n and met[:4] == [40, 40, 40, 20]
+
+
+def test_a_memory_starts_its_epoch_anew_when_the_batch_is_halved(
+    mine: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took in from batches before, and from the one that failed in its backward pass, would else be taken in twice."""
+    model = registry.load("models", "tgn")
+    real, clocks = model.loss, []
+
+    def fills_up(self: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        clocks.append((int(self.clock), int(batch["time"].min())))
+        loss = real(self, batch)
+        if len(clocks) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss
+
+    monkeypatch.setattr(model, "loss", fills_up)
+    how = {"batch_size": 40, "max_epochs": 1, "device": "cpu", "dim": 8}
+    fitted = fit("tgn", mine, make_split(mine, "chronological:70-15-15"), options=how)
+    assert fitted.batch_size == 20 and clocks[3][0] == clocks[0][0]
+    assert all(before <= first + 1 for before, first in clocks)
 
 
 def test_deterministic_mode_gives_the_same_bits(mine: Dataset) -> None:

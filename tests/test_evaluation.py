@@ -253,6 +253,15 @@ def test_a_stream_asks_for_the_same_candidates_at_their_moment(demo: Dataset, sp
         assert stream[name] == pytest.approx(value, abs=1e-12), name
 
 
+def test_a_memory_is_not_asked_about_its_past(demo: Dataset, split: Split, table: np.ndarray) -> None:
+    """On a split where training goes on after the first test event, a model of events in time is refused in ``stream``."""
+    scorer = Streaming(table)
+    scorer.needs = frozenset({"ids", "time"})  # type: ignore[attr-defined]
+    with pytest.raises(MMRecError, match="know the future"):
+        evaluate(scorer, demo, split, regime="stream")
+    evaluate(scorer, demo, make_split(demo, "chronological:70-15-15"), regime="stream", groups=False, intervals=False)
+
+
 def test_pooled_figures_and_the_one_negative_identity(demo: Dataset, split: Split, table: np.ndarray) -> None:
     """Pooled AUC of an oracle that knows what is liked is 1; with one negative MRR is (1 + AUC) / 2, ties included."""
     rough = np.round(table * 5)

@@ -54,6 +54,9 @@ class Sequences(DatasetReader):
                 return place
             if name and (place / name).is_file():
                 return place / name
+            own = [f for f in place.glob("*.txt") if f.is_file()] if source is not None and not name else []
+            if len(own) == 1:
+                return own[0]
         raise MMRecError(
             f"{name or 'The file of events'} was not found. Name a text file with 'user item' on each line: prepare sequences --from "
             "FILE --name NAME, or put it into a folder called sasrec under MMREC_SOURCES."

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmrec_core.config import Config, setting
 from mmrec_core.models._fusion import Fusion, Kind
 from mmrec_core.types import Field
 
 MODALITIES = ("text", "image")
 MOST_MEASURED = 50_000
 """Films whose vectors are enough to tell where vectors lie."""
+
+
+class ContentConfig(Config):
+    """How text and image come together."""
+
+    fusion: Literal["concat", "mlp", "film", "gated"] = setting(
+        "concat",
+        "how text and image become one vector: a linear layer on both, an MLP, text modulating the image, a gate",
+    )
+    fusion_width: int = setting(64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True)
+    content_dropout: float = setting(
+        0.2,
+        "share of an encoder's numbers silenced in training: few films are seen, so their vectors are easily learned by heart",
+        ge=0.0,
+        le=0.95,
+    )
 
 
 class Content(nn.Module):

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import UniformNegatives, drawn_by_place
 from mmrec_core.models._moment import SIZES, Moment
+from mmrec_core.models._negatives import drawn_by_place, unmet
 from mmrec_core.models._past import Past
 from mmrec_core.types import Array, Field, Head, History, Interactions, Schema, Side, TrainSet, UserState, blocks
 
@@ -219,7 +219,6 @@ class FieldModel(GradientModel):
                 f"Nothing is left to read: fields is '{config.fields}', and these data have no users and films."
             )
         self._kept: dict[str, Tensor] | None = None
-        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
 
     def _chosen(self, owner: str) -> list[Field]:
         """Fields of an owner that the config asks for.
@@ -313,11 +312,9 @@ class FieldModel(GradientModel):
         batch = self.targets(batch)
         if not self.draws:
             return batch
-        if self._sampler is None or self._sampler[0] is not train:
-            self._sampler = (train, UniformNegatives(train.interactions, self.schema.n_items))
         asked = self.asked(batch)
         asked = asked.repeat_interleave(self.config.negatives)
-        return self.with_drawn(batch, asked, self._sampler[1].draw(batch["user"][asked], self.generator(epoch, 2)))
+        return self.with_drawn(batch, asked, unmet(train, batch["user"][asked], self.generator(epoch, 2), rated=True))
 
     @property
     def draws(self) -> bool:
@@ -604,7 +601,7 @@ class FieldModel(GradientModel):
         batch = self.targets(self.rows(self.as_train_set(histories).interactions))
         if self.draws:
             user, item, n = batch["user"], batch["item"], self.config.negatives
-            batch = self.with_drawn(batch, *drawn_by_place(user, item, self.schema.n_items, n, self.generator(step, 2)))
+            batch = self.with_drawn(batch, *drawn_by_place(self, user, item, n, self.generator(step, 2)))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
 
     def item_vectors(self) -> Tensor | None:

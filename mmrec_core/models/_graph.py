@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
-from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import UniformNegatives
+from mmrec_core.models._base import Batch
+from mmrec_core.models._negatives import Pairwise
 from mmrec_core.models._past import Past
 from mmrec_core.types import Array, History, Schema, Side, Source, TrainSet, UserState
 
@@ -31,7 +31,12 @@ class GraphConfig(AnyConfig):
     """Width, depth, and how strongly vectors are held down."""
 
     dim: int = setting(64, "numbers in the vector of a user and a film", ge=1, le=1024, log=True)
-    layers: int = setting(3, "steps along the graph: 1 hears what is liked, 2 who else likes it, and so on", ge=0, le=8)
+    layers: int = setting(
+        3,
+        "steps along the graph: 1 hears what is liked, 2 who else likes it; 0 hears nothing, nor does a newcomer's likes",
+        ge=0,
+        le=8,
+    )
     l2: float = setting(1e-4, "pull of the first vectors in a comparison towards zero", ge=0.0, le=10.0, log=True)
     negatives: int = setting(1, "films not liked that each liked one is compared with, per epoch", ge=1, le=64)
     id_dropout: float = setting(
@@ -40,7 +45,7 @@ class GraphConfig(AnyConfig):
     init: float = setting(0.1, "spread of the vectors before training", ge=1e-4, le=1.0, log=True, advanced=True)
 
 
-class GraphModel(GradientModel):
+class GraphModel(Pairwise):
     """Base: users and films as nodes, likes as edges, ``−log σ(x_ui − x_uj)`` on dot products of what has spread."""
 
     Config: ClassVar[type[AnyConfig]] = GraphConfig
@@ -59,7 +64,6 @@ class GraphModel(GradientModel):
         self.graph = Past(schema.n_users, schema.n_items)
         self.user_table = nn.Embedding(schema.n_users + 1, config.dim)
         self.item_table = nn.Embedding(schema.n_items + 1, config.dim)
-        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
         self._kept: tuple[Layers, Layers] | None = None
         self.more_layers()
         self.seed_weights()
@@ -80,7 +84,7 @@ class GraphModel(GradientModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made anew when it is needed."""
-        return {**self.__dict__, "_kept": None, "_sampler": None}
+        return {**self.__dict__, "_kept": None}
 
     # The parts of a model
 
@@ -154,14 +158,6 @@ class GraphModel(GradientModel):
 
     # Learning
 
-    def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """Every liked (user, item) with its negatives ``[N, negatives]``."""
-        if self._sampler is None or self._sampler[0] is not train:
-            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
-        positives, n = self.rows(train.positives), self.config.negatives
-        drawn = self._sampler[1].draw(positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
-        return {"user": positives["user"], "item": positives["item"], "negative": drawn}
-
     def row_losses(self, batch: Batch) -> Tensor:
         """Mean over a row's negatives of −log σ(difference), plus the pull on the vectors it begins with."""
         user, liked, rest = self.picked(*self.spread(), batch)
@@ -226,7 +222,7 @@ class GraphModel(GradientModel):
             told = said.flatten(1)[item] * out
             heard = torch.zeros(len(liked), told.shape[1], device=device).index_add_(0, row, told) * scale
             nodes.append(self.step(at, nodes[-1], heard.view(-1, *said.shape[1:])))
-        source: tuple[Source, ...] = tuple("folded" if n else "fallback" for n in size.tolist())
+        source: tuple[Source, ...] = tuple("folded" if n and self.config.layers else "fallback" for n in size.tolist())
         return UserState({"vector": self.combine(nodes)}, source)
 
 

@@ -78,12 +78,18 @@ class Past(nn.Module):
             )  # fmt: skip
         return self._matrices[1], self._matrices[2]
 
+    @staticmethod
+    def _product(matrix: Tensor, transposed: Tensor, table: Tensor) -> Tensor:
+        with torch.autocast(table.device.type, enabled=False):  # sparse products know float32 only
+            found: Tensor = _Product.apply(matrix, transposed, table.float())
+        return found
+
     def of_users(self, table: Tensor) -> Tensor:
         """For every user the sum of the rows ``[I + 1, d]`` of what they rated: ``[U + 1, d]``."""
         matrix, transposed = self._both()
-        return _Product.apply(matrix, transposed, table.float())
+        return self._product(matrix, transposed, table)
 
     def of_items(self, table: Tensor) -> Tensor:
         """For every film the sum of the rows ``[U + 1, d]`` of who rated it: ``[I + 1, d]``."""
         matrix, transposed = self._both()
-        return _Product.apply(transposed, matrix, table.float())
+        return self._product(transposed, matrix, table)

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 SPAN = 1 << 40
 """Codes of one node are this far apart; nodes and times share an int64, so at most 2²³ nodes and ±17,000 years."""
 MIDDLE = SPAN >> 1
+NEVER = -MIDDLE
+"""Stands for a time before all others: of who has met nobody yet."""
 
 
 def code(node: Tensor, time: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import UniformNegatives
-from mmrec_core.types import Array, History, Schema, Side, TrainSet
+from mmrec_core.models._base import Batch
+from mmrec_core.models._negatives import Pairwise
+from mmrec_core.types import Array, Schema, Side
 
 
-class BPR(GradientModel):
+class BPR(Pairwise):
     """Matrix factorisation that ranks liked films above others (Rendle et al. 2009, "BPR").
 
     ``−log σ(x_ui − x_uj)`` with ``x_ui = b_i + ⟨p_u, q_i⟩`` (on logits, never on probabilities) for every liked ``i`` and
@@ -45,28 +45,6 @@ class BPR(GradientModel):
         for table in (self.user_factors, self.item_factors):
             nn.init.normal_(table.weight, 0.0, config.init, generator=generator)
         nn.init.zeros_(self.item_bias.weight)
-        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
-
-    def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """Every liked (user, item) with its negatives ``[N, negatives]``."""
-        if self._sampler is None or self._sampler[0] is not train:
-            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
-        positives, n = self.rows(train.positives), self.config.negatives
-        drawn = self._sampler[1].draw(positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
-        return {"user": positives["user"], "item": positives["item"], "negative": drawn}
-
-    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
-        """Likes of each history with negatives drawn by place, so that nobody's depend on who else is asked about."""
-        liked = self.as_train_set(histories).positives
-        batch, n = self.rows(liked), self.config.negatives
-        user = batch["user"]
-        place = torch.arange(len(user)) - torch.searchsorted(user, user)
-        longest = int(place.max()) + 1 if len(place) else 0
-        tries = torch.randint(self.schema.n_items, (longest, 5, n), generator=self.generator(step, 2))[place]
-        taken = torch.unique(user * self.schema.n_items + batch["item"])
-        clash = torch.isin(user[:, None, None] * self.schema.n_items + tries, taken)
-        first = clash.int().argmin(1, keepdim=True)
-        return {"user": user, "item": batch["item"], "negative": tries.gather(1, first)[:, 0]}
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Factors ``[B, d]``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._content import FusedContent
+from mmrec_core.models._content import ContentConfig, FusedContent
 from mmrec_core.models.dlrm import DLRM
 from mmrec_core.types import ItemState, TrainSet
 
@@ -24,25 +24,13 @@ class DLRMMultimodal(DLRM):
     modalities (``modality_dropout``), so that a film nobody has rated is scored by what it shows and tells.
     """
 
-    class Config(DLRM.Config):
+    class Config(ContentConfig, DLRM.Config):
         """DLRM's, and how text and image come together."""
 
-        fusion: Literal["concat", "mlp", "film", "gated"] = setting(
-            "concat",
-            "how text and image become one vector: a linear layer on both, an MLP, text modulating the image, a gate",
-        )
-        fusion_width: int = setting(
-            64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True
-        )
         modality_dropout: float = setting(
             0.2, "share of films with both whose text or image is hidden in training", ge=0.0, le=0.9
         )
-        content_dropout: float = setting(
-            0.5,
-            "share of an encoder's numbers silenced in training: few films are seen, so their vectors are easily learned by heart",
-            ge=0.0,
-            le=0.95,
-        )
+        content_dropout: float = setting(0.5, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95)
         id_dropout: float = setting(
             0.2,
             "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",

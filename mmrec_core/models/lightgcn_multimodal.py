@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._content import FusedContent
+from mmrec_core.models._content import ContentConfig, FusedContent
 from mmrec_core.models._graph import Layers, Owner
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.types import ItemState, TrainSet
@@ -24,19 +24,9 @@ class LightGCNMultimodal(LightGCN):
     them.
     """
 
-    class Config(LightGCN.Config):
+    class Config(ContentConfig, LightGCN.Config):
         """LightGCN's, and how text and image come together."""
 
-        fusion: Literal["concat", "mlp", "film", "gated"] = setting(
-            "concat",
-            "how text and image become one vector: a linear layer on both, an MLP, text modulating the image, a gate",
-        )
-        fusion_width: int = setting(
-            64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True
-        )
-        content_dropout: float = setting(
-            0.2, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95, advanced=True
-        )
         id_dropout: float = setting(
             0.2, "share of films scored without edges and embedding in training, and of users hidden", ge=0.0, le=0.9
         )

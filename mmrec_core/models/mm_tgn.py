@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._content import FusedContent
+from mmrec_core.models._content import ContentConfig, FusedContent
 from mmrec_core.models._temporal import code, node_of
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.models.tgn import TGN
@@ -53,7 +53,7 @@ class MMTGN(TGN):
     .313.
     """
 
-    class Config(TGN.Config):
+    class Config(ContentConfig, TGN.Config):
         """TGN's, and what films begin with."""
 
         dim: int = setting(64, "width of memories and embeddings", ge=2, le=1024, log=True)
@@ -68,9 +68,6 @@ class MMTGN(TGN):
         )
         fusion_width: int = setting(
             128, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True
-        )
-        content_dropout: float = setting(
-            0.2, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95, advanced=True
         )
         alone: float = setting(
             0.2,
@@ -147,8 +144,8 @@ class MMTGN(TGN):
         found: Tensor = self.item_norm(super().of_films(item, known))
         return found
 
-    def nobody_met(self, first: Tensor, node: Tensor) -> Tensor:
-        """``[n, d]`` embeddings of nodes that begin with ``first [n, d]`` and have neither memory nor neighbours."""
+    def nobody_met(self, first: Tensor) -> Tensor:
+        """``[n, d]`` embeddings of films that begin with ``first [n, d]`` and have neither memory nor neighbours, nor a place in the graph."""
         n, k = len(first), self.config.neighbours
         zero = self.clock_code(torch.zeros(1, device=first.device))[0]
         gap = torch.zeros(n, k, dtype=torch.int64, device=first.device)
@@ -156,7 +153,9 @@ class MMTGN(TGN):
         for graph in self.graph if self.config.embedding.startswith("graph") else ():
             nothing = torch.zeros(n, k, self.config.dim, device=first.device)
             found = graph(found, nothing, gap.float(), zero, self.clock_code(gap), gap > 0)
-        return self.finished(found, code(node, self.clock.expand(n)))
+        if self.config.embedding == "time":
+            found = self.drifted(found, gap[:, 0])
+        return self.finished(found, code(torch.full((n,), self.n_nodes - 1, device=first.device), self.clock.expand(n)))
 
     def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
         """As everywhere; in training a share of films as if nobody had met them."""
@@ -164,8 +163,8 @@ class MMTGN(TGN):
         if not self.training or not bool(alone.any()):
             return vectors
         own = item[alone]
-        bare = self.nobody_met(self.of_films(own, self.known_items[own]), own + self.first)
-        return vectors.index_put((torch.nonzero(alone)[:, 0],), bare)
+        bare = self.nobody_met(self.of_films(own, self.known_items[own]))
+        return vectors.index_put((torch.nonzero(alone)[:, 0],), bare.to(vectors.dtype))
 
     def finished(self, found: Tensor, coded: Tensor) -> Tensor:
         """Modulated by the second channel, where there is one."""
@@ -200,5 +199,5 @@ class MMTGN(TGN):
             return None
         self.eval()
         own = self.content.of(content, self.last.device)
-        vector = self.nobody_met(own, torch.full((len(own),), self.n_nodes - 1, device=own.device))
+        vector = self.nobody_met(own)
         return ItemState({"vector": vector}, tuple("folded" for _ in range(len(own))))

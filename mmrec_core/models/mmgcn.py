@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from mmrec_core.models._base import Batch
 from mmrec_core.models._content import Content
 from mmrec_core.models._graph import GraphConfig, GraphModel, Layers, Owner
-from mmrec_core.types import TrainSet
+from mmrec_core.types import Array, TrainSet
 
 
 class MMGCN(GraphModel):
@@ -47,6 +47,7 @@ class MMGCN(GraphModel):
         """As everywhere; the stacked matrices one by one."""
         super().seed_weights()
         generator = self.generator(1, 9)
+        nn.init.zeros_(self.keep_shift), nn.init.zeros_(self.join_shift)
         for stack in (self.hear, self.keep, self.join):
             for matrix in stack.view(-1, *stack.shape[2:]):
                 nn.init.xavier_uniform_(matrix, generator=generator)
@@ -69,7 +70,17 @@ class MMGCN(GraphModel):
                 vectors, has = self.content.read(name, rows)
                 told.append(self.project[name](vectors) * has[:, None])
             senses = torch.stack(told, 1)
-        return torch.cat([F.normalize(senses, dim=2), super().start(owner, rows)[:, None]], 1)
+        own = super().start(owner, rows)
+        if (
+            owner == "item"
+        ):  # training never hides a film's id, for its features are no substitute: the unknown one adds nothing
+            own = own * self.known_items[rows][:, None]
+        return torch.cat([F.normalize(senses, dim=2), own[:, None]], 1)
+
+    def row_names(self) -> dict[str, tuple[str, Array]]:
+        """Users and films by their ids, preferences among them."""
+        found = {**super().row_names(), "preference": self.names_of("user")}
+        return found if self.plain is None else {**found, "plain": self.names_of("item")}
 
     def says(self, layer: Tensor) -> Tensor:
         """All but the id."""

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import WIDTHS, UniformNegatives, drawn_by_place, mlp, widths
+from mmrec_core.models._layers import WIDTHS, mlp, widths
+from mmrec_core.models._negatives import drawn_by_place, unmet
 from mmrec_core.types import Array, Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -84,7 +85,6 @@ class NCF(GradientModel):
         if config.parts == "dot":
             nn.init.zeros_(self.user_bias.weight)
             nn.init.zeros_(self.item_bias.weight)
-        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
 
     @classmethod
     def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
@@ -97,11 +97,9 @@ class NCF(GradientModel):
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """Every liked (user, item) with target 1, and its drawn films with 0."""
-        if self._sampler is None or self._sampler[0] is not train:
-            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
         liked = self.rows(train.positives)
         user = liked["user"].repeat_interleave(self.config.negatives)
-        drawn = self._sampler[1].draw(user, self.generator(epoch, 2))
+        drawn = unmet(train, user, self.generator(epoch, 2))
         return self._with(liked["user"], liked["item"], user, drawn)
 
     @staticmethod
@@ -114,7 +112,7 @@ class NCF(GradientModel):
         train = self.as_train_set(histories)
         liked = self.rows(train.positives)
         user, item = liked["user"], liked["item"]
-        row, drawn = drawn_by_place(user, item, self.schema.n_items, self.config.negatives, self.generator(step, 2))
+        row, drawn = drawn_by_place(self, user, item, self.config.negatives, self.generator(step, 2))
         return self._with(user, item, user[row], drawn)
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:

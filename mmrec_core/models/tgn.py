@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._layers import UniformNegatives
+from mmrec_core.models._negatives import unmet
 from mmrec_core.models._temporal import (
+    NEVER,
     Level,
     Merge,
     Neighbours,
@@ -151,12 +152,12 @@ class TGN(GradientModel):
         self.clock: Tensor
         self.usual_gap: Tensor
         self.register_buffer("memory", torch.zeros(self.n_nodes, dim * (2 if config.updater == "lstm" else 1)))
-        self.register_buffer("last", torch.full((self.n_nodes,), -1))
+        self.register_buffer("last", torch.full((self.n_nodes,), NEVER))
         self.register_buffer("waiting", torch.zeros(3, 0, dtype=torch.int64))
         self.register_buffer("waiting_mark", torch.zeros(0))
-        self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("clock", torch.tensor(NEVER))
         self.register_buffer("usual_gap", torch.ones(()))
-        self._sampler: tuple[TrainSet, UniformNegatives] | None = None
+        self._hidden: Tensor | None = None
         self._films: Tensor | None = None
         self._still: Tensor | None = None
         self.seed_weights()
@@ -175,10 +176,12 @@ class TGN(GradientModel):
                     module.reset_parameters()
                 elif isinstance(module, nn.Embedding):
                     nn.init.normal_(module.weight, 0.0, 0.1)
+        if self.config.embedding == "time":  # memories begin without a drift
+            nn.init.zeros_(self.drift.weight), nn.init.zeros_(self.drift.bias)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made anew when it is needed."""
-        return {**self.__dict__, "_sampler": None, "_films": None, "_still": None}
+        return {**self.__dict__, "_hidden": None, "_films": None, "_still": None}
 
     def train(self, mode: bool = True) -> Self:
         """As everywhere; what was kept is forgotten once learning goes on."""
@@ -196,7 +199,7 @@ class TGN(GradientModel):
     def reset(self) -> None:
         """Empty every memory and drop what waits."""
         self.memory = torch.zeros_like(self.memory)
-        self.last = torch.full_like(self.last, -1)
+        self.last = torch.full_like(self.last, NEVER)
         self.waiting, self.waiting_mark = self.waiting[:, :0], self.waiting_mark[:0]
         self._films = None
 
@@ -228,10 +231,18 @@ class TGN(GradientModel):
 
     def messages(self, told: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
         """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the first)."""
-        gap = torch.where(last >= 0, time - last, 0)
+        gap = self.since(last, time)
         raw = torch.cat([memory[:, : self.config.dim], told, mark[:, None], self.clock_code(gap)], 1)
         found: Tensor = self.message(raw)
         return found
+
+    def since(self, last: Tensor, time: Tensor) -> Tensor:
+        """Seconds from last events to times; 0 before the first, and where events came out of order."""
+        return torch.where(last == NEVER, 0, (time - last).clamp(min=0))
+
+    def drifted(self, found: Tensor, gap_s: Tensor) -> Tensor:
+        """JODIE's: embeddings ``[n, d]`` so many seconds after their last event."""
+        return found * (1 + self.drift((gap_s.float() / self.usual_gap)[:, None]))
 
     def moved(self, message: Tensor, memory: Tensor) -> Tensor:
         """Memories ``[D, m]`` after messages ``[D, w]``; an LSTM keeps hidden and cell side by side."""
@@ -245,10 +256,10 @@ class TGN(GradientModel):
         """Make ``now`` the state, and let these events (in time order) wait; gradients end here."""
         self.clock = torch.maximum(self.clock, time.max() + 1) if len(time) else self.clock
         if not self.config.memory:
-            self.last = self.last.index_put((torch.cat([user, item + self.first]),), time.repeat(2))
+            self.last = self.last.scatter_reduce(0, torch.cat([user, item + self.first]), time.repeat(2), "amax")
             return
-        self.memory = self.memory.index_copy(0, now.due, now.fresh.detach())
-        self.last = self.last.index_copy(0, now.due, now.last)
+        self.memory = self.memory.index_copy(0, now.due, now.fresh.detach().to(self.memory.dtype))
+        self.last = self.last.index_copy(0, now.due, torch.maximum(self.last[now.due], now.last))
         node, other = torch.cat([user, item + self.first]), torch.cat([item + self.first, user])
         told, mark = torch.stack([node, other, time.repeat(2)]), mark.repeat(2)
         if self.config.aggregator == "last":
@@ -271,8 +282,8 @@ class TGN(GradientModel):
         found = torch.zeros(len(node), self.config.dim, device=node.device)
         known = self.known_nodes(node)
         user, item = node < self.first, node >= self.first
-        found[user] = self.of_users(node[user], known[user])
-        found[item] = self.of_films(node[item] - self.first, known[item])
+        found[user] = self.of_users(node[user], known[user]).to(found.dtype)  # autocast may give fewer bits
+        found[item] = self.of_films(node[item] - self.first, known[item]).to(found.dtype)
         return found
 
     def of_users(self, user: Tensor, known: Tensor) -> Tensor:
@@ -292,9 +303,7 @@ class TGN(GradientModel):
     def known_nodes(self, node: Tensor) -> Tensor:
         """Which nodes have a row of their own; in training a share is hidden, a batch long."""
         known = torch.cat([self.known_users, self.known_items])[node]
-        if self.training and self.config.id_dropout:
-            known = known & (torch.rand(self.n_nodes, device=node.device)[node] >= self.config.id_dropout)
-        return known
+        return known & ~self._hidden[node] if self.training and self._hidden is not None else known
 
     def base(self, now: Now, node: Tensor) -> Tensor:
         """``[n, d]`` memories and features of nodes, each once, sorted."""
@@ -337,8 +346,7 @@ class TGN(GradientModel):
             if len(now.due):
                 waits = now.place[node_of(coded)]
                 last = torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
-            gap = torch.where(last >= 0, time_of(coded) - last, 0).float() / self.usual_gap
-            found = found * (1 + self.drift(gap[:, None]))
+            found = self.drifted(found, self.since(last, time_of(coded)))
         return self.finished(found, coded)
 
     def _level(self, graph: nn.Module, level: Level, below: Tensor) -> Tensor:
@@ -378,7 +386,7 @@ class TGN(GradientModel):
     def start_epoch(self, train: TrainSet, epoch: int) -> None:
         """Every epoch lives through the events from the start."""
         self.reset()
-        self.clock = torch.zeros_like(self.clock)
+        self.clock = torch.full_like(self.clock, NEVER)
 
     def events(self, rows: Interactions) -> Batch:
         """Events in time order: ``user``, ``item``, ``time`` and ``mark``, the stars from −1 to 1."""
@@ -392,13 +400,13 @@ class TGN(GradientModel):
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """Liked events in time order, each with a film drawn at random."""
-        if self._sampler is None or self._sampler[0] is not train:
-            self._sampler = (train, UniformNegatives(train.positives, self.schema.n_items))
         batch, generator = self.events(train.positives), self.generator(epoch, 2)
         if self.config.draw == "any":
-            drawn = torch.randint(self.schema.n_items, (len(batch["user"]),), generator=generator)
+            drawn = torch.from_numpy(train.items)[
+                torch.randint(len(train.items), (len(batch["user"]),), generator=generator)
+            ]
         else:
-            drawn = self._sampler[1].draw(batch["user"].cpu(), generator)
+            drawn = unmet(train, batch["user"].cpu(), generator)
         return {**batch, "negative": drawn}
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
@@ -429,6 +437,7 @@ class TGN(GradientModel):
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss; only after it do the batch's events count."""
+        self._hidden = torch.rand(self.n_nodes, device=self.last.device) < self.config.id_dropout
         now = self.now()
         loss = self._losses(now, batch).mean()
         self.take_in(now, batch["user"], batch["item"], batch["time"], batch["mark"])
@@ -457,7 +466,7 @@ class TGN(GradientModel):
         device = self.last.device
         user = torch.from_numpy(np.asarray(query.user, np.int64)).to(device)
         time = None if query.at is None else torch.from_numpy(np.asarray(query.at, np.int64)).to(device)
-        met = self.known_users[user] | (self.last[user] >= 0)
+        met = self.known_users[user] | (self.last[user] != NEVER)
         return UserState(self.users_at(user, time), tuple("learned" if m else "fallback" for m in met.tolist()))
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
@@ -530,14 +539,16 @@ class TGN(GradientModel):
         length = torch.tensor(size, dtype=torch.int64, device=device)
         now = self.now()
         memory = self.memory.new_zeros(n, self.memory.shape[1])
-        last = torch.full((n,), -1, device=device)
+        last = torch.full((n,), NEVER, device=device)
         for at in range(longest if self.config.memory else 0):
             rows = torch.nonzero(length > at)[:, 0]
             met, moment = item[rows, at] + self.first, time[rows, at]
             message = self.messages(self.told_of(now, met, moment), moment, mark[rows, at], memory[rows], last[rows])
             memory[rows], last[rows] = self.moved(message, memory[rows]), moment
-        final = torch.where(length > 0, time.amax(1) + 1 if longest else self.clock, self.clock)
-        moment = torch.maximum(final, self.clock)
+        moment = self.clock.expand(n)
+        if longest:
+            final = time.gather(1, (length - 1).clamp(min=0)[:, None])[:, 0] + 1
+            moment = torch.where(length > 0, torch.maximum(final, moment), moment)
         stranger = torch.tensor([self.schema.n_users], device=device)
         own = self.features(stranger).expand(n, -1)
         own = own + memory[:, :dim] if self.config.memory else own
@@ -555,8 +566,7 @@ class TGN(GradientModel):
                 heard[there] = self._shallow(now, code(films + self.first, moment[:, None].expand_as(films))[there], at)
                 own = graph(own, heard, stars, zero, self.clock_code(gap), there)
         elif self.config.embedding == "time":
-            gap = torch.where(last >= 0, moment - last, 0).float() / self.usual_gap
-            own = own * (1 + self.drift(gap[:, None]))
+            own = self.drifted(own, self.since(last, moment))
         vector = self.finished(own, code(stranger.expand(n), moment))
         source: tuple[Source, ...] = tuple("folded" if s else "fallback" for s in size)
         return UserState(self.as_state(memory[:, :dim], vector), source)
@@ -576,9 +586,7 @@ class TGN(GradientModel):
     def _played(self, history: History) -> tuple[Array, Array, Array]:
         """Items, times and marks of a history's likes in time order; without times, all just before now."""
         liked = np.flatnonzero(_liked(history.ratings, self.schema.relevant_from, len(history)))
-        time = (
-            np.full(len(history), int(self.clock) - 1) if history.times is None else np.asarray(history.times, np.int64)
-        )
+        time = np.full(len(history), int(self.clock)) if history.times is None else np.asarray(history.times, np.int64)
         order = liked[np.argsort(time[liked], kind="stable")]
         mark = np.zeros(len(order), np.float32)
         if self.config.stars and history.ratings is not None and self.schema.scale is not None:

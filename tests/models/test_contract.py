@@ -289,6 +289,24 @@ def test_batches_can_start_anywhere(world: World, name: str) -> None:
         assert set(a) == set(b) and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_half_precision_trains(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under bf16 every model takes its steps with products in fewer bits, and answers finitely."""
+    model, kind = world.model(name), world.kind(name)
+    if not model.trains:
+        pytest.skip("it is not trained by steps")
+    how = {**QUICK, "max_epochs": 1, "precision": "bf16"}
+    real, cast = type(model).loss, []
+
+    def noting(self: Any, batch: dict[str, Any]) -> torch.Tensor:
+        cast.append(torch.is_autocast_enabled("cpu"))
+        return real(self, batch)
+
+    monkeypatch.setattr(type(model), "loss", noting)
+    rough = _fit(name, world.dataset(kind), world.split(kind), how).model
+    assert cast and all(cast)
+    assert bool(torch.isfinite(rough.score_rows(_events(world, name))).all())
+
+
 # On disk
 
 
@@ -410,14 +428,18 @@ def test_judging_twice_gives_the_same(world: World, name: str) -> None:
     """In every regime, and no tensor of the model has moved."""
     model, kind = world.model(name), world.kind(name)
     dataset, split = world.dataset(kind), world.split(kind)
-    before = model.snapshot()
-    for regime in ("frozen", "stream") if model.streams else ("frozen",):
+    cases = [("frozen", model, split)]
+    if model.streams:
+        by_time = make_split(dataset, "chronological:70-15-15")
+        cases.append(("stream", _fit(name, dataset, by_time, QUICK).model, by_time))
+    for regime, model, split in cases:
+        before = model.snapshot()
         first, second = (
             evaluate(model, dataset, split, regime=regime, groups=False, intervals=False).metrics for _ in range(2)
         )
         assert first and first == second and all(v is None or np.isfinite(v) for v in first.values())
-    after = model.snapshot()
-    assert all(torch.equal(before[key], after[key]) for key in before)
+        after = model.snapshot()
+        assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_observing_can_be_undone(world: World, name: str) -> None:

@@ -135,3 +135,33 @@ def test_content_places_films_that_nobody_liked() -> None:
         other = made.item_state({"text": told["text"]}).tensors["vector"][0]
     assert not torch.allclose(other, cold)
     assert model("lightgcn_multimodal").item_state(told) is None
+
+
+@pytest.mark.parametrize("name", ["bpr", "lightgcn", "lightgcn_multimodal", "mmgcn", "ncf"])
+def test_films_outside_training_are_never_drawn(name: str) -> None:
+    """Drawn as negatives they would be taught as disliked, and which films are held out would be known."""
+    side = content("text") if "multi" in name or name == "mmgcn" else ()
+    train = TrainSet(likes(), SCHEMA, side)
+    made = registry.load("models", name)(registry.config("models", name, {}), SCHEMA, side)
+    made.mark_known(train.interactions)
+    for epoch in range(20):
+        drawn = made.epoch(train, epoch)
+        assert COLD not in drawn["negative" if "negative" in drawn else "item"].flatten().tolist()
+        told = made.history_epoch([History(np.array([1, 3])), History(np.array([2]))], epoch)
+        assert COLD not in told["negative" if "negative" in told else "item"].flatten().tolist()
+
+
+def test_an_unknown_film_adds_nothing_of_an_id_to_mmgcn() -> None:
+    """Its random initial row for unknown films is read nowhere, and shifts begin at zero."""
+    side = content("text", "image")
+    made = model("mmgcn", side)
+    assert not made.keep_shift.any() and not made.join_shift.any()
+    with torch.no_grad():
+        before = made.vectors()[1][COLD].clone()
+        made.item_table.weight[-1] += 10
+        made._kept = None
+        torch.testing.assert_close(made.vectors()[1][COLD], before)
+
+
+def test_without_layers_nobody_is_folded_in() -> None:
+    assert model("lightgcn", layers=0).fold_in([History(np.array([1, 2]))]).source == ("fallback",)

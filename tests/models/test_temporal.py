@@ -176,6 +176,38 @@ def test_every_switch_runs(settings: dict[str, Any]) -> None:
     assert bool(torch.isfinite(made.score_all(made.fold_in([History(np.array([1, 3]))]))).all())
 
 
+def test_events_out_of_order_and_before_1970() -> None:
+    """The last event's time never goes back, and times before 1970 are times."""
+    rows = Interactions(np.array([1, 1], np.int32), np.array([2, 3], np.int32), time=np.array([-5000, -1000]))
+    made = model("tgn", rows=rows)
+    played(made, rows, size=1)
+    assert int(made.clock) == -999
+    assert int(made.now().last[made.now().due.tolist().index(1)]) == -1000
+    assert int(made.since(made.last[torch.tensor([1])], torch.tensor([-1000]))) == 4000
+    early = rows.take(np.array([0]))
+    played(made, early)
+    empty = torch.zeros(0, dtype=torch.int64)
+    made.take_in(made.now(), empty, empty, empty, torch.zeros(0))
+    assert int(made.last[1]) == -1000
+    assert bool(torch.isfinite(made.score_all(made.fold_in([History(np.array([2]), times=np.array([-900]))]))).all())
+
+
+def test_nodes_hidden_in_a_batch_are_the_same_for_messages_and_embeddings() -> None:
+    made, train = model("tgn", partner="node", id_dropout=0.5), TrainSet(events(), SCHEMA)
+    made.train()
+    made.start_epoch(train, 0)
+    seen: list[torch.Tensor] = []
+    own = made.known_nodes
+    made.known_nodes = lambda node: seen.append(torch.stack([node, own(node).long()])) or own(node)
+    for batch in list(made.batches(train, 0, batch_size=10))[:2]:
+        seen.clear()
+        made.loss(batch)
+    by_node: dict[int, set[int]] = {}
+    for node, known in torch.cat(seen, 1).T.tolist():
+        by_node.setdefault(node, set()).add(known)
+    assert len(seen) >= 2 and all(len(told) == 1 for told in by_node.values())
+
+
 def test_played_through_a_new_memory_as_through_a_known_one() -> None:
     """A history folded in gives the memory, and with it the score, that the same events give a node met one by one."""
     own = Interactions(
@@ -288,15 +320,19 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
         assert not torch.allclose(before, rich.score_rows(asked))
 
 
-def test_a_film_nobody_met_is_told_by_its_content() -> None:
-    """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the same."""
+@pytest.mark.parametrize("settings", [{}, {"embedding": "time"}, {"structure": "lightgcn", "structure_epochs": 1}])
+def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> None:
+    """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the same, and so is one
+    that training looks at as if nobody had met it."""
     side, cold = content(), N_FILMS - 1
-    made = model("mm_tgn", side)
+    made = model("mm_tgn", side, **settings)
     played(made, events())
     told = {f.name: torch.from_numpy(np.asarray(f.data[[cold]]).astype(np.float32)) for f in side}
     with torch.no_grad():
         own = made.films()[cold]
         torch.testing.assert_close(made.item_state(told).tensors["vector"][0], own)
         assert not torch.allclose(made.item_state({"image": told["image"]}).tensors["vector"][0], own)
+        item = torch.tensor([cold])
+        torch.testing.assert_close(made.nobody_met(made.of_films(item, made.known_items[item]))[0], own)
     strangers = {int(n) for n in made.features(torch.arange(made.n_nodes)).abs().sum(1).eq(0).nonzero()}
     assert made.n_nodes - 1 in strangers  # an unknown film begins with nothing

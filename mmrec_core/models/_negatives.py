@@ -1,0 +1,67 @@
+"""Films that a liked one is compared with: of those that training has met, never of the user's own.
+
+A film outside training must not be drawn: it would be taught as disliked by what it shows and tells, and which films are held
+out would be known to what is judged on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmrec_core.models._base import Batch, GradientModel
+from mmrec_core.types import History, TrainSet
+
+
+def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
+    """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``: not rated at
+    all); a few collisions survive four redraws."""
+    taken, pool = torch.from_numpy(train.met if rated else train.liked), torch.from_numpy(train.items)
+    item = pool[torch.randint(len(pool), user.shape, generator=generator)]
+    for _ in range(4):
+        key = user * train.schema.n_items + item
+        place = torch.searchsorted(taken, key).clamp(max=max(len(taken) - 1, 0))
+        clash = taken[place] == key if len(taken) else torch.zeros_like(user, dtype=torch.bool)
+        n = int(clash.sum())
+        if not n:
+            break
+        item[clash] = pool[torch.randint(len(pool), (n,), generator=generator)]
+    return item
+
+
+def drawn_by_place(
+    model: GradientModel, user: Tensor, item: Tensor, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with: which row, which film, as many as found.
+
+    What is drawn depends on a row's place among its user's, not on who else is asked about.
+    """
+    pool = torch.nonzero(model.known_items[:-1].cpu())[:, 0]
+    place = torch.arange(len(user)) - torch.searchsorted(user, user)
+    longest = int(place.max()) + 1 if len(place) else 0
+    drawn = pool[torch.randint(len(pool), (longest, n), generator=generator)][place].flatten()
+    row = torch.arange(len(user)).repeat_interleave(n)
+    width = model.schema.n_items
+    free = ~torch.isin(user[row] * width + drawn, user * width + item)
+    return row[free], drawn[free]
+
+
+class Pairwise(GradientModel):
+    """Base of models that compare every liked film with ``negatives`` others (Rendle et al. 2009)."""
+
+    config: Any
+
+    def epoch(self, train: TrainSet, epoch: int) -> Batch:
+        """Every liked (user, item) with its negatives ``[N, negatives]``."""
+        positives, n = self.rows(train.positives), self.config.negatives
+        drawn = unmet(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
+        return {"user": positives["user"], "item": positives["item"], "negative": drawn}
+
+    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
+        """Likes of each history with negatives drawn by place, so that nobody's depend on who else is asked about."""
+        liked = self.rows(self.as_train_set(histories).positives)
+        row, drawn = drawn_by_place(self, liked["user"], liked["item"], self.config.negatives, self.generator(step, 2))
+        return {"user": liked["user"][row], "item": liked["item"][row], "negative": drawn[:, None]}
