@@ -19,12 +19,13 @@ from torch import Tensor
 
 from mmrec_core import metrics as metric_room
 from mmrec_core.errors import MMRecError
-from mmrec_core.groups import PRIOR_EDGES, PRIOR_NAMES, click_groups, item_groups, row_groups
+from mmrec_core.groups import click_groups, item_groups, row_groups, user_groups
 from mmrec_core.intervals import clustered_interval, error_intervals, mean_interval, mean_intervals, row_intervals
 from mmrec_core.metrics import Metric
 from mmrec_core.protocols import AHEAD, Protocol
 from mmrec_core.rankings import Ranker, revealed
 from mmrec_core.ranks import only_relevant
+from mmrec_core.shown import LENGTH, lists_of
 from mmrec_core.types import (
     Array,
     ClickRows,
@@ -54,6 +55,10 @@ class Judgement:
     """Per label: rows in ten equal parts by predicted probability, with what was predicted and what came true."""
     row_errors: dict[str, Array] = field(default_factory=dict)
     """Per test row: ``user`` and ``squared_error``, for paired comparisons of RMSE."""
+    optimistic: dict[str, float | None] = field(default_factory=dict)
+    """Ranking metrics if the liked film came first wherever scores tie: not the figure, but what systems that break ties so would print."""
+    first: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    """What each of ``queries`` is shown first, item rows ``[Q, K]``, −1 where nothing is left (protocol ``full``, regime ``frozen``)."""
     seconds: float = 0.0
 
 
@@ -84,7 +89,8 @@ def evaluate(
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
         only: metric names; ``None``: all that apply.
         among: item rows that liked ones are ranked among (protocol ``full``, regime ``frozen``); ``None``: every item.
-        groups: whether to split results by history length, popularity, genre, decade and missing modality.
+        groups: whether to split results by history length, taste, popularity, genre, decade and missing modality, and to
+            look at what the lists themselves are like.
         intervals: whether to bootstrap 95 % intervals over users.
 
     Raises:
@@ -315,7 +321,8 @@ def _judge_rankings(
     if among is not None:
         members = np.zeros(judge.n_items, bool)
         members[among] = True
-    ranking = judge.stream() if regime == "stream" else judge.frozen(cut, members)
+    whole = groups and regime == "frozen" and members is None
+    ranking = judge.stream() if regime == "stream" else judge.frozen(cut, members, keep=LENGTH if whole else 0)
     single = regime == "stream" or judge.protocol.shipped or judge.protocol.negatives is not None
     owner = judge.query if single else None
     if judge.raw_scores:
@@ -324,16 +331,32 @@ def _judge_rankings(
             found.metrics[metric.name] = metric.compute(ClickRows(truth, scores, np.ones(len(truth))))
             found.intervals[metric.name] = None
     found.queries = judge.users
+    lucky = replace(ranking, tied=ranking.tied_relevant)
     for metric in chosen:
         values = _by_user(metric.compute(ranking), owner, len(judge.users))
         found.per_query[metric.name] = values
-        found.metrics[metric.name] = float(np.nanmean(values)) if np.isfinite(values).any() else None
+        found.metrics[metric.name] = _mean(values)
+        found.optimistic[metric.name] = _mean(_by_user(metric.compute(lucky), owner, len(judge.users)))
+    found.first = judge.first
+    if len(judge.first):
+        _look_at_lists(found, judge)
     if intervals:
         names = list(found.per_query)
         for name, interval in zip(names, mean_intervals(np.stack([found.per_query[n] for n in names], 1)), strict=True):
             found.intervals[name] = interval
     if groups:
         _ranking_groups(found, judge, ranking, chosen, owner)
+
+
+def _look_at_lists(found: Judgement, judge: Ranker) -> None:
+    """What is shown, whoever likes it: how much of the catalog, how little known, how unlike each other, how like the user's taste."""
+    lists = lists_of(judge.dataset, judge.split, judge.users, judge.first, judge.bar)
+    for metric in metric_room.usual("lists"):
+        value = metric.compute(lists)
+        if np.ndim(value):
+            found.per_query[metric.name], value = value, _mean(value)
+        found.metrics[metric.name] = None if value is None else float(value)
+        found.intervals.setdefault(metric.name, None)
 
 
 def _by_user(values: Array, owner: Array | None, n: int) -> Array:
@@ -348,16 +371,12 @@ def _ranking_groups(
     found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
 ) -> None:
     """Users by how much was known of them; liked films by what they are (others stay candidates)."""
-    counts = np.bincount(judge.user[judge.hidden_rows()], minlength=len(judge.dataset.users))[judge.users]
-    bins = np.digitize(counts, PRIOR_EDGES) - 1
-    for at, name in enumerate(PRIOR_NAMES):
-        mask = bins == at
+    for name, mask in user_groups(judge.dataset, judge.split, judge.users, judge.hidden_rows(), judge.bar).items():
         if mask.any():
-            values = {m.name: _mean(found.per_query[m.name][mask]) for m in chosen}
-            group = found.groups.setdefault(f"user with {name} ratings", {})
-            group.update({"users": int(mask.sum()), **values})
-            of_users = {m.name: mean_interval(found.per_query[m.name][mask]) for m in chosen}
-            group.setdefault("intervals", {}).update(of_users)
+            values = {m: v[mask] for m, v in found.per_query.items()}
+            group = found.groups.setdefault(name, {})
+            group.update({"users": int(mask.sum()), **{m: _mean(v) for m, v in values.items()}})
+            group.setdefault("intervals", {}).update({m: mean_interval(v) for m, v in values.items()})
     if owner is not None:
         _event_groups(found, judge, ranking, chosen)
         return

@@ -28,6 +28,34 @@ def prior_counts(dataset: Dataset, rows: Array) -> tuple[Array, Array]:
     return out[0], out[1]
 
 
+TASTES = ("mainstream", "mixed", "niche")
+
+
+def user_groups(
+    dataset: Dataset, split: Split, users: Array, known: Array, relevant_from: float | None = None
+) -> dict[str, Array]:
+    """Masks over user rows ``users``: by how many ratings were known of them (rows ``known``), and by taste, three equal parts by how popular
+    the films are that they liked in training."""
+    events = dataset.interactions
+    user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
+    counts = np.bincount(user[known], minlength=len(dataset.users))[users]
+    bins = np.digitize(counts, PRIOR_EDGES) - 1
+    found = {f"user with {name} ratings": bins == at for at, name in enumerate(PRIOR_NAMES)}
+    rows = split.train
+    if relevant_from is not None and events.rating is not None:
+        rows = rows[np.asarray(events.rating)[rows] >= relevant_from]
+    n_item = np.bincount(item[split.train], minlength=len(dataset.items))
+    total = np.bincount(user[rows], n_item[item[rows]], minlength=len(dataset.users))[users]
+    n = np.bincount(user[rows], minlength=len(dataset.users))[users]
+    liked = n > 0
+    if liked.sum() >= 3 * len(TASTES):
+        mean = np.where(liked, total / np.where(liked, n, 1), np.nan)
+        low, high = np.nanquantile(mean, [1 / 3, 2 / 3])
+        parts = (mean > high, (mean <= high) & (mean > low), mean <= low)
+        found |= {f"taste {name}": part & liked for name, part in zip(TASTES, parts, strict=True)}
+    return found
+
+
 def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
     """Masks over test rows: by what was known of the user and the film at that moment, and by what the film is."""
     events = dataset.interactions

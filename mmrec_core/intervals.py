@@ -72,7 +72,8 @@ def mean_interval(values: Array) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    return max(float(values.mean()) - half, 0.0), float(values.mean()) + half
+    low = float(values.mean()) - half
+    return (max(low, 0.0) if values.min() >= 0 else low), float(values.mean()) + half
 
 
 def clustered_interval(user: Array, values: Array) -> tuple[float, float] | None:

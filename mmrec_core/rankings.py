@@ -13,7 +13,7 @@ from torch import Tensor
 from mmrec_core import storage
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import Protocol
-from mmrec_core.ranks import LOWEST, rank_scores
+from mmrec_core.ranks import LOWEST, largest, rank_scores
 from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Query, Ranking, Split, blocks, quiet
 
 STREAM_BLOCK, SAMPLED_BLOCK = 256, 200
@@ -74,7 +74,7 @@ class Ranker:
         reveal: int | None, progress: Progress,
     ) -> None:  # fmt: skip
         self.scorer, self.dataset, self.split, self.part = scorer, dataset, split, part
-        self.protocol, self.reveal, self.progress = protocol, reveal, progress
+        self.protocol, self.bar, self.reveal, self.progress = protocol, bar, reveal, progress
         self.n_items = len(dataset.items)
         events = dataset.interactions
         self.user, self.item = np.asarray(events.need("user")), np.asarray(events.need("item"))
@@ -94,6 +94,8 @@ class Ranker:
             self.rows = self.rows[np.sort(lot[: protocol.of])]
         self.raw_scores: list[tuple[Array, Array]] = []
         """Of liked rows ``[p]`` and their candidates ``[p, n]``, where candidates are sampled."""
+        self.first = np.zeros((0, 0), np.int64)
+        """What each user is shown first ``[U, K]``, best first, −1 where nothing is left; where :meth:`frozen` was asked to keep it."""
         self.users, self.query = np.unique(self.user[self.rows], return_inverse=True)
 
     def hidden_rows(self) -> Array:
@@ -112,8 +114,8 @@ class Ranker:
             return self.scorer.fold_in(revealed(self.dataset, self.split, users, self.reveal))
         return Query(users)
 
-    def frozen(self, cut: int | None, candidates: Array | None = None, size: int = 512) -> Ranking:
-        """One ranking per user, all liked films of the part in it."""
+    def frozen(self, cut: int | None, candidates: Array | None = None, size: int = 512, keep: int = 0) -> Ranking:
+        """One ranking per user, all liked films of the part in it; the ``keep`` best films of each go into :attr:`first`."""
         if self.protocol.shipped or self.protocol.negatives is not None:
             return self._sampled(size)
         hidden = self.hidden_rows()
@@ -121,6 +123,7 @@ class Ranker:
         hidden_user = self.user[hidden]
         n_hidden = np.zeros(len(self.users), np.int64)
         parts: list[tuple[Array, ...]] = []
+        first: list[Array] = []
         excluded = None if candidates is None else torch.from_numpy(~candidates)
         for done in blocks(len(self.users), size):
             self.progress(done.start, len(self.users), "ranking")
@@ -148,6 +151,10 @@ class Ranker:
             index = (torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(columns.astype(np.int64)))
             which, *places = rank_scores(scores, index, liked, cut)
             parts.append((which + p, *places))
+            if keep:
+                best, at = largest(scores, min(keep, self.n_items))
+                first.append(torch.where(best > LOWEST, at, -1).numpy())
+        self.first = np.concatenate(first) if first else self.first
         total = self.n_items if candidates is None else int(candidates.sum())
         return self._ranking(parts, self.query, total - n_hidden, cut)
 

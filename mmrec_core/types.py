@@ -455,6 +455,26 @@ class ClickRows:
     weight: Array
 
 
+@dataclass(frozen=True)
+class Lists:
+    """What each user is shown first, and what is known of films and of users' tastes; all that a metric of lists may look at."""
+
+    items: Array
+    """int64 ``[U, K]``: item rows, best first; −1 where nothing is left to show."""
+    counts: Array
+    """int64 ``[I]``: training events of each film."""
+    n_users: int
+    """Users with training events."""
+    genres: Array
+    """float64 ``[I, G]``: each film's genres, a row sums to 1 (to 0 where none is known)."""
+    taste: Array
+    """float64 ``[U, G]``: the mean of that over the films a user liked in training."""
+    popularity: Array
+    """float64 ``[U]``: mean ``counts`` of the films a user liked in training; NaN where there are none."""
+    vectors: Array | None = None
+    """float32 ``[I, d]``: unit vectors of plots and posters, zeros where a film has none; ``None`` where nobody encoded the catalog."""
+
+
 class Scorer(Protocol):
     """Anything evaluation can judge: a model, an oracle of a generated world, a blend."""
 
@@ -574,6 +594,6 @@ def with_data(side: Sequence[Field], owner: str) -> Side:
 
 
 __all__ = [
-    "Array", "ClickRows", "Dataset", "Field", "Head", "History", "IdMap", "Interactions", "ItemState", "Progress", "Query", "Ranking", "RatingRows",
+    "Array", "ClickRows", "Dataset", "Field", "Head", "History", "IdMap", "Interactions", "ItemState", "Lists", "Progress", "Query", "Ranking", "RatingRows",
     "Schema", "Scorer", "Side", "Split", "TrainSet", "UserState", "blocks", "quiet", "replace", "with_data",
 ]  # fmt: skip

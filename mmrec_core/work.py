@@ -508,6 +508,8 @@ def report(
     """An evaluation as the command line prints it; per-user values go beside it into ``per_query.npz``."""
     asked = asked or run.params
     _write_arrays(run.folder / "per_query.npz", {"user": judged.queries, **judged.per_query})
+    if len(judged.first):
+        _write_arrays(run.folder / "first.npz", {"user": judged.queries, "items": judged.first.astype(np.int32)})
     if judged.row_errors:
         _write_arrays(run.folder / "row_errors.npz", judged.row_errors)
     return {
@@ -516,7 +518,7 @@ def report(
         "filter_from": asked.get("filter_from"), "relevant_from": runs.liked_from(asked), "refit": asked["refit"],
         "fraction": asked["fraction"], "from_run": asked["from_run"], "encoder": asked.get("encoder"), "modality": asked.get("modality"), "beyond": run.told.get("beyond"),
         "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
-        "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups,
+        "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups, "optimistic": judged.optimistic,
         "calibration": judged.calibration,
         "settings": asked["options"],
     }  # fmt: skip

@@ -32,6 +32,7 @@ LAYERS = [
         "groups",
         "ranks",
         "rankings",
+        "shown",
     },
     {"evaluation", "descent", "warm_start", "projection", "search", "serving"},
     {"training", "runs", "cold_start", "contrastive", "map_files"},

@@ -1,4 +1,4 @@
-"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks`` or ``pooled``).
+"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks``, ``pooled`` or ``lists``).
 
 A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. Files of a ``metrics`` folder under
 ``MMREC_PLUGINS`` count as well.
@@ -19,8 +19,8 @@ from typing import Any
 
 from mmrec_core.errors import unknown_name
 
-KINDS = ("ranking", "ratings", "clicks", "pooled")
-HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss", "normalised_entropy"}
+KINDS = ("ranking", "ratings", "clicks", "pooled", "lists")
+HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss", "normalised_entropy", "miscalibration", "popularity_lift"}
 
 
 @dataclass(frozen=True)
