@@ -233,7 +233,7 @@ def _judge_ratings(
             strict=True,
         ):
             found.intervals[metric.name] = interval
-    found.row_errors = {"user": user, "row": test, "squared_error": (truth - predicted) ** 2}
+    found.row_errors = {"user": user, "row": test, "predicted": predicted, "squared_error": (truth - predicted) ** 2}
     if groups and rows.item is not None:
         for name, mask in row_groups(dataset, split, test).items():
             if mask.any():

@@ -9,8 +9,11 @@ import streamlit as st
 from mmrec_core import comparison, metrics, runs
 from mmrec_core.comparison import KINDS, Key, Row
 from mmrec_core.errors import MMRecError
+from mmrec_core.seeds import over_seeds
 from pages.parts import charts, shell
 from pages.parts.ablation import ablations
+from pages.parts.paired import two_models
+from pages.parts.protocol_lab import lab
 from pages.parts.run_card import changed, live_runs, pace, run_card
 
 TITLE = "Compare"
@@ -22,12 +25,22 @@ shell.frame()
 FAMILIES = {
     "How much was known of the person": "user with",
     "How much was known of the film": "film with",
+    "Mainstream or niche taste": "taste ",
     "Popular or rare films": ("head films", "tail films", "films without training"),
     "Genre": "genre ",
     "Decade": "decade ",
     "Missing poster or plot": "films without a p",
     "Known or new": ("transductive", "inductive", "cold films"),
 }
+BEYOND = (
+    "coverage@10",
+    "novelty@10",
+    "diversity@10",
+    "diversity_content@10",
+    "miscalibration@10",
+    "popularity_lift@10",
+)
+"""What lists are like, whoever likes them."""
 MOST = 8
 """Models in one chart at most: as many as there are colours that anybody can tell apart."""
 dataset = shell.needs_dataset()
@@ -139,7 +152,7 @@ def against(pair: dict[str, Any] | None, itself: bool) -> str:
 
 def pictures(rows: list[Row]) -> None:
     """Intervals, groups, curves, cost; each can be taken along."""
-    names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2]))
+    names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2], *BEYOND))
     if not names:
         st.info(
             "No test row counts as liked, so there is nothing to rank. Lower the threshold of liking.",
@@ -147,6 +160,8 @@ def pictures(rows: list[Row]) -> None:
         )
         return
     views = ["Intervals", "Groups", "Learning curves", "Cost"]
+    views += ["Parallel"] if len(rows) >= 5 else []
+    views += ["Seeds"] if any(len(told["seeds"]) > 1 for told in over_seeds(rows, names[0])) else []
     views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control("Picture", views, default="Intervals", required=True,
@@ -160,6 +175,8 @@ def pictures(rows: list[Row]) -> None:
         "Groups": groups_view,
         "Learning curves": curves_view,
         "Cost": cost_view,
+        "Parallel": parallel_view,
+        "Seeds": seeds_view,
         "Calibration": calibration_view,
     }[view or "Intervals"](rows, metric)
     if chart is not None:
@@ -286,6 +303,72 @@ def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that trained them."
     )
     return chart
+
+
+def parallel_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """Many models over many metrics at once."""
+    able = [r for r in rows if r.kind != "oracle"]
+    wanted = (
+        "ndcg@10",
+        "recall@10",
+        "auc",
+        "mrr",
+        "coverage@10",
+        "novelty@10",
+        "diversity@10",
+        "miscalibration@10",
+        "rmse",
+    )
+    names = [n for n in wanted if sum(r.result["metrics"].get(n) is not None for r in able) > 1]
+    if len(names) < 2:
+        st.info("These models share no two metrics.", icon=":material/info:")
+        return None
+    chart = charts.parallel(able, names)
+    st.altair_chart(chart, alt=f"Parallel coordinates of {', '.join(r.label for r in able)} over {', '.join(names)}")
+    st.caption(
+        "Each axis runs from the worst to the best of these models, up is better on all. Choose a name in the legend to follow one line."
+    )
+    return chart
+
+
+def seeds_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
+    """The same training under several seeds."""
+    told = [t for t in over_seeds(rows, metric) if len(t["seeds"]) > 1]
+    if not told:
+        st.info(
+            f"No model has {metric} under several seeds. Train one again with another seed.", icon=":material/casino:"
+        )
+        return None
+    data = pd.DataFrame({
+        "Model": [t["label"] for t in told],
+        f"Mean {charts.arrow(metric)}": [comparison.figure(t["mean"], t["interval"]) for t in told],
+        "Seeds": [", ".join(map(str, t["seeds"])) for t in told],
+        "Each": [", ".join(f"{v:.4f}" for v in t["values"]) for t in told],
+    })  # fmt: skip
+    st.dataframe(data, hide_index=True, height="content", alt=f"{metric} over seeds", key="seeds.table")
+    st.caption(
+        "Brackets: 95 % t-interval of the mean over seeds, on the same test rows. It says how much trainings differ, not how much people do."
+    )
+    return None
+
+
+def beyond(rows: list[Row]) -> None:
+    """What the lists are like."""
+    names = comparison.shown_metrics(rows, BEYOND)
+    able = [r for r in rows if any(r.result["metrics"].get(n) is not None for n in names)]
+    if not names or not able:
+        return
+    with st.expander("Beyond accuracy: what the lists are like", icon=":material/category:"):
+        data = {
+            "Model": [r.label for r in able],
+            **{charts.arrow(n): [comparison.cell(r, n) for r in able] for n in names},
+        }
+        st.dataframe(pd.DataFrame(data), hide_index=True, height="content", key="beyond", alt=f"Beyond accuracy: {', '.join(names)}", column_config={
+            "Model": st.column_config.TextColumn(pinned=True),
+            **{charts.arrow(n): st.column_config.TextColumn(help=metrics.metric(n).meaning) for n in names},
+        })  # fmt: skip
+        st.caption("Of everybody’s first ten films. None of these says whether the films are liked: a random list is diverse. Choose one as the metric below "
+                   "and “Groups” to see it for people of mainstream and niche taste.")  # fmt: skip
 
 
 def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
@@ -433,7 +516,10 @@ if found:
     if rows:
         tables(rows)
         export(rows)
+        beyond(rows)
         st.fragment(pictures)(rows)
+        st.fragment(two_models)(rows, dataset)
+        st.fragment(lab)(found, rows, dataset)
     else:
         st.info(
             "None of these trainings has the usual settings. Switch “Usual settings only” off to see them.",

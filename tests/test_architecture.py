@@ -36,7 +36,7 @@ LAYERS = [
     },
     {"evaluation", "descent", "warm_start", "projection", "search", "serving"},
     {"training", "runs", "cold_start", "contrastive", "map_files"},
-    {"comparison", "tracking", "work", "training_estimate"},
+    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab"},
     {"launch", "notebook", "ablation"},
     {"__main__"},
 ]

@@ -430,22 +430,21 @@ class GradientModel(Model):
         frozen = {p: p.requires_grad for p in self.parameters()}
         for parameter in frozen:
             parameter.requires_grad_(False)
-        rows = 0
         usable = torch.zeros(len(histories), dtype=torch.bool)
         try:
             with torch.enable_grad():
                 for key in moving:
                     state[key].requires_grad_(True)
                 optimiser = torch.optim.Adam([state[k] for k in moving], lr=self.FOLD_LR)
-                for step in range(self.FOLD_STEPS):
+                for step in range(self.FOLD_STEPS if any(len(h) for h in histories) else 0):
                     batch = _to(self.history_epoch(histories, step), self.known_users.device)
-                    rows = len(batch["user"])
-                    if not rows:
-                        break
-                    batch["state"] = state
-                    n = torch.bincount(batch["user"], minlength=len(histories)).clamp(min=1)
-                    usable = torch.bincount(batch["user"], minlength=len(histories)).cpu() > 0
-                    loss = (self.row_losses(batch) / n[batch["user"]]).sum()
+                    count = torch.bincount(batch["user"], minlength=len(histories))
+                    usable |= count.cpu() > 0
+                    n = count.clamp(min=1)
+                    loss = torch.zeros((), device=n.device)
+                    if len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
+                        batch["state"] = state
+                        loss = (self.row_losses(batch) / n[batch["user"]]).sum()
                     for key in moving:
                         pull = (state[key] - prior[key]).square().flatten(1).sum(1)
                         loss = loss + self.FOLD_L2 * (pull / n).sum()

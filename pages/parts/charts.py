@@ -25,6 +25,11 @@ COSTS = {
 }
 
 
+def lower_is_better(metric: str) -> bool:
+    """Of a metric, or of ``squared_error``, which results hold per person."""
+    return metric == "squared_error" or metrics.metric(metric).better == "lower"
+
+
 def arrow(metric: str) -> str:
     """``NDCG@10 ↑``: which way is better."""
     return f"{metric.upper()} {'↓' if metrics.metric(metric).better == 'lower' else '↑'}"
@@ -240,6 +245,98 @@ def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt
         strokeDash=alt.StrokeDash("model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None),
     )
     return alt.layer(ideal, base.mark_rule(strokeWidth=1).encode(y="low:Q", y2="high:Q"), lines)
+
+
+def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.LayerChart:
+    """How many people a model serves better, and by how much: a histogram of per-user differences, zero marked."""
+    data = pd.DataFrame({"difference": values})
+    data["for"] = np.where(
+        data["difference"] > 1e-12, f"{a} better", np.where(data["difference"] < -1e-12, f"{b} better", "the same")
+    )
+    names = [f"{a} better", "the same", f"{b} better"]
+    if lower_is_better(metric):
+        data["for"] = data["for"].map({names[0]: names[2], names[2]: names[0], names[1]: names[1]})
+    bars = (
+        alt.Chart(data, height=220)
+        .mark_bar()
+        .encode(
+            x=alt.X("difference:Q", bin=alt.Bin(maxbins=41), title=f"{metric.upper()}: {a} − {b}"),
+            y=alt.Y("count():Q", title="People"),
+            color=alt.Color("for:N", title=None, scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
+                            legend=alt.Legend(orient="top")),
+            tooltip=[alt.Tooltip("for:N", title="Who"), alt.Tooltip("count():Q", title="People")],
+        )
+    )  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
+    return alt.layer(bars, zero)
+
+
+def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metric: str) -> alt.LayerChart:
+    """The difference in each group of people with its paired 95 % interval; filled where Holm's p is below .05."""
+    data = pd.DataFrame(
+        [{"group": f"{g['group']} (n = {g['users']:,})", "value": g["difference"], "low": g["interval"][0], "high": g["interval"][1],
+          "p": g["p_holm"], "sure": "p < .05" if g["p_holm"] < 0.05 else "could be chance"} for g in groups]
+    )  # fmt: skip
+    y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=230))
+    tip = [alt.Tooltip("group:N"), alt.Tooltip("value:Q", title="difference", format="+.4f"), alt.Tooltip("low:Q", title="95 % from", format="+.4f"),
+           alt.Tooltip("high:Q", title="to", format="+.4f"), alt.Tooltip("p:Q", title="p (Holm)", format=".4f")]  # fmt: skip
+    base = alt.Chart(data, height=alt.Step(28))
+    rule = base.mark_rule(strokeWidth=2.5, color="#0072B2").encode(
+        y=y,
+        x=alt.X("low:Q", title=f"{metric.upper()}: {a} − {b}", axis=alt.Axis(tickCount=6)),
+        x2="high:Q",
+        tooltip=tip,
+    )
+    dot = base.mark_point(size=110, filled=True, opacity=1).encode(
+        y=y, x="value:Q", tooltip=tip, color=alt.value("#0072B2"),
+        shape=alt.Shape("sure:N", title=None, scale=alt.Scale(domain=["p < .05", "could be chance"], range=["circle", "cross"]),
+                        legend=alt.Legend(orient="top")),
+    )  # fmt: skip
+    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
+    return alt.layer(zero, rule, dot)
+
+
+def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.LayerChart:
+    """How the order of models changes from one way of judging to the next: a line per model, the best on top."""
+    rows = [{"model": m, "way": w, "place": p[w]} for m, p in places.items() for w in ways if w in p]
+    names = [m for m in places if any(r["model"] == m for r in rows)]
+    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))]),
+                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
+    dash = alt.StrokeDash("model:N", legend=None, scale=alt.Scale(
+        domain=names, range=[DASHES[(i // len(SERIES) + i) % len(DASHES)] for i in range(len(names))]))  # fmt: skip
+    most = max((r["place"] for r in rows), default=1)
+    base = alt.Chart(pd.DataFrame(rows), height=max(160, 30 * most)).encode(
+        x=alt.X("way:N", sort=list(ways), title=None, axis=alt.Axis(labelAngle=0, labelLimit=110, grid=True)),
+        y=alt.Y("place:Q", title="Place", scale=alt.Scale(domain=[0.5, most + 0.5], reverse=True), axis=alt.Axis(tickMinStep=1, format="d")),
+        tooltip=["model:N", alt.Tooltip("way:N", title="Judged by"), alt.Tooltip("place:Q", title="Place")],
+    )  # fmt: skip
+    return alt.layer(
+        base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),
+        base.mark_circle(size=120, opacity=1).encode(color=colour),
+    )
+
+
+def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
+    """Every metric an axis from its worst to its best value, every model a line across them: up is better everywhere."""
+    told = []
+    for name in names:
+        values = {r.label: r.result["metrics"][name] for r in rows if r.result["metrics"].get(name) is not None}
+        low, high = min(values.values()), max(values.values())
+        for label, value in values.items():
+            share = 0.5 if high == low else (value - low) / (high - low)
+            told.append({"model": label, "metric": arrow(name), "value": value, "share": 1 - share if metrics.metric(name).better == "lower" else share})  # fmt: skip
+    models = list(dict.fromkeys(t["model"] for t in told))
+    pick = alt.selection_point(fields=["model"], bind="legend")
+    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=models, range=[SERIES[i % len(SERIES)] for i in range(len(models))]),
+                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
+    base = alt.Chart(pd.DataFrame(told), height=300).encode(
+        x=alt.X("metric:N", sort=[arrow(n) for n in names], title=None, axis=alt.Axis(labelAngle=0, grid=True)),
+        y=alt.Y("share:Q", title="worst → best", axis=alt.Axis(labels=False, ticks=False)),
+        opacity=alt.condition(pick, alt.value(0.95), alt.value(0.12)),
+        tooltip=["model:N", "metric:N", alt.Tooltip("value:Q", format=".4f")],
+    )
+    lines = base.mark_line(strokeWidth=2).encode(color=colour, detail="model:N")
+    return alt.layer(lines, base.mark_circle(size=60).encode(color=colour)).add_params(pick)
 
 
 def picture(chart: alt.TopLevelMixin, kind: str) -> bytes:

@@ -1,0 +1,198 @@
+"""Qualitative coding: any case takes tags and a note; kept in one file a dataset, written whole, so a restart or a crash loses nothing.
+
+A *case* names what was looked at: a person, a film, a rating (person and film), a recommendation (person, film, run) or a slice. Tags are free words,
+renamed and merged in one place.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mmrec_core import settings, storage
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+
+COLUMNS = ("kind", "user", "film", "slice", "run", "model", "tags", "note", "blind", "seed", "link", "made", "id")
+LONGEST = {"tag": 40, "note": 4000}
+
+
+class Case(BaseModel):
+    """One coded case; ids are raw ones, as strings, so that a file means the same elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    kind: Literal["user", "film", "rating", "recommendation", "slice"]
+    user: str = ""
+    film: str = ""
+    slice: str = ""
+    run: str = ""
+    model: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = Field("", max_length=LONGEST["note"])
+    blind: bool = False
+    """Whether the model's name was hidden when it was coded."""
+    seed: int | None = None
+    """Of the random sample that it was drawn in."""
+    link: str = ""
+    made: float = 0.0
+
+    @field_validator("tags")
+    @classmethod
+    def _clean(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(sorted({t.strip() for t in tags if t.strip()}))
+        if any(len(t) > LONGEST["tag"] or ";" in t for t in found):
+            raise ValueError(f"a tag has at most {LONGEST['tag']} characters and no semicolon")
+        return found
+
+
+def file_of(dataset: Dataset) -> Path:
+    """Where a dataset's cases lie."""
+    return settings.home() / "coding" / f"{dataset.name}.json"
+
+
+def cases(dataset: Dataset) -> list[Case]:
+    """Every coded case, oldest first.
+
+    Raises:
+        MMRecError: the file is damaged (it is left as it is).
+    """
+    file = file_of(dataset)
+    if not file.exists():
+        return []
+    try:
+        return [Case.model_validate(told) for told in storage.read_json(file)]
+    except (ValidationError, TypeError) as error:
+        raise MMRecError(f"{file} does not hold coded cases; it was left as it is. Move it away to begin anew. ({error})") from error
+
+
+def _write(dataset: Dataset, found: Iterable[Case]) -> None:
+    file = file_of(dataset)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    storage.write_json(file, [case.model_dump(mode="json") for case in found])
+
+
+def name_of(kind: str, user: str = "", film: str = "", slice: str = "", run: str = "") -> str:
+    """The id of a case: the same thing looked at again is the same case."""
+    return storage.checksum("\0".join((kind, user, film, slice, run)).encode())[:16]
+
+
+def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str = "", **told: Any) -> Case:
+    """A case, checked.
+
+    Raises:
+        MMRecError: a kind, tag or note that cannot be.
+    """
+    try:
+        return Case(id=name_of(kind, user, film, slice, run), kind=kind, user=user, film=film, slice=slice, run=run, **{"made": time.time(), **told})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise MMRecError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+
+
+def put(dataset: Dataset, *coded: Case) -> None:
+    """Keep cases; one of the same id is replaced in its place. A case without tags and note is taken out."""
+    with storage.locked(f"coding-{dataset.name}"):
+        found = {c.id: c for c in cases(dataset)}
+        for one in coded:
+            found[one.id] = one.model_copy(update={"made": found[one.id].made}) if one.id in found else one
+        _write(dataset, (c for c in found.values() if c.tags or c.note or c.seed is not None))
+
+
+def remove(dataset: Dataset, ids: Iterable[str]) -> None:
+    """Forget cases."""
+    gone = set(ids)
+    with storage.locked(f"coding-{dataset.name}"):
+        _write(dataset, (c for c in cases(dataset) if c.id not in gone))
+
+
+def rename(dataset: Dataset, old: str, new: str) -> int:
+    """Call a tag otherwise in every case; one that is called so already takes it in. How many cases changed.
+
+    Raises:
+        MMRecError: a name that cannot be.
+    """
+    changed = 0
+    with storage.locked(f"coding-{dataset.name}"):
+        found = cases(dataset)
+        for at, one in enumerate(found):
+            if old in one.tags:
+                told = {**one.model_dump(), "tags": tuple(new if t == old else t for t in one.tags)}
+                try:
+                    found[at] = Case.model_validate(told)
+                except ValidationError as error:
+                    raise MMRecError(str(error.errors()[0]["msg"])) from error
+                changed += 1
+        _write(dataset, found)
+    return changed
+
+
+def counts(found: Sequence[Case], by: Literal["model", "slice", "kind", ""] = "") -> dict[str, Counter[str]]:
+    """Tag → how many cases bear it, apart by model, slice or kind (one key, empty, where nothing is asked)."""
+    told: dict[str, Counter[str]] = {}
+    for one in found:
+        for tag in one.tags:
+            told.setdefault(tag, Counter())[getattr(one, by) if by else ""] += 1
+    return dict(sorted(told.items()))
+
+
+def as_csv(found: Sequence[Case]) -> str:
+    """Cases as CSV that :func:`from_csv` reads back identically."""
+    out = io.StringIO()
+    write = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    write.writeheader()
+    for one in found:
+        write.writerow({**one.model_dump(include=set(COLUMNS)), "tags": ";".join(one.tags), "made": repr(one.made),
+                        "seed": "" if one.seed is None else one.seed})  # fmt: skip
+    return out.getvalue()
+
+
+def from_csv(text: str) -> list[Case]:
+    """Cases out of CSV.
+
+    Raises:
+        MMRecError: a column is missing, or a row is no case; says which.
+    """
+    read = csv.DictReader(io.StringIO(text))
+    if missing := {"kind", "tags", "note"} - set(read.fieldnames or ()):
+        raise MMRecError(f"The CSV lacks the column{'s' if len(missing) > 1 else ''} {', '.join(sorted(missing))}.")
+    found = []
+    for at, row in enumerate(read, 2):
+        told: dict[str, Any] = {k: row.get(k) or "" for k in COLUMNS}
+        try:
+            told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",
+                     "seed": int(told["seed"]) if told["seed"] else None, "made": float(told["made"] or 0)}  # fmt: skip
+            told["id"] = told["id"] or name_of(*(told[k] for k in ("kind", "user", "film", "slice", "run")))
+            found.append(Case.model_validate(told))
+        except (ValidationError, ValueError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise MMRecError(f"Line {at} of the CSV is no case: {first}. Nothing was taken over.") from error
+    return found
+
+
+def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
+    """Cases as a Markdown list with permalinks, tag by tag."""
+    lines = [f"# Coded cases, {dataset.name}", "", f"{len(found)} cases."]
+    if dataset.manifest["generated"]:
+        lines.append("Generated data: a check of the method, not evidence about films.")
+    for tag, count in counts(found).items():
+        lines += ["", f"## {tag} ({count.total()})", ""]
+        for one in (c for c in found if tag in c.tags):
+            lines.append(f"- {_line(one)}")
+    rest = [c for c in found if not c.tags]
+    if rest:
+        lines += ["", f"## without a tag ({len(rest)})", "", *(f"- {_line(c)}" for c in rest)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(one: Case) -> str:
+    about = ", ".join(f"{k} {v}" for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model)) if v)
+    told = f"[{one.kind}: {about}]({one.link})" if one.link else f"{one.kind}: {about}"
+    return told + (f" — {one.note}" if one.note else "")

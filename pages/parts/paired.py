@@ -1,0 +1,115 @@
+"""Two models, person by person, on Compare: how far apart, how sure, where, and on whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import comparison, pairs
+from mmrec_core.comparison import Row
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import charts, shell
+
+
+def two_models(rows: list[Row], dataset: Dataset) -> None:
+    """Choose two results; see their paired comparison."""
+    able = [r for r in rows if comparison.values(r)]
+    if len(able) < 2:
+        return
+    st.subheader("Two models, person by person", anchor=False)
+    by = {r.label: r for r in able}
+    best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0))
+    first = best[0].label if best else able[0].label
+    second = next((n for n in ("popularity", *(r.label for r in best)) if n in by and n != first), able[1].label)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a = st.selectbox("This", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
+        b = st.selectbox("against", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
+        names = pairs.metrics_of([by[a], by[b]])
+        metric = st.selectbox(
+            "in",
+            names,
+            key="pair.metric",
+            format_func=str.upper,
+            width=190,
+            help="Figures that both have for every person.",
+        )
+    if a == b:
+        st.info("Choose two different models.", icon=":material/touch_app:")
+        return
+    if not names:
+        st.info(
+            "These two have no figure per person in common: one ranks films, the other predicts stars only.",
+            icon=":material/info:",
+        )
+        return
+    try:
+        found = compared(dataset.name, by[a].run.id, by[b].run.id, metric, dataset, by[a], by[b])
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    sure = comparison.paired_with(able, by[b], metric).get(by[a].run.id, found.told)
+    told_in_words(found, sure, a, b, metric, len(able) - 1)
+    left, right = st.columns(2)
+    with left:
+        st.altair_chart(
+            charts.differences(found.difference.tolist(), a, b, metric),
+            alt=f"Histogram of per-person differences in {metric} of {a} and {b}",
+        )
+    with right:
+        if found.groups:
+            st.altair_chart(
+                charts.group_differences(found.groups, a, b, metric), alt=f"Difference in {metric} by group of people"
+            )
+    on_whom(found, dataset, by[a], by[b], metric)
+
+
+@st.cache_data(max_entries=64, show_spinner="Comparing person by person …")
+def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row, _b: Row) -> pairs.Pair:
+    """Kept as long as the runs are the same."""
+    return pairs.pair(_dataset, _a, _b, metric)
+
+
+def told_in_words(found: pairs.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
+    """The figures, each with what it means."""
+    told = found.told
+    low, high = told["interval"]
+    lower = charts.lower_is_better(metric)
+    wins, losses = (told["losses"], told["wins"]) if lower else (told["wins"], told["losses"])
+    with st.container(horizontal=True):
+        st.metric(f"{metric.upper()}: mean difference", f"{told['difference']:+.4f}", border=True,
+                  help=f"Mean over {told['users']:,} people of {a} minus {b}.")  # fmt: skip
+        st.metric("95 % interval", f"{low:+.4f} … {high:+.4f}", border=True,
+                  help="Paired bootstrap over people, 2,000 resamples. Where it holds zero, neither is shown to be better.")  # fmt: skip
+        st.metric("p", f"{told['p']:.4f}", border=True,
+                  help="Permutation test: how often a difference this large comes up if each person’s two figures are swapped at random (10,000 times).")  # fmt: skip
+        st.metric(f"p, Holm of {tests}", f"{sure.get('p_holm', told['p']):.4f}", border=True,
+                  help=f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out below .05 by chance.")  # fmt: skip
+        st.metric("Better / same / worse", f"{wins:,} / {told['ties']:,} / {losses:,}", border=True,
+                  help=f"People whom {a} serves better than, the same as, and worse than {b}.")  # fmt: skip
+
+
+def on_whom(found: pairs.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
+    """The people behind the mean."""
+    better, worse = found.extremes()
+    events = dataset.interactions
+    if events.user is None:
+        return
+    raw = dataset.users.raw
+    with st.expander("On whom they differ most", icon=":material/groups:"):
+        for title, places in ((f"{a.label} gives them more", better), (f"{b.label} gives them more", worse)):
+            st.markdown(f"**{shell.plain(title)}**")
+            if not len(places):
+                st.caption("Nobody.")
+                continue
+            table = pd.DataFrame({
+                "Person": [str(raw[u]) for u in found.users[places]],
+                a.label: found.a[places], b.label: found.b[places], "Difference": found.difference[places],
+                "Open": [f"/errors?dataset={dataset.name}&user={raw[u]}&a={a.run.id}&b={b.run.id}" for u in found.users[places]],
+            })  # fmt: skip
+            st.dataframe(table, hide_index=True, height="content", key=f"whom.{title[:20]}", alt=title, column_config={
+                "Open": st.column_config.LinkColumn(display_text="see both lists", help="The person’s history and what both models recommend."),
+                **{c: st.column_config.NumberColumn(format="%.4f") for c in (a.label, b.label, "Difference")},
+            })  # fmt: skip
