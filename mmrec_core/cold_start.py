@@ -101,11 +101,14 @@ def recommend(run: runs.Run, told: History, top: int = 10, model: Any = None) ->
     return Recommendations(run.params["model"], run.id, items, scores, state.source[0])
 
 
-def recommend_known(run: runs.Run, dataset: Dataset, user: int, top: int = 10) -> Recommendations:
-    """What one run's model recommends to a user of the dataset; all films they have rated are left out."""
+def recommend_known(
+    run: runs.Run, dataset: Dataset, user: int, top: int = 10, seen: Array | None = None
+) -> Recommendations:
+    """What one run's model recommends to a user of the dataset; all films they have rated are left out, or just the item rows ``seen``."""
     model = load_run_model(run.folder)
     asked = Query(np.array([user]))
-    seen = np.asarray(dataset.interactions.need("item"))[np.asarray(dataset.interactions.need("user")) == user]
+    if seen is None:
+        seen = np.asarray(dataset.interactions.need("item"))[np.asarray(dataset.interactions.need("user")) == user]
     items, scores = model.recommend_rows(asked, [seen], top)[0]
     return Recommendations(run.params["model"], run.id, items, scores, model.user_state(asked).source[0])
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, Field, History, replace
+from mmrec_core.types import Array, Field, History, Query, replace
 
 BLANK = "blank"
 Vector = Array | int | str
@@ -177,3 +177,19 @@ def spoke(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"
     alone = {a.edit.removesuffix(" only"): abs(a.score - whole) for a in answers if a.edit in ("ids only", "text only", "image only")}
     best: Any = min(alone, key=lambda k: alone[k]) if alone else "nobody"
     return best
+
+
+def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | None]:
+    """What a model says of a film to a user it learned from: ``stars`` (``None`` unless it predicts ratings), ``score`` and ``place`` among all films
+    but ``seen`` item rows."""
+    scores = model.score_all(Query(np.array([user])))[0].double().numpy()
+    score, place = standing(scores, item, seen)
+    rates = any(h.kind == "rating" for h in model.scorer_heads())
+    stars = float(model.score(np.array([user]), np.array([item]))[0, 0]) if rates else None
+    return {"stars": stars, "score": score, "place": place}
+
+
+def inside(model: Any, user: int, item: int) -> Any:
+    """How a model's vectors meet for a user and a film (:class:`mmrec_core.models._inside.Inside`); ``None`` for models in which none do."""
+    look = getattr(model, "inside", None)
+    return None if look is None else look(model.user_state(Query(np.array([user]))), item)

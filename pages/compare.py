@@ -12,6 +12,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.seeds import over_seeds
 from pages.parts import charts, shell
 from pages.parts.ablation import ablations
+from pages.parts.keys import choose_key, under
 from pages.parts.paired import two_models
 from pages.parts.protocol_lab import lab
 from pages.parts.run_card import changed, live_runs, pace, run_card
@@ -51,20 +52,6 @@ def differences(name: str, ids: tuple[str, ...], rival: str, _rows: list[Row]) -
     """Paired differences of NDCG@10 to a rival, kept as long as the runs are the same."""
     yardstick = next(r for r in _rows if r.run.id == rival)
     return comparison.paired_with(_rows, yardstick)
-
-
-def choose_key(found: list[Row]) -> Key:
-    """Which results may stand together."""
-    known = comparison.keys(found)
-    count = {k: sum(r.key == k and r.kind != "oracle" for r in found) for k in known}
-    named = {f"{k} {k.split_checksum}": k for k in known}
-    usual = next((i for i, k in named.items() if k == comparison.usual_key(dataset, found)), next(iter(named)))
-    chosen = st.selectbox(
-        "Compared on", [*named], index=[*named].index(usual), key=f"key.{dataset.name}",
-        format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
-        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree.",
-    )  # fmt: skip
-    return named[chosen or usual]
 
 
 def yardsticks(found: list[Row], key: Key) -> None:
@@ -502,12 +489,8 @@ st.caption(
 shell.generated_note(dataset)
 found = comparison.rows(dataset)
 if found:
-    key = choose_key(found)
-    rows = [
-        r
-        for r in found
-        if r.key == key or (r.key == key.fair and (r.label in comparison.YARDSTICKS or r.kind == "oracle"))
-    ]
+    key = choose_key(found, dataset)
+    rows = under(found, key)
     with st.container(horizontal=True, vertical_alignment="center"):
         only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
                                help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip

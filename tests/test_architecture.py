@@ -34,9 +34,9 @@ LAYERS = [
         "rankings",
         "shown",
     },
-    {"evaluation", "descent", "warm_start", "projection", "search", "serving"},
+    {"evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding"},
     {"training", "runs", "cold_start", "contrastive", "map_files"},
-    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab"},
+    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab", "cases"},
     {"launch", "notebook", "ablation"},
     {"__main__"},
 ]

@@ -551,6 +551,21 @@ class FieldModel(GradientModel):
             first, vectors = first + vectors[..., -1].sum(1), vectors[..., :-1]
         return Looked(vectors, first, dense, sum(part.shape[1] for part in mine))
 
+    def names_of_vectors(self) -> list[str]:
+        """What each of :attr:`Looked.vectors` stands for, in their order, for people."""
+        sparse = {o: [f.name for f in own if f.kind in ("categorical", "multi")] for o, own in self.used.items()}
+        found = [*sparse["row"], *([f.name for f in self.numbers["row"]] if self.config.bins else [])]
+        if not self.of_films:
+            return found
+        mine = ["person", *(f"person's {n}" for n in sparse["user"]), *["films rated"] * bool(self.config.history)]
+        mine += ["week", "time since first rating"] if self.moment is not None else []
+        theirs = ["film", *(f"film's {n}" for n in sparse["item"]), *["who rated it"] * bool(self.config.history)]
+        return [*mine, *theirs, *self.names_of_more(), *found]
+
+    def names_of_more(self) -> list[str]:
+        """The same of :meth:`more_of`."""
+        return []
+
     def more_of(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """Further vectors ``[B, 1, d]`` of items, where a model has any."""
         return []

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from mmrec_core.config import setting
+from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._inside import Inside
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.types import Schema, Side
+from mmrec_core.types import Schema, Side, UserState
 
 
 class DLRM(FieldModel):
@@ -77,6 +79,34 @@ class DLRM(FieldModel):
         above = [] if z is None else [z]
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
+
+
+    @torch.no_grad()
+    def inside(self, state: UserState, item: int) -> Inside | None:
+        """What the model sees of one user and one film, and what each dot product does to its prediction; ``None`` where vectors do not meet."""
+        if self.config.interaction != "dot":
+            return None
+        self.eval()
+        device = self.known_users.device
+        batch: Batch = {"user": torch.zeros(1, dtype=torch.int64, device=device), "item": torch.tensor([item], device=device), "state": dict(state.tensors)}
+        looked = self.look_up(self.user_tensors(batch), batch)
+        z = self.bottom(looked.dense) if self.bottom is not None else None
+        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
+        above = [] if z is None else [z]
+        above += [looked.vectors.flatten(1)] if self.config.append else []
+        dots = self.interact(everything)
+        seen = torch.cat([*above, dots], 1)
+        n_pairs = dots.shape[1]
+        silenced = seen.repeat(n_pairs + 1, 1)
+        at = torch.arange(n_pairs, device=device)
+        silenced[at + 1, at + seen.shape[1] - n_pairs] = 0.0
+        found = self.decoded(self.top(silenced))[:, 0]
+        names = (["numbers"] if z is not None else []) + self.names_of_vectors()
+        a, b = self.lower[0].cpu().numpy(), self.lower[1].cpu().numpy()
+        pair = [(names[i], names[j]) for i, j in zip(a, b, strict=True)]
+        return Inside(
+            tuple(names), everything[0].cpu().numpy(), tuple(pair), dots[0].cpu().numpy(), (found[0] - found[1:]).cpu().numpy(), float(found[0])
+        )
 
 
 class _Dots(torch.autograd.Function):

@@ -77,6 +77,10 @@ class DLRMMultimodal(DLRM):
             drawn = torch.rand(table["item"].shape, generator=self.generator(epoch, 5))
             table["modality_hidden"] = (drawn < share).long() + (drawn < share / 2).long()
 
+    def names_of_more(self) -> list[str]:
+        """Plot and poster, fused."""
+        return [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)] if self.content.names else []
+
     def more_of(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """The fused vector ``[B, 1, d]``."""
         if not self.content.names:

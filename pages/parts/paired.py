@@ -11,7 +11,7 @@ from mmrec_core import comparison, pairs
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import charts, shell
+from pages.parts import charts, links, shell
 
 
 def two_models(rows: list[Row], dataset: Dataset) -> None:
@@ -107,7 +107,7 @@ def on_whom(found: pairs.Pair, dataset: Dataset, a: Row, b: Row, metric: str) ->
             table = pd.DataFrame({
                 "Person": [str(raw[u]) for u in found.users[places]],
                 a.label: found.a[places], b.label: found.b[places], "Difference": found.difference[places],
-                "Open": [f"/errors?dataset={dataset.name}&user={raw[u]}&a={a.run.id}&b={b.run.id}" for u in found.users[places]],
+                "Open": [links.person(dataset, str(raw[u]), a.label, b.label) for u in found.users[places]],
             })  # fmt: skip
             st.dataframe(table, hide_index=True, height="content", key=f"whom.{title[:20]}", alt=title, column_config={
                 "Open": st.column_config.LinkColumn(display_text="see both lists", help="The person’s history and what both models recommend."),

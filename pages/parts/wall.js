@@ -125,7 +125,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const title = make("div", "title")
       if (film.rank) title.append(make("span", "rank", film.rank))
       title.append(film.title)
-      cell.append(poster(film), title)
+      const frame = poster(film)
+      if (film.mark) {
+        // a frame and a sign beside the colour, so that nobody needs to see the colour
+        const sign = make("span", `sign ${film.mark}`, { hit: "✓", miss: "✕", key: "★" }[film.mark])
+        sign.setAttribute("role", "img")
+        sign.setAttribute("aria-label", film.mark_label ?? film.mark)
+        frame.classList.add(film.mark)
+        frame.append(sign)
+      }
+      cell.append(frame, title)
       if (film.note) cell.append(make("div", "note", film.year ? `${film.year} · ${film.note}` : film.note))
       if (data.rate) cell.append(stars(film))
       if (film.why) cell.append(make("div", "why", film.why))

@@ -20,8 +20,10 @@ _WALL = st.components.v2.component(
 )
 
 
-def film(dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: float | None = None) -> dict[str, Any]:
-    """What the wall needs to know of one film."""
+def film(
+    dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: float | None = None, mark: str = "", says: str = ""
+) -> dict[str, Any]:
+    """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what that means."""
     record = dataset.catalog.iloc[row]
     year = record["year"]
     mean = record.get("mean_rating")
@@ -40,6 +42,8 @@ def film(dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: fl
         "note": told,
         "why": why,
         "stars": stars,
+        "mark": mark,
+        "mark_label": says,
     }
 
 

@@ -1,0 +1,267 @@
+"""Where models fail, and why: slices, the worst cases, a person’s lists, exact what-ifs, and a notebook of what you find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import cases, coding, comparison, pairs
+from mmrec_core.cases import SORTS, Judged
+from mmrec_core.comparison import Row
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Array, Dataset, Split
+from pages.parts import blind, links, shell, slices
+from pages.parts.case_view import case
+from pages.parts.coding_panel import notebook, panel
+from pages.parts.keys import choose_key, under
+from pages.parts.person_view import person
+
+TITLE = "Errors"
+ICON = ":material/troubleshoot:"
+ORDER = "55"
+
+shell.frame()
+
+LOOKS = ["Slices", "Person", "Case", "Notebook"]
+FIRST = ("ease", "bpr", "mf", "dlrm", "popularity")
+dataset = shell.needs_dataset()
+shell.needs_films(dataset)
+
+
+def choose_models(rows: list[Row]) -> list[Row]:
+    """One model, and a second to set beside it."""
+    by = {r.label: r for r in rows}
+    best = sorted((r for r in rows if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0))
+    usual = [n for n in FIRST if n in by] or [r.label for r in best] or [*by]
+    labels = [*by]
+    shown = blind.order(labels)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a = st.selectbox("Model", shown, index=shown.index(usual[0]), key="a", bind="query-params" if not blind.hidden() else None, width=260,
+                         format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        rest = [n for n in shown if n != a]
+        other = next((n for n in ("popularity", *usual) if n in rest), None)
+        b = st.selectbox("beside", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key="b",
+                         bind="query-params" if not blind.hidden() else None, width=260, placeholder="nothing", format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        st.toggle("Hide names", key="blind", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
+    return [by[n] for n in (a, b) if n is not None]
+
+
+@st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
+def split_for(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) -> Split:
+    """The rows' division, made once."""
+    return pairs.split_of(_dataset, _row.key)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def judged(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> Judged:
+    """A result's test rows."""
+    return cases.judged(_dataset, _split, _row)
+
+
+@st.cache_data(max_entries=8, show_spinner="Looking where plots and posters disagree …")
+def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
+    """How far each film's plot and poster disagree."""
+    return cases.disagreement(_dataset)
+
+
+@st.cache_data(max_entries=8, show_spinner="Cutting slices …")
+def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
+    """Every slice there is."""
+    held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
+    return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held)
+
+
+def slices_look(rows: list[Row], split: Split) -> None:
+    """Families of slices, their figures, the worst cases of one."""
+    labels = [r.label for r in rows]
+    told = [judged(r.run.id, dataset, split, r) for r in rows]
+    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), dataset, split)
+    family = st.pills("Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params") or next(iter(families))
+    figures(families[family], told, labels)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300)
+        can = [s for s in SORTS if possible(s, told)]
+        sort = st.segmented_control("Show", can, default=can[0], required=True, key="sort", help=" · ".join(f"**{s}**: {SORTS[s]}" for s in can)) or can[0]
+        n = st.number_input("Cases", 5, 200, 20, 5, key="n", width=110)
+        seed = int(st.number_input("Seed", 0, 10**6, 0, key="seed", width=110, help="The same seed draws the same cases.")) if sort == "random" else None
+    st.caption(SORTS[sort])
+    try:
+        where = cases.worst(told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0)
+    except MMRecError as error:
+        st.info(str(error), icon=":material/info:")
+        return
+    listed(where, told, rows, labels, name, seed)
+    panel(dataset, "slice", link=links.to("errors", dataset, look="Slices", family=family, a=rows[0].label), slice=name, run=rows[0].run.id,
+          model=rows[0].label)  # fmt: skip
+
+
+def possible(sort: str, told: list[Judged]) -> bool:
+    """Whether an order can be told of these results."""
+    return {"largest error": told[0].error is not None, "missed likes": told[0].place is not None, "largest difference": len(told) > 1,
+            "most unlike others": told[0].rating is not None}.get(sort, True)  # fmt: skip
+
+
+def figures(masks: dict[str, Array], told: list[Judged], labels: list[str]) -> None:
+    """A line per slice, with n and intervals."""
+    measured = {name: [cases.measure(t, mask) for t in told] for name, mask in masks.items()}
+    data: dict[str, list[Any]] = {"Slice": [*masks], "n": [m[0]["n"] for m in measured.values()], "People": [m[0]["people"] for m in measured.values()]}
+    meaning = {"found": "Found in ten ↑", "rmse": "RMSE ↓"}
+    for at, label in enumerate(labels):
+        for key, title in meaning.items():
+            if any(key in m[at] for m in measured.values()):
+                data[f"{title} · {blind.name(label, labels)}"] = [
+                    comparison.figure(*m[at][key]) if key in m[at] else "–" for m in measured.values()
+                ]
+    st.dataframe(pd.DataFrame(data), hide_index=True, height="content" if len(masks) < 14 else 480, key="slices.table", alt="Figures by slice", column_config={
+        "Slice": st.column_config.TextColumn(pinned=True), "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
+        "People": st.column_config.NumberColumn(format="localized"),
+        **{c: st.column_config.TextColumn(help="Share of held-out likes among the person’s first ten. Brackets: 95 %, people as clusters." if c.startswith("Found")
+                                          else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters.") for c in data if "·" in c},
+    })  # fmt: skip
+    if not any("found" in m[0] or "rmse" in m[0] for m in measured.values()):
+        st.info("This result was kept before lists were: judge the run again on Compare, or train it anew.", icon=":material/refresh:")
+
+
+def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None) -> None:
+    """The cases as a table; choose one to open it."""
+    if not len(where):
+        st.info("No such case in this slice.", icon=":material/check_circle:")
+        return
+    first = told[0]
+    raw_user, raw_item, titles = dataset.users.raw, dataset.items.raw, dataset.catalog["title"]
+    data: dict[str, list[Any]] = {"Person": [str(raw_user[u]) for u in first.user[where]], "Film": [str(titles.iloc[i]) for i in first.item[where]]}
+    if first.rating is not None:
+        data["Stars"] = first.rating[where].tolist()
+    for t, label in zip(told, labels, strict=True):
+        shown = blind.name(label, labels)
+        if t.predicted is not None:
+            data[f"{shown} predicts"] = t.predicted[where].tolist()
+        if t.place is not None:
+            data[f"Place · {shown}"] = [f"#{p}" if p else "beyond 20" for p in t.place[where].tolist()]
+    event = st.dataframe(pd.DataFrame(data), hide_index=True, height=min(36 * len(where) + 40, 420), key=f"cases.{name}.{len(where)}.{seed}", on_select="rerun",
+                         selection_mode="single-row", alt=f"{len(where)} cases of {name}",
+                         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"})  # fmt: skip
+    chosen = event.selection.rows if event is not None else []
+    with st.container(horizontal=True):
+        if st.button("Open the case", icon=":material/open_in_new:", disabled=not chosen, key="open.case", type="primary",
+                     help="Choose a row first: its first column has a box to tick."):  # fmt: skip
+            go("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
+        if st.button("Open the person", icon=":material/person:", disabled=not chosen, key="open.person"):
+            go("Person", int(first.user[where[chosen[0]]]))
+        if seed is not None and st.button(f"Put these {len(where)} into the notebook", icon=":material/playlist_add:", key="sample",
+                                          help="As cases to be coded, with the seed that drew them."):  # fmt: skip
+            drawn = []
+            for at in where:
+                who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
+                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, seed=seed, blind=blind.hidden(),
+                                         link=links.rating(dataset, who, what, *labels[:2])))  # fmt: skip
+            coding.put(dataset, *drawn)
+            st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
+
+
+def go(look: str, user: int, item: int | None = None) -> None:
+    """Open a person or a case on the next run."""
+    st.session_state["go"] = {"look": look, "who": str(dataset.users.raw[user])}
+    if item is not None:
+        st.session_state["go"]["what"] = str(dataset.items.raw[item])
+    st.rerun()
+
+
+def arrive() -> None:
+    """Where a button of the run before wanted to go; bound widgets take it from here."""
+    if (item := st.session_state.pop("open_case", None)) is not None:
+        st.session_state["go"] = {"look": "Case", "what": str(dataset.items.raw[item])}
+    for key, value in st.session_state.pop("go", {}).items():
+        st.session_state[key] = value
+
+
+def row_of(ids: Any, text: str) -> int:
+    """A raw id's row; −1 where there is none."""
+    if not text or (ids.raw.dtype.kind in "iu" and not text.lstrip("-").isdigit()):
+        return -1
+    return int(ids.rows([text])[0])
+
+
+def who(split: Split) -> int | None:
+    """The person asked for; the first with many held-out ratings where nobody is."""
+    users, n = np.unique(np.asarray(dataset.interactions.need("user"))[split.test], return_counts=True)
+    if not len(users):
+        st.info("Nobody has held-out ratings on this split.", icon=":material/info:")
+        return None
+    st.session_state.setdefault("who", str(dataset.users.raw[users[np.argmax(n)]]))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Person", key="who", bind="query-params", width=200, help="An id of the dataset.")
+        if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
+            go(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
+    user = row_of(dataset.users, text.strip())
+    if user < 0:
+        st.info(f"{dataset.name} has no person “{shell.plain(text)}”. Ids run from {shell.plain(str(dataset.users.raw[0]))} to {shell.plain(str(dataset.users.raw[-1]))}.",
+                icon=":material/person_search:")  # fmt: skip
+        return None
+    return user
+
+
+def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
+    """One person."""
+    user = who(split)
+    if user is None:
+        return
+    person(dataset, split, user, rows, labels)
+    raw = str(dataset.users.raw[user])
+    panel(dataset, "user", link=links.person(dataset, raw, *[r.label for r in rows]), user=raw, run=rows[0].run.id, model=rows[0].label)
+
+
+def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
+    """One person and one film."""
+    user = who(split)
+    if user is None:
+        return
+    events = dataset.interactions
+    test = split.test[np.asarray(events.need("user"))[split.test] == user]
+    films = np.asarray(events.need("item"))[test] if len(test) else np.asarray([0])
+    if row_of(dataset.items, st.session_state.get("what") or "") < 0:
+        st.session_state["what"] = str(dataset.items.raw[films[0]])
+    titles = dataset.catalog["title"]
+    raw = [str(r) for r in dataset.items.raw.tolist()]
+    what = st.selectbox("Film", raw, key="what", bind="query-params", width=420, format_func=lambda i: str(titles.iloc[row_of(dataset.items, i)]) + f" · {i}",
+                        help="Type a part of a title.") if len(raw) <= 3000 else st.text_input("Film (its id)", key="what", bind="query-params", width=200)  # fmt: skip
+    item = row_of(dataset.items, str(what or ""))
+    if item < 0:
+        st.info(f"{dataset.name} has no film “{shell.plain(str(what))}”.", icon=":material/search_off:")
+        return
+    case(dataset, split, user, item, rows, labels)
+    u, i = str(dataset.users.raw[user]), str(dataset.items.raw[item])
+    panel(dataset, "rating", link=links.rating(dataset, u, i, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label)
+
+
+st.title("Errors", anchor=False)
+st.caption("Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep what you find.")
+shell.generated_note(dataset)
+arrive()
+found = [r for r in comparison.rows(dataset) if r.kind != "click"]
+if not found:
+    with st.container(border=True):
+        st.subheader(f"Nothing has been judged on {dataset.name} yet", anchor=False)
+        st.write("Errors come from trained models. Train some, and come back.")
+        st.page_link(shell.page("train"), label="Train a model", icon=":material/model_training:")
+else:
+    key = choose_key(found, dataset)
+    rows = choose_models(under(found, key))
+    look = st.segmented_control("Look at", LOOKS, default="Slices", required=True, key="look", bind="query-params", label_visibility="collapsed") or "Slices"
+    labels = [r.label for r in under(found, key)]
+    try:
+        if look == "Notebook":
+            notebook(dataset)
+        else:
+            split = split_for(dataset.name, dataset.checksum, f"{rows[0].key} {rows[0].key.split_checksum}", dataset, rows[0])
+            if look == "Slices":
+                slices_look(rows, split)
+            elif look == "Person":
+                person_look(rows, split, labels)
+            else:
+                case_look(rows, split, labels)
+    except MMRecError as error:
+        shell.tell(error)

@@ -1,0 +1,295 @@
+"""One person and one film: what each model says, why, and what it would say if something had been otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import cold_start, features, runs
+from mmrec_core import counterfactuals as cf
+from mmrec_core.comparison import Row
+from mmrec_core.errors import MMRecError
+from mmrec_core.rankings import history_of
+from mmrec_core.types import Array, Dataset, History, Split
+from pages.parts import blind, shell
+from pages.parts.wall import film, wall
+
+MOST_RATINGS = 60
+"""The latest ratings that are left out one by one; older ones stay in."""
+SHOWN = 8
+
+
+def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], labels: list[str]) -> None:
+    """The whole view of one case."""
+    events = dataset.interactions
+    own = np.flatnonzero(np.asarray(events.need("user")) == user)
+    known = np.intersect1d(own, np.concatenate([split.train, split.validation]))
+    told = history_of(events, known[np.argsort(np.asarray(events.time)[known], kind="stable")] if events.time is not None else known)
+    at = own[np.asarray(events.need("item"))[own] == item]
+    left, right = st.columns([1, 4])
+    with left:
+        wall([film(dataset, item)], key="case-film", size="medium", label="The film")
+    with right:
+        the_film(dataset, split, item, at)
+        what_models_say(dataset, rows, labels, user, item, told)
+    able = [r for r in rows if r.trained is not None]
+    if not able:
+        st.info("An oracle cannot be asked what it would say otherwise. Choose a trained model.", icon=":material/info:")
+        return
+    label = able[0].label
+    if len(able) > 1:
+        label = st.segmented_control("What if, of", [r.label for r in able], default=able[0].label, required=True, key="case.model",
+                                     format_func=lambda n: blind.name(n, labels)) or able[0].label  # fmt: skip
+    row = next(r for r in able if r.label == label)
+    run = runs.get(str(row.trained))
+    nearest_known(dataset, run, told, item)
+    st.markdown("#### What if …")
+    st.caption("Exact: the model is asked again on edited input, its weights as they are. An edited history is folded in anew, and so is the unedited one beside it, "
+               "so only the edit differs. Retraining without the rating would also change the weights; docs/counterfactuals.md measures how much.")  # fmt: skip
+    removals(dataset, run, told, item)
+    with st.expander("… a rating had been another", icon=":material/star_half:"):
+        other_stars(dataset, run, told, item)
+    content(dataset, run, told, item)
+    inside(dataset, run, user, item)
+
+
+def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
+    """What is known of the film, and of this person's rating of it."""
+    record = dataset.catalog.iloc[item]
+    year = "" if pd.isna(record["year"]) else f" ({int(record['year'])})"
+    st.markdown(f"#### {shell.plain(record['title'])}{year}")
+    facts = [", ".join(map(str, record["genres"]))] if len(record["genres"]) else []
+    facts.append(f"{int((np.asarray(dataset.interactions.need('item'))[split.train] == item).sum()):,} training ratings")
+    if len(at):
+        part = "held out (test)" if np.isin(at[0], split.test) else "held out (validation)" if np.isin(at[0], split.validation) else "in training"
+        stars = dataset.interactions.rating
+        facts.append(f"this person gave it ★ {float(np.asarray(stars)[at[0]]):g}, {part}" if stars is not None else f"this person met it, {part}")
+    else:
+        facts.append("not rated by this person")
+    st.caption(" · ".join(shell.plain(f) for f in facts))
+    if isinstance(record["plot"], str):
+        with st.expander("Plot"):
+            st.write(shell.plain(record["plot"]))
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def verdict(run_id: str, user: int, item: int, seen: tuple[int, ...]) -> dict[str, float | None]:
+    """A trained model's stars (where it predicts any), score and place of a film for a person it learned from."""
+    model = cold_start.load_run_model(runs.get(run_id).folder)
+    return cf.verdict(model, user, item, np.array(seen, np.int64))
+
+
+def what_models_say(dataset: Dataset, rows: list[Row], labels: list[str], user: int, item: int, told: History) -> None:
+    """Prediction and place per model."""
+    seen = tuple(int(i) for i in told.items if int(i) != item)
+    table: list[dict[str, Any]] = []
+    for row in rows:
+        if row.trained is None:
+            continue
+        try:
+            found = verdict(row.trained, user, item, seen)
+        except MMRecError as error:
+            shell.tell(error)
+            continue
+        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], "Score": found["score"], "Place": found["place"]})
+    if table:
+        st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
+            "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
+            "Score": st.column_config.NumberColumn(format="%.4f", help="What the model ranks by; scores of different models are on different scales."),
+            "Place": st.column_config.NumberColumn(format="%.1f", help=f"Among the {len(dataset.items):,} films less those this person is known to have rated; ties share the middle."),
+        })  # fmt: skip
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def learned_vectors(run_id: str) -> Array | None:
+    """A model's own film vectors, unit rows."""
+    found = cold_start.load_run_model(runs.get(run_id).folder).item_vectors()
+    if found is None:
+        return None
+    table = found.float().numpy()
+    length = np.linalg.norm(table, axis=1, keepdims=True)
+    return np.asarray(table / np.where(length == 0, 1, length))
+
+
+def nearest_known(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+    """Films of the history that the model thinks most like this one."""
+    vectors = learned_vectors(run.id)
+    if vectors is None or not len(told):
+        return
+    cosine = vectors[told.items] @ vectors[item]
+    best = np.argsort(-cosine, kind="stable")[:SHOWN]
+    films = [
+        film(dataset, int(told.items[at]), note=f"cosine {cosine[at]:.2f}", why="" if told.ratings is None else f"rated {shell.stars(float(told.ratings[at]))}")
+        for at in best
+        if int(told.items[at]) != item
+    ]
+    st.caption("Films of this person that lie nearest to it in the model’s own space (cosine of its film vectors)")
+    wall(films, key="case-near", size="eight", label="Nearest known films")
+
+
+@st.cache_data(max_entries=128, show_spinner="Leaving out one rating after the other …")
+def without_each(run_id: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int) -> list[cf.Answer]:
+    """Leave-one-out over the latest ratings."""
+    model = cold_start.load_run_model(runs.get(run_id).folder)
+    told = as_history(items, ratings, times)
+    first = max(len(told) - MOST_RATINGS, 0)
+    return cf.history_edits(model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))})
+
+
+def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None) -> History:
+    """Hashable columns as a history."""
+    return History(np.array(items, np.int64), None if ratings is None else np.array(ratings, np.float32), None if times is None else np.array(times, np.int64))
+
+
+def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
+    """A history as hashable columns."""
+    return (tuple(told.items.tolist()), None if told.ratings is None else tuple(map(float, told.ratings)),
+            None if told.times is None else tuple(map(int, told.times)))  # fmt: skip
+
+
+def removals(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+    """Which ratings hold the film where it is."""
+    keep = told.items != item
+    told = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
+    if not len(told):
+        st.caption("No rating of this person is known, so none can be left out.")
+        return
+    try:
+        answers = without_each(run.id, *columns_of(told), item)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    base, others = answers[0], answers[1:]
+    moved = [(int(a.edit), base.score - a.score, a.rank - base.rank) for a in others]
+    if not any(abs(m[1]) > 1e-12 for m in moved):
+        st.info("No single rating changes this model’s score: it does not look at what this person rated.", icon=":material/person_off:")
+        return
+    st.markdown(f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and place {base.rank:g}.")
+    most = sorted(moved, key=lambda m: -abs(m[1]))[: 2 * SHOWN]
+    titles = dataset.catalog["title"]
+    data = pd.DataFrame([
+        {"film": f"{titles.iloc[told.items[at]]}{'' if told.ratings is None else f' ★{told.ratings[at]:g}'}", "held it up by": up, "places": place,
+         "does": "holds it up" if up > 0 else "holds it down"}
+        for at, up, place in most if abs(up) > 1e-12
+    ])  # fmt: skip
+    chart = alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
+        y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=260)),
+        x=alt.X("held it up by:Q", title="Score with the rating − score without it"),
+        color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
+        tooltip=["film:N", alt.Tooltip("held it up by:Q", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")],
+    )  # fmt: skip
+    st.altair_chart(chart, alt="Leave-one-rating-out: " + "; ".join(f"{r['film']} {r['held it up by']:+.4f}" for _, r in data.head(5).iterrows()))
+    if len(told) > MOST_RATINGS:
+        st.caption(f"The latest {MOST_RATINGS} of {len(told):,} ratings, each left out in turn.")
+
+
+def other_stars(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+    """One rating changed."""
+    if told.ratings is None or dataset.scale is None or not len(told):
+        st.caption("These data bear no ratings, so there are no stars to change.")
+        return
+    titles = dataset.catalog["title"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        at = st.selectbox("Rating of", range(len(told)), index=len(told) - 1, key="case.star.film", width=320,
+                          format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})")  # type: ignore[index]  # fmt: skip
+        stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
+    try:
+        model = cold_start.load_run_model(run.folder)
+        shown_changes(cf.history_edits(model, told, item, {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}))
+    except MMRecError as error:
+        shell.tell(error)
+
+
+def shown_changes(answers: list[cf.Answer]) -> None:
+    """Scores and places after each edit, with how they changed."""
+    base = answers[0]
+    data = pd.DataFrame([
+        {"If": a.edit, "Score": a.score, "Change": None if a is base else a.score - base.score, "Place": a.rank,
+         "Moves": "" if a is base else f"▲ {base.rank - a.rank:g}" if a.rank < base.rank else f"▼ {a.rank - base.rank:g}" if a.rank > base.rank else "stays"}
+        for a in answers
+    ])  # fmt: skip
+    st.dataframe(data, hide_index=True, height="content", placeholder="", alt="Score and place after each edit", column_config={
+        "Score": st.column_config.NumberColumn(format="%.4f"), "Change": st.column_config.NumberColumn(format="%+.4f"),
+        "Place": st.column_config.NumberColumn(format="%.1f", help="1 is the best; equal scores share the middle of their places."),
+    })  # fmt: skip
+
+
+def content(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+    """Plots and posters blanked, swapped, rewritten; ids, text or image alone."""
+    with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=True):
+        try:
+            model = cold_start.load_run_model(run.folder)
+            reads = cf.modalities(model)
+            if not reads:
+                st.caption(f"{run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
+                return
+            edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in reads}
+            edits |= asked_edits(dataset, run, reads, item)
+            shown_changes(cf.content_edits(model, told, item, edits))
+            found = cf.views(model, told, item)
+            if len(found) > 1:
+                st.markdown("**What each modality says alone**")
+                shown_changes(found)
+                st.caption(f"Nearest to the whole: {cf.spoke(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
+                           "had met it (edges and memories of other films stay).")  # fmt: skip
+        except MMRecError as error:
+            shell.tell(error)
+
+
+def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: int) -> dict[str, Any]:
+    """What the visitor wants swapped or rewritten."""
+    titles = dataset.catalog["title"]
+    edits: dict[str, Any] = {}
+    if "image" in reads:
+        swap = st.selectbox("Give it the poster of", [None, *np.argsort(-dataset.catalog["n_ratings"].to_numpy(), kind="stable")[:2000].tolist()], key="case.swap",
+                            format_func=lambda i: "its own" if i is None else str(titles.iloc[i]), width=320)  # fmt: skip
+        if swap is not None:
+            edits[f"the poster of {titles.iloc[swap]}"] = {"image": {item: int(swap)}}
+    if "text" in reads:
+        text = st.text_area("Rewrite its plot", key="case.plot", height=80, max_chars=4000, placeholder="A new plot, encoded at once")
+        if text.strip():
+            encoder = features.split_pair(str(run.params.get("encoder") or features.usual(dataset)))["text"]
+            edits["the plot you wrote"] = {"text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}}
+    return edits
+
+
+@st.cache_data(max_entries=64, show_spinner="Encoding your plot …")
+def encoded(name: str, checksum: str, encoder: str, plot: str, item: int, _dataset: Dataset) -> Array:
+    """The vector of the film's prompt with another plot.
+
+    Raises:
+        MMRecError: vectors were brought from elsewhere, so nothing here can encode a new text.
+    """
+    record = {**_dataset.catalog.iloc[item].to_dict(), "plot": plot}
+    return np.asarray(features.restored(_dataset, encoder).encode_text([features.rich_text(record)])[0])
+
+
+def inside(dataset: Dataset, run: runs.Run, user: int, item: int) -> None:
+    """For models whose vectors meet in dot products: which of them moved the prediction."""
+    try:
+        found = cf.inside(cold_start.load_run_model(run.folder), user, item)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    if found is None:
+        return
+    with st.expander("Inside the model: which vectors meet, and what that does", icon=":material/grid_on:"):
+        rows = [{"a": a, "b": b, "dot": float(d), "moved": float(m)} for (a, b), d, m in zip(found.pairs, found.dots, found.moved, strict=True)]
+        data = pd.DataFrame(rows)
+        shade = st.segmented_control("Shade by", ["moved", "dot"], default="moved", required=True, key="case.shade",
+                                     format_func=lambda k: {"moved": "what it does to the prediction", "dot": "the dot product"}[k]) or "moved"  # fmt: skip
+        most = float(data[shade].abs().max()) or 1.0
+        names = list(found.names)
+        heat = alt.Chart(data).mark_rect().encode(
+            x=alt.X("b:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)), y=alt.Y("a:N", sort=names, title=None),
+            color=alt.Color(f"{shade}:Q", title=shade, scale=alt.Scale(scheme="blueorange", domain=[most, -most])),
+            tooltip=["a:N", "b:N", alt.Tooltip("dot:Q", format="+.4f"), alt.Tooltip("moved:Q", title="moved the prediction by", format="+.4f")],
+        ).properties(height=26 * len(names) + 90)  # fmt: skip
+        top = data.reindex(data["moved"].abs().sort_values(ascending=False).index).head(3)
+        st.altair_chart(heat, alt="Pairs of vectors: " + "; ".join(f"{r.a} × {r.b} moved it by {r.moved:+.3f}" for r in top.itertuples()))
+        st.caption("Most moved by " + "; ".join(f"{r.a} × {r.b} ({r.moved:+.3f})" for r in top.itertuples()) + ". The prediction minus what it would be with that dot product at zero, all else as it is; "
+                   "such changes need not add up.")  # fmt: skip

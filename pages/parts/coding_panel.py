@@ -1,0 +1,137 @@
+"""Tags and a note for whatever is looked at, and the notebook of all coded cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import coding
+from mmrec_core.coding import Case
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import blind, shell
+from pages.parts.charts import SERIES
+
+PIN = "pinned"
+
+
+def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", **what: str) -> None:
+    """Tags and a note for one case; kept at once."""
+    try:
+        known = coding.cases(dataset)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    wanted = coding.name_of(kind, **what)
+    held = next((c for c in known if c.id == wanted), None)
+    tags = sorted({t for c in known for t in c.tags} | {PIN})
+    with st.container(border=True, key="coding"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            chosen = st.multiselect("Tags", tags, default=list(held.tags) if held else [], accept_new_options=True, key=f"tags.{wanted}",
+                                    placeholder="What is going on here?", width=360,
+                                    help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.")  # fmt: skip
+            note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=coding.LONGEST["note"],
+                                 placeholder="Why? What would help?")  # fmt: skip
+            if st.button("Keep", key=f"keep.{wanted}", icon=":material/bookmark:", help="Keeps tags and note with a link back to this case."):
+                try:
+                    told = coding.case(kind, model=model, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
+                                       seed=held.seed if held else None, **what)  # fmt: skip
+                    coding.put(dataset, told)
+                except MMRecError as error:
+                    shell.tell(error)
+                else:
+                    st.toast("Kept." if chosen or note else "Taken out of the notebook.", icon=":material/bookmark_added:")
+
+
+def notebook(dataset: Dataset) -> None:
+    """Every coded case: counts, tags to rename, export, import."""
+    try:
+        found = coding.cases(dataset)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    if not found:
+        st.info("Nothing is coded yet. Open a person or a case, give it a tag, and press Keep; or draw a random sample from a slice.",
+                icon=":material/bookmark:")  # fmt: skip
+        take_in(dataset)
+        return
+    by = st.segmented_control("Count tags by", ["model", "slice", "kind"], default="model", required=True, key="notes.by") or "model"
+    counted(found, by)
+    table(dataset, found)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rename(dataset, found)
+    with st.container(horizontal=True):
+        st.download_button("CSV", coding.as_csv(found), f"{dataset.name}-cases.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore")
+        st.download_button("Markdown", coding.as_markdown(found, dataset), f"{dataset.name}-cases.md", "text/markdown", icon=":material/download:",
+                           type="tertiary", on_click="ignore")  # fmt: skip
+    take_in(dataset)
+
+
+def counted(found: list[Case], by: Any) -> None:
+    """How often each tag was given."""
+    rows = [{"tag": tag, by: name or f"no {by}", "cases": n} for tag, count in coding.counts(found, by).items() for name, n in count.items()]
+    if not rows:
+        st.caption("No case has a tag yet.")
+        return
+    names = sorted({r[by] for r in rows})
+    chart = alt.Chart(pd.DataFrame(rows), height=alt.Step(26)).mark_bar().encode(
+        y=alt.Y("tag:N", title=None, sort="-x"), x=alt.X("cases:Q", title="Cases", axis=alt.Axis(tickMinStep=1, format="d")),
+        color=alt.Color(f"{by}:N", title=by, scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))])),
+        tooltip=["tag:N", f"{by}:N", "cases:Q"],
+    )  # fmt: skip
+    st.altair_chart(chart, alt="Cases by tag: " + ", ".join(f"{r['tag']} {r['cases']} ({r[by]})" for r in rows))
+
+
+def table(dataset: Dataset, found: list[Case]) -> None:
+    """Every case with a link back."""
+    titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
+    data = pd.DataFrame([
+        {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model,
+         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link or None}
+        for c in found
+    ])  # fmt: skip
+    event = st.dataframe(data, hide_index=True, key="notes.table", on_select="rerun", selection_mode="multi-row", alt=f"{len(found)} coded cases", column_config={
+        "Open": st.column_config.LinkColumn(display_text="open"), "Tags": st.column_config.ListColumn(),
+        "Blind": st.column_config.CheckboxColumn(help="Whether the model’s name was hidden when it was coded."),
+    })  # fmt: skip
+    chosen = event.selection.rows if event is not None else []
+    if chosen and st.button(f"Forget {len(chosen)}", icon=":material/delete:", key="notes.forget"):
+        coding.remove(dataset, [found[at].id for at in chosen])
+        st.rerun()
+
+
+def rename(dataset: Dataset, found: list[Case]) -> None:
+    """One place in which tags are renamed and merged."""
+    tags = sorted({t for c in found for t in c.tags})
+    if not tags:
+        return
+    old = st.selectbox("Rename the tag", tags, key="notes.old", width=220)
+    new = st.text_input("to", key="notes.new", width=220, max_chars=coding.LONGEST["tag"], help="A name that another tag has already merges the two.")
+    if st.button("Rename" if new not in tags else "Merge", key="notes.rename", disabled=not new.strip() or new == old, icon=":material/label:"):
+        try:
+            n = coding.rename(dataset, old, new.strip())
+        except MMRecError as error:
+            shell.tell(error)
+        else:
+            st.toast(f"{n} case{'s' if n != 1 else ''} now bear “{new.strip()}”.", icon=":material/label:")
+            st.rerun()
+
+
+def take_in(dataset: Dataset) -> None:
+    """Cases out of a file."""
+    with st.expander("Take cases in from a CSV", icon=":material/upload:"):
+        file = st.file_uploader("CSV", type="csv", key="notes.file", label_visibility="collapsed", max_upload_size=20)
+        if file is not None and st.button("Take in", key="notes.take", icon=":material/upload:"):
+            try:
+                told = coding.from_csv(file.getvalue().decode("utf-8"))
+                coding.put(dataset, *told)
+            except UnicodeDecodeError:
+                shell.tell(MMRecError("This is no UTF-8 text. Save the table as CSV UTF-8."))
+            except MMRecError as error:
+                shell.tell(error)
+            else:
+                st.toast(f"{len(told)} cases taken in.", icon=":material/upload:")
+                st.rerun()

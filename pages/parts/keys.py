@@ -1,0 +1,32 @@
+"""Which results may stand together: the choice that Compare and Errors begin with."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from mmrec_core import comparison
+from mmrec_core.comparison import Key, Row
+from mmrec_core.types import Dataset
+
+
+def choose_key(found: list[Row], dataset: Dataset) -> Key:
+    """A select box of all keys, the usual one first chosen."""
+    known = comparison.keys(found)
+    count = {k: sum(r.key == k and r.kind != "oracle" for r in found) for k in known}
+    named = {f"{k} {k.split_checksum}": k for k in known}
+    usual = next((i for i, k in named.items() if k == comparison.usual_key(dataset, found)), next(iter(named)))
+    chosen = st.selectbox(
+        "Compared on", [*named], index=[*named].index(usual), key=f"key.{dataset.name}",
+        format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
+        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree.",
+    )  # fmt: skip
+    return named[chosen or usual]
+
+
+def under(found: list[Row], key: Key) -> list[Row]:
+    """Results of a key, yardsticks and oracles among them."""
+    return [
+        r
+        for r in found
+        if r.key == key or (r.key == key.fair and (r.label in comparison.YARDSTICKS or r.kind == "oracle"))
+    ]
