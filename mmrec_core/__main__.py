@@ -502,7 +502,8 @@ def cold_start_command(
     as_json: Json = False,
 ) -> None:
     """How good each model is for users of whom it knows k ratings."""
-    from mmrec_core import cold_start, preparation
+    from mmrec_core import preparation
+    from mmrec_core.crossing import crossing
 
     try:
         ks = [int(part) for part in k.split(",")]
@@ -513,7 +514,7 @@ def cold_start_command(
     names = [m.strip() for m in models.split(",") if m.strip()]
     if not names:
         raise MMRecError("--models names no model; expected names separated by commas, such as popularity,ease.")
-    say(cold_start.crossing(preparation.open_dataset(dataset), names, ks, seed, split_seed, progress), as_json)
+    say(crossing(preparation.open_dataset(dataset), names, ks, seed, split_seed, progress=progress), as_json)
 
 
 @app.command()

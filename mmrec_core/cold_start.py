@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import runs, settings
-from mmrec_core.desk import Desk
+from mmrec_core import runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, Dataset, History, Progress, Query, quiet
+from mmrec_core.types import Array, Dataset, History, Query
 
 MODEL_BYTES = 2_000_000_000
 """Loaded models are kept up to this many bytes; the one unused longest goes first."""
@@ -139,54 +138,3 @@ def reasons(run: runs.Run, told: History, items: Sequence[int]) -> list[list[tup
         fall = scores[0, item] - scores[1:, item]
         out.append([(int(at), float(fall[at])) for at in np.argsort(-fall)])
     return out
-
-
-def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
-    """Films worth asking a newcomer about: well known, and unlike each other in genre and decade; item rows ``[n]``."""
-    catalog = dataset.catalog
-    known = np.log1p(catalog["n_ratings"].to_numpy(np.float64)) * (1 + 0.3 * catalog["poster"].notna().to_numpy())
-    pool = np.argsort(-known, kind="stable")[: max(n * 12, 120)]
-    rng = np.random.default_rng(seed)
-    chosen: list[int] = []
-    used: dict[Any, int] = {}
-    score = known[pool] * rng.uniform(0.85, 1.0, len(pool))
-    marks = [
-        {
-            *catalog["genres"].iloc[i],
-            None if np.isnan(y := float(catalog["year"].astype("float64").iloc[i])) else int(y) // 10,
-        }
-        for i in pool
-    ]
-    for _ in range(min(n, len(pool))):
-        crowd = np.array([sum(used.get(m, 0) for m in own) / max(len(own), 1) for own in marks])
-        best = int(np.argmax(np.where(np.isin(pool, chosen), -np.inf, score / (1 + 0.5 * crowd))))
-        chosen.append(int(pool[best]))
-        for mark in marks[best]:
-            used[mark] = used.get(mark, 0) + 1
-    return np.array(chosen, np.int64)
-
-
-def crossing(
-    dataset: Dataset,
-    models: Sequence[str],
-    ks: Sequence[int],
-    seed: int = 0,
-    split_seed: int = 0,
-    progress: Progress = quiet,
-) -> dict[str, Any]:
-    """How good each model is for users of whom it knows k ratings: the ``cold-user`` split, the same targets for every k."""
-    from mmrec_core.evaluation import evaluate
-    from mmrec_core.splits import make_split
-    from mmrec_core.training import fit
-
-    split = make_split(dataset, "cold-user", split_seed)
-    found: dict[str, Any] = {}
-    for name in models:
-        fitted = fit(name, dataset, split, seed=seed, desk=Desk(progress=progress))
-        found[name] = {}
-        for k in ks:
-            judged = evaluate(fitted.model, dataset, split, reveal=k, groups=False)
-            found[name][str(k)] = {"metrics": judged.metrics, "intervals": judged.intervals}
-    users = len(np.unique(np.asarray(dataset.interactions.need("user"))[split.test]))
-    return {"dataset": dataset.name, "split": "cold-user", "split_seed": split_seed, "seed": seed, "users": users,
-            "split_checksum": split.checksum, "models": found, "environment": settings.environment()}  # fmt: skip

@@ -31,7 +31,7 @@ from mmrec_core.protocols import AHEAD, Protocol
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
-KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate")
+KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing")
 GRACE_S = 10.0
 """How long a worker that was asked to stop may take to keep its checkpoint."""
 
@@ -618,6 +618,22 @@ def encoder_training_params(datasets: Sequence[str], encoder: str, **asked: Any)
         open_dataset(name)
     usual = {"seed": 0, "held_out": 0.2, "options": {}, "out": None}
     return {"dataset": datasets[0], "datasets": list(datasets), "model": encoder, "encoder": encoder, **usual, **asked}
+
+
+def crossing_params(dataset: str, models: Sequence[str], **asked: Any) -> dict[str, Any]:
+    """The full description of drawing a crossing: how good models are for newcomers, rating by rating.
+
+    Raises:
+        MMRecError: not prepared, or a model that does not work on these data.
+    """
+    from mmrec_core.preparation import open_dataset
+
+    opened = open_dataset(dataset)
+    for name in models:
+        if name not in usable_models(opened):
+            raise unknown_name("model for these data", name, usable_models(opened))
+    usual = {"ks": [0, 1, 2, 3, 5, 10, 20], "seed": 0, "split_seed": 0}
+    return {"dataset": dataset, "model": "crossing", "models": list(models), **usual, **asked}
 
 
 def donor_place(name: str) -> Path:

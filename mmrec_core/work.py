@@ -501,6 +501,17 @@ def _train_encoder(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     return {**told, "weights": str(out), "environment": settings.environment()}
 
 
+def _crossing(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core.crossing import crossing
+    from mmrec_core.preparation import open_dataset
+
+    asked = run.params
+    dataset = open_dataset(asked["dataset"])
+    update(run, data=dataset.checksum)
+    return crossing(dataset, asked["models"], asked["ks"], asked["seed"], asked["split_seed"], progress=teller.progress)
+
+
 def report(
     run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
     trained_as: Mapping[str, Any] | None = None,
@@ -532,6 +543,6 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 DO: dict[str, Callable[[Run, _Teller, StopFlag], dict[str, Any]]] = {
     "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
-    "evaluate": _evaluate,
+    "evaluate": _evaluate, "crossing": _crossing,
 }  # fmt: skip
 assert set(DO) == set(runs.KINDS)

@@ -210,6 +210,10 @@ class Model(nn.Module):
         """States of items never seen, from their content; ``None`` where a model knows items by id alone."""
         return None
 
+    def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
+        """``[B, n]`` ranking scores of ``n`` items never seen (:meth:`item_state`) from user states; where items have states."""
+        raise NotImplementedError
+
     # State in time
 
     def observe(self, events: Interactions) -> None:

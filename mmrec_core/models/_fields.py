@@ -502,7 +502,7 @@ class FieldModel(GradientModel):
         mine, theirs, numbers, extra = [], [], [], None
         if self.of_films:
             row = batch["item"]
-            item = self.items_of(row)
+            item = dict(batch["films"]) if "films" in batch else self.items_of(row)
             own_user, own_item = batch.get("own_user"), batch.get("own_item")
             count, their_count = user.get("count"), item.get("count")
             hidden = batch.get("item_hidden")

@@ -193,6 +193,11 @@ class GraphModel(Pairwise):
         films = self.vectors()[1][:-1]
         return state["vector"] @ (films if items is None else films[items]).T
 
+    @torch.no_grad()
+    def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
+        """As films of the graph."""
+        return state["vector"] @ item["vector"].T
+
     def item_vectors(self) -> Tensor | None:
         """What has spread to films, ``[I, d]``."""
         with torch.no_grad():

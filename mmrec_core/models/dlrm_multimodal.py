@@ -105,3 +105,14 @@ class DLRMMultimodal(DLRM):
         item = self.items_of(torch.full((n,), self.schema.n_items, device=device))
         item["fused"] = self.loudness * self.content.of(content, device)
         return ItemState(item, tuple("folded" for _ in range(n)))
+
+    @torch.no_grad()
+    def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
+        """Pair by pair, as films of the catalog."""
+        self.eval()
+        n_users, n_films = len(next(iter(state.values()))), len(item["id"])
+        user = torch.arange(n_users, device=self.mean.device).repeat_interleave(n_films)
+        row = torch.full_like(user, self.schema.n_items)
+        films = {name: told.repeat(n_users, *[1] * (told.dim() - 1)) for name, told in item.items()}
+        batch: Batch = {"user": user, "item": row, "state": state, "films": films}
+        return self(self.user_tensors(batch), batch)[:, 0].view(n_users, n_films)

@@ -180,11 +180,10 @@ class MMTGN(TGN):
         """As everywhere, of films as the user's memory sees them."""
         return super().pair_scores(user, item if self.by_memory is None else self.by_memory(item, user["memory"]))
 
-    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+    def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
         """As everywhere; where memories modulate films, user by user."""
         if self.by_memory is None:
-            return super().score_states(state, items)
-        films = self.films() if items is None else self.films()[items]
+            return super().score_films(state, films)
         gamma, beta = self.by_memory.gamma(state["memory"]), self.by_memory.beta(state["memory"])
         rows = [
             super(MMTGN, self).pair_scores({"vector": vector.expand(len(films), -1)}, scale * films + shift)

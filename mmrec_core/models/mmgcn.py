@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.models._base import Batch
 from mmrec_core.models._content import Content
 from mmrec_core.models._graph import GraphConfig, GraphModel, Layers, Owner
-from mmrec_core.types import Array, TrainSet
+from mmrec_core.types import Array, ItemState, TrainSet
 
 
 class MMGCN(GraphModel):
@@ -93,6 +94,23 @@ class MMGCN(GraphModel):
         kept = F.leaky_relu(torch.einsum("nmd,mde->nme", senses, self.keep[at]) + self.keep_shift[at]) + own_id
         found = F.leaky_relu(torch.einsum("nmd,mde->nme", h, self.join[at]) + self.join_shift[at] + kept)
         return torch.cat([found, own_id], 1)
+
+    @torch.no_grad()
+    def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
+        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): they hear nobody, and no id is added."""
+        if not set(content) & set(self.content.names):
+            return None
+        self.eval()
+        n, device = len(next(iter(content.values()))), self.known_items.device
+        told = []
+        for name in self.senses:
+            vectors, has = self.content.given(name, content, n, device)
+            told.append(self.project[name](vectors) * has[:, None])
+        senses = F.normalize(torch.stack(told, 1), dim=2)
+        layers = [torch.cat([senses, torch.zeros_like(senses[:, :1])], 1)]
+        for at in range(self.config.layers):
+            layers.append(self.step(at, layers[-1], torch.zeros_like(senses)))
+        return ItemState({"vector": self.combine(layers)}, tuple("folded" for _ in range(n)))
 
     def combine(self, layers: Layers) -> Tensor:
         """The mean over modalities of the last layer."""

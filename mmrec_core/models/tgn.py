@@ -493,10 +493,18 @@ class TGN(GradientModel):
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``; films stand as they are just after the latest event."""
-        films = self.films() if items is None else self.films()[items]
+        return self.score_films(state, self.films() if items is None else self.films()[items])
+
+    def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
+        """``[B, n]`` scores of films' embeddings ``[n, d]``."""
         if self.config.score == "mlp":
             return self.affinity.of_all(state["vector"], films)
         return state["vector"] @ films.T
+
+    @torch.no_grad()
+    def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
+        """As films without memory and neighbours."""
+        return self.score_films(state, item["vector"])
 
     def item_vectors(self) -> Tensor | None:
         """Films' embeddings just after the latest event, ``[I, d]``."""

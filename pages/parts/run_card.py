@@ -35,6 +35,7 @@ DOING = {
     "train-encoder": "Train the encoder on",
     "train": "Train",
     "evaluate": "Judge",
+    "crossing": "Draw the crossing on",
 }
 WATCHED = ("ndcg@10", "rmse", "log_loss")
 POINTS = 120
