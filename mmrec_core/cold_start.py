@@ -100,6 +100,13 @@ def recommend(run: runs.Run, told: History, top: int = 10, model: Any = None) ->
     return Recommendations(run.params["model"], run.id, items, scores, state.source[0])
 
 
+def scores(run: runs.Run, told: History) -> Array:
+    """One run's scores ``[I]`` of every film for somebody with this history."""
+    model = load_run_model(run.folder)
+    found: Array = model.score_all(model.fold_in([told]))[0].double().numpy()
+    return found
+
+
 def recommend_known(
     run: runs.Run, dataset: Dataset, user: int, top: int = 10, seen: Array | None = None
 ) -> Recommendations:

@@ -14,11 +14,11 @@ TOP = 10
 
 
 def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:
-    """A map that is drawn already: encoder, view and the map; joint views first; ``None`` where there is none."""
+    """A map that is drawn already: encoder, view and the map; pictures first, for people know films by their posters; ``None`` where there is none."""
     from mmrec_core import features
 
     for encoder in features.available(dataset):
-        for view in ("both", "image", "text"):
+        for view in ("image", "text", "both"):
             found = projection.stored(dataset, encoder, view)
             if found is not None:
                 return encoder, view, found

@@ -1,14 +1,18 @@
-"""Rate a few films as a new visitor and see at once what every model recommends, side by side."""
+"""Rate a few films as a new visitor, or bring a new film, and see at once what every model makes of it."""
 
 import numpy as np
 import streamlit as st
 
-from mmrec_core import cold_start, registry, runs
+from mmrec_core import cold_start, registry, runs, taste
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
+from pages.parts.crossing_view import crossing_view
+from pages.parts.new_film_view import new_film_view
 from pages.parts.run_card import changed, live_runs, pace, run_card
+from pages.parts.trail_view import you
 from pages.parts.wall import film, wall
+from pages.parts.why_view import why as why_this
 
 TITLE = "Cold start"
 ICON = ":material/ac_unit:"
@@ -17,6 +21,7 @@ ORDER = "60"
 shell.frame()
 
 TOP = 8
+SUGGESTED = 12
 YARDSTICK = "popularity"
 dataset = shell.needs_dataset()
 shell.needs_films(dataset)
@@ -43,8 +48,42 @@ def told() -> dict[int, float]:
     return found
 
 
+def unseen() -> list[int]:
+    """Films the visitor has not seen; in the URL like the ratings."""
+    rows = dataset.items.rows([i for i in st.query_params.get("unseen", "").split("_") if i and (i.isdigit() or dataset.items.raw.dtype.kind not in "iu")])
+    return [int(row) for row in rows if row >= 0]
+
+
+def keep_for_undo() -> None:
+    """What was said so far, to return to."""
+    past = st.session_state.setdefault("past", [])
+    past.append((st.query_params.get("ratings", ""), st.query_params.get("unseen", "")))
+    del past[:-50]
+
+
+def undo() -> None:
+    """Take back what was said last."""
+    past = st.session_state.get("past") or []
+    if past:
+        for key, value in zip(("ratings", "unseen"), past.pop(), strict=True):
+            if value:
+                st.query_params[key] = value
+            elif key in st.query_params:
+                del st.query_params[key]
+
+
+def on_skip() -> None:
+    """A film that was not seen: it is not suggested again."""
+    event = st.session_state.get("suggested")
+    if event is not None and event.get("skip") is not None:
+        keep_for_undo()
+        rows = [*unseen(), int(event["skip"])]
+        st.query_params["unseen"] = "_".join(str(dataset.items.raw[row]) for row in dict.fromkeys(rows))
+
+
 def remember(ratings: dict[int, float]) -> None:
     """Write the ratings into the URL."""
+    keep_for_undo()
     if ratings:
         st.query_params["ratings"] = "_".join(f"{dataset.items.raw[row]}:{stars:g}" for row, stars in ratings.items())
     elif "ratings" in st.query_params:
@@ -64,10 +103,43 @@ def on_rate() -> None:
     remember(ratings)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[int]:
-    """Well-known films unlike each other."""
-    return [int(row) for row in cold_start.to_rate(_dataset, 12, seed)]
+@st.cache_data(max_entries=64, show_spinner=False)
+def suggestions(name: str, checksum: str, seed: int, without: tuple[int, ...], _dataset: Dataset) -> list[int]:
+    """Well-known films unlike each other and those asked already."""
+    return [int(row) for row in taste.spread(_dataset, SUGGESTED, without, seed)]
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def bundles(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
+    """Bundles of well-known films that go together."""
+    return taste.bundles(_dataset)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def disputed(run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...], without: tuple[int, ...], _dataset: Dataset) -> list[int]:
+    """Films that the chosen models disagree on most."""
+    history = cold_start.history(_dataset, dict(ratings))
+    scores = [cold_start.scores(runs.get(run_id), history) for run_id in run_ids]
+    return [int(row) for row in taste.disputed(scores, _dataset, SUGGESTED, without)]
+
+
+def pick_bundles(ratings: dict[int, float]) -> None:
+    """Taste clusters: four posters each; picking one rates all four with four stars of five."""
+    st.caption(f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them afterwards.")
+    for at, bundle in enumerate(bundles(dataset.name, dataset.checksum, dataset)):
+        films = [int(i) for i in np.asarray(bundle["films"])]
+        with st.container(border=True, key=f"bundle-{at}"):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{shell.plain(str(bundle['name']))}**")
+                if st.button("That’s me", key=f"pick-{at}", icon=":material/favorite:", disabled=all(i in ratings for i in films)):
+                    remember({**ratings, **{i: liking() for i in films}})
+                    st.rerun()
+            wall([film(dataset, i) for i in films], key=f"bundle-films-{at}", size="small", label=f"Bundle {bundle['name']}")
+
+
+def liking() -> float:
+    """What a picked bundle counts as: four fifths of the scale, in half stars."""
+    return round((scale[0] + 0.875 * (scale[1] - scale[0])) * 2) / 2
 
 
 def choose_films(ratings: dict[int, float]) -> None:
@@ -95,13 +167,32 @@ def choose_films(ratings: dict[int, float]) -> None:
         films, key = [int(row) for row in rows], "found"
     else:
         st.session_state.setdefault("hand", 0)
-        films, key = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], dataset), "suggested"
+        fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", YARDSTICK}}
+        ways = ["Telling", "Disputed", "Bundles"] if len(fitted) > 1 and len(ratings) >= 3 else ["Telling", "Bundles"]
+        way = st.segmented_control("Suggest", ways, default="Telling", required=True, key="suggest", label_visibility="collapsed",
+                                   help="Telling: well known and far apart, so each answer says much. Disputed, after three ratings: films the models disagree on most. "
+                                   "Bundles: pick whole tastes at once.")  # fmt: skip
+        if way == "Bundles":
+            pick_bundles(ratings)
+            return
+        asked = tuple(unseen())
+        if way == "Disputed":
+            told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+            try:
+                films = disputed(tuple(r.id for r in fitted.values()), told_ratings, (*asked, *ratings), dataset)
+            except MMRecError as error:
+                shell.tell(error)
+                return
+        else:
+            films = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], asked, dataset)
+        key = "suggested"
     wall(
         [film(dataset, row, stars=ratings.get(row)) for row in films],
         key=key,
         rate=scale,
         size="small",
         on_rate=on_rate,
+        on_skip=on_skip if key == "suggested" else None,
         label="Films to rate",
     )
     if key == "suggested" and st.button(
@@ -123,6 +214,10 @@ def my_ratings(ratings: dict[int, float]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
+        if st.button("Undo", icon=":material/undo:", type="tertiary", disabled=not st.session_state.get("past"), key="undo",
+                     help="Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you said."):  # fmt: skip
+            undo()
+            st.rerun()
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
             remember({})
             st.rerun()
@@ -159,6 +254,7 @@ def answers(ratings: dict[int, float]) -> None:
         return
     told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
     common: set[int] = set()
+    listed: dict[str, list[int]] = {}
     for name in (n for n in names if n in shown):
         with st.container(border=True, key=f"answer-{name}"):
             head = st.container(horizontal=True, vertical_alignment="center")
@@ -172,11 +268,19 @@ def answers(ratings: dict[int, float]) -> None:
                     runs.start("train", fitted[name].params)
                     st.rerun()
                 continue
+            listed[name] = [int(i) for i in found.items]
             if name == YARDSTICK:
                 common = {int(i) for i in found.items}
             heading(head, name, found, common, bool(ratings), fitted[name])
             films = [card(found, place, why, list(ratings)) for place in range(len(found.items))]
             wall(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
+    if not listed:
+        return
+    chosen = {n: fitted[n] for n in listed}
+    with st.expander("You on the map", icon=":material/map:", expanded=bool(ratings)):
+        you(dataset, chosen, ratings)
+    with st.expander("Why this film", icon=":material/help:", expanded=bool(ratings)):
+        why_this(dataset, chosen, ratings, listed)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -277,8 +381,13 @@ def one_thread() -> None:
 
 def draw_all_if_rated() -> None:
     """A rating given in one fragment is news to the other."""
-    if st.query_params.get("ratings", "") != st.session_state["answered"]:
+    if said() != st.session_state["answered"]:
         st.rerun()
+
+
+def said() -> str:
+    """Everything the visitor said, as the URL holds it."""
+    return st.query_params.get("ratings", "") + "|" + st.query_params.get("unseen", "")
 
 
 @st.fragment
@@ -302,15 +411,20 @@ def studio() -> None:
 
 
 st.title("Cold start", anchor=False)
-st.caption(
-    "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
-)
 shell.generated_note(dataset)
 one_thread()
-st.session_state["answered"] = st.query_params.get("ratings", "")
-left, right = st.columns([1, 1.6], gap="large")
-with left:
-    chooser()
-with right:
-    studio()
-st.fragment(coming, run_every=pace())()
+WHO = ["New person", "New film", "The crossing"]
+who = st.segmented_control("What is new", WHO, default=WHO[0], required=True, key="new", bind="query-params", label_visibility="collapsed") or WHO[0]
+if who == "New film":
+    new_film_view(dataset)
+elif who == "The crossing":
+    crossing_view(dataset)
+else:
+    st.caption("You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining.")
+    st.session_state["answered"] = said()
+    left, right = st.columns([1, 1.6], gap="large")
+    with left:
+        chooser()
+    with right:
+        studio()
+    st.fragment(coming, run_every=pace())()

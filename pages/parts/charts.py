@@ -316,6 +316,27 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
     )
 
 
+def crossing(data: pd.DataFrame, metric: str, yardstick: str = "popularity") -> alt.LayerChart:
+    """Quality against the number of ratings known, a band of 95 % around each line; the yardstick dashed and grey."""
+    ks = sorted(data["k"].unique().tolist())
+    data = data.assign(place=[ks.index(k) for k in data["k"]])  # 0, 1, 2, 3, 5, 10, 20: evenly apart, or the start is a blot
+    models = [m for m in dict.fromkeys(data["model"]) if m != yardstick]
+    names = [yardstick, *models]
+    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
+                       legend=alt.Legend(orient="top", columns=5))  # fmt: skip
+    axis = alt.Axis(values=list(range(len(ks))), labelExpr=f"{json.dumps([str(k) for k in ks])}[datum.value]", grid=False)
+    x = alt.X("place:Q", title="Ratings known of the newcomer", axis=axis, scale=alt.Scale(domain=[0, max(len(ks) - 1, 1)], nice=False))
+    y = alt.Y("value:Q", title=arrow(metric), scale=alt.Scale(zero=False))
+    tip = ["model:N", alt.Tooltip("k:Q", title="ratings"), alt.Tooltip("value:Q", format=".4f"), alt.Tooltip("low:Q", format=".4f"), alt.Tooltip("high:Q", format=".4f")]
+    base = alt.Chart(data, height=340)
+    dash = alt.StrokeDash("model:N", legend=None, scale=alt.Scale(domain=names, range=[[6, 4], *[DASHES[0 if i < 6 else 1] for i in range(len(models))]]))
+    return alt.layer(
+        base.mark_area(opacity=0.13).encode(x=x, y=alt.Y("low:Q", title=arrow(metric), scale=alt.Scale(zero=False)), y2="high:Q", color=colour),
+        base.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour, strokeDash=dash),
+        base.mark_circle(size=70, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip),
+    )
+
+
 def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
     """Every metric an axis from its worst to its best value, every model a line across them: up is better everywhere."""
     told = []

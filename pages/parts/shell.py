@@ -125,7 +125,7 @@ def _switched() -> None:
 
 def forget_films() -> None:
     """Take film numbers out of the URL."""
-    for key in ("film", "ratings"):
+    for key in ("film", "ratings", "unseen"):
         if key in st.query_params:
             del st.query_params[key]
 

@@ -137,6 +137,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
       cell.append(frame, title)
       if (film.note) cell.append(make("div", "note", film.year ? `${film.year} · ${film.note}` : film.note))
       if (data.rate) cell.append(stars(film))
+      if (data.skips && film.stars == null) {
+        const skip = make("button", "skip", "haven’t seen")
+        skip.type = "button"
+        skip.setAttribute("aria-label", `Haven’t seen ${film.title}`)
+        skip.onclick = () => setTriggerValue("skip", film.id)
+        cell.append(skip)
+      }
       if (film.why) cell.append(make("div", "why", film.why))
       return cell
     }),

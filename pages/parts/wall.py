@@ -55,9 +55,10 @@ def wall(
     size: str = "medium",
     on_open: Callable[[], None] | None = None,
     on_rate: Callable[[], None] | None = None,
+    on_skip: Callable[[], None] | None = None,
     label: str = "Films",
 ) -> Any:
-    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (0 clears).
+    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (0 clears), ``skip`` a film nobody here has seen.
 
     Args:
         films: from :func:`film`.
@@ -70,5 +71,7 @@ def wall(
         "size": size,
         "label": label,
         "opens": on_open is not None,
+        "skips": on_skip is not None,
     }
-    return _WALL(key=key, data=data, on_open_change=on_open or (lambda: None), on_rate_change=on_rate or (lambda: None))
+    nothing = lambda: None
+    return _WALL(key=key, data=data, on_open_change=on_open or nothing, on_rate_change=on_rate or nothing, on_skip_change=on_skip or nothing)

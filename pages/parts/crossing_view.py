@@ -1,0 +1,92 @@
+"""The crossing: how good each model is for newcomers as they rate, and from where on it beats popularity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import runs
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import charts, shell
+from pages.parts.run_card import changed, live_runs, pace, run_card
+
+USUAL = ("itemknn", "ease", "bpr", "mf")
+METRICS = ("ndcg@10", "recall@10", "mrr", "auc")
+
+
+def crossing_view(dataset: Dataset) -> None:
+    """Choose models, draw in the background, see where each crosses."""
+    st.caption(
+        "A tenth of the people leaves training. Their last ten liked films are the targets, the same for every k; of their earlier ratings the model is told "
+        "the first k. Where does it begin to beat what everybody likes?"
+    )
+    able = [m for m in runs.usable_models(dataset) if m not in {"popularity", "random"}]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.multiselect("Models", able, default=[m for m in USUAL if m in able], key=f"cross.models.{dataset.name}", width=520,
+                                help="Each is trained anew without these people; graph and time models may take minutes.")  # fmt: skip
+        seed = int(st.number_input("Seed", 0, 10**6, 0, key="cross.seed", width=110))
+        asked = params(dataset, wanted, seed)
+        if st.button("Draw", icon=":material/show_chart:", type="primary", key="cross.draw", disabled=not wanted or asked is None or asked in [r.params for r in live()]):
+            runs.start("crossing", asked or {})
+            st.rerun()
+    st.fragment(coming, run_every=pace())(dataset)
+    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum]
+    if not done:
+        st.info("Nothing is drawn yet. With the usual models it takes about two minutes in the background; you can go on elsewhere.", icon=":material/show_chart:")
+        return
+    names = {r.id: ", ".join(r.params["models"]) + (f" (seed {r.params['seed']})" if r.params["seed"] else "") for r in done[::-1]}
+    chosen = st.selectbox("Drawn", [*names], format_func=names.get, key=f"cross.run.{dataset.name}") if len(names) > 1 else next(iter(names))
+    told = next(r for r in done if r.id == chosen).result()
+    if told is not None:
+        show(told)
+
+
+def params(dataset: Dataset, wanted: list[str], seed: int) -> dict[str, Any] | None:
+    """What would be drawn; ``None`` where it cannot be."""
+    try:
+        return runs.crossing_params(dataset.name, sorted(wanted), seed=seed)
+    except MMRecError as error:
+        shell.tell(error)
+        return None
+
+
+def live() -> list[runs.Run]:
+    """Crossings under way."""
+    return [r for r in live_runs() if r.kind == "crossing"]
+
+
+def coming(dataset: Dataset) -> None:
+    """What is being drawn."""
+    under_way = [r for r in live() if r.params["dataset"] == dataset.name]
+    if changed("cross_live", [dataset.name, *(r.id for r in under_way)]):
+        st.rerun()
+    for run in under_way[:2]:
+        run_card(run)
+
+
+def show(told: dict[str, Any]) -> None:
+    """The picture, and in words where each model crosses."""
+    metric = st.segmented_control("Metric", METRICS, default="ndcg@10", required=True, key="cross.metric", format_func=charts.arrow) or "ndcg@10"
+    rows = [
+        {"model": name, "k": int(k), "value": at["metrics"].get(metric), "low": (at["intervals"].get(metric) or [None, None])[0],
+         "high": (at["intervals"].get(metric) or [None, None])[1]}
+        for name, by_k in told["models"].items() for k, at in by_k.items()
+    ]  # fmt: skip
+    st.altair_chart(charts.crossing(pd.DataFrame(rows), metric), alt=f"{metric} against number of ratings known: " + "; ".join(
+        f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items()) for n, by_k in told["models"].items()))  # fmt: skip
+    st.caption(f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed {told['split_seed']}), training seed {told['seed']}, every film ranked.")
+    for name, k in told["crosses"].items():
+        by_k = told["models"][name]
+        last = by_k[str(told["ks"][-1])].get("against")
+        if k is not None:
+            against = by_k[str(k)]["against"]
+            st.markdown(f"- **{shell.plain(name)}** beats popularity from **{k} rating{'s' if k != 1 else ''}** on: NDCG@10 {against['difference']:+.4f} "
+                        f"[{against['interval'][0]:+.4f}, {against['interval'][1]:+.4f}] there.")  # fmt: skip
+        elif last is not None:
+            st.markdown(f"- **{shell.plain(name)}** does not beat popularity beyond its interval, not with {told['ks'][-1]} ratings either: {last['difference']:+.4f} "
+                        f"[{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}].")  # fmt: skip
+    st.caption("“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn.")
+

@@ -1,0 +1,75 @@
+"""Why this film: which of your ratings hold it up, and whether its plot or its poster spoke."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from mmrec_core import cold_start, runs
+from mmrec_core import counterfactuals as cf
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from pages.parts import shell
+from pages.parts.case_view import shown_changes
+
+MOST = 25
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def reasons(run_id: str, told: tuple[tuple[object, float], ...], item: int, _dataset: Dataset) -> tuple[list[cf.Answer], list[cf.Answer]]:
+    """Leave-one-rating-out, and the views of ids, text and image."""
+    model = cold_start.load_run_model(runs.get(run_id).folder)
+    history = cold_start.history(_dataset, dict(told))
+    return cf.leave_one_out(model, history, item), cf.views(model, history, item)
+
+
+def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float], shown: dict[str, list[int]]) -> None:
+    """Choose a model and one of its films."""
+    able = [m for m in models if shown.get(m) and m != "popularity"]
+    if not able or not ratings:
+        st.caption("Rate a film first; then each recommendation can say why.")
+        return
+    titles = dataset.catalog["title"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        model = st.selectbox("Model", able, key="why.model", width=220)
+        item = st.selectbox("Why", shown[model], key=f"why.film.{model}", width=340, format_func=lambda i: str(titles.iloc[i]))
+    told = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+    try:
+        with st.spinner("Asking again without each rating …"):
+            answers, views = reasons(models[model].id, told[-MOST:], int(item), dataset)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    base, rated = answers[0], list(ratings)[-MOST:]
+    moved = [(rated[int(a.edit)], base.score - a.score, a.rank - base.rank) for a in answers[1:]]
+    if not any(abs(m) > 1e-12 for _, m, _ in moved):
+        st.info(f"{model} shows this film to everybody in your place: none of your ratings changes its score.", icon=":material/person_off:")
+    else:
+        in_words(dataset, ratings, moved, str(titles.iloc[item]))
+        data = pd.DataFrame([{"film": f"{titles.iloc[row]} ★{ratings[row]:g}", "up": up, "places": places, "does": "holds it up" if up > 0 else "holds it down"}
+                             for row, up, places in sorted(moved, key=lambda m: -abs(m[1]))[:10]])  # fmt: skip
+        st.altair_chart(
+            alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
+                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=260)), x=alt.X("up:Q", title="Its score with your rating − without it"),
+                color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
+                tooltip=["film:N", alt.Tooltip("up:Q", title="change of score", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")]),
+            alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.up:+.3f}" for r in data.itertuples()),
+        )  # fmt: skip
+    if len(views) > 1:
+        st.markdown(f"**Which modality spoke:** {cf.spoke(views)}")
+        shown_changes(views)
+    st.caption("Exact for this model: the rating is taken out, the rest is folded in again, and the model asked anew.")
+
+
+def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int, float, float]], title: str) -> None:
+    """A sentence."""
+    titles = dataset.catalog["title"]
+    row, up, places = max(moved, key=lambda m: m[1])
+    if up <= 0:
+        st.markdown(f"No single rating of yours holds **{shell.plain(title)}** up; without some of them it would stand higher.")
+        return
+    falls = f"it would fall {places:.0f} place{'s' if round(places) != 1 else ''}" if places >= 1 else "it would keep its place"
+    against = sum(m < 0 for _, m, _ in moved)
+    rest = f" {against} of your other ratings speak against it." if against > 1 else ""
+    st.markdown(f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that {falls}.{rest}")
