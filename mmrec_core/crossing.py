@@ -41,7 +41,7 @@ def crossing(
 
     Returns:
         ``models``: name → k → ``metrics``, ``intervals`` and ``against``, the paired per-user difference of NDCG@10 to popularity with as many ratings
-        known; ``crosses``: name → the smallest k from which on that difference lies above zero beyond its 95 % interval, or ``None``.
+        known; ``crosses``: name → the smallest k from which on that difference lies above zero beyond its 95 % interval, or ``None``; ``above`` the same of the means alone.
 
     Raises:
         MMRecError: no person has enough ratings, or a model does not work on these data.
@@ -69,10 +69,22 @@ def crossing(
                 except MMRecError:
                     found[name][str(k)]["against"] = None
     users = len(np.unique(np.asarray(dataset.interactions.need("user"))[split.test]))
+    means = {n: [found[n][str(k)]["metrics"].get(METRIC) or 0.0 for k in ks] for n in names}
     shown = {n: found[n] for n in names if n in models or n == YARDSTICK}
     return {"dataset": dataset.name, "split": "cold-user", "split_seed": split_seed, "seed": seed, "users": users, "ks": list(ks),
             "split_checksum": split.checksum, "models": shown, "crosses": {n: crosses(shown[n], ks) for n in shown if n != YARDSTICK},
+            "above": {n: above(means[n], means[YARDSTICK], ks) for n in shown if n != YARDSTICK},
             "environment": settings.environment()}  # fmt: skip
+
+
+def above(mean: Sequence[float], yardstick: Sequence[float], ks: Sequence[int]) -> int | None:
+    """The smallest k from which on a model's mean lies above popularity's, sure or not; ``None`` if there is none."""
+    first = None
+    for k, own, other in sorted(zip(ks, mean, yardstick, strict=True), reverse=True):
+        if own <= other:
+            break
+        first = k
+    return first
 
 
 def _reads(model: str) -> bool:

@@ -56,7 +56,7 @@ def export_candidates(
     table = pd.DataFrame(
         {"row": asked.rows, "user": dataset.users.raw[asked.user[asked.rows]], "item": raw[asked.item[asked.rows]]}
     )
-    table["candidates"] = [" ".join(map(str, own)) for own in raw[drawn].tolist()]
+    table["candidates"] = [" ".join(map(str, raw[own[own >= 0]].tolist())) for own in drawn]
     told = {
         "protocol": protocol, "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
         "checksum": storage.checksum(np.ascontiguousarray(asked.rows).tobytes(), np.ascontiguousarray(drawn).tobytes()),
@@ -173,6 +173,8 @@ class Ranker:
     def candidates(self) -> Array:
         """Item rows ``[rows, n]`` that each liked row is ranked among; a function of the split and its seed, not of who is judged.
 
+        Drawn with replacement, as published code does; where ``n`` reaches all of a user's other films each comes once, and −1 fills the row.
+
         Raises:
             MMRecError: the protocol ranks every film, a user has met every film, or the split's makers drew none.
         """
@@ -203,7 +205,11 @@ class Ranker:
                     f"The sampled protocol finds no other film for user {self.dataset.users.raw[user]}, who has events with "
                     "all of them; use full."
                 )
-            drawn = np.empty((bounds[at + 1] - bounds[at], n), np.int64)
+            drawn = np.full((bounds[at + 1] - bounds[at], n), -1, np.int64)
+            if n >= len(pool):
+                drawn[:, : len(pool)] = pool
+                yield drawn
+                continue
             for row in drawn:
                 if chance is None:
                     row[:] = pool[rng.integers(0, len(pool), n)]
@@ -226,7 +232,8 @@ class Ranker:
 
     def _sampled(self, size: int) -> Ranking:
         """Each liked film against its own candidates."""
-        drawn, n = self._drawn(), 0
+        drawn = self._drawn()
+        n_candidates = np.zeros(len(self.rows), np.int64)
         parts: list[tuple[Array, ...]] = []
         for done in blocks(len(self.users), size):
             self.progress(done.start, len(self.users), "ranking")
@@ -235,12 +242,15 @@ class Ranker:
             theirs = np.concatenate([next(drawn) for _ in range(done.stop - done.start)])
             row = torch.from_numpy(self.query[p:q] - done.start)
             mine = scores[row, torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64))]
-            parts.append((np.arange(p, q), *self._among(mine, scores[row[:, None], torch.from_numpy(theirs)])))
-            n = theirs.shape[1]
-        return self._ranking(parts, np.arange(len(self.rows)), np.full(len(self.rows), n + 1), None)
+            beside = scores[row[:, None], torch.from_numpy(np.maximum(theirs, 0))]
+            parts.append((np.arange(p, q), *self._among(mine, beside, theirs >= 0)))
+            n_candidates[p:q] = 1 + (theirs >= 0).sum(1)
+        return self._ranking(parts, np.arange(len(self.rows)), n_candidates, None)
 
-    def _among(self, mine: Tensor, theirs: Tensor) -> tuple[Array, Array, Array]:
-        """How many candidates ``[p, n]`` score above and the same as each liked film ``[p]``, itself included, and how many of these are liked."""
+    def _among(self, mine: Tensor, theirs: Tensor, there: Array) -> tuple[Array, Array, Array]:
+        """How many candidates ``[p, n]``, as far as they are ``there``, score above and the same as each liked film ``[p]``, itself included, and how many
+        of these are liked."""
+        theirs = theirs.masked_fill(~torch.from_numpy(there), torch.nan)  # neither above nor the same
         self.raw_scores.append((mine.numpy(), theirs.numpy()))
         above, tied = (theirs > mine[:, None]).sum(1).numpy(), 1 + (theirs == mine[:, None]).sum(1).numpy()
         return above, tied, np.ones(len(mine), np.int64)
@@ -248,6 +258,7 @@ class Ranker:
     def pairs(self) -> tuple[Array, Array]:
         """Every scored (event, film) of a sampled protocol at once: 1 where it is the liked one, and its score."""
         mine, theirs = (np.concatenate([part[at].ravel() for part in self.raw_scores]) for at in (0, 1))
+        theirs = theirs[~np.isnan(theirs)]
         return np.concatenate([np.ones(len(mine)), np.zeros(len(theirs))]), np.concatenate([mine, theirs])
 
     def stream(self) -> Ranking:
@@ -280,9 +291,11 @@ class Ranker:
                 own.append(by_user[a:b][time_s[by_user[a:b]] < time_s[row]])
             wanted = torch.from_numpy(self.item[asked].astype(np.int64))
             if drawn is not None:
-                theirs = torch.from_numpy(drawn[in_time[done]])
-                found = self._pairs_at(asked, torch.cat([wanted[:, None], theirs], 1), time_s, own)
-                parts.append((np.arange(done.start, done.stop), *self._among(found[:, 0], found[:, 1:])))
+                theirs = drawn[in_time[done]]
+                films = torch.cat([wanted[:, None], torch.from_numpy(np.maximum(theirs, 0))], 1)
+                found = self._pairs_at(asked, films, time_s, own)
+                n_candidates[done] = 1 + (theirs >= 0).sum(1)
+                parts.append((np.arange(done.start, done.stop), *self._among(found[:, 0], found[:, 1:], theirs >= 0)))
                 continue
             known = Query(self.user[asked], time_s[asked])
             scores = self._scores(known if streams else self.scorer.fold_in([history_of(events, o) for o in own]))

@@ -153,7 +153,7 @@ def pictures(rows: list[Row]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control("Picture", views, default="Intervals", required=True,
                                     key="view", bind="query-params")  # fmt: skip
-        metric = st.selectbox("Metric", names, format_func=charts.arrow, key="metric", width=200,
+        metric = st.selectbox("Metric", names, format_func=charts.arrow, key="metric", bind="query-params", width=200,
                               help="Which figure the picture shows.")  # fmt: skip
     assert metric is not None
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")

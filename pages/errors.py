@@ -26,6 +26,8 @@ ORDER = "55"
 shell.frame()
 
 LOOKS = ["Slices", "Person", "Case", "Notebook"]
+MOST_CHOICES = 12_000
+"""Films that a select box may list; a larger catalog is asked for an id."""
 FIRST = ("ease", "bpr", "mf", "dlrm", "popularity")
 dataset = shell.needs_dataset()
 shell.needs_films(dataset)
@@ -157,7 +159,7 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
             for at in where:
                 who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
                 drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, seed=seed, blind=blind.hidden(),
-                                         link=links.rating(dataset, who, what, *labels[:2])))  # fmt: skip
+                                         link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows])))  # fmt: skip
             coding.put(dataset, *drawn)
             st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
 
@@ -166,14 +168,14 @@ def go(look: str, user: int, item: int | None = None) -> None:
     """Open a person or a case on the next run."""
     st.session_state["go"] = {"look": look, "who": str(dataset.users.raw[user])}
     if item is not None:
-        st.session_state["go"]["what"] = str(dataset.items.raw[item])
+        st.session_state["go"]["what"] = links.film(dataset, item)
     st.rerun()
 
 
 def arrive() -> None:
     """Where a button of the run before wanted to go; bound widgets take it from here."""
     if (item := st.session_state.pop("open_case", None)) is not None:
-        st.session_state["go"] = {"look": "Case", "what": str(dataset.items.raw[item])}
+        st.session_state["go"] = {"look": "Case", "what": links.film(dataset, item)}
     for key, value in st.session_state.pop("go", {}).items():
         st.session_state[key] = value
 
@@ -222,19 +224,21 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     events = dataset.interactions
     test = split.test[np.asarray(events.need("user"))[split.test] == user]
     films = np.asarray(events.need("item"))[test] if len(test) else np.asarray([0])
-    if row_of(dataset.items, st.session_state.get("what") or "") < 0:
-        st.session_state["what"] = str(dataset.items.raw[films[0]])
-    titles = dataset.catalog["title"]
-    raw = [str(r) for r in dataset.items.raw.tolist()]
-    what = st.selectbox("Film", raw, key="what", bind="query-params", width=420, format_func=lambda i: str(titles.iloc[row_of(dataset.items, i)]) + f" · {i}",
-                        help="Type a part of a title.") if len(raw) <= 3000 else st.text_input("Film (its id)", key="what", bind="query-params", width=200)  # fmt: skip
-    item = row_of(dataset.items, str(what or ""))
+    asked = st.session_state.get("what") or st.query_params.get("what") or ""
+    if row_of(dataset.items, links.id_of(asked)) < 0:
+        st.session_state["what"] = links.film(dataset, int(films[0]))
+    if len(dataset.items) <= MOST_CHOICES:
+        what = st.selectbox("Film", [links.film(dataset, i) for i in range(len(dataset.items))], key="what", bind="query-params", width=420,
+                            help="Type a part of a title.")  # fmt: skip
+    else:
+        what = st.text_input("Film (its id)", key="what", bind="query-params", width=420)
+    item = row_of(dataset.items, links.id_of(what or ""))
     if item < 0:
         st.info(f"{dataset.name} has no film “{shell.plain(str(what))}”.", icon=":material/search_off:")
         return
     case(dataset, split, user, item, rows, labels)
     u, i = str(dataset.users.raw[user]), str(dataset.items.raw[item])
-    panel(dataset, "rating", link=links.rating(dataset, u, i, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label)
+    panel(dataset, "rating", link=links.rating(dataset, u, item, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label)
 
 
 st.title("Errors", anchor=False)

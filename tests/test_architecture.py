@@ -34,9 +34,9 @@ LAYERS = [
         "rankings",
         "shown",
     },
-    {"evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "taste", "new_film"},
+    {"evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
     {"training", "runs", "cold_start", "contrastive", "map_files", "crossing", "trail"},
-    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab", "cases"},
+    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
     {"launch", "notebook", "ablation"},
     {"__main__"},
 ]

@@ -86,7 +86,9 @@ def show(told: dict[str, Any]) -> None:
             st.markdown(f"- **{shell.plain(name)}** beats popularity from **{k} rating{'s' if k != 1 else ''}** on: NDCG@10 {against['difference']:+.4f} "
                         f"[{against['interval'][0]:+.4f}, {against['interval'][1]:+.4f}] there.")  # fmt: skip
         elif last is not None:
-            st.markdown(f"- **{shell.plain(name)}** does not beat popularity beyond its interval, not with {told['ks'][-1]} ratings either: {last['difference']:+.4f} "
-                        f"[{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}].")  # fmt: skip
+            over = (told.get("above") or {}).get(name)
+            means = f"Its mean lies above popularity’s from {over} on, but" if over is not None else "It"
+            st.markdown(f"- **{shell.plain(name)}**: {means} does not beat it beyond its interval with {told['ks'][-1]} ratings either: {last['difference']:+.4f} "
+                        f"[{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}].".replace("but does", "but it does"))  # fmt: skip
     st.caption("“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn.")
 

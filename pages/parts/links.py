@@ -17,6 +17,16 @@ def person(dataset: Dataset, who: str, a: str = "", b: str = "") -> str:
     return to("errors", dataset, look="Person", who=who, a=a, b=b)
 
 
-def rating(dataset: Dataset, who: str, what: str, a: str = "", b: str = "") -> str:
-    """One person and one film."""
-    return to("errors", dataset, look="Case", who=who, what=what, a=a, b=b)
+def film(dataset: Dataset, row: int) -> str:
+    """A film as a link names it: its title, for people, and its id."""
+    return f"{dataset.catalog['title'].iloc[row]} · {dataset.items.raw[row]}"
+
+
+def id_of(label: str) -> str:
+    """The id in what :func:`film` gives; an id alone is one, too."""
+    return label.rpartition(" · ")[2].strip()
+
+
+def rating(dataset: Dataset, who: str, item: int, a: str = "", b: str = "") -> str:
+    """One person and one film (its row)."""
+    return to("errors", dataset, look="Case", who=who, what=film(dataset, item), a=a, b=b)

@@ -62,12 +62,27 @@ def run() -> None:
         storage.open_home()
         _revive()
         _switch()
+        _lesson_strip(chosen.url_path)
         st.session_state["framed"] = True
         chosen.run()
     except MMRecError as error:
         tell(error)
     finally:
         st.session_state["framed"] = False
+
+
+def _lesson_strip(url_path: str) -> None:
+    """A lesson that sent somebody here keeps its question in sight, with the way back."""
+    told = st.session_state.get("lesson_strip")
+    if told is None or url_path == "learn":
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
+        st.markdown(f":material/school: **{told['at'] + 1}. {told['question']}** :small[:gray[{told['title']}]]")
+        if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
+            st.switch_page(page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": told["lesson"]})
+        if st.button("Leave it", icon=":material/close:", key="strip.leave", type="tertiary"):
+            st.session_state.pop("lesson_strip")
+            st.rerun()
 
 
 @st.cache_resource(show_spinner=False)

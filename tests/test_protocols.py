@@ -1,0 +1,111 @@
+"""What protocols have to do with each other, whoever is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_core import preparation, protocol_lab, registry, runs
+from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation import evaluate
+from mmrec_core.protocol_lab import Cell
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit
+from mmrec_core.types import Dataset, Head, Query
+from tests.models.test_contract import _ratings_csv
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("protocols")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMREC_HOME", str(folder / "home"))
+        preparation.prepare("csv", source=_ratings_csv(folder), name="films", options={"scale": "0.5:5", "items": "films.csv"})
+        return preparation.open_dataset("films")
+
+
+class Coarse:
+    """Scores in three steps only, so that ties abound."""
+
+    def scorer_heads(self) -> tuple[Head, ...]:
+        return (Head("relevance", "ranking"),)
+
+    def score_all(self, query: Query) -> torch.Tensor:
+        user = torch.from_numpy(np.asarray(query.user, np.int64))[:, None]
+        return ((user * 7 + torch.arange(50) * 3) % 3).float()
+
+
+def scorers(dataset: Dataset, split: object) -> dict[str, object]:
+    known = [n for n in ("popularity", "ease", "itemknn", "random", "mf") if n in registry.names("models")]
+    return {"coarse": Coarse(), **{n: fit(n, dataset, split, options={"max_epochs": 1} if n == "mf" else {}).model for n in known}}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", ["user-temporal", "leave-one-out", "random:80-10-10"])
+def test_one_negative_mrr_is_auc_in_other_clothes(films: Dataset, how: str) -> None:
+    """On the same draws MRR = (1 + AUC) / 2 to 1e-9, user by user, ties included: a tie counts ¾ in one and ½ in the other."""
+    split = make_split(films, how)
+    for name, scorer in scorers(films, split).items():
+        told = evaluate(scorer, films, split, protocol="sampled:1", groups=False, intervals=False)  # type: ignore[arg-type]
+        np.testing.assert_allclose(told.per_query["mrr"], (1 + told.per_query["auc"]) / 2, atol=1e-9, err_msg=name)
+        assert told.metrics["mrr"] == pytest.approx((1 + told.metrics["auc"]) / 2, abs=1e-9)  # type: ignore[operator]
+
+
+def test_a_sample_of_all_is_every_film(films: Dataset) -> None:
+    """With one held-out film a person, ranking it among all 49 others drawn is ranking it among every film."""
+    split = make_split(films, "leave-one-out")
+    for name, scorer in scorers(films, split).items():
+        full = evaluate(scorer, films, split, protocol="full", groups=False, intervals=False)  # type: ignore[arg-type]
+        drawn = evaluate(scorer, films, split, protocol="sampled:49", groups=False, intervals=False)  # type: ignore[arg-type]
+        for metric, value in full.metrics.items():
+            if metric not in {"rmse", "mae", "mse"}:
+                assert drawn.metrics[metric] == pytest.approx(value, abs=1e-12), (name, metric)
+
+
+def test_ties_told_optimistically_flatter_who_says_nothing(films: Dataset) -> None:
+    """A scorer that says the same of every film is at chance when ties are told fairly, and perfect when they are not."""
+
+    class Same(Coarse):
+        def score_all(self, query: Query) -> torch.Tensor:
+            return torch.zeros(len(query.user), 50)
+
+    split = make_split(films, "user-temporal")
+    told = evaluate(Same(), films, split, groups=False, intervals=False)  # type: ignore[arg-type]
+    assert told.metrics["auc"] == pytest.approx(0.5)
+    assert told.optimistic["ndcg@10"] == 1 and told.optimistic["mrr"] == 1
+    assert told.metrics["ndcg@10"] < 0.5  # type: ignore[operator]
+    untied = evaluate(fit("ease", films, split).model, films, split, groups=False, intervals=False)
+    assert untied.optimistic["ndcg@10"] == pytest.approx(untied.metrics["ndcg@10"], abs=1e-3)
+
+
+def test_places_share_and_leave_out() -> None:
+    table = {"a": {"x": Cell(0.5), "y": Cell(0.1)}, "b": {"x": Cell(0.5), "y": Cell(0.3)}, "c": {"x": Cell(0.2), "y": Cell(None)}}
+    found = protocol_lab.ranks(table, "ndcg@10")
+    assert found == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 1}, "c": {"x": 3}}
+    assert protocol_lab.ranks(table, "rmse")["c"]["x"] == 1, "lower is better there"
+
+
+def test_the_lab_asks_for_what_is_missing(home: Path, ratings_csv: Path) -> None:
+    from mmrec_core import comparison, work
+
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    for model in ("popularity", "ease"):
+        work.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+    rows = comparison.rows(dataset)
+    table = protocol_lab.lab(dataset, rows, rows, "ndcg@10", protocol_lab.WAYS)
+    ease = table["ease"]
+    assert ease["every film"].value is not None and ease["ties optimistic"].value is not None
+    assert ease["1 drawn"].wanted is not None and ease["1 drawn"].wanted[0] == "evaluate"
+    assert ease["random split"].wanted is not None and ease["random split"].wanted[0] == "train"
+    kind, params = ease["1 drawn"].wanted
+    work.work(runs.create(kind, params).id, foreground=True)
+    again = protocol_lab.lab(dataset, comparison.rows(dataset), rows, "ndcg@10", protocol_lab.WAYS)
+    assert again["ease"]["1 drawn"].value is not None and again["popularity"]["1 drawn"].value is None
+
+
+def test_too_many_films_are_refused(films: Dataset) -> None:
+    with pytest.raises(MMRecError, match="wants 50 other films"):
+        runs._check_protocol("sampled:50", "frozen", films)
