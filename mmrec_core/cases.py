@@ -44,7 +44,8 @@ class Judged:
     predicted: Array | None
     """Stars ``[N]``, for models that predict them."""
     place: Array | None
-    """int64 ``[N]``: where the film stands among the first of its user's list, from 1; 0: not among them. ``None`` where lists were not kept."""
+    """int64 ``[N]``: where the film stands among the first of its user's list, from 1; 0: not among them; −1: no list was kept, for nothing
+    held out was liked. ``None`` where no lists were kept at all."""
 
     @property
     def error(self) -> Array | None:
@@ -65,12 +66,13 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
         predicted = np.full(len(rows), np.nan)
         predicted[np.searchsorted(rows, held["row"])] = held["predicted"]
     if (held := _arrays(row, "first.npz")) is not None:
-        n = len(dataset.items)
-        shown = held["user"].astype(np.int64)[:, None] * n + np.where(held["items"] >= 0, held["items"], n)
+        n = len(dataset.items) + 1  # one more stands for "nothing left to show"
+        shown = held["user"].astype(np.int64)[:, None] * n + np.where(held["items"] >= 0, held["items"], n - 1)
         key, order = np.unique(shown.ravel(), return_index=True)
         wanted = user * n + item
         at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
         place = np.where(key[at] == wanted, order[at] % held["items"].shape[1] + 1, 0)
+        place[~np.isin(user, held["user"])] = -1
     return Judged(rows, user, item, rating, liked, predicted, place)
 
 

@@ -142,7 +142,7 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()
         if t.place is not None:
-            data[f"Place · {shown}"] = [f"#{p}" if p else "beyond 20" for p in t.place[where].tolist()]
+            data[f"Place · {shown}"] = [f"#{p}" if p > 0 else "beyond 20" if p == 0 else "–" for p in t.place[where].tolist()]
     event = st.dataframe(pd.DataFrame(data), hide_index=True, height=min(36 * len(where) + 40, 420), key=f"cases.{name}.{len(where)}.{seed}", on_select="rerun",
                          selection_mode="single-row", alt=f"{len(where)} cases of {name}",
                          column_config={c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"})  # fmt: skip

@@ -85,6 +85,14 @@ PATHS = {
     "compare groups": "/compare?view=Groups",
     "compare cost": "/compare?view=Cost",
     "cold start": "/cold_start?ratings=1:5_2:4&why=true",
+    "cold start, new film": "/cold_start?new=New+film",
+    "cold start, crossing": "/cold_start?new=The+crossing",
+    "errors": "/errors",
+    "errors, a person": "/errors?look=Person&who=3&a=ease&b=bpr",
+    "errors, a case": "/errors?look=Case&who=3&a=ease&b=bpr",
+    "errors, notebook": "/errors?look=Notebook",
+    "learn": "/learn",
+    "a lesson": "/learn?lesson=1-rmse",
 }
 
 
@@ -149,7 +157,44 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/browse", "/space", "/train", "/compare", "/cold_start"])
+def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, demo_app: str) -> None:
+    """Stars, a film not seen, an undo; then the link alone brings all of it back in another browser."""
+    page = page_at(browser, demo_app + "/cold_start?dataset=demo")
+    page.locator(".st-key-answer-ease .film").first.wait_for()
+    n = 0
+    while n < 20:
+        for place in range(page.locator("[class*=st-key-suggested] .film").count()):
+            if n == 20:
+                break
+            rate(page, place, 1 + 0.5 * (n % 9))
+            n += 1
+            page.get_by_text(f"You rated {n} film{'s' if n > 1 else ''}").wait_for()
+        if n < 20:
+            page.get_by_role("button", name="Other films").click()
+            settled(page)
+    page.get_by_role("button", name="Other films").click()
+    settled(page)
+    skipped = page.locator("[class*=st-key-suggested] .film:has(.skip) .title").first.inner_text()
+    page.locator("[class*=st-key-suggested] .skip").first.click()
+    settled(page)
+    assert skipped not in page.locator("[class*=st-key-suggested] .film .title").all_inner_texts()
+    rate(page, 0, 5)
+    page.get_by_text("You rated 21 films").or_(page.get_by_text("You rated 20 films")).first.wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("You rated 20 films").wait_for()
+    settled(page)
+    wanted = {m: recommended(page, m) for m in ("ease", "bpr")}
+    link = page.url
+    page.context.close()
+    other = page_at(browser, link)
+    other.get_by_text("You rated 20 films").wait_for()
+    settled(other)
+    assert {m: recommended(other, m) for m in ("ease", "bpr")} == wanted
+    assert skipped not in other.locator("[class*=st-key-suggested] .film .title").all_inner_texts()
+    other.context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/browse", "/space", "/train", "/compare", "/errors", "/cold_start", "/learn"])
 def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390)
     button = page.get_by_role("button", name="Prepare the demo")

@@ -21,7 +21,7 @@ from tests.models.test_contract import _census_files, _ratings_csv
 from tests.test_pages import app, text
 
 MODELS = registry.names("models")
-PAGES = ["home", "browse", "space", "train", "compare", "cold_start"]
+PAGES = ["home", "browse", "space", "train", "compare", "errors", "cold_start", "learn"]
 FILMS, TABLE = "films", "table"
 
 
@@ -86,7 +86,7 @@ def test_every_page_opens(page: str, dataset: str) -> None:
     """On films and on a table; where a page has nothing to show it says why and where to go."""
     made = shown(page, dataset)
     assert not made.error
-    if dataset == TABLE and page in {"browse", "space", "cold_start"}:
+    if dataset == TABLE and page in {"browse", "space", "cold_start", "errors", "learn"}:
         assert "no people and no films to show here" in text(made)
 
 
@@ -144,6 +144,31 @@ def test_space_has_the_models_films_or_not(model: str) -> None:
     assert (vectors is not None) == registry.schema("models", model)["vectors"]
     if vectors is not None:
         assert vectors.shape[0] == datasets[0].manifest["films"] and bool(torch.isfinite(vectors).all())
+
+
+@pytest.mark.parametrize("look", ["Slices", "Person", "Case"])
+@pytest.mark.parametrize("model", MODELS)
+def test_errors_opens_the_model_up(model: str, look: str) -> None:
+    """Errors: its slices, a person's list and a case with what-ifs, without an error, for every model of films."""
+    if not any(d.manifest["films"] for d in where(model)):
+        return
+    other = "ease" if model != "ease" else "popularity"
+    label = next(r.label for r in comparison.rows(preparation.open_dataset(FILMS)) if r.model == model)
+    page = shown("errors", FILMS, look=look, who="5", what="Film 3 · 3", a=label, b=other)
+    assert not page.error, [e.value for e in page.error]
+    tables = [frame.value for frame in page.dataframe]
+    if look == "Slices":
+        assert any(label in " ".join(map(str, t.columns)) for t in tables)
+        figures = " ".join(str(v) for t in tables for v in t.to_numpy().ravel())
+        assert any(c.isdigit() for c in figures)
+    elif look == "Person":
+        assert "Person 5" in text(page) and f"**{label}**" in " ".join(m.value.replace("\\", "") for m in page.markdown)
+    else:
+        says = next(t for t in tables if "Place" in t.columns and "Model" in t.columns)
+        assert says["Model"].tolist()[0] == label and np.isfinite(says["Place"].to_numpy(float)).all()
+        reads = "reads neither plots nor posters"
+        needs = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")}
+        assert (reads in text(page)) == (not needs & {"text", "image"})
 
 
 def test_the_walk_is_whole() -> None:

@@ -1,0 +1,57 @@
+"""How long every model takes to answer a newcomer after a rating.
+
+``python -m benchmarks.cold_latency [DATASET] [--ratings 1,5,10,20] [--repeats 7]``: each model that works on the data is fitted (gradient models for an epoch: what is
+learned changes no time), then asked for ten films with so many ratings known, one thread. Printed: the median and the worst of the repeats in milliseconds, the first
+answer (which may fill caches) left out; target: 100 ms on ml-latest-small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from mmrec_core import features, preparation, registry, runs, taste
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit
+from mmrec_core.types import History
+
+
+def main() -> None:
+    """Fit, ask, print."""
+    ask = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    ask.add_argument("dataset", nargs="?", default="ml-latest-small")
+    ask.add_argument("--ratings", default="1,5,10,20")
+    ask.add_argument("--repeats", type=int, default=7)
+    ask.add_argument("--only", default="")
+    told = ask.parse_args()
+    torch.set_num_threads(1)
+    dataset = preparation.open_dataset(told.dataset)
+    split = make_split(dataset, "user-temporal")
+    ks = [int(k) for k in told.ratings.split(",")]
+    films = taste.well_known(dataset, max(ks))
+    stars = np.resize(np.array([5.0, 4.0, 2.0, 4.5, 3.0], np.float32), max(ks))
+    when = None if dataset.interactions.time is None else 2_000_000_000 + 60 * np.arange(max(ks))
+    print("| model | " + " | ".join(f"{k} ratings: median, worst (ms)" for k in ks) + " |\n|---" + "|---" * len(ks) + "|")
+    wanted = told.only.split(",") if told.only else runs.usable_models(dataset)
+    for name in wanted:
+        schema = registry.schema("models", name)
+        options = {"max_epochs": 1, "device": "cpu"} if schema["trains"] else {}
+        reads = any({"text", "image"} & set(need.split("|")) for need in schema["needs"])
+        model = fit(name, dataset, split, options=options, encoder=features.usual(dataset) if reads else None, modality="both" if reads else "none").model
+        cells = []
+        for k in ks:
+            history = History(films[:k], stars[:k], None if when is None else when[:k])
+            spent = []
+            for _ in range(told.repeats + 1):
+                start = time.perf_counter()
+                model.recommend_rows(model.fold_in([history]), [history.items], 10)
+                spent.append(1000 * (time.perf_counter() - start))
+            cells.append(f"{np.median(spent[1:]):.1f}, {max(spent[1:]):.1f}")
+        print(f"| `{name}` | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

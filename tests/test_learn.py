@@ -1,0 +1,135 @@
+"""Lessons: text files whose numbers are computed when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmrec_core import facts, lessons, preparation, runs, work
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+from tests.browsing import end, page_at, serve, settled
+from tests.test_pages import app, text
+
+NAMES = [lesson.name for lesson in lessons.lessons()]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Dataset]]:
+    """A small demo with everything run that the five lessons ask for, just as pressing their buttons would."""
+    home = tmp_path_factory.mktemp("taught") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMREC_HOME", str(home))
+        patch.setenv("MMREC_MLFLOW", "off")
+        preparation.prepare("demo", options={"films": 200, "scale": 0.4})
+        dataset = preparation.open_dataset("demo")
+        for _ in range(3):  # what one run gives may show that another is wanted
+            wanted: list[facts.Wanted] = []
+            for lesson in lessons.lessons():
+                for step in lesson.steps:
+                    wanted += [w for w in facts.fill(step.answer, dataset).wanted if w not in wanted]
+            for kind, params in wanted:
+                work.work(runs.create(kind, params).id, foreground=True)
+        for name in ("mini_clip", "mini_siglip"):
+            from mmrec_core import projection
+
+            for view in ("image", "text"):
+                projection.project(dataset, name, view)  # type: ignore[arg-type]
+        yield home, dataset
+
+
+def test_there_are_five(taught: Any) -> None:
+    assert len(NAMES) == 5 and all(len(lesson.steps) >= 4 for lesson in lessons.lessons())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_is_computed(name: str, taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hole is left, none is empty, and figures are those of the results."""
+    monkeypatch.setenv("MMREC_HOME", str(taught[0]))
+    lesson = next(one for one in lessons.lessons() if one.name == name)
+    for step in lesson.steps:
+        told = facts.fill(step.answer, taught[1])
+        assert told.wanted == () and "{" not in told.text and "–" not in told.text
+        assert facts.HOLE.search(step.answer) is None or any(c.isdigit() for c in told.text)
+
+
+def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(taught[0]))
+    dataset = taught[1]
+    ease = facts.usual_rows(dataset)["ease"].result
+    assert facts.fact("value", ["ease", "ndcg@10"], dataset).startswith(f"{ease['metrics']['ndcg@10']:.4f} [")
+    best = min(("bias", "mf", "dlrm", "svdpp"), key=lambda m: facts.usual_rows(dataset)[m].result["metrics"]["rmse"])
+    assert facts.fact("winner", ["rmse"], dataset) == best
+    assert facts.fact("place", [facts.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset).startswith("1st of ")
+    mrr, half = (part.split()[-1] for part in facts.fact("identity", ["ease"], dataset).split(","))
+    assert mrr == half
+
+
+def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Dataset]) -> None:
+    with pytest.raises(MMRecError, match="Unknown fact 'valu'"):
+        facts.fill("{valu ease ndcg@10}", taught[1])
+    with pytest.raises(MMRecError, match="takes model metric"):
+        facts.fill("{value ease}", taught[1])
+    for body, says in {"no title": "is no lesson", "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below", "# T\n\n## q\nlook: compare\n\na": "how many minutes"}.items():
+        file = tmp_path / "bad.md"
+        file.write_text(body)
+        with pytest.raises(MMRecError, match=says):
+            lessons.read(file)
+
+
+def test_adding_a_lesson_is_adding_a_file(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "lessons" / "mine.md").write_text("# Mine\nminutes: 3\n\nWhy.\n\n## Really?\nlook: browse?q=moon\nchoose: yes | no\n\nYes.\n")
+    monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path))
+    mine = lessons.lessons()[-1]
+    assert mine.title == "Mine" and mine.steps[0].query == {"q": "moon"} and mine.steps[0].choices == ("yes", "no")
+
+
+def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    page = app("learn", dataset="demo", lesson=NAMES[3])
+    assert not page.exception
+    assert "This lesson’s numbers come from" in text(page) and any(b.label == "Run them in the background" for b in page.button)
+
+
+def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Dataset]) -> None:
+    """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers; start over."""
+    app_process, url = serve(taught[0])
+    try:
+        page = page_at(browser, f"{url}/learn?dataset=demo")
+        for at, lesson in enumerate(lessons.lessons()):
+            page.goto(f"{url}/learn?dataset=demo&lesson={lesson.name}")
+            page.get_by_role("heading", name=lesson.title).wait_for()
+            settled(page)
+            for place, step in enumerate(lesson.steps):
+                box = page.locator(f".st-key-step-{place}")
+                if place == 0:  # the permalink leads somewhere, and the way back leads here
+                    box.get_by_role("button", name="Look:").click()
+                    page.get_by_role("button", name="Back to the lesson").wait_for()
+                    settled(page)
+                    assert page.locator("[data-testid=stException]").count() == 0 and f"/{step.page}" in page.url
+                    page.get_by_role("button", name="Back to the lesson").click()
+                    page.get_by_role("heading", name=lesson.title).wait_for()
+                    settled(page)
+                if step.choices:
+                    box.get_by_role("radio", name=step.choices[-1], exact=True).or_(box.get_by_role("button", name=step.choices[-1], exact=True)).first.click()
+                else:
+                    box.get_by_role("textbox").fill("the second list")
+                    box.get_by_role("textbox").press("Enter")
+                settled(page)
+                box.get_by_role("button", name="See what the numbers say").click()
+                settled(page)
+            page.get_by_text("That was the lesson.").wait_for()
+            if at == 0:
+                with page.expect_download() as download:
+                    page.get_by_role("button", name="Sheet to print").click()
+                sheet = Path(download.value.path()).read_text(encoding="utf-8")
+                assert lesson.steps[0].choices[-1] in sheet and "Generated data" in sheet and "…" not in sheet
+                page.get_by_role("button", name="Start over").click()
+                page.get_by_text("Answer the question above first.").first.wait_for()
+        page.context.close()
+    finally:
+        end(app_process)
