@@ -83,6 +83,8 @@ def on_skip() -> None:
 
 def remember(ratings: dict[int, float]) -> None:
     """Write the ratings into the URL."""
+    if ratings == told():  # said twice
+        return
     keep_for_undo()
     if ratings:
         st.query_params["ratings"] = "_".join(f"{dataset.items.raw[row]}:{stars:g}" for row, stars in ratings.items())
@@ -184,7 +186,8 @@ def choose_films(ratings: dict[int, float]) -> None:
                 shell.tell(error)
                 return
         else:
-            films = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], asked, dataset)
+            asked += tuple(i for i in st.session_state.get("dealt", ()) if i in ratings)  # what this hand was dealt without
+            films = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], tuple(dict.fromkeys(asked)), dataset)
         key = "suggested"
     wall(
         [film(dataset, row, stars=ratings.get(row)) for row in films],
@@ -201,6 +204,7 @@ def choose_films(ratings: dict[int, float]) -> None:
         help="Suggests other well-known films that differ in genre and decade.",
     ):
         st.session_state["hand"] += 1
+        st.session_state["dealt"] = tuple(ratings)
         st.rerun(scope="fragment")
 
 
@@ -277,9 +281,11 @@ def answers(ratings: dict[int, float]) -> None:
     if not listed:
         return
     chosen = {n: fitted[n] for n in listed}
-    with st.expander("You on the map", icon=":material/map:", expanded=bool(ratings)):
+    more = st.segmented_control("More", ["You on the map", "Why this film"], key="more", bind="query-params", label_visibility="collapsed",
+                                default="You on the map" if ratings else None)  # fmt: skip
+    if more == "You on the map":
         you(dataset, chosen, ratings)
-    with st.expander("Why this film", icon=":material/help:", expanded=bool(ratings)):
+    elif more == "Why this film":
         why_this(dataset, chosen, ratings, listed)
 
 

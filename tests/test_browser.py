@@ -166,6 +166,7 @@ def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, dem
         for place in range(page.locator("[class*=st-key-suggested] .film").count()):
             if n == 20:
                 break
+            page.locator("[class*=st-key-suggested] .film .stars").nth(place).scroll_into_view_if_needed()
             rate(page, place, 1 + 0.5 * (n % 9))
             n += 1
             page.get_by_text(f"You rated {n} film{'s' if n > 1 else ''}").wait_for()

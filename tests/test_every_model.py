@@ -110,7 +110,7 @@ def test_train_offers_the_model_or_says_what_it_lacks(model: str) -> None:
 def test_compare_shows_every_model(name: str) -> None:
     """A row each, with numbers in it."""
     page = shown("compare", name)
-    tables = [frame.value for frame in page.dataframe if "Model" in frame.value.columns]
+    tables = [frame.value for frame in page.dataframe if {"Model", "Parameters"} <= set(frame.value.columns)]
     rows = {row["Model"].split(" (")[0]: row for table in tables for _, row in table.iterrows()}
     for model in runs.usable_models(preparation.open_dataset(name)):
         assert model in rows, model

@@ -1,5 +1,7 @@
 const waiting = new WeakMap() // by component: ratings chosen here that Python has not answered yet; all travel with the next one
 const PATIENCE_MS = 350
+const AGAIN_MS = 1500 // what is said while Python is busy may be lost on the way: it is said again until it is answered
+const MOST_TIMES = 40
 
 // Draws films as posters. Text only ever enters through textContent, so titles cannot become markup.
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -88,7 +90,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
       tell()
       live.textContent = value == null ? `${film.title}: rating removed` : `${film.title}: ${value} stars`
       clearTimeout(unanswered.timer)
-      const send = () => setTriggerValue("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
+      const send = (times = 0) => {
+        if (!unanswered.chosen.size || times > MOST_TIMES) return
+        setTriggerValue("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
+        unanswered.timer = setTimeout(() => send(times + 1), AGAIN_MS)
+      }
       if (patience) unanswered.timer = setTimeout(send, patience)
       else send()
     }
@@ -114,6 +120,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return box
   }
 
+  const there = new Set(data.films.map((film) => film.id))
+  for (const id of unanswered.chosen.keys()) if (!there.has(id)) unanswered.chosen.delete(id) // gone from here, so nobody will answer
   const focused = parentElement.activeElement?.closest?.(".film")?.dataset.id
   const onStars = parentElement.activeElement?.classList?.contains("stars")
   wall.replaceChildren(
