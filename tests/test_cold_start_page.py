@@ -1,0 +1,97 @@
+"""What newcomers are asked, where they stand on the map, and from where on a model knows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmrec_core import cold_start, crossing, features, preparation, projection, runs, taste, trail, work
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset, History
+from tests.test_pages import app, text
+
+
+def test_the_first_is_where_it_stays_above() -> None:
+    by_k = {str(k): {"against": {"interval": [low, 1.0]}} for k, low in ((0, -0.1), (1, 0.1), (2, -0.1), (5, 0.01), (10, 0.2))}
+    assert crossing.crosses(by_k, [0, 1, 2, 5, 10]) == 5, "a lucky k in between does not count"
+    assert crossing.crosses({"0": {"against": None}}, [0]) is None
+    assert crossing.above([0.1, 0.3, 0.2, 0.4], [0.2, 0.2, 0.3, 0.3], [0, 1, 2, 5]) == 5
+    assert crossing.above([0.1], [0.2], [0]) is None
+
+
+def test_crossing_judges_the_same_people_for_every_k(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows nobody at 0."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    told = crossing.crossing(demo, ["ease"], [0, 5, 20])
+    assert set(told["models"]) == {"popularity", "ease"} and told["users"] > 10
+    assert told["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(told["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05)
+    for k in ("0", "5", "20"):
+        pair = told["models"]["ease"][k]["against"]
+        mean = told["models"]["ease"][k]["metrics"]["ndcg@10"] - told["models"]["popularity"][k]["metrics"]["ndcg@10"]
+        assert pair["difference"] == pytest.approx(mean, abs=1e-9) and pair["users"] == told["users"]
+
+
+def test_films_asked_about_are_known_and_far_apart(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    features.encode(demo, "mini_clip")
+    first = taste.spread(demo, 8)
+    assert len(set(first.tolist())) == 8 and np.isin(first, taste.well_known(demo)).all()
+    more = taste.spread(demo, 8, without=first.tolist())
+    assert not set(more.tolist()) & set(first.tolist())
+    from mmrec_core.shown import vectors_of
+
+    vectors = vectors_of(demo)
+    assert vectors is not None
+    alike = lambda rows: float((vectors[rows] @ vectors[rows].T)[np.triu_indices(len(rows), 1)].mean())  # noqa: E731
+    assert alike(first) < alike(taste.well_known(demo, 8)), "less alike than the most popular"
+    bundles = taste.bundles(demo)
+    films = np.concatenate([b["films"] for b in bundles])
+    assert len(bundles) == 6 and len(set(films.tolist())) == len(films) and all(b["name"] for b in bundles)
+
+
+def test_disputed_films_are_those_whose_places_differ_most(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    pool = taste.well_known(demo)
+    one = np.zeros(len(demo.items))
+    one[pool] = np.arange(len(pool))[::-1]
+    other = one.copy()
+    other[pool[[0, -1]]] = other[pool[[-1, 0]]]
+    assert set(taste.disputed([one, other], demo, 2).tolist()) == {int(pool[0]), int(pool[-1])}
+    with pytest.raises(MMRecError, match="two of them"):
+        taste.disputed([one], demo)
+
+
+def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    features.encode(demo, "mini_clip")
+    projection.project(demo, "mini_clip", "image")
+    found = trail.map_of(demo)
+    assert found is not None and found[:2] == ("mini_clip", "image")
+    where = trail.positions(found[2], len(demo.items))
+    run = runs.finished(demo).get("ease") or work.work(runs.create("train", runs.training_params("demo", "ease")).id, foreground=True)
+    model = cold_start.load_run_model(run.folder)
+    told = History(taste.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
+    path = trail.trail(model, told, where)
+    assert path.shape == (5, 2) and np.isfinite(path).all()
+    listed = cold_start.recommend(run, told, 10).items
+    drawn = [i for i in listed if np.isfinite(where[i, 0])]
+    if len(drawn) == 10:
+        np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)
+
+
+def test_the_page_offers_bundles_undo_and_new_films(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    features.encode(demo, "mini_clip")
+    page = app("cold_start", dataset="demo")
+    next(g for g in page.button_group if g.key == "suggest").set_value("Bundles").run()
+    next(b for b in page.button if b.label == "That’s me").click().run()
+    assert not page.exception and "You rated 4 films" in text(page)
+    next(b for b in page.button if b.label == "Undo").click().run()
+    assert "The models answer after every rating" in text(page)
+    page = app("cold_start", dataset="demo", new="New film")
+    assert not page.exception and any(t.label == "Plot" for t in page.text_area)
+    next(t for t in page.text_area if t.label == "Plot").set_value("A lighthouse keeper finds a map.")
+    next(b for b in page.button if b.label == "Show it to everybody").click().run()
+    assert not page.exception and not page.error and "Nearest by plot" in text(page) and "Who would care" in text(page)
