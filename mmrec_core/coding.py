@@ -20,7 +20,7 @@ from mmrec_core import settings, storage
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 
-COLUMNS = ("kind", "user", "film", "slice", "run", "model", "tags", "note", "blind", "seed", "link", "made", "id")
+COLUMNS = ("kind", "user", "film", "slice", "run", "model", "beside", "tags", "note", "blind", "seed", "link", "made", "id")
 LONGEST = {"tag": 40, "note": 4000}
 
 
@@ -36,6 +36,8 @@ class Case(BaseModel):
     slice: str = ""
     run: str = ""
     model: str = ""
+    beside: str = ""
+    """The model it was compared with."""
     tags: tuple[str, ...] = ()
     note: str = Field("", max_length=LONGEST["note"])
     blind: bool = False

@@ -133,6 +133,16 @@ def winner(dataset: Dataset, metric: str) -> str:
     return _order(dataset, metric)[0]
 
 
+def second(dataset: Dataset, metric: str) -> str:
+    """The second best of the usual models."""
+    return _order(dataset, metric)[1]
+
+
+def second_value(dataset: Dataset, metric: str) -> str:
+    """Its figure."""
+    return value(dataset, second(dataset, metric), metric)
+
+
 def place(dataset: Dataset, model: str, metric: str) -> str:
     """Where a model stands among the usual ones: ``4th of 8``."""
     order = _order(dataset, metric)
@@ -237,4 +247,4 @@ def _encoded(dataset: Dataset, encoder: str) -> dict[str, Any]:
     return dict(told)
 
 
-FACTS = {f.__name__: f for f in (value, winner, place, winner_place, winner_value, difference, judged, identity, gap, group, same_as_popular, crosses, finds, agree)}
+FACTS = {f.__name__: f for f in (value, winner, second, second_value, place, winner_place, winner_value, difference, judged, identity, gap, group, same_as_popular, crosses, finds, agree)}

@@ -10,6 +10,7 @@
     ## The question?
     look: compare?view=Intervals&metric=rmse
     choose: one | another          (or left out: a free answer)
+    right: {winner rmse}           (or left out: no answer is wrong)
 
     The answer, with {value ease ndcg@10} computed when it is read.
 
@@ -37,6 +38,8 @@ class Step:
     query: dict[str, str]
     choices: tuple[str, ...]
     answer: str
+    right: str = ""
+    """The choice that is right, with holes; empty where none is."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def _step(part: str, file: Path) -> Step:
     if not page or not answer:
         raise MMRecError(f"{file.name}: '{question}' needs a line 'look: page?query' and an answer below it.")
     choices = tuple(c.strip() for c in told.get("choose", "").split("|") if c.strip())
-    return Step(question, page, dict(parse_qsl(query)), choices, answer)
+    return Step(question, page, dict(parse_qsl(query)), choices, answer, told.get("right", ""))
 
 
 def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
@@ -97,7 +100,7 @@ def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
         raise MMRecError(f"{file.name} has a heading without words.")
     told: dict[str, str] = {}
     lines = rest.splitlines()
-    while lines and (found := re.fullmatch(r"(minutes|look|choose): (.+)", lines[0].strip())):
+    while lines and (found := re.fullmatch(r"(minutes|look|choose|right): (.+)", lines[0].strip())):
         told[found[1]] = found[2].strip()
         lines.pop(0)
     return first.strip(), told, "\n".join(lines).strip()

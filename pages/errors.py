@@ -18,6 +18,7 @@ from pages.parts.case_view import case
 from pages.parts.coding_panel import notebook, panel
 from pages.parts.keys import choose_key, under
 from pages.parts.person_view import person
+from pages.parts.top import top
 
 TITLE = "Errors"
 ICON = ":material/troubleshoot:"
@@ -45,7 +46,7 @@ def choose_models(rows: list[Row]) -> list[Row]:
                          format_func=lambda n: blind.name(n, labels))  # fmt: skip
         rest = [n for n in shown if n != a]
         other = next((n for n in ("popularity", *usual) if n in rest), None)
-        b = st.selectbox("beside", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key="b",
+        b = st.selectbox("Beside it", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key="b",
                          bind="query-params" if not blind.hidden() else None, width=260, placeholder="nothing", format_func=lambda n: blind.name(n, labels))  # fmt: skip
         st.toggle("Hide names", key="blind", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
     return [by[n] for n in (a, b) if n is not None]
@@ -97,7 +98,7 @@ def slices_look(rows: list[Row], split: Split) -> None:
         return
     listed(where, told, rows, labels, name, seed)
     panel(dataset, "slice", link=links.to("errors", dataset, look="Slices", family=family, a=rows[0].label), slice=name, run=rows[0].run.id,
-          model=rows[0].label)  # fmt: skip
+          model=rows[0].label, beside=beside(rows))  # fmt: skip
 
 
 def possible(sort: str, told: list[Judged]) -> bool:
@@ -158,7 +159,7 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
             drawn = []
             for at in where:
                 who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
-                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, seed=seed, blind=blind.hidden(),
+                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, blind=blind.hidden(),
                                          link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows])))  # fmt: skip
             coding.put(dataset, *drawn)
             st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
@@ -173,11 +174,22 @@ def go(look: str, user: int, item: int | None = None) -> None:
 
 
 def arrive() -> None:
-    """Where a button of the run before wanted to go; bound widgets take it from here."""
+    """Where a button of the run before wanted to go. The person and the film are written into the address here, because a bound widget that was not there
+    before leaves them out."""
     if (item := st.session_state.pop("open_case", None)) is not None:
         st.session_state["go"] = {"look": "Case", "what": links.film(dataset, item)}
-    for key, value in st.session_state.pop("go", {}).items():
-        st.session_state[key] = value
+    wanted = st.session_state.pop("go", {})
+    if "look" in wanted:
+        st.session_state["look"] = wanted["look"]
+    for key in ("who", "what"):
+        if key in wanted:
+            st.query_params[key] = wanted[key]
+            st.session_state.pop(f"{key}.asked", None)
+
+
+def in_address(key: str) -> None:
+    """What was typed or chosen goes into the address."""
+    st.query_params[key] = st.session_state[f"{key}.asked"]
 
 
 def row_of(ids: Any, text: str) -> int:
@@ -193,9 +205,10 @@ def who(split: Split) -> int | None:
     if not len(users):
         st.info("Nobody has held-out ratings on this split.", icon=":material/info:")
         return None
-    st.session_state.setdefault("who", str(dataset.users.raw[users[np.argmax(n)]]))
+    asked = st.query_params.get("who") or str(dataset.users.raw[users[np.argmax(n)]])
+    st.session_state["who.asked"] = asked
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Person", key="who", bind="query-params", width=200, help="An id of the dataset.")
+        text = st.text_input("Person", key="who.asked", on_change=in_address, args=("who",), width=200, help="An id of the dataset.")
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
             go(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
     user = row_of(dataset.users, text.strip())
@@ -206,6 +219,11 @@ def who(split: Split) -> int | None:
     return user
 
 
+def beside(rows: list[Row]) -> str:
+    """The second model's label, where there is one."""
+    return rows[1].label if len(rows) > 1 else ""
+
+
 def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """One person."""
     user = who(split)
@@ -213,7 +231,7 @@ def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         return
     person(dataset, split, user, rows, labels)
     raw = str(dataset.users.raw[user])
-    panel(dataset, "user", link=links.person(dataset, raw, *[r.label for r in rows]), user=raw, run=rows[0].run.id, model=rows[0].label)
+    panel(dataset, "user", link=links.person(dataset, raw, *[r.label for r in rows]), user=raw, run=rows[0].run.id, model=rows[0].label, beside=beside(rows))
 
 
 def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
@@ -224,21 +242,22 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     events = dataset.interactions
     test = split.test[np.asarray(events.need("user"))[split.test] == user]
     films = np.asarray(events.need("item"))[test] if len(test) else np.asarray([0])
-    asked = st.session_state.get("what") or st.query_params.get("what") or ""
-    if row_of(dataset.items, links.id_of(asked)) < 0:
-        st.session_state["what"] = links.film(dataset, int(films[0]))
+    row = row_of(dataset.items, links.id_of(st.query_params.get("what", "")))
+    if row < 0:
+        row = int(films[0])
+    st.session_state["what.asked"] = links.film(dataset, row)
     if len(dataset.items) <= MOST_CHOICES:
-        what = st.selectbox("Film", [links.film(dataset, i) for i in range(len(dataset.items))], key="what", bind="query-params", width=420,
+        what = st.selectbox("Film", [links.film(dataset, i) for i in range(len(dataset.items))], key="what.asked", on_change=in_address, args=("what",), width=420,
                             help="Type a part of a title.")  # fmt: skip
     else:
-        what = st.text_input("Film (its id)", key="what", bind="query-params", width=420)
+        what = st.text_input("Film (its id)", key="what.asked", on_change=in_address, args=("what",), width=420)
     item = row_of(dataset.items, links.id_of(what or ""))
     if item < 0:
         st.info(f"{dataset.name} has no film “{shell.plain(str(what))}”.", icon=":material/search_off:")
         return
     case(dataset, split, user, item, rows, labels)
     u, i = str(dataset.users.raw[user]), str(dataset.items.raw[item])
-    panel(dataset, "rating", link=links.rating(dataset, u, item, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label)
+    panel(dataset, "rating", link=links.rating(dataset, u, item, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label, beside=beside(rows))
 
 
 st.title("Errors", anchor=False)
@@ -254,6 +273,7 @@ if not found:
 else:
     key = choose_key(found, dataset)
     rows = choose_models(under(found, key))
+    top(f"{st.session_state.get('look')}|{st.query_params.get('who')}|{st.query_params.get('what')}")
     look = st.segmented_control("Look at", LOOKS, default="Slices", required=True, key="look", bind="query-params", label_visibility="collapsed") or "Slices"
     labels = [r.label for r in under(found, key)]
     try:

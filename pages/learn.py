@@ -104,6 +104,9 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
             st.rerun()
     if shown:
         told = filled(step.answer)
+        if step.right:
+            right = filled(step.right).text
+            st.markdown(f":green[:material/check: {right} is right.]" if said == right else f":orange[:material/close: Here it is {right}.]")
         st.markdown(told.text if not told.wanted else told.text + "\n\n:small[… stands for figures that are not there yet.]")
 
 
@@ -173,7 +176,7 @@ def sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
 
 
 st.title("Learn", anchor=False)
-st.caption("Each question sends you somewhere in the app to look. Answer first; then see what the numbers computed on this machine say.")
+st.caption("Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this machine say.")
 shell.generated_note(dataset)
 if "demo" in preparation.prepared() and dataset.name != "demo":
     st.caption("The lessons were written for the demo; on other data the numbers are computed just the same, and the answers may read oddly.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import cold_start, crossing, features, preparation, projection, runs, taste, trail, work
+from mmrec_core import cold_start, crossing, features, projection, runs, taste, trail, work
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset, History
 from tests.test_pages import app, text
@@ -44,7 +44,7 @@ def test_films_asked_about_are_known_and_far_apart(demo: Dataset, shared_home: P
 
     vectors = vectors_of(demo)
     assert vectors is not None
-    alike = lambda rows: float((vectors[rows] @ vectors[rows].T)[np.triu_indices(len(rows), 1)].mean())  # noqa: E731
+    alike = lambda rows: float((vectors[rows] @ vectors[rows].T)[np.triu_indices(len(rows), 1)].mean())
     assert alike(first) < alike(taste.well_known(demo, 8)), "less alike than the most popular"
     bundles = taste.bundles(demo)
     films = np.concatenate([b["films"] for b in bundles])

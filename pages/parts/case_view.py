@@ -44,12 +44,13 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     if len(able) > 1:
         label = st.segmented_control("What if, of", [r.label for r in able], default=able[0].label, required=True, key="case.model",
                                      format_func=lambda n: blind.name(n, labels)) or able[0].label  # fmt: skip
+    in_a_sentence(dataset, able, labels, user, item, told)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
-    st.caption("Exact: the model is asked again on edited input, its weights as they are. An edited history is folded in anew, and so is the unedited one beside it, "
-               "so only the edit differs. Retraining without the rating would also change the weights; docs/counterfactuals.md measures how much.")  # fmt: skip
+    st.caption("Exact: the model is asked again with something changed, its weights as they are. The table above uses what it learned of this person in training; here the person "
+               "is read from their ratings like a newcomer, with and without the change, so places may differ a little from the table. Retraining would change the weights, too.")  # fmt: skip
     removals(dataset, run, told, item)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
         other_stars(dataset, run, told, item)
@@ -95,13 +96,37 @@ def what_models_say(dataset: Dataset, rows: list[Row], labels: list[str], user: 
         except MMRecError as error:
             shell.tell(error)
             continue
-        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], "Score": found["score"], "Place": found["place"]})
+        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], "Score": f"{found['score']:.4g}", "Place": f"{found['place']:g}"})
     if table:
         st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
             "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
-            "Score": st.column_config.NumberColumn(format="%.4f", help="What the model ranks by; scores of different models are on different scales."),
-            "Place": st.column_config.NumberColumn(format="%.1f", help=f"Among the {len(dataset.items):,} films less those this person is known to have rated; ties share the middle."),
+            "Score": st.column_config.TextColumn(help="What the model ranks by; scores of different models are on different scales."),
+            "Place": st.column_config.TextColumn(help=f"Among the {len(dataset.items):,} films less those this person is known to have rated; ties share the middle."),
         })  # fmt: skip
+
+
+def in_a_sentence(dataset: Dataset, rows: list[Row], labels: list[str], user: int, item: int, told: History) -> None:
+    """Why two models disagree, or one says what it says, in words."""
+    parts = []
+    for row in rows:
+        keep = told.items != item
+        known = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
+        name = f"**{shell.plain(blind.name(row.label, labels))}**"
+        try:
+            place = verdict(str(row.trained), user, item, tuple(int(i) for i in told.items if int(i) != item))["place"]
+            answers = without_each(str(row.trained), *columns_of(known), item) if len(known) else []
+        except MMRecError:
+            continue
+        moved = [(int(a.edit), answers[0].score - a.score) for a in answers[1:]]
+        most = max(moved, key=lambda m: abs(m[1]), default=(0, 0.0))
+        if abs(most[1]) <= 1e-12:
+            why = "it says the same to everybody, whatever they rated"
+        else:
+            stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
+            why = f"what speaks most {'for' if most[1] > 0 else 'against'} it is {shell.plain(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
+        parts.append(f"{name} puts it at place **{place:g}**: {why}.")
+    if parts:
+        st.markdown(" ".join(parts))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -220,10 +245,14 @@ def shown_changes(answers: list[cf.Answer]) -> None:
 
 def content(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
     """Plots and posters blanked, swapped, rewritten; ids, text or image alone."""
-    with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=True):
+    try:
+        model = cold_start.load_run_model(run.folder)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    reads = cf.modalities(model)
+    with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=bool(reads)):
         try:
-            model = cold_start.load_run_model(run.folder)
-            reads = cf.modalities(model)
             if not reads:
                 st.caption(f"{run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
                 return

@@ -18,7 +18,7 @@ from pages.parts.charts import SERIES
 PIN = "pinned"
 
 
-def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", **what: str) -> None:
+def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: str = "", **what: str) -> None:
     """Tags and a note for one case; kept at once."""
     try:
         known = coding.cases(dataset)
@@ -31,19 +31,19 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", **what: st
     with st.container(border=True, key="coding"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             chosen = st.multiselect("Tags", tags, default=list(held.tags) if held else [], accept_new_options=True, key=f"tags.{wanted}",
-                                    placeholder="What is going on here?", width=360,
+                                    placeholder="Choose a tag or type your own", width=360,
                                     help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.")  # fmt: skip
             note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=coding.LONGEST["note"],
                                  placeholder="Why? What would help?")  # fmt: skip
             if st.button("Keep", key=f"keep.{wanted}", icon=":material/bookmark:", help="Keeps tags and note with a link back to this case."):
                 try:
-                    told = coding.case(kind, model=model, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
+                    told = coding.case(kind, model=model, beside=beside, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
                                        seed=held.seed if held else None, **what)  # fmt: skip
                     coding.put(dataset, told)
                 except MMRecError as error:
                     shell.tell(error)
                 else:
-                    st.toast("Kept." if chosen or note else "Taken out of the notebook.", icon=":material/bookmark_added:")
+                    st.toast("Kept in the Notebook." if chosen or note else "Taken out of the notebook.", icon=":material/bookmark_added:")
 
 
 def notebook(dataset: Dataset) -> None:
@@ -58,6 +58,10 @@ def notebook(dataset: Dataset) -> None:
                 icon=":material/bookmark:")  # fmt: skip
         take_in(dataset)
         return
+    tags = sorted({t for c in found for t in c.tags})
+    if len(tags) > 1:
+        only = st.pills("Only", tags, selection_mode="multi", key="notes.only")
+        found = [c for c in found if not only or set(only) & set(c.tags)]
     by = st.segmented_control("Count tags by", ["model", "slice", "kind"], default="model", required=True, key="notes.by") or "model"
     counted(found, by)
     table(dataset, found)
@@ -89,7 +93,7 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     """Every case with a link back."""
     titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
     data = pd.DataFrame([
-        {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model,
+        {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
          "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link or None}
         for c in found
     ])  # fmt: skip

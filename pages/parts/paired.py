@@ -25,8 +25,8 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     first = best[0].label if best else able[0].label
     second = next((n for n in ("popularity", *(r.label for r in best)) if n in by and n != first), able[1].label)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        a = st.selectbox("This", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
-        b = st.selectbox("against", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
+        a = st.selectbox("Model", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
+        b = st.selectbox("Against", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
         names = pairs.metrics_of([by[a], by[b]])
         metric = st.selectbox(
             "in",
@@ -98,7 +98,7 @@ def on_whom(found: pairs.Pair, dataset: Dataset, a: Row, b: Row, metric: str) ->
     if events.user is None:
         return
     raw = dataset.users.raw
-    with st.expander("On whom they differ most", icon=":material/groups:"):
+    with st.expander("People on whom the two differ most: open their lists side by side", icon=":material/groups:"):
         for title, places in ((f"{a.label} gives them more", better), (f"{b.label} gives them more", worse)):
             st.markdown(f"**{shell.plain(title)}**")
             if not len(places):

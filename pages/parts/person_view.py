@@ -28,7 +28,7 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
     liked = asked[likes(dataset, asked, rows[0])] if rows else asked
     lists = {row.label: lists_of(dataset, row, user, known) for row in rows}
     held_out(dataset, liked, lists, labels)
-    columns = st.columns(len(rows)) if rows else []
+    columns = st.columns(len(rows), gap="large") if rows else []
     for place, (column, row) in enumerate(zip(columns, rows, strict=True)):
         other = next((r for r in rows if r is not row), None)
         with column:
@@ -116,7 +116,7 @@ def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labe
         places = {n: int(np.flatnonzero(found == item)[0]) + 1 if (found == item).any() else 0
                   for n, found in lists.items() if isinstance(found, np.ndarray)}  # fmt: skip
         hit = any(0 < p <= TOP for p in places.values())
-        why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'not found'}" for n, p in places.items())
+        why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'beyond 20'}" for n, p in places.items())
         note = "liked" if stars is None else shell.stars(float(stars[at]))
         films.append(film(dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed"))
     st.caption("Held-out films they liked: ✓ among the first ten of a list below, ✕ missed")
