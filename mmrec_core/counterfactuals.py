@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, Field, History, Query, replace
+from mmrec_core.types import Array, Dataset, Field, History, Query, Split, replace
 
 BLANK = "blank"
 Vector = Array | int | str
@@ -129,11 +129,15 @@ def scores_of(model: Any, histories: Sequence[History]) -> Array:
     return found
 
 
-def history_edits(model: Any, told: History, item: int, edits: Mapping[str, History]) -> list[Answer]:
-    """How a film fares after each edit of the history, "as it is" first. Films of the unedited history are left out of every ranking, so that places compare."""
+def history_edits(
+    model: Any, told: History, item: int, edits: Mapping[str, History], hidden: Array | None = None
+) -> list[Answer]:
+    """How a film fares after each edit of the history, "as it is" first. Films of the unedited history (or the item rows ``hidden``) are left out of every
+    ranking, so that places compare."""
     named = {"as it is": told, **edits}
+    out = told.items if hidden is None else hidden
     scores = scores_of(model, [*named.values()])
-    return [Answer(name, *standing(row, item, told.items)) for name, row in zip(named, scores, strict=True)]
+    return [Answer(name, *standing(row, item, out)) for name, row in zip(named, scores, strict=True)]
 
 
 def leave_one_out(model: Any, told: History, item: int) -> list[Answer]:
@@ -142,17 +146,17 @@ def leave_one_out(model: Any, told: History, item: int) -> list[Answer]:
 
 
 def content_edits(
-    model: Any, told: History, item: int, edits: Mapping[str, Mapping[str, Mapping[int, Vector]]]
+    model: Any, told: History, item: int, edits: Mapping[str, Mapping[str, Mapping[int, Vector]]], hidden: Array | None = None
 ) -> list[Answer]:
-    """How a film fares with other plots and posters, "as it is" first."""
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, told.items))]
+    """How a film fares with other plots and posters, "as it is" first; ``hidden`` as in :func:`history_edits`."""
+    out = told.items if hidden is None else hidden
+    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
     for name, changes in edits.items():
-        scores = scores_of(edited(model, changes), [told])[0]
-        found.append(Answer(name, *standing(scores, item, told.items)))
+        found.append(Answer(name, *standing(scores_of(edited(model, changes), [told])[0], item, out)))
     return found
 
 
-def views(model: Any, told: History, item: int) -> list[Answer]:
+def views(model: Any, told: History, item: int, hidden: Array | None = None) -> list[Answer]:
     """How a film fares when the model sees ids only, text only, image only, or both without ids; "as it is" first.
 
     "Only" text or image means that the film's id is hidden, too: the model treats it as one that nobody has met. A graph's edges and a memory's
@@ -161,13 +165,14 @@ def views(model: Any, told: History, item: int) -> list[Answer]:
     reads = modalities(model)
     if not reads:
         return []
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, told.items))]
+    out = told.items if hidden is None else hidden
+    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
     for name, (blanked, unmet) in VIEWS.items():
         if unmet and not set(reads) - set(blanked) or (not blanked and len(reads) < 2):
             continue
         changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in blanked if m in reads}
         other = edited(model, changes, [item] if unmet else ())
-        found.append(Answer(name, *standing(scores_of(other, [told])[0], item, told.items)))
+        found.append(Answer(name, *standing(scores_of(other, [told])[0], item, out)))
     return found
 
 
@@ -187,6 +192,16 @@ def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | 
     rates = any(h.kind == "rating" for h in model.scorer_heads())
     stars = float(model.score(np.array([user]), np.array([item]))[0, 0]) if rates else None
     return {"stars": stars, "score": score, "place": place}
+
+
+def as_judged(model: Any, dataset: Dataset, split: Split) -> Any:
+    """A model as evaluation (regime ``frozen``) asks it: one that streams has taken in the validation rows. The model itself is left as it is."""
+    if not model.streams or not len(split.validation):
+        return model
+    other, rows = edited(model, {}), split.validation
+    time_s = dataset.interactions.time
+    other.observe(dataset.interactions.take(rows if time_s is None else rows[np.argsort(np.asarray(time_s)[rows], kind="stable")]))
+    return other
 
 
 def inside(model: Any, user: int, item: int) -> Any:

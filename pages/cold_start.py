@@ -48,6 +48,16 @@ def told() -> dict[int, float]:
     return found
 
 
+def come_back() -> None:
+    """Somebody who looked at another page finds what they said before, unless the link says something else."""
+    held = st.session_state.setdefault("cold_said", {})
+    if st.session_state.get("arrived") and "ratings" not in st.query_params:
+        for key, value in zip(("ratings", "unseen"), held.get(dataset.name, ("", "")), strict=True):
+            if value:
+                st.query_params[key] = value
+    held[dataset.name] = (st.query_params.get("ratings", ""), st.query_params.get("unseen", ""))
+
+
 def unseen() -> list[int]:
     """Films the visitor has not seen; in the URL like the ratings."""
     rows = dataset.items.rows([i for i in st.query_params.get("unseen", "").split("_") if i and (i.isdigit() or dataset.items.raw.dtype.kind not in "iu")])
@@ -106,9 +116,9 @@ def on_rate() -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def suggestions(name: str, checksum: str, seed: int, without: tuple[int, ...], _dataset: Dataset) -> list[int]:
-    """Well-known films unlike each other and those asked already."""
-    return [int(row) for row in taste.spread(_dataset, SUGGESTED, without, seed)]
+def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[int]:
+    """Well-known films unlike each other, more than are shown at once: one that was not seen is followed by the next."""
+    return [int(row) for row in taste.spread(_dataset, 6 * SUGGESTED, seed=seed)]
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -186,8 +196,9 @@ def choose_films(ratings: dict[int, float]) -> None:
                 shell.tell(error)
                 return
         else:
-            asked += tuple(i for i in st.session_state.get("dealt", ()) if i in ratings)  # what this hand was dealt without
-            films = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], tuple(dict.fromkeys(asked)), dataset)
+            dealt = {i for i in st.session_state.get("dealt", ()) if i in ratings}  # rated before this hand was dealt
+            every = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], dataset)
+            films = [i for i in every if i not in dealt and i not in asked][:SUGGESTED]
         key = "suggested"
     wall(
         [film(dataset, row, stars=ratings.get(row)) for row in films],
@@ -217,7 +228,7 @@ def my_ratings(ratings: dict[int, float]) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
+        st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**", help="Tap a film’s own star once more to take its rating back.")
         if st.button("Undo", icon=":material/undo:", type="tertiary", disabled=not st.session_state.get("past"), key="undo",
                      help="Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you said."):  # fmt: skip
             undo()
@@ -427,6 +438,7 @@ elif who == "The crossing":
     crossing_view(dataset)
 else:
     st.caption("You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining.")
+    come_back()
     st.session_state["answered"] = said()
     left, right = st.columns([1, 1.6], gap="large")
     with left:

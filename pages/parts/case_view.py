@@ -27,15 +27,17 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     """The whole view of one case."""
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
-    known = np.intersect1d(own, np.concatenate([split.train, split.validation]))
-    told = history_of(events, known[np.argsort(np.asarray(events.time)[known], kind="stable")] if events.time is not None else known)
+    learned = np.intersect1d(own, split.train)  # what the model learned of them: folding in the same tells the same
+    told = history_of(events, learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned)
+    known = np.asarray(events.need("item"))[np.intersect1d(own, np.concatenate([split.train, split.validation]))]
+    seen = tuple(int(i) for i in np.unique(known) if int(i) != item)
     at = own[np.asarray(events.need("item"))[own] == item]
     left, right = st.columns([1, 4])
     with left:
         wall([film(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
-        what_models_say(dataset, rows, labels, user, item, told)
+        what_models_say(dataset, split, rows, labels, user, item, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
         st.info("An oracle cannot be asked what it would say otherwise. Choose a trained model.", icon=":material/info:")
@@ -44,18 +46,19 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     if len(able) > 1:
         label = st.segmented_control("What if, of", [r.label for r in able], default=able[0].label, required=True, key="case.model",
                                      format_func=lambda n: blind.name(n, labels)) or able[0].label  # fmt: skip
-    in_a_sentence(dataset, able, labels, user, item, told)
+    in_a_sentence(dataset, split, able, labels, user, item, told, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
+    model = as_judged(run.id, split.checksum, dataset, split)
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
     st.caption("Exact: the model is asked again with something changed, its weights as they are. The table above uses what it learned of this person in training; here the person "
                "is read from their ratings like a newcomer, with and without the change, so places may differ a little from the table. Retraining would change the weights, too.")  # fmt: skip
-    removals(dataset, run, told, item)
+    removals(dataset, run, split, told, item, seen)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
-        other_stars(dataset, run, told, item)
-    content(dataset, run, told, item)
-    inside(dataset, run, user, item)
+        other_stars(dataset, model, told, item, seen)
+    content(dataset, run, model, told, item, seen)
+    inside(model, user, item)
 
 
 def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
@@ -77,22 +80,26 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
             st.write(shell.plain(record["plot"]))
 
 
+@st.cache_resource(max_entries=16, show_spinner="Loading the model …")
+def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
+    """A trained model as it was judged: one that streams has taken in the validation rows, too."""
+    return cf.as_judged(cold_start.load_run_model(runs.get(run_id).folder), _dataset, _split)
+
+
 @st.cache_data(max_entries=512, show_spinner=False)
-def verdict(run_id: str, user: int, item: int, seen: tuple[int, ...]) -> dict[str, float | None]:
+def verdict(run_id: str, split_checksum: str, user: int, item: int, seen: tuple[int, ...], _dataset: Dataset, _split: Split) -> dict[str, float | None]:
     """A trained model's stars (where it predicts any), score and place of a film for a person it learned from."""
-    model = cold_start.load_run_model(runs.get(run_id).folder)
-    return cf.verdict(model, user, item, np.array(seen, np.int64))
+    return cf.verdict(as_judged(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
 
 
-def what_models_say(dataset: Dataset, rows: list[Row], labels: list[str], user: int, item: int, told: History) -> None:
+def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, seen: tuple[int, ...]) -> None:
     """Prediction and place per model."""
-    seen = tuple(int(i) for i in told.items if int(i) != item)
     table: list[dict[str, Any]] = []
     for row in rows:
         if row.trained is None:
             continue
         try:
-            found = verdict(row.trained, user, item, seen)
+            found = verdict(row.trained, split.checksum, user, item, seen, dataset, split)
         except MMRecError as error:
             shell.tell(error)
             continue
@@ -105,7 +112,9 @@ def what_models_say(dataset: Dataset, rows: list[Row], labels: list[str], user: 
         })  # fmt: skip
 
 
-def in_a_sentence(dataset: Dataset, rows: list[Row], labels: list[str], user: int, item: int, told: History) -> None:
+def in_a_sentence(
+    dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, told: History, seen: tuple[int, ...]
+) -> None:
     """Why two models disagree, or one says what it says, in words."""
     parts = []
     for row in rows:
@@ -113,8 +122,8 @@ def in_a_sentence(dataset: Dataset, rows: list[Row], labels: list[str], user: in
         known = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
         name = f"**{shell.plain(blind.name(row.label, labels))}**"
         try:
-            place = verdict(str(row.trained), user, item, tuple(int(i) for i in told.items if int(i) != item))["place"]
-            answers = without_each(str(row.trained), *columns_of(known), item) if len(known) else []
+            place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
+            answers = without_each(str(row.trained), split.checksum, *columns_of(known), item, seen, dataset, split) if len(known) else []
         except MMRecError:
             continue
         moved = [(int(a.edit), answers[0].score - a.score) for a in answers[1:]]
@@ -157,12 +166,15 @@ def nearest_known(dataset: Dataset, run: runs.Run, told: History, item: int) -> 
 
 
 @st.cache_data(max_entries=128, show_spinner="Leaving out one rating after the other …")
-def without_each(run_id: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int) -> list[cf.Answer]:
+def without_each(
+    run_id: str, split_checksum: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int,
+    seen: tuple[int, ...], _dataset: Dataset, _split: Split,
+) -> list[cf.Answer]:  # fmt: skip
     """Leave-one-out over the latest ratings."""
-    model = cold_start.load_run_model(runs.get(run_id).folder)
+    model = as_judged(run_id, split_checksum, _dataset, _split)
     told = as_history(items, ratings, times)
     first = max(len(told) - MOST_RATINGS, 0)
-    return cf.history_edits(model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))})
+    return cf.history_edits(model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))}, np.array(seen, np.int64))
 
 
 def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None) -> History:
@@ -176,7 +188,7 @@ def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None
             None if told.times is None else tuple(map(int, told.times)))  # fmt: skip
 
 
-def removals(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item: int, seen: tuple[int, ...]) -> None:
     """Which ratings hold the film where it is."""
     keep = told.items != item
     told = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
@@ -184,7 +196,7 @@ def removals(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
         st.caption("No rating of this person is known, so none can be left out.")
         return
     try:
-        answers = without_each(run.id, *columns_of(told), item)
+        answers = without_each(run.id, split.checksum, *columns_of(told), item, seen, dataset, split)
     except MMRecError as error:
         shell.tell(error)
         return
@@ -202,8 +214,8 @@ def removals(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
         for at, up, place in most if abs(up) > 1e-12
     ])  # fmt: skip
     chart = alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
-        y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=260)),
-        x=alt.X("held it up by:Q", title="Score with the rating − score without it"),
+        y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
+        x=alt.X("held it up by:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
         color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
         tooltip=["film:N", alt.Tooltip("held it up by:Q", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")],
     )  # fmt: skip
@@ -212,7 +224,7 @@ def removals(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
         st.caption(f"The latest {MOST_RATINGS} of {len(told):,} ratings, each left out in turn.")
 
 
-def other_stars(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
     """One rating changed."""
     if told.ratings is None or dataset.scale is None or not len(told):
         st.caption("These data bear no ratings, so there are no stars to change.")
@@ -223,8 +235,8 @@ def other_stars(dataset: Dataset, run: runs.Run, told: History, item: int) -> No
                           format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})")  # type: ignore[index]  # fmt: skip
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
-        model = cold_start.load_run_model(run.folder)
-        shown_changes(cf.history_edits(model, told, item, {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}))
+        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}
+        shown_changes(cf.history_edits(model, told, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
         shell.tell(error)
 
@@ -243,13 +255,8 @@ def shown_changes(answers: list[cf.Answer]) -> None:
     })  # fmt: skip
 
 
-def content(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
     """Plots and posters blanked, swapped, rewritten; ids, text or image alone."""
-    try:
-        model = cold_start.load_run_model(run.folder)
-    except MMRecError as error:
-        shell.tell(error)
-        return
     reads = cf.modalities(model)
     with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=bool(reads)):
         try:
@@ -258,8 +265,8 @@ def content(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
                 return
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in reads}
             edits |= asked_edits(dataset, run, reads, item)
-            shown_changes(cf.content_edits(model, told, item, edits))
-            found = cf.views(model, told, item)
+            shown_changes(cf.content_edits(model, told, item, edits, np.array(seen, np.int64)))
+            found = cf.views(model, told, item, np.array(seen, np.int64))
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
@@ -297,10 +304,10 @@ def encoded(name: str, checksum: str, encoder: str, plot: str, item: int, _datas
     return np.asarray(features.restored(_dataset, encoder).encode_text([features.rich_text(record)])[0])
 
 
-def inside(dataset: Dataset, run: runs.Run, user: int, item: int) -> None:
+def inside(model: Any, user: int, item: int) -> None:
     """For models whose vectors meet in dot products: which of them moved the prediction."""
     try:
-        found = cf.inside(cold_start.load_run_model(run.folder), user, item)
+        found = cf.inside(model, user, item)
     except MMRecError as error:
         shell.tell(error)
         return

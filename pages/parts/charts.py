@@ -323,7 +323,7 @@ def crossing(data: pd.DataFrame, metric: str, yardstick: str = "popularity") -> 
     models = [m for m in dict.fromkeys(data["model"]) if m != yardstick]
     names = [yardstick, *models]
     colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
-                       legend=alt.Legend(orient="top", columns=5, symbolOpacity=1, symbolType="circle"))  # fmt: skip
+                       legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolType="circle"))  # fmt: skip
     axis = alt.Axis(values=list(range(len(ks))), labelExpr=f"{json.dumps([str(k) for k in ks])}[datum.value]", grid=False)
     x = alt.X("place:Q", title="Ratings known of the newcomer", axis=axis, scale=alt.Scale(domain=[0, max(len(ks) - 1, 1)], nice=False))
     y = alt.Y("value:Q", title=arrow(metric), scale=alt.Scale(zero=False))

@@ -78,17 +78,22 @@ def show(told: dict[str, Any]) -> None:
     st.altair_chart(charts.crossing(pd.DataFrame(rows), metric), alt=f"{metric} against number of ratings known: " + "; ".join(
         f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items()) for n, by_k in told["models"].items()))  # fmt: skip
     st.caption(f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed {told['split_seed']}), training seed {told['seed']}, every film ranked.")
-    for name, k in told["crosses"].items():
-        by_k = told["models"][name]
-        last = by_k[str(told["ks"][-1])].get("against")
-        if k is not None:
-            against = by_k[str(k)]["against"]
-            st.markdown(f"- **{shell.plain(name)}** beats popularity from **{k} rating{'s' if k != 1 else ''}** on: NDCG@10 {against['difference']:+.4f} "
-                        f"[{against['interval'][0]:+.4f}, {against['interval'][1]:+.4f}] there.")  # fmt: skip
-        elif last is not None:
-            over = (told.get("above") or {}).get(name)
-            means = f"Its mean lies above popularity’s from {over} on, but" if over is not None else "It"
-            st.markdown(f"- **{shell.plain(name)}**: {means} does not beat it beyond its interval with {told['ks'][-1]} ratings either: {last['difference']:+.4f} "
-                        f"[{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}].".replace("but does", "but it does"))  # fmt: skip
+    sure = {n: k for n, k in told["crosses"].items() if k is not None}
+    first = min(sure, key=lambda n: sure[n]) if sure else None
+    last_k = told["ks"][-1]
+    if first is None:
+        st.markdown(f"**Nobody is shown to beat popularity with up to {last_k} ratings.**")
+    else:
+        st.markdown(f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]} rating{'s' if sure[first] != 1 else ''} on.**")
+    for name in told["crosses"]:
+        against = told["models"][name][str(last_k)].get("against")
+        if against is None:
+            continue
+        low, high = against["interval"]
+        verdict = (f"beats popularity from {sure[name]} on" if name in sure else f"is worse than popularity with {last_k}" if high < 0 else
+                   f"is better with {last_k}, but not for all numbers drawn" if low > 0 else f"cannot be told from popularity with {last_k}")  # fmt: skip
+        over = (told.get("above") or {}).get(name)
+        mean = f" (its mean lies above from {over} on)" if over is not None and name not in sure else ""
+        st.markdown(f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10 there.")
     st.caption("“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn.")
 

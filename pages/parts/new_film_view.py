@@ -206,8 +206,9 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
 def told(dataset: Dataset, row: Row, found: new_film.Reception, item: int | None) -> None:
     """One model's word: figures, tastes, people."""
     real: dict[str, Any] | None = new_film.real_answer(dataset, item, found) if item is not None else None
+    st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")
     with st.container(horizontal=True):
-        st.metric(shell.plain(row.label), f"{100 * float(found.share.mean()):.0f} %", border=True,
+        st.metric("Stands above", f"{100 * float(found.share.mean()):.0f} % of films", border=True,
                   help="Mean over people: the share of known films that it would stand above in their ranking. 50 % is an average film.")  # fmt: skip
         if found.mean_stars is not None:
             st.metric("Predicted mean rating", f"★ {found.mean_stars:.2f}", border=True, help="Mean of predicted stars over everybody asked.")

@@ -63,6 +63,8 @@ def run() -> None:
         storage.open_home()
         _revive()
         _switch()
+        before, st.session_state["here"] = st.session_state.get("here"), chosen.url_path
+        st.session_state["arrived"] = before != chosen.url_path
         _lesson_strip(chosen.url_path)
         st.session_state["framed"] = True
         chosen.run()

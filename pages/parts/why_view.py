@@ -51,7 +51,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
                              for row, up, places in sorted(moved, key=lambda m: -abs(m[1]))[:10]])  # fmt: skip
         st.altair_chart(
             alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
-                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=260)), x=alt.X("up:Q", title="Its score with your rating − without it"),
+                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)), x=alt.X("up:Q", title="score with it − without it"),
                 color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
                 tooltip=["film:N", alt.Tooltip("up:Q", title="change of score", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")]),
             alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.up:+.3f}" for r in data.itertuples()),
@@ -69,7 +69,7 @@ def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int,
     if up <= 0:
         st.markdown(f"No single rating of yours holds **{shell.plain(title)}** up; without some of them it would stand higher.")
         return
-    falls = f"it would fall {places:.0f} place{'s' if round(places) != 1 else ''}" if places >= 1 else "it would keep its place"
+    falls = f"it would fall {places:.0f} place{'s' if round(places) != 1 else ''}" if places >= 1 else "its score would fall, though not its place"
     against = sum(m < 0 for _, m, _ in moved)
     rest = f" {against} of your other ratings speak against it." if against > 1 else ""
     st.markdown(f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that {falls}.{rest}")
