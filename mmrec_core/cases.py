@@ -12,7 +12,7 @@ from mmrec_core import features
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.groups import row_groups, user_groups
-from mmrec_core.intervals import clustered_interval, error_intervals
+from mmrec_core.intervals import clustered_interval, error_intervals, wilson
 from mmrec_core.projection import neighbours, overlap
 from mmrec_core.types import Array, Dataset, Split
 
@@ -24,7 +24,7 @@ Sort = Literal["largest error", "missed likes", "largest difference", "most unli
 SORTS: dict[str, str] = {
     "largest error": "Where the prediction is furthest from the stars given.",
     "missed likes": "Films that were liked and are not among the first ten, the best known first.",
-    "largest difference": "Where the two models differ most, this one worse first.",
+    "largest difference": "Where this model is most worse than the other: in stars off, or in one over the place of a film that was liked.",
     "most unlike others": "Ratings furthest from the film's mean in training: surprising people, not models.",
     "random": "Drawn with a seed, so that somebody else draws the same.",
 }
@@ -176,7 +176,10 @@ def measure(told: Judged, mask: Array) -> dict[str, Any]:
     keep = mask & told.liked
     if told.place is not None and keep.any():
         hit = ((told.place >= 1) & (told.place <= TOP))[keep].astype(np.float64)
-        out["found"] = (float(hit.mean()), clustered_interval(told.user[keep], hit))
+        share, n = float(hit.mean()), len(np.unique(told.user[keep]))
+        # where all were found, or none, the usual interval is a point; Wilson's over people is not
+        span = clustered_interval(told.user[keep], hit) if 0 < share < 1 else wilson(share, n)
+        out["found"] = (share, span)
     return out
 
 

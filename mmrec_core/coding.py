@@ -94,7 +94,8 @@ def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str
         MMRecError: a kind, tag or note that cannot be.
     """
     try:
-        return Case(id=name_of(kind, user, film, slice, run), kind=kind, user=user, film=film, slice=slice, run=run, **{"made": time.time(), **told})  # type: ignore[arg-type]
+        where = slice if kind == "slice" else ""  # a rating is the same case wherever it was met
+        return Case(id=name_of(kind, user, film, where, run), kind=kind, user=user, film=film, slice=slice, run=run, **{"made": time.time(), **told})  # type: ignore[arg-type]
     except ValidationError as error:
         raise MMRecError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
 
@@ -104,7 +105,10 @@ def put(dataset: Dataset, *coded: Case) -> None:
     with storage.locked(f"coding-{dataset.name}"):
         found = {c.id: c for c in cases(dataset)}
         for one in coded:
-            found[one.id] = one.model_copy(update={"made": found[one.id].made}) if one.id in found else one
+            if (old := found.get(one.id)) is not None:  # looked at again: when, where and how it was first met stays
+                one = one.model_copy(update={"made": old.made, "blind": old.blind or one.blind, "slice": one.slice or old.slice,
+                                             "seed": old.seed if one.seed is None else one.seed})  # fmt: skip
+            found[one.id] = one
         _write(dataset, (c for c in found.values() if c.tags or c.note or c.seed is not None))
 
 
@@ -171,7 +175,7 @@ def from_csv(text: str) -> list[Case]:
         try:
             told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",
                      "seed": int(told["seed"]) if told["seed"] else None, "made": float(told["made"] or 0)}  # fmt: skip
-            told["id"] = told["id"] or name_of(*(told[k] for k in ("kind", "user", "film", "slice", "run")))
+            told["id"] = told["id"] or name_of(told["kind"], told["user"], told["film"], told["slice"] if told["kind"] == "slice" else "", told["run"])
             found.append(Case.model_validate(told))
         except (ValidationError, ValueError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error

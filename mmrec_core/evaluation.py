@@ -20,7 +20,14 @@ from torch import Tensor
 from mmrec_core import metrics as metric_room
 from mmrec_core.errors import MMRecError
 from mmrec_core.groups import click_groups, item_groups, row_groups, user_groups
-from mmrec_core.intervals import clustered_interval, error_intervals, mean_interval, mean_intervals, row_intervals
+from mmrec_core.intervals import (
+    clustered_interval,
+    error_intervals,
+    mean_interval,
+    mean_intervals,
+    row_intervals,
+    wilson,
+)
 from mmrec_core.metrics import Metric
 from mmrec_core.protocols import AHEAD, Protocol
 from mmrec_core.rankings import Ranker, revealed
@@ -284,16 +291,13 @@ def calibration(truth: Array, log_odds: Array, parts: int = 10) -> list[dict[str
     found = []
     for rows in np.array_split(np.argsort(chance, kind="stable"), min(parts, len(chance))):
         n, share = len(rows), float(truth[rows].mean())
-        middle, half = (
-            (share + 1.92 / n) / (1 + 3.84 / n),
-            1.96 * (share * (1 - share) / n + 0.96 / n**2) ** 0.5 / (1 + 3.84 / n),
-        )
+        low, high = wilson(share, n)
         found.append(
             {
                 "predicted": float(chance[rows].mean()),
                 "observed": share,
-                "low": middle - half,
-                "high": middle + half,
+                "low": low,
+                "high": high,
                 "n": n,
             }
         )

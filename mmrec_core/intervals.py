@@ -94,3 +94,10 @@ def error_intervals(user: Array, errors: Array) -> dict[str, tuple[float, float]
     bootstrapping each would take longer than judging)."""
     mae, mse = clustered_interval(user, errors), clustered_interval(user, errors**2)
     return {"mae": mae, "rmse": None if mse is None else (mse[0] ** 0.5, mse[1] ** 0.5)}
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share of ``n`` (Wilson 1927), which is no point even where all or none were counted."""
+    middle = (share + 1.92 / n) / (1 + 3.84 / n)
+    half = 1.96 * (share * (1 - share) / n + 0.96 / n**2) ** 0.5 / (1 + 3.84 / n)
+    return max(middle - half, 0.0), min(middle + half, 1.0)

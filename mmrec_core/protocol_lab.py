@@ -93,10 +93,13 @@ def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, 
 
 
 def ranks(table: dict[str, dict[str, Cell]], metric: str) -> dict[str, dict[str, int]]:
-    """Label → way → place, 1 the best; models without a figure are left out, equal figures share a place."""
+    """Label → way → place, 1 the best, equal figures sharing one; only for ways in which every model that can have a figure has it: places among four and
+    among six are not the same thing."""
     sign = 1 if metrics.metric(metric).better == "lower" else -1
     found: dict[str, dict[str, int]] = {label: {} for label in table}
     for name in {n: None for cells in table.values() for n in cells}:
+        if any(cells[name].value is None and cells[name].wanted is not None for cells in table.values()):
+            continue
         there = {label: sign * cells[name].value for label, cells in table.items() if cells[name].value is not None}  # type: ignore[operator]
         for label, value in there.items():
             found[label][name] = 1 + sum(other < value - 1e-12 for other in there.values())

@@ -41,14 +41,19 @@ def choose_models(rows: list[Row]) -> list[Row]:
     usual = [n for n in FIRST if n in by] or [r.label for r in best] or [*by]
     labels = [*by]
     shown = blind.order(labels)
+    bound: Any = None if blind.hidden() else "query-params"
+    said = blind.key("a"), blind.key("b")
+    for now, named in zip(said, ("a", "b"), strict=True):  # whoever hides the names goes on with the same models
+        if blind.hidden() and now not in st.session_state and st.session_state.get("ab", {}).get(named) in by:
+            st.session_state[now] = st.session_state["ab"][named]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        a = st.selectbox("Model", shown, index=shown.index(usual[0]), key="a", bind="query-params" if not blind.hidden() else None, width=260,
-                         format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        a = st.selectbox("Model", shown, index=shown.index(usual[0]), key=said[0], bind=bound, width=260, format_func=lambda n: blind.name(n, labels))
         rest = [n for n in shown if n != a]
         other = next((n for n in ("popularity", *usual) if n in rest), None)
-        b = st.selectbox("Beside it", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key="b",
-                         bind="query-params" if not blind.hidden() else None, width=260, placeholder="nothing", format_func=lambda n: blind.name(n, labels))  # fmt: skip
-        st.toggle("Hide names", key="blind", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
+        b = st.selectbox("Beside it", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key=said[1],
+                         bind=bound, width=260, placeholder="nothing", format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        st.toggle("Hide names", key="blind", bind="query-params", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
+    st.session_state["ab"] = {"a": a, "b": b}
     return [by[n] for n in (a, b) if n is not None]
 
 
@@ -77,18 +82,17 @@ def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], _
     return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held)
 
 
-def slices_look(rows: list[Row], split: Split) -> None:
+def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
-    labels = [r.label for r in rows]
     told = [judged(r.run.id, dataset, split, r) for r in rows]
     families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), dataset, split)
     family = st.pills("Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params") or next(iter(families))
-    figures(families[family], told, labels)
+    figures(families[family], told, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300)
+        name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
         can = [s for s in SORTS if possible(s, told)]
-        sort = st.segmented_control("Show", can, default=can[0], required=True, key="sort", help=" · ".join(f"**{s}**: {SORTS[s]}" for s in can)) or can[0]
-        n = st.number_input("Cases", 5, 200, 20, 5, key="n", width=110)
+        sort = st.segmented_control("Show", can, default=can[0], required=True, key="sort", persist_state="session", help=" · ".join(f"**{s}**: {SORTS[s]}" for s in can)) or can[0]
+        n = st.number_input("Cases", 5, 200, 20, 5, key="n", width=110, persist_state="session")
         seed = int(st.number_input("Seed", 0, 10**6, 0, key="seed", width=110, help="The same seed draws the same cases.")) if sort == "random" else None
     st.caption(SORTS[sort])
     try:
@@ -96,7 +100,14 @@ def slices_look(rows: list[Row], split: Split) -> None:
     except MMRecError as error:
         st.info(str(error), icon=":material/info:")
         return
-    listed(where, told, rows, labels, name, seed)
+    chosen = listed(where, told, rows, labels, name, seed)
+    if chosen is not None:
+        u, i = int(told[0].user[chosen]), int(told[0].item[chosen])
+        st.caption(f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and {shell.plain(str(dataset.catalog['title'].iloc[i]))}")
+        panel(dataset, "rating", link=links.rating(dataset, str(dataset.users.raw[u]), i, *[r.label for r in rows]), user=str(dataset.users.raw[u]), film=str(dataset.items.raw[i]),
+              run=rows[0].run.id, model=rows[0].label, beside=beside(rows), slice=name)  # fmt: skip
+        return
+    st.caption(f"Tags for the whole slice: {shell.plain(name)}")
     panel(dataset, "slice", link=links.to("errors", dataset, look="Slices", family=family, a=rows[0].label), slice=name, run=rows[0].run.id,
           model=rows[0].label, beside=beside(rows))  # fmt: skip
 
@@ -107,12 +118,13 @@ def possible(sort: str, told: list[Judged]) -> bool:
             "most unlike others": told[0].rating is not None}.get(sort, True)  # fmt: skip
 
 
-def figures(masks: dict[str, Array], told: list[Judged], labels: list[str]) -> None:
+def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
     measured = {name: [cases.measure(t, mask) for t in told] for name, mask in masks.items()}
-    data: dict[str, list[Any]] = {"Slice": [*masks], "n": [m[0]["n"] for m in measured.values()], "People": [m[0]["people"] for m in measured.values()]}
+    data: dict[str, list[Any]] = {"Slice": [*masks], "n": [m[0]["n"] for m in measured.values()], "Likes": [m[0]["likes"] for m in measured.values()],
+                                  "People": [m[0]["people"] for m in measured.values()]}  # fmt: skip
     meaning = {"found": "Found in ten ↑", "rmse": "RMSE ↓"}
-    for at, label in enumerate(labels):
+    for at, label in enumerate(r.label for r in rows):
         for key, title in meaning.items():
             if any(key in m[at] for m in measured.values()):
                 data[f"{title} · {blind.name(label, labels)}"] = [
@@ -120,6 +132,7 @@ def figures(masks: dict[str, Array], told: list[Judged], labels: list[str]) -> N
                 ]
     st.dataframe(pd.DataFrame(data), hide_index=True, height="content" if len(masks) < 14 else 480, key="slices.table", alt="Figures by slice", column_config={
         "Slice": st.column_config.TextColumn(pinned=True), "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
+        "Likes": st.column_config.NumberColumn(format="localized", help="Those that count as liked: what “found in ten” looks for."),
         "People": st.column_config.NumberColumn(format="localized"),
         **{c: st.column_config.TextColumn(help="Share of held-out likes among the person’s first ten. Brackets: 95 %, people as clusters." if c.startswith("Found")
                                           else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters.") for c in data if "·" in c},
@@ -128,17 +141,17 @@ def figures(masks: dict[str, Array], told: list[Judged], labels: list[str]) -> N
         st.info("This result was kept before lists were: judge the run again on Compare, or train it anew.", icon=":material/refresh:")
 
 
-def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None) -> None:
-    """The cases as a table; choose one to open it."""
+def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None) -> int | None:
+    """The cases as a table; choose one to open it. The chosen one's place among the test rows."""
     if not len(where):
         st.info("No such case in this slice.", icon=":material/check_circle:")
-        return
+        return None
     first = told[0]
     raw_user, raw_item, titles = dataset.users.raw, dataset.items.raw, dataset.catalog["title"]
     data: dict[str, list[Any]] = {"Person": [str(raw_user[u]) for u in first.user[where]], "Film": [str(titles.iloc[i]) for i in first.item[where]]}
     if first.rating is not None:
         data["Stars"] = first.rating[where].tolist()
-    for t, label in zip(told, labels, strict=True):
+    for t, label in zip(told, (r.label for r in rows), strict=True):
         shown = blind.name(label, labels)
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()
@@ -159,10 +172,11 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
             drawn = []
             for at in where:
                 who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
-                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, blind=blind.hidden(),
+                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, slice=name, blind=blind.hidden(),
                                          link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows])))  # fmt: skip
             coding.put(dataset, *drawn)
             st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
+    return int(where[chosen[0]]) if chosen else None
 
 
 def go(look: str, user: int, item: int | None = None) -> None:
@@ -282,7 +296,7 @@ else:
         else:
             split = split_for(dataset.name, dataset.checksum, f"{rows[0].key} {rows[0].key.split_checksum}", dataset, rows[0])
             if look == "Slices":
-                slices_look(rows, split)
+                slices_look(rows, split, labels)
             elif look == "Person":
                 person_look(rows, split, labels)
             else:

@@ -84,6 +84,8 @@ def test_places_share_and_leave_out() -> None:
     table = {"a": {"x": Cell(0.5), "y": Cell(0.1)}, "b": {"x": Cell(0.5), "y": Cell(0.3)}, "c": {"x": Cell(0.2), "y": Cell(None)}}
     found = protocol_lab.ranks(table, "ndcg@10")
     assert found == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 1}, "c": {"x": 3}}
+    waiting = {**table, "c": {"x": Cell(0.2), "y": Cell(None, wanted=("evaluate", {}))}}
+    assert all("y" not in p for p in protocol_lab.ranks(waiting, "ndcg@10").values()), "no places while one is still to come"
     assert protocol_lab.ranks(table, "rmse")["c"]["x"] == 1, "lower is better there"
 
 

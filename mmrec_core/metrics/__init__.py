@@ -38,7 +38,7 @@ class Metric:
     @property
     def better(self) -> str:
         """``higher`` or ``lower``."""
-        return "lower" if self.name.partition(":")[0] in HIGHER_IS_WORSE else "higher"
+        return "lower" if self.name.partition(":")[0].partition("@")[0] in HIGHER_IS_WORSE else "higher"
 
 
 def functions() -> dict[tuple[str, str], Callable[..., Any]]:

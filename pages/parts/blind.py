@@ -12,6 +12,11 @@ def hidden() -> bool:
     return bool(st.session_state.get("blind"))
 
 
+def key(name: str) -> str:
+    """A widget's key: another one where names are hidden, or it would go on showing them."""
+    return f"{name}_hidden" if hidden() else name
+
+
 def order(labels: list[str]) -> list[str]:
     """The labels; where names are hidden, in an order drawn once, so that a place tells nothing."""
     if not hidden():

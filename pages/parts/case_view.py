@@ -103,7 +103,7 @@ def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: lis
         except MMRecError as error:
             shell.tell(error)
             continue
-        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], "Score": f"{found['score']:.4g}", "Place": f"{found['place']:g}"})
+        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}), "Place": f"{found['place']:g}"})
     if table:
         st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
             "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
@@ -261,7 +261,7 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
     with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=bool(reads)):
         try:
             if not reads:
-                st.caption(f"{run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
+                st.caption(f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
                 return
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in reads}
             edits |= asked_edits(dataset, run, reads, item)

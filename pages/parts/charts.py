@@ -249,22 +249,24 @@ def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt
 
 def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.LayerChart:
     """How many people a model serves better, and by how much: a histogram of per-user differences, zero marked."""
-    data = pd.DataFrame({"difference": values})
-    data["for"] = np.where(
-        data["difference"] > 1e-12, f"{a} better", np.where(data["difference"] < -1e-12, f"{b} better", "the same")
-    )
+    told = np.asarray(values, np.float64)
+    width = max(float(np.ptp(told)), 1e-9) / 40
+    middle = np.round(told / width) * width  # a bar around zero holds those who tie, and nobody else's side
     names = [f"{a} better", "the same", f"{b} better"]
-    if lower_is_better(metric):
-        data["for"] = data["for"].map({names[0]: names[2], names[2]: names[0], names[1]: names[1]})
+    side = np.sign(middle) * (-1 if lower_is_better(metric) else 1)
+    data = pd.DataFrame({"low": middle - width / 2, "high": middle + width / 2, "for": np.where(side > 0, names[0], np.where(side < 0, names[2], names[1]))})
+    data = data.groupby(["low", "high", "for"], as_index=False).size().rename(columns={"size": "people"})
     bars = (
         alt.Chart(data, height=220)
         .mark_bar()
         .encode(
-            x=alt.X("difference:Q", bin=alt.Bin(maxbins=41), title=f"{metric.upper()}: {a} − {b}"),
-            y=alt.Y("count():Q", title="People"),
+            x=alt.X("low:Q", title=f"{metric.upper()}: {a} − {b}"),
+            x2="high:Q",
+            y=alt.Y("people:Q", title="People"),
             color=alt.Color("for:N", title=None, scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
                             legend=alt.Legend(orient="top")),
-            tooltip=[alt.Tooltip("for:N", title="Who"), alt.Tooltip("count():Q", title="People")],
+            tooltip=[alt.Tooltip("for:N", title="Who"), alt.Tooltip("people:Q", title="People"), alt.Tooltip("low:Q", title="from", format="+.3f"),
+                     alt.Tooltip("high:Q", title="to", format="+.3f")],
         )
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
@@ -275,7 +277,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
     """The difference in each group of people with its paired 95 % interval; filled where Holm's p is below .05."""
     data = pd.DataFrame(
         [{"group": f"{g['group']} (n = {g['users']:,})", "value": g["difference"], "low": g["interval"][0], "high": g["interval"][1],
-          "p": g["p_holm"], "sure": "p < .05" if g["p_holm"] < 0.05 else "could be chance"} for g in groups]
+          "p": g["p_holm"], "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "could be chance"} for g in groups]
     )  # fmt: skip
     y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=230))
     tip = [alt.Tooltip("group:N"), alt.Tooltip("value:Q", title="difference", format="+.4f"), alt.Tooltip("low:Q", title="95 % from", format="+.4f"),
@@ -289,7 +291,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
     )
     dot = base.mark_point(size=110, filled=True, opacity=1).encode(
         y=y, x="value:Q", tooltip=tip, color=alt.value("#0072B2"),
-        shape=alt.Shape("sure:N", title=None, scale=alt.Scale(domain=["p < .05", "could be chance"], range=["circle", "cross"]),
+        shape=alt.Shape("sure:N", title=None, scale=alt.Scale(domain=["p < .05 (Holm)", "could be chance"], range=["circle", "cross"]),
                         legend=alt.Legend(orient="top")),
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")

@@ -25,7 +25,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
     except MMRecError as error:
         shell.tell(error)
         return
-    wanted = coding.name_of(kind, **what)
+    wanted = coding.case(kind, **what).id
     held = next((c for c in known if c.id == wanted), None)
     tags = sorted({t for c in known for t in c.tags} | {PIN})
     with st.container(border=True, key="coding"):
@@ -94,9 +94,11 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
     data = pd.DataFrame([
         {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
-         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link or None}
+         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": (c.link + ("&blind=true" if blind.hidden() else "")) or None}
         for c in found
     ])  # fmt: skip
+    if blind.hidden():
+        data = data.drop(columns=["Model", "Beside"])
     event = st.dataframe(data, hide_index=True, key="notes.table", on_select="rerun", selection_mode="multi-row", alt=f"{len(found)} coded cases", column_config={
         "Open": st.column_config.LinkColumn(display_text="open"), "Tags": st.column_config.ListColumn(),
         "Blind": st.column_config.CheckboxColumn(help="Whether the model’s name was hidden when it was coded."),

@@ -50,8 +50,9 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     except MMRecError as error:
         shell.tell(error)
         return
-    sure = comparison.paired_with(able, by[b], metric).get(by[a].run.id, found.told)
-    told_in_words(found, sure, a, b, metric, len(able) - 1)
+    rivals = [r for r in able if r.kind != "oracle" and r.label != b] + [by[a]] * (by[a].kind == "oracle")
+    sure = comparison.paired_with(rivals, by[b], metric).get(by[a].run.id, found.told)
+    told_in_words(found, sure, a, b, metric, len(rivals))
     left, right = st.columns(2)
     with left:
         st.altair_chart(
@@ -83,12 +84,17 @@ def told_in_words(found: pairs.Pair, sure: dict[str, Any], a: str, b: str, metri
                   help=f"Mean over {told['users']:,} people of {a} minus {b}.")  # fmt: skip
         st.metric("95 % interval", f"{low:+.4f} … {high:+.4f}", border=True,
                   help="Paired bootstrap over people, 2,000 resamples. Where it holds zero, neither is shown to be better.")  # fmt: skip
-        st.metric("p", f"{told['p']:.4f}", border=True,
+        st.metric("p", as_p(told["p"]), border=True,
                   help="Permutation test: how often a difference this large comes up if each person’s two figures are swapped at random (10,000 times).")  # fmt: skip
-        st.metric(f"p, Holm of {tests}", f"{sure.get('p_holm', told['p']):.4f}", border=True,
+        st.metric(f"p, Holm of {tests}", as_p(sure.get("p_holm", told["p"])), border=True,
                   help=f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out below .05 by chance.")  # fmt: skip
         st.metric("Better / same / worse", f"{wins:,} / {told['ties']:,} / {losses:,}", border=True,
                   help=f"People whom {a} serves better than, the same as, and worse than {b}.")  # fmt: skip
+
+
+def as_p(p: float) -> str:
+    """A p-value; 10,000 permutations tell nothing below .0001."""
+    return "≤ .0001" if p <= 0.0001 else f"{p:.4f}"
 
 
 def on_whom(found: pairs.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:

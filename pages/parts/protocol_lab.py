@@ -92,14 +92,15 @@ def shown(
         **{w.name: st.column_config.TextColumn(help=w.about) for w in ways},
     })  # fmt: skip
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning} In front: the model’s place. Brackets: 95 % over people. Figures of different "
-               "columns answer different questions; only places may be compared across them.")  # fmt: skip
+               "columns answer different questions; only places may be compared across them, and they stand once a whole column is judged. Brackets hold the people, not the draw of "
+               "films. Drawn films are ones a person never met; among every film are also those they met later and did not like, which is a little harder.")  # fmt: skip
 
 
 def told(cell: Cell, place: int | None) -> str:
     """``2.  0.0780 [0.0701, 0.0862]``."""
     if cell.value is None:
         return "not judged yet" if cell.wanted is not None else "–"
-    return f"{place}.  {figure(cell.value, cell.interval)}"
+    return (f"{place}.  " if place is not None else "") + figure(cell.value, cell.interval)
 
 
 def one_negative(found: list[Row], models: list[Row], dataset: Dataset) -> None:
