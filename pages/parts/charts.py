@@ -57,7 +57,7 @@ def intervals(rows: Sequence[Row], metric: str, yardstick: str = "popularity") -
     )  # fmt: skip
     rising = metrics.metric(metric).better == "lower"
     order = data.sort_values("value", ascending=rising)["model"].tolist()
-    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=170))
     tip = [alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
            alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f")]  # fmt: skip
     base = alt.Chart(data, height=alt.Step(26))
@@ -258,11 +258,12 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
     data = data.groupby(["low", "high", "for"], as_index=False).size().rename(columns={"size": "people"})
     bars = (
         alt.Chart(data, height=220)
-        .mark_bar()
+        .mark_rect()
         .encode(
             x=alt.X("low:Q", title=f"{metric.upper()}: {a} − {b}"),
             x2="high:Q",
             y=alt.Y("people:Q", title="People"),
+            y2=alt.datum(0),
             color=alt.Color("for:N", title=None, scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
                             legend=alt.Legend(orient="top")),
             tooltip=[alt.Tooltip("for:N", title="Who"), alt.Tooltip("people:Q", title="People"), alt.Tooltip("low:Q", title="from", format="+.3f"),
@@ -279,7 +280,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
         [{"group": f"{g['group']} (n = {g['users']:,})", "value": g["difference"], "low": g["interval"][0], "high": g["interval"][1],
           "p": g["p_holm"], "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "could be chance"} for g in groups]
     )  # fmt: skip
-    y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=230))
+    y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=170))
     tip = [alt.Tooltip("group:N"), alt.Tooltip("value:Q", title="difference", format="+.4f"), alt.Tooltip("low:Q", title="95 % from", format="+.4f"),
            alt.Tooltip("high:Q", title="to", format="+.4f"), alt.Tooltip("p:Q", title="p (Holm)", format=".4f")]  # fmt: skip
     base = alt.Chart(data, height=alt.Step(28))

@@ -82,7 +82,7 @@ def told_in_words(found: pairs.Pair, sure: dict[str, Any], a: str, b: str, metri
     with st.container(horizontal=True):
         st.metric(f"{metric.upper()}: mean difference", f"{told['difference']:+.4f}", border=True,
                   help=f"Mean over {told['users']:,} people of {a} minus {b}.")  # fmt: skip
-        st.metric("95 % interval", f"{low:+.4f} … {high:+.4f}", border=True,
+        st.metric("95 % interval", f"{low:+.3f} … {high:+.3f}", border=True,
                   help="Paired bootstrap over people, 2,000 resamples. Where it holds zero, neither is shown to be better.")  # fmt: skip
         st.metric("p", as_p(told["p"]), border=True,
                   help="Permutation test: how often a difference this large comes up if each person’s two figures are swapped at random (10,000 times).")  # fmt: skip
