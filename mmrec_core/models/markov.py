@@ -1,0 +1,90 @@
+"""What comes next, by what came next for others after the same film."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmrec_core.config import Config as AnyConfig
+from mmrec_core.config import setting
+from mmrec_core.models._base import Model
+from mmrec_core.models._sequence import in_order, read_history
+from mmrec_core.types import History, Progress, Schema, Side, Source, TrainSet, UserState, quiet
+
+
+class Markov(Model):
+    """First-order Markov chain: the share of times a film came right after the last one, over a little popularity.
+
+    ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; who has no last film gets everybody's shares. The simple yardstick of models of
+    sequences (Rendle et al. 2010 factorise it).
+    """
+
+    class Config(AnyConfig):
+        """How much popularity is mixed in, and which events are read."""
+
+        smoothing: float = setting(10.0, "events of popularity added to what was counted", ge=0.01, le=10_000.0, log=True, unit="events")
+        events: Literal["liked", "all"] = setting("liked", "which events are read: those liked, or all, whatever their stars")
+
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
+    config: Config
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.start: Tensor
+        self.item: Tensor
+        self.count: Tensor
+        self.share: Tensor
+        self.latest: Tensor
+        self.register_buffer("start", torch.zeros(schema.n_items + 1, dtype=torch.int64))
+        self.register_buffer("item", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("count", torch.zeros(0))
+        self.register_buffer("share", torch.zeros(schema.n_items))
+        self.register_buffer("latest", torch.full((schema.n_users + 1,), schema.n_items, dtype=torch.int64))
+
+    def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
+        """Count what followed what."""
+        import scipy.sparse as sp
+
+        n = self.schema.n_items
+        rows = train.positives if self.config.events == "liked" else train.interactions
+        user, item = in_order(rows)
+        next_to = np.flatnonzero(user[1:] == user[:-1])
+        table = sp.csr_matrix((np.ones(len(next_to), np.float32), (item[next_to], item[next_to + 1])), shape=(n, n))
+        self.start = torch.from_numpy(table.indptr.astype(np.int64))
+        self.item, self.count = torch.from_numpy(table.indices.astype(np.int32)), torch.from_numpy(table.data)
+        popular = np.bincount(item, minlength=n).astype(np.float32)
+        self.share = torch.from_numpy(popular / max(popular.sum(), 1))
+        last = np.full(self.schema.n_users + 1, n, np.int64)
+        last[user] = item  # user by user in order: the last one stays
+        self.latest = torch.from_numpy(last)
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """The last film ``[B]``; the row behind the last where there is none."""
+        return {"last": torch.where(self.known_users[user], self.latest[user], self.schema.n_items)}
+
+    def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
+        """``[B, I]`` by the counts of each last film."""
+        last, n = state["last"], self.schema.n_items
+        scores = self.share.repeat(len(last), 1)
+        there = last < n
+        known = torch.where(there, last, 0)
+        begin, end = self.start[known], torch.where(there, self.start[known + 1], self.start[known])
+        size = end - begin
+        row = torch.repeat_interleave(torch.arange(len(last), device=last.device), size)
+        at = begin[row] + torch.arange(len(row), device=last.device) - torch.repeat_interleave(size.cumsum(0) - size, size)
+        counts = torch.zeros_like(scores)
+        counts[row, self.item[at].long()] = self.count[at]
+        mixed = (counts + self.config.smoothing * scores) / (counts.sum(1, keepdim=True) + self.config.smoothing)
+        return mixed if items is None else mixed[:, items]
+
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """The last film told that training knows."""
+        known, bar = self.known_items[:-1].cpu().numpy(), self.schema.relevant_from if self.config.events == "liked" else None
+        told = [read_history(h, known, bar) for h in histories]
+        last = torch.tensor([int(own[-1]) if len(own) else self.schema.n_items for own in told], dtype=torch.int64)
+        source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in told)
+        return UserState({"last": last.to(self.share.device)}, source)

@@ -1,0 +1,137 @@
+"""Sequences: nothing later reaches a place, padding is inert, a period is learned, and the kept histories are the ones told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmrec_core import preparation, registry
+from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation import evaluate
+from mmrec_core.models._sequence import SequenceModel
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit, train_set
+from mmrec_core.types import Dataset, History, Query
+
+SEQUENCES = [n for n in registry.names("models") if issubclass(registry.load("models", n), SequenceModel)]
+FORWARD = [n for n in SEQUENCES if "bert" not in n]
+PERIOD, USERS, LONG = 7, 60, 15
+
+
+@pytest.fixture
+def periodic(home: Path, tmp_path: Path) -> Dataset:
+    """Everybody meets films 0 … 6 round and round, each from a start of their own."""
+    rows = [(u, (u + step) % PERIOD, step) for u in range(USERS) for step in range(LONG)]
+    lines = "\n".join(" ".join(map(str, [u + 1, *[i + 1 for v, i, _ in rows if v == u]])) for u in range(USERS))
+    (tmp_path / "Beauty.txt").write_text(lines + "\n")
+    preparation.prepare("amazon-beauty", source=tmp_path, name="periodic")
+    return preparation.open_dataset("periodic")
+
+
+def made(name: str, dataset: Dataset, **how: Any) -> Any:
+    split = make_split(dataset, "leave-one-out")
+    return fit(name, dataset, split, options={"device": "cpu", **how}).model, split
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
+    """After film i comes i + 1: the next one is first of seven for everybody."""
+    model, split = made(name, periodic, max_epochs=60, batch_size=16, lr=0.01, dim=16, length=8, patience=60, dropout=0.0)
+    asked = model.score_all(Query(np.arange(USERS)))
+    last = np.array([(u + LONG - 3) % PERIOD for u in range(USERS)])  # two are held out
+    assert (asked.argmax(1).numpy() == (last + 1) % PERIOD).mean() == 1.0
+    assert (model.score_all(model.fold_in([History(np.array([2, 3]))])).argmax(1) == 4).all()
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_the_future_cannot_change_a_place(name: str, periodic: Dataset) -> None:
+    model, _ = made(name, periodic, max_epochs=1, length=8)
+    sequence = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 0]])
+    size = torch.tensor([8])
+    before = model.read(sequence, size)
+    other = sequence.clone()
+    other[0, 5:] = torch.tensor([3, 3, 3])
+    after = model.read(other, size)
+    torch.testing.assert_close(before[:, :6], after[:, :6], rtol=0, atol=1e-6)
+    assert not torch.allclose(before[:, 6:], after[:, 6:])
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_company_and_padding_change_nothing(name: str, periodic: Dataset) -> None:
+    """A row scores the same alone, beside longer ones, and however much padding follows it."""
+    model, _ = made(name, periodic, max_epochs=1, length=12)
+    told = [History(np.array([1, 2])), History(np.array([4, 5, 6, 0, 1, 2, 3])), History(np.zeros(0, np.int64))]
+    together = model.score_all(model.fold_in(told))
+    for row, own in enumerate(told):
+        alone = model.score_all(model.fold_in([own]))[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-5, atol=1e-5)
+    state = model.fold_in(told[:1]).tensors
+    noisy = {**state, "sequence": torch.where(torch.arange(12) < 2, state["sequence"], 5)}
+    torch.testing.assert_close(model.score_states(noisy), model.score_states(state), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_known_users_are_their_own_histories(name: str, periodic: Dataset) -> None:
+    """What is gathered for a known user is what folding their training events in gives."""
+    model, split = made(name, periodic, max_epochs=1, length=6)
+    train = train_set(periodic, split.train, 0).interactions
+    user, item = np.asarray(train.need("user")), np.asarray(train.need("item"))
+    time = np.asarray(train.need("time"))
+    for who in (0, 17):
+        rows = np.flatnonzero(user == who)
+        folded = model.fold_in([History(item[rows], None, time[rows])])
+        known = model.user_state(Query(np.array([who])))
+        for key in ("sequence", "size"):
+            assert torch.equal(folded.tensors[key], known.tensors[key]), key
+
+
+def test_the_loader_asks_for_every_next_film_once(periodic: Dataset) -> None:
+    """By hand: inputs, targets and the place that a cut-off window leaves out."""
+    model, split = made("sasrec", periodic, max_epochs=1, length=4)
+    train = train_set(periodic, split.train, 0)
+    table = model.epoch(train, 0)
+    own = [(0 + s) % PERIOD for s in range(LONG - 2)][-5:]
+    assert table["sequence"][0].tolist() == own[:4] and table["size"][0] == 4
+    assert table["target"][0].tolist() == [-1, *own[1:]], "a window's first is not asked for where others came before"
+    drawn = table["negative"][table["target"] >= 0]
+    assert (drawn < PERIOD).all()
+
+
+def test_markov_counts(home: Path, tmp_path: Path) -> None:
+    """n(i → j), mixed with popularity, worked out by hand."""
+    (tmp_path / "Beauty.txt").write_text("1 1 2 3 9\n2 1 2 2 9\n3 1 3 3 9\n4 4 4 9 9\n")
+    preparation.prepare("amazon-beauty", source=tmp_path, name="few")
+    dataset = preparation.open_dataset("few")
+    model = registry.load("models", "markov")(registry.config("models", "markov", {"smoothing": 2.0}), dataset.schema())
+    train = train_set(dataset, np.arange(len(np.asarray(dataset.interactions.need("user")))), 0)
+    model.mark_known(train.interactions)
+    model.fit(train)
+    scores = model.score_all(model.fold_in([History(np.array([0]))]))[0]
+    share = {0: 3 / 16, 1: 3 / 16, 2: 3 / 16}
+    assert scores[1] == pytest.approx((2 + 2 * share[1]) / (3 + 2)) and scores[2] == pytest.approx((1 + 2 * share[2]) / 5)
+    nobody = model.fold_in([History(np.zeros(0, np.int64))])
+    assert nobody.source == ("fallback",) and model.score_all(nobody)[0].argmax() == 4
+
+
+def test_broken_lines_are_told(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "Beauty.txt").write_text("1 2 3\n2 x 4\n")
+    with pytest.raises(MMRecError, match="line 2"):
+        preparation.prepare("amazon-beauty", source=tmp_path, name="broken")
+
+
+def test_real_sequences_beat_popularity(home: Path, sources: Path) -> None:
+    """Beauty's first users, leave-one-out: what came next for others after the same product tells more than what is popular."""
+    file = sources / "amazon_seq" / "Beauty.txt"
+    if not file.is_file():
+        pytest.skip("needs amazon_seq")
+    preparation.prepare("amazon-beauty")
+    dataset = preparation.open_dataset("amazon-beauty")
+    assert (len(dataset.users), len(dataset.items)) == (22_363, 12_101) and dataset.manifest["ratings"] == 198_502
+    split = make_split(dataset, "leave-one-out")
+    ndcg = {n: evaluate(fit(n, dataset, split).model, dataset, split, only=["ndcg@10"], groups=False, intervals=False).metrics["ndcg@10"] for n in ("markov", "popularity")}
+    assert ndcg["markov"] > 2 * ndcg["popularity"]  # type: ignore[operator]
+
