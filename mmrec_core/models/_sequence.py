@@ -92,8 +92,9 @@ class SequenceModel(GradientModel):
                 elif isinstance(module, nn.Embedding):
                     nn.init.normal_(module.weight, 0.0, self.config.dim**-0.5)
 
-    def read(self, sequence: Tensor, size: Tensor) -> Tensor:
-        """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first ``t`` and nothing after."""
+    def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
+        """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first ``t`` and nothing after; ``user [B]``
+        are rows of users, for models that know them."""
         raise NotImplementedError
 
     # Histories
@@ -147,14 +148,24 @@ class SequenceModel(GradientModel):
     # Learning
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """One row per user with two events or more: what is read ``[U, L]``, how much of it counts, what comes next at each place ``[U, L + 1]`` (−1: not
-        asked for), and films drawn for it ``[U, L + 1, n]``."""
+        """One row per user: what is read ``[U, L]``, how much of it counts, what comes next at each place ``[U, L + 1]`` (−1: not asked for), and, where the
+        loss draws, films drawn for it ``[U, L + 1, n]``."""
+        return self.windows_to_learn(train, epoch)
+
+    def readers(self, train: TrainSet) -> Array:
+        """Users who have any event that is read, sorted; the rows of an epoch."""
+        return np.unique(np.asarray(self.chosen(train).need("user")).astype(np.int64))
+
+    def windows_to_learn(self, train: TrainSet, epoch: int, back: Tensor | None = None) -> Batch:
+        """The table of :meth:`epoch`; histories end ``back [U]`` events before their last."""
         length = self.config.length
-        user = torch.from_numpy(np.unique(np.asarray(self.chosen(train).need("user")).astype(np.int64)))
-        whole, size = self.windows(self.told_from[user], self.told_from[user + 1], length + 1)
+        user = torch.from_numpy(self.readers(train))
+        start, end = self.told_from[user], self.told_from[user + 1]
+        end = end if back is None else end - back.to(end.device)
+        whole, size = self.windows(start, end, length + 1)
         whole, size = whole.cpu(), size.cpu()
         target = torch.where(torch.arange(length + 1) < size[:, None], whole, -1)
-        cut = (self.told_from[user + 1] - self.told_from[user]).cpu() > length + 1
+        cut = (end - start).cpu() > length + 1
         target[cut, 0] = -1  # the first of a window that was cut off is nobody's first
         sequence = torch.where(torch.arange(length) < (size - 1)[:, None], whole[:, :-1], self.mark)
         table = {"sequence": sequence, "size": size - 1, "target": target}
@@ -168,7 +179,7 @@ class SequenceModel(GradientModel):
 
     def epoch_rows(self, train: TrainSet) -> int:
         """Users; those with a single event are few."""
-        return len(np.unique(np.asarray(self.chosen(train).need("user"))))
+        return len(self.readers(train))
 
     def hide(self, table: Batch, epoch: int) -> None:
         """A share of films becomes the unknown one, wherever it stands."""
@@ -182,7 +193,7 @@ class SequenceModel(GradientModel):
     def place_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Losses of every place that is asked for ``[P]``, and the row of each."""
         row, place = torch.nonzero(batch["target"] >= 0, as_tuple=True)
-        told = self.read(batch["sequence"], batch["size"])[row, place]
+        told = self.read(batch["sequence"], batch["size"], batch.get("user"))[row, place]
         target = batch["target"][row, place]
         if not self.drawn:
             pool = self.pool()
@@ -214,7 +225,7 @@ class SequenceModel(GradientModel):
         """``[B, d]``: what was made of each sequence once it was read."""
         size = state["size"]
         longest = int(size.max()) if len(size) else 0  # nobody needs the padding that all share
-        told = self.read(state["sequence"][:, :longest], size)
+        told = self.read(state["sequence"][:, :longest], size, state.get("user"))
         return told[torch.arange(len(size), device=size.device), size]
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:

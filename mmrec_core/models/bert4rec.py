@@ -41,7 +41,7 @@ class BERT4Rec(SequenceModel):
         self.blocks = nn.ModuleList(Block(self.config.dim, self.config.heads, self.config.dropout, 4) for _ in range(self.config.blocks))
         self.last = nn.LayerNorm(self.config.dim)
 
-    def read(self, sequence: Tensor, size: Tensor) -> Tensor:
+    def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """``[B, T, d]``, place ``t`` of a sequence ``[B, T]`` of which ``size`` events are there."""
         step = torch.arange(sequence.shape[1], device=sequence.device)
         place = (self.config.length + 1 - size)[:, None] + step

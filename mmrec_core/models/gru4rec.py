@@ -26,7 +26,7 @@ class GRU4Rec(SequenceModel):
         self.gru = nn.GRU(self.config.dim, self.config.hidden, self.config.layers, batch_first=True)
         self.out = nn.Linear(self.config.hidden, self.config.dim)
 
-    def read(self, sequence: Tensor, size: Tensor) -> Tensor:
+    def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """Every state on the way."""
         start = torch.full_like(sequence[:, :1], self.mark)
         x = F.dropout(self.films(torch.cat([start, sequence], 1)), self.config.dropout, self.training)

@@ -34,16 +34,22 @@ class SASRec(SequenceModel):
 
     def more_layers(self) -> None:
         """Places and blocks."""
-        dim = self.config.dim
+        self.lay_blocks(self.config.dim)
+
+    def lay_blocks(self, dim: int) -> None:
+        """Places and blocks of a width."""
         self.places = nn.Embedding(self.config.length + 1, dim)
         self.blocks = nn.ModuleList(Block(dim, self.config.heads, self.config.dropout) for _ in range(self.config.blocks))
         self.last = nn.LayerNorm(dim)
 
-    def read(self, sequence: Tensor, size: Tensor) -> Tensor:
+    def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """As told above."""
         start = torch.full_like(sequence[:, :1], self.mark)
-        place = (self.config.length - size)[:, None] + torch.arange(sequence.shape[1] + 1, device=sequence.device)
-        x = self.films(torch.cat([start, sequence], 1)) * self.config.dim**0.5
+        return self.through(self.films(torch.cat([start, sequence], 1)) * self.config.dim**0.5, size)
+
+    def through(self, x: Tensor, size: Tensor) -> Tensor:
+        """Vectors of what is read ``[B, T, d]``, the start mark first, through the blocks."""
+        place = (self.config.length - size)[:, None] + torch.arange(x.shape[1], device=x.device)
         x = F.dropout(x + self.places(place.clamp(max=self.config.length)), self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x)
