@@ -14,6 +14,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 
+LONGEST = ("test_resume", "test_browser", "test_learn", "test_contract", "test_browser_train", "test_browser_space", "test_train_and_compare", "test_every_model")
+"""Files that take longest: they begin first, so that no worker is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of :data:`LONGEST`, the others after them as they stood."""
+    places = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty MMREC_HOME."""

@@ -96,8 +96,7 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("light", ["light", "dark"])
+@pytest.mark.parametrize(("width", "light"), [(1440, "light"), (1440, "dark"), (390, "dark")])  # colours know no width
 @pytest.mark.parametrize("name", list(PATHS))
 def test_every_page_is_accessible_and_fits(browser: Any, demo_app: str, name: str, light: str, width: int) -> None:
     """No serious finding of axe, no sideways scrolling, no host but our own."""

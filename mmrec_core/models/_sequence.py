@@ -63,6 +63,7 @@ class SequenceModel(GradientModel):
     Config: ClassVar[type[AnyConfig]] = SequenceConfig
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 128, "max_epochs": 200, "patience": 10}
+    streams: ClassVar[bool] = True
     MARKS: ClassVar[int] = 1
     """Rows of the films' table that are no films, behind the unknown one."""
     config: Any
@@ -216,10 +217,23 @@ class SequenceModel(GradientModel):
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """The latest events ``[B, L]`` and their number ``[B]``; nothing of an unknown user."""
-        known = torch.where(self.known_users[user], user, 0)
-        start, end = self.told_from[known], self.told_from[known + 1]
-        sequence, size = self.windows(start, torch.where(self.known_users[user], end, start), self.config.length)
+        sequence, size = self.windows(self.told_from[user], self.told_from[user + 1], self.config.length)
         return {"sequence": sequence, "size": size}
+
+    def observe(self, events: Interactions) -> None:
+        """What happened after training is read from then on; no weight moves. Films that training never met are left out."""
+        rating = events.rating
+        if self.bar is not None and rating is not None:
+            events = events.take(np.flatnonzero(np.asarray(rating) >= self.bar))
+        user, item = in_order(events)
+        known = self.known_items[:-1].cpu().numpy()[item]
+        before = np.repeat(np.arange(self.schema.n_users + 1), np.diff(self.told_from.cpu().numpy()))
+        whole = np.concatenate([before, user[known]])
+        order = np.argsort(whole, kind="stable")
+        told = np.concatenate([self.told.cpu().numpy(), item[known].astype(np.int32)])[order]
+        device = self.told.device
+        self.told = torch.from_numpy(told).to(device)
+        self.told_from = torch.from_numpy(np.searchsorted(whole[order], np.arange(self.schema.n_users + 2))).to(device)
 
     def tastes(self, state: Mapping[str, Tensor]) -> Tensor:
         """``[B, d]``: what was made of each sequence once it was read."""

@@ -28,7 +28,7 @@ class GRU4Rec(SequenceModel):
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """Every state on the way."""
-        start = torch.full_like(sequence[:, :1], self.mark)
+        start = sequence.new_full((len(sequence), 1), self.mark)
         x = F.dropout(self.films(torch.cat([start, sequence], 1)), self.config.dropout, self.training)
         found: Tensor = self.out(F.dropout(self.gru(x)[0], self.config.dropout, self.training))
         return found

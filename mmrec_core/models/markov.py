@@ -13,7 +13,7 @@ from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Model
 from mmrec_core.models._sequence import in_order, read_history
-from mmrec_core.types import History, Progress, Schema, Side, Source, TrainSet, UserState, quiet
+from mmrec_core.types import History, Interactions, Progress, Schema, Side, Source, TrainSet, UserState, quiet
 
 
 class Markov(Model):
@@ -30,6 +30,7 @@ class Markov(Model):
         events: Literal["liked", "all"] = setting("liked", "which events are read: those liked, or all, whatever their stars")
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
+    streams: ClassVar[bool] = True
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
@@ -64,7 +65,17 @@ class Markov(Model):
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """The last film ``[B]``; the row behind the last where there is none."""
-        return {"last": torch.where(self.known_users[user], self.latest[user], self.schema.n_items)}
+        return {"last": self.latest[user]}
+
+    def observe(self, events: Interactions) -> None:
+        """What somebody met after training is their last film from then on; what was counted stays."""
+        if self.config.events == "liked" and self.schema.relevant_from is not None and events.rating is not None:
+            events = events.take(np.flatnonzero(np.asarray(events.rating) >= self.schema.relevant_from))
+        user, item = in_order(events)
+        known = self.known_items[:-1].cpu().numpy()[item]
+        latest = self.latest.cpu().numpy().copy()
+        latest[user[known]] = item[known]
+        self.latest = torch.from_numpy(latest).to(self.latest.device)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by the counts of each last film."""

@@ -44,7 +44,7 @@ class SASRec(SequenceModel):
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """As told above."""
-        start = torch.full_like(sequence[:, :1], self.mark)
+        start = sequence.new_full((len(sequence), 1), self.mark)
         return self.through(self.films(torch.cat([start, sequence], 1)) * self.config.dim**0.5, size)
 
     def through(self, x: Tensor, size: Tensor) -> Tensor:
