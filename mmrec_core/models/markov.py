@@ -50,6 +50,7 @@ class Markov(Model):
         """Count what followed what."""
         import scipy.sparse as sp
 
+        self.mark_known(train.interactions)
         n = self.schema.n_items
         rows = train.positives if self.config.events == "liked" else train.interactions
         user, item = in_order(rows)

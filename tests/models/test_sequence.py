@@ -120,7 +120,6 @@ def test_markov_counts(home: Path, tmp_path: Path) -> None:
     dataset = preparation.open_dataset("few")
     model = registry.load("models", "markov")(registry.config("models", "markov", {"smoothing": 2.0}), dataset.schema())
     train = train_set(dataset, np.arange(len(np.asarray(dataset.interactions.need("user")))), 0, None)
-    model.mark_known(train.interactions)
     model.fit(train)
     scores = model.score_all(model.fold_in([History(np.array([0]))]))[0]
     share = {0: 3 / 16, 1: 3 / 16, 2: 3 / 16}
