@@ -19,8 +19,8 @@ from mmrec_core.types import History, Interactions, Progress, Schema, Side, Sour
 class Markov(Model):
     """First-order Markov chain: the share of times a film came right after the last one, over a little popularity.
 
-    ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; who has no last film gets everybody's shares. The simple yardstick of models of
-    sequences (Rendle et al. 2010 factorise it).
+    ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; who has no last film gets everybody's shares. A film that came ``g`` events later counts
+    ``1 / g`` up to ``reach`` of them; ``reach=1`` is the plain chain, which is sparse. The simple yardstick of models of sequences (Rendle et al. 2010 factorise it).
     """
 
     class Config(AnyConfig):
@@ -28,6 +28,8 @@ class Markov(Model):
 
         smoothing: float = setting(10.0, "events of popularity added to what was counted", ge=0.01, le=10_000.0, log=True, unit="events")
         events: Literal["liked", "all"] = setting("liked", "which events are read: those liked, or all, whatever their stars")
+
+        reach: int = setting(5, "how many events later a film still counts as having followed; 1: the very next alone", ge=1, le=100, unit="events")
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     streams: ClassVar[bool] = True
@@ -54,8 +56,10 @@ class Markov(Model):
         n = self.schema.n_items
         rows = train.positives if self.config.events == "liked" else train.interactions
         user, item = in_order(rows)
-        next_to = np.flatnonzero(user[1:] == user[:-1])
-        table = sp.csr_matrix((np.ones(len(next_to), np.float32), (item[next_to], item[next_to + 1])), shape=(n, n))
+        table = sp.csr_matrix((n, n), dtype=np.float32)
+        for gap in range(1, self.config.reach + 1):
+            at = np.flatnonzero(user[gap:] == user[:-gap]) if gap < len(user) else np.zeros(0, np.int64)
+            table = table + sp.csr_matrix((np.full(len(at), 1 / gap, np.float32), (item[at], item[at + gap])), shape=(n, n))
         self.start = torch.from_numpy(table.indptr.astype(np.int64))
         self.item, self.count = torch.from_numpy(table.indices.astype(np.int32)), torch.from_numpy(table.data)
         popular = np.bincount(item, minlength=n).astype(np.float32)

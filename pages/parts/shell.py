@@ -154,7 +154,7 @@ def dataset() -> Dataset | None:
     if name is None or name not in preparation.prepared():
         return None
     folder = preparation.open_dataset(name).folder
-    return _opened(name, (folder / "manifest.json").stat().st_mtime_ns)
+    return _opened(str(folder), (folder / "manifest.json").stat().st_mtime_ns)
 
 
 def open_film(chosen: Dataset, row: int) -> None:
@@ -163,8 +163,8 @@ def open_film(chosen: Dataset, row: int) -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _opened(name: str, modified_ns: int) -> Dataset:
-    return preparation.open_dataset(name)
+def _opened(folder: str, modified_ns: int) -> Dataset:
+    return Dataset(Path(folder))
 
 
 def needs_dataset() -> Dataset:

@@ -118,7 +118,7 @@ def test_markov_counts(home: Path, tmp_path: Path) -> None:
     (tmp_path / "Beauty.txt").write_text("1 1 2 3 9\n2 1 2 2 9\n3 1 3 3 9\n4 4 4 9 9\n")
     preparation.prepare("amazon-beauty", source=tmp_path, name="few")
     dataset = preparation.open_dataset("few")
-    model = registry.load("models", "markov")(registry.config("models", "markov", {"smoothing": 2.0}), dataset.schema())
+    model = registry.load("models", "markov")(registry.config("models", "markov", {"smoothing": 2.0, "reach": 1}), dataset.schema())
     train = train_set(dataset, np.arange(len(np.asarray(dataset.interactions.need("user")))), 0, None)
     model.fit(train)
     scores = model.score_all(model.fold_in([History(np.array([0]))]))[0]
