@@ -29,6 +29,7 @@ shell.frame()
 LOOKS = ["Slices", "Person", "Case", "Notebook"]
 MOST_CHOICES = 12_000
 """Films that a select box may list; a larger catalog is asked for an id."""
+NOTHING = "nothing"
 FIRST = ("ease", "bpr", "mf", "dlrm", "popularity")
 dataset = shell.needs_dataset()
 shell.needs_films(dataset)
@@ -41,20 +42,19 @@ def choose_models(rows: list[Row]) -> list[Row]:
     usual = [n for n in FIRST if n in by] or [r.label for r in best] or [*by]
     labels = [*by]
     shown = blind.order(labels)
-    bound: Any = None if blind.hidden() else "query-params"
-    said = blind.key("a"), blind.key("b")
-    for now, named in zip(said, ("a", "b"), strict=True):  # whoever hides the names goes on with the same models
-        if blind.hidden() and now not in st.session_state and st.session_state.get("ab", {}).get(named) in by:
-            st.session_state[now] = st.session_state["ab"][named]
+    asked = {name: st.query_params.get(name) for name in ("a", "b")}
+    first = asked["a"] if asked["a"] in by else usual[0]
+    tell = None if blind.hidden() else in_address  # the address would tell the names
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        a = st.selectbox("Model", shown, index=shown.index(usual[0]), key=said[0], bind=bound, width=260, format_func=lambda n: blind.name(n, labels))
-        rest = [n for n in shown if n != a]
-        other = next((n for n in ("popularity", *usual) if n in rest), None)
-        b = st.selectbox("Beside it", rest, index=rest.index(other) if other is not None and "b" not in st.query_params else None, key=said[1],
-                         bind=bound, width=260, placeholder="nothing", format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        a = st.selectbox("Model", shown, index=shown.index(first), key=blind.key("a.asked"), on_change=tell, args=("a",), width=260,
+                         format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        beside_it = [*(n for n in shown if n != a), NOTHING]
+        other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
+        second = asked["b"] if asked["b"] in beside_it else other
+        b = st.selectbox("Beside it", beside_it, index=beside_it.index(second), key=blind.key("b.asked"), on_change=tell, args=("b",), width=260,
+                         format_func=lambda n: n if n == NOTHING else blind.name(n, labels))  # fmt: skip
         st.toggle("Hide names", key="blind", bind="query-params", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
-    st.session_state["ab"] = {"a": a, "b": b}
-    return [by[n] for n in (a, b) if n is not None]
+    return [by[n] for n in (a, b) if n in by]
 
 
 @st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
@@ -162,6 +162,8 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
                          column_config={c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"})  # fmt: skip
     chosen = event.selection.rows if event is not None else []
     with st.container(horizontal=True):
+        if not chosen:
+            st.caption("Tick a row’s box to open it.")
         if st.button("Open the case", icon=":material/open_in_new:", disabled=not chosen, key="open.case", type="primary",
                      help="Choose a row first: its first column has a box to tick."):  # fmt: skip
             go("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))

@@ -194,6 +194,23 @@ def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, dem
     other.context.close()
 
 
+def test_a_poster_opens_its_case_and_the_link_holds_it(browser: Any, demo_app: str) -> None:
+    """From a person's list to the case: person and film are in the address, nothing fails in the browser, and the link alone shows the same."""
+    page = page_at(browser, demo_app + "/errors?dataset=demo&look=Person&who=3&a=ease&b=bpr")
+    page.locator(".film button.poster").last.wait_for()
+    settled(page)
+    page.locator(".film button.poster").last.click()
+    page.get_by_text("What if …").wait_for()
+    settled(page)
+    assert "who=3" in page.url and "what=" in page.url and "b=bpr" in page.url
+    assert "is not a function" not in page.content() and page.locator("[data-testid=stException]").count() == 0
+    title = page.locator("[class*=st-key-case-film] .title").inner_text()
+    other = page_at(browser, page.url)
+    other.get_by_text("What if …").wait_for()
+    assert other.locator("[class*=st-key-case-film] .title").inner_text() == title
+    page.context.close(), other.context.close()
+
+
 @pytest.mark.parametrize("path", ["/", "/browse", "/space", "/train", "/compare", "/errors", "/cold_start", "/learn"])
 def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390)
