@@ -13,7 +13,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.lessons import Lesson, Step
 from mmrec_core.types import Dataset
 from pages.parts import shell
-from pages.parts.run_card import live_runs, pace
+from pages.parts.run_card import live_runs, pace, start_these
 
 TITLE = "Learn"
 ICON = ":material/school:"
@@ -140,13 +140,7 @@ def prepare(lesson: Lesson) -> None:
             names = ", ".join(dict.fromkeys(f"{k} {p.get('model') or ''}".strip() for k, p in due))
             st.markdown(f":material/construction: This lesson’s numbers come from {len(due)} more run{'s' if len(due) > 1 else ''}: {shell.plain(names)}.")
             if st.button("Run them in the background", key="lesson.prepare", type="primary", icon=":material/play_arrow:"):
-                try:
-                    for kind, params in due:
-                        runs.start(kind, params)
-                except MMRecError as error:
-                    shell.tell(error)
-                else:
-                    st.rerun()
+                start_these(due)
 
 
 def waiting(n: int) -> None:

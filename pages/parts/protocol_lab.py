@@ -7,13 +7,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import metrics, protocol_lab, runs
+from mmrec_core import metrics, protocol_lab
 from mmrec_core.comparison import Row, figure
-from mmrec_core.errors import MMRecError
 from mmrec_core.protocol_lab import WAYS, Cell
 from mmrec_core.types import Dataset
-from pages.parts import charts, shell
-from pages.parts.run_card import live_runs
+from pages.parts import charts
+from pages.parts.run_card import live_runs, start_these
 
 METRICS = ("ndcg@10", "recall@10", "hr@10", "auc", "mrr")
 MOST = 8
@@ -71,13 +70,7 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
     says = " and ".join([f"judge {judges}"] * (judges > 0) + [f"train {trains}"] * (trains > 0))
     if st.button(f"{says[:1].upper()}{says[1:]} in the background", icon=":material/gavel:", key="lab.ask", type="primary",
                  help="Other candidates need another look at a trained model, another split a training of its own."):  # fmt: skip
-        try:
-            for kind, params in due:
-                runs.start(kind, params)
-        except MMRecError as error:
-            shell.tell(error)
-        else:
-            st.rerun()
+        start_these(due)
 
 
 def shown(

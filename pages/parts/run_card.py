@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -72,6 +73,17 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             if status in {"running", "finished"} and (tail := run.log_tail()):
                 with st.expander("Log"):
                     st.code(tail, language=None)
+
+
+def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Queue several pieces of work (kind and params) and draw the page anew; says why where one cannot be."""
+    try:
+        for kind, params in wanted:
+            runs.start(kind, params)
+    except MMRecError as error:
+        shell.tell(error)
+    else:
+        st.rerun()
 
 
 def watched(run: runs.Run) -> bool:
