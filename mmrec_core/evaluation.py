@@ -29,7 +29,7 @@ from mmrec_core.intervals import (
     wilson,
 )
 from mmrec_core.metrics import Metric
-from mmrec_core.protocols import AHEAD, Protocol
+from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.rankings import Ranker, revealed
 from mmrec_core.ranks import only_relevant
 from mmrec_core.shown import LENGTH, lists_of
@@ -104,7 +104,7 @@ def evaluate(
         MMRecError: unknown names, or the scorer gives NaN.
     """
     started = time.perf_counter()
-    if regime == "stream" and "time" in getattr(scorer, "needs", ()):
+    if regime == "stream" and remembers(getattr(scorer, "needs", ())):
         when = np.asarray(dataset.interactions.need("time"))
         if len(split.train) and len(split.test) and when[split.train].max() > when[split.test].min():
             raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {AHEAD}")

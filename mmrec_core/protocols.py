@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmrec_core.errors import MMRecError
@@ -15,6 +16,11 @@ AHEAD = (
     "memory of events only on splits by time, such as chronological:70-15-15; elsewhere use frozen."
 )
 """Why a model in time is not streamed over a split that is not one point in time."""
+
+
+def remembers(needs: Iterable[str]) -> bool:
+    """Whether a model of these needs keeps events in their order, so that training may have shown it somebody's later ones."""
+    return bool({"time", "sequence"} & set(needs))
 
 
 @dataclass(frozen=True)

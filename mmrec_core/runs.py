@@ -27,7 +27,7 @@ import numpy as np
 
 from mmrec_core import features, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.protocols import AHEAD, Protocol
+from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
@@ -497,7 +497,7 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
     params["options"] = _typed(model, params["options"])
     params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
     by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}  # of a file evaluation will tell
-    if params["regime"] == "stream" and "time" in registry.schema("models", model)["needs"] and not by_time:
+    if params["regime"] == "stream" and remembers(registry.schema("models", model)["needs"]) and not by_time:
         raise MMRecError(f"'{model}' {AHEAD}")
     if str(params["split"]).partition(":")[0] not in SPLITS:
         raise unknown_name("split", str(params["split"]), list(SPLITS))

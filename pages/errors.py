@@ -76,7 +76,7 @@ def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
 
 
 @st.cache_data(max_entries=8, show_spinner="Cutting slices …")
-def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
+def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], stamp: int, _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
     """Every slice there is."""
     held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
     return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held)
@@ -85,7 +85,7 @@ def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], _
 def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
     told = [judged(r.run.id, dataset, split, r) for r in rows]
-    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), dataset, split)
+    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), slices.stamp(dataset), dataset, split)
     family = st.pills("Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params") or next(iter(families))
     figures(families[family], told, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -31,6 +31,12 @@ def names(dataset: Dataset) -> list[str]:
     return sorted(_all(dataset))
 
 
+def stamp(dataset: Dataset) -> int:
+    """Another number whenever a slice was saved or removed, one of the same name among them."""
+    file = _file(dataset)
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
 def load(dataset: Dataset, name: str) -> Array | None:
     """A slice's catalog rows; ``None`` where there is none of that name. Films that are gone are left out."""
     raw = _all(dataset).get(name)

@@ -101,6 +101,14 @@ def test_known_users_are_their_own_histories(name: str, periodic: Dataset) -> No
             assert torch.equal(folded.tensors[key], known.tensors[key]), key
 
 
+def test_a_history_that_knows_the_future_is_not_streamed(periodic: Dataset) -> None:
+    """Where rows are divided at random, training holds somebody's later events: the stream is refused."""
+    split = make_split(periodic, "random:80-10-10")
+    model = fit("markov", periodic, split).model
+    with pytest.raises(MMRecError, match="know the future"):
+        evaluate(model, periodic, split, regime="stream", groups=False, intervals=False)
+
+
 def test_the_loader_asks_for_every_next_film_once(periodic: Dataset) -> None:
     """By hand: inputs, targets and the place that a cut-off window leaves out."""
     model, split = made("sasrec", periodic, max_epochs=1, length=4)
