@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmrec_core import counterfactuals as cf
-from mmrec_core import features, preparation, registry
+from mmrec_core import registry
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Model, load_model
 from mmrec_core.splits import make_split
 from mmrec_core.training import fit
 from mmrec_core.types import History
-from tests.models.test_contract import _ratings_csv
+from tests.models.drawn import films_with_vectors
+from tests.models.test_contract import N_FILMS
 
 SCHEMAS = {name: registry.schema("models", name) for name in registry.names("models")}
 ON_FILMS = [n for n, told in SCHEMAS.items() if "labels" not in told["needs"]]
@@ -35,18 +36,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         torch.set_num_threads(1)
         patch.setenv("MMREC_HOME", str(folder / "home"))
-        options = {"scale": "0.5:5", "items": "films.csv"}
-        preparation.prepare("csv", source=_ratings_csv(folder), name="films", options=options)
-        dataset = preparation.open_dataset("films")
-        rng = np.random.default_rng(0)
-        where = {m: np.sort(rng.permutation(len(dataset.items))[:40]) for m in ("text", "image")}
-        where = {m: np.union1d(rows, [FILM, 8]) for m, rows in where.items()}
-        source = folder / "vectors"
-        source.mkdir()
-        for modality, rows in where.items():
-            np.save(source / f"x_{modality}_drawn.npy", rng.normal(size=(len(rows), 12)).astype(np.float32))
-            np.save(source / f"x_{modality}_drawn_ids.npy", dataset.items.raw[rows])
-        features.import_folder(dataset, source, "drawn")
+        rng = np.random.default_rng(1)
+        some = {m: np.union1d(rng.permutation(N_FILMS)[:40], [FILM, 8]) for m in ("text", "image")}
+        dataset = films_with_vectors(folder, some)
         split = make_split(dataset, "user-temporal")
 
         @cache

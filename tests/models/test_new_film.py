@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmrec_core import features, new_film, preparation
+from mmrec_core import features, new_film
 from mmrec_core.errors import MMRecError
 from mmrec_core.new_film import NewFilm
 from mmrec_core.splits import make_split
 from mmrec_core.training import fit
 from mmrec_core.types import Query
-from tests.models.test_contract import _ratings_csv
+from tests.models.drawn import films_with_vectors
 from tests.models.test_counterfactuals import READERS, SCHEMAS
 
 
@@ -28,15 +28,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         torch.set_num_threads(1)
         patch.setenv("MMREC_HOME", str(folder / "home"))
-        options = {"scale": "0.5:5", "items": "films.csv"}
-        preparation.prepare("csv", source=_ratings_csv(folder), name="films", options=options)
-        dataset = preparation.open_dataset("films")
-        rng, source = np.random.default_rng(0), folder / "vectors"
-        source.mkdir()
-        for modality in ("text", "image"):
-            np.save(source / f"x_{modality}_drawn.npy", rng.normal(size=(len(dataset.items), 12)).astype(np.float32))
-            np.save(source / f"x_{modality}_drawn_ids.npy", dataset.items.raw)
-        features.import_folder(dataset, source, "drawn")
+        dataset = films_with_vectors(folder)
         yield dataset, make_split(dataset, "cold-item")
         torch.set_num_threads(threads)
 
