@@ -76,26 +76,42 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
 
 
+FEW = 48
+"""Liked items of one row up to which each is compared with every candidate; above, the row is sorted once."""
+
+
 def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> tuple[Array, Array, Array, Array]:
-    """Exact places in the chosen rows by sorting them."""
+    """Exact places in the chosen rows: by counting where a row has few liked items, else by sorting it."""
     which = torch.nonzero(wanted[row], as_tuple=True)[0]
     r, c = row[which], column[which]
     new = torch.cumsum(wanted.long(), 0) - 1
-    table = scores[wanted]
     value = scores[r, c]
     start = torch.searchsorted(r, r)
     place = torch.arange(len(r)) - start
     width = int(place.max()) + 1 if len(r) else 0
-    asked = torch.full((len(table), width), torch.inf, dtype=scores.dtype)
+    asked = torch.full((int(wanted.sum()), width), torch.inf, dtype=scores.dtype)
     asked[new[r], place] = value
-    ordered = torch.sort(table, dim=1).values
-    below = torch.searchsorted(ordered, asked)[new[r], place]
-    upto = torch.searchsorted(ordered, asked, right=True)[new[r], place]
+    above, tied = _counted(scores, r, value) if width <= FEW else _sorted(scores[wanted], asked, new[r], place)
     own = torch.sort(asked, dim=1).values
     liked_below = torch.searchsorted(own, asked)[new[r], place]
     liked_upto = torch.searchsorted(own, asked, right=True)[new[r], place]
-    above = scores.shape[1] - upto
-    return which.numpy(), above.numpy(), (upto - below).numpy(), (liked_upto - liked_below).numpy()
+    return which.numpy(), above, tied, (liked_upto - liked_below).numpy()
+
+
+def _counted(scores: Tensor, row: Tensor, value: Tensor) -> tuple[Array, Array]:
+    """Numpy counts a row's comparisons seven times faster than a sum of booleans does."""
+    table, rows, values = scores.numpy(), row.numpy(), value.numpy()
+    above, tied = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+    for at, (one, than) in enumerate(zip(rows, values, strict=True)):
+        above[at], tied[at] = np.count_nonzero(table[one] > than), np.count_nonzero(table[one] == than)
+    return above, tied
+
+
+def _sorted(table: Tensor, asked: Tensor, row: Tensor, place: Tensor) -> tuple[Array, Array]:
+    ordered = torch.sort(table, dim=1).values
+    below = torch.searchsorted(ordered, asked)[row, place]
+    upto = torch.searchsorted(ordered, asked, right=True)[row, place]
+    return (table.shape[1] - upto).numpy(), (upto - below).numpy()
 
 
 def only_relevant(ranking: Ranking, keep: Array) -> Ranking:

@@ -7,7 +7,7 @@ that an empty history is learned, too: it predicts everybody's first film.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,7 +19,10 @@ from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._negatives import unmet
-from mmrec_core.types import Array, History, Interactions, Schema, Side, Source, TrainSet, UserState
+from mmrec_core.types import Array, History, Interactions, Schema, Side, Source, TrainSet, UserState, blocks
+
+POOL = 32
+"""Batches that are filled together, so that each may hold sequences of about one length."""
 
 
 class SequenceConfig(AnyConfig):
@@ -97,6 +100,11 @@ class SequenceModel(GradientModel):
         """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first ``t`` and nothing after; ``user [B]``
         are rows of users, for models that know them."""
         raise NotImplementedError
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """``[..., d]`` of rows of the films' table, marks among them."""
+        found: Tensor = self.films(rows)
+        return found
 
     # Histories
 
@@ -182,6 +190,22 @@ class SequenceModel(GradientModel):
         """Users; those with a single event are few."""
         return len(self.readers(train))
 
+    def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
+        """Batches of sequences of about one length, cut to the longest of them; each holds as many events as ``batch_size`` sequences hold on
+        average, so that every event counts alike, and comes in an order drawn anew each epoch."""
+        table = self.epoch(train, epoch)
+        self.hide(table, epoch)
+        generator, size = self.generator(epoch, 0), table["size"]
+        order = torch.randperm(len(size), generator=generator)
+        order = torch.cat([pool[torch.argsort(size[pool], stable=True)] for pool in (order[p] for p in blocks(len(order), POOL * batch_size))])
+        told = (size[order] + 1).cumsum(0)
+        number = (told - 1) // max(1, round(batch_size * int(told[-1]) / len(size)))
+        parts = torch.tensor_split(order, (torch.nonzero(number.diff())[:, 0] + 1))
+        for at in torch.randperm(len(parts), generator=generator).tolist()[start:]:
+            rows = parts[at]
+            spare = table["sequence"].shape[1] - int(size[rows].max())
+            yield {k: column[rows] if column.ndim == 1 else column[rows, : column.shape[1] - spare] for k, column in table.items()}
+
     def hide(self, table: Batch, epoch: int) -> None:
         """A share of films becomes the unknown one, wherever it stands."""
         share = self.config.id_dropout
@@ -198,9 +222,9 @@ class SequenceModel(GradientModel):
         target = batch["target"][row, place]
         if not self.drawn:
             pool = self.pool()
-            return F.cross_entropy(told @ self.films(pool).T, torch.searchsorted(pool, target), reduction="none"), row
-        liked = (told * self.films(target)).sum(1)
-        other = torch.einsum("pd,pnd->pn", told, self.films(batch["negative"][row, place]))
+            return F.cross_entropy(told @ self.vectors(pool).T, torch.searchsorted(pool, target), reduction="none"), row
+        liked = (told * self.vectors(target)).sum(1)
+        other = torch.einsum("pd,pnd->pn", told, self.vectors(batch["negative"][row, place]))
         return F.softplus(-liked) + F.softplus(other).mean(1), row
 
     def row_losses(self, batch: Batch) -> Tensor:
@@ -215,6 +239,15 @@ class SequenceModel(GradientModel):
 
     # Scoring
 
+    def wares(self, items: Tensor) -> Tensor:
+        """``[B, d]`` of items to be scored; those that training never met are the unknown one."""
+        return self.vectors(self.oov_item(items))
+
+    def readable(self) -> Array:
+        """``[I]``: films that say something where they stand in a history."""
+        found: Array = self.known_items[:-1].cpu().numpy()
+        return found
+
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """The latest events ``[B, L]`` and their number ``[B]``; nothing of an unknown user."""
         sequence, size = self.windows(self.told_from[user], self.told_from[user + 1], self.config.length)
@@ -226,7 +259,7 @@ class SequenceModel(GradientModel):
         if self.bar is not None and rating is not None:
             events = events.take(np.flatnonzero(np.asarray(rating) >= self.bar))
         user, item = in_order(events)
-        known = self.known_items[:-1].cpu().numpy()[item]
+        known = self.readable()[item]
         before = np.repeat(np.arange(self.schema.n_users + 1), np.diff(self.told_from.cpu().numpy()))
         whole = np.concatenate([before, user[known]])
         order = np.argsort(whole, kind="stable")
@@ -244,17 +277,17 @@ class SequenceModel(GradientModel):
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` dot products."""
-        return (self.tastes(user) * self.films(self.oov_item(batch["item"]))).sum(1, keepdim=True)
+        return (self.tastes(user) * self.wares(batch["item"])).sum(1, keepdim=True)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``: every sequence is read once."""
         items = torch.arange(self.schema.n_items, device=self.told.device) if items is None else items
-        return self.tastes(state) @ self.films(self.oov_item(items)).T
+        return self.tastes(state) @ self.wares(items).T
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Read each history in the order told; there is nothing to solve."""
-        known = self.known_items[:-1].cpu().numpy()
+        known = self.readable()
         sequence, size = self.padded([read_history(h, known, self.bar) for h in histories])
         source: tuple[Source, ...] = tuple("folded" if n else "fallback" for n in size.tolist())
         return UserState({"sequence": sequence, "size": size}, source)
@@ -262,7 +295,7 @@ class SequenceModel(GradientModel):
     def item_vectors(self) -> Tensor | None:
         """``[I, d]``, what sequences are compared with."""
         with torch.no_grad():
-            return self.films(self.oov_item(torch.arange(self.schema.n_items, device=self.told.device))).clone()
+            return self.wares(torch.arange(self.schema.n_items, device=self.told.device)).clone()
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Films by their ids, then the mark."""

@@ -45,7 +45,7 @@ class BERT4Rec(SequenceModel):
         """``[B, T, d]``, place ``t`` of a sequence ``[B, T]`` of which ``size`` events are there."""
         step = torch.arange(sequence.shape[1], device=sequence.device)
         place = (self.config.length + 1 - size)[:, None] + step
-        x = self.films(sequence) * self.config.dim**0.5 + self.places(place.clamp(max=self.config.length))
+        x = self.vectors(sequence) * self.config.dim**0.5 + self.places(place.clamp(max=self.config.length))
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x, step < size[:, None])

@@ -29,6 +29,6 @@ class GRU4Rec(SequenceModel):
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """Every state on the way."""
         start = sequence.new_full((len(sequence), 1), self.mark)
-        x = F.dropout(self.films(torch.cat([start, sequence], 1)), self.config.dropout, self.training)
+        x = F.dropout(self.vectors(torch.cat([start, sequence], 1)), self.config.dropout, self.training)
         found: Tensor = self.out(F.dropout(self.gru(x)[0], self.config.dropout, self.training))
         return found

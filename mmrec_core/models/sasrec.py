@@ -45,7 +45,7 @@ class SASRec(SequenceModel):
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """As told above."""
         start = sequence.new_full((len(sequence), 1), self.mark)
-        return self.through(self.films(torch.cat([start, sequence], 1)) * self.config.dim**0.5, size)
+        return self.through(self.vectors(torch.cat([start, sequence], 1)) * self.config.dim**0.5, size)
 
     def through(self, x: Tensor, size: Tensor) -> Tensor:
         """Vectors of what is read ``[B, T, d]``, the start mark first, through the blocks."""

@@ -40,7 +40,7 @@ class SSEPT(SASRec):
         """As SASRec, of a film and the user side by side; what compares with films' vectors comes first, ``[B, T, d]``."""
         own = torch.full_like(size, self.schema.n_users) if user is None else user
         start = sequence.new_full((len(sequence), 1), self.mark)
-        films = self.films(torch.cat([start, sequence], 1)) * self.config.dim**0.5
+        films = self.vectors(torch.cat([start, sequence], 1)) * self.config.dim**0.5
         people = self.people(own)[:, None].expand(-1, films.shape[1], -1) * self.config.user_dim**0.5
         return self.through(torch.cat([films, people], 2), size)[..., : self.config.dim]
 
