@@ -281,6 +281,8 @@ class GradientModel(Model):
     trains: ClassVar[bool] = True
     train_defaults: ClassVar[Mapping[str, Any]] = {}
     """Values of :class:`TrainConfig` that suit this model better than the general ones."""
+    PAIRS: ClassVar[int] = 1 << 17
+    """Pairs of a user and a film scored at once, where a model scores pair by pair."""
     FOLD_STEPS: ClassVar[int] = 60
     FOLD_LR: ClassVar[float] = 0.05
     FOLD_L2: ClassVar[float] = 0.02
@@ -370,7 +372,7 @@ class GradientModel(Model):
         items = torch.arange(self.schema.n_items, device=self.known_items.device) if items is None else items
         n = len(next(iter(state.values())))
         out = torch.empty(n, len(items), device=items.device)
-        for part in blocks(n, max(1, (1 << 17) // max(len(items), 1))):
+        for part in blocks(n, max(1, self.PAIRS // max(len(items), 1))):
             size = part.stop - part.start
             user = torch.arange(part.start, part.stop, device=items.device).repeat_interleave(len(items))
             batch: Batch = {"user": user, "item": items.repeat(size), "state": state}

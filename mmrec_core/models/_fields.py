@@ -389,7 +389,7 @@ class FieldModel(GradientModel):
         """The loss of each row, and the pull on the vectors it reads."""
         looked = self.look_up(self.user_tensors(batch), batch)
         losses = self.losses(self.outputs(looked), batch)
-        return losses + self.config.l2 * looked.vectors.square().sum((1, 2)) if self.config.l2 else losses
+        return losses + self.config.l2 * looked.vectors[:, : self.n_vectors].square().sum((1, 2)) if self.config.l2 else losses
 
     def losses(self, out: Tensor, batch: Batch) -> Tensor:
         """``[B]``: squared error, cross-entropy of star classes, or of liking and labels (averaged over labels)."""

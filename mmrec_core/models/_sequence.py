@@ -118,6 +118,11 @@ class SequenceModel(GradientModel):
         """Whether the next film is learned against a few that are drawn, rather than against all."""
         return getattr(self.config, "loss", "ce") == "bce"
 
+    @property
+    def hidden_share(self) -> float:
+        """Share of films that become the unknown one in training."""
+        return float(self.config.id_dropout)
+
     def pool(self) -> Tensor:
         """The films a full softmax is over, sorted: those of training, and the unknown one."""
         known = self.known_items.clone()
@@ -208,7 +213,7 @@ class SequenceModel(GradientModel):
 
     def hide(self, table: Batch, epoch: int) -> None:
         """A share of films becomes the unknown one, wherever it stands."""
-        share = self.config.id_dropout
+        share = self.hidden_share
         for purpose, key in enumerate(("sequence", "target", "negative")):
             if key in table and share > 0:
                 lost = torch.rand(table[key].shape, generator=self.generator(epoch, 20 + purpose)) < share

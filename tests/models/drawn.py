@@ -19,6 +19,12 @@ def films_with_vectors(folder: Path, rows: Mapping[str, Array] | None = None) ->
     options = {"scale": "0.5:5", "items": "films.csv"}
     preparation.prepare("csv", source=_ratings_csv(folder), name="films", options=options)
     dataset = preparation.open_dataset("films")
+    draw_vectors(dataset, folder, rows)
+    return dataset
+
+
+def draw_vectors(dataset: Dataset, folder: Path, rows: Mapping[str, Array] | None = None) -> None:
+    """Give a dataset's films vectors of an encoder called *drawn*."""
     rng, source = np.random.default_rng(0), folder / "vectors"
     source.mkdir()
     for modality in ("text", "image"):
@@ -26,4 +32,3 @@ def films_with_vectors(folder: Path, rows: Mapping[str, Array] | None = None) ->
         np.save(source / f"x_{modality}_drawn.npy", rng.normal(size=(len(own), WIDTH)).astype(np.float32))
         np.save(source / f"x_{modality}_drawn_ids.npy", dataset.items.raw[own])
     features.import_folder(dataset, source, "drawn")
-    return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 
 from mmrec_core import preparation, registry
+from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.splits import make_split
 from mmrec_core.training import fit, train_set
 from mmrec_core.types import Dataset, History, Query
+from tests.models.drawn import draw_vectors
 
 SEQUENCES = [n for n in registry.names("models") if issubclass(registry.load("models", n), SequenceModel)]
 FORWARD = [n for n in SEQUENCES if "bert" not in n]
@@ -29,7 +32,9 @@ def periodic(home: Path, tmp_path: Path) -> Dataset:
     lines = "\n".join(" ".join(map(str, [u + 1, *[i + 1 for v, i, _ in rows if v == u]])) for u in range(USERS))
     (tmp_path / "Beauty.txt").write_text(lines + "\n")
     preparation.prepare("amazon-beauty", source=tmp_path, name="periodic")
-    return preparation.open_dataset("periodic")
+    dataset = preparation.open_dataset("periodic")
+    draw_vectors(dataset, tmp_path)
+    return dataset
 
 
 def made(name: str, dataset: Dataset, **how: Any) -> Any:
@@ -40,7 +45,7 @@ def made(name: str, dataset: Dataset, **how: Any) -> Any:
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
     """After film i comes i + 1: the next one is first of forty for everybody."""
-    model, split = made(name, periodic, max_epochs=120, batch_size=16, lr=0.01, dim=16, length=8, patience=0, schedule="cosine", dropout=0.0)
+    model, split = made(name, periodic, max_epochs=120, batch_size=16, lr=0.01, dim=16, length=8, patience=0, schedule="cosine", dropout=0.0, id_dropout=0.0)
     told = evaluate(model, periodic, split, only=["ndcg@1"], groups=False, intervals=False)
     assert told.metrics["ndcg@1"] == 1.0, "the one after the last, which evaluation lets it read"
     told_last = np.arange(2, 10)
@@ -100,6 +105,103 @@ def test_known_users_are_their_own_histories(name: str, periodic: Dataset) -> No
         known = model.user_state(Query(np.array([who])))
         for key in ("sequence", "size"):
             assert torch.equal(folded.tensors[key], known.tensors[key]), key
+
+
+def test_batches_hold_every_row_once_and_about_as_many_events(periodic: Dataset) -> None:
+    """Histories of 1 to 13 events: cut to the longest of a batch, none twice, none lost, and the same again for the same epoch."""
+    rng = np.random.default_rng(3)
+    user = np.asarray(periodic.interactions.need("user"))
+    rows = np.flatnonzero(np.asarray(periodic.interactions.need("time")) < 1 + rng.integers(0, 13, USERS)[user])
+    model = registry.load("models", "sasrec")(registry.config("models", "sasrec", {"length": 12, "id_dropout": 0.0}), periodic.schema())
+    train = train_set(periodic, rows, 0, None)
+    model.mark_known(train.interactions)
+    model.begin(train)
+    batches = list(model.batches(train, 4, batch_size=16))
+    assert sum(len(b["size"]) for b in batches) == USERS
+    assert all(b["sequence"].shape[1] == b["size"].max() and b["target"].shape[1] == b["size"].max() + 1 for b in batches)
+    asked = [int((b["target"] >= 0).sum()) for b in batches]
+    assert sum(asked) == len(rows) and max(asked) < 1.5 * sum(asked) / len(asked) + 13
+    again = list(model.batches(train, 4, batch_size=16, start=2))
+    assert len(again) == len(batches) - 2 and all(torch.equal(a["target"], b["target"]) for a, b in zip(again, batches[2:], strict=True))
+    other = list(model.batches(train, 5, batch_size=16))
+    assert any(not torch.equal(a["size"], b["size"]) for a, b in zip(other, batches, strict=False))
+
+
+def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
+    """Nobody and nothing is swapped: the batches are SASRec's own, with whose they are; at 1 every user read is drawn."""
+    def table(name: str, **how: Any) -> Any:
+        model = registry.load("models", name)(registry.config("models", name, {"length": 8, "id_dropout": 0.0, **how}), periodic.schema())
+        train = train_set(periodic, make_split(periodic, "leave-one-out").train, 0, None)
+        model.mark_known(train.interactions)
+        model.begin(train)
+        return model.epoch(train, 3)
+
+    plain, still = table("sasrec"), table("sse_pt", sse_user=0.0, sse_film=0.0)
+    assert all(torch.equal(plain[key], still[key]) for key in plain)
+    assert still["user"].tolist() == list(range(USERS))
+    moved = table("sse_pt", sse_user=1.0, sse_film=1.0)
+    assert (moved["user"] != still["user"]).float().mean() > 0.9 and (moved["sequence"] != still["sequence"]).float().mean() > 0.9
+    assert torch.equal(moved["target"], still["target"]), "what comes next is never swapped"
+
+
+@pytest.mark.parametrize("name", ["sasrec", "sse_pt", "bert4rec", "gru4rec", "bst"])
+def test_resumed_training_ends_where_an_uninterrupted_one_does(name: str, periodic: Dataset, tmp_path: Path) -> None:
+    def stop_after_two(kind: str, told: Any) -> None:
+        desk.stop.wanted = desk.stop.wanted or (kind == "epoch" and told["epoch"] == 1)
+
+    split, how = make_split(periodic, "leave-one-out"), {"max_epochs": 4, "device": "cpu", "batch_size": 32, "patience": 0}
+    whole = fit(name, periodic, split, options=how, seed=5).model
+    folder = tmp_path / "course"
+    folder.mkdir()
+    desk = Desk(folder, stop_after_two)
+    with pytest.raises(Interrupted):
+        fit(name, periodic, split, options=how, seed=5, desk=desk)
+    resumed = fit(name, periodic, split, options=how, seed=5, desk=Desk(folder=folder)).model
+    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [n for n in SEQUENCES if n.endswith("_multimodal")])
+def test_a_film_nobody_met_is_read_and_ranked_by_its_content(name: str, periodic: Dataset) -> None:
+    """Films 30 … 39 leave training: each scores and is read as itself, not as the one unknown film."""
+    split = make_split(periodic, "leave-one-out")
+    item = np.asarray(periodic.interactions.need("item"))
+    split = replace(split, train=split.train[item[split.train] < 30])
+    model = fit(name, periodic, split, options={"device": "cpu", "max_epochs": 1, "length": 8, "patience": 0}).model
+    told = [History(np.array([2, 3])), History(np.array([2, 3, 30])), History(np.array([2, 3, 31]))]
+    scores = model.score_all(model.fold_in(told))
+    assert len(torch.unique(scores[0, 30:])) == 10
+    assert not torch.allclose(scores[1], scores[0]) and not torch.allclose(scores[1], scores[2])
+
+
+def bst(dataset: Dataset, **how: Any) -> Any:
+    model = registry.load("models", "bst")(registry.config("models", "bst", {"length": 4, **how}), dataset.schema())
+    train = train_set(dataset, make_split(dataset, "leave-one-out").train, 0, None)
+    model.mark_known(train.interactions)
+    model.begin(train)
+    return model.eval(), train
+
+
+def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) -> None:
+    """By hand: user 0 met films 0, 1, 2 …; the row of film 2 is preceded by 1, then 0."""
+    model, train = bst(periodic)
+    batch = model.epoch(train, 0)
+    row = int(np.flatnonzero((batch["user"] == 0) & (batch["item"] == 2) & (batch["target"] == 1))[0])
+    seen = model.user_tensors({key: column[row : row + 1] for key, column in batch.items()})
+    assert seen["size"].tolist() == [2] and seen["films"][0, :2].tolist() == [1, 0]
+    state = model.fold_in([History(np.arange(6)), History(np.zeros(0, np.int64))])
+    assert state.tensors["films"][0].tolist() == [5, 4, 3, 2] and state.source == ("folded", "fallback")
+
+
+def test_bst_batch_mates_and_padding_change_nothing(periodic: Dataset) -> None:
+    model, _ = bst(periodic)
+    told = [History(np.array([1, 2])), History(np.array([4, 5, 6, 7]))]
+    together = model.score_all(model.fold_in(told))
+    torch.testing.assert_close(together[0], model.score_all(model.fold_in(told[:1]))[0], rtol=1e-5, atol=1e-6)
+    state = model.fold_in(told[:1]).tensors
+    noisy = {**state, "films": torch.where(torch.arange(4) < 2, state["films"], 9)}
+    torch.testing.assert_close(model.score_states(noisy), model.score_states(state), rtol=1e-6, atol=1e-6)
+    swapped = model.score_all(model.fold_in([History(np.array([2, 1]))]))
+    assert not torch.allclose(swapped[0], together[0]), "the order of events counts"
 
 
 def test_a_history_that_knows_the_future_is_not_streamed(periodic: Dataset) -> None:

@@ -1,0 +1,15 @@
+"""What is missing in a history, films' plots and posters told."""
+
+from __future__ import annotations
+
+from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models.bert4rec import BERT4Rec
+
+
+class BERT4RecMultimodal(ToldSequence, BERT4Rec):
+    """BERT4Rec (Sun et al. 2019) whose films are an id plus their fused plot and poster; a mask has neither."""
+
+    class Config(ToldConfig, BERT4Rec.Config):
+        """BERT4Rec's, and how text and image come together."""
+
+    config: Config

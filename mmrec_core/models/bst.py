@@ -1,0 +1,149 @@
+"""How somebody will like a film, by looking at it among the latest films they met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrec_core.config import setting
+from mmrec_core.models._attention import Block
+from mmrec_core.models._base import Batch
+from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._layers import WIDTHS, mlp, widths
+from mmrec_core.types import History, Schema, Side, Source, TrainSet, UserState
+
+
+class BST(FieldModel):
+    """Behaviour sequence transformer (Chen et al. 2019, "BST", arXiv 1905.06874): the film asked about and the latest ones before it look at each other.
+
+    Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the stars it got; attention over them, and all that
+    comes out of it beside user, film and side features goes into an MLP. Ratings by squared error, or liking by log-loss. In training a row sees the events strictly
+    before it in its user's training events; who is new is read, not fitted.
+    """
+
+    class Config(FieldConfig):
+        """How far back, how the sequence is looked at, widths and features."""
+
+        length: int = setting(20, "latest events that are read", ge=1, le=500, unit="events", log=True)
+        stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
+        blocks: int = setting(1, "blocks of attention and MLP", ge=1, le=8)
+        heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
+        top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
+        dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
+    train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
+    PAIRS: ClassVar[int] = 1 << 14
+    config: Config
+
+    def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
+        super().__init__(config, schema, side, seed)
+        self.told: Tensor
+        self.told_stars: Tensor
+        self.told_from: Tensor
+        self.register_buffer("told", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("told_stars", torch.zeros(0, dtype=torch.uint8))
+        self.register_buffer("told_from", torch.zeros(schema.n_users + 2, dtype=torch.int64))
+        self.ends = torch.zeros(0, dtype=torch.int64)
+        """Where each training row stands among the events told."""
+        dim = config.dim
+        self.ago = nn.Embedding(config.length + 1, dim)
+        self.given = nn.Embedding(len(self.levels) + 1, dim)
+        """By stars; row 0: none were given."""
+        self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout, 4) for _ in range(config.blocks))
+        self.last = nn.LayerNorm(dim)
+        seen = (self.n_vectors + config.length + 1) * dim + self.n_dense
+        self.top = mlp([seen, *widths(config.top), self.n_outputs], config.dropout)
+        self.seed_weights()
+
+    def stars(self, rating: Any) -> Tensor:
+        """Rows of :attr:`given` for ratings ``[N]`` (``None``: nobody gave any)."""
+        if rating is None or not self.config.stars or not len(self.levels):
+            return torch.zeros(0, dtype=torch.uint8)
+        told = torch.from_numpy(np.asarray(rating, np.float32))
+        return (1 + (told[:, None] - self.levels.cpu()).abs().argmin(1)).to(torch.uint8)
+
+    def begin(self, train: TrainSet) -> None:
+        """As everywhere; and keep everybody's events in order, flat."""
+        super().begin(train)
+        rows, device = train.interactions, self.told.device
+        user, item = (np.asarray(rows.need(role)).astype(np.int64) for role in ("user", "item"))
+        order = np.argsort(user, kind="stable") if rows.time is None else np.lexsort((np.asarray(rows.time), user))
+        self.told = torch.from_numpy(item[order].astype(np.int32)).to(device)
+        stars = self.stars(rows.rating)
+        self.told_stars = (stars[torch.from_numpy(order)] if len(stars) else torch.zeros(len(order), dtype=torch.uint8)).to(device)
+        self.told_from = torch.from_numpy(np.searchsorted(user[order], np.arange(self.schema.n_users + 2))).to(device)
+        self.ends = torch.empty(len(order), dtype=torch.int64)
+        self.ends[torch.from_numpy(order)] = torch.arange(len(order))
+
+    def targets(self, batch: Batch) -> Batch:
+        """As everywhere, and where each training row stands; only training asks, since nobody is folded in by steps."""
+        return {**super().targets(batch), "end": self.ends}
+
+    def latest(self, start: Tensor, end: Tensor) -> dict[str, Tensor]:
+        """The events from ``start`` to ``end`` ``[B]``, the latest first: films and stars ``[B, L]``, and how many there are ``[B]``."""
+        ago = torch.arange(self.config.length, device=start.device)
+        size = (end - start).clamp(min=0, max=self.config.length)
+        at = (end[:, None] - 1 - ago).clamp(min=0, max=max(len(self.told) - 1, 0))
+        if not len(self.told):
+            return {"films": at + self.schema.n_items, "stars": at, "size": size}
+        return {"films": self.told[at].long(), "stars": self.told_stars[at].long(), "size": size}
+
+    def gather_users(self, user: Tensor) -> dict[str, Tensor]:
+        """As everywhere, and the latest events."""
+        return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
+
+    def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
+        """As everywhere; a row that is learned from sees what came before it, nothing where training hides the past."""
+        user = super().user_tensors(batch)
+        if "end" in batch:
+            user |= self.latest(self.told_from[batch["user"]], batch["end"])
+        if "past_hidden" in batch:
+            user["size"] = user["size"].masked_fill(batch["past_hidden"], 0)
+        return user
+
+    def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
+        """As everywhere; behind the features what attention makes of the film asked about and of the latest events ``[B, 1 + L, d]``."""
+        looked = super().look_up(user, batch)
+        asked = self.item_id(self.oov_item(batch["item"]))
+        if "item_hidden" in batch:
+            asked = torch.where(batch["item_hidden"][:, None], self.item_id.weight[-1], asked)
+        longest = int(user["size"].max()) if len(asked) else 0
+        films = torch.cat([asked[:, None], self.item_id(self.oov_item(user["films"][:, :longest]))], 1)
+        stars = F.pad(user["stars"][:, :longest], (1, 0))
+        ago = torch.arange(1 + longest, device=asked.device)
+        x, there = films + self.ago(ago) + self.given(stars), ago <= user["size"][:, None]
+        x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, there)
+        out = F.pad(self.last(x) * there[..., None], (0, 0, 0, self.config.length - longest))
+        return Looked(torch.cat([looked.vectors, out], 1), looked.first, looked.dense, looked.users)
+
+    def outputs(self, looked: Looked) -> Tensor:
+        """``[B, O]``."""
+        found: Tensor = self.top(torch.cat([looked.vectors.flatten(1), looked.dense], 1))
+        return found
+
+    @torch.no_grad()
+    def fold_in(self, histories: Sequence[History]) -> UserState:
+        """Read each history in the order told; there is nothing to fit."""
+        self.eval()
+        state, _ = self.free_state(len(histories))
+        self.past_of(histories, state)
+        length, known, size = self.config.length, self.known_items[:-1].cpu().numpy(), []
+        for at, history in enumerate(histories):
+            items = np.asarray(history.items, np.int64)
+            order = np.arange(len(items)) if history.times is None else np.argsort(np.asarray(history.times), kind="stable")
+            order = order[known[items[order]]][::-1][:length].copy()
+            stars = self.stars(history.ratings)
+            state["films"][at, : len(order)] = torch.from_numpy(items[order])
+            state["stars"][at, : len(order)] = stars[order].long() if len(stars) else 0
+            size.append(len(order))
+        state["size"] = torch.tensor(size, dtype=torch.int64, device=self.mean.device)
+        source: tuple[Source, ...] = tuple("folded" if n else "fallback" for n in size)
+        return UserState(state, source)

@@ -1,0 +1,15 @@
+"""What comes next, by looking back at films' plots and posters, too."""
+
+from __future__ import annotations
+
+from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models.sasrec import SASRec
+
+
+class SASRecMultimodal(ToldSequence, SASRec):
+    """SASRec (Kang & McAuley 2018) whose films are an id plus their fused plot and poster, both where they are read and where they are ranked."""
+
+    class Config(ToldConfig, SASRec.Config):
+        """SASRec's, and how text and image come together."""
+
+    config: Config

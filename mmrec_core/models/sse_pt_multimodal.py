@@ -1,0 +1,15 @@
+"""What comes next for this person, films' plots and posters told."""
+
+from __future__ import annotations
+
+from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models.sse_pt import SSEPT
+
+
+class SSEPTMultimodal(ToldSequence, SSEPT):
+    """SSE-PT (Wu et al. 2020) whose films are an id plus their fused plot and poster, each beside the user's vector."""
+
+    class Config(ToldConfig, SSEPT.Config):
+        """SSEPT's, and how text and image come together."""
+
+    config: Config
