@@ -9,6 +9,7 @@ new users have theirs made from a history (:meth:`Model.fold_in`), and both are 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -283,8 +284,9 @@ class GradientModel(Model):
     """Values of :class:`TrainConfig` that suit this model better than the general ones."""
     PAIRS: ClassVar[int] = 1 << 17
     """Pairs of a user and a film scored at once, where a model scores pair by pair."""
-    FOLD_STEPS: ClassVar[int] = 60
-    FOLD_LR: ClassVar[float] = 0.05
+    FOLD_STEPS: ClassVar[int] = 40
+    FOLD_LR: ClassVar[float] = 0.2
+    """Adam's first step; later ones shrink by a half cosine to nothing, so that forty get nearer to where 1,500 would end than a hundred equal ones."""
     FOLD_L2: ClassVar[float] = 0.02
     """Pull of a folded-in state towards the out-of-vocabulary state, per rating."""
 
@@ -441,7 +443,7 @@ class GradientModel(Model):
             with torch.enable_grad():
                 for key in moving:
                     state[key].requires_grad_(True)
-                optimiser = torch.optim.Adam([state[k] for k in moving], lr=self.FOLD_LR)
+                optimiser = torch.optim.Adam([state[k] for k in moving], betas=(0.8, 0.95))
                 for step in range(self.FOLD_STEPS if any(len(h) for h in histories) else 0):
                     batch = _to(self.history_epoch(histories, step), self.known_users.device)
                     count = torch.bincount(batch["user"], minlength=len(histories))
@@ -455,6 +457,7 @@ class GradientModel(Model):
                         pull = (state[key] - prior[key]).square().flatten(1).sum(1)
                         loss = loss + self.FOLD_L2 * (pull / n).sum()
                     optimiser.zero_grad()
+                    optimiser.param_groups[0]["lr"] = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
         finally:

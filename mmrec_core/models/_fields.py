@@ -165,7 +165,7 @@ class FieldModel(GradientModel):
     needs: ClassVar[frozenset[str]] = frozenset({"rating|labels"})
     linear: ClassVar[bool] = False
     """Each feature also has a weight of its own (first order), as factorisation machines do."""
-    FOLD_LR: ClassVar[float] = 0.02
+    FOLD_LR: ClassVar[float] = 0.08
     config: Any
 
     def __init__(self, config: FieldConfig, schema: Schema, side: Side = (), seed: int = 0) -> None:
@@ -467,8 +467,9 @@ class FieldModel(GradientModel):
         return made
 
     def train(self, mode: bool = True) -> FieldModel:
-        """What was kept is forgotten: weights may have changed."""
-        self._kept = None
+        """What was kept is forgotten where weights may have changed: on the way into training or out of it."""
+        if mode or self.training:
+            self._kept = None
         return super().train(mode)
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = False) -> nn.Sequential:
@@ -17,6 +18,22 @@ def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = Fal
             if dropout:
                 layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def side_by_side(networks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """Networks of :func:`mlp` of one shape, each on ``x [B, in]`` or on its own part of ``x [n, B, in]``: ``[n, B, out]`` by one product a layer,
+    not one a network, which is what small batches wait for."""
+    for layers in zip(*networks, strict=True):
+        if isinstance(layers[0], nn.Linear):
+            weight, bias = torch.stack([own.weight for own in layers]), torch.stack([own.bias for own in layers])
+            if x.ndim == 2:
+                wide = nn.functional.linear(x, weight.flatten(0, 1), bias.flatten())
+                x = wide.view(len(x), len(layers), -1).transpose(0, 1)
+            else:
+                x = torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+        else:
+            x = layers[0](x)
+    return x
 
 
 WIDTHS = r"^\s*([1-9]\d*\s*(,\s*[1-9]\d*\s*)*)?$"

@@ -29,7 +29,7 @@ class BST(FieldModel):
     class Config(FieldConfig):
         """How far back, how the sequence is looked at, widths and features."""
 
-        length: int = setting(20, "latest events that are read", ge=1, le=500, unit="events", log=True)
+        length: int = setting(10, "latest events that are read", ge=1, le=500, unit="events", log=True)
         stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
         blocks: int = setting(1, "blocks of attention and MLP", ge=1, le=8)
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)

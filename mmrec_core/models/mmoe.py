@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
-from mmrec_core.models._layers import WIDTHS, mlp, widths
+from mmrec_core.models._layers import WIDTHS, mlp, side_by_side, widths
 from mmrec_core.types import Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -50,8 +50,6 @@ class MMoE(FieldModel):
             le=0.9,
         )
 
-    FOLD_LR: ClassVar[float] = 0.05
-    FOLD_STEPS: ClassVar[int] = 120
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.003,
         "batch_size": 256,
@@ -125,11 +123,12 @@ class MMoE(FieldModel):
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, tasks]``, raw."""
         seen = self.seen(looked)
-        told = torch.stack([expert(seen) for expert in self.experts], 1)
+        told = side_by_side(self.experts, seen)
         if self.gate is not None:
-            told = torch.bmm(self.gates(seen), told)
-        own = [told[:, at % told.shape[1]] for at in range(len(self.tasks))]
-        out = torch.cat([tower(part) for tower, part in zip(self.towers, own, strict=True)], 1)
+            told = torch.bmm(self.gates(seen), told.transpose(0, 1)).transpose(0, 1)
+        elif len(told) == 1:
+            told = told.expand(len(self.tasks), -1, -1)
+        out = side_by_side(self.towers, told)[..., 0].T
         return out + self.meeting(looked).sum(1, keepdim=True) * self.share if self.of_films else out
 
     def decoded(self, out: Tensor) -> Tensor:

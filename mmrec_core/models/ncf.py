@@ -54,7 +54,7 @@ class NCF(GradientModel):
         )
 
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 2048, "max_epochs": 60, "patience": 5}
-    FOLD_LR: ClassVar[float] = 0.03
+    FOLD_LR: ClassVar[float] = 0.12
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
