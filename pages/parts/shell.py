@@ -201,9 +201,8 @@ def needs_films(chosen: Dataset) -> None:
 def generated_note(chosen: Dataset) -> None:
     """Say that data are generated, wherever they are shown."""
     if chosen.manifest["generated"]:
-        st.caption(
-            ":material/science: Reel World is generated: films, posters and ratings are invented. Results on it check methods; they say nothing about real films."
-        )
+        what = f"{chosen.manifest['synthetic']}." if "synthetic" in chosen.manifest else "Reel World is generated: films, posters and ratings are invented."
+        st.caption(f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real films.")
 
 
 def tell(error: MMRecError) -> None:
