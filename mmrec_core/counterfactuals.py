@@ -113,6 +113,19 @@ def restarred(told: History, at: int, stars: float) -> History:
     return History(told.items, ratings, told.times)
 
 
+def swapped(told: History, at: int) -> History:
+    """A history in which event ``at`` and the one after it came the other way round; the moments stay, what happened in them changes places.
+
+    Raises:
+        MMRecError: none comes after it.
+    """
+    if not 0 <= at < len(told) - 1:
+        raise MMRecError("Nothing comes after the last event, so it cannot change places with it.")
+    order = np.arange(len(told))
+    order[[at, at + 1]] = at + 1, at
+    return History(told.items[order], None if told.ratings is None else told.ratings[order], told.times)
+
+
 def standing(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
     """Score and place of a film among all but ``hidden`` item rows; the film itself always counts."""
     keep = np.ones(len(scores), bool)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cold_start, features, runs
+from mmrec_core import cold_start, features, registry, runs
 from mmrec_core import counterfactuals as cf
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
@@ -57,6 +57,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     removals(dataset, run, split, told, item, seen)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
         other_stars(dataset, model, told, item, seen)
+        other_order(dataset, run, model, told, item, seen)
     content(dataset, run, model, told, item, seen)
     inside(model, user, item)
 
@@ -237,6 +238,20 @@ def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tu
     try:
         edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}
         shown_changes(cf.history_edits(model, told, item, edit, np.array(seen, np.int64)))
+    except MMRecError as error:
+        shell.tell(error)
+
+
+def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
+    """Two events the other way round, for models that read events in their order."""
+    if len(told) < 2 or not {"sequence", "time"} & set(registry.schema("models", run.params["model"])["needs"]):
+        return
+    st.markdown("**… two events had come the other way round.**")
+    titles = dataset.catalog["title"]
+    at = st.selectbox("What changes places with the one after it", range(len(told) - 1), index=len(told) - 2, key="case.swap", width=420,
+                      format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}")  # fmt: skip
+    try:
+        shown_changes(cf.history_edits(model, told, item, {"the other way round": cf.swapped(told, int(at))}, np.array(seen, np.int64)))
     except MMRecError as error:
         shell.tell(error)
 

@@ -124,6 +124,21 @@ def test_edited_histories_equal_histories_told_that_way(name: str, models: Any) 
     assert both[1].score == pytest.approx(float(cf.scores_of(model, [changed])[0][FILM]), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", [n for n in ON_FILMS if "sequence" in SCHEMAS[n]["needs"]])
+def test_two_events_the_other_way_round(name: str, models: Any) -> None:
+    """The film of event 1 comes after that of event 2; moments stay; models of sequences hear the difference."""
+    changed = cf.swapped(TOLD, 1)
+    assert changed.items.tolist() == [TOLD.items[at] for at in (0, 2, 1, 3)]
+    assert (changed.times is None) == (TOLD.times is None) and (TOLD.times is None or changed.times.tolist() == TOLD.times.tolist())  # type: ignore[union-attr]
+    model = models(name)
+    found = cf.history_edits(model, TOLD, FILM, {"swap": changed})
+    assert found[1].score == pytest.approx(float(cf.scores_of(model, [changed])[0][FILM]), rel=1e-4, abs=1e-5)
+    liked = History(TOLD.items, np.full(4, 5.0, np.float32), TOLD.times)
+    assert not np.allclose(cf.scores_of(model, [cf.swapped(liked, 2)]), cf.scores_of(model, [liked])), "the latest event is another then"
+    with pytest.raises(MMRecError, match="Nothing comes after"):
+        cf.swapped(TOLD, 3)
+
+
 def test_places_share_ties_and_leave_out_what_is_hidden() -> None:
     scores = np.array([3.0, 2.0, 2.0, 9.0, 1.0])
     assert cf.standing(scores, 1, np.array([3])) == (2.0, 2.5)
