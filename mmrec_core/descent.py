@@ -133,6 +133,8 @@ class _Descent:
         desk: Desk, phase: str, device: str,
     ) -> None:  # fmt: skip
         settings.silence_telemetry()
+        if device == "cpu":
+            settings.keep_memory()
         from lightning.fabric import Fabric
 
         self.model, self.train, self.how, self.judge = model, train, how, judge
