@@ -75,6 +75,8 @@ class Course:
     """Sum of the epoch's losses so far, row by row."""
     rows: int = 0
     """Rows behind that sum."""
+    weight: float = 0.0
+    """What that sum is to be divided by: rows, where a batch's loss is their mean."""
     epoch_s: float = 0.0
     seconds: float = 0.0
     best_score: float = -math.inf
@@ -192,7 +194,7 @@ class _Descent:
         model.train()
         if course.batch == 0:
             model.start_epoch(self.train, course.epoch)
-            course.loss, course.rows, course.epoch_s = 0.0, 0, 0.0
+            course.loss, course.rows, course.weight, course.epoch_s = 0.0, 0, 0.0, 0.0
         started, told_at = time.perf_counter() - course.epoch_s, time.perf_counter()
         told_rows = course.rows
         losses: list[Tensor] = []  # read together: reading one waits for the device
@@ -217,7 +219,9 @@ class _Descent:
                     ) from None
                 batches, summed = self._halve(), 0
                 continue
-            losses.append(loss * n)
+            weight = getattr(model, "weight", lambda _: n)(batch)
+            losses.append(loss * weight)
+            course.weight += weight
             course.batch, course.rows = course.batch + 1, course.rows + n
             now = time.perf_counter()
             if now - told_at >= TICK_S or (self.desk.stop.wanted and at_boundary):
@@ -269,7 +273,7 @@ class _Descent:
         stepped = course.batch - course.batch % self.how.accumulate  # gradients summed since then are gone
         course.batch = stepped * before // course.batch_size
         if getattr(self.model, "streams", False):  # a memory has taken in what would be predicted again
-            course.batch, course.loss, course.rows = 0, 0.0, 0
+            course.batch, course.loss, course.rows, course.weight = 0, 0.0, 0, 0.0
             self.model.start_epoch(self.train, course.epoch)
         course.halved, course.epoch_batches = True, 0
         self.desk.tell(
@@ -280,7 +284,7 @@ class _Descent:
 
     def _epoch_ended(self) -> None:
         course, how = self.course, self.how
-        loss = course.loss / max(course.rows, 1)
+        loss = course.loss / max(course.weight, 1)
         if not math.isfinite(loss):
             raise MMRecError(
                 f"Training diverged in epoch {course.epoch + 1} (the loss is {loss}). Use a smaller lr, or clip gradients (clip=1)."

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from mmrec_core import features, registry, runs, settings
@@ -68,7 +69,7 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
             break
     table = model.epoch_rows(train)
     n_batches = -(-table // how.batch_size)
-    step_s = min(spent[1:] or spent)
+    step_s = float(np.mean(spent[1:] or spent))  # batches may be of unlike shape
     return {
         "parameters": sum(p.numel() for p in model.parameters()), "rows": table, "batches": n_batches,
         "epoch_s": first + n_batches * step_s, "max_epochs": how.max_epochs,

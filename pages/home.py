@@ -91,7 +91,7 @@ def dataset_card(name: str) -> None:
                     "generated",
                     icon=":material/science:",
                     color="violet",
-                    help="Invented by our own generator; a check of methods, no evidence about films.",
+                    help=f"{told.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no evidence about films.",
                 )
         if told["films"]:
             st.markdown(f"**{told['ratings']:,}** ratings · **{told['users']:,}** people · **{told['films']:,}** films")

@@ -21,25 +21,31 @@ from mmrec_core.types import Dataset
 
 
 def shards(folder: Path, per: int = 10) -> Path:
-    """Ten shards to learn from and sixteen to be judged on, as their makers name them."""
+    """Sixteen shards to learn from and sixteen to be judged on, as their makers name them."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
-    for name, count in (("trainx16x32", 10), ("testx16x32", 16)):
+    for name, count in (("trainx16x32", 16), ("testx16x32", 16)):
         for at in range(count):
-            np.savez(folder / f"{name}_{at}.npz", np.stack([rng.integers(0, 40, per), rng.integers(0, 30, per)], 1).astype(np.int32))
+            people = 100 * (at % 16) + rng.integers(0, 5, per)  # a shard is a block of people
+            np.savez(folder / f"{name}_{at}.npz", np.stack([people, rng.integers(0, 30, per)], 1).astype(np.int32))
     return folder
 
 
 def test_shards_are_read_in_parts(home: Path, tmp_path: Path) -> None:
-    """A tenth: one shard of each part; all: every pair, the makers' halves, none in two parts; synthetic is said."""
+    """A tenth: a shard of each judged part and those of the same people; all: every pair, the makers' halves, none in two parts; synthetic is said."""
     told = preparation.prepare("npz20m", source=shards(tmp_path / "flat"), name="tenth")
-    assert told["ratings"] == 30
+    assert told["ratings"] == 40
+    tenth = preparation.open_dataset("tenth")
+    assert tenth.manifest["shards"]["training"] == ["trainx16x32_0.npz", "trainx16x32_8.npz"]
+    split = make_split(tenth, "folds:evaluation")
+    user = np.asarray(tenth.interactions.need("user"))
+    assert len(np.intersect1d(user[split.test], user[split.train])) >= 3, "people who are judged are known"
     preparation.prepare("npz20m", source=tmp_path / "flat", name="whole", options={"share": 1.0})
     dataset = preparation.open_dataset("whole")
-    assert dataset.manifest["ratings"] == 260 and dataset.manifest["generated"] and "synthetic" in dataset.manifest
+    assert dataset.manifest["ratings"] == 320 and dataset.manifest["generated"] and "synthetic" in dataset.manifest
     assert dataset.manifest["shards"]["evaluation"] == [f"testx16x32_{at}.npz" for at in range(8, 16)]
     split = make_split(dataset, "folds:evaluation")
-    assert (len(split.train), len(split.test)) == (100, 80) and not set(split.train) & set(split.test)
+    assert (len(split.train), len(split.test)) == (160, 80) and not set(split.train) & set(split.test)
     raw = np.load(tmp_path / "flat" / "testx16x32_8.npz")["arr_0"]
     items = dataset.items.raw[np.asarray(dataset.interactions.need("item"))[split.test[:10]]]
     assert items.tolist() == raw[:, 1].tolist()
@@ -48,7 +54,7 @@ def test_shards_are_read_in_parts(home: Path, tmp_path: Path) -> None:
 
 def test_shards_in_folders_are_the_same(home: Path, tmp_path: Path) -> None:
     shards(tmp_path / "flat")
-    for part, pattern, which in (("training", "train", range(10)), ("validation", "test", range(8)), ("evaluation", "test", range(8, 16))):
+    for part, pattern, which in (("training", "train", range(16)), ("validation", "test", range(8)), ("evaluation", "test", range(8, 16))):
         (tmp_path / "parts" / part).mkdir(parents=True)
         for at in which:
             source = tmp_path / "flat" / f"{pattern}x16x32_{at}.npz"
@@ -61,7 +67,7 @@ def test_shards_in_folders_are_the_same(home: Path, tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(made["flat"].need(role)), np.asarray(made["parts"].need(role)))
 
 
-@pytest.mark.parametrize("what", ["cut", "floats", "pickle", "none"])
+@pytest.mark.parametrize("what", ["cut", "floats", "pickle", "none", "empty", "flipped"])
 def test_broken_shards_are_told(home: Path, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "s"
     folder.mkdir()
@@ -72,7 +78,14 @@ def test_broken_shards_are_told(home: Path, tmp_path: Path, what: str) -> None:
         np.savez(file, np.zeros((3, 2)))
     elif what == "pickle":
         np.savez(file, np.array([{"a": 1}], dtype=object))
-    with pytest.raises(MMRecError, match=r"trainx16x32_0|training shards"):
+    elif what == "empty":
+        np.savez(file)
+    elif what == "flipped":
+        np.savez_compressed(file, np.zeros((5000, 2), np.int32) + np.arange(5000)[:, None])
+        told = bytearray(file.read_bytes())
+        told[200:260] = bytes(60)
+        file.write_bytes(told)
+    with pytest.raises(MMRecError, match=r"trainx16x32_0|training shards|without arrays"):
         preparation.prepare("npz20m", source=folder, name="broken")
 
 
@@ -142,6 +155,16 @@ def test_broken_reviews_are_told(home: Path, tmp_path: Path) -> None:
     file.write_text(good + '{"user_id": "U1", "rating": 3.0, "timestamp": 1600000000000}\n')
     with pytest.raises(MMRecError, match="parent_asin"):
         preparation.prepare("amazon-clothing", source=folder)
+    file.write_text("")
+    with pytest.raises(MMRecError, match="empty"):
+        preparation.prepare("amazon-clothing", source=folder)
+    file.write_text(good.replace('"rating": 5.0', '"rating": 9.0', 1))
+    with pytest.raises(MMRecError, match="expected 1 to 5"):
+        preparation.prepare("amazon-clothing", source=folder)
+    with pytest.raises(MMRecError, match="no day"):
+        preparation.prepare("amazon-clothing", source=folder, options={"since": "2018-13-45"})
+    with pytest.raises(MMRecError, match="name the folder"):
+        preparation.prepare("amazon-sports-2023", source=file)
     with pytest.raises(MMRecError, match="core=5"):
         file.write_text(good)
         preparation.prepare("amazon-clothing", source=folder, options={"core": 50})

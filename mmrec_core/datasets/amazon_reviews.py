@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -50,9 +51,15 @@ class AmazonReviews(DatasetReader):
         folder, config = self._find(source), self.config
         file = _file(folder, config.file)
         assert file is not None
-        events = pd.concat([self._events(block, file) for block in _blocks(file, progress, "reading reviews", REVIEW)], ignore_index=True)
-        if config.since:
-            events = events[events["time"] >= int(pd.Timestamp(config.since, tz="UTC").timestamp())]
+        try:
+            since = int(pd.Timestamp(config.since, tz="UTC").timestamp()) if config.since else None
+        except ValueError:
+            raise MMRecError(f"since is '{config.since}', which is no day; expected one such as 2018-01-01.") from None
+        read = (self._events(block, file) for block in _blocks(file, progress, "reading reviews", REVIEW))
+        parts = [part if since is None else part[part["time"] >= since] for part in read]
+        if not parts:
+            raise MMRecError(f"{file} is empty.")
+        events = pd.concat(parts, ignore_index=True)
         events = events.sort_values("time", kind="stable").drop_duplicates(["user", "item"], keep="last")
         if config.latest:
             events = events.tail(config.latest)
@@ -72,6 +79,8 @@ class AmazonReviews(DatasetReader):
         if (bad := table.isna().any(axis=1).to_numpy()).any():
             told = table[bad].iloc[0].to_dict()
             raise MMRecError(f"{file}: a review lacks {', '.join(k for k, v in told.items() if v is None or v != v)} ({int(bad.sum()):,} such). Mend or remove it.")
+        if (bad := ~table["rating"].between(1.0, 5.0).to_numpy()).any():
+            raise MMRecError(f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). Mend or remove it.")
         when = (table["timestamp"].to_numpy() // 1000).astype(np.int64)
         return pd.DataFrame({"user": table["user_id"], "item": table["parent_asin"], "rating": table["rating"].astype("float32"), "time": when})
 
@@ -113,6 +122,8 @@ class AmazonReviews(DatasetReader):
         return found
 
     def _find(self, source: Path | None) -> Path:
+        if source is not None and source.is_file() and source.name.removesuffix(".gz").removesuffix(".jsonl") != self.config.file:
+            raise MMRecError(f"{source.name} is not {self.config.file}.jsonl; say --set file={source.name.split('.')[0]}, or name the folder.")
         folders = [source.parent if source.is_file() else source] if source is not None else [place / "amazon_reviews" for place in settings.sources()]
         for folder in folders:
             if _file(folder, self.config.file) is not None:
@@ -157,7 +168,7 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
                 except (pa.ArrowInvalid, KeyError) as error:
                     raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({error}).") from None
                 line += part.count(10)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise MMRecError(f"{file} is damaged or cut short ({error}). Fetch it again.") from None
 
 
@@ -187,8 +198,8 @@ def _picture(url: str) -> bytes | None:
         except requests.RequestException as error:
             raise MMRecError(f"The pictures' server did not answer ({type(error).__name__}). Run this again: it goes on where it stopped.") from None
         if answer.ok:
-            return bytes(answer.content)
-        if answer.status_code != 429:
+            return bytes(answer.content) if answer.headers.get("Content-Type", "").startswith("image/") else None
+        if answer.status_code != 429 and answer.status_code < 500:
             return None
         time.sleep(2**attempt)
-    return None
+    raise MMRecError("The pictures' server keeps refusing. Wait a while and run this again: it goes on where it stopped.")

@@ -348,6 +348,10 @@ class GradientModel(Model):
         """Mean loss of a batch, with whatever regularisation the model has."""
         return self.row_losses(batch).mean()
 
+    def weight(self, batch: Batch) -> int:
+        """How much a batch's loss counts in the mean that an epoch is told by: its rows, by default."""
+        return len(next(iter(batch.values())))
+
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, H]`` from user tensors ``[B, …]`` and the rest of a batch."""
         raise NotImplementedError
@@ -376,9 +380,11 @@ class GradientModel(Model):
         out = torch.empty(n, len(items), device=items.device)
         for part in blocks(n, max(1, self.PAIRS // max(len(items), 1))):
             size = part.stop - part.start
-            user = torch.arange(part.start, part.stop, device=items.device).repeat_interleave(len(items))
-            batch: Batch = {"user": user, "item": items.repeat(size), "state": state}
-            out[part] = self(self.user_tensors(batch), batch)[:, 0].view(size, len(items))
+            users = torch.arange(part.start, part.stop, device=items.device)
+            for films in blocks(len(items), self.PAIRS):
+                own = items[films]
+                batch: Batch = {"user": users.repeat_interleave(len(own)), "item": own.repeat(size), "state": state}
+                out[part, films] = self(self.user_tensors(batch), batch)[:, 0].view(size, len(own))
         return out
 
     def oov_user(self, users: Tensor) -> Tensor:

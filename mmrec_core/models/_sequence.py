@@ -242,6 +242,10 @@ class SequenceModel(GradientModel):
         """Mean over places, so that a long history counts for as much as it tells."""
         return self.place_losses(batch)[0].mean()
 
+    def weight(self, batch: Batch) -> int:
+        """Places that are asked for: the loss is their mean."""
+        return int((batch["target"] >= 0).sum())
+
     # Scoring
 
     def wares(self, items: Tensor) -> Tensor:
@@ -299,6 +303,7 @@ class SequenceModel(GradientModel):
 
     def item_vectors(self) -> Tensor | None:
         """``[I, d]``, what sequences are compared with."""
+        self.eval()
         with torch.no_grad():
             return self.wares(torch.arange(self.schema.n_items, device=self.told.device)).clone()
 

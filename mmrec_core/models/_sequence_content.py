@@ -52,6 +52,10 @@ class ToldSequence(SequenceModel):
         """No film becomes the unknown one: ids are hidden in :meth:`vectors`, content stays."""
         return 0.0
 
+    def pool(self) -> Tensor:
+        """Training's films alone: the unknown one is never what comes next, and taught as such it would drag down every film nobody met."""
+        return super().pool()[:-1]
+
     def vectors(self, rows: Tensor) -> Tensor:
         """Ids of films that training met, content of all; each film is fused once however often it stands in ``rows``."""
         unknown = self.schema.n_items

@@ -22,7 +22,8 @@ class BST(FieldModel):
     """Behaviour sequence transformer (Chen et al. 2019, "BST", arXiv 1905.06874): the film asked about and the latest ones before it look at each other.
 
     Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the stars it got; attention over them, and all that
-    comes out of it beside user, film and side features goes into an MLP. Ratings by squared error, or liking by log-loss. In training a row sees the events strictly
+    comes out of it beside user, film and side features goes into an MLP, beside which every feature has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"; on few
+    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. In training a row sees the events strictly
     before it in its user's training events; who is new is read, not fitted.
     """
 
@@ -33,9 +34,13 @@ class BST(FieldModel):
         stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
         blocks: int = setting(1, "blocks of attention and MLP", ge=1, le=8)
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
+        history: bool = setting(False, "read everything the user rated, and who rated the film, too: what came later as well, which no row that is judged can")
+        counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
         top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
-        dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
+        dropout: float = setting(0.5, "share of units silenced in training", ge=0.0, le=0.9)
+        l2: float = setting(0.1, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
 
+    linear: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
     PAIRS: ClassVar[int] = 1 << 14
@@ -59,27 +64,32 @@ class BST(FieldModel):
         self.last = nn.LayerNorm(dim)
         seen = (self.n_vectors + config.length + 1) * dim + self.n_dense
         self.top = mlp([seen, *widths(config.top), self.n_outputs], config.dropout)
+        self.share = nn.Parameter(torch.ones(self.n_outputs)) if self.n_outputs > 1 else None
+        """How much of the features' own weights each of several outputs takes."""
         self.seed_weights()
 
     def stars(self, rating: Any) -> Tensor:
         """Rows of :attr:`given` for ratings ``[N]`` (``None``: nobody gave any)."""
         if rating is None or not self.config.stars or not len(self.levels):
             return torch.zeros(0, dtype=torch.uint8)
-        told = torch.from_numpy(np.asarray(rating, np.float32))
-        return (1 + (told[:, None] - self.levels.cpu()).abs().argmin(1)).to(torch.uint8)
+        levels = self.levels.cpu()
+        return (1 + torch.bucketize(torch.from_numpy(np.asarray(rating, np.float32)), (levels[1:] + levels[:-1]) / 2)).to(torch.uint8)
 
     def begin(self, train: TrainSet) -> None:
         """As everywhere; and keep everybody's events in order, flat."""
         super().begin(train)
         rows, device = train.interactions, self.told.device
         user, item = (np.asarray(rows.need(role)).astype(np.int64) for role in ("user", "item"))
-        order = np.argsort(user, kind="stable") if rows.time is None else np.lexsort((np.asarray(rows.time), user))
+        when = np.arange(len(user)) if rows.time is None else np.asarray(rows.time)
+        order = np.lexsort((when, user))
         self.told = torch.from_numpy(item[order].astype(np.int32)).to(device)
         stars = self.stars(rows.rating)
         self.told_stars = (stars[torch.from_numpy(order)] if len(stars) else torch.zeros(len(order), dtype=torch.uint8)).to(device)
         self.told_from = torch.from_numpy(np.searchsorted(user[order], np.arange(self.schema.n_users + 2))).to(device)
         self.ends = torch.empty(len(order), dtype=torch.int64)
-        self.ends[torch.from_numpy(order)] = torch.arange(len(order))
+        same = np.flatnonzero(np.append(True, (np.diff(user[order]) != 0) | (np.diff(when[order]) != 0)))
+        first = np.repeat(same, np.diff(np.append(same, len(order))))  # of events at one moment none sees the others
+        self.ends[torch.from_numpy(order)] = torch.from_numpy(first)
 
     def targets(self, batch: Batch) -> Batch:
         """As everywhere, and where each training row stands; only training asks, since nobody is folded in by steps."""
@@ -110,13 +120,12 @@ class BST(FieldModel):
     def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
         """As everywhere; behind the features what attention makes of the film asked about and of the latest events ``[B, 1 + L, d]``."""
         looked = super().look_up(user, batch)
-        asked = self.item_id(self.oov_item(batch["item"]))
-        if "item_hidden" in batch:
-            asked = torch.where(batch["item_hidden"][:, None], self.item_id.weight[-1], asked)
-        longest = int(user["size"].max()) if len(asked) else 0
-        films = torch.cat([asked[:, None], self.item_id(self.oov_item(user["films"][:, :longest]))], 1)
+        row = self.oov_item(batch["item"])
+        row = torch.where(batch["item_hidden"], self.schema.n_items, row) if "item_hidden" in batch else row
+        longest = int(user["size"].max()) if len(row) else 0
+        films = self.item_id(torch.cat([row[:, None], self.oov_item(user["films"][:, :longest])], 1))[..., : self.dim]
         stars = F.pad(user["stars"][:, :longest], (1, 0))
-        ago = torch.arange(1 + longest, device=asked.device)
+        ago = torch.arange(1 + longest, device=row.device)
         x, there = films + self.ago(ago) + self.given(stars), ago <= user["size"][:, None]
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
@@ -127,7 +136,8 @@ class BST(FieldModel):
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, O]``."""
         found: Tensor = self.top(torch.cat([looked.vectors.flatten(1), looked.dense], 1))
-        return found
+        wide = looked.first[:, None]
+        return found + (wide if self.share is None else wide * self.share)
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:

@@ -248,7 +248,7 @@ def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item
         return
     st.markdown("**… two events had come the other way round.**")
     titles = dataset.catalog["title"]
-    at = st.selectbox("What changes places with the one after it", range(len(told) - 1), index=len(told) - 2, key="case.swap", width=420,
+    at = st.selectbox("What changes places with the one after it", range(len(told) - 1), index=len(told) - 2, key="case.order", width=420,
                       format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}")  # fmt: skip
     try:
         shown_changes(cf.history_edits(model, told, item, {"the other way round": cf.swapped(told, int(at))}, np.array(seen, np.int64)))

@@ -17,7 +17,7 @@ from mmrec_core.evaluation import evaluate
 from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.splits import make_split
 from mmrec_core.training import fit, train_set
-from mmrec_core.types import Dataset, History, Query
+from mmrec_core.types import Dataset, History, Query, TrainSet
 from tests.models.drawn import draw_vectors
 
 SEQUENCES = [n for n in registry.names("models") if issubclass(registry.load("models", n), SequenceModel)]
@@ -171,6 +171,7 @@ def test_a_film_nobody_met_is_read_and_ranked_by_its_content(name: str, periodic
     scores = model.score_all(model.fold_in(told))
     assert len(torch.unique(scores[0, 30:])) == 10
     assert not torch.allclose(scores[1], scores[0]) and not torch.allclose(scores[1], scores[2])
+    assert 30 <= len(model.pool()) and model.schema.n_items not in model.pool(), "the unknown film is no rival"
 
 
 def bst(dataset: Dataset, **how: Any) -> Any:
@@ -188,8 +189,28 @@ def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) ->
     row = int(np.flatnonzero((batch["user"] == 0) & (batch["item"] == 2) & (batch["target"] == 1))[0])
     seen = model.user_tensors({key: column[row : row + 1] for key, column in batch.items()})
     assert seen["size"].tolist() == [2] and seen["films"][0, :2].tolist() == [1, 0]
+    one = {key: column[row : row + 1] for key, column in batch.items()}
+    before = model.row_losses(one)
+    at = int(one["end"])
+    model.told[at : at + 3] = torch.tensor([9, 9, 9], dtype=torch.int32)  # the film itself and two that came later are others now
+    assert torch.equal(model.row_losses(one), before), "nothing that came later reaches the loss"
+    model.told[at - 1] = 9
+    assert not torch.equal(model.row_losses(one), before)
     state = model.fold_in([History(np.arange(6)), History(np.zeros(0, np.int64))])
     assert state.tensors["films"][0].tolist() == [5, 4, 3, 2] and state.source == ("folded", "fallback")
+
+
+def test_bst_events_of_one_moment_do_not_see_each_other(home: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    events = dataset.interactions
+    same = replace(events, time=np.zeros(len(np.asarray(events.user)), np.int64))
+    model = registry.load("models", "bst")(registry.config("models", "bst", {}), dataset.schema())
+    train = TrainSet(same, dataset.schema(), (), 0)
+    model.mark_known(same)
+    model.begin(train)
+    batch = model.epoch(train, 0)
+    assert int(model.user_tensors(batch)["size"].max()) == 0
 
 
 def test_bst_batch_mates_and_padding_change_nothing(periodic: Dataset) -> None:
