@@ -219,6 +219,7 @@ class FieldModel(GradientModel):
                 f"Nothing is left to read: fields is '{config.fields}', and these data have no users and films."
             )
         self._kept: dict[str, Tensor] | None = None
+        self._told: tuple[Sequence[History], Batch] | None = None
 
     def _chosen(self, owner: str) -> list[Field]:
         """Fields of an owner that the config asks for.
@@ -610,7 +611,10 @@ class FieldModel(GradientModel):
             return super().fold_in(histories)
         if self.mode != "liked":  # a history without ratings says nothing of how films were liked
             histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
-        return super().fold_in(histories)
+        try:
+            return super().fold_in(histories)
+        finally:
+            self._told = None
 
     def start_state(self, histories: Sequence[History]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         """What fold-in begins with: nobody in particular, with a past."""
@@ -620,7 +624,9 @@ class FieldModel(GradientModel):
 
     def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
         """The histories as rows; their films' raters are others, so nothing is taken out there."""
-        batch = self.targets(self.rows(self.as_train_set(histories).interactions))
+        if self._told is None or self._told[0] is not histories:  # the same at every step of a fold-in but for the films drawn
+            self._told = histories, self.targets(self.rows(self.as_train_set(histories).interactions))
+        batch = self._told[1]
         if self.draws:
             user, item, n = batch["user"], batch["item"], self.config.negatives
             batch = self.with_drawn(batch, *drawn_by_place(self, user, item, n, self.generator(step, 2)))
