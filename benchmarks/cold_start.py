@@ -39,6 +39,8 @@ ARMS: dict[str, dict[str, Any]] = {
         "ways": "frozen",
         "options": {"max_epochs": 20, "batch_size": 1024, "patience": 5},
     },
+    "sasrec": {"model": "sasrec_ce", "options": {"max_epochs": 100, "batch_size": 32}},
+    "sasrec_multimodal": {"model": "sasrec_multimodal", "options": {"max_epochs": 100, "batch_size": 32, "loss": "ce"}},
     "mm_tgn vanilla": {"model": "mm_tgn", "modality": "none", "options": QUICK},
     "mm_tgn mlp": {"model": "mm_tgn", "options": {**QUICK, "fusion": "mlp"}},
     "mm_tgn film": {"model": "mm_tgn", "options": {**QUICK, "fusion": "film"}},

@@ -15,7 +15,7 @@ from mmrec_core.models._attention import Block
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.types import History, Schema, Side, Source, TrainSet, UserState
+from mmrec_core.types import History, Interactions, Schema, Side, Source, TrainSet, UserState
 
 
 class BST(FieldModel):
@@ -23,8 +23,8 @@ class BST(FieldModel):
 
     Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the stars it got; attention over them, and all that
     comes out of it beside user, film and side features goes into an MLP, beside which every feature has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"; on few
-    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. In training a row sees the events strictly
-    before it in its user's training events; who is new is read, not fitted.
+    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row, learned from or judged, sees its user's events strictly before
+    its moment, as far as they were told; who is new is read, not fitted.
     """
 
     class Config(FieldConfig):
@@ -37,10 +37,11 @@ class BST(FieldModel):
         history: bool = setting(False, "read everything the user rated, and who rated the film, too: what came later as well, which no row that is judged can")
         counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
         top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
-        dropout: float = setting(0.5, "share of units silenced in training", ge=0.0, le=0.9)
+        dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
         l2: float = setting(0.1, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
 
     linear: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
     PAIRS: ClassVar[int] = 1 << 14
@@ -53,6 +54,8 @@ class BST(FieldModel):
         self.told_from: Tensor
         self.register_buffer("told", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("told_stars", torch.zeros(0, dtype=torch.uint8))
+        self.told_time: Tensor
+        self.register_buffer("told_time", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("told_from", torch.zeros(schema.n_users + 2, dtype=torch.int64))
         self.ends = torch.zeros(0, dtype=torch.int64)
         """Where each training row stands among the events told."""
@@ -78,18 +81,40 @@ class BST(FieldModel):
     def begin(self, train: TrainSet) -> None:
         """As everywhere; and keep everybody's events in order, flat."""
         super().begin(train)
-        rows, device = train.interactions, self.told.device
-        user, item = (np.asarray(rows.need(role)).astype(np.int64) for role in ("user", "item"))
-        when = np.arange(len(user)) if rows.time is None else np.asarray(rows.time)
-        order = np.lexsort((when, user))
-        self.told = torch.from_numpy(item[order].astype(np.int32)).to(device)
+        user, item, stars, when = self.columns(train.interactions, 0)
+        self.keep(user, item, stars, when)
+        self.ends = self.before(user.to(self.told.device), when.to(self.told.device)).cpu()
+
+    def columns(self, rows: Interactions, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Users, items, stars and times ``[N]`` of events; where there are no times they come one after the other from ``start`` on."""
+        user, item = (torch.from_numpy(np.asarray(rows.need(role)).astype(np.int64)) for role in ("user", "item"))
         stars = self.stars(rows.rating)
-        self.told_stars = (stars[torch.from_numpy(order)] if len(stars) else torch.zeros(len(order), dtype=torch.uint8)).to(device)
-        self.told_from = torch.from_numpy(np.searchsorted(user[order], np.arange(self.schema.n_users + 2))).to(device)
-        self.ends = torch.empty(len(order), dtype=torch.int64)
-        same = np.flatnonzero(np.append(True, (np.diff(user[order]) != 0) | (np.diff(when[order]) != 0)))
-        first = np.repeat(same, np.diff(np.append(same, len(order))))  # of events at one moment none sees the others
-        self.ends[torch.from_numpy(order)] = torch.from_numpy(first)
+        when = torch.arange(start, start + len(user)) if rows.time is None else torch.from_numpy(np.asarray(rows.time).astype(np.int64))
+        return user, item, stars if len(stars) else torch.zeros(len(user), dtype=torch.uint8), when
+
+    def keep(self, user: Tensor, item: Tensor, stars: Tensor, when: Tensor) -> None:
+        """Lay events down user by user, each in time order."""
+        order, device = torch.from_numpy(np.lexsort((when.numpy(), user.numpy()))), self.told.device
+        self.told, self.told_stars, self.told_time = item[order].int().to(device), stars[order].to(device), when[order].to(device)
+        self.told_from = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
+
+    def before(self, user: Tensor, time: Tensor) -> Tensor:
+        """``[B]``: where the kept events of users end that came strictly before moments; those of one moment do not see each other."""
+        if not len(self.told):
+            return torch.zeros_like(user)
+        first, span = self.told_time.min(), self.told_time.max() - self.told_time.min() + 2
+        owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1, device=user.device), self.told_from.diff())
+        asked = user * span + torch.minimum((time - first).clamp(min=0), span - 1)
+        found: Tensor = torch.searchsorted(owner * span + (self.told_time - first), asked)
+        return found
+
+    def observe(self, events: Interactions) -> None:
+        """What happened after training is read from then on, where its film is known; no weight moves."""
+        user, item, stars, when = self.columns(events, int(self.told_time.max()) + 1 if len(self.told) else 0)
+        known = self.known_items[item.to(self.told.device)].cpu()
+        owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1), self.told_from.cpu().diff())
+        pairs = zip((owner, self.told.cpu().long(), self.told_stars.cpu(), self.told_time.cpu()), (user, item, stars, when), strict=True)
+        self.keep(*(torch.cat([old, new[known]]) for old, new in pairs))
 
     def targets(self, batch: Batch) -> Batch:
         """As everywhere, and where each training row stands; only training asks, since nobody is folded in by steps."""
@@ -109,10 +134,12 @@ class BST(FieldModel):
         return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """As everywhere; a row that is learned from sees what came before it, nothing where training hides the past."""
+        """As everywhere; a row sees what came before it where its moment is known, nothing where training hides the past."""
         user = super().user_tensors(batch)
         if "end" in batch:
             user |= self.latest(self.told_from[batch["user"]], batch["end"])
+        elif "time" in batch and "state" not in batch:
+            user |= self.latest(self.told_from[batch["user"]], self.before(batch["user"], batch["time"]))
         if "past_hidden" in batch:
             user["size"] = user["size"].masked_fill(batch["past_hidden"], 0)
         return user
