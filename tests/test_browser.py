@@ -197,6 +197,8 @@ def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, dem
     page.context.close()
     other = page_at(browser, link)
     other.get_by_text("You rated 20 films").wait_for()
+    for model in wanted:
+        other.locator(f".st-key-answer-{model} .film").first.wait_for()
     settled(other)
     assert {m: recommended(other, m) for m in ("ease", "bpr")} == wanted
     assert skipped not in other.locator("[class*=st-key-suggested] .film .title").all_inner_texts()
