@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.ready
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-train.txt requirements-dev.txt requirements-encoders.txt tools/install.py
+$(STAMP): requirements.txt requirements-train.txt requirements-dev.txt requirements-encoders.txt requirements-cluster.txt tools/install.py
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'MMRec needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another with: make PYTHON=python3.12 …')"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) tools/install.py requirements.txt requirements-dev.txt

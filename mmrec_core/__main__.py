@@ -461,6 +461,46 @@ def ablate(
 
 
 @app.command()
+def tune(
+    dataset: DatasetArg,
+    model: Annotated[str, typer.Argument(help="A model of 'models'.")],
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried; the first are the usual ones.")] = 20,
+    over: Annotated[
+        str | None,
+        typer.Option(help="What to search: names, dim=16:256 for a range, loss=bce|ce for values; separated by commas. Else what the model's config suggests."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What is judged on validation rows; else what early stopping watches.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time budget of the search.")] = None,
+    how: SplitOption = "user-temporal",
+    split_seed: SplitSeed = 0,
+    seed: Seed = 0,
+    settings: Sets = None,
+    relevant_from: RelevantFrom = None,
+    filter_from: FilterFrom = None,
+    protocol: ProtocolOption = "full",
+    fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from.")] = 1.0,
+    encoder: Annotated[str | None, typer.Option(help="Whose vectors a model of plots and posters reads.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")] = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Search good settings on validation rows with Ray Tune; the best are trained once more and tested once."""
+    from mmrec_core import runs, tuning, work
+
+    wanted = [part.strip() for part in (over or "").split(",") if part.strip()]
+    asked = tuning.params(
+        dataset, model, trials=trials, over=wanted, metric=metric, minutes=minutes, split=how, split_seed=split_seed, seed=seed,
+        options=options(settings), relevant_from=relevant_from, filter_from=filter_from, protocol=protocol, fraction=fraction,
+        encoder=encoder, modality=modality,
+    )  # fmt: skip
+    if background:
+        run = runs.start("tune", asked)
+        say({"run": run.id, "status": run.status}, as_json)
+        return
+    say_result(work.work(runs.create("tune", asked).id, foreground=True, also=progress), as_json)
+
+
+@app.command()
 def recommend(
     run: Annotated[str, typer.Argument(help="A finished run.")],
     user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,

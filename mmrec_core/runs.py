@@ -31,7 +31,7 @@ from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
-KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing")
+KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing", "tune")
 GRACE_S = 10.0
 """How long a worker that was asked to stop may take to keep its checkpoint."""
 
@@ -56,7 +56,7 @@ class Run:
     @property
     def params(self) -> dict[str, Any]:
         """What was asked for."""
-        return {**(USUAL if self.kind == "train" else {}), **self.told["params"]}
+        return {**(USUAL if self.kind in {"train", "tune"} else {}), **self.told["params"]}
 
     @property
     def place(self) -> float:
@@ -85,7 +85,7 @@ class Run:
     @property
     def has_checkpoint(self) -> bool:
         """Whether a resumed run would go on from where it was."""
-        return any((self.folder / "checkpoints").glob("[!.]*.safetensors"))
+        return any((self.folder / "checkpoints").glob("[!.]*.safetensors")) or (self.folder / "trials.json").exists()
 
     @property
     def has_model(self) -> bool:
@@ -221,7 +221,7 @@ def lane(kind: str, params: Mapping[str, Any]) -> str:
         return "prepare"
     if kind in {"encode", "train-encoder"} and settings.gpus() and params.get("device", "auto") in {"auto", "cuda"}:
         return "gpu"
-    if kind == "train" and settings.gpus():
+    if kind in {"train", "tune"} and settings.gpus():
         wanted = (params.get("options") or {}).get("device", "auto")
         if wanted in {"auto", "cuda"} and registry.schema("models", params["model"])["trains"]:
             return "gpu"
@@ -370,13 +370,13 @@ def stop(run_id: str) -> Run:
         storage.write_json(run.folder / "run.json", told)
     pid = told.get("pid")
     if pid is not None and pid != os.getpid():
-        _signal(int(pid), signal.SIGTERM)
+        _signal(int(pid), signal.SIGTERM, group=run.kind != "tune")  # the helpers of a search are ended by it, in their order
     return Run(run.folder, told)
 
 
-def _signal(pid: int, what: int) -> None:
+def _signal(pid: int, what: int, group: bool = True) -> None:
     try:
-        if os.name == "posix" and os.getpgid(pid) == pid:
+        if group and os.name == "posix" and os.getpgid(pid) == pid:
             os.killpg(pid, what)
         else:
             os.kill(pid, what)

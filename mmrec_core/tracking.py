@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import runs, settings, storage
+from mmrec_core import runs, settings, storage, tuning
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run
 
 ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+MIRRORED = {"train", "evaluate", "tune"}
 BATCH = 900
 """MLflow takes at most a thousand metrics in one call."""
 
@@ -55,7 +56,7 @@ def mirror() -> int:
     """
     mlflow = _mlflow()
     with storage.locked("mlflow"):
-        known = {run.id: _note(run) for run in runs.all_runs() if run.kind in {"train", "evaluate"}}
+        known = {run.id: _note(run) for run in runs.all_runs() if run.kind in MIRRORED}
         waiting = [run for run in runs.all_runs() if run.id in known and not _is_told(run, known[run.id])]
         if not waiting:
             return 0
@@ -99,7 +100,8 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
                 run_name=f"{run.params['model']} {run.id[:15]}",
             )  # fmt: skip
             note = {"run_id": made.info.run_id, "events": 0}
-        asked = {k: v for k, v in run.params.items() if k != "options"} | (run.params.get("options") or {})
+        asked = {k: v for k, v in run.params.items() if k not in {"options", "space"}} | (run.params.get("options") or {})
+        asked |= {f"search {d.name}": d.words() for d in tuning.dimensions(run.params)} if run.kind == "tune" else {}
         params = [Param(k, str(v)[:500]) for k, v in asked.items() if v is not None]
         client.log_batch(note["run_id"], params=params)
     metrics = [
@@ -113,7 +115,7 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     if result is not None:
         at = int(float(run.told.get("ended", time.time())) * 1000)
         metrics += [Metric(_name(key), value, at, 0) for key, value in _figures(result)]
-        tags = [RunTag("mmrec.split_checksum", result["split_checksum"]), RunTag("mmrec.protocol", result["protocol"])]
+        tags = [RunTag(f"mmrec.{key}", str(result[key])) for key in ("split_checksum", "protocol", "winner") if key in result]
         client.log_batch(note["run_id"], tags=tags)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(note["run_id"], metrics=metrics[start : start + BATCH])
@@ -124,7 +126,38 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     elif note["events"]:
         client.update_run(note["run_id"], "RUNNING")  # a stopped one that was resumed
     told = {"store": store(), "run_id": note["run_id"], "events": len(events), "status": status}
+    if run.kind == "tune":
+        told["trials"] = _tell_trials(client, run, experiment_id, note)
     storage.write_json(run.folder / "mlflow.json", told)
+
+
+def _tell_trials(client: Any, run: Run, experiment_id: str, note: Mapping[str, Any]) -> dict[str, Any]:
+    """Trials of a search as child runs, each with its curve; known ones from where they were left."""
+    from mlflow.entities import Metric, Param
+
+    told: dict[str, Any] = dict(note.get("trials") or {})
+    name = _name(f"validation {tuning.metric_of(run)}")
+    for at, trial in enumerate(tuning.trials_of(run)):
+        known = told.get(trial.id)
+        if known is not None and known == {**known, "status": trial.status, "epochs": len(trial.curve)}:
+            continue
+        if known is None:
+            tags = {"mlflow.parentRunId": note["run_id"], "mmrec.run": f"{run.id}/{trial.id}", "mmrec.kind": "trial"}
+            made = client.create_run(experiment_id, int(time.time() * 1000), tags, run_name=f"trial {at + 1}")
+            known = {"run_id": made.info.run_id, "epochs": 0}
+            client.log_batch(known["run_id"], params=[Param(k, str(v)) for k, v in trial.options.items()])
+        now = int(time.time() * 1000)
+        values = [Metric(name, v, now, e) for e, v in enumerate(trial.curve) if e >= known["epochs"]]
+        for start in range(0, len(values), BATCH):
+            client.log_batch(known["run_id"], metrics=values[start : start + BATCH])
+        ended = {"failed": "FAILED", "stopped": "KILLED"}.get(trial.status, "FINISHED")
+        if trial.status in {"running", "waiting"}:
+            client.update_run(known["run_id"], "RUNNING")
+        else:
+            client.set_tag(known["run_id"], "mmrec.ended", trial.status)
+            client.set_terminated(known["run_id"], ended)
+        told[trial.id] = {"run_id": known["run_id"], "epochs": len(trial.curve), "status": trial.status}
+    return told
 
 
 def _figures(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

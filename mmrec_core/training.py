@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import features, registry, settings
+from mmrec_core import features, metrics, registry, settings
 from mmrec_core.config import TrainConfig
 from mmrec_core.descent import descend
 from mmrec_core.desk import Desk, Interrupted
@@ -19,7 +19,7 @@ from mmrec_core.evaluation import evaluate
 from mmrec_core.models._base import GradientModel, Model
 from mmrec_core.side import fit_side
 from mmrec_core.splits import with_validation
-from mmrec_core.types import Array, Dataset, Side, Split, TrainSet
+from mmrec_core.types import Array, Dataset, Progress, Side, Split, TrainSet, quiet
 from mmrec_core.warm_start import Adopted, Donor, adopt
 
 
@@ -98,6 +98,7 @@ def fit(
     encoder: str | None = None,
     modality: str = "both",
     donor: Donor | None = None,
+    watch: str | None = None,
     desk: Desk | None = None,
 ) -> Fitted:
     """Fit a model on a split's training rows.
@@ -111,6 +112,7 @@ def fit(
         encoder: whose vectors a model of plots and posters is given; ``None``: the first that has encoded the dataset.
         modality: ``text``, ``image``, ``both`` or ``none`` of them.
         donor: another model's weights to begin with; see :mod:`mmrec_core.warm_start`.
+        watch: the metric that early stopping goes by; ``None``: :func:`validation_metric`.
         desk: where checkpoints are written and news told; a checkpoint that is there already is gone on from.
 
     Raises:
@@ -159,23 +161,12 @@ def fit(
             model.mark_known(train.interactions)
         model.to(device)
         model.begin(train)
-        metric = validation_metric(model)
-        cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
-        if len(split.cold_items) and len(parts.validation):
-            cold = np.unique(np.asarray(dataset.interactions.need("item"))[parts.validation])
+        metric = watch or validation_metric(model)
 
         def judge() -> float:
-            judged = evaluate(
-                model, dataset, parts, part="validation", relevant_from=bar, only=[metric], among=cold, groups=False,
-                intervals=False, progress=heed,
-            )  # fmt: skip
-            tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]  # several labels count alike
-            score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]
-            if score is None:
-                raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")
-            return score
+            return validation_score(model, dataset, parts, metric, bar, heed)
 
-        sign = -1.0 if metric in {"rmse", "log_loss"} else 1.0
+        sign = better(metric)
         watched = judge if how.patience else None
         course = descend(model, train, how, watched, sign, metric, desk, phase, device)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
@@ -188,6 +179,33 @@ def fit(
     again = how.model_copy(update={"max_epochs": (first.best_epoch or 0) + 1, "patience": 0})
     second = run(thinned(split.train, fraction, split.seed), again, "refit")
     return replace(second, epochs=first.epochs, best_epoch=first.best_epoch, seconds=first.seconds + second.seconds)
+
+
+def validation_score(
+    model: Model, dataset: Dataset, split: Split, metric: str, relevant_from: float | None, progress: Progress = quiet
+) -> float:
+    """What a model scores on the validation rows; labels of a table count alike.
+
+    Raises:
+        MMRecError: the validation rows hold nothing to judge by.
+    """
+    cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
+    if len(split.cold_items) and len(split.validation):
+        cold = np.unique(np.asarray(dataset.interactions.need("item"))[split.validation])
+    judged = evaluate(
+        model, dataset, split, part="validation", relevant_from=relevant_from, only=[metric], among=cold, groups=False,
+        intervals=False, progress=progress,
+    )  # fmt: skip
+    tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]
+    score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]
+    if score is None:
+        raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")
+    return score
+
+
+def better(metric: str) -> float:
+    """+1 where higher is better, −1 where lower."""
+    return -1.0 if metrics.metric(metric).better == "lower" else 1.0
 
 
 def reads_content(cls: type[Model]) -> bool:

@@ -111,34 +111,40 @@ def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> Non
 
 
 def _work(run: Run, flag: StopFlag, also: Progress) -> Run:
-    """Wait for the turn, do it, write down the end."""
+    """Wait for the turn, then do it."""
     with _turn(run, also):
-        if not _begin(run):
-            return get(run.id)
-        for left in run.folder.rglob(".*"):  # drafts of a worker that was killed while it wrote
-            if left.is_file():
-                left.unlink()
-        teller = _Teller(run.folder, also)
-        try:
-            result = DO[run.kind](get(run.id), teller, flag)
-            storage.write_json(run.folder / "result.json", plain(result))
-            ended = _end(run, "finished")
-            if ended.told["status"] == "finished":
-                shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-            return ended
-        except (MMRecError, OSError, MemoryError) as error:
-            reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
-            print(reason, file=sys.stderr, flush=True)
-            _end(run, "failed", reason)
-            raise MMRecError(reason) from error
-        except Interrupted:
-            return _end(run, "stopped")
-        except BaseException as error:
-            by_hand = isinstance(error, (KeyboardInterrupt, SystemExit))
-            if not by_hand:
-                traceback.print_exc()
-            _end(run, "stopped" if by_hand else "failed", None if by_hand else f"{type(error).__name__}: {error}")
-            raise
+        return _do(run, flag, also)
+
+
+def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
+    """Do it, and write down the end."""
+    if not _begin(run):
+        return get(run.id)
+    for left in run.folder.rglob(".*"):  # drafts of a worker that was killed while it wrote
+        if left.is_file() and "tune" not in left.relative_to(run.folder).parts:
+            left.unlink()
+    teller = _Teller(run.folder, also)
+    try:
+        result = DO[run.kind](get(run.id), teller, flag)
+        storage.write_json(run.folder / "result.json", plain(result))
+        ended = _end(run, "finished")
+        if ended.told["status"] == "finished":
+            for done in ("checkpoints", "tune", "trials"):
+                shutil.rmtree(run.folder / done, ignore_errors=True)
+        return ended
+    except (MMRecError, OSError, MemoryError) as error:
+        reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
+        print(reason, file=sys.stderr, flush=True)
+        _end(run, "failed", reason)
+        raise MMRecError(reason) from error
+    except Interrupted:
+        return _end(run, "stopped")
+    except BaseException as error:
+        by_hand = isinstance(error, (KeyboardInterrupt, SystemExit))
+        if not by_hand:
+            traceback.print_exc()
+        _end(run, "stopped" if by_hand else "failed", None if by_hand else f"{type(error).__name__}: {error}")
+        raise
 
 
 def _begin(run: Run) -> bool:
@@ -512,6 +518,43 @@ def _crossing(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     return crossing(dataset, asked["models"], asked["ks"], asked["seed"], asked["split_seed"], progress=teller.progress)
 
 
+def _tune(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """Search good settings on validation rows; then train with the best ones once more, in a run of its own, and test that once."""
+    teller.progress(0, 1, "loading libraries")
+    from mmrec_core import tuning
+    from mmrec_core.preparation import open_dataset
+    from mmrec_core.splits import make_split
+
+    asked = run.params
+    dataset = open_dataset(asked["dataset"])
+    update(run, data=dataset.checksum)
+    found = tuning.search(run, teller.progress, flag)
+    metric = str(tuning.metric_of(run))
+    best = tuning.best_of(found, metric)
+    assert best is not None
+    again = tuning.winner_params(asked, best)
+    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], runs.liked_from(asked))
+    again["refit"] = bool(registry.schema("models", asked["model"])["trains"]) and not len(split.validation)
+    named = run.told.get("winner")
+    child = get(named) if named else runs.create("train", again)
+    update(run, winner=child.id)
+    if child.status != "finished":
+        child = update(child, status="queued", pid=os.getpid(), pid_started=runs.started(os.getpid()), tuned_by=run.id)
+        child = _do(child, flag, teller.progress)
+        if child.status != "finished":
+            raise Interrupted()
+    tested = child.result() or {}
+    return {
+        "run": run.id, "dataset": asked["dataset"], "model": asked["model"], "split": asked["split"], "seed": asked["seed"],
+        "split_seed": asked["split_seed"], "metric": metric, "trials": len(found),
+        "ended": {s: sum(t.status == s for t in found) for s in sorted({t.status for t in found})},
+        "best": {"trial": found.index(best) + 1, "score": best.score, "options": best.options},
+        "usual": found[0].score, "winner": child.id, "metrics": tested.get("metrics"), "intervals": tested.get("intervals"),
+        "seconds": {"search": round(float(get(run.id).told.get("searched_s", 0.0)), 1), **(tested.get("seconds") or {})},
+        "environment": settings.environment(),
+    }  # fmt: skip
+
+
 def report(
     run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
     trained_as: Mapping[str, Any] | None = None,
@@ -543,6 +586,6 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 DO: dict[str, Callable[[Run, _Teller, StopFlag], dict[str, Any]]] = {
     "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
-    "evaluate": _evaluate, "crossing": _crossing,
+    "evaluate": _evaluate, "crossing": _crossing, "tune": _tune,
 }  # fmt: skip
 assert set(DO) == set(runs.KINDS)

@@ -13,6 +13,7 @@ from pages.parts import shell
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
+from pages.parts.tuning import tune
 
 TITLE = "Train"
 ICON = ":material/model_training:"
@@ -367,15 +368,28 @@ def tools() -> None:
 
 
 st.title("Train", anchor=False)
-st.caption(
-    "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn in the order asked for."
-)
-st.fragment(under_way, run_every=pace())()
-left, right = st.columns([1, 1.25], gap="large")
-with left:
-    st.fragment(form)()
-    with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
-        st.fragment(encoder_training)(dataset)
-with right:
-    st.fragment(history)()
-    st.fragment(tools)()
+if winner := st.session_state.pop("to_form", None):
+    st.query_params.from_dict({"dataset": dataset.name, "like": winner})
+asked_part = "Tune" if st.query_params.get("part") == "Tune" else "Train"
+training, tuning_tab = st.tabs(["Train", "Tune"], default=asked_part, key="part", on_change="rerun")
+if tuning_tab.open and asked_part != "Tune":  # the link names the part; a bound widget could not be left by a link that names a run
+    st.query_params["part"] = "Tune"
+elif not tuning_tab.open and "part" in st.query_params:
+    del st.query_params["part"]
+if tuning_tab.open:
+    with tuning_tab:
+        tune(dataset, splits(dataset))
+else:
+    with training:
+        st.caption(
+            "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn in the order asked for."
+        )
+        st.fragment(under_way, run_every=pace())()
+        left, right = st.columns([1, 1.25], gap="large")
+        with left:
+            st.fragment(form)()
+            with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
+                st.fragment(encoder_training)(dataset)
+        with right:
+            st.fragment(history)()
+            st.fragment(tools)()

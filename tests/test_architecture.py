@@ -35,8 +35,8 @@ LAYERS = [
         "shown",
     },
     {"evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
-    {"training", "runs", "cold_start", "contrastive", "map_files", "crossing", "trail"},
-    {"comparison", "tracking", "work", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
+    {"search_space", "training", "runs", "cold_start", "contrastive", "map_files", "crossing", "trail"},
+    {"comparison", "tracking", "work", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
     {"launch", "notebook", "ablation"},
     {"__main__"},
 ]

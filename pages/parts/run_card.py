@@ -37,6 +37,7 @@ DOING = {
     "train": "Train",
     "evaluate": "Judge",
     "crossing": "Draw the crossing on",
+    "tune": "Tune",
 }
 WATCHED = ("ndcg@10", "rmse", "log_loss")
 POINTS = 120
@@ -118,7 +119,7 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
     if status in {"failed", "stopped"}:
         says = "Resume" if run.has_checkpoint else "Start again"
         help_text = (
-            "Goes on from its last checkpoint." if run.has_checkpoint else "There is no checkpoint; it starts again."
+            ("Goes on with the trials that are left." if run.kind == "tune" else "Goes on from its last checkpoint.") if run.has_checkpoint else "There is no checkpoint; it starts again."
         )
         if st.button(says, key=f"resume-{run.id}", icon=":material/resume:", type="tertiary", help=help_text):
             try:
