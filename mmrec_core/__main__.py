@@ -30,6 +30,7 @@ ProtocolOption = Annotated[
     typer.Option("--protocol", help="full, sampled:N, sampled:N:popularity, or shipped: the makers' own candidates."),
 ]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
+Executor = Annotated[str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")]
 Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
 
@@ -42,6 +43,18 @@ def options(pairs: list[str] | None) -> dict[str, str]:
         if not equals or not key:
             raise MMRecError(f"'--set {pair}' is not a setting; expected key=value, such as --set l2=700.")
         found[key.strip()] = value.strip()
+    return found
+
+
+def without(words: list[str], *left_out: str) -> list[str]:
+    """A command line without some options; those named here that take a value lose it, too."""
+    found, skip = [], False
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if skip or key in left_out:
+            skip = not skip and key in {"--executor", "--workers"} and not equals
+            continue
+        found.append(word)
     return found
 
 
@@ -353,6 +366,9 @@ def train(
     from_run: Annotated[
         str | None, typer.Option(help="Begin with the weights of this run, or of a .safetensors, .pt or .pth file.")
     ] = None,
+    executor: Executor = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train together, each on its share of every batch (gradient models).")] = 1,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Print a SLURM job script that does this, and do nothing.")] = False,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -367,11 +383,17 @@ def train(
         encoder=encoder, modality=modality,
     )  # fmt: skip
     training.split_settings(model, wanted)
+    if slurm:
+        from mmrec_core.slurm import script
+
+        print(script(asked, without(sys.argv[2:], "--slurm", "--background", "--json", "--executor", "--workers"), workers), end="")
+        return
     if background:
-        run = runs.start("train", asked)
+        run = runs.start("train", asked, executor=executor, workers=workers)
         say({"run": run.id, "status": run.status}, as_json)
         return
-    say_result(work.work(runs.create("train", asked).id, foreground=True, also=progress), as_json)
+    run = runs.create("train", asked, executor=executor, workers=workers)
+    say_result(work.work(run.id, foreground=True, also=progress), as_json)
 
 
 @app.command()
@@ -481,6 +503,7 @@ def tune(
     fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from.")] = 1.0,
     encoder: Annotated[str | None, typer.Option(help="Whose vectors a model of plots and posters reads.")] = None,
     modality: Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")] = None,
+    executor: Executor = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -494,10 +517,10 @@ def tune(
         encoder=encoder, modality=modality,
     )  # fmt: skip
     if background:
-        run = runs.start("tune", asked)
+        run = runs.start("tune", asked, executor=executor)
         say({"run": run.id, "status": run.status}, as_json)
         return
-    say_result(work.work(runs.create("tune", asked).id, foreground=True, also=progress), as_json)
+    say_result(work.work(runs.create("tune", asked, executor=executor).id, foreground=True, also=progress), as_json)
 
 
 @app.command()
@@ -630,6 +653,57 @@ def work(run: str) -> None:
     from mmrec_core import work as worker
 
     worker.work(run)
+
+
+@app.command(name="work-here", hidden=True)
+def work_here(run: str) -> None:
+    """Do a run's work for a worker that waits elsewhere; started by the cluster, not by people."""
+    from mmrec_core import work as worker
+
+    worker.work_here(run)
+
+
+@app.command()
+def smoke(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train one model together; 1 leaves that out.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Check this machine, and the cluster where one is named, by a few small trainings whose figures must agree."""
+    from mmrec_core.smoke import smoke as check
+
+    found = check(workers, progress)
+    if as_json:
+        say({"checks": found}, True)
+    else:
+        for row in found:
+            print(f"{'✓' if row['passed'] else '✗'} {row['check']}: {row['said']}")
+    if not all(row["passed"] for row in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def cluster(
+    use: Annotated[str | None, typer.Option(help="Send work to this Ray cluster from now on: HOST:PORT.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Work on this machine again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The Ray cluster that runs are sent to, its nodes and what is free on them."""
+    from mmrec_core import cluster as room
+
+    if use or forget:
+        room.name(None if forget else use)
+    where = room.address()
+    found = [vars(node) for node in room.nodes()] if where else []
+    if as_json:
+        say({"address": where, "nodes": found}, True)
+    elif where is None:
+        print("No cluster is named; everything runs on this machine. Name one with --use HOST:PORT, or RAY_ADDRESS.")
+    else:
+        print(f"{where}: {len(found)} nodes")
+        for node in found:
+            free, total = node["free"], node["total"]
+            print(f"{'●' if node['alive'] else '○'} {node['address']:<16} CPU {free.get('CPU', 0):g} of {total.get('CPU', 0):g} free, "
+                  f"GPU {free.get('GPU', 0):g} of {total.get('GPU', 0):g} free")  # fmt: skip
 
 
 @app.command(name="train-all")

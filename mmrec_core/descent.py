@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core import checkpoint, settings
+from mmrec_core import checkpoint, parallel, settings
 from mmrec_core.config import TrainConfig
 from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
@@ -29,6 +29,8 @@ from mmrec_core.models._base import _to
 SETTLED_STEPS = 500
 """No early stop before so many steps: on small data an epoch is a few steps, and a model that starts near zero needs
 more than a few to leave the plateau of what everybody likes."""
+AGREE_STEPS = 16
+"""How often several processes agree on whether to stop or to write a checkpoint."""
 TICK_S = 0.5
 """How often progress is told within an epoch, at most."""
 
@@ -149,13 +151,20 @@ class _Descent:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.fabric = Fabric(
-                accelerator={"cuda": "gpu"}.get(device, device), devices=1,
+                accelerator={"cuda": "gpu"}.get(device, device), **parallel.fabric_options(device),
                 precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision],  # type: ignore[arg-type]
             )  # fmt: skip
+        if parallel.world() > 1:
+            self.fabric.launch()
         # one pass over all weights and moments instead of one per operation: 7 times faster on large tables
         fused = device in {"cpu", "cuda"}
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
         self.module, self.stepper = self.fabric.setup(model, self.optimiser)
+        self.rank, self.world = parallel.rank(), parallel.world()
+        if self.world > 1:
+            if getattr(model, "streams", False):
+                raise MMRecError(f"'{getattr(model, 'name', 'This model')}' keeps a memory of events in their order, which several processes cannot share; use one worker.")
+            self.module.mark_forward_method("loss")
         self.schedule = self._schedule()
         self.course = Course(phase, how.batch_size)
         self.best: dict[str, Tensor] | None = None
@@ -206,56 +215,97 @@ class _Descent:
                 if batch is None:
                     break
                 n = len(next(iter(batch.values())))
-                loss = self._step(_to(batch, self.fabric.device))
+                weight = getattr(model, "weight", lambda _: n)(batch)
                 at_boundary = (course.batch + 1) % how.accumulate == 0
+                loss = self._step(_to(batch, self.fabric.device), weight, at_boundary)
                 summed += 1
                 if at_boundary:
                     self._update()
                     summed = 0
             except torch.OutOfMemoryError:
-                if course.halved or course.batch_size < 2:
+                if course.halved or course.batch_size < 2 or self.world > 1:
                     raise MMRecError(
                         f"The GPU's memory is full even with batches of {course.batch_size} rows. Use a smaller model or --device cpu."
                     ) from None
                 batches, summed = self._halve(), 0
                 continue
-            weight = getattr(model, "weight", lambda _: n)(batch)
             losses.append(loss * weight)
             course.weight += weight
             course.batch, course.rows = course.batch + 1, course.rows + n
             now = time.perf_counter()
-            if now - told_at >= TICK_S or (self.desk.stop.wanted and at_boundary):
+            stop, save = self._agreed(at_boundary, now - self.saved >= how.checkpoint_s)
+            if now - told_at >= TICK_S or stop:
                 last = float(loss)
                 course.loss, losses = course.loss + _total(losses), []
                 course.epoch_s = now - started
                 self._tick(last, (course.rows - told_rows) / max(now - told_at, 1e-9))
                 told_at, told_rows = now, course.rows
-            if at_boundary and (self.desk.stop.wanted or now - self.saved >= how.checkpoint_s) and self.file:
+            if (stop or save) and self.file:
                 course.loss, losses = course.loss + _total(losses), []
                 course.epoch_s = now - started
                 self._save()
-            if self.desk.stop.wanted and at_boundary:
+            if stop:
                 self._interrupt()
         if summed:
             self._update()
         course.loss += _total(losses)
         course.epoch_s = time.perf_counter() - started
 
-    def _step(self, batch: dict[str, Any]) -> Tensor:
-        """Forward and backward on one batch."""
+    def _agreed(self, at_boundary: bool, due: bool) -> tuple[bool, bool]:
+        """Whether to stop, and whether to write a checkpoint, between two steps; several processes go by the first one's clock, now and then."""
+        if not at_boundary:
+            return False, False
+        if self.world == 1:
+            return self.desk.stop.wanted, due
+        if self.course.batch % AGREE_STEPS:
+            return False, False
+        stop, save = self.fabric.broadcast((self.desk.stop.wanted, due))
+        return stop, save
+
+    def _judged(self, judge: Judge) -> float:
+        """The validation score; of several processes the first one judges.
+
+        Raises:
+            Interrupted: a stop was asked for meanwhile.
+        """
+        if self.world == 1:
+            return judge()
+        told: float | None = None
+        if self.rank == 0:
+            with contextlib.suppress(Interrupted):
+                told = judge()
+        told = self.fabric.broadcast(told)
+        if told is None:
+            raise Interrupted()
+        return told
+
+    def _step(self, batch: dict[str, Any], weight: float, last: bool) -> Tensor:
+        """Forward and backward on one batch of ``weight``, or on this process's share of it; ``last`` before the weights move."""
         if self.course.batch % self.how.accumulate == 0:
             self.optimiser.zero_grad()
-        draw = np.random.SeedSequence([self.model.seed, self.course.epoch, self.course.batch, 77]).generate_state(2)
+        own = [] if self.rank == 0 else [self.rank]  # what is silenced differs from process to process
+        draw = np.random.SeedSequence([self.model.seed, self.course.epoch, self.course.batch, 77, *own]).generate_state(2)
         seed = int(draw[0]) << 31 | int(draw[1]) >> 1
         torch.default_generator.manual_seed(seed)
         if self.fabric.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         elif self.fabric.device.type == "mps":
             torch.mps.manual_seed(seed)
-        with self.fabric.autocast():  # a module on one device is not wrapped, so nothing else would switch it on
-            loss: Tensor = self.model.loss(batch)
-        self.fabric.backward(loss / self.how.accumulate)
-        return loss.detach()
+        if self.world == 1:
+            with self.fabric.autocast():  # a module on one device is not wrapped, so nothing else would switch it on
+                loss: Tensor = self.model.loss(batch)
+            self.fabric.backward(loss / self.how.accumulate)
+            return loss.detach()
+        rows = len(next(iter(batch.values())))
+        part = parallel.share(batch, self.rank, self.world)
+        counts = getattr(self.model, "weight", lambda b: len(next(iter(b.values()))))(part) if self.rank < rows else 0
+        with self.fabric.no_backward_sync(self.module, enabled=not last):
+            loss = self.module.loss(part)
+            # DDP takes the mean over processes; rows are to count alike, whoever holds them
+            portion = loss * (counts / max(weight, 1)) if counts else loss.nan_to_num() * 0.0
+            self.fabric.backward(portion * self.world / self.how.accumulate)
+        whole: Tensor = self.fabric.all_reduce(portion.detach(), reduce_op="sum")  # type: ignore[assignment]
+        return whole
 
     def _update(self) -> None:
         if self.how.clip:
@@ -296,7 +346,7 @@ class _Descent:
         judging = time.perf_counter()
         if self.judge is not None:
             try:
-                score = self.judge()
+                score = self._judged(self.judge)
             except Interrupted:  # a stop while it was judged: the epoch's steps are done, resuming judges it again
                 self._save()
                 self._interrupt()
@@ -319,7 +369,8 @@ class _Descent:
         course.epoch += 1
         self.desk.tell("epoch", entry)
         self.desk.progress(course.epoch * course.epoch_batches, how.max_epochs * course.epoch_batches, self._doing())
-        if self.desk.stop.wanted and not course.done:
+        stop = self.desk.stop.wanted if self.world == 1 else self.fabric.broadcast(self.desk.stop.wanted)
+        if stop and not course.done:
             self._save()
             self._interrupt()
 
@@ -351,7 +402,8 @@ class _Descent:
     # Checkpoints
 
     def _save(self) -> None:
-        if self.file is None:
+        if self.file is None or self.rank:
+            self.saved = time.perf_counter()
             return
         moments, groups = checkpoint.flat_optimiser(self.optimiser)
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import features, registry, settings, storage
+from mmrec_core import cluster, features, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.types import Dataset
@@ -215,24 +215,27 @@ def _usual(run: Run) -> bool:
 # The queue
 
 
-def lane(kind: str, params: Mapping[str, Any]) -> str:
-    """Which queue a run waits in: ``prepare``, ``cpu`` or ``gpu``."""
-    if kind == "prepare":
-        return "prepare"
-    if kind in {"encode", "train-encoder"} and settings.gpus() and params.get("device", "auto") in {"auto", "cuda"}:
-        return "gpu"
-    if kind in {"train", "tune"} and settings.gpus():
-        wanted = (params.get("options") or {}).get("device", "auto")
-        if wanted in {"auto", "cuda"} and registry.schema("models", params["model"])["trains"]:
-            return "gpu"
-    return "cpu"
+def lane(kind: str, params: Mapping[str, Any], executor: str = "local") -> str:
+    """Which queue a run waits in: ``prepare``, ``cpu`` or ``gpu``; ``ray`` where a cluster has a queue of its own."""
+    if kind == "prepare" or executor == "ray":
+        return "prepare" if kind == "prepare" else "ray"
+    return "gpu" if settings.gpus() and wants_gpu(kind, params) else "cpu"
+
+
+def wants_gpu(kind: str, params: Mapping[str, Any]) -> bool:
+    """Whether this work would go to a GPU where there is one."""
+    if kind in {"encode", "train-encoder"}:
+        return params.get("device", "auto") in {"auto", "cuda"}
+    if kind in {"train", "tune"} and (params.get("options") or {}).get("device", "auto") in {"auto", "cuda"}:
+        return bool(registry.schema("models", params["model"])["trains"])
+    return False
 
 
 def slots(lane_name: str) -> list[str]:
     """The places of a lane, as many as runs may work in it at a time; those of ``gpu`` are the devices' own names."""
     if lane_name == "gpu":
         return settings.visible_gpus()
-    return [str(at) for at in range(settings.cpu_runs() if lane_name == "cpu" else 1)]
+    return [str(at) for at in range({"cpu": settings.cpu_runs(), "ray": 64}.get(lane_name, 1))]
 
 
 def ahead(run: Run) -> list[Run]:
@@ -242,8 +245,19 @@ def ahead(run: Run) -> list[Run]:
     return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
 
-def create(kind: str, params: Mapping[str, Any]) -> Run:
-    """Write down what is wanted; nothing starts yet."""
+def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None, workers: int = 1) -> Run:
+    """Write down what is wanted; nothing starts yet.
+
+    Args:
+        executor: ``local`` or ``ray``; ``None``: the cluster where one is named.
+        workers: processes that train one model together (DDP).
+
+    Raises:
+        MMRecError: an executor that is not there, or workers for what one process does.
+    """
+    where = cluster.executor(kind, executor)
+    if workers != 1 and (kind != "train" or not 1 < workers <= 1024 or not registry.schema("models", params["model"])["trains"]):
+        raise MMRecError(f"--workers {workers}: several processes can train a gradient model together; nothing else, and at most 1024.")
     storage.open_home()
     named = {k: str(params[k]) for k in ("dataset", "model") if params.get(k)}
     if "encoder" in params:  # hub names and pairs hold slashes, colons and plus signs
@@ -255,13 +269,13 @@ def create(kind: str, params: Mapping[str, Any]) -> Run:
     folder = runs_folder() / run_id
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
-        told = {"kind": kind, "params": dict(params), "lane": lane(kind, params), "status": "queued",
-                "created": now / 1e9, "queued": now / 1e9, "pid": None}  # fmt: skip
+        told = {"kind": kind, "params": dict(params), "lane": lane(kind, params, where), "status": "queued",
+                "created": now / 1e9, "queued": now / 1e9, "pid": None, "executor": where, "workers": workers}  # fmt: skip
         storage.write_json(folder / "run.json", told)
     return Run(folder, told)
 
 
-def start(kind: str, params: Mapping[str, Any]) -> Run:
+def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, workers: int = 1) -> Run:
     """Start work in the background; asking again for what is already queued or running gives that run."""
     if kind not in KINDS:
         raise unknown_name("kind of run", kind, list(KINDS))
@@ -269,7 +283,7 @@ def start(kind: str, params: Mapping[str, Any]) -> Run:
         for run in all_runs():
             if run.kind == kind and run.params == dict(params) and run.status in LIVE:
                 return run
-        return _launch(create(kind, params))
+        return _launch(create(kind, params, executor=executor, workers=workers))
 
 
 def resume(run_id: str, *, background: bool = True) -> Run:
@@ -293,7 +307,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
         run = update(run, status="queued", queued=time.time(), pid=None, error=None, ended=None,
-                     lane=lane(run.kind, run.params), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
+                     lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
         return _launch(run) if background else run
 
 
@@ -308,7 +322,7 @@ def revive() -> list[Run]:
         begun = []
         for run in lost:
             try:
-                begun.append(_launch(update(run, pid=None, lane=lane(run.kind, run.params))))
+                begun.append(_launch(update(run, pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
             except MMRecError as error:  # its model is gone; nobody else has to suffer for that
                 update(run, status="failed", error=str(error))
         return begun
@@ -370,7 +384,7 @@ def stop(run_id: str) -> Run:
         storage.write_json(run.folder / "run.json", told)
     pid = told.get("pid")
     if pid is not None and pid != os.getpid():
-        _signal(int(pid), signal.SIGTERM, group=run.kind != "tune")  # the helpers of a search are ended by it, in their order
+        _signal(int(pid), signal.SIGTERM, group=run.kind != "tune" and told.get("workers", 1) == 1)  # Ray's processes are ended by the worker, in their order
     return Run(run.folder, told)
 
 

@@ -9,9 +9,7 @@ best settings are trained once more, as a training run of its own, and tested on
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
 import signal
 import threading
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import metrics, registry, runs, search_space, settings, storage
+from mmrec_core import cluster, metrics, registry, runs, search_space, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run
@@ -127,7 +125,7 @@ def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
         MMRecError: Ray is missing, or no trial came to an end.
         Interrupted: a stop was asked for; what was learned stays, and resuming goes on.
     """
-    ray, tune = _ray()
+    tune = _ray_tune()
     asked = run.params
     metric = asked["metric"] or _usual_metric(asked)
     book = _Book(run.folder / "trials.json", metric, [t for t in trials_of(run)])
@@ -137,7 +135,7 @@ def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
     most = _epochs(asked)
     watch = _watch(tune, book, flag, asked["trials"], most, progress, None if budget is None else started + budget)
     progress(book.ended(), asked["trials"], "starting Ray")
-    with _connected(ray), flag.watch():
+    with cluster.connected(), flag.watch():
         try:
             if budget is None or budget > 0:
                 _tuner(tune, run, asked, metric, most, watch).fit()
@@ -162,45 +160,18 @@ def _usual_metric(asked: Mapping[str, Any]) -> str:
     return WATCHED[cls.heads(config, open_dataset(asked["dataset"]).schema(runs.liked_from(asked)))[0].kind]
 
 
-def _ray() -> tuple[Any, Any]:
+def _ray_tune() -> Any:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials.json tells it all
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a machine that trains something else meanwhile
     settings.silence_telemetry()
     try:
         import optuna
-        import ray
         from ray import tune
     except ImportError as error:
         raise MMRecError(f"Tuning needs Ray and Optuna ({error}); pip install -r requirements-cluster.txt.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")  # a trial that goes on after a stop tells some epochs again
-    return ray, tune
-
-
-@contextlib.contextmanager
-def _connected(ray: Any) -> Any:
-    """Ray of this machine alone, for as long as it is needed; or the cluster that this process was sent to."""
-    if ray.is_initialized():
-        yield
-        return
-    told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if not os.environ.get("MMREC_ON_RAY"):
-        told |= {"address": "local", "num_cpus": os.cpu_count(), "num_gpus": settings.gpus(), "include_dashboard": False,
-                 "object_store_memory": 128 << 20}  # fmt: skip
-    main = threading.current_thread() is threading.main_thread()
-    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        ray.init(**told)
-    except Exception as error:  # of many kinds, all of which mean the same to whoever reads it
-        raise MMRecError(f"Ray did not start ({str(error).strip().splitlines()[0]}). Resume the search once the machine has less to do.") from error
-    for number, handler in ours.items() if main else ():  # Ray would end the process at once, and forget what it has not kept
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    return tune
 
 
 def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: int, watch: Any) -> Any:
@@ -213,7 +184,7 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
     mode = "max" if sign == "higher" else "min"
     found = dimensions(asked)
     domains = {d.name: _domain(tune, d) for d in found}
-    gpu = 1 if runs.lane("train", asked) == "gpu" else 0
+    gpu = 1 if runs.wants_gpu("train", asked) and cluster.has_gpus() else 0
     trainable = tune.with_resources(tune.with_parameters(_try, asked=dict(asked), metric=metric, folder=str(run.folder / "trials")),
                                     {"cpu": 1, "gpu": gpu})  # fmt: skip
     place = run.folder / "tune"

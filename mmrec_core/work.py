@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import registry, runs, settings, storage
+from mmrec_core import cluster, registry, runs, settings, storage
 from mmrec_core.desk import Desk, Interrupted, StopFlag
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.runs import Run, get, plain, update
@@ -125,11 +125,11 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
             left.unlink()
     teller = _Teller(run.folder, also)
     try:
-        result = DO[run.kind](get(run.id), teller, flag)
+        result = _result(get(run.id), teller, flag)
         storage.write_json(run.folder / "result.json", plain(result))
         ended = _end(run, "finished")
         if ended.told["status"] == "finished":
-            for done in ("checkpoints", "tune", "trials"):
+            for done in ("checkpoints", "tune", "trials", "together"):
                 shutil.rmtree(run.folder / done, ignore_errors=True)
         return ended
     except (MMRecError, OSError, MemoryError) as error:
@@ -147,11 +147,128 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
         raise
 
 
+def _result(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """What the work gives: done here, by several processes together, or by the cluster."""
+    if run.told.get("executor") == "ray" and not os.environ.get("MMREC_ON_RAY"):
+        return _sent(run, teller, flag)
+    if run.told.get("workers", 1) > 1:
+        return _together(run, teller, flag)
+    return DO[run.kind](run, teller, flag)
+
+
+def _sent(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """By a job of the cluster, which this process follows."""
+    file = run.folder / "outcome.json"
+    file.unlink(missing_ok=True)
+    teller.progress(0, 1, "waiting for the cluster")
+    alone = run.told.get("workers", 1) == 1 and run.kind != "tune"  # others ask for their processes themselves
+    gpu = alone and runs.wants_gpu(run.kind, run.params) and any(n.total.get("GPU") for n in cluster.nodes())
+    found = cluster.send(
+        run.id, cpus=1 if alone else 0, gpus=1 if gpu else 0, read=lambda: storage.read_json(file) if file.exists() else None,
+        note=lambda text: teller.tell("note", {"text": text}), flag=flag,
+    )  # fmt: skip
+    return _outcome(found)
+
+
+def _together(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """By several processes that train one model; the first of them writes what came of it."""
+    file = run.folder / "outcome.json"
+    if not os.environ.get("MMREC_ON_RAY"):
+        file.unlink(missing_ok=True)
+    own = run.folder / "together.json"
+    own.unlink(missing_ok=True)
+    teller.progress(0, 1, "starting Ray")
+    told = {"run": run.id, "home": str(settings.home()), "stop": str(run.folder / "stop")}
+    cluster.together(work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag)
+    return _outcome(storage.read_json(own))
+
+
+def _outcome(found: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in found:
+        raise MMRecError(found["error"])
+    if found.get("stopped"):
+        raise Interrupted()
+    return dict(found["result"])
+
+
+def _tried(run: Run, file: Path, do: Callable[[], dict[str, Any]]) -> None:
+    """Do it, and leave what came of it in a file for whoever follows this process."""
+    outcome: dict[str, Any]
+    try:
+        outcome = {"result": plain(do())}
+    except Interrupted:
+        outcome = {"stopped": True}
+    except (MMRecError, OSError, MemoryError) as error:
+        outcome = {"error": str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"}
+        print(outcome["error"], file=sys.stderr, flush=True)
+    storage.write_json(file, outcome)
+
+
+def work_here(run_id: str) -> None:
+    """A cluster's job: the work of a run whose worker waits elsewhere.
+
+    Raises:
+        MMRecError: this machine does not see the run's folder.
+    """
+    if not (runs.runs_folder() / run_id / "run.json").exists():
+        raise MMRecError(f"{runs.runs_folder()} on this node does not hold run '{run_id}': MMREC_HOME must be a folder that all nodes share.")
+    run, flag = get(run_id), StopFlag()
+    with _stoppable(flag, foreground=False):
+        teller = _Teller(run.folder, quiet)
+        _tried(run, run.folder / "outcome.json", lambda: _result(run, teller, flag))
+
+
+class _StopFile(StopFlag):
+    """A stop that is asked for by a file, for processes whom no signal reaches."""
+
+    file: Path
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        super().__init__()
+
+    @property
+    def wanted(self) -> bool:
+        return self.file.exists()
+
+    @wanted.setter
+    def wanted(self, value: bool) -> None:
+        """The file says it."""
+
+
+class _Mute(_Teller):
+    """Says nothing: of several processes the first one speaks."""
+
+    def __init__(self) -> None:
+        pass
+
+    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Nothing."""
+
+
+def work_rank(told: dict[str, Any]) -> None:
+    """One of several processes that train one model."""
+    from mmrec_core import parallel
+
+    os.environ["MMREC_HOME"] = told["home"]
+    run, flag = get(told["run"]), _StopFile(Path(told["stop"]))
+    first = parallel.rank() == 0
+    teller = _Teller(run.folder, quiet) if first else _Mute()
+    if first:
+        _tried(run, run.folder / "together.json", lambda: DO[run.kind](run, teller, flag))
+        return
+    with contextlib.suppress(Interrupted):
+        DO[run.kind](run, teller, flag)
+
+
 def _begin(run: Run) -> bool:
     """From queued to running, if it is still queued and still ours."""
     with storage.locked("run"):
         told = storage.read_json(run.folder / "run.json")
-        if told["status"] != "queued" or told.get("pid") != os.getpid():
+        if told["status"] != "queued" or told.get("pid") != run.told.get("pid"):
             return False
         storage.write_json(run.folder / "run.json", told | {"status": "running", "started": time.time(), "error": None})
     return True
@@ -256,7 +373,7 @@ def _end(run: Run, status: str, error: str | None = None) -> Run:
     """Write down how a run ended, unless somebody stopped it or gave it to another worker meanwhile."""
     with storage.locked("run"):
         told = storage.read_json(run.folder / "run.json")
-        if told.get("pid") == os.getpid():
+        if told.get("pid") == run.told.get("pid"):
             if told["status"] in runs.LIVE:
                 told |= {"status": status, "error": error, "ended": time.time()}
             told |= {"pid": None}  # a notebook's process lives on, and is not this run any more
@@ -296,6 +413,7 @@ def _prepare(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
 
 def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     teller.progress(0, 1, "loading libraries")
+    from mmrec_core import parallel
     from mmrec_core.evaluation import evaluate
     from mmrec_core.preparation import open_dataset
     from mmrec_core.splits import make_split
@@ -315,7 +433,9 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
         donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
         if not run.has_checkpoint:
             beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
-    update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
+    first = parallel.rank() == 0  # of several processes that train together
+    if first:
+        update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
     desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
     try:
         fitted = fit(
@@ -324,9 +444,11 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
             modality=asked.get("modality") or "none", donor=donor, desk=desk,
         )  # fmt: skip
     except Interrupted as stopped:
-        if stopped.model is not None:
+        if stopped.model is not None and first:
             stopped.model.save(run.folder / "model")
         raise
+    if not first:
+        return {}
     if open_dataset(asked["dataset"]).checksum != dataset.checksum:
         raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
     fitted.model.save(run.folder / "model")
@@ -539,7 +661,8 @@ def _tune(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     child = get(named) if named else runs.create("train", again)
     update(run, winner=child.id)
     if child.status != "finished":
-        child = update(child, status="queued", pid=os.getpid(), pid_started=runs.started(os.getpid()), tuned_by=run.id)
+        owner = {key: run.told[key] for key in ("pid", "pid_started")}  # who waits for the search waits for this, too
+        child = update(child, status="queued", tuned_by=run.id, executor="local", lane="cpu", **owner)
         child = _do(child, flag, teller.progress)
         if child.status != "finished":
             raise Interrupted()

@@ -26,6 +26,7 @@ LAYERS = [
         "preparation",
         "similarity",
         "checkpoint",
+        "parallel",
         "intervals",
         "significance",
         "protocols",
@@ -34,10 +35,10 @@ LAYERS = [
         "rankings",
         "shown",
     },
-    {"evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
+    {"cluster", "evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
     {"search_space", "training", "runs", "cold_start", "contrastive", "map_files", "crossing", "trail"},
     {"comparison", "tracking", "work", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
-    {"launch", "notebook", "ablation"},
+    {"launch", "notebook", "ablation", "slurm", "smoke"},
     {"__main__"},
 ]
 """Arrows point upwards only; within a layer the rooms of the fourth line do not import each other at all."""

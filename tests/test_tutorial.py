@@ -1,24 +1,28 @@
-"""The tutorial runs as it stands, block after block, on a fresh home."""
+"""The tutorial is one text, as a page and as a notebook; the notebook runs as it stands, on a fresh home."""
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
+nbclient = pytest.importorskip("nbclient")
+jupytext = pytest.importorskip("jupytext")
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_every_block_runs(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_and_notebook_say_the_same() -> None:
+    page, notebook = jupytext.read(DOCS / "tutorial.md"), jupytext.read(DOCS / "tutorial.ipynb")
+    told = [[(cell.cell_type, cell.source) for cell in found.cells] for found in (page, notebook)]
+    assert told[0] == told[1], "write it anew: jupytext --to ipynb docs/tutorial.md"
+    assert all(not cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
+
+
+def test_the_notebook_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_MLFLOW", "off")
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # tests of pages leave the app's own behind
-    blocks = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) >= 6
-    names: dict[str, object] = {}
-    for at, block in enumerate(blocks):
-        exec(compile(block, f"tutorial.md, block {at + 1}", "exec"), names)
-    said = capsys.readouterr().out
+    notebook = jupytext.read(DOCS / "tutorial.ipynb")
+    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS.parent)}})
+    client.execute()
+    said = "".join(o.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs)
+    assert sum(cell.cell_type == "code" for cell in notebook.cells) >= 6
     assert "generated: True" in said and "auc:click" in said and "features=both" in said

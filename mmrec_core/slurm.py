@@ -1,0 +1,61 @@
+"""A job script for SLURM from a training's own description: one machine, or several that train together over Ray."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmrec_core import runs, settings
+
+USUAL_HOURS = 4
+ROOM = 3
+"""A job is given so many times what earlier runs took: other machines are slower, and a job that is cut short has to be resumed."""
+
+
+def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) -> str:
+    """The script of a training; submit it with ``sbatch``.
+
+    Args:
+        params: what :func:`mmrec_core.runs.training_params` gave.
+        words: the command line behind ``train``, without ``--slurm``, ``--background`` and ``--executor``.
+        workers: processes that train together, one per machine.
+    """
+    told = runs.usual_seconds(params)
+    minutes = USUAL_HOURS * 60 if told is None else max(15, round(ROOM * (told["most"] or told["seconds"]) / 60))
+    gpu = runs.wants_gpu("train", params)
+    name = f"mmrec-{params['dataset']}-{params['model']}"
+    python = shlex.quote(sys.executable)
+    command = f"{python} -m mmrec_core train {shlex.join(words)}"
+    lines = [
+        "#!/bin/bash",
+        f"# {params['model']} on {params['dataset']}: submit with sbatch. The run's folder is written under MMREC_HOME, which all machines must see;",
+        "# a job that is cut short goes on with: python -m mmrec_core resume RUN.",
+        f"#SBATCH --job-name={name}",
+        f"#SBATCH --output={name}-%j.log",
+        f"#SBATCH --nodes={workers}",
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=32G",
+        f"#SBATCH --time={minutes // 60:02d}:{minutes % 60:02d}:00",
+        *(["#SBATCH --gpus-per-node=1"] if gpu else []),
+        "#SBATCH --signal=B:TERM@60",
+        "",
+        "set -euo pipefail",
+        f"cd {shlex.quote(str(settings.ROOT))}",
+        f"export MMREC_HOME={shlex.quote(str(settings.home()))} MMREC_MLFLOW=off",
+        'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-8}"',
+    ]
+    if settings.sources():
+        lines.append(f"export MMREC_SOURCES={shlex.quote(':'.join(map(str, settings.sources())))}")
+    if workers == 1:
+        lines += [f"exec srun {command} --executor local --json"]
+    else:
+        ray = shlex.quote(str(settings.ROOT / ".venv" / "bin" / "ray")) if ".venv" in sys.executable else "ray"
+        lines += [
+            'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            'export RAY_ADDRESS="$head:6379" RAY_USAGE_STATS_ENABLED=0',
+            f'exec srun {ray} symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" -- {command} --executor ray --workers {workers} --json',
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,222 @@
+"""Runs on a Ray cluster of two local nodes: the same figures as here, a node lost in mid-run, a stop; and several processes that train one model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmrec_core import cluster, parallel, runs, work
+from mmrec_core.desk import StopFlag
+from mmrec_core.errors import MMRecError
+from mmrec_core.types import Dataset
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray loads
+os.environ.setdefault("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="starts and kills process groups")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.time() + seconds
+    while not (found := what()):
+        assert time.time() < end, "it did not come to pass"
+        time.sleep(0.2)
+    return found
+
+
+class Cluster:
+    """Ray's own processes: a head that works on nothing, and nodes that come and go."""
+
+    def __init__(self, log: Path) -> None:
+        self.log, self.port, self.started = log, free_port(), []
+        self.address = f"127.0.0.1:{self.port}"
+        self.head = self._start("--head", "--port", str(self.port), "--num-cpus", "0", "--include-dashboard", "true",
+                                "--dashboard-port", str(free_port()))  # fmt: skip
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1",
+                   "--object-store-memory", "80000000", *words]  # fmt: skip
+        process = subprocess.Popen(command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True, cwd="/")
+        self.started.append(process)
+        return process
+
+    def node(self) -> subprocess.Popen[bytes]:
+        """One more node, of one CPU, once it is there."""
+        process = self._start("--address", self.address, "--num-cpus", "1")
+        until(lambda: self.alive() >= sum(p.poll() is None for p in self.started) - 1)
+        return process
+
+    def alive(self) -> int:
+        with contextlib.suppress(MMRecError):
+            return sum(n.alive and n.total.get("CPU", 0) > 0 for n in cluster.nodes(self.address))
+        return 0
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """A machine that goes down: no farewell."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        for key in ("RAY_health_check_period_ms", "RAY_health_check_initial_delay_ms"):  # a lost node is noticed sooner
+            patch.setenv(key, "500")
+        made = Cluster(tmp_path_factory.mktemp("ray") / "log.txt")
+        try:
+            until(lambda: cluster_answers(made))
+            yield made
+        finally:
+            for process in made.started[::-1]:
+                made.kill(process)
+
+
+def cluster_answers(made: Cluster) -> bool:
+    with contextlib.suppress(MMRecError):
+        return bool(cluster.nodes(made.address))
+    return False
+
+
+@pytest.fixture
+def home(tmp_path: Path, shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(shared_home / "datasets" / "demo", tmp_path / "home" / "datasets" / "demo")
+    monkeypatch.setenv("MMREC_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return tmp_path / "home"
+
+
+QUICK = {"max_epochs": 4, "patience": 0, "device": "cpu"}
+
+
+def trained(seed: int = 3, executor: str = "local", workers: int = 1, **options: Any) -> dict[str, Any]:
+    asked = runs.training_params("demo", "mf", seed=seed, options={**QUICK, **options})
+    run = work.work(runs.create("train", asked, executor=executor, workers=workers).id, foreground=True)
+    assert run.status == "finished", run.log_tail()
+    return run.result() or {}
+
+
+def test_a_run_on_the_cluster_equals_one_here(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = trained()
+    monkeypatch.setenv("RAY_ADDRESS", two.address)
+    two.node()
+    there = trained(executor="ray")
+    assert there["metrics"].keys() == here["metrics"].keys() and there["parameters"] == here["parameters"]
+    for name, value in here["metrics"].items():
+        assert there["metrics"][name] == (None if value is None else pytest.approx(value, abs=1e-6))
+    run = runs.get(there["run"])
+    assert run.told["executor"] == "ray" and run.has_model and run.epochs()
+
+
+def test_a_node_lost_in_mid_run_costs_nothing_but_time(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.2}
+    whole = trained(**options)
+    monkeypatch.setenv("RAY_ADDRESS", two.address)
+    if not two.alive():
+        two.node()
+    (working,) = [p for p in two.started if p is not two.head and p.poll() is None]
+    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, **options})
+    run = runs.start("train", asked, executor="ray")
+    until(lambda: run.has_checkpoint and len(run.epochs()) > 8)
+    two.kill(working)
+    assert runs.get(run.id).status == "running"
+    two.node()
+    until(lambda: runs.get(run.id).status not in runs.LIVE, 240)
+    run = runs.get(run.id)
+    assert run.status == "finished", (run.error, run.log_tail())
+    notes = [e["text"] for e in run.events() if e["kind"] == "note"]
+    assert any("was lost" in n for n in notes) and any("Goes on from its checkpoint" in n for n in notes)
+    assert (run.result() or {})["metrics"]["rmse"] == pytest.approx(whole["metrics"]["rmse"], abs=1e-6)
+
+
+def test_a_stop_reaches_the_cluster_and_resuming_goes_on(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", two.address)
+    if not two.alive():
+        two.node()
+    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, "max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.5})
+    run = runs.start("train", asked)
+    assert run.told["executor"] == "ray", "a named cluster is used"
+    until(lambda: len(run.epochs()) > 5)
+    runs.stop(run.id)
+    runs._wait_for_end(run)
+    run = runs.get(run.id)
+    assert run.status == "stopped" and run.has_checkpoint and run.has_model
+    until(lambda: any(n.free.get("CPU") for n in cluster.nodes(two.address)))
+    runs.resume(run.id)
+    until(lambda: runs.get(run.id).status not in runs.LIVE, 240)
+    assert runs.get(run.id).status == "finished", runs.get(run.id).log_tail()
+    with pytest.raises(MMRecError, match="no setting"):  # a reason is told as if it had failed here
+        bad = runs.create("train", {**asked, "options": {"nothing": 1}})
+        work.work(bad.id, foreground=True)
+
+
+def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MMRecError, match="No Ray cluster is named"):
+        cluster.executor("train", "ray")
+    assert cluster.executor("train") == "local"
+    with pytest.raises(MMRecError, match="HOST:PORT"):
+        cluster.name("http://here")
+    cluster.name(f"127.0.0.1:{free_port()}")
+    assert cluster.executor("train") == "ray" and cluster.executor("prepare") == "local"
+    with pytest.raises(MMRecError, match="Nothing answers at"):
+        cluster.nodes()
+    with pytest.raises(MMRecError, match="Nothing answers at"):
+        trained(executor="ray")
+    monkeypatch.setenv("MMREC_ON_RAY", "1")
+    assert cluster.executor("train") == "local", "a cluster's job does not send itself on"
+    monkeypatch.delenv("MMREC_ON_RAY")
+    cluster.name(None)
+    assert cluster.address() is None
+    with pytest.raises(MMRecError, match="--workers"):
+        runs.create("train", runs.training_params("demo", "ease"), workers=2)
+
+
+# Several processes, one model
+
+
+def test_two_workers_take_the_steps_of_one(home: Path) -> None:
+    """Same seed, same global batch; an odd batch size leaves shares that differ."""
+    one = trained(batch_size=1001)
+    two = trained(batch_size=1001, workers=2)
+    assert two["metrics"]["rmse"] == pytest.approx(one["metrics"]["rmse"], abs=1e-4)
+    assert two["metrics"]["ndcg@10"] == pytest.approx(one["metrics"]["ndcg@10"], abs=1e-4)
+    losses = [[e["loss"] for e in runs.get(r["run"]).epochs()] for r in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_shares_make_up_the_batch() -> None:
+    import torch
+
+    batch = {"user": torch.arange(7), "item": torch.arange(14).view(7, 2), "scale": torch.tensor(3.0), "state": "as it is"}
+    parts = [parallel.share(batch, at, 3) for at in range(3)]
+    assert sorted(torch.cat([p["user"] for p in parts]).tolist()) == list(range(7))
+    assert all(torch.equal(p["item"], batch["item"][p["user"]]) and p["scale"] == 3 and p["state"] == "as it is" for p in parts)
+    lonely = parallel.share({"user": torch.arange(1)}, 2, 3)
+    assert lonely["user"].tolist() == [0]
+    assert parallel.world() == 1 and parallel.rank() == 0 and np.isfinite(1.0)
+
+
+def test_a_stop_by_file_is_a_stop(tmp_path: Path) -> None:
+    flag = work._StopFile(tmp_path / "stop")
+    assert isinstance(flag, StopFlag) and not flag.wanted
+    (tmp_path / "stop").touch()
+    assert flag.wanted
