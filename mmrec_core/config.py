@@ -64,6 +64,11 @@ class TrainConfig(Config):
         "fp32", "number format of the arithmetic; what the device cannot do is said, and fp32 used"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
+    compile: bool = setting(
+        False,
+        "turn the loss into machine code of its own first (torch.compile): half a minute that only long trainings earn back",
+        advanced=True,
+    )
     deterministic: bool = setting(
         False, "insist on algorithms that give the same bits each time (slower on a GPU)", advanced=True
     )

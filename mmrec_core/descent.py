@@ -161,6 +161,7 @@ class _Descent:
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
         self.module, self.stepper = self.fabric.setup(model, self.optimiser)
         self.rank, self.world = parallel.rank(), parallel.world()
+        self.loss = torch.compile(model.loss, dynamic=True) if how.compile else model.loss
         if self.world > 1:
             if getattr(model, "streams", False):
                 raise MMRecError(f"'{getattr(model, 'name', 'This model')}' keeps a memory of events in their order, which several processes cannot share; use one worker.")
@@ -293,7 +294,7 @@ class _Descent:
             torch.mps.manual_seed(seed)
         if self.world == 1:
             with self.fabric.autocast():  # a module on one device is not wrapped, so nothing else would switch it on
-                loss: Tensor = self.model.loss(batch)
+                loss: Tensor = self.loss(batch)
             self.fabric.backward(loss / self.how.accumulate)
             return loss.detach()
         rows = len(next(iter(batch.values())))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmrec_core.errors import MMRecError
 
-PROTOCOL = re.compile(r"full|shipped|sampled:(?P<n>\d{1,9})(:(?P<how>uniform|popularity))?(:of=(?P<of>\d{1,9}))?")
+PROTOCOL = re.compile(r"full:of=(?P<users>\d{1,9})|sampled:(?P<n>\d{1,9})(:(?P<how>uniform|popularity))?(:of=(?P<of>\d{1,9}))?")
 
 
 AHEAD = (
@@ -33,10 +33,12 @@ class Protocol:
     """The candidates that a split's makers drew."""
     of: int | None = None
     """So many liked rows only, drawn once."""
+    users: int | None = None
+    """So many people only, drawn once, each with all their liked rows."""
 
     @classmethod
     def parse(cls, text: str) -> Protocol:
-        """``full``, ``shipped``, ``sampled:100``, ``sampled:100:popularity``, ``sampled:100:of=5000``.
+        """``full``, ``full:of=10000`` (people), ``shipped``, ``sampled:100``, ``sampled:100:popularity``, ``sampled:100:of=5000`` (rows).
 
         Raises:
             MMRecError: anything else.
@@ -44,9 +46,11 @@ class Protocol:
         if text in {"full", "shipped"}:
             return cls(shipped=text == "shipped")
         found = PROTOCOL.fullmatch(text)
+        if found is not None and int(found["users"] or 0) > 0:
+            return cls(users=int(found["users"]))
         if found is None or not found["n"] or int(found["n"]) < 1 or found["of"] == "0":
             raise MMRecError(
                 f"Unknown protocol '{text}'. Known: full, shipped, sampled:N, sampled:N:popularity (N such as 100), each sampled "
-                "one with :of=ROWS where only so many liked rows are to be asked for."
+                "one with :of=ROWS where only so many liked rows are to be asked for, full:of=PEOPLE for so many people."
             )
         return cls(int(found["n"]), found["how"] == "popularity", of=int(found["of"]) if found["of"] else None)

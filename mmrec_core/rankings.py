@@ -92,6 +92,10 @@ class Ranker:
         if protocol.of is not None and protocol.of < len(self.rows):
             lot = np.random.default_rng([split.seed, protocol.of, 5]).permutation(len(self.rows))
             self.rows = self.rows[np.sort(lot[: protocol.of])]
+        people = np.unique(self.user[self.rows])
+        if protocol.users is not None and protocol.users < len(people):
+            lot = np.random.default_rng([split.seed, protocol.users, 7]).permutation(people)[: protocol.users]
+            self.rows = self.rows[np.isin(self.user[self.rows], lot)]
         self.raw_scores: list[tuple[Array, Array]] = []
         """Of liked rows ``[p]`` and their candidates ``[p, n]``, where candidates are sampled."""
         self.first = np.zeros((0, 0), np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 from mmrec_core import registry
 from mmrec_core.errors import MMRecError, unknown_name
 
-LEFT_OUT = {"max_epochs", "patience", "device", "deterministic", "checkpoint_s", "precision", "schedule", "plateau_patience", "accumulate"}
+LEFT_OUT = {"max_epochs", "patience", "device", "compile", "deterministic", "checkpoint_s", "precision", "schedule", "plateau_patience", "accumulate"}
 """Trainer settings that say how long and where, not how well; the scheduler decides how long."""
 ZERO_SPAN = (1e-6, 1e-1)
 """Where a setting that counts by powers is searched whose default is zero."""

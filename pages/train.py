@@ -9,7 +9,7 @@ import streamlit as st
 from mmrec_core import comparison, features, registry, runs, settings, storage, tracking
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import shell
+from pages.parts import cluster_view, shell
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
@@ -370,17 +370,20 @@ def tools() -> None:
 st.title("Train", anchor=False)
 if winner := st.session_state.pop("to_form", None):
     st.query_params.from_dict({"dataset": dataset.name, "like": winner})
-asked_part = "Tune" if st.query_params.get("part") == "Tune" else "Train"
-training, tuning_tab = st.tabs(["Train", "Tune"], default=asked_part, key="part", on_change="rerun")
-if tuning_tab.open and asked_part != "Tune":  # the link names the part; a bound widget could not be left by a link that names a run
-    st.query_params["part"] = "Tune"
-elif not tuning_tab.open and "part" in st.query_params:
+PARTS = ("Train", "Tune", "Cluster")
+asked_part = part if (part := st.query_params.get("part")) in PARTS else "Train"
+tabs = dict(zip(PARTS, st.tabs(PARTS, default=asked_part, key="part", on_change="rerun"), strict=True))
+shown = next((name for name, tab in tabs.items() if tab.open), "Train")
+if shown == "Train" and "part" in st.query_params:
     del st.query_params["part"]
-if tuning_tab.open:
-    with tuning_tab:
+elif shown not in {"Train", asked_part}:  # the link names the part; a bound widget could not be left by a link that names a run
+    st.query_params["part"] = shown
+with tabs[shown]:
+    if shown == "Tune":
         tune(dataset, splits(dataset))
-else:
-    with training:
+    elif shown == "Cluster":
+        cluster_view.view()
+    else:
         st.caption(
             "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn in the order asked for."
         )

@@ -214,3 +214,19 @@ def test_films_of_the_real_catalog_open(shared_home: Path, ml_small: Dataset, mo
         shown.query_params["film"] = film
         shown.run()
         assert not shown.exception and "Similar films" in text(shown)
+
+
+def test_a_cluster_that_does_not_answer_is_said(shared_home: Path, demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    shutil.copytree(shared_home / "datasets" / "demo", home / "datasets" / "demo")
+    shown = app("train", dataset="demo", part="Cluster")
+    assert not shown.exception and "No cluster is named" in text(shown)
+    shown.text_input("cluster.address").input("127.0.0.1:9")
+    next(b for b in shown.button if b.label == "Use it").click().run()
+    assert not shown.exception and "Nothing answers at 127.0.0.1:9" in text(shown)
+    shown.text_input("cluster.address").input("http://x")
+    next(b for b in shown.button if b.label == "Use it").click().run()
+    assert "HOST:PORT" in text(shown)

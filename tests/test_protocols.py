@@ -12,6 +12,7 @@ from mmrec_core import preparation, protocol_lab, registry, runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.protocol_lab import Cell
+from mmrec_core.protocols import Protocol
 from mmrec_core.splits import make_split
 from mmrec_core.training import fit
 from mmrec_core.types import Dataset, Head, Query
@@ -111,3 +112,19 @@ def test_the_lab_asks_for_what_is_missing(home: Path, ratings_csv: Path) -> None
 def test_too_many_films_are_refused(films: Dataset) -> None:
     with pytest.raises(MMRecError, match="wants 50 other films"):
         runs._check_protocol("sampled:50", "frozen", films)
+
+
+def test_full_ranking_of_some_people(shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The people drawn are asked exactly as all are; nobody else is."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    split = make_split(demo, "user-temporal")
+    model = fit("popularity", demo, split).model
+    whole = evaluate(model, demo, split, groups=False, intervals=False)
+    some = evaluate(model, demo, split, protocol="full:of=40", groups=False, intervals=False)
+    assert len(some.queries) == 40 and set(some.queries) < set(whole.queries)
+    theirs = dict(zip(whole.queries.tolist(), whole.per_query["ndcg@10"].tolist(), strict=True))
+    assert [theirs[u] for u in some.queries.tolist()] == some.per_query["ndcg@10"].tolist()
+    assert evaluate(model, demo, split, protocol="full:of=100000", groups=False, intervals=False).metrics == whole.metrics
+    for wrong in ("full:of=0", "full:of=", "full:10"):
+        with pytest.raises(MMRecError, match="Unknown protocol"):
+            Protocol.parse(wrong)

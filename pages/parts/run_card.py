@@ -49,7 +49,8 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     status = run.status
     with st.container(border=True, key=f"run-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}")
+            where = f" :gray-badge[:material/lan: {plain('on the cluster')}]" if run.told.get("executor") == "ray" else ""
+            st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}{where}")
             _act(run, status, full)
         if status == "queued":
             waiting(run)

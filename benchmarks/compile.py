@@ -1,0 +1,41 @@
+"""Do torch.compile and half precision pay? Rows per second of real trainings, each way in the same run, and what they end with.
+
+``python -m benchmarks.compile DATASET [--models mf,dlrm,sasrec,bpr] [--epochs 4]``; the first epoch, which compiles, is told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from mmrec_core.preparation import open_dataset
+from mmrec_core.splits import make_split
+from mmrec_core.training import fit
+
+WAYS = {"fp32": {}, "fp32, compiled": {"compile": True}, "bf16": {"precision": "bf16"}, "bf16, compiled": {"precision": "bf16", "compile": True}}
+
+
+def main(name: str, models: list[str], epochs: int, settings: dict[str, str]) -> None:
+    """A line per model and way."""
+    dataset = open_dataset(name)
+    split = make_split(dataset, "user-temporal")
+    for model in models:
+        base = None
+        for way, options in WAYS.items():
+            found = fit(model, dataset, split, options={"max_epochs": epochs, "patience": epochs, **settings, **options}, seed=1)
+            told = [e["samples_s"] for e in found.epochs[1:]]
+            rate, first = float(np.median(told)), found.epochs[0]["seconds"]
+            base = base or rate
+            last = {k: v for k, v in found.epochs[-1].items() if k in {"rmse", "ndcg@10", "log_loss"}}
+            print(f"{model:<10} {way:<16} {rate:>12,.0f} rows/s  {rate / base:5.2f} x   first epoch {first:6.1f} s   validation {last}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("--models", default="mf,dlrm,sasrec,bpr")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--set", action="append", default=[])
+    told = parser.parse_args()
+    main(told.dataset, told.models.split(","), told.epochs, dict(pair.split("=", 1) for pair in told.set))
