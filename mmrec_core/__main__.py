@@ -486,7 +486,7 @@ def ablate(
 def tune(
     dataset: DatasetArg,
     model: Annotated[str, typer.Argument(help="A model of 'models'.")],
-    trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried; the first are the usual ones.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried; the first are the usual ones, or the nearest within the ranges.")] = 20,
     over: Annotated[
         str | None,
         typer.Option(help="What to search: names, dim=16:256 for a range, loss=bce|ce for values; separated by commas. Else what the model's config suggests."),

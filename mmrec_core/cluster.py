@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -28,11 +29,9 @@ SENT = {"train", "tune", "encode", "evaluate", "crossing", "train-encoder"}
 TRIES = 4
 """How often a run is sent, at most, where nodes are lost."""
 LOOK_S = 0.5
-STOP_S = 15.0
+STOP_S = 8.0
 """How long a job that was asked to stop is waited for; one that never began has nothing to keep."""
 PASSED_ON = ("MMREC_HOME", "MMREC_SOURCES", "MMREC_PLUGINS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-LOST_EXIT = 3
-"""What a job ends with that cannot see the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def connected() -> Iterator[None]:
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not os.environ.get("MMREC_ON_RAY"):
         told |= {"address": "local", "num_cpus": os.cpu_count(), "num_gpus": settings.gpus(), "include_dashboard": False,
-                 "object_store_memory": 128 << 20}  # fmt: skip
+                 "object_store_memory": 128 << 20, "_node_ip_address": "127.0.0.1"}  # fmt: skip
     main = threading.current_thread() is threading.main_thread()
     ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -181,10 +180,16 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
         MMRecError: they failed, and failed again.
     """
     with connected():
+        import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         gpu = gpu and has_gpus()
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        for kind in ("CPU", *(["GPU"] if gpu else [])):
+            if there.get(kind, 0) < workers:
+                raise MMRecError(f"{workers} workers need {workers} {kind}s; there are {there.get(kind, 0):g}. Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}.")
+        Path(told["stop"]).unlink(missing_ok=True)
         over = threading.Event()
 
         def pass_on() -> None:
@@ -192,11 +197,13 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
                 if flag.wanted:
                     Path(told["stop"]).touch()
 
-        threading.Thread(target=pass_on, daemon=True).start()
+        messenger = threading.Thread(target=pass_on, daemon=True)
+        messenger.start()
         trainer = TorchTrainer(
             loop, train_loop_config=dict(told), torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}),
-            run_config=RunConfig(name="together", storage_path=str(folder), failure_config=FailureConfig(max_failures=TRIES - 1)),
+            run_config=RunConfig(name="together", storage_path=str(folder),
+                                 failure_config=FailureConfig(max_failures=TRIES - 1, controller_failure_limit=TRIES)),  # type: ignore[call-arg]
         )  # fmt: skip
         try:
             with flag.watch():
@@ -206,6 +213,7 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
             raise MMRecError(f"Training with {workers} workers failed ({lines[-1][:300] if lines else type(error).__name__}).") from error
         finally:
             over.set()
+            messenger.join()
             Path(told["stop"]).unlink(missing_ok=True)
 
 
@@ -223,13 +231,18 @@ def _client(where: str) -> Any:
         raise MMRecError(f"The Ray cluster at {where} takes no jobs ({str(error).strip().splitlines()[0][:160]}). Its head needs ray[default].") from error
 
 
-def send(run_id: str, *, cpus: float, gpus: float, read: Callable[[], dict[str, Any] | None], note: Callable[[str], None], flag: StopFlag) -> dict[str, Any]:
+def send(
+    run_id: str, *, cpus: float, gpus: float, read: Callable[[], dict[str, Any] | None], note: Callable[[str], None],
+    keep: Callable[[str], None], earlier: str | None, flag: StopFlag,
+) -> dict[str, Any]:  # fmt: skip
     """Have a run's work done by the cluster, and wait for it.
 
     Args:
         cpus, gpus: what its process needs; 0 and 0 for one that asks Ray for more by itself.
         read: what the job has left in the run's folder, once it has.
         note: takes what people should know.
+        keep: is told the job's name before it begins, so that whoever resumes the run finds it.
+        earlier: a job of this run that an earlier worker followed; it is ended first, for two must not write one folder.
 
     Returns:
         what ``read`` gave.
@@ -242,24 +255,41 @@ def send(run_id: str, *, cpus: float, gpus: float, read: Callable[[], dict[str, 
     if where is None:
         raise MMRecError("The cluster that this run was to go to is not named any more. Set RAY_ADDRESS, or start it anew on this machine.")
     client = _client(where)
-    for attempt in range(1, TRIES + 1):
-        job = client.submit_job(
-            entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}",
-            runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
-            metadata={"mmrec_run": run_id},
-        )  # fmt: skip
+    if earlier is not None:
+        _ended(client, earlier)
+    lost = 0
+    while lost < TRIES:
+        job = f"mmrec-{run_id}-{secrets.token_hex(3)}"
+        keep(job)
+        with flag.watch():
+            client.submit_job(
+                entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}", submission_id=job,
+                runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
+            )  # fmt: skip
         how, told = _follow(client, job, flag)
         if flag.wanted:
             raise Interrupted()
         found = read()
         if found is not None:
             return found
-        if how == "lost" and attempt < TRIES:
+        if how == "ended":
+            raise MMRecError(f"The cluster's job ended without a result ({told}). {_tail(client, job)}".strip())
+        if how == "lost":
+            lost += 1
             note(f"The node it ran on was lost ({told}); it goes on elsewhere from its last checkpoint.")
-            continue
-        tail = _tail(client, job)
-        raise MMRecError(f"The cluster's job ended without a result ({told}). {tail}".strip())
+        else:
+            note("The cluster had no room for so long that it gave up; it is asked again.")
     raise MMRecError(f"{TRIES} nodes were lost under this run. Resume it once the cluster is well again.")
+
+
+def _ended(client: Any, job: str) -> None:
+    """Make sure that a job is over."""
+    with contextlib.suppress(Exception):  # one that the cluster does not know is over
+        if not client.get_job_info(job).status.is_terminal():
+            client.stop_job(job)
+        until = time.time() + 60
+        while not client.get_job_info(job).status.is_terminal() and time.time() < until:
+            time.sleep(LOOK_S)
 
 
 def _environment() -> dict[str, str]:
@@ -269,13 +299,14 @@ def _environment() -> dict[str, str]:
 
 
 def _follow(client: Any, job: str, flag: StopFlag) -> tuple[str, str]:
-    """Until a job has ended: ``ended`` or ``lost``, and what Ray says of it."""
+    """Until a job is over: ``ended``, ``lost`` with its node, or ``no room`` was found for it; and what Ray says of it."""
     asked, silent = 0.0, 0
     with flag.watch():
         while True:
             if flag.wanted and not asked:
                 asked = time.time()
-                client.stop_job(job)
+                with contextlib.suppress(Exception):  # a head that does not answer is waited for below
+                    client.stop_job(job)
             if asked and time.time() - asked > STOP_S:
                 return "ended", "it did not answer to being stopped"
             try:
@@ -288,8 +319,11 @@ def _follow(client: Any, job: str, flag: StopFlag) -> tuple[str, str]:
                 continue
             if told.status.is_terminal():
                 message = (told.message or str(told.status)).strip().splitlines()[0][:200]
-                crashed = told.driver_exit_code is not None
-                return ("ended" if crashed or str(told.status) != "FAILED" else "lost"), message
+                kind = str(getattr(told, "error_type", "") or "")
+                if "START_TIMEOUT" in kind:
+                    return "no room", message
+                lost = str(told.status) == "FAILED" and told.driver_exit_code is None and "RUNTIME_ENV" not in kind
+                return ("lost" if lost else "ended"), message
             time.sleep(LOOK_S)
 
 

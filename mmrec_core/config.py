@@ -66,7 +66,7 @@ class TrainConfig(Config):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
     compile: bool = setting(
         False,
-        "turn the loss into machine code of its own first (torch.compile): half a minute that only long trainings earn back",
+        "turn the loss into machine code of its own first (torch.compile): half a minute that only long trainings earn back; one process only",
         advanced=True,
     )
     deterministic: bool = setting(

@@ -218,7 +218,7 @@ class _Descent:
                 n = len(next(iter(batch.values())))
                 weight = getattr(model, "weight", lambda _: n)(batch)
                 at_boundary = (course.batch + 1) % how.accumulate == 0
-                loss = self._step(_to(batch, self.fabric.device), weight, at_boundary)
+                loss = self._step(_to(batch, self.fabric.device), weight)
                 summed += 1
                 if at_boundary:
                     self._update()
@@ -280,8 +280,8 @@ class _Descent:
             raise Interrupted()
         return told
 
-    def _step(self, batch: dict[str, Any], weight: float, last: bool) -> Tensor:
-        """Forward and backward on one batch of ``weight``, or on this process's share of it; ``last`` before the weights move."""
+    def _step(self, batch: dict[str, Any], weight: float) -> Tensor:
+        """Forward and backward on one batch of ``weight``, or on this process's share of it."""
         if self.course.batch % self.how.accumulate == 0:
             self.optimiser.zero_grad()
         own = [] if self.rank == 0 else [self.rank]  # what is silenced differs from process to process
@@ -300,11 +300,10 @@ class _Descent:
         rows = len(next(iter(batch.values())))
         part = parallel.share(batch, self.rank, self.world)
         counts = getattr(self.model, "weight", lambda b: len(next(iter(b.values()))))(part) if self.rank < rows else 0
-        with self.fabric.no_backward_sync(self.module, enabled=not last):
-            loss = self.module.loss(part)
-            # DDP takes the mean over processes; rows are to count alike, whoever holds them
-            portion = loss * (counts / max(weight, 1)) if counts else loss.nan_to_num() * 0.0
-            self.fabric.backward(portion * self.world / self.how.accumulate)
+        loss = self.module.loss(part)
+        # DDP takes the mean over processes; rows are to count alike, whoever holds them
+        portion = loss * (counts / max(weight, 1)) if counts else loss.nan_to_num() * 0.0
+        self.fabric.backward(portion * self.world / self.how.accumulate)
         whole: Tensor = self.fabric.all_reduce(portion.detach(), reduce_op="sum")  # type: ignore[assignment]
         return whole
 
@@ -425,7 +424,7 @@ class _Descent:
         tensors, told = checkpoint.read(self.file)
         course = Course(**told["course"])
         mine, theirs = self.how.model_dump(), dict(told["how"])
-        if odd := [k for k in mine if k not in {"checkpoint_s", "device"} and mine[k] != theirs.get(k)]:
+        if odd := [k for k in mine if k in theirs and k not in {"checkpoint_s", "device", "compile"} and mine[k] != theirs[k]]:
             raise MMRecError(
                 f"The checkpoint was made with another {odd[0]} ({theirs.get(odd[0])}); start the run anew."
             )

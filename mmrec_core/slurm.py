@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmrec_core import runs, settings
@@ -52,10 +53,12 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
     if workers == 1:
         lines += [f"exec srun {command} --executor local --json"]
     else:
-        ray = shlex.quote(str(settings.ROOT / ".venv" / "bin" / "ray")) if ".venv" in sys.executable else "ray"
         lines += [
+            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+            'RAY_AUTH_TOKEN="$(python -c \'import secrets; print(secrets.token_hex(32))\')"',
+            "export RAY_AUTH_TOKEN RAY_AUTH_MODE=token",
             'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
             'export RAY_ADDRESS="$head:6379" RAY_USAGE_STATS_ENABLED=0',
-            f'exec srun {ray} symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" -- {command} --executor ray --workers {workers} --json',
+            f'exec srun ray symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" -- {command} --executor ray --workers {workers} --json',
         ]
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Good settings, found by trying: Ray Tune searches a model's space, stops poor trials early (ASHA), and judges on validation rows alone.
 
-The first trial is the model's usual settings, so what wins is never worse than those on validation; the next ones are drawn by Optuna's TPE from what
+The first trial is the model's usual settings (or the nearest that the ranges hold), so what wins is hardly ever worse than those on validation; the next ones are drawn by Optuna's TPE from what
 earlier ones scored. A trial is an ordinary fit on a split whose test rows have been taken out. Nothing of the test is seen until the
 best settings are trained once more, as a training run of its own, and tested once.
 
@@ -75,7 +75,9 @@ def params(
     shared = runs.training_params(dataset, model, **asked)
     found = search_space.space(model, over)
     if metric is not None:
-        metrics.metric(metric)
+        wanted, kind = metrics.metric(metric), _usual_metric(shared)
+        if (kind == "ndcg@10" and wanted.kind != "ranking") or (kind == "rmse" and wanted.kind not in {"ratings", "ranking"}):
+            raise MMRecError(f"'{model}' cannot be judged by {metric}; it is usually judged by {kind}.")
     if doubled := {d.name for d in found} & set(shared["options"]):
         raise MMRecError(f"'{min(doubled)}' is both set and tuned; leave one out.")
     return {**shared, "space": [d.told() for d in found], "trials": trials, "metric": metric, "minutes": minutes}
@@ -135,11 +137,16 @@ def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
     most = _epochs(asked)
     watch = _watch(tune, book, flag, asked["trials"], most, progress, None if budget is None else started + budget)
     progress(book.ended(), asked["trials"], "starting Ray")
+    ctrl_c = signal.getsignal(signal.SIGINT)
     with cluster.connected(), flag.watch():
         try:
             if budget is None or budget > 0:
                 _tuner(tune, run, asked, metric, most, watch).fit()
+            if book.ended() < asked["trials"] and not watch.over and budget is None:
+                flag.wanted = True  # Ray takes a Ctrl-C for itself
         finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, ctrl_c)
             book.close(left="stopped")
             runs.update(run, searched_s=spent + time.time() - started)
     if flag.wanted:

@@ -149,37 +149,45 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
 
 def _result(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     """What the work gives: done here, by several processes together, or by the cluster."""
-    if run.told.get("executor") == "ray" and not os.environ.get("MMREC_ON_RAY"):
-        return _sent(run, teller, flag)
-    if run.told.get("workers", 1) > 1:
-        return _together(run, teller, flag)
-    return DO[run.kind](run, teller, flag)
+    there = bool(os.environ.get("MMREC_ON_RAY"))
+    if run.told.get("executor") == "ray" and not there:
+        found = _sent(run, teller, flag)
+    elif run.told.get("workers", 1) > 1:
+        found = _together(run, teller, flag)
+    else:
+        found = DO[run.kind](run, teller, flag)
+    return _winner(get(run.id), found, teller, flag) if run.kind == "tune" and not there else found
 
 
 def _sent(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     """By a job of the cluster, which this process follows."""
     file = run.folder / "outcome.json"
     file.unlink(missing_ok=True)
+
+    def keep(job: str) -> None:
+        update(run, job=job)
+
     teller.progress(0, 1, "waiting for the cluster")
     alone = run.told.get("workers", 1) == 1 and run.kind != "tune"  # others ask for their processes themselves
     gpu = alone and runs.wants_gpu(run.kind, run.params) and any(n.total.get("GPU") for n in cluster.nodes())
     found = cluster.send(
         run.id, cpus=1 if alone else 0, gpus=1 if gpu else 0, read=lambda: storage.read_json(file) if file.exists() else None,
-        note=lambda text: teller.tell("note", {"text": text}), flag=flag,
+        note=lambda text: teller.tell("note", {"text": text}), keep=keep, earlier=run.told.get("job"), flag=flag,
     )  # fmt: skip
     return _outcome(found)
 
 
 def _together(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     """By several processes that train one model; the first of them writes what came of it."""
-    file = run.folder / "outcome.json"
-    if not os.environ.get("MMREC_ON_RAY"):
-        file.unlink(missing_ok=True)
     own = run.folder / "together.json"
     own.unlink(missing_ok=True)
     teller.progress(0, 1, "starting Ray")
     told = {"run": run.id, "home": str(settings.home()), "stop": str(run.folder / "stop")}
-    cluster.together(work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag)
+    try:
+        cluster.together(work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag)
+    except MMRecError:
+        if not own.exists():
+            raise
     return _outcome(storage.read_json(own))
 
 
@@ -189,6 +197,12 @@ def _outcome(found: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("stopped"):
         raise Interrupted()
     return dict(found["result"])
+
+
+def _outcome_raised(file: Path) -> None:
+    """Raise the reason that was written down: the others wait for this process, and must not wait in vain."""
+    if reason := storage.read_json(file).get("error"):
+        raise MMRecError(reason)
 
 
 def _tried(run: Run, file: Path, do: Callable[[], dict[str, Any]]) -> None:
@@ -255,10 +269,13 @@ def work_rank(told: dict[str, Any]) -> None:
 
     os.environ["MMREC_HOME"] = told["home"]
     run, flag = get(told["run"]), _StopFile(Path(told["stop"]))
-    first = parallel.rank() == 0
+    first, file = parallel.rank() == 0, run.folder / "together.json"
+    if file.exists():  # a reason was given before; asking again would not change it
+        raise MMRecError(storage.read_json(file).get("error", "stopped"))
     teller = _Teller(run.folder, quiet) if first else _Mute()
     if first:
-        _tried(run, run.folder / "together.json", lambda: DO[run.kind](run, teller, flag))
+        _tried(run, file, lambda: DO[run.kind](run, teller, flag))
+        _outcome_raised(file)
         return
     with contextlib.suppress(Interrupted):
         DO[run.kind](run, teller, flag)
@@ -333,11 +350,12 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
             name, lock = held
             before = os.environ.get("CUDA_VISIBLE_DEVICES")
             try:
-                if lane == "gpu":
+                alone = lane == "gpu" and run.told.get("workers", 1) == 1 and run.kind != "tune"  # others take as many as they find
+                if alone:
                     os.environ["CUDA_VISIBLE_DEVICES"] = name
                 yield
             finally:
-                if lane == "gpu":
+                if alone:
                     os.environ.pop("CUDA_VISIBLE_DEVICES")
                     if before is not None:
                         os.environ["CUDA_VISIBLE_DEVICES"] = before
@@ -441,7 +459,7 @@ def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
         fitted = fit(
             asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
             refit=asked["refit"], fraction=asked["fraction"], encoder=asked.get("encoder"),
-            modality=asked.get("modality") or "none", donor=donor, desk=desk,
+            modality=asked.get("modality") or "none", donor=donor, watch=run.told.get("watch"), desk=desk,
         )  # fmt: skip
     except Interrupted as stopped:
         if stopped.model is not None and first:
@@ -641,29 +659,37 @@ def _crossing(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
 
 
 def _tune(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    """Search good settings on validation rows; then train with the best ones once more, in a run of its own, and test that once."""
+    """Search good settings on validation rows."""
     teller.progress(0, 1, "loading libraries")
+    from mmrec_core import tuning
+    from mmrec_core.preparation import open_dataset
+
+    update(run, data=open_dataset(run.params["dataset"]).checksum)
+    return {"trials": len(tuning.search(run, teller.progress, flag))}
+
+
+def _winner(run: Run, searched: Mapping[str, Any], teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+    """Train with the best settings once more, in a run of its own where the search's was, and test that once."""
     from mmrec_core import tuning
     from mmrec_core.preparation import open_dataset
     from mmrec_core.splits import make_split
 
     asked = run.params
     dataset = open_dataset(asked["dataset"])
-    update(run, data=dataset.checksum)
-    found = tuning.search(run, teller.progress, flag)
+    found = tuning.trials_of(run)
     metric = str(tuning.metric_of(run))
     best = tuning.best_of(found, metric)
     assert best is not None
     again = tuning.winner_params(asked, best)
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], runs.liked_from(asked))
     again["refit"] = bool(registry.schema("models", asked["model"])["trains"]) and not len(split.validation)
-    named = run.told.get("winner")
-    child = get(named) if named else runs.create("train", again)
+    child = _seen(str(run.told.get("winner"))) or runs.create("train", again, executor=str(run.told.get("executor", "local")))
     update(run, winner=child.id)
+    if child.status in runs.LIVE and child.told.get("pid") is not None:
+        raise MMRecError(f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended.")
     if child.status != "finished":
         owner = {key: run.told[key] for key in ("pid", "pid_started")}  # who waits for the search waits for this, too
-        child = update(child, status="queued", tuned_by=run.id, executor="local", lane="cpu", **owner)
-        child = _do(child, flag, teller.progress)
+        child = _do(update(child, status="queued", tuned_by=run.id, watch=metric, **owner), flag, teller.progress)
         if child.status != "finished":
             raise Interrupted()
     tested = child.result() or {}

@@ -79,6 +79,8 @@ PATHS = {
     "browse": "/browse",
     "film": "/browse?film=1",
     "train": "/train",
+    "tune": "/train?part=Tune",
+    "cluster": "/train?part=Cluster",
     "space": "/space?q=saturn",
     "space, a selection": "/space?sel=0.2,0.2_0.8,0.2_0.8,0.8_0.2,0.8&film=3",
     "compare": "/compare",

@@ -195,12 +195,18 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
 
 def test_two_workers_take_the_steps_of_one(home: Path) -> None:
     """Same seed, same global batch; an odd batch size leaves shares that differ."""
-    one = trained(batch_size=1001)
-    two = trained(batch_size=1001, workers=2)
+    one = trained(batch_size=1001, accumulate=2)  # the last step of an epoch sums fewer batches
+    two = trained(batch_size=1001, accumulate=2, workers=2)
     assert two["metrics"]["rmse"] == pytest.approx(one["metrics"]["rmse"], abs=1e-4)
     assert two["metrics"]["ndcg@10"] == pytest.approx(one["metrics"]["ndcg@10"], abs=1e-4)
     losses = [[e["loss"] for e in runs.get(r["run"]).epochs()] for r in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_workers_that_cannot_be_had_and_models_that_cannot_be_shared_are_said(home: Path) -> None:
+    asked = runs.training_params("demo", "mf", options=QUICK)
+    with pytest.raises(MMRecError, match="64 workers need 64 CPUs"):
+        work.work(runs.create("train", asked, workers=64).id, foreground=True)
 
 
 def test_shares_make_up_the_batch() -> None:

@@ -111,6 +111,8 @@ def test_what_a_search_refuses(mine: Any) -> None:
         tuning.params("mine", "mf", trials=0)
     with pytest.raises(MMRecError, match="metric"):
         tuning.params("mine", "mf", metric="beauty")
+    with pytest.raises(MMRecError, match="cannot be judged by rmse"):
+        tuning.params("mine", "bpr", metric="rmse")
     with pytest.raises(MMRecError, match="--minutes"):
         tuning.params("mine", "mf", minutes=0)
 

@@ -50,7 +50,7 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
                             help="Fewer is better: every further setting wants several times as many trials.")  # fmt: skip
     over = [span_of(known[n], f"tune.{name}") for n in chosen]
     with st.grid(min_column_width=150):
-        trials = st.number_input("Trials", 1, 1000, 12, key="tune.trials", help="How many settings are tried; the first are the model's usual ones.")
+        trials = st.number_input("Trials", 1, 1000, 12, key="tune.trials", help="How many settings are tried; the first are the model's usual ones, or the nearest within the ranges.")
         minutes = st.number_input("Minutes at most", 0.5, 10_000.0, None, step=5.0, key="tune.minutes", placeholder="no bound",
                                   help="Time budget of the search. What was learned by then counts.")  # fmt: skip
         how = st.selectbox("Split", list(splits), key="tune.split", help="How ratings are divided. Trials see training and validation only.")
