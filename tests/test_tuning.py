@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -199,7 +198,6 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
     one = next(c for c in children if c.data.tags["mmrec.run"].endswith(after[0].id))
     assert one.data.metrics["validation rmse"] == pytest.approx(after[0].curve[-1])
     assert parent.data.tags["mmrec.winner"] == run.result()["winner"]  # type: ignore[index]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_time_is_a_bound_and_a_trial_that_fails_hurts_no_other(mine: Any, planted: None) -> None:
