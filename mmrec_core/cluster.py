@@ -138,6 +138,8 @@ def connected() -> Iterator[None]:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a machine that trains something else meanwhile
+    if not os.environ.get("MMREC_ON_RAY"):  # read when Ray loads: one machine alone, so that everything it starts listens on localhost
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     settings.silence_telemetry()
     try:
         import ray
