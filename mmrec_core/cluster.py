@@ -126,7 +126,7 @@ def _reachable(where: str) -> None:
         with socket.create_connection((host, int(port)), timeout=3):
             return
     except (OSError, ValueError) as error:
-        raise MMRecError(f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or forget its address.") from None
+        raise MMRecError(f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or clear its address to work on this machine.") from None
 
 
 @contextlib.contextmanager
@@ -163,11 +163,11 @@ def connected() -> Iterator[None]:
         ray.shutdown()
 
 
-def has_gpus() -> bool:
-    """Whether the Ray that this process is connected to has any."""
+def resources() -> dict[str, float]:
+    """What the Ray that this process is connected to has in all: ``CPU``, ``GPU``, …"""
     import ray
 
-    return bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
 def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], folder: Path, workers: int, gpu: bool, flag: StopFlag) -> None:
@@ -182,12 +182,11 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
         MMRecError: they failed, and failed again.
     """
     with connected():
-        import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        gpu = gpu and has_gpus()
-        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        there = resources()
+        gpu = gpu and bool(there.get("GPU"))
         for kind in ("CPU", *(["GPU"] if gpu else [])):
             if there.get(kind, 0) < workers:
                 raise MMRecError(f"{workers} workers need {workers} {kind}s; there are {there.get(kind, 0):g}. Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}.")

@@ -63,7 +63,8 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
         check("a training there", lambda: train("there", "ray", 1))
         check("the same figures there", against("there", SAME))
     where = "ray" if cluster.address() is not None else "local"
-    if workers > 1 and (where == "ray" or (os.cpu_count() or 1) >= workers):
+    room = sum(n.total.get("CPU", 0) for n in cluster.nodes()) if where == "ray" and found[2]["passed"] else os.cpu_count() or 1
+    if 1 < workers <= room:
         check(f"{workers} workers together", lambda: train("together", where, workers))
         check("the same figures together", against("together", ALIKE))
     return found

@@ -191,7 +191,7 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
     mode = "max" if sign == "higher" else "min"
     found = dimensions(asked)
     domains = {d.name: _domain(tune, d) for d in found}
-    gpu = 1 if runs.wants_gpu("train", asked) and cluster.has_gpus() else 0
+    gpu = 1 if runs.wants_gpu("train", asked) and cluster.resources().get("GPU") else 0
     trainable = tune.with_resources(tune.with_parameters(_try, asked=dict(asked), metric=metric, folder=str(run.folder / "trials")),
                                     {"cpu": 1, "gpu": gpu})  # fmt: skip
     place = run.folder / "tune"

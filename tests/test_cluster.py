@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import shutil
@@ -188,6 +189,20 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
     assert cluster.address() is None
     with pytest.raises(MMRecError, match="--workers"):
         runs.create("train", runs.training_params("demo", "ease"), workers=2)
+
+
+def test_a_ray_of_this_machine_alone_listens_on_localhost() -> None:
+    code = """
+import psutil
+from mmrec_core import cluster
+with cluster.connected():
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    heard = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+print(sorted(heard))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    heard = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert heard and heard <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 # Several processes, one model

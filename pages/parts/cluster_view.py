@@ -71,7 +71,7 @@ def nodes() -> None:
         st.metric("Free CPUs", f"{free['CPU'][0]:g} of {free['CPU'][1]:g}", border=True, help="A training takes one, a search one per trial at a time.")
         st.metric("Free GPUs", f"{free['GPU'][0]:g} of {free['GPU'][1]:g}", border=True, help="A gradient model takes one where there are any.")
     st.dataframe(
-        [{"Node": n.address, "": "●" if n.alive else "○ lost", "Free CPUs": n.free.get("CPU", 0.0), "CPUs": n.total.get("CPU", 0.0),
+        [{"Node": n.address, "State": "● up" if n.alive else "○ lost", "Free CPUs": n.free.get("CPU", 0.0), "CPUs": n.total.get("CPU", 0.0),
           "Free GPUs": n.free.get("GPU", 0.0), "GPUs": n.total.get("GPU", 0.0), "Memory (GiB)": round(n.total.get("memory", 0.0) / 2**30, 1)} for n in found],
         hide_index=True, key="cluster.nodes", alt=f"{len(found)} nodes of the cluster at {where} with their free devices",
     )  # fmt: skip

@@ -219,7 +219,7 @@ def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.Laye
     y = alt.Y("share:Q", axis=None, scale=alt.Scale(domain=[-0.12, 1.1]))
     hover = alt.selection_point(fields=["trial"], on="pointerover", empty=False, clear="pointerout")
     base = alt.Chart(pd.DataFrame(rows), height=280).encode(x=x, y=y, tooltip=["trial:Q", "axis:N", "value:N", alt.Tooltip("score:Q", format=".4f", title=metric)])
-    colour = alt.Color("good:Q", scale=alt.Scale(range=["#8C8C8C", "#56B4E9", "#E69F00"], domain=[0, 0.5, 1]), legend=None)
+    colour = alt.Color("good:Q", scale=alt.Scale(range=["#8C8C8C", "#56B4E9", "#E69F00"], domain=[0, 0.5, 1], interpolate="rgb"), legend=None)
     lines = base.mark_line().encode(detail="trial:N", color=colour, opacity=alt.condition(hover, alt.value(1), alt.value(0.75)),
                                     strokeWidth=alt.condition(hover, alt.value(4), alt.value(1.8)))  # fmt: skip
     dots = base.mark_circle(size=36).encode(color=colour).add_params(hover)
