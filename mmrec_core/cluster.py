@@ -31,6 +31,7 @@ TRIES = 4
 LOOK_S = 0.5
 STOP_S = 8.0
 """How long a job that was asked to stop is waited for; one that never began has nothing to keep."""
+AGENT = "Its head's agent is not up: wait a moment; where another Ray runs on that machine, give this one a port of its own (ray start --dashboard-agent-listen-port)."
 PASSED_ON = ("MMREC_HOME", "MMREC_SOURCES", "MMREC_PLUGINS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -94,6 +95,11 @@ def _identified() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
+def _first_line(error: Exception) -> str:
+    """What Ray says, without its pages of advice."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def nodes(where: str | None = None) -> list[Node]:
     """Every node and what is free on it.
 
@@ -112,7 +118,7 @@ def nodes(where: str | None = None) -> list[Node]:
     try:
         status = get_cluster_status(where, timeout=5)
     except Exception as error:  # of many kinds, all of which mean the same
-        raise MMRecError(f"The Ray cluster at {where} does not answer ({str(error).strip().splitlines()[0][:160]}).") from error
+        raise MMRecError(f"The Ray cluster at {where} does not answer ({_first_line(error)}).") from error
     found = [Node(n.ip_address, True, n.total_resources(), n.available_resources()) for n in [*status.active_nodes, *status.idle_nodes]]
     return found + [Node(n.ip_address, False, {}, {}) for n in status.failed_nodes]
 
@@ -154,7 +160,7 @@ def connected() -> Iterator[None]:
     try:
         ray.init(**told)
     except Exception as error:  # of many kinds, all of which mean the same to whoever reads it
-        raise MMRecError(f"Ray did not start ({str(error).strip().splitlines()[0][:200]}). Resume the run once the machine has less to do.") from error
+        raise MMRecError(f"Ray did not start ({_first_line(error)}). Resume the run once the machine has less to do.") from error
     for number, handler in ours.items() if main else ():  # Ray would end the process at once, and forget what it has not kept
         signal.signal(number, handler)
     try:
@@ -229,7 +235,7 @@ def _client(where: str) -> Any:
     try:
         return JobSubmissionClient(where)
     except Exception as error:
-        raise MMRecError(f"The Ray cluster at {where} takes no jobs ({str(error).strip().splitlines()[0][:160]}). Its head needs ray[default].") from error
+        raise MMRecError(f"The Ray cluster at {where} takes no jobs ({_first_line(error)}). Its head needs ray[default].") from error
 
 
 def send(
@@ -262,11 +268,14 @@ def send(
     while lost < TRIES:
         job = f"mmrec-{run_id}-{secrets.token_hex(3)}"
         keep(job)
-        with flag.watch():
-            client.submit_job(
-                entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}", submission_id=job,
-                runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
-            )  # fmt: skip
+        try:
+            with flag.watch():
+                client.submit_job(
+                    entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}", submission_id=job,
+                    runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
+                )  # fmt: skip
+        except RuntimeError as error:  # what its client raises for every refusal
+            raise MMRecError(f"The Ray cluster at {where} took no job ({_first_line(error)}). {AGENT if 'agent' in str(error) else ''}".strip()) from error
         how, told = _follow(client, job, flag)
         if flag.wanted:
             raise Interrupted()

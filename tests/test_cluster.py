@@ -44,6 +44,17 @@ def until(what: Callable[[], Any], seconds: float = 120) -> Any:
     return found
 
 
+def until_it(run: runs.Run, what: Callable[[runs.Run], Any], seconds: float = 300) -> None:
+    """Wait for something of a run; one that has failed is not waited for."""
+
+    def seen() -> bool:
+        now = runs.get(run.id)
+        assert now.status != "failed", (now.error, now.log_tail())
+        return bool(what(now))
+
+    until(seen, seconds)
+
+
 class Cluster:
     """Ray's own processes: a head that works on nothing, and nodes that come and go."""
 
@@ -55,7 +66,7 @@ class Cluster:
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1",
-                   "--object-store-memory", "80000000", *words]  # fmt: skip
+                   "--object-store-memory", "80000000", "--dashboard-agent-listen-port", str(free_port()), *words]  # fmt: skip
         process = subprocess.Popen(command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True, cwd="/")
         self.started.append(process)
         return process
@@ -129,7 +140,7 @@ def test_a_run_on_the_cluster_equals_one_here(two: Cluster, home: Path, monkeypa
 
 
 def test_a_node_lost_in_mid_run_costs_nothing_but_time(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.2}
+    options = {"max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.1}
     whole = trained(**options)
     monkeypatch.setenv("RAY_ADDRESS", two.address)
     if not two.alive():
@@ -137,13 +148,11 @@ def test_a_node_lost_in_mid_run_costs_nothing_but_time(two: Cluster, home: Path,
     (working,) = [p for p in two.started if p is not two.head and p.poll() is None]
     asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, **options})
     run = runs.start("train", asked, executor="ray")
-    until(lambda: run.has_checkpoint and len(run.epochs()) > 8)
+    until_it(run, lambda now: now.has_checkpoint and len(now.epochs()) > 2)
     two.kill(working)
     assert runs.get(run.id).status == "running"
     two.node()
-    until(lambda: runs.get(run.id).status not in runs.LIVE, 240)
-    run = runs.get(run.id)
-    assert run.status == "finished", (run.error, run.log_tail())
+    until_it(run, lambda now: now.status == "finished")
     notes = [e["text"] for e in run.events() if e["kind"] == "note"]
     assert any("was lost" in n for n in notes) and any("Goes on from its checkpoint" in n for n in notes)
     assert (run.result() or {})["metrics"]["rmse"] == pytest.approx(whole["metrics"]["rmse"], abs=1e-6)
@@ -153,18 +162,17 @@ def test_a_stop_reaches_the_cluster_and_resuming_goes_on(two: Cluster, home: Pat
     monkeypatch.setenv("RAY_ADDRESS", two.address)
     if not two.alive():
         two.node()
-    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, "max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.5})
+    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, "max_epochs": 30, "batch_size": 128, "checkpoint_s": 0.5})
     run = runs.start("train", asked)
     assert run.told["executor"] == "ray", "a named cluster is used"
-    until(lambda: len(run.epochs()) > 5)
+    until_it(run, lambda now: len(now.epochs()) > 3)
     runs.stop(run.id)
     runs._wait_for_end(run)
     run = runs.get(run.id)
     assert run.status == "stopped" and run.has_checkpoint and run.has_model
     until(lambda: any(n.free.get("CPU") for n in cluster.nodes(two.address)))
     runs.resume(run.id)
-    until(lambda: runs.get(run.id).status not in runs.LIVE, 240)
-    assert runs.get(run.id).status == "finished", runs.get(run.id).log_tail()
+    until_it(run, lambda now: now.status == "finished")
     with pytest.raises(MMRecError, match="no setting"):  # a reason is told as if it had failed here
         bad = runs.create("train", {**asked, "options": {"nothing": 1}})
         work.work(bad.id, foreground=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
     assert {r["status"] for r in listed} == {"finished"}
 
 
-def test_bad_input_gives_one_clear_line(shared_home: Path, demo: Dataset) -> None:
+def test_bad_input_gives_one_clear_line(home: Path, shared_home: Path, demo: Dataset) -> None:
+    shutil.copytree(shared_home / "datasets" / "demo", home / "datasets" / "demo")  # a run that fails would stay in the home of all
     refused = {
         ("train", "demo", "eaze"): "Did you mean 'ease'?",
         ("train", "nowhere", "ease"): "Unknown dataset 'nowhere'",
@@ -104,7 +106,7 @@ def test_bad_input_gives_one_clear_line(shared_home: Path, demo: Dataset) -> Non
         ("cold-start", "demo", "--k", "a,b"): "whole numbers",
     }
     for words, expected in refused.items():
-        assert expected in one_line(mmrec(shared_home, *words)), words
+        assert expected in one_line(mmrec(home, *words)), words
 
 
 def test_an_unknown_film_and_a_rating_off_the_scale(home: Path, ratings_csv: Path) -> None:
