@@ -32,6 +32,11 @@ ProtocolOption = Annotated[
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
 Executor = Annotated[str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")]
 Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
+Fraction = Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")]
+EncoderOption = Annotated[
+    str | None, typer.Option("--encoder", help="Whose vectors a model of plots and posters reads; TEXT+IMAGE for two.")
+]
+Modality = Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
 
 
@@ -66,6 +71,19 @@ def say(result: dict[str, Any], as_json: bool) -> None:
 def say_result(run: Any, as_json: bool) -> None:
     """Print what a run found, or how it ended without finding anything."""
     say(run.result() if run.status == "finished" else {"run": run.id, "status": run.status}, as_json)
+
+
+def do(kind: str, asked: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
+    """Queue a piece of work and say its name, or do it here and print what it found."""
+    from mmrec_core import runs
+
+    if background:
+        run = runs.start(kind, asked, **where)
+        say({"run": run.id, "status": run.status}, as_json)
+        return
+    from mmrec_core import work
+
+    say_result(work.work(runs.create(kind, asked, **where).id, foreground=True, also=progress), as_json)
 
 
 def progress(done: int, total: int, what: str) -> None:
@@ -195,7 +213,7 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Turn plots and posters into vectors, once; or take over vectors made elsewhere."""
-    from mmrec_core import features, preparation, runs, work
+    from mmrec_core import features, preparation, runs
 
     if (encoder is None) == (folder is None):
         raise MMRecError("Say what encodes: --encoder NAME, or --import FOLDER --as NAME for vectors made elsewhere.")
@@ -205,11 +223,7 @@ def encode(
         say(features.import_folder(preparation.open_dataset(dataset), folder, name), as_json)
         return
     asked = runs.encoding_params(dataset, encoder or "", options=options(settings), device=device, project=project)
-    if background:
-        run = runs.start("encode", asked)
-        say({"run": run.id, "status": run.status}, as_json)
-        return
-    say_result(work.work(runs.create("encode", asked).id, foreground=True, also=progress), as_json)
+    do("encode", asked, background, as_json)
 
 
 @app.command(name="train-encoder")
@@ -229,17 +243,13 @@ def train_encoder(
     as_json: Json = False,
 ) -> None:
     """Train a small dual encoder from scratch on posters and plots; held-out films tell how well text and poster find each other."""
-    from mmrec_core import runs, work
+    from mmrec_core import runs
 
     asked = runs.encoder_training_params(
         [part.strip() for part in dataset.split(",") if part.strip()], encoder, options=options(settings), seed=seed,
         held_out=held_out, out=str(out.expanduser().resolve()) if out else None,
     )  # fmt: skip
-    if background:
-        run = runs.start("train-encoder", asked)
-        say({"run": run.id, "status": run.status}, as_json)
-        return
-    say_result(work.work(runs.create("train-encoder", asked).id, foreground=True, also=progress), as_json)
+    do("train-encoder", asked, background, as_json)
 
 
 @app.command()
@@ -256,16 +266,12 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Draw the map of a space (UMAP), with how far it can be trusted."""
-    from mmrec_core import runs, work
+    from mmrec_core import runs
 
     if modality not in {"text", "image", "both"}:
         raise MMRecError(f"--modality is '{modality}'; expected text, image or both.")
     asked = runs.projection_params(dataset, encoder, modality, dim=dim, seed=seed, again=again)
-    if background:
-        run = runs.start("project", asked)
-        say({"run": run.id, "status": run.status}, as_json)
-        return
-    say_result(work.work(runs.create("project", asked).id, foreground=True, also=progress), as_json)
+    do("project", asked, background, as_json)
 
 
 @app.command()
@@ -356,11 +362,9 @@ def train(
             help="Where the split brings no validation: retrain on all training rows for the best number of epochs.",
         ),
     ] = False,
-    fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")] = 1.0,
-    encoder: Annotated[
-        str | None, typer.Option(help="Whose vectors a model of plots and posters reads; TEXT+IMAGE for two.")
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")] = None,
+    fraction: Fraction = 1.0,
+    encoder: EncoderOption = None,
+    modality: Modality = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16 (gradient models).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (gradient models).")] = None,
     from_run: Annotated[
@@ -373,7 +377,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fit a model and judge it on the test rows."""
-    from mmrec_core import protocols, runs, training, work
+    from mmrec_core import protocols, runs, training
 
     wanted = options(settings) | {k: v for k, v in (("precision", precision), ("device", device)) if v is not None}
     protocols.Protocol.parse(protocol)
@@ -388,12 +392,7 @@ def train(
 
         print(script(asked, without(sys.argv[2:], "--slurm", "--background", "--json", "--executor", "--workers"), workers), end="")
         return
-    if background:
-        run = runs.start("train", asked, executor=executor, workers=workers)
-        say({"run": run.id, "status": run.status}, as_json)
-        return
-    run = runs.create("train", asked, executor=executor, workers=workers)
-    say_result(work.work(run.id, foreground=True, also=progress), as_json)
+    do("train", asked, background, as_json, executor=executor, workers=workers)
 
 
 @app.command()
@@ -408,12 +407,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a trained model again, under another protocol, or with smaller tables."""
-    from mmrec_core import runs, work
+    from mmrec_core import runs
 
     if tables not in {None, "fp16", "int8"}:
         raise MMRecError(f"--tables is '{tables}'; expected fp16 or int8.")
     asked = runs.evaluation_params(run, protocol, regime, relevant_from, tables)
-    say_result(work.work(runs.create("evaluate", asked).id, foreground=True, also=progress), as_json)
+    do("evaluate", asked, False, as_json)
 
 
 @app.command()
@@ -500,15 +499,15 @@ def tune(
     relevant_from: RelevantFrom = None,
     filter_from: FilterFrom = None,
     protocol: ProtocolOption = "full",
-    fraction: Annotated[float, typer.Option(help="Share of the training rows to learn from.")] = 1.0,
-    encoder: Annotated[str | None, typer.Option(help="Whose vectors a model of plots and posters reads.")] = None,
-    modality: Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")] = None,
+    fraction: Fraction = 1.0,
+    encoder: EncoderOption = None,
+    modality: Modality = None,
     executor: Executor = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Search good settings on validation rows with Ray Tune; the best are trained once more and tested once."""
-    from mmrec_core import runs, tuning, work
+    from mmrec_core import tuning
 
     wanted = [part.strip() for part in (over or "").split(",") if part.strip()]
     asked = tuning.params(
@@ -516,11 +515,7 @@ def tune(
         options=options(settings), relevant_from=relevant_from, filter_from=filter_from, protocol=protocol, fraction=fraction,
         encoder=encoder, modality=modality,
     )  # fmt: skip
-    if background:
-        run = runs.start("tune", asked, executor=executor)
-        say({"run": run.id, "status": run.status}, as_json)
-        return
-    say_result(work.work(runs.create("tune", asked, executor=executor).id, foreground=True, also=progress), as_json)
+    do("tune", asked, background, as_json, executor=executor)
 
 
 @app.command()

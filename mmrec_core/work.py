@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
-import json
 import os
 import shutil
 import signal
@@ -21,43 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmrec_core import cluster, registry, runs, settings, storage
-from mmrec_core.desk import Desk, Interrupted, StopFlag
-from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.desk import Interrupted, StopFlag
+from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run, get, plain, update
+from mmrec_core.tasks import DO
+from mmrec_core.teller import STEP_S, Mute, Teller
 from mmrec_core.types import Progress, quiet
-
-STEP_S = 0.5
-"""How often a worker tells its progress, at most."""
-
-
-class _Teller:
-    """Appends news to ``events.jsonl``; progress not more often than people can read."""
-
-    def __init__(self, folder: Path, also: Progress) -> None:
-        path = folder / "events.jsonl"
-        torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
-        self.file = path.open("a", encoding="utf-8")
-        if torn:  # a killed worker's half line
-            self.file.write("\n")
-        self.last, self.what, self.also = 0.0, "", also
-
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
-        """One piece of news."""
-        told = {k: round(v, 6) if isinstance(v, float) else v for k, v in plain(values).items()}
-        self.file.write(json.dumps({"time": round(time.time(), 3), "kind": kind, **told}) + "\n")
-        self.file.flush()
-        if kind == "note":
-            print(values["text"], file=sys.stderr, flush=True)
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """How far it is."""
-        self.also(done, total, what)
-        if what != self.what or time.time() - self.last > STEP_S or done == total:
-            self.last, self.what = time.time(), what
-            self.tell("progress", {"done": done, "total": total, "what": what})
 
 
 def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Run:
@@ -123,7 +91,7 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
     for left in run.folder.rglob(".*"):  # drafts of a worker that was killed while it wrote
         if left.is_file() and "tune" not in left.relative_to(run.folder).parts:
             left.unlink()
-    teller = _Teller(run.folder, also)
+    teller = Teller(run.folder, also)
     try:
         result = _result(get(run.id), teller, flag)
         storage.write_json(run.folder / "result.json", plain(result))
@@ -147,7 +115,7 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
         raise
 
 
-def _result(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+def _result(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     """What the work gives: done here, by several processes together, or by the cluster."""
     there = bool(os.environ.get("MMREC_ON_RAY"))
     if run.told.get("executor") == "ray" and not there:
@@ -159,7 +127,7 @@ def _result(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     return _winner(get(run.id), found, teller, flag) if run.kind == "tune" and not there else found
 
 
-def _sent(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+def _sent(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     """By a job of the cluster, which this process follows."""
     file = run.folder / "outcome.json"
     file.unlink(missing_ok=True)
@@ -177,7 +145,7 @@ def _sent(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
     return _outcome(found)
 
 
-def _together(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+def _together(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     """By several processes that train one model; the first of them writes what came of it."""
     own = run.folder / "together.json"
     own.unlink(missing_ok=True)
@@ -228,7 +196,7 @@ def work_here(run_id: str) -> None:
         raise MMRecError(f"{runs.runs_folder()} on this node does not hold run '{run_id}': MMREC_HOME must be a folder that all nodes share.")
     run, flag = get(run_id), StopFlag()
     with _stoppable(flag, foreground=False):
-        teller = _Teller(run.folder, quiet)
+        teller = Teller(run.folder, quiet)
         _tried(run, run.folder / "outcome.json", lambda: _result(run, teller, flag))
 
 
@@ -250,19 +218,6 @@ class _StopFile(StopFlag):
         """The file says it."""
 
 
-class _Mute(_Teller):
-    """Says nothing: of several processes the first one speaks."""
-
-    def __init__(self) -> None:
-        pass
-
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Nothing."""
-
-
 def work_rank(told: dict[str, Any]) -> None:
     """One of several processes that train one model."""
     from mmrec_core import parallel
@@ -272,7 +227,7 @@ def work_rank(told: dict[str, Any]) -> None:
     first, file = parallel.rank() == 0, run.folder / "together.json"
     if file.exists():  # a reason was given before; asking again would not change it
         raise MMRecError(storage.read_json(file).get("error", "stopped"))
-    teller = _Teller(run.folder, quiet) if first else _Mute()
+    teller = Teller(run.folder, quiet) if first else Mute()
     if first:
         _tried(run, file, lambda: DO[run.kind](run, teller, flag))
         _outcome_raised(file)
@@ -412,263 +367,7 @@ def mirror_soon() -> None:
     log.close()
 
 
-# The kinds of work
-
-
-def _prepare(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    from mmrec_core.preparation import prepare
-
-    asked = run.params
-    return prepare(
-        asked["reader"],
-        source=Path(asked["source"]) if asked.get("source") else None,
-        name=asked.get("dataset"),
-        options=asked.get("options") or {},
-        enrich=asked.get("enrich") or (),
-        progress=teller.progress,
-    )
-
-
-def _train(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core import parallel
-    from mmrec_core.evaluation import evaluate
-    from mmrec_core.preparation import open_dataset
-    from mmrec_core.splits import make_split
-    from mmrec_core.training import fit
-    from mmrec_core.warm_start import donor_file, donor_of
-
-    asked, liked = run.params, runs.liked_from(run.params)
-    dataset = open_dataset(asked["dataset"])
-    teller.progress(0, 1, "dividing the ratings")
-    if run.told.get("data") not in {None, dataset.checksum}:
-        raise MMRecError(f"'{dataset.name}' was prepared anew since this run began; start a new one.")
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
-    _same_split(run, split.checksum)
-    donor, beyond = None, run.told.get("beyond")
-    if asked["from_run"] is not None:  # asked for again on resume: a phase without a checkpoint begins from it, too
-        place = runs.donor_place(asked["from_run"])
-        donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
-        if not run.has_checkpoint:
-            beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
-    first = parallel.rank() == 0  # of several processes that train together
-    if first:
-        update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
-    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
-    try:
-        fitted = fit(
-            asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
-            refit=asked["refit"], fraction=asked["fraction"], encoder=asked.get("encoder"),
-            modality=asked.get("modality") or "none", donor=donor, watch=run.told.get("watch"), desk=desk,
-        )  # fmt: skip
-    except Interrupted as stopped:
-        if stopped.model is not None and first:
-            stopped.model.save(run.folder / "model")
-        raise
-    if not first:
-        return {}
-    if open_dataset(asked["dataset"]).checksum != dataset.checksum:
-        raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
-    fitted.model.save(run.folder / "model")
-    judged = evaluate(
-        fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=liked,
-        progress=teller.progress,
-    )  # fmt: skip
-    rates = [e["samples_s"] for e in fitted.epochs]
-    peak = [e for e in run.events() if e.get("kind") == "tick"]
-    memory = {k: max(e[k] for e in peak if k in e) for k in ("host_mib", "gpu_mib") if any(k in e for e in peak)}
-    return {
-        **report(get(run.id), split.checksum, judged, asked["model"], fitted.model),
-        "parameters": sum(p.numel() for p in fitted.model.parameters()),
-        "bytes": sum(t.numel() * t.element_size() for t in fitted.model.state_dict().values()),
-        "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
-        "epochs": len(fitted.epochs), "best_epoch": fitted.best_epoch, "batch_size": fitted.batch_size,
-        "samples_s": float(np.median(rates)) if rates else None, "memory": memory,
-        "warm_start": fitted.adopted.told() if fitted.adopted else None,
-        "notes": [e["text"] for e in run.events() if e.get("kind") == "note"],
-        "environment": settings.environment(),
-    }  # fmt: skip
-
-
-def _same_split(trained: Run, checksum: str) -> None:
-    """Refuse to go on with, or to judge, a model on rows that are divided otherwise than when it learned: its training rows may
-    be test rows now."""
-    if trained.told.get("split_checksum") not in {None, checksum}:
-        raise MMRecError(
-            f"The split '{trained.params['split']}' divides the rows otherwise than when run '{trained.id}' learned from it; "
-            "start a new training."
-        )
-
-
-def _learned_beyond(donor: str, data: str, split_checksum: str) -> str | None:
-    """Why weights to begin with may know this split's test rows: what a donor learned from elsewhere nobody can take out."""
-    if Path(donor).is_absolute():
-        return "weights of unknown origin"
-    told = get(donor).told
-    if told.get("beyond"):
-        return str(told["beyond"])
-    if told.get("data") != data:
-        return f"weights learned on {get(donor).params['dataset']}, whose ratings may be among these"
-    if told.get("split_checksum") != split_checksum:
-        return "weights learned on another split, whose training rows may be test rows here"
-    return None
-
-
-def _evaluate(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    """Judge a trained model again, under another protocol; or an oracle, where the truth is known."""
-    from mmrec_core.cold_start import load_run_model
-    from mmrec_core.evaluation import evaluate
-    from mmrec_core.preparation import open_dataset
-    from mmrec_core.splits import make_split
-
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    trained = get(asked["run"]) if asked["run"] is not None else None
-    how = {**runs.USUAL, **(trained.params if trained is not None else asked)}
-    if trained is not None and trained.told.get("data") != dataset.checksum:
-        raise MMRecError(f"'{dataset.name}' was prepared anew since run '{trained.id}'; train it again.")
-    update(run, data=dataset.checksum)
-    split = make_split(dataset, how["split"], how["split_seed"], how["filter_from"], runs.liked_from(how))
-    if trained is not None:
-        _same_split(trained, split.checksum)
-    bar = asked["relevant_from"] if asked["relevant_from"] is not None else runs.liked_from(how)
-    if trained is not None:
-        scorer, name = load_run_model(trained.folder), how["model"]
-    else:
-        name = asked["oracle"]
-        known = registry.load("datasets", dataset.manifest["reader"]).oracles(dataset, split)
-        if name not in known:
-            raise unknown_name("oracle", name, sorted(known))
-        scorer = known[name]
-    judged = evaluate(
-        scorer, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar,
-        progress=teller.progress,
-    )  # fmt: skip
-    serving = (
-        _serving(scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
-    )
-    told = report(
-        run,
-        split.checksum,
-        judged,
-        name,
-        scorer,
-        {**how, **asked, "relevant_from": bar, "options": how["options"]},
-        how,
-    )
-    told["beyond"] = trained.told.get("beyond") if trained is not None else None
-    old = (trained.result() or {}) if trained is not None else {}
-    kept = ("parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
-    return {
-        **{k: old.get(k) for k in kept}, **told, "run": trained.id if trained is not None else run.id, "judged_in": run.id,
-        "seconds": {"fit": old.get("seconds", {}).get("fit", 0), "evaluate": round(judged.seconds, 2)},
-        "serving": serving, "environment": settings.environment(),
-    }  # fmt: skip
-
-
-def _serving(
-    model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, teller: _Teller
-) -> dict[str, Any]:  # fmt: skip
-    """What smaller tables would cost: bytes, and each figure's change."""
-    from mmrec_core.evaluation import evaluate
-    from mmrec_core.serving import shrink, table_bytes
-
-    small = shrink(model, tables)
-    other = evaluate(small, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar, groups=False,
-                     intervals=False, progress=teller.progress)  # fmt: skip
-    change = {
-        k: v - judged.metrics[k]
-        for k, v in other.metrics.items()
-        if v is not None and judged.metrics.get(k) is not None
-    }
-    return {
-        "tables": tables,
-        "bytes": {"fp32": table_bytes(model), tables: table_bytes(small)},
-        "metrics": other.metrics,
-        "change": change,
-    }
-
-
-def _encode(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    """Encode a catalog; then draw a map of each of its views, so that somebody who opens the space finds it there."""
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core import features, projection
-    from mmrec_core.preparation import open_dataset
-
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    update(run, data=dataset.checksum)
-    device = settings.device(asked["device"])
-    told = features.encode(dataset, asked["encoder"], options=asked["options"], device=device, progress=teller.progress)
-    if asked["project"]:
-        views = [*told["modality"], *(["both"] if len(told["modality"]) == 2 else [])]
-        told["maps"] = {v: projection.project(dataset, asked["encoder"], v, progress=teller.progress) for v in views}
-    return told
-
-
-def _project(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core.preparation import open_dataset
-    from mmrec_core.projection import project
-
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    update(run, data=dataset.checksum)
-    return project(
-        dataset,
-        asked["encoder"],
-        asked["view"],
-        dim=asked["dim"],
-        seed=asked["seed"],
-        again=asked["again"],
-        progress=teller.progress,
-    )
-
-
-def _train_encoder(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core import contrastive
-    from mmrec_core.preparation import open_dataset
-
-    asked = run.params
-    found = [open_dataset(name) for name in asked["datasets"]]
-    update(run, data=found[0].checksum)
-    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
-    out = Path(asked["out"]) if asked["out"] else run.folder / f"{asked['encoder']}.safetensors"
-    told = contrastive.fit(
-        found,
-        asked["encoder"],
-        out,
-        options=asked["options"],
-        seed=asked["seed"],
-        held_out=asked["held_out"],
-        desk=desk,
-    )
-    return {**told, "weights": str(out), "environment": settings.environment()}
-
-
-def _crossing(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core.crossing import crossing
-    from mmrec_core.preparation import open_dataset
-
-    asked = run.params
-    dataset = open_dataset(asked["dataset"])
-    update(run, data=dataset.checksum)
-    return crossing(dataset, asked["models"], asked["ks"], asked["seed"], asked["split_seed"], progress=teller.progress)
-
-
-def _tune(run: Run, teller: _Teller, flag: StopFlag) -> dict[str, Any]:
-    """Search good settings on validation rows."""
-    teller.progress(0, 1, "loading libraries")
-    from mmrec_core import tuning
-    from mmrec_core.preparation import open_dataset
-
-    update(run, data=open_dataset(run.params["dataset"]).checksum)
-    return {"trials": len(tuning.search(run, teller.progress, flag))}
-
-
-def _winner(run: Run, searched: Mapping[str, Any], teller: _Teller, flag: StopFlag) -> dict[str, Any]:
+def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFlag) -> dict[str, Any]:
     """Train with the best settings once more, in a run of its own where the search's was, and test that once."""
     from mmrec_core import tuning
     from mmrec_core.preparation import open_dataset
@@ -702,39 +401,3 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: _Teller, flag: StopFl
         "seconds": {"search": round(float(get(run.id).told.get("searched_s", 0.0)), 1), **(tested.get("seconds") or {})},
         "environment": settings.environment(),
     }  # fmt: skip
-
-
-def report(
-    run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
-    trained_as: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """An evaluation as the command line prints it; per-user values go beside it into ``per_query.npz``."""
-    asked = asked or run.params
-    _write_arrays(run.folder / "per_query.npz", {"user": judged.queries, **judged.per_query})
-    if len(judged.first):
-        _write_arrays(run.folder / "first.npz", {"user": judged.queries, "items": judged.first.astype(np.int32)})
-    if judged.row_errors:
-        _write_arrays(run.folder / "row_errors.npz", judged.row_errors)
-    return {
-        "run": run.id, "dataset": asked["dataset"], "model": model_name, "heads": [h.kind for h in model.scorer_heads()],
-        "split": asked["split"], "seed": asked["seed"], "split_seed": asked["split_seed"], "split_checksum": split_checksum,
-        "filter_from": asked.get("filter_from"), "relevant_from": runs.liked_from(asked), "refit": asked["refit"],
-        "fraction": asked["fraction"], "from_run": asked["from_run"], "encoder": asked.get("encoder"), "modality": asked.get("modality"), "beyond": run.told.get("beyond"),
-        "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
-        "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups, "optimistic": judged.optimistic,
-        "calibration": judged.calibration,
-        "settings": asked["options"],
-    }  # fmt: skip
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    held = io.BytesIO()
-    np.savez_compressed(held, allow_pickle=False, **arrays)
-    storage.write_bytes(path, held.getvalue())
-
-
-DO: dict[str, Callable[[Run, _Teller, StopFlag], dict[str, Any]]] = {
-    "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
-    "evaluate": _evaluate, "crossing": _crossing, "tune": _tune,
-}  # fmt: skip
-assert set(DO) == set(runs.KINDS)
