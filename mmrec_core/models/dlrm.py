@@ -56,7 +56,10 @@ class DLRM(FieldModel):
         dim, n = config.dim, self.n_vectors + bool(self.n_dense)
         self.bottom = mlp([self.n_dense, *widths(config.bottom), dim], last_activation=True) if self.n_dense else None
         self.lower: Tensor
-        self.register_buffer("lower", torch.tril_indices(n, n, 0 if config.self_interaction else -1), persistent=False)
+        self.place: Tensor
+        lower = torch.tril_indices(n, n, 0 if config.self_interaction else -1)
+        self.register_buffer("lower", lower, persistent=False)
+        self.register_buffer("place", _places(lower, n), persistent=False)
         seen = self.lower.shape[1] + (dim if self.n_dense else 0) if config.interaction == "dot" else n * dim
         seen += self.n_vectors * dim if config.interaction == "dot" and config.append else 0
         self.top = mlp([seen, *widths(config.top), self.n_outputs], config.dropout)
@@ -67,7 +70,7 @@ class DLRM(FieldModel):
 
     def interact(self, vectors: Tensor) -> Tensor:
         """Dot products of all pairs: ``[B, n, d] → [B, n·(n−1)/2]``, the lower triangle row by row."""
-        return _Dots.apply(vectors, self.lower[0] * vectors.shape[1] + self.lower[1])
+        return _Dots.apply(vectors, self.lower[0] * vectors.shape[1] + self.lower[1], self.place)
 
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, O]``: the top network's word on the interaction."""
@@ -109,19 +112,28 @@ class DLRM(FieldModel):
         )
 
 
+def _places(lower: Tensor, n: int) -> Tensor:
+    """Where each entry of a symmetric matrix ``[n · n]`` stands among the pairs; one past their end for those that are none."""
+    n_pairs = lower.shape[1]
+    place, pair = torch.full((n, n), n_pairs), torch.arange(n_pairs)
+    place[lower[0], lower[1]] = pair
+    place[lower[1], lower[0]] = pair
+    return place.flatten()
+
+
 class _Dots(torch.autograd.Function):
     """Chosen entries of ``V Vᵀ``; the way back takes one product with a symmetric matrix instead of two without."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, at: Tensor) -> Tensor:
-        ctx.save_for_backward(vectors, at)
+    def forward(ctx: Any, vectors: Tensor, at: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors, place)
         return torch.bmm(vectors, vectors.transpose(1, 2)).flatten(1).index_select(1, at)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        vectors, at = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        vectors, place = ctx.saved_tensors
         batch, n, _ = vectors.shape
-        told = gradient.new_zeros(batch, n * n)
-        told[:, at] = gradient
-        told = told.view(batch, n, n)
-        return torch.bmm(told + told.transpose(1, 2), vectors.to(gradient.dtype)).to(vectors.dtype), None
+        padded = torch.cat([gradient, gradient.new_zeros(batch, 1)], 1)
+        told = padded.index_select(1, place).view(batch, n, n)
+        told.diagonal(dim1=1, dim2=2).mul_(2)  # a vector with itself: both factors move
+        return torch.bmm(told, vectors.to(gradient.dtype)).to(vectors.dtype), None, None
