@@ -4,7 +4,8 @@
 the worker printed), ``checkpoints/`` while it trains, then ``result.json``, ``per_query.npz`` and ``model/``. A worker is a
 low-priority process in a group of its own (:mod:`mmrec_core.work`); it outlives the page and the server. Runs wait their
 turn in the order asked for, in a lane per kind of device (one run per GPU, ``MMREC_CPU_RUNS`` on the CPU), on file locks
-that free themselves when their holder dies; there is no daemon.
+that free themselves when their holder dies; there is no daemon. Several machines may share a home: each has lanes of its own, and
+sees of the others' workers what they write (:mod:`mmrec_core.liveness`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import cluster, features, registry, settings, storage
+from mmrec_core import cluster, features, liveness, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.types import Dataset
@@ -67,7 +68,7 @@ class Run:
     def status(self) -> str:
         """``queued``, ``running``, ``finished``, ``failed`` or ``stopped``; a worker that vanished has failed."""
         said = str(self.told["status"])
-        return "failed" if said in LIVE and not is_alive(self.told) else said
+        return "failed" if said in LIVE and not liveness.lives(self.told, self.folder) else said
 
     @property
     def error(self) -> str | None:
@@ -144,19 +145,6 @@ class Run:
 
 
 _read_events: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
-
-
-def is_alive(told: Mapping[str, Any]) -> bool:
-    """Whether the worker still lives: the same pid, started at the same moment."""
-    import psutil
-
-    if told.get("pid") is None:  # asked for, its worker not yet up: believed for a while
-        return time.time() - float(told.get("queued", told["created"])) < 60
-    try:
-        process = psutil.Process(int(told["pid"]))
-        return abs(process.create_time() - float(told["pid_started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def runs_folder() -> Path:
@@ -239,9 +227,9 @@ def slots(lane_name: str) -> list[str]:
 
 
 def ahead(run: Run) -> list[Run]:
-    """Runs that must end or begin before this queued one may begin, in their order."""
-    own = run.told.get("lane")
-    live = [r for r in all_runs() if r.id != run.id and r.told.get("lane") == own and r.status in LIVE]
+    """Runs that must end or begin before this queued one may begin, in their order; other machines have lanes of their own."""
+    own = {key: run.told.get(key) for key in ("lane", "host")}
+    live = [r for r in all_runs() if r.id != run.id and {key: r.told.get(key) for key in own} == own and r.status in LIVE]
     return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
 
@@ -270,7 +258,8 @@ def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None,
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
         told = {"kind": kind, "params": dict(params), "lane": lane(kind, params, where), "status": "queued",
-                "created": now / 1e9, "queued": now / 1e9, "pid": None, "executor": where, "workers": workers}  # fmt: skip
+                "created": now / 1e9, "queued": now / 1e9, "host": liveness.here(), "pid": None, "executor": where,
+                "workers": workers}  # fmt: skip
         storage.write_json(folder / "run.json", told)
     return Run(folder, told)
 
@@ -306,7 +295,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             if open_dataset(run.params["dataset"]).checksum != run.told["data"]:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
-        run = update(run, status="queued", queued=time.time(), pid=None, error=None, ended=None,
+        run = update(run, status="queued", queued=time.time(), host=liveness.here(), pid=None, error=None, ended=None,
                      lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
         return _launch(run) if background else run
 
@@ -322,7 +311,7 @@ def revive() -> list[Run]:
         begun = []
         for run in lost:
             try:
-                begun.append(_launch(update(run, pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
+                begun.append(_launch(update(run, host=liveness.here(), pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
             except MMRecError as error:  # its model is gone; nobody else has to suffer for that
                 update(run, status="failed", error=str(error))
         return begun
@@ -344,19 +333,9 @@ def _launch(run: Run) -> Run:
     with storage.locked("run"):
         told = storage.read_json(run.folder / "run.json")
         if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
-            told |= {"pid": process.pid, "pid_started": started(process.pid)}
+            told |= liveness.owner(process.pid)
             storage.write_json(run.folder / "run.json", told)
     return Run(run.folder, told)
-
-
-def started(pid: int) -> float:
-    """When a process began, in seconds since 1970; now, if it has ended already."""
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return time.time()
 
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -380,10 +359,10 @@ def stop(run_id: str) -> Run:
         told = storage.read_json(run.folder / "run.json")
         if told["status"] not in LIVE:  # it ended meanwhile
             return Run(run.folder, told)
-        told |= {"status": "stopped", "ended": time.time()}
+        told |= {"status": "stopped", "stopped_from": liveness.here(), "ended": time.time()}
         storage.write_json(run.folder / "run.json", told)
     pid = told.get("pid")
-    if pid is not None and pid != os.getpid():
+    if liveness.elsewhere(told) is None and pid is not None and pid != os.getpid():  # a worker elsewhere looks at what is written
         _signal(int(pid), signal.SIGTERM, group=run.kind != "tune" and told.get("workers", 1) == 1)  # Ray's processes are ended by the worker, in their order
     return Run(run.folder, told)
 
@@ -398,16 +377,19 @@ def _signal(pid: int, what: int, group: bool = True) -> None:
         pass
 
 
+def _ours(told: Mapping[str, Any]) -> bool:
+    return liveness.same_owner(told, {"host": liveness.here(), "pid": os.getpid()})
+
+
 def _wait_for_end(run: Run) -> None:
     """Until a worker that was asked to stop is gone; past its grace it is killed, its last checkpoint stands."""
     until = time.time() + GRACE_S + 5
-    while (run := get(run.id)).told.get("pid") not in {None, os.getpid()} and is_alive(run.told):
+    while (run := get(run.id)).told.get("pid") is not None and not _ours(run.told) and liveness.lives(run.told, run.folder):
         all_runs()  # reaps our own children
         if time.time() > until:
-            if run.told.get("foreground"):
-                raise MMRecError(
-                    f"Run '{run.id}' is still ending in the terminal or notebook that started it; try again."
-                )
+            there = liveness.elsewhere(run.told)
+            if there or run.told.get("foreground"):
+                raise MMRecError(f"Run '{run.id}' is still ending {f'on {there}' if there else 'in the terminal or notebook that started it'}; try again.")
             _signal(int(run.told["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
             until = time.time() + 5
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import runs, settings, storage, tuning
+from mmrec_core import liveness, runs, settings, storage, tuning
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run
 
@@ -191,7 +191,7 @@ def open_mlflow() -> str:
     file = storage.open_home() / "mlflow-ui.json"
     with storage.locked("mlflow-ui"):
         told = storage.read_json(file) if file.exists() else {}
-        if told and told["store"] == store() and runs.is_alive(told):
+        if told and told["store"] == store() and liveness.lives(told, settings.home()):
             return str(told["url"])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -217,7 +217,7 @@ def open_mlflow() -> str:
         else:
             process.terminate()
             raise MMRecError(f"MLflow did not answer within a minute; {settings.home() / 'mlflow.log'} may say why.")
-        told = {"pid": process.pid, "pid_started": runs.started(process.pid), "url": url, "store": store()}
+        told = liveness.owner(process.pid) | {"url": url, "store": store()}
         storage.write_json(file, told)
     return url
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import cluster, registry, runs, settings, storage
+from mmrec_core import cluster, liveness, registry, runs, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run, get, plain, update
@@ -43,16 +44,18 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
         with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
             told = storage.read_json(run.folder / "run.json")
             own = {None, os.getpid(), *([os.getppid()] if os.name == "nt" else [])}  # there a launcher stands before us
-            others = told.get("pid") not in own and runs.is_alive(told)
-            if told["status"] != "queued" or others:
+            others = (liveness.elsewhere(told) is not None or told.get("pid") not in own) and liveness.lives(told, run.folder)
+            if told["status"] != "queued" or (others and told.get("pid") is not None):
                 return Run(run.folder, told)
-            told |= {"pid": os.getpid(), "pid_started": runs.started(os.getpid()), "foreground": foreground}
+            liveness.beat(run.folder)
+            told |= liveness.owner() | {"foreground": foreground}
             storage.write_json(run.folder / "run.json", told)
         run = Run(run.folder, told)
         if not foreground:
             _lower_priority()
         try:
-            run = _work(run, flag, also)
+            with liveness.heartbeat(run.folder, lambda: _stopped_elsewhere(run)):
+                run = _work(run, flag, also)
         except BaseException:
             _end(run, "stopped")  # while it waited its turn; later endings have been written down already
             raise
@@ -60,6 +63,15 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
             if not any(r.status in runs.LIVE for r in runs.all_runs()):
                 mirror_soon()
     return run
+
+
+def _stopped_elsewhere(run: Run) -> bool:
+    """Whether somebody on another machine, whose signals do not reach us, has stopped a run."""
+    try:
+        told = storage.read_json(run.folder / "run.json")
+    except (MMRecError, OSError):
+        return False
+    return bool(told["status"] == "stopped" and told.get("stopped_from") not in {None, liveness.here()})
 
 
 def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> None:
@@ -240,7 +252,7 @@ def _begin(run: Run) -> bool:
     """From queued to running, if it is still queued and still ours."""
     with storage.locked("run"):
         told = storage.read_json(run.folder / "run.json")
-        if told["status"] != "queued" or told.get("pid") != run.told.get("pid"):
+        if told["status"] != "queued" or not liveness.same_owner(told, run.told):
             return False
         storage.write_json(run.folder / "run.json", told | {"status": "running", "started": time.time(), "error": None})
     return True
@@ -281,7 +293,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
     """Hold a slot of the run's lane, first come, first served."""
     from filelock import FileLock, Timeout
 
-    lane = str(run.told["lane"])
+    lane, here = str(run.told["lane"]), re.sub(r"[^\w.-]+", "-", liveness.here())
     folder = storage.open_home() / "locks"
     folder.mkdir(exist_ok=True)
     earlier = [r.id for r in runs.ahead(run)]
@@ -294,7 +306,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
         if not names:
             raise MMRecError("This run wants a GPU, and there is none here any more. Resume it to train on the CPU.")
         for name in names if not earlier else ():
-            lock = FileLock(folder / f"lane-{lane}-{name}.lock")
+            lock = FileLock(folder / f"lane-{here}-{lane}-{name}.lock")
             try:
                 lock.acquire(timeout=0)
                 held = (name, lock)
@@ -346,7 +358,7 @@ def _end(run: Run, status: str, error: str | None = None) -> Run:
     """Write down how a run ended, unless somebody stopped it or gave it to another worker meanwhile."""
     with storage.locked("run"):
         told = storage.read_json(run.folder / "run.json")
-        if told.get("pid") == run.told.get("pid"):
+        if liveness.same_owner(told, run.told):
             if told["status"] in runs.LIVE:
                 told |= {"status": status, "error": error, "ended": time.time()}
             told |= {"pid": None}  # a notebook's process lives on, and is not this run any more
@@ -387,8 +399,9 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFla
     if child.status in runs.LIVE and child.told.get("pid") is not None:
         raise MMRecError(f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended.")
     if child.status != "finished":
-        owner = {key: run.told[key] for key in ("pid", "pid_started")}  # who waits for the search waits for this, too
-        child = _do(update(child, status="queued", tuned_by=run.id, watch=metric, **owner), flag, teller.progress)
+        owner = {key: run.told[key] for key in ("host", "pid", "pid_started")}  # who waits for the search waits for this, too
+        with liveness.heartbeat(child.folder):
+            child = _do(update(child, status="queued", tuned_by=run.id, watch=metric, **owner), flag, teller.progress)
         if child.status != "finished":
             raise Interrupted()
     tested = child.result() or {}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "mmrec_core"
 
 LAYERS = [
-    {"errors", "settings"},
+    {"errors", "settings", "liveness"},
     {"storage", "config", "types"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},

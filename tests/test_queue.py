@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import comparison, preparation, runs, work
+from mmrec_core import comparison, liveness, preparation, runs, work
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset, quiet
 from tests.test_pages import app
@@ -55,7 +55,7 @@ def test_a_run_resumed_behind_another_does_not_block_it(mine: Dataset) -> None:
             entered.append(run.id)
 
     with work._turn(runs.get(holder.id), quiet):
-        runs.update(holder, status="running", pid=os.getpid(), pid_started=runs.started(os.getpid()))
+        runs.update(holder, status="running", **liveness.owner())
         waiting = threading.Thread(target=wait, args=(second,))
         waiting.start()
         time.sleep(0.6)
@@ -98,7 +98,7 @@ def test_a_run_of_a_living_worker_is_not_taken_over(mine: Dataset) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         run = runs.create("train", asked())
-        runs.update(run, pid=other.pid, pid_started=runs.started(other.pid))
+        runs.update(run, **liveness.owner(other.pid))
         assert work.work(run.id, foreground=True).told["pid"] == other.pid
         assert runs.get(run.id).told["status"] == "queued"
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrec_core import preparation, runs, storage, work
+from mmrec_core import liveness, preparation, runs, storage, work
 from mmrec_core.errors import MMRecError
 
 
@@ -64,7 +64,7 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
     assert runs.get(waiting.id).status == "queued"
     pid = int(runs.get(slow.id).told["pid"])
     assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
-    until(lambda: not runs.is_alive({**runs.get(slow.id).told, "pid": pid}), 20)
+    until(lambda: not liveness.lives({**runs.get(slow.id).told, "pid": pid}, slow.folder), 20)
     assert runs.get(slow.id).status == "stopped"
 
 

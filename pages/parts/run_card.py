@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import registry, runs
+from mmrec_core import liveness, registry, runs
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
 from pages.parts.shell import plain
@@ -49,7 +49,10 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     status = run.status
     with st.container(border=True, key=f"run-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            where = f" :gray-badge[:material/lan: {plain('on the cluster')}]" if run.told.get("executor") == "ray" else ""
+            there = "on the cluster" if run.told.get("executor") == "ray" else None
+            if status in runs.LIVE and (other := liveness.elsewhere(run.told)):
+                there = f"on {other}"
+            where = f" :gray-badge[:material/lan: {plain(there)}]" if there else ""
             st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}{where}")
             _act(run, status, full)
         if status == "queued":

@@ -1,0 +1,102 @@
+"""One home, several machines or containers: what each sees of the others' runs, and what it may do to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmrec_core import liveness, preparation, runs, work
+from mmrec_core.errors import MMRecError
+
+ROOT = Path(__file__).resolve().parents[1]
+LONG = {"max_epochs": "10000", "patience": "0", "device": "cpu", "checkpoint_s": "0.5"}
+
+
+@pytest.fixture
+def mine(home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    monkeypatch.setattr(liveness, "BEAT_S", 0.2)
+    return "mine"
+
+
+def until(true: Callable[[], bool], seconds: float = 200) -> None:
+    end = time.time() + seconds
+    while not true():
+        assert time.time() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def begun_elsewhere(*words: str) -> subprocess.Popen[bytes]:
+    """The command line on a machine of another name, with this home."""
+    command = [sys.executable, "-m", "mmrec_core", *words]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOST": "node7"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: str) -> None:
+    sets = [word for key, value in LONG.items() for word in ("--set", f"{key}={value}")]
+    other = begun_elsewhere("train", mine, "mf", *sets)
+    try:
+        until(lambda: any(r.status == "running" and len(r.epochs()) > 2 and r.has_checkpoint for r in runs.all_runs()))
+        (run,) = runs.all_runs()
+        assert liveness.elsewhere(run.told) == "node7"
+        here = work.work(runs.create("train", runs.training_params(mine, "popularity")).id, foreground=True)
+        assert here.status == "finished", "each machine has lanes of its own"
+        assert runs.start("train", run.params).id == run.id, "what is under way anywhere is not started twice"
+        assert work.work(run.id, foreground=True).told["pid"] == other.pid, "nobody takes it over"
+        assert runs.revive() == []
+        runs.stop(run.id)
+        assert other.wait(60) == 0
+        run = runs.get(run.id)
+        assert run.status == "stopped" and run.has_model and run.has_checkpoint and not (run.folder / "alive").exists()
+        again = runs.resume(run.id)
+        assert liveness.elsewhere(again.told) is None
+        until(lambda: runs.get(run.id).status == "running")
+        runs.stop(run.id)
+        runs._wait_for_end(run)
+        assert runs.get(run.id).status == "stopped"
+    finally:
+        other.kill()
+        other.wait(20)
+
+
+def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs.create("train", runs.training_params(mine, "mf"))
+    gone = 2**22 + 7  # no process here has this number
+    run = runs.update(run, status="running", host="node7 pid:[1]", pid=gone, pid_started=1.0)
+    assert run.status == "running", "just asked for: believed for a while"
+    liveness.beat(run.folder)
+    run = runs.update(run, queued=time.time() - 3600)
+    assert run.status == "running"
+    with pytest.raises(MMRecError, match="still ending on node7"):
+        monkeypatch.setattr(runs, "GRACE_S", -5.0)
+        runs._wait_for_end(run)
+    silent = time.time() - liveness.SILENT_S - 5
+    os.utime(run.folder / "alive", (silent, silent))
+    assert run.status == "failed" and "Resume it" in str(run.error)
+    mine_now = runs.resume(run.id, background=False)
+    assert liveness.elsewhere(mine_now.told) is None and mine_now.status == "queued"
+
+
+def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
+    run = runs.create("train", runs.training_params(mine, "popularity"))
+    liveness.beat(run.folder)
+    run = runs.update(run, host="node7 pid:[1]", pid=123, pid_started=1.0, queued=time.time() - 3600)
+    assert run.status == "queued" and runs.revive() == []
+    own = runs.create("train", runs.training_params(mine, "random"))
+    assert runs.ahead(own) == [], "its lane is not ours"
+
+
+def test_a_name_tells_containers_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert liveness.here() == liveness.here() and liveness.elsewhere({"host": liveness.here()}) is None
+    assert liveness.elsewhere({}) is None, "runs of earlier versions are this machine's"
+    before = liveness.owner()
+    monkeypatch.setenv("MMREC_HOST", "node8")
+    assert liveness.here().startswith("node8") and liveness.elsewhere(before)
+    assert not liveness.same_owner(before, liveness.owner()) and liveness.same_owner(before, dict(before))
