@@ -73,7 +73,7 @@ def say_result(run: Any, as_json: bool) -> None:
     say(run.result() if run.status == "finished" else {"run": run.id, "status": run.status}, as_json)
 
 
-def do(kind: str, asked: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
+def queue_or_do(kind: str, asked: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
     """Queue a piece of work and say its name, or do it here and print what it found."""
     from mmrec_core import runs
 
@@ -223,7 +223,7 @@ def encode(
         say(features.import_folder(preparation.open_dataset(dataset), folder, name), as_json)
         return
     asked = runs.encoding_params(dataset, encoder or "", options=options(settings), device=device, project=project)
-    do("encode", asked, background, as_json)
+    queue_or_do("encode", asked, background, as_json)
 
 
 @app.command(name="train-encoder")
@@ -249,7 +249,7 @@ def train_encoder(
         [part.strip() for part in dataset.split(",") if part.strip()], encoder, options=options(settings), seed=seed,
         held_out=held_out, out=str(out.expanduser().resolve()) if out else None,
     )  # fmt: skip
-    do("train-encoder", asked, background, as_json)
+    queue_or_do("train-encoder", asked, background, as_json)
 
 
 @app.command()
@@ -271,7 +271,7 @@ def project(
     if modality not in {"text", "image", "both"}:
         raise MMRecError(f"--modality is '{modality}'; expected text, image or both.")
     asked = runs.projection_params(dataset, encoder, modality, dim=dim, seed=seed, again=again)
-    do("project", asked, background, as_json)
+    queue_or_do("project", asked, background, as_json)
 
 
 @app.command()
@@ -392,7 +392,7 @@ def train(
 
         print(script(asked, without(sys.argv[2:], "--slurm", "--background", "--json", "--executor", "--workers"), workers), end="")
         return
-    do("train", asked, background, as_json, executor=executor, workers=workers)
+    queue_or_do("train", asked, background, as_json, executor=executor, workers=workers)
 
 
 @app.command()
@@ -412,7 +412,7 @@ def evaluate(
     if tables not in {None, "fp16", "int8"}:
         raise MMRecError(f"--tables is '{tables}'; expected fp16 or int8.")
     asked = runs.evaluation_params(run, protocol, regime, relevant_from, tables)
-    do("evaluate", asked, False, as_json)
+    queue_or_do("evaluate", asked, False, as_json)
 
 
 @app.command()
@@ -515,7 +515,7 @@ def tune(
         options=options(settings), relevant_from=relevant_from, filter_from=filter_from, protocol=protocol, fraction=fraction,
         encoder=encoder, modality=modality,
     )  # fmt: skip
-    do("tune", asked, background, as_json, executor=executor)
+    queue_or_do("tune", asked, background, as_json, executor=executor)
 
 
 @app.command()

@@ -13,35 +13,47 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 BEAT_S = 2.0
 SILENT_S = 60.0
-"""Without a beat for so long a worker elsewhere is taken for dead; clocks of machines may differ by less."""
-NEW_S = 60.0
-"""A worker that was just asked for is believed in for so long before its first sign of life."""
+"""Without a beat for so long a worker on another machine is taken for dead; clocks of machines may differ by less."""
+GONE_S = 10.0
+"""The same of one on this machine, before it was restarted or in a container of the same name: there is one clock."""
+
+
+def host() -> str:
+    """What people call this machine: ``MMREC_HOST``, else its name."""
+    return os.environ.get("MMREC_HOST") or socket.gethostname()
+
+
+def machine() -> str:
+    """What is one for all containers of a machine: devices are shared there. ``MMREC_HOST`` tells apart what shares none, such as jobs of a scheduler."""
+    return os.environ.get("MMREC_HOST") or _machine()
 
 
 @functools.lru_cache
-def _here(named: str | None) -> str:
+def _machine() -> str:
     try:
-        space = os.readlink("/proc/self/ns/pid")  # containers may share a name
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        space = ""
-    return f"{named or socket.gethostname()} {space}".strip()
+        return f"{uuid.getnode():x}"  # a name may change with the network
 
 
-def here() -> str:
-    """Where this process is: its machine (``MMREC_HOST``, else the host's name) and, in a container, its space of process ids."""
-    return _here(os.environ.get("MMREC_HOST"))
+def place() -> str:
+    """Where process ids mean the same: the machine, and in a container its space of them."""
+    try:
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return machine()
 
 
 def elsewhere(told: Mapping[str, Any]) -> str | None:
-    """The name of the machine on which something is worked on, if it is another."""
-    host = told.get("host")
-    return str(host).split(" ")[0] if host not in {None, here()} else None
+    """What people call the machine or container on which something is worked on, if it is another."""
+    return str(told.get("host") or "another machine") if told.get("place") not in {None, place()} else None
 
 
 def started(pid: int) -> float:
@@ -54,34 +66,37 @@ def started(pid: int) -> float:
         return time.time()
 
 
+def here() -> dict[str, str]:
+    """What a record says of where its worker is."""
+    return {"host": host(), "machine": machine(), "place": place()}
+
+
 def owner(pid: int | None = None) -> dict[str, Any]:
     """What tells a process from all others: where it is, its number, when it began; this one, if none is named."""
     pid = os.getpid() if pid is None else pid
-    return {"host": here(), "pid": pid, "pid_started": started(pid)}
+    return {**here(), "pid": pid, "pid_started": started(pid)}
 
 
 def same_owner(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two records name the same process."""
-    return one.get("pid") == other.get("pid") and (one.get("host") or here()) == (other.get("host") or here())
+    return one.get("pid") == other.get("pid") and (one.get("place") or place()) == (other.get("place") or place())
 
 
 def lives(told: Mapping[str, Any], folder: Path) -> bool:
     """Whether the worker that a record names still lives.
 
     Args:
-        told: ``pid``, ``pid_started`` and ``host`` of :func:`owner`; when it was ``queued`` or ``created``.
+        told: what :func:`owner` gave; when it was ``queued`` or ``created``: one that was just asked for is believed in.
         folder: where its heartbeat is looked for.
     """
     import psutil
 
-    asked = float(told.get("queued") or told.get("created") or 0)
-    if told.get("pid") is None:
-        return time.time() - asked < NEW_S
-    if elsewhere(told) is not None:
-        try:
-            return time.time() - (folder / "alive").stat().st_mtime < SILENT_S
-        except OSError:
-            return time.time() - asked < NEW_S
+    if told.get("pid") is None or elsewhere(told) is not None:
+        sign = float(told.get("queued") or told.get("created") or 0)
+        with contextlib.suppress(OSError):
+            sign = max(sign, (folder / "alive").stat().st_mtime)
+        near = told.get("pid") is not None and told.get("host") == host()
+        return time.time() - sign < (GONE_S if near else SILENT_S)
     try:
         process = psutil.Process(int(told["pid"]))
         return abs(process.create_time() - float(told["pid_started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE
@@ -97,7 +112,7 @@ def beat(folder: Path) -> None:
 
 @contextlib.contextmanager
 def heartbeat(folder: Path, unwanted: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Signs of life while something is done; whoever asks from another machine that it be stopped is heard, too.
+    """Signs of life while something is done; that it is not wanted any more is heard, too, where no signal reaches.
 
     Args:
         unwanted: whether it is to end; then this process is asked to as if by ``kill``, once.
@@ -123,5 +138,3 @@ def heartbeat(folder: Path, unwanted: Callable[[], bool] = lambda: False) -> Ite
     finally:
         over.set()
         heart.join()
-        with contextlib.suppress(OSError):
-            (folder / "alive").unlink(missing_ok=True)

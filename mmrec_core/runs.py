@@ -228,7 +228,7 @@ def slots(lane_name: str) -> list[str]:
 
 def ahead(run: Run) -> list[Run]:
     """Runs that must end or begin before this queued one may begin, in their order; other machines have lanes of their own."""
-    own = {key: run.told.get(key) for key in ("lane", "host")}
+    own = {key: run.told.get(key) for key in ("lane", "machine")}
     live = [r for r in all_runs() if r.id != run.id and {key: r.told.get(key) for key in own} == own and r.status in LIVE]
     return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
@@ -258,7 +258,7 @@ def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None,
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
         told = {"kind": kind, "params": dict(params), "lane": lane(kind, params, where), "status": "queued",
-                "created": now / 1e9, "queued": now / 1e9, "host": liveness.here(), "pid": None, "executor": where,
+                "created": now / 1e9, "queued": now / 1e9, **liveness.here(), "pid": None, "executor": where,
                 "workers": workers}  # fmt: skip
         storage.write_json(folder / "run.json", told)
     return Run(folder, told)
@@ -295,7 +295,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             if open_dataset(run.params["dataset"]).checksum != run.told["data"]:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
-        run = update(run, status="queued", queued=time.time(), host=liveness.here(), pid=None, error=None, ended=None,
+        run = update(run, status="queued", queued=time.time(), **liveness.here(), pid=None, stopped_from=None, error=None, ended=None,
                      lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
         return _launch(run) if background else run
 
@@ -310,8 +310,9 @@ def revive() -> list[Run]:
         ]
         begun = []
         for run in lost:
+            liveness.beat(run.folder)  # nobody else is to take it for lost before its worker is up
             try:
-                begun.append(_launch(update(run, host=liveness.here(), pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
+                begun.append(_launch(update(run, **liveness.here(), pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
             except MMRecError as error:  # its model is gone; nobody else has to suffer for that
                 update(run, status="failed", error=str(error))
         return begun
@@ -319,6 +320,7 @@ def revive() -> list[Run]:
 
 def _launch(run: Run) -> Run:
     """A worker process for a queued run."""
+    liveness.beat(run.folder)
     with (run.folder / "log.txt").open("ab") as log:
         options: dict[str, Any] = (
             {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
@@ -359,7 +361,7 @@ def stop(run_id: str) -> Run:
         told = storage.read_json(run.folder / "run.json")
         if told["status"] not in LIVE:  # it ended meanwhile
             return Run(run.folder, told)
-        told |= {"status": "stopped", "stopped_from": liveness.here(), "ended": time.time()}
+        told |= {"status": "stopped", "stopped_from": liveness.place(), "ended": time.time()}
         storage.write_json(run.folder / "run.json", told)
     pid = told.get("pid")
     if liveness.elsewhere(told) is None and pid is not None and pid != os.getpid():  # a worker elsewhere looks at what is written
@@ -377,14 +379,11 @@ def _signal(pid: int, what: int, group: bool = True) -> None:
         pass
 
 
-def _ours(told: Mapping[str, Any]) -> bool:
-    return liveness.same_owner(told, {"host": liveness.here(), "pid": os.getpid()})
-
-
 def _wait_for_end(run: Run) -> None:
     """Until a worker that was asked to stop is gone; past its grace it is killed, its last checkpoint stands."""
     until = time.time() + GRACE_S + 5
-    while (run := get(run.id)).told.get("pid") is not None and not _ours(run.told) and liveness.lives(run.told, run.folder):
+    own = liveness.owner()
+    while (run := get(run.id)).told.get("pid") is not None and not liveness.same_owner(run.told, own) and liveness.lives(run.told, run.folder):
         all_runs()  # reaps our own children
         if time.time() > until:
             there = liveness.elsewhere(run.told)

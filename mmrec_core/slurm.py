@@ -47,6 +47,7 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
         f"cd {shlex.quote(str(settings.ROOT))}",
         f"export MMREC_HOME={shlex.quote(str(settings.home()))} MMREC_MLFLOW=off",
         'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-8}"',
+        'export MMREC_HOST="job-$SLURM_JOB_ID"  # jobs on one machine have devices of their own, and need not wait for each other',
     ]
     if settings.sources():
         lines.append(f"export MMREC_SOURCES={shlex.quote(':'.join(map(str, settings.sources())))}")

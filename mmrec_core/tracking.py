@@ -6,6 +6,7 @@ The run folders stay the one truth; a mirror that was interrupted, or lost, is m
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def open_mlflow() -> str:
     mirror()
     if store().startswith("http"):
         return store()
-    file = storage.open_home() / "mlflow-ui.json"
+    file = storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', liveness.host())}.json"  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
         told = storage.read_json(file) if file.exists() else {}
         if told and told["store"] == store() and liveness.lives(told, settings.home()):

@@ -54,7 +54,7 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
         if not foreground:
             _lower_priority()
         try:
-            with liveness.heartbeat(run.folder, lambda: _stopped_elsewhere(run)):
+            with liveness.heartbeat(run.folder, lambda: _unwanted(run)):
                 run = _work(run, flag, also)
         except BaseException:
             _end(run, "stopped")  # while it waited its turn; later endings have been written down already
@@ -65,13 +65,18 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
     return run
 
 
-def _stopped_elsewhere(run: Run) -> bool:
-    """Whether somebody on another machine, whose signals do not reach us, has stopped a run."""
+def _unwanted(run: Run) -> bool:
+    """Whether somebody on another machine, whose signals do not reach us, has stopped a run, or has given it to a worker there.
+
+    The latter happens to a process that slept for longer than anybody believed in it.
+    """
     try:
-        told = storage.read_json(run.folder / "run.json")
+        with storage.locked("run"):
+            told = storage.read_json(run.folder / "run.json")
     except (MMRecError, OSError):
         return False
-    return bool(told["status"] == "stopped" and told.get("stopped_from") not in {None, liveness.here()})
+    stopped = told["status"] == "stopped" and told.get("stopped_from") not in {None, liveness.place()}
+    return bool(stopped or (told.get("pid") is not None and not liveness.same_owner(told, run.told)))
 
 
 def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> None:
@@ -106,6 +111,8 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
     teller = Teller(run.folder, also)
     try:
         result = _result(get(run.id), teller, flag)
+        if not liveness.same_owner(get(run.id).told, run.told):
+            raise Interrupted()
         storage.write_json(run.folder / "result.json", plain(result))
         ended = _end(run, "finished")
         if ended.told["status"] == "finished":
@@ -293,7 +300,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
     """Hold a slot of the run's lane, first come, first served."""
     from filelock import FileLock, Timeout
 
-    lane, here = str(run.told["lane"]), re.sub(r"[^\w.-]+", "-", liveness.here())
+    lane, here = str(run.told["lane"]), re.sub(r"[^\w.-]+", "-", liveness.machine())
     folder = storage.open_home() / "locks"
     folder.mkdir(exist_ok=True)
     earlier = [r.id for r in runs.ahead(run)]
@@ -399,9 +406,10 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFla
     if child.status in runs.LIVE and child.told.get("pid") is not None:
         raise MMRecError(f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended.")
     if child.status != "finished":
-        owner = {key: run.told[key] for key in ("host", "pid", "pid_started")}  # who waits for the search waits for this, too
-        with liveness.heartbeat(child.folder):
-            child = _do(update(child, status="queued", tuned_by=run.id, watch=metric, **owner), flag, teller.progress)
+        owner = {key: run.told[key] for key in ("host", "machine", "place", "pid", "pid_started")}  # who waits for the search waits for this, too
+        child = update(child, status="queued", tuned_by=run.id, watch=metric, **owner)
+        with liveness.heartbeat(child.folder, lambda: _unwanted(child)):
+            child = _do(child, flag, teller.progress)
         if child.status != "finished":
             raise Interrupted()
     tested = child.result() or {}

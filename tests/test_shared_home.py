@@ -15,7 +15,8 @@ from mmrec_core import liveness, preparation, runs, work
 from mmrec_core.errors import MMRecError
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = {"max_epochs": "10000", "patience": "0", "device": "cpu", "checkpoint_s": "0.5"}
+NODE7 = {"host": "node7", "machine": "7", "place": "7 pid:[1]"}
+LONG = {"max_epochs": "10000", "batch_size": "4", "patience": "0", "device": "cpu", "checkpoint_s": "0.5"}
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
         runs.stop(run.id)
         assert other.wait(60) == 0
         run = runs.get(run.id)
-        assert run.status == "stopped" and run.has_model and run.has_checkpoint and not (run.folder / "alive").exists()
+        assert run.status == "stopped" and run.has_model and run.has_checkpoint
         again = runs.resume(run.id)
         assert liveness.elsewhere(again.told) is None
         until(lambda: runs.get(run.id).status == "running")
@@ -69,7 +70,7 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
 def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = runs.create("train", runs.training_params(mine, "mf"))
     gone = 2**22 + 7  # no process here has this number
-    run = runs.update(run, status="running", host="node7 pid:[1]", pid=gone, pid_started=1.0)
+    run = runs.update(run, status="running", **NODE7, pid=gone, pid_started=1.0)
     assert run.status == "running", "just asked for: believed for a while"
     liveness.beat(run.folder)
     run = runs.update(run, queued=time.time() - 3600)
@@ -87,16 +88,52 @@ def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypa
 def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "popularity"))
     liveness.beat(run.folder)
-    run = runs.update(run, host="node7 pid:[1]", pid=123, pid_started=1.0, queued=time.time() - 3600)
+    run = runs.update(run, **NODE7, pid=123, pid_started=1.0, queued=time.time() - 3600)
     assert run.status == "queued" and runs.revive() == []
     own = runs.create("train", runs.training_params(mine, "random"))
     assert runs.ahead(own) == [], "its lane is not ours"
 
 
-def test_a_name_tells_containers_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert liveness.here() == liveness.here() and liveness.elsewhere({"host": liveness.here()}) is None
+def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was taken for dead and replaced writes nothing when it wakes."""
+    run = runs.create("train", runs.training_params(mine, "popularity"))
+    slow, begun, before = work.DO["train"], [], work._begin
+
+    def taken(*words: object) -> dict[str, object]:
+        found = slow(*words)  # type: ignore[arg-type]
+        runs.update(run, **NODE7, pid=77, pid_started=1.0)
+        assert work._unwanted(begun[0])
+        return found
+
+    def begin(told: runs.Run) -> bool:
+        begun.append(told)
+        return before(told)
+
+    monkeypatch.setattr(work, "_begin", begin)
+    monkeypatch.setitem(work.DO, "train", taken)
+    work.work(run.id, foreground=True)
+    told = runs.get(run.id).told
+    assert told["pid"] == 77 and told["status"] == "running" and not (run.folder / "result.json").exists()
+
+
+def test_a_restarted_container_knows_its_dead(mine: str) -> None:
+    run = runs.create("train", runs.training_params(mine, "popularity"))
+    here = {"host": liveness.host(), "machine": liveness.machine(), "place": f"{liveness.machine()} pid:[before]"}
+    run = runs.update(run, **here, pid=1, pid_started=1.0, queued=time.time() - 3600)
+    liveness.beat(run.folder)
+    assert run.status == "queued"
+    silent = time.time() - liveness.GONE_S - 1
+    os.utime(run.folder / "alive", (silent, silent))
+    assert run.status == "failed", "it has our name and our clock: no need to wait a minute"
+    own = runs.create("train", runs.training_params(mine, "random"))
+    liveness.beat(run.folder)
+    assert [r.id for r in runs.ahead(own)] == [run.id], "containers of one machine share its devices"
+
+
+def test_a_name_tells_machines_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert liveness.place() == liveness.place() and liveness.elsewhere(liveness.here()) is None
     assert liveness.elsewhere({}) is None, "runs of earlier versions are this machine's"
     before = liveness.owner()
     monkeypatch.setenv("MMREC_HOST", "node8")
-    assert liveness.here().startswith("node8") and liveness.elsewhere(before)
+    assert liveness.host() == "node8" and liveness.elsewhere(before) == before["host"]
     assert not liveness.same_owner(before, liveness.owner()) and liveness.same_owner(before, dict(before))

@@ -18,7 +18,7 @@ from mmrec_core.types import Interactions
 
 
 class _Product(torch.autograd.Function):
-    """``A @ x`` for a fixed ``A`` of zeros and ones, with ``Aᵀ`` at hand for the way back: 10 times faster than autograd's own."""
+    """``A @ x`` for a fixed ``A`` all of whose entries are ones (repeated where rows repeat), with ``Aᵀ`` at hand for the way back."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class _Product(torch.autograd.Function):
 
 def _sums(matrix: Tensor, x: Tensor) -> Tensor:
     """Sums of rows of ``x``. On a CPU, bags of an embedding table are what that is, and 2.7 times faster than the sparse product."""
-    if x.is_cuda:
+    if x.device.type != "cpu":
         return matrix @ x
     return F.embedding_bag(matrix.col_indices(), x.contiguous(), matrix.crow_indices(), mode="sum", include_last_offset=True)
 

@@ -56,9 +56,11 @@ class DLRM(FieldModel):
         dim, n = config.dim, self.n_vectors + bool(self.n_dense)
         self.bottom = mlp([self.n_dense, *widths(config.bottom), dim], last_activation=True) if self.n_dense else None
         self.lower: Tensor
+        self.at: Tensor
         self.place: Tensor
         lower = torch.tril_indices(n, n, 0 if config.self_interaction else -1)
         self.register_buffer("lower", lower, persistent=False)
+        self.register_buffer("at", lower[0] * n + lower[1], persistent=False)
         self.register_buffer("place", _places(lower, n), persistent=False)
         seen = self.lower.shape[1] + (dim if self.n_dense else 0) if config.interaction == "dot" else n * dim
         seen += self.n_vectors * dim if config.interaction == "dot" and config.append else 0
@@ -70,7 +72,7 @@ class DLRM(FieldModel):
 
     def interact(self, vectors: Tensor) -> Tensor:
         """Dot products of all pairs: ``[B, n, d] → [B, n·(n−1)/2]``, the lower triangle row by row."""
-        return _Dots.apply(vectors, self.lower[0] * vectors.shape[1] + self.lower[1], self.place)
+        return _Dots.apply(vectors, self.at, self.place)
 
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, O]``: the top network's word on the interaction."""

@@ -88,9 +88,9 @@ def _lesson_strip(url_path: str) -> None:
             st.rerun()
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, ttl=60)
 def _revive() -> None:
-    """Once per server: queued runs whose worker went down with the machine get a new one."""
+    """Now and then: queued runs whose worker went down, with this machine or another, get a new one."""
     runs.revive()
 
 
