@@ -60,7 +60,7 @@ def test_mlflow_opens_on_localhost_once(ran: runs.Run) -> None:
         assert address.startswith("http://localhost:") and tracking.open_mlflow() == address
         with urllib.request.urlopen(address.replace("localhost", "127.0.0.1") + "/health", timeout=10) as answer:
             assert answer.status == 200
-        server = psutil.Process(int(storage.read_json(storage.open_home() / "mlflow-ui.json")["pid"]))
+        server = psutil.Process(int(storage.read_json(next(storage.open_home().glob("mlflow-ui-*.json")))["pid"]))
         listening = [
             c.laddr.ip
             for p in [server, *server.children(recursive=True)]
@@ -69,7 +69,7 @@ def test_mlflow_opens_on_localhost_once(ran: runs.Run) -> None:
         ]
         assert listening and set(listening) <= {"127.0.0.1", "::1"}
     finally:
-        server = psutil.Process(int(storage.read_json(storage.open_home() / "mlflow-ui.json")["pid"]))
+        server = psutil.Process(int(storage.read_json(next(storage.open_home().glob("mlflow-ui-*.json")))["pid"]))
         for process in [*server.children(recursive=True), server]:
             process.kill()
 
