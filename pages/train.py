@@ -22,6 +22,7 @@ ORDER = "40"
 shell.frame()
 
 QUICK = {"max_epochs": 5}
+CONTENT = {"text", "image"}
 PROTOCOLS = ["full", "sampled:100", "sampled:1", "sampled:99", "sampled:100:popularity", "sampled:100:of=5000"]
 dataset = shell.needs_dataset()
 
@@ -83,9 +84,14 @@ def choose_model(start: runs.Run | None) -> str | None:
     st.caption(f"{told['summary']} Needs {registry.in_words(told['needs']) or 'nothing'}: {dataset.name} has "
                + ("them." if len(told["needs"]) > 1 else "it."))  # fmt: skip
     if unable:
-        there = features.offers(dataset)
-        lacks = [f"{n} (needs {registry.in_words(registry.unmet(schemas[n]['needs'], there))})" for n in unable]
-        st.caption(f":material/block: Not for these data: {', '.join(lacks)}.")
+        lacks = {n: registry.unmet(schemas[n]["needs"], features.offers(dataset)) for n in unable}
+        shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
+        later = [n for n, own in lacks.items() if shows and all(set(need.split("|")) & CONTENT for need in own)]
+        if never := [f"{n} (needs {registry.in_words(own)})" for n, own in lacks.items() if n not in later]:
+            st.caption(f":material/block: Not for these data: {', '.join(never)}.")
+        if later:
+            st.caption(f":material/image_search: Once plots or posters have been encoded: {', '.join(later)}.")
+            st.page_link(shell.page("space"), label="Encode them on Space", icon=":material/bubble_chart:")
     for broken, fault in registry.faults("models").items():
         st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(fault)}")
     return name
@@ -142,7 +148,7 @@ def form() -> None:
 
 def reads_content(name: str) -> bool:
     """Whether a model is given vectors of plots and posters."""
-    return bool({m for need in registry.schema("models", name)["needs"] for m in need.split("|")} & {"text", "image"})
+    return bool({m for need in registry.schema("models", name)["needs"] for m in need.split("|")} & CONTENT)
 
 
 def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:

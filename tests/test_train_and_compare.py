@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,15 @@ def test_what_the_data_lack_is_said(home: Path, tmp_path: Path) -> None:
     shown = app("train")
     assert not shown.exception and "mf (needs rating)" in text(shown)
     assert "user-temporal" not in next(s for s in shown.selectbox if s.label == "Split").options
+
+
+def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, demo: Dataset) -> None:
+    """A model of plots and posters is not "not for these data" where the films have both."""
+    shutil.copytree(shared_home / "datasets" / "demo", home / "datasets" / "demo", ignore=shutil.ignore_patterns("features"))
+    shown = app("train")
+    told = text(shown)
+    assert not shown.exception and "gbdt (needs labels)" in told and "mm_tgn (needs" not in told
+    assert "mm_tgn" in told.split("Once plots or posters have been encoded")[1]
 
 
 # Compare
