@@ -7,6 +7,7 @@ that an empty history is learned, too: it predicts everybody's first film.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -227,7 +228,11 @@ class SequenceModel(GradientModel):
         target = batch["target"][row, place]
         if not self.drawn:
             pool = self.pool()
-            return F.cross_entropy(told @ self.vectors(pool).T, torch.searchsorted(pool, target), reduction="none"), row
+            logits = told @ self.vectors(pool).T
+            if pool[-1] == self.schema.n_items and self.hidden_share > 0:
+                # the unknown film stands for a share of all: as one of them it would be told to come next as often as they all do, and outrank nearly every known one
+                logits[:, -1] += math.log(self.hidden_share * (len(pool) - 1))
+            return F.cross_entropy(logits, torch.searchsorted(pool, target), reduction="none"), row
         liked = (told * self.vectors(target)).sum(1)
         other = torch.einsum("pd,pnd->pn", told, self.vectors(batch["negative"][row, place]))
         return F.softplus(-liked) + F.softplus(other).mean(1), row

@@ -53,6 +53,18 @@ def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
     assert listed[0].tolist() == [10]
 
 
+@pytest.mark.parametrize(("name", "how"), [("sasrec_ce", {}), ("gru4rec", {"loss": "ce"}), ("bert4rec", {"masked": 0.3})])
+def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[str, Any], periodic: Dataset) -> None:
+    """A tenth of forty films is hidden as *the* unknown one, which so comes next as often as four of them; a single film nobody met must not."""
+    model, _ = made(name, periodic, max_epochs=200, batch_size=64, lr=0.02, dim=16, length=8, patience=0, schedule="cosine", dropout=0.0, id_dropout=0.1, **how)
+    model.eval()
+    with torch.no_grad():
+        taste = model.tastes(model.user_state(Query(np.arange(USERS))).tensors)
+        follows = torch.softmax(taste @ model.vectors(model.pool()).T, 1)
+    told = (follows[:, -1] / follows[:, :-1].max(1).values).log().mean().exp().item()
+    assert 0.5 / PERIOD < told < 2 / PERIOD, "alone it is one of forty, and not four"
+
+
 def test_what_is_observed_is_read_and_undone(periodic: Dataset) -> None:
     """Evaluation shows the held-out validation film before it asks for the test film, and leaves the model as it was."""
     model, split = made("sasrec", periodic, max_epochs=1, length=8)
