@@ -114,7 +114,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     dataset = preparation.open_dataset(told.dataset)
     split = make_split(dataset, told.split)
-    wanted = [a for a in ARMS if not told.only or any(a.startswith(o) for o in told.only.split(","))]
+    wanted = [a for a in ARMS if not told.only or a.split(" ")[0] in told.only.split(",")]
     done: dict[str, list[dict[str, Any]]] = json.loads(told.out.read_text()) if told.out.exists() else {}
     for name in wanted:
         seeds = [int(s) for s in told.seeds.split(",")][: None if "tgn" in name else 1]
