@@ -275,8 +275,8 @@ def send(
                     runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
                 )  # fmt: skip
         except RuntimeError as error:  # what its client raises for every refusal
-            said = [line for line in str(error).splitlines() if line.strip()]  # a reason, or a traceback that ends in one
-            raise MMRecError(f"The Ray cluster at {where} took no job ({said[-1][:300]}). {AGENT if 'No available agent' in str(error) else ''}".strip()) from error
+            said = (str(error).strip() or "no reason given").splitlines()[-1][:300]  # a reason, or a traceback that ends in one
+            raise MMRecError(f"The Ray cluster at {where} took no job ({said}). {AGENT if 'No available agent' in str(error) else ''}".strip()) from error
         how, told = _follow(client, job, flag)
         if flag.wanted:
             raise Interrupted()

@@ -111,7 +111,7 @@ def beat(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def heartbeat(folder: Path, unwanted: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def heartbeat(folder: Path, unwanted: Callable[[], bool]) -> Iterator[None]:
     """Signs of life while something is done; that it is not wanted any more is heard, too, where no signal reaches.
 
     Args:

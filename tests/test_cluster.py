@@ -199,6 +199,25 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
         runs.create("train", runs.training_params("demo", "ease"), workers=2)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("status code 500: Traceback:\n  await self.get_target_agent()\nValueError: no room", r"took no job \(ValueError: no room\)\.$"),
+        ("status code 500: No available agent to submit job", "a port of its own"),
+        ("", "no reason given"),
+    ],
+)
+def test_a_refused_job_says_why(said: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refuses:
+        def submit_job(self, **_: object) -> None:
+            raise RuntimeError(said)
+
+    monkeypatch.setattr(cluster, "_client", lambda where: Refuses())
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(MMRecError, match=told):
+        cluster.send("run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag())
+
+
 def test_a_ray_of_this_machine_alone_listens_on_localhost() -> None:
     code = """
 import psutil
