@@ -132,14 +132,14 @@ class Ranker:
         for done in blocks(len(self.users), size):
             self.progress(done.start, len(self.users), "ranking")
             users = self.users[done]
-            scores = self._scores(self.states(users))
+            scores = self._scores(self.states(users), stay=True)
             a, b = np.searchsorted(hidden_user, [users[0], users[-1] + 1])
             own = np.searchsorted(users, hidden_user[a:b])
             mine = users[np.minimum(own, len(users) - 1)] == hidden_user[a:b]
             rows = own[mine]
             columns = self.item[hidden[a:b]][mine]
             if excluded is not None:
-                scores[:, excluded] = LOWEST
+                scores[:, excluded.to(scores.device)] = LOWEST
             p, q = np.searchsorted(self.query, [done.start, done.stop])
             liked = (
                 torch.from_numpy(self.query[p:q] - done.start),
@@ -157,13 +157,15 @@ class Ranker:
             parts.append((which + p, *places))
             if keep:
                 best, at = largest(scores, min(keep, self.n_items))
-                first.append(torch.where(best > LOWEST, at, -1).numpy())
+                first.append(torch.where(best > LOWEST, at, -1).cpu().numpy())
         self.first = np.concatenate(first) if first else self.first
         total = self.n_items if candidates is None else int(candidates.sum())
         return self._ranking(parts, self.query, total - n_hidden, cut)
 
-    def _scores(self, asked: Any) -> Tensor:
-        scores: Tensor = self.scorer.score_all(asked).detach().cpu()
+    def _scores(self, asked: Any, stay: bool = False) -> Tensor:
+        """``[B, I]`` on the CPU, or, to ``stay``, on the GPU where they were made."""
+        scores: Tensor = self.scorer.score_all(asked).detach()
+        scores = scores if stay and scores.is_cuda else scores.cpu()
         if bool(torch.isnan(scores).any()):
             raise MMRecError("The model scores films as NaN: its training diverged. Train it again with a smaller lr.")
         return scores.clamp_(min=LOWEST * 0.99) if scores.is_floating_point() else scores.float()

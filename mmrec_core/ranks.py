@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core.types import Array, Ranking
+from mmrec_core.types import Array, Ranking, blocks
 
 LOWEST = -3.0e38
 """Masked candidates score this; a model's own −inf is lifted to just above it."""
@@ -15,7 +15,7 @@ LOWEST = -3.0e38
 def rank_scores(
     scores: Tensor, hidden: tuple[Tensor, Tensor] | None, liked: tuple[Tensor, Tensor], cut: int | None
 ) -> tuple[Array, Array, Array, Array]:
-    """Where liked items stand among candidates, exactly, ties counted.
+    """Where liked items stand among candidates, exactly, ties counted; found on the device where the scores lie.
 
     Args:
         scores: ``[B, I]``, changed in place.
@@ -29,26 +29,26 @@ def rank_scores(
     """
     if scores.dtype not in (torch.float32, torch.float64):
         scores = scores.float()
-    lowest = LOWEST
+    here = scores.device
     if hidden is not None:
-        scores[hidden] = lowest
-    row, column = liked
+        scores[hidden[0].to(here), hidden[1].to(here)] = LOWEST
+    row, column = (told.to(here) for told in liked)
     n, width = scores.shape
-    whole = torch.ones(n, dtype=torch.bool)
+    whole = torch.ones(n, dtype=torch.bool, device=here)
     reported: list[tuple[Array, Array, Array, Array]] = []
     if cut is not None and width > cut + 1:
         best, at = largest(scores, cut + 1)
         whole = (best[:, 1:] == best[:, :-1]).any(1)  # a tie within or across the cut: count it in full below
-        key, entry = row * width + column, torch.arange(len(row))
+        key, entry = row * width + column, torch.arange(len(row), device=here)
         if bool((key[1:] < key[:-1]).any()):
             key, entry = torch.sort(key)
-        asked = at[:, :cut] + torch.arange(0, n * width, width)[:, None]
+        asked = at[:, :cut] + torch.arange(0, n * width, width, device=here)[:, None]
         found = torch.searchsorted(key, asked).clamp_(max=max(len(key) - 1, 0))
         hit = (key[found] == asked) & ~whole[:, None] if len(key) else torch.zeros_like(asked, dtype=torch.bool)
         r, place = torch.nonzero(hit, as_tuple=True)
-        which = entry[found[r, place]].numpy()
+        which = entry[found[r, place]].cpu().numpy()
         ones = np.ones(len(which), np.int64)
-        reported.append((which, place.numpy(), ones, ones))
+        reported.append((which, place.cpu().numpy(), ones, ones))
     if bool(whole.any()):
         reported.append(_rank_whole(scores, row, column, whole))
     which, above, tied, tied_liked = (np.concatenate(parts) for parts in zip(*reported, strict=True))
@@ -68,7 +68,7 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return torch.topk(scores, k, dim=1)
     inside = scores[:, : whole * CHUNK].view(n, whole, CHUNK)
     chunk = inside.amax(2).topk(k, dim=1, sorted=False).indices
-    first = chunk * CHUNK + torch.arange(0, n * width, width)[:, None]
+    first = chunk * CHUNK + torch.arange(0, n * width, width, device=scores.device)[:, None]
     windows = scores.view(-1).unfold(0, CHUNK, 1)  # a view: the row of a chunk's first element is the chunk
     found = torch.cat([windows.index_select(0, first.view(-1)).view(n, -1), scores[:, whole * CHUNK :]], 1)
     best, at = found.topk(k, dim=1)
@@ -76,6 +76,8 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
 
 
+ROWS = 1 << 12
+"""Rows of scores compared at a time on a GPU."""
 FEW = 48
 """Liked items of one row up to which each is compared with every candidate; above, the row is sorted once."""
 
@@ -87,19 +89,24 @@ def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> 
     new = torch.cumsum(wanted.long(), 0) - 1
     value = scores[r, c]
     start = torch.searchsorted(r, r)
-    place = torch.arange(len(r)) - start
+    place = torch.arange(len(r), device=r.device) - start
     width = int(place.max()) + 1 if len(r) else 0
-    asked = torch.full((int(wanted.sum()), width), torch.inf, dtype=scores.dtype)
+    asked = torch.full((int(wanted.sum()), width), torch.inf, dtype=scores.dtype, device=r.device)
     asked[new[r], place] = value
     above, tied = _counted(scores, r, value) if width <= FEW else _sorted(scores[wanted], asked, new[r], place)
     own = torch.sort(asked, dim=1).values
     liked_below = torch.searchsorted(own, asked)[new[r], place]
     liked_upto = torch.searchsorted(own, asked, right=True)[new[r], place]
-    return which.numpy(), above, tied, (liked_upto - liked_below).numpy()
+    return which.cpu().numpy(), above, tied, (liked_upto - liked_below).cpu().numpy()
 
 
 def _counted(scores: Tensor, row: Tensor, value: Tensor) -> tuple[Array, Array]:
-    """Numpy counts a row's comparisons seven times faster than a sum of booleans does."""
+    """On the CPU numpy counts a row's comparisons seven times faster than a sum of booleans does."""
+    if scores.device.type != "cpu":
+        parts = ((scores[row[p]], value[p, None]) for p in blocks(len(row), ROWS))
+        told = [torch.stack([(beside > own).sum(1), (beside == own).sum(1)]) for beside, own in parts]
+        above, tied = torch.cat([torch.zeros(2, 0, dtype=torch.int64, device=row.device), *told], 1).cpu().numpy()
+        return above, tied
     table, rows, values = scores.numpy(), row.numpy(), value.numpy()
     above, tied = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for at, (one, than) in enumerate(zip(rows, values, strict=True)):
@@ -111,7 +118,7 @@ def _sorted(table: Tensor, asked: Tensor, row: Tensor, place: Tensor) -> tuple[A
     ordered = torch.sort(table, dim=1).values
     below = torch.searchsorted(ordered, asked)[row, place]
     upto = torch.searchsorted(ordered, asked, right=True)[row, place]
-    return (table.shape[1] - upto).numpy(), (upto - below).numpy()
+    return (table.shape[1] - upto).cpu().numpy(), (upto - below).cpu().numpy()
 
 
 def only_relevant(ranking: Ranking, keep: Array) -> Ranking:

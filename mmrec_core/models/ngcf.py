@@ -14,13 +14,14 @@ class NGCF(GraphModel):
     """Neural graph collaborative filtering (Wang et al. 2019).
 
     ``e⁽ᵏ⁺¹⁾ = LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))`` with ``Â = D^−½ A D^−½``; a node's vector is its layers side by side, each but the
-    first of unit length, as the authors' code has it.
+    first of unit length. The authors' code hands layers on as they are; RecBole's hands them on with unit length (``unit``).
     """
 
     class Config(GraphConfig):
         """Width, depth, and what is silenced."""
 
         dropout: float = setting(0.1, "share of a layer's numbers silenced in training", ge=0.0, le=0.9)
+        unit: bool = setting(False, "whether a layer has unit length already where the next one hears it, as RecBole has it", advanced=True)
 
     config: Config
 
@@ -33,7 +34,8 @@ class NGCF(GraphModel):
     def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
         """A sum of what is heard and what of it is alike."""
         told = F.leaky_relu(self.whole[at](own + heard) + self.alike[at](own * heard), 0.2)
-        return F.dropout(told, self.config.dropout, self.training)
+        told = F.dropout(told, self.config.dropout, self.training)
+        return F.normalize(told, dim=1) if self.config.unit else told
 
     def combine(self, layers: Layers) -> Tensor:
         """Layers side by side, ``[n, (K + 1)·d]``."""
