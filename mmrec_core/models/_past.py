@@ -61,6 +61,12 @@ class Past(nn.Module):
         """All but the sparse matrices, which cannot be copied and are made anew."""
         return {**self.__dict__, "_matrices": None}
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Past:
+        """The matrices stay behind when the rows move to another device."""
+        self._matrices = None
+        moved: Past = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
+
     def remember(self, rows: Interactions) -> None:
         """Take in the training rows."""
         user, item = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("item"), np.int64)

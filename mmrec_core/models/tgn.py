@@ -189,6 +189,12 @@ class TGN(GradientModel):
             self._films = self._still = None
         return super().train(mode)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """What was kept stays behind when the model moves to another device."""
+        self._films = self._still = self._hidden = None
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
+
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """As everywhere; what was kept belongs to other weights."""
         self._films = self._still = None

@@ -320,6 +320,36 @@ def test_save_and_load(world: World, name: str, tmp_path: Path) -> None:
     assert loaded.users is not None and len(loaded.users) == model.schema.n_users
 
 
+def test_nothing_stays_behind_on_a_move(world: World, name: str, tmp_path: Path) -> None:
+    """A model that has scored moves to another device whole: what it kept for speed goes along or is forgotten."""
+    world.model(name).save(tmp_path / "model")
+    model = load_model(tmp_path / "model")
+    model.score_rows(_events(world, name, 4))
+    if world.kind(name) == "ratings":
+        model.score_all(Query(np.array([1])))
+    model.to("meta")
+    left = [
+        f"{type(part).__name__}.{key}"
+        for part in model.modules()
+        for key, value in vars(part).items()
+        if key.startswith("_")  # public ones beside the buffers belong to training's tables, which lie on the CPU
+        for held in _tensors(value)
+        if held.device.type != "meta"
+    ]
+    assert not left
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _tensors(inner)
+
+
 def _drop_tensor(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     tensors.pop(sorted(tensors)[0])
