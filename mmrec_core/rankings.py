@@ -18,6 +18,8 @@ from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Qu
 
 STREAM_BLOCK, SAMPLED_BLOCK = 256, 200
 """Events of a stream asked about before the next are observed."""
+BLOCK, GPU_SCORES = 512, 1 << 26
+"""Users ranked at once; on a GPU as many as make so many scores, 256 MiB."""
 
 
 def history_of(events: Interactions, rows: Array) -> History:
@@ -118,10 +120,12 @@ class Ranker:
             return self.scorer.fold_in(revealed(self.dataset, self.split, users, self.reveal))
         return Query(users)
 
-    def frozen(self, cut: int | None, candidates: Array | None = None, size: int = 512, keep: int = 0) -> Ranking:
+    def frozen(self, cut: int | None, candidates: Array | None = None, keep: int = 0) -> Ranking:
         """One ranking per user, all liked films of the part in it; the ``keep`` best films of each go into :attr:`first`."""
         if self.protocol.shipped or self.protocol.negatives is not None:
-            return self._sampled(size)
+            return self._sampled(BLOCK)
+        on_gpu = getattr(getattr(self.scorer, "known_users", None), "is_cuda", False)  # which waits at every block
+        size = max(BLOCK, GPU_SCORES // self.n_items) if on_gpu else BLOCK
         hidden = self.hidden_rows()
         hidden = hidden[np.argsort(self.user[hidden], kind="stable")]
         hidden_user = self.user[hidden]
