@@ -139,7 +139,7 @@ class _Descent:
         settings.silence_telemetry()
         if device == "cpu":
             settings.keep_memory()
-        from lightning.fabric import Fabric
+        from lightning_fabric import Fabric
 
         self.model, self.train, self.how, self.judge = model, train, how, judge
         self.learner: Learner = model
@@ -147,7 +147,7 @@ class _Descent:
         precision, said = able_precision(how.precision, device)
         if said:
             desk.tell("note", {"text": said})
-        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.fabric = Fabric(

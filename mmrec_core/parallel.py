@@ -38,8 +38,8 @@ def fabric_options(device: str) -> dict[str, Any]:
     """What Lightning Fabric must be told: nothing for one process, else that the others are there already."""
     if world() == 1:
         return {"devices": 1}
-    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     class Here(LightningEnvironment):
         """Processes that somebody else has started and connected."""

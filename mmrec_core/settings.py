@@ -107,7 +107,7 @@ def environment() -> dict[str, object]:
     import torch
 
     versions = {}
-    for package in ("torch", "lightning", "numpy", "scipy", "pandas", "pillow", "streamlit"):
+    for package in ("torch", "lightning-fabric", "numpy", "scipy", "pandas", "pillow", "streamlit"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_the_core_knows_no_screens_and_pages_no_torch() -> None:
     for file in CORE.rglob("*.py"):
         assert not {m.split(".")[0] for m in imports(file)} & {"streamlit", "pages"}, file
     for file in [*(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]:
-        assert not {m.split(".")[0] for m in imports(file)} & {"torch", "lightning"}, file
+        assert not {m.split(".")[0] for m in imports(file)} & {"torch", "lightning", "lightning_fabric"}, file
 
 
 def loaded(code: str) -> set[str]:
@@ -121,6 +122,11 @@ def test_help_and_listing_load_nothing_heavy() -> None:
 def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
     code = f"sys.modules['{absent}'] = None\nimport mmrec_core.training, mmrec_core.work, mmrec_core.cold_start"
     assert "mmrec_core" in loaded(code)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchmetrics") is not None, reason="torchmetrics is installed, which Fabric then loads")
+def test_a_training_loads_no_library_of_pictures_or_texts() -> None:
+    assert not loaded("import mmrec_core.training, lightning_fabric") & {"torchvision", "transformers", "open_clip", "mlflow", "ray"}
 
 
 def test_no_page_or_component_names_another_host() -> None:
