@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -101,7 +102,6 @@ def device(name: str = "auto") -> str:
 def environment() -> dict[str, object]:
     """What a result must record to be repeated: package versions, git commit, threads and device."""
     import platform
-    import subprocess
     from importlib import metadata
 
     import torch
@@ -112,15 +112,24 @@ def environment() -> dict[str, object]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
-        "commit": asked.stdout.strip() or None,
+        "commit": commit(),
         "threads": torch.get_num_threads(),
         "device": device(),
     }
+
+
+def commit() -> str | None:
+    """The commit this code is at, ``+changes`` where it holds what no commit does; ``None`` outside a checkout or without git."""
+    import subprocess
+
+    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude", "*", "--dirty=+changes"]
+    with suppress(OSError):
+        return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or None
+    return None
 
 
 @cache

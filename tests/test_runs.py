@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mmrec_core import liveness, preparation, runs, storage, work
+from mmrec_core import liveness, preparation, runs, settings, storage, work
 from mmrec_core.errors import MMRecError
 
 
@@ -82,3 +83,19 @@ def test_a_damaged_folder_is_passed_over(mine: str) -> None:
 def test_unknown_runs_are_refused(home: Path, name: str) -> None:
     with pytest.raises(MMRecError, match="Unknown run"):
         runs.get(name)
+
+
+def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert settings.commit() is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    (tmp_path / "code.py").write_text("1\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"], ["tag", "v1"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+    assert settings.commit() == head
+    (tmp_path / "code.py").write_text("2\n")
+    assert settings.commit() == f"{head}+changes"
+    monkeypatch.setenv("PATH", str(tmp_path))  # a container may have no git
+    assert settings.commit() is None and settings.environment()["commit"] is None
