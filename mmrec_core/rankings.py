@@ -18,8 +18,10 @@ from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Qu
 
 STREAM_BLOCK, SAMPLED_BLOCK = 256, 200
 """Events of a stream asked about before the next are observed."""
-BLOCK, GPU_SCORES = 512, 1 << 26
-"""Users ranked at once; on a GPU as many as make so many scores, 256 MiB."""
+BLOCK = 512
+"""Users ranked at once."""
+GPU_BLOCK, GPU_SCORES = 2048, 1 << 25
+"""The same on a GPU, where each block ends in waiting for it: so many users, or fewer, so that there are so many scores (128 MiB) at most."""
 
 
 def history_of(events: Interactions, rows: Array) -> History:
@@ -124,8 +126,9 @@ class Ranker:
         """One ranking per user, all liked films of the part in it; the ``keep`` best films of each go into :attr:`first`."""
         if self.protocol.shipped or self.protocol.negatives is not None:
             return self._sampled(BLOCK)
-        on_gpu = getattr(getattr(self.scorer, "known_users", None), "is_cuda", False)  # which waits at every block
-        size = max(BLOCK, GPU_SCORES // self.n_items) if on_gpu else BLOCK
+        on_gpu = getattr(getattr(self.scorer, "known_users", None), "is_cuda", False)
+        large = on_gpu and not len(self.split.revealed)  # folding in by gradient steps needs memory for every event of a block
+        size = max(1, min(GPU_BLOCK, GPU_SCORES // self.n_items)) if large else BLOCK
         hidden = self.hidden_rows()
         hidden = hidden[np.argsort(self.user[hidden], kind="stable")]
         hidden_user = self.user[hidden]
@@ -167,12 +170,13 @@ class Ranker:
         return self._ranking(parts, self.query, total - n_hidden, cut)
 
     def _scores(self, asked: Any, stay: bool = False) -> Tensor:
-        """``[B, I]`` on the CPU, or, to ``stay``, on the GPU where they were made."""
+        """``[B, I]`` on the CPU; with ``stay``, on the GPU if they were made there."""
         scores: Tensor = self.scorer.score_all(asked).detach()
         scores = scores if stay and scores.is_cuda else scores.cpu()
+        scores = scores if scores.dtype in {torch.float32, torch.float64} else scores.float()
         if bool(torch.isnan(scores).any()):
             raise MMRecError("The model scores films as NaN: its training diverged. Train it again with a smaller lr.")
-        return scores.clamp_(min=LOWEST * 0.99) if scores.is_floating_point() else scores.float()
+        return scores.clamp_(min=LOWEST * 0.99)
 
     def _ranking(self, parts: list[tuple[Array, ...]], query: Array, n_candidates: Array, cut: int | None) -> Ranking:
         empty = (np.zeros(0, np.int64),) * 4

@@ -76,8 +76,8 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return best, torch.where(at < k * CHUNK, column, at + (whole - k) * CHUNK)
 
 
-ROWS = 1 << 12
-"""Rows of scores compared at a time on a GPU."""
+AT_ONCE = 1 << 24
+"""Scores compared at a time where not numpy does it."""
 FEW = 48
 """Liked items of one row up to which each is compared with every candidate; above, the row is sorted once."""
 
@@ -101,16 +101,23 @@ def _rank_whole(scores: Tensor, row: Tensor, column: Tensor, wanted: Tensor) -> 
 
 
 def _counted(scores: Tensor, row: Tensor, value: Tensor) -> tuple[Array, Array]:
-    """On the CPU numpy counts a row's comparisons seven times faster than a sum of booleans does."""
+    """How many of row ``row [N]`` of ``scores [B, I]`` are above, and the same as, ``value [N]``. On the CPU numpy counts a row's comparisons seven times
+    faster than a sum of booleans does."""
     if scores.device.type != "cpu":
-        parts = ((scores[row[p]], value[p, None]) for p in blocks(len(row), ROWS))
-        told = [torch.stack([(beside > own).sum(1), (beside == own).sum(1)]) for beside, own in parts]
-        above, tied = torch.cat([torch.zeros(2, 0, dtype=torch.int64, device=row.device), *told], 1).cpu().numpy()
-        return above, tied
+        return _counted_by_torch(scores, row, value)
     table, rows, values = scores.numpy(), row.numpy(), value.numpy()
     above, tied = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for at, (one, than) in enumerate(zip(rows, values, strict=True)):
         above[at], tied[at] = np.count_nonzero(table[one] > than), np.count_nonzero(table[one] == than)
+    return above, tied
+
+
+def _counted_by_torch(scores: Tensor, row: Tensor, value: Tensor) -> tuple[Array, Array]:
+    found = torch.empty(2, len(row), dtype=torch.int64, device=row.device)
+    for part in blocks(len(row), max(1, AT_ONCE // scores.shape[1])):
+        beside, own = scores[row[part]], value[part, None]
+        found[0, part], found[1, part] = (beside > own).sum(1), (beside == own).sum(1)
+    above, tied = found.cpu().numpy()
     return above, tied
 
 

@@ -122,14 +122,19 @@ def environment() -> dict[str, object]:
     }
 
 
+@cache
 def commit() -> str | None:
-    """The commit this code is at, ``+changes`` where it holds what no commit does; ``None`` outside a checkout or without git."""
+    """The commit this code is at, asked for once in a process; ``+changes`` where the code holds what no commit does. ``None`` outside a checkout, without git,
+    or where git refuses a folder of somebody else's."""
     import subprocess
 
-    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude", "*", "--dirty=+changes"]
-    with suppress(OSError):
-        return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or None
-    return None
+    def git(*words: str) -> str:
+        with suppress(OSError):
+            return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        return ""
+
+    head = git("rev-parse", "HEAD")
+    return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
 
 
 @cache

@@ -109,6 +109,7 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
         if left.is_file() and "tune" not in left.relative_to(run.folder).parts:
             left.unlink()
     teller = Teller(run.folder, also)
+    settings.commit()  # asked before the work, during which somebody may commit
     try:
         result = _result(get(run.id), teller, flag)
         if not liveness.same_owner(get(run.id).told, run.told):

@@ -86,16 +86,32 @@ def test_unknown_runs_are_refused(home: Path, name: str) -> None:
 
 
 def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    for name in [n for n in os.environ if n.startswith("GIT_")]:  # of a hook that runs the tests
+        monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert settings.commit() is None
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    (tmp_path / "code.py").write_text("1\n")
-    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"], ["tag", "v1"]):
-        subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
-    assert settings.commit() == head
-    (tmp_path / "code.py").write_text("2\n")
-    assert settings.commit() == f"{head}+changes"
-    monkeypatch.setenv("PATH", str(tmp_path))  # a container may have no git
-    assert settings.commit() is None and settings.environment()["commit"] is None
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+
+    def commit() -> str | None:
+        settings.commit.cache_clear()
+        return settings.commit()
+
+    def git(*words: str) -> str:
+        asked = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false", *words]
+        return subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    code, docs = tmp_path / "mmrec_core" / "code.py", tmp_path / "README.md"
+    code.parent.mkdir()
+    code.write_text("1\n"), docs.write_text("1\n")
+    try:
+        assert commit() is None
+        git("init", "-q"), git("add", "."), git("commit", "-q", "-m", "first"), git("tag", "-a", "v1", "-m", "one")
+        head = git("rev-parse", "HEAD")
+        assert commit() == head
+        docs.write_text("2\n")
+        assert commit() == head
+        (code.parent / "model.py").write_text("1\n")
+        assert commit() == f"{head}+changes"
+        monkeypatch.setenv("PATH", str(tmp_path))  # a container may have no git
+        assert commit() is None and settings.environment()["commit"] is None
+    finally:
+        settings.commit.cache_clear()

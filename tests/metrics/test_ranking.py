@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
+from mmrec_core import ranks
 from mmrec_core.metrics import metric, ranking
 from mmrec_core.ranks import only_relevant, rank_scores
 from mmrec_core.types import Ranking
@@ -129,3 +130,15 @@ def test_only_relevant_keeps_the_others_as_candidates() -> None:
     found = only_relevant(ranked(scores, liked), np.array([False, True, False]))  # keep the third film alone
     assert ranking.mrr(found)[0] == pytest.approx((1 / 3 + 1 / 4) / 2)
     assert found.n_relevant.tolist() == [1]
+
+
+def test_both_ways_of_counting_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU counts and what numpy counts, with ties and in blocks."""
+    monkeypatch.setattr(ranks, "AT_ONCE", 60)
+    rng = np.random.default_rng(2)
+    scores = torch.tensor(rng.integers(0, 5, (7, 20)).astype(np.float32))
+    row = torch.tensor(np.sort(rng.integers(0, 7, 31)))
+    value = scores[row, torch.tensor(rng.integers(0, 20, 31))]
+    for one, other in zip(ranks._counted(scores, row, value), ranks._counted_by_torch(scores, row, value), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [len(part) for part in ranks._counted_by_torch(scores, row[:0], value[:0])] == [0, 0]

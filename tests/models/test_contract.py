@@ -327,6 +327,7 @@ def test_nothing_stays_behind_on_a_move(world: World, name: str, tmp_path: Path)
     model.score_rows(_events(world, name, 4))
     if world.kind(name) == "ratings":
         model.score_all(Query(np.array([1])))
+        model.fold_in(_histories(world, 2))
     model.to("meta")
     left = [
         f"{type(part).__name__}.{key}"

@@ -78,16 +78,20 @@ def test_lightgcn_is_the_mean_of_powers_of_the_normalised_graph() -> None:
         torch.testing.assert_close(torch.cat(again.vectors()), total / 4)
 
 
-def test_ngcf_layer_by_hand() -> None:
-    """``LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))``, layers side by side, the later ones of unit length."""
-    made, graph = model("ngcf", layers=1), dense()
+@pytest.mark.parametrize("unit", [False, True])
+def test_ngcf_layers_by_hand(unit: bool) -> None:
+    """``LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))``, layers side by side, the later ones of unit length; with ``unit`` they go on so."""
+    made, graph = model("ngcf", layers=2, unit=unit), dense()
     with torch.no_grad():
         users, items = made.spread()
-        first = torch.cat([users[0], items[0]])
-        heard = graph @ first
-        layer = torch.nn.functional.leaky_relu(made.whole[0](first + heard) + made.alike[0](heard * first), 0.2)
-        expected = torch.cat([first, torch.nn.functional.normalize(layer, dim=1)], 1)
-        torch.testing.assert_close(torch.cat(made.vectors()), expected)
+        layer = torch.cat([users[0], items[0]])
+        expected = [layer]
+        for at in range(2):
+            heard = graph @ layer
+            layer = torch.nn.functional.leaky_relu(made.whole[at](layer + heard) + made.alike[at](heard * layer), 0.2)
+            expected.append(layer / layer.norm(dim=1, keepdim=True))
+            layer = expected[-1] if unit else layer
+        torch.testing.assert_close(torch.cat(made.vectors()), torch.cat(expected, 1))
 
 
 @pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mmgcn", "lightgcn_multimodal"])
