@@ -226,7 +226,17 @@ class Model(nn.Module):
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Return to a snapshot, bit by bit."""
+        self.forget()
         _assign(self, snapshot)
+
+    def forget(self) -> None:
+        """Drop what is kept for speed beside the state; called where other weights, or another device, come in. Nothing by default."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """What is kept would stay behind when the model moves to another device."""
+        self.forget()
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     # On disk
 

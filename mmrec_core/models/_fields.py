@@ -495,15 +495,8 @@ class FieldModel(GradientModel):
             self._kept = None
         return super().train(mode)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> FieldModel:
-        """What was kept stays behind when the model moves to another device."""
-        self._kept = None
-        moved: FieldModel = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return moved
-
-    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
-        """Return to a snapshot."""
-        super().restore(snapshot)
+    def forget(self) -> None:
+        """Sums over histories, and what is known of every film."""
         self._kept = None
 
     def items_of(self, item: Tensor) -> dict[str, Tensor]:

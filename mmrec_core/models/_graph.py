@@ -133,16 +133,9 @@ class GraphModel(Pairwise):
         self._kept = None if mode else self._kept
         return super().train(mode)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """What was kept stays behind when the model moves to another device."""
+    def forget(self) -> None:
+        """What has spread."""
         self._kept = None
-        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return moved
-
-    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
-        """As everywhere; what was kept belongs to other weights."""
-        self._kept = None
-        super().restore(snapshot)
 
     def _spread(self) -> tuple[Layers, Layers]:
         device = self.known_items.device

@@ -189,16 +189,9 @@ class TGN(GradientModel):
             self._films = self._still = None
         return super().train(mode)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """What was kept stays behind when the model moves to another device."""
+    def forget(self) -> None:
+        """Films' embeddings, nodes' features, and which nodes the last batch hid."""
         self._films = self._still = self._hidden = None
-        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return moved
-
-    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
-        """As everywhere; what was kept belongs to other weights."""
-        self._films = self._still = None
-        super().restore(snapshot)
 
     # Memory
 
