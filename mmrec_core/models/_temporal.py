@@ -35,12 +35,21 @@ def time_of(coded: Tensor) -> Tensor:
 
 
 class TimeCode(nn.Module):
-    """``cos(w·Δt + b)``, learnable, with ``w`` from 1 down to 10⁻⁹ per second (Xu et al. 2020, "TGAT"): ``[…] → […, d]``."""
+    """``cos(w·Δt + b)`` with ``w`` from 1 down to 10⁻⁹ per second (Xu et al. 2020, "TGAT"): ``[…] → […, d]``.
 
-    def __init__(self, dim: int) -> None:
+    Learned there, fixed in Cong et al. 2023 ("GraphMixer"). The slope in ``w`` is as large as Δt: after a gap of a year one step of 10⁻³
+    turns a wave five thousand times round, and where gradients are clipped by their norm nothing else is heard beside it.
+    """
+
+    def __init__(self, dim: int, learned: bool = False) -> None:
         super().__init__()
-        self.w = nn.Parameter(10.0 ** -torch.linspace(0, 9, dim))
-        self.b = nn.Parameter(torch.zeros(dim))
+        self.w: Tensor
+        self.b: Tensor
+        for name, value in (("w", 10.0 ** -torch.linspace(0, 9, dim)), ("b", torch.zeros(dim))):
+            if learned:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
 
     def forward(self, gap_s: Tensor) -> Tensor:
         """Of whole seconds, exact up to 194 days and to seven digits beyond."""
@@ -76,6 +85,11 @@ class Neighbours(nn.Module):
             merged = torch.empty(len(old), dtype=held.dtype, device=held.device)
             merged[at], merged[old] = fresh.to(held.dtype), held
             setattr(self, name, merged)
+
+    def met(self, coded: Tensor) -> Tensor:
+        """``[B]`` how many events nodes have had strictly before times (codes ``[B]``)."""
+        start, end = torch.searchsorted(self.coded, torch.stack([node_of(coded) * SPAN, coded]))
+        return end - start
 
     def before(self, coded: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The ``k`` latest events of nodes at times (codes ``[B]``): partners, seconds since, marks, and which exist; ``[B, k]`` each,

@@ -49,8 +49,8 @@ class MMTGN(TGN):
     none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start equally
     loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's memory scales and
     shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding. The published network
-    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512`` (film: 256); learned on logits, as BPR on probabilities cannot go below
-    .313.
+    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256); learned on logits, as BPR on
+    probabilities cannot go below .313.
     """
 
     class Config(ContentConfig, TGN.Config):
@@ -63,6 +63,10 @@ class MMTGN(TGN):
             "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
         )
         neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
+        degree: bool = setting(
+            True,
+            "whether an embedding also tells how many events its node has had, which attention over the latest few cannot",
+        )
         fusion: Literal["mlp", "film", "gated"] = setting(
             "mlp", "how text and image become one vector: an MLP, text modulating the image, a gate"
         )
@@ -82,6 +86,7 @@ class MMTGN(TGN):
         )
         structure_epochs: int = setting(20, "epochs that LightGCN learns for", ge=1, le=500, advanced=True)
 
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time", "text|image"})
     train_defaults: ClassVar[Mapping[str, Any]] = {**TGN.train_defaults, "lr": 0.0003}
     config: Config
@@ -155,7 +160,8 @@ class MMTGN(TGN):
             found = graph(found, nothing, gap.float(), zero, self.clock_code(gap), gap > 0)
         if self.config.embedding == "time":
             found = self.drifted(found, gap[:, 0])
-        return self.finished(found, code(torch.full((n,), self.n_nodes - 1, device=first.device), self.clock.expand(n)))
+        unknown = torch.full((n,), self.n_nodes - 1, device=first.device)
+        return self.finished(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
 
     def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
         """As everywhere; in training a share of films as if nobody had met them."""
@@ -166,8 +172,9 @@ class MMTGN(TGN):
         bare = self.nobody_met(self.of_films(own, self.known_items[own]))
         return vectors.index_put((torch.nonzero(alone)[:, 0],), bare.to(vectors.dtype))
 
-    def finished(self, found: Tensor, coded: Tensor) -> Tensor:
-        """Modulated by the second channel, where there is one."""
+    def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
+        """As everywhere; modulated by the second channel, where there is one."""
+        found = super().finished(found, coded, met)
         if self.by_structure is None:
             return found
         return self.by_structure(found, self.get_buffer("structure")[node_of(coded)])

@@ -85,12 +85,22 @@ class TGN(GradientModel):
             "graph_attention",
             "what scores: attention over recent neighbours, their sum, the memory itself, or the memory drifting with time (JODIE)",
         )
+        waves: Literal["fixed", "learned"] = setting(
+            "fixed",
+            "how fast the waves that tell time swing: from a second to thirty years a turn, or learned from there (as published; unsteady "
+            "where times are seconds)",
+            advanced=True,
+        )
         layers: int = setting(1, "steps from neighbour to neighbour", ge=1, le=3)
         heads: int = setting(2, "attention heads", ge=1, le=8)
         neighbours: int = setting(10, "most recent events a node attends to", ge=1, le=200)
         dropout: float = setting(0.1, "share of attention weights silenced in training", ge=0.0, le=0.9)
         nodes: Literal["ids", "none"] = setting(
             "ids", "what a node is beside its memory: an embedding of its own, or nothing (as in TGN's paper)"
+        )
+        degree: bool = setting(
+            False,
+            "whether an embedding also tells how many events its node has had, which neither attention over the latest few nor a mean can",
         )
         stars: bool = setting(True, "whether messages and neighbours bear the rating given (where there are ratings)")
         score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
@@ -123,7 +133,7 @@ class TGN(GradientModel):
         dim = config.dim
         self.first, self.n_nodes = schema.n_users + 1, schema.n_users + schema.n_items + 2
         """Films' nodes come after users'; the last node of each stands for an unknown one."""
-        self.clock_code = TimeCode(dim)
+        self.clock_code = TimeCode(dim, config.waves == "learned")
         raw = 3 * dim + 1
         wide = config.message_dim if config.message == "mlp" else raw
         if config.memory:
@@ -143,6 +153,7 @@ class TGN(GradientModel):
             self.drift = nn.Linear(1, dim)
         if config.score == "mlp":
             self.affinity = Merge(dim, dim, dim, 1)
+        self.often = nn.Linear(2, dim, bias=False) if config.degree else None
         self.more_layers()
         self.neighbours = Neighbours()
         self.memory: Tensor
@@ -178,6 +189,8 @@ class TGN(GradientModel):
                     nn.init.normal_(module.weight, 0.0, 0.1)
         if self.config.embedding == "time":  # memories begin without a drift
             nn.init.zeros_(self.drift.weight), nn.init.zeros_(self.drift.bias)
+        if self.often is not None:
+            nn.init.zeros_(self.often.weight)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made anew when it is needed."""
@@ -337,7 +350,7 @@ class TGN(GradientModel):
             found = self.base(now, node)
             for graph, level in zip(self.graph, levels, strict=True):
                 found = self._level(graph, level, found)
-            return self.finished(found, coded)
+            return self.finished(found, coded, self.met(coded))
         nodes, at = torch.unique(node_of(coded), return_inverse=True)
         found = self.base(now, nodes)[at]
         if kind == "time":
@@ -346,7 +359,11 @@ class TGN(GradientModel):
                 waits = now.place[node_of(coded)]
                 last = torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
             found = self.drifted(found, self.since(last, time_of(coded)))
-        return self.finished(found, coded)
+        return self.finished(found, coded, self.met(coded))
+
+    def met(self, coded: Tensor) -> Tensor:
+        """``[B]`` how many events nodes have had before moments, where that is told; else zeros."""
+        return torch.zeros_like(coded) if self.often is None else self.neighbours.met(coded)
 
     def _level(self, graph: nn.Module, level: Level, below: Tensor) -> Tensor:
         zero = self.clock_code(torch.zeros(1, device=below.device))[0]
@@ -361,9 +378,13 @@ class TGN(GradientModel):
             return made(slice(None))
         return torch.cat([made(rows) for rows in blocks(len(level.own), ROWS)] or [below[:0]])
 
-    def finished(self, found: Tensor, coded: Tensor) -> Tensor:
-        """The last touch on embeddings; none here."""
-        return found
+    def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
+        """The last touch on embeddings ``[n, d]`` of nodes at moments (codes ``[n]``) that have had ``met [n]`` events: how many."""
+        if self.often is None:
+            return found
+        user = node_of(coded) < self.first
+        told = torch.log1p(met.to(found.dtype))[:, None] * torch.stack([user, ~user], 1)
+        return found + self.often(told)
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
         """``[B]`` scores of embeddings, row by row."""
@@ -574,7 +595,7 @@ class TGN(GradientModel):
                 own = graph(own, heard, stars, zero, self.clock_code(gap), there)
         elif self.config.embedding == "time":
             own = self.drifted(own, self.since(last, moment))
-        vector = self.finished(own, code(stranger.expand(n), moment))
+        vector = self.finished(own, code(stranger.expand(n), moment), length)
         source: tuple[Source, ...] = tuple("folded" if s else "fallback" for s in size)
         return UserState(self.as_state(memory[:, :dim], vector), source)
 

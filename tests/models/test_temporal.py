@@ -51,6 +51,13 @@ def played(made: Any, rows: Interactions, size: int = 10) -> None:
         made.take_in(made.now(), *(table[k][at : at + size] for k in ("user", "item", "time", "mark")))
 
 
+def louder(made: Any) -> None:
+    """Counts of events, which begin unheard, count."""
+    if made.often is not None:
+        with torch.no_grad():
+            torch.nn.init.normal_(made.often.weight, generator=torch.Generator().manual_seed(0))
+
+
 # Time
 
 
@@ -66,6 +73,28 @@ def test_a_second_is_a_second_at_real_unix_times() -> None:
     made = TimeCode(4)
     torch.testing.assert_close(made(torch.tensor([1]))[0, 0], torch.cos(torch.tensor(1.0)))
     assert not torch.equal(made(torch.tensor([10_000_000])), made(torch.tensor([10_000_001])))
+
+
+def test_learned_waves_drown_all_else_where_gaps_are_years() -> None:
+    """Their gradient, as large as the gap, is nearly all of its norm, so that clipping leaves nothing of the rest; fixed ones have none."""
+    rows = events(gap=10_000_000)
+    norms = {}
+    for waves in ("learned", "fixed"):
+        made, train = model("tgn", rows=rows, waves=waves), TrainSet(rows, SCHEMA)
+        made.train()
+        made.start_epoch(train, 0)
+        for batch in list(made.batches(train, 0, batch_size=20)):
+            made.loss(batch).backward()
+        norms[waves] = {
+            n.startswith("clock_code"): sum(
+                float(p.grad.norm())
+                for m, p in made.named_parameters()
+                if p.grad is not None and m.startswith("clock_code") == n.startswith("clock_code")
+            )
+            for n, _ in made.named_parameters()
+        }
+    assert norms["learned"][True] > 1000 * norms["learned"][False]
+    assert True not in norms["fixed"] and norms["fixed"][False] > 0
 
 
 def test_neighbours_are_the_latest_strictly_earlier_ones() -> None:
@@ -88,18 +117,20 @@ def test_neighbours_are_the_latest_strictly_earlier_ones() -> None:
             expected = own[::-1][:k]
             assert there.sum() == len(expected) and bool((gap[there] > 0).all())
             assert sorted(at - gap[there].numpy()) == sorted(t for t, _ in expected)
+            assert int(known.met(code(torch.tensor([node]), torch.tensor([at])))) == len(own)
             firm = {p for t, p in own if own and t > (expected[-1][0] if expected else 0)}
             assert firm <= set(partner[there].tolist()) <= {p for _, p in own}
 
 
-@pytest.mark.parametrize("name", ["tgn", "jodie", "dyrep"])
-def test_no_score_depends_on_its_own_or_later_events(name: str) -> None:
+@pytest.mark.parametrize(("name", "degree"), [("tgn", False), ("tgn", True), ("jodie", False), ("dyrep", True)])
+def test_no_score_depends_on_its_own_or_later_events(name: str, degree: bool) -> None:
     """Scores of a batch of events stay the same when the data end before it, or go on differently."""
     rows = events()
     past = rows.take(np.arange(30))
     asked = rows.take(np.arange(30, 40))
-    whole, short = model(name, rows=rows), model(name, rows=past)
+    whole, short = (model(name, rows=known, degree=degree) for known in (rows, past))
     for made in (whole, short):
+        louder(made)
         made.known_users[:], made.known_items[:], made.usual_gap = True, True, whole.usual_gap
         played(made, past)
     first = asked.take(np.arange(1))
@@ -163,7 +194,8 @@ def test_every_part_runs_and_learns(updater: str, embedding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"memory": False}, {"nodes": "none"}, {"score": "dot"}, {"loss": "margin"}, {"draw": "any"}]
+    "settings",
+    [{"memory": False}, {"degree": True}, {"nodes": "none"}, {"score": "dot"}, {"loss": "margin"}, {"draw": "any"}],
 )
 def test_every_switch_runs(settings: dict[str, Any]) -> None:
     """No memory, no features, dot products, other losses: an epoch goes through and ranks finitely."""
@@ -208,13 +240,15 @@ def test_nodes_hidden_in_a_batch_are_the_same_for_messages_and_embeddings() -> N
     assert len(seen) >= 2 and all(len(told) == 1 for told in by_node.values())
 
 
-def test_played_through_a_new_memory_as_through_a_known_one() -> None:
+@pytest.mark.parametrize("degree", [False, True])
+def test_played_through_a_new_memory_as_through_a_known_one(degree: bool) -> None:
     """A history folded in gives the memory, and with it the score, that the same events give a node met one by one."""
     own = Interactions(
         np.full(3, 4, np.int32), np.array([1, 6, 2], np.int32), time=np.array([NOW + 500, NOW + 600, NOW + 700])
     )
     rows = events().take(np.flatnonzero(np.asarray(events().user) != 4))
-    made = model("tgn", rows=rows, aggregator="last")
+    made = model("tgn", rows=rows, aggregator="last", degree=degree)
+    louder(made)
     with torch.no_grad():
         made.user_table.weight[4] = made.user_table.weight[-1]
     played(made, rows)
@@ -275,7 +309,7 @@ def count(*modules: torch.nn.Module) -> int:
 
 def test_parameters_as_published() -> None:
     """TGN core 1,549,305 of which 344 are a LayerNorm that the authors' updater holds and never calls; fusions as reported."""
-    made = model("mm_tgn", content(), dim=172, message="mlp", message_dim=100, layers=2, neighbours=15)
+    made = model("mm_tgn", content(), dim=172, message="mlp", message_dim=100, layers=2, neighbours=15, waves="learned")
     core = count(made.clock_code, made.updater, made.message, made.graph, made.affinity)
     assert core == 1_549_305 - 344
     for kind, n in (("mlp", 1_466_372), ("film", 1_074_356), ("gated", 955_976)):
@@ -320,7 +354,9 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
         assert not torch.allclose(before, rich.score_rows(asked))
 
 
-@pytest.mark.parametrize("settings", [{}, {"embedding": "time"}, {"structure": "lightgcn", "structure_epochs": 1}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"embedding": "time"}, {"degree": True}, {"structure": "lightgcn", "structure_epochs": 1}]
+)
 def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> None:
     """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the same, and so is one
     that training looks at as if nobody had met it."""
