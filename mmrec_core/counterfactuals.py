@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Field, History, Query, Split, replace
@@ -64,7 +63,7 @@ def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Seque
         setattr(other, name, getattr(model, name))
     other.restore(model.snapshot())
     if len(unmet):
-        other.known_items[torch.as_tensor(np.asarray(unmet, np.int64))] = False
+        other.unmeet(np.asarray(unmet))
     other.eval()
     return other
 
@@ -172,8 +171,8 @@ def content_edits(
 def views(model: Any, told: History, item: int, hidden: Array | None = None) -> list[Answer]:
     """How a film fares when the model sees ids only, text only, image only, or both without ids; "as it is" first.
 
-    "Only" text or image means that the film's id is hidden, too: the model treats it as one that nobody has met. A graph's edges and a memory's
-    events of other films stay.
+    "Only" text or image means that the film's id is hidden, too: the model treats it as one that nobody has met. A graph's edges stay, and so does
+    what others' memories have made of meeting it.
     """
     reads = modalities(model)
     if not reads:

@@ -116,6 +116,11 @@ class Model(nn.Module):
             if column is not None:
                 getattr(self, name)[torch.from_numpy(np.unique(np.asarray(column)).astype(np.int64))] = True
 
+    def unmeet(self, items: Array) -> None:
+        """Treat items (rows) from now on as ones that training never met; what may be asked of a copy, for who wonders what is known of them."""
+        self.known_items[torch.as_tensor(np.asarray(items, np.int64), device=self.known_items.device)] = False
+        self.forget()
+
     # Scoring
 
     def rows(self, rows: Interactions) -> Batch:

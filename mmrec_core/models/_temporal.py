@@ -43,13 +43,8 @@ class TimeCode(nn.Module):
 
     def __init__(self, dim: int, learned: bool = False) -> None:
         super().__init__()
-        self.w: Tensor
-        self.b: Tensor
-        for name, value in (("w", 10.0 ** -torch.linspace(0, 9, dim)), ("b", torch.zeros(dim))):
-            if learned:
-                self.register_parameter(name, nn.Parameter(value))
-            else:
-                self.register_buffer(name, value)
+        self.w = nn.Parameter(10.0 ** -torch.linspace(0, 9, dim), requires_grad=learned)
+        self.b = nn.Parameter(torch.zeros(dim), requires_grad=learned)
 
     def forward(self, gap_s: Tensor) -> Tensor:
         """Of whole seconds, exact up to 194 days and to seven digits beyond."""
@@ -71,6 +66,11 @@ class Neighbours(nn.Module):
     def clear(self) -> None:
         """Forget all events."""
         self.coded, self.partner, self.mark = (t[:0] for t in (self.coded, self.partner, self.mark))
+
+    def drop(self, node: Tensor) -> None:
+        """Forget the events of nodes ``[n]``, from both their ends."""
+        stays = ~(torch.isin(node_of(self.coded), node) | torch.isin(self.partner, node))
+        self.coded, self.partner, self.mark = (t[stays] for t in (self.coded, self.partner, self.mark))
 
     def add(self, one: Tensor, other: Tensor, time: Tensor, mark: Tensor) -> None:
         """Events ``[B]`` between nodes ``one`` and ``other`` at ``time``, each with a number of its own (its stars)."""

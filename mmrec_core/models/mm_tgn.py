@@ -63,6 +63,13 @@ class MMTGN(TGN):
             "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
         )
         neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
+        score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
+        id_dropout: float = setting(
+            0.05,
+            "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
+            ge=0.0,
+            le=0.9,
+        )
         degree: bool = setting(
             True,
             "whether an embedding also tells how many events its node has had, which attention over the latest few cannot",

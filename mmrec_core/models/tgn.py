@@ -43,8 +43,8 @@ from mmrec_core.types import (
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tgn": {},
-    "jodie": {"updater": "rnn", "embedding": "time", "message": "identity", "partner": "node"},
-    "dyrep": {"updater": "rnn", "embedding": "identity", "message": "identity", "partner": "embedding"},
+    "jodie": {"updater": "rnn", "embedding": "time", "message": "identity", "partner": "node", "score": "mlp"},
+    "dyrep": {"updater": "rnn", "embedding": "identity", "message": "identity", "partner": "embedding", "score": "mlp"},
 }
 
 CODES = 4096
@@ -61,7 +61,7 @@ class TGN(GradientModel):
     A like is an event between a user's node and a film's. A message ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
     event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the memory on. What
     scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent events strictly
-    earlier. A new user's likes are played through an empty memory; a film nobody met has neither memory nor neighbours.
+    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film nobody met has neither memory nor neighbours.
     """
 
     class Config(AnyConfig):
@@ -87,8 +87,8 @@ class TGN(GradientModel):
         )
         waves: Literal["fixed", "learned"] = setting(
             "fixed",
-            "how fast the waves that tell time swing: from a second to thirty years a turn, or learned from there (as published; unsteady "
-            "where times are seconds)",
+            "how fast the waves that tell time swing: from six seconds to two hundred years a turn, or learned from there (as published; "
+            "unsteady where times are seconds)",
             advanced=True,
         )
         layers: int = setting(1, "steps from neighbour to neighbour", ge=1, le=3)
@@ -103,7 +103,7 @@ class TGN(GradientModel):
             "whether an embedding also tells how many events its node has had, which neither attention over the latest few nor a mean can",
         )
         stars: bool = setting(True, "whether messages and neighbours bear the rating given (where there are ratings)")
-        score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
+        score: Literal["mlp", "dot"] = setting("dot", "what scores a pair of embeddings: an MLP, or their dot product")
         loss: Literal["bpr", "bce", "margin"] = setting(
             "bpr", "liked against drawn: −log σ of the difference, log-loss of each, or a margin of 1; always on logits"
         )
@@ -113,7 +113,7 @@ class TGN(GradientModel):
             advanced=True,
         )
         id_dropout: float = setting(
-            0.05, "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
+            0.2, "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
             ge=0.0, le=0.9,
         )  # fmt: skip
 
@@ -121,7 +121,7 @@ class TGN(GradientModel):
     streams: ClassVar[bool] = True
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "batch_size": 200,
-        "lr": 0.002,
+        "lr": 0.001,
         "max_epochs": 30,
         "patience": 5,
         "clip": 1.0,
@@ -153,8 +153,10 @@ class TGN(GradientModel):
             self.drift = nn.Linear(1, dim)
         if config.score == "mlp":
             self.affinity = Merge(dim, dim, dim, 1)
-        self.often = nn.Linear(2, dim, bias=False) if config.degree else None
         self.more_layers()
+        self.often = (
+            nn.Linear(2, dim, bias=False) if config.degree else None
+        )  # last, so that what others begin with stays
         self.neighbours = Neighbours()
         self.memory: Tensor
         self.last: Tensor
@@ -214,6 +216,16 @@ class TGN(GradientModel):
         self.last = torch.full_like(self.last, NEVER)
         self.waiting, self.waiting_mark = self.waiting[:, :0], self.waiting_mark[:0]
         self._films = None
+
+    @torch.no_grad()
+    def unmeet(self, items: Array) -> None:
+        """As everywhere; their memories, what waits for them and their events are gone, too."""
+        node = torch.as_tensor(np.asarray(items, np.int64), device=self.last.device) + self.first
+        self.memory[node], self.last[node] = 0, NEVER
+        stays = ~torch.isin(self.waiting[:2], node).any(0)
+        self.waiting, self.waiting_mark = self.waiting[:, stays], self.waiting_mark[stays]
+        self.neighbours.drop(node)
+        super().unmeet(items)
 
     def now(self) -> Now:
         """What memories are once the waiting messages are taken in."""
@@ -383,7 +395,7 @@ class TGN(GradientModel):
         if self.often is None:
             return found
         user = node_of(coded) < self.first
-        told = torch.log1p(met.to(found.dtype))[:, None] * torch.stack([user, ~user], 1)
+        told = torch.log1p(met.float())[:, None] * torch.stack([user, ~user], 1)
         return found + self.often(told)
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:

@@ -401,7 +401,7 @@ def test_damaged_folders_are_refused(world: World, name: str, tmp_path: Path) ->
 def test_fold_in(world: World, name: str) -> None:
     """Histories, empty ones included, become states that rank; the model itself stays as it was."""
     model = _ranker(world, name)
-    before = model.snapshot()
+    before, learns = model.snapshot(), [p.requires_grad for p in model.parameters()]
     nothing = History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
     told = [nothing, *_histories(world)]
     state = model.fold_in(told)
@@ -411,7 +411,7 @@ def test_fold_in(world: World, name: str) -> None:
     assert scores.shape == (len(told), N_FILMS) and bool(torch.isfinite(scores).all())
     after = model.snapshot()
     assert set(after) == set(before) and all(torch.equal(before[key], after[key]) for key in before)
-    assert all(p.requires_grad for p in model.parameters())
+    assert learns == [p.requires_grad for p in model.parameters()]
 
 
 def test_fold_in_with_little(world: World, name: str) -> None:
