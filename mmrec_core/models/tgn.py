@@ -154,9 +154,8 @@ class TGN(GradientModel):
         if config.score == "mlp":
             self.affinity = Merge(dim, dim, dim, 1)
         self.more_layers()
-        self.often = (
-            nn.Linear(2, dim, bias=False) if config.degree else None
-        )  # last, so that what others begin with stays
+        # last, so that what all others begin with does not depend on it
+        self.often = nn.Linear(2, dim, bias=False) if config.degree else None
         self.neighbours = Neighbours()
         self.memory: Tensor
         self.last: Tensor
