@@ -86,15 +86,20 @@ class Neighbours(nn.Module):
             merged[at], merged[old] = fresh.to(held.dtype), held
             setattr(self, name, merged)
 
+    def _span(self, coded: Tensor) -> tuple[Tensor, Tensor]:
+        """Where in the store the events of nodes strictly before times (codes ``[B]``) begin and end."""
+        start, end = torch.searchsorted(self.coded, torch.stack([node_of(coded) * SPAN, coded]))
+        return start, end
+
     def met(self, coded: Tensor) -> Tensor:
         """``[B]`` how many events nodes have had strictly before times (codes ``[B]``)."""
-        start, end = torch.searchsorted(self.coded, torch.stack([node_of(coded) * SPAN, coded]))
+        start, end = self._span(coded)
         return end - start
 
     def before(self, coded: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The ``k`` latest events of nodes at times (codes ``[B]``): partners, seconds since, marks, and which exist; ``[B, k]`` each,
         the latest first."""
-        start, end = torch.searchsorted(self.coded, torch.stack([node_of(coded) * SPAN, coded]))
+        start, end = self._span(coded)
         at = end[:, None] - 1 - torch.arange(k, device=coded.device)
         there = at >= start[:, None]
         if not len(self.coded):

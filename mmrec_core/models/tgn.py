@@ -61,7 +61,8 @@ class TGN(GradientModel):
     A like is an event between a user's node and a film's. A message ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
     event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the memory on. What
     scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent events strictly
-    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film nobody met has neither memory nor neighbours.
+    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film nobody met has
+    neither memory nor neighbours.
     """
 
     class Config(AnyConfig):
