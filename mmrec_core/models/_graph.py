@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
+from mmrec_core.models._dots import dots
 from mmrec_core.models._negatives import Pairwise
 from mmrec_core.models._past import Past
 from mmrec_core.types import Array, History, Schema, Side, Source, TrainSet, UserState
@@ -159,23 +160,21 @@ class GraphModel(Pairwise):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Mean over a row's negatives of −log σ(difference), plus the pull on the vectors it begins with."""
-        user, liked, rest = self.picked(*self.spread(), batch)
-        gap = (user * liked).sum(1)[:, None] - torch.einsum("bd,bnd->bn", user, rest)
-        return F.softplus(-gap).mean(1) + self.config.l2 * self.sizes(batch)
+        score = self.compared(*self.spread(), batch)
+        return F.softplus(score[:, 1:] - score[:, :1]).mean(1) + self.config.l2 * self.sizes(batch)
 
-    def picked(self, users: Layers, items: Layers, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a batch, from all layers: vectors of its users ``[B, d]``, liked films ``[B, d]`` and others ``[B, n, d]``."""
-        films = self.combine(items)
-        return self.combine(users)[self.oov_user(batch["user"])], films[batch["item"]], films[batch["negative"]]
+    def compared(self, users: Layers, items: Layers, batch: Batch) -> Tensor:
+        """From all layers, how each row's user scores the liked film and the others, ``[B, 1 + n]``."""
+        return self.dots(self.combine(users), self.combine(items), batch)
+
+    def dots(self, users: Tensor, items: Tensor, batch: Batch) -> Tensor:
+        """``[B, 1 + n]`` products of a row's user ``[U + 1, d]`` with its liked film and the others ``[I + 1, d]``."""
+        return dots(users, items, self.oov_user(batch["user"]), side_by_side(batch["item"], batch["negative"]))
 
     def sizes(self, batch: Batch) -> Tensor:
         """``[B]`` squared lengths of the rows' own vectors, as LightGCN counts them: before anything has spread."""
-        user, item, other = (
-            table(row).square().sum(-1)
-            for table, row in ((self.user_table, batch["user"]), (self.item_table, batch["item"]),
-                               (self.item_table, batch["negative"]))
-        )  # fmt: skip
-        return user + item + other.mean(1)
+        user, item = self.user_table.weight, self.item_table.weight
+        return _sizes(user, batch["user"]) + _sizes(item, batch["item"]) + _sizes(item, batch["negative"]).mean(1)
 
     # Scoring
 
@@ -236,3 +235,13 @@ def _liked(history: History, bar: float | None, known: Array) -> Array:
     if bar is not None and history.ratings is not None:
         items = items[np.asarray(history.ratings) >= bar]
     return np.unique(items[known[items]])
+
+
+def side_by_side(first: Tensor, others: Tensor) -> Tensor:
+    """``[B, 1 + n]`` of ``[B]`` and ``[B, n]``."""
+    return torch.cat([first[:, None], others], 1)
+
+
+def _sizes(table: Tensor, rows: Tensor) -> Tensor:
+    """Squared lengths of the rows; each is taken once, however often its row is asked for."""
+    return F.embedding(rows, table.square().sum(1, keepdim=True))[..., 0]

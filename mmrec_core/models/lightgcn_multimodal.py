@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._content import ContentConfig, FusedContent
-from mmrec_core.models._graph import Layers, Owner
+from mmrec_core.models._graph import Layers, Owner, side_by_side
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.types import ItemState, TrainSet
 
@@ -66,13 +66,11 @@ class LightGCNMultimodal(LightGCN):
         lost = torch.rand(table["user"].shape, generator=self.generator(epoch, 1)) < share / 10
         table["user"] = torch.where(lost, self.schema.n_users, table["user"])
 
-    def picked(self, users: Layers, items: Layers, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def compared(self, users: Layers, items: Layers, batch: Batch) -> Tensor:
         """As everywhere, some films as if nobody had liked them."""
-        user, liked, rest = super().picked(users, items, batch)
-        alone = self.alone(items[0])
-        liked = torch.where(batch["item_alone"][:, None], alone[batch["item"]], liked)
-        rest = torch.where(batch["negative_alone"][..., None], alone[batch["negative"]], rest)
-        return user, liked, rest
+        alone = side_by_side(batch["item_alone"], batch["negative_alone"])
+        bare = self.dots(self.combine(users), self.alone(items[0]), batch)
+        return torch.where(alone, bare, super().compared(users, items, batch))
 
     def alone(self, first: Tensor) -> Tensor:
         """``[I + 1, d]``: films as they would be without edges and embedding, from what they begin with."""

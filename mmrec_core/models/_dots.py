@@ -1,0 +1,61 @@
+"""Dot products of chosen rows of two tables, without a copy of every row chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from mmrec_core.types import blocks
+
+BLOCK = 1 << 18
+"""Numbers chosen at once, so that they stay near the processor."""
+
+
+def dots(left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """``left[row] · right[column]``, ``[B, n]``, of ``left [L, d]``, ``right [R, d]``, ``row [B]`` and ``column [B, n]``.
+
+    On a CPU most of the time of such a comparison goes into its way back, which adds ``B · n`` rows to their places one by one.
+    Here each row of a gradient is one weighted bag of the other table's rows, whose order is fixed: the same sums each time.
+    """
+    if left.device.type != "cpu":
+        return torch.einsum("bd,bnd->bn", left[row], right[column])
+    with torch.autocast("cpu", enabled=False):  # bags know no half precision
+        wide = torch.promote_types(left.dtype, torch.float32)
+        found: Tensor = _Dots.apply(left.to(wide), right.to(wide), row, column)
+    return found
+
+
+class _Dots(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right, row, column)
+        found = left.new_empty(column.shape)
+        for part in blocks(len(row), max(BLOCK // max(column.shape[1] * left.shape[1], 1), 1)):
+            torch.sum(left[row[part], None] * right[column[part]], 2, out=found[part])
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        left, right, row, column = ctx.saved_tensors
+        weight, to, of = gradient.flatten(), row.repeat_interleave(column.shape[1]), column.flatten()
+        wanted = ctx.needs_input_grad
+        return (
+            _bags(len(left), to, right, of, weight) if wanted[0] else None,
+            _bags(len(right), of, left, to, weight) if wanted[1] else None,
+            None,
+            None,
+        )
+
+
+def _bags(n: int, to: Tensor, table: Tensor, of: Tensor, weight: Tensor) -> Tensor:
+    """``[n, d]``: of each place the weighted sum of the table's rows that go there."""
+    order = torch.argsort(to, stable=True)
+    start = torch.cat([to.new_zeros(1), torch.bincount(to, minlength=n).cumsum(0)])
+    return F.embedding_bag(
+        of[order], table, start, mode="sum", include_last_offset=True, per_sample_weights=weight[order]
+    )
