@@ -29,6 +29,16 @@ def dots(left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:
     return found
 
 
+def sizes_of(table: Tensor, rows: Tensor) -> Tensor:
+    """Squared lengths of the rows; each is taken once, however often its row is asked for."""
+    return F.embedding(rows, table.square().sum(1, keepdim=True))[..., 0]
+
+
+def side_by_side(first: Tensor, others: Tensor) -> Tensor:
+    """``[B, 1 + n]`` of ``[B]`` and ``[B, n]``."""
+    return torch.cat([first[:, None], others], 1)
+
+
 class _Dots(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:

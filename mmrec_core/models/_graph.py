@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._dots import dots
+from mmrec_core.models._dots import dots, side_by_side, sizes_of
 from mmrec_core.models._negatives import Pairwise
 from mmrec_core.models._past import Past
 from mmrec_core.types import Array, History, Schema, Side, Source, TrainSet, UserState
@@ -174,7 +174,7 @@ class GraphModel(Pairwise):
     def sizes(self, batch: Batch) -> Tensor:
         """``[B]`` squared lengths of the rows' own vectors, as LightGCN counts them: before anything has spread."""
         user, item = self.user_table.weight, self.item_table.weight
-        return _sizes(user, batch["user"]) + _sizes(item, batch["item"]) + _sizes(item, batch["negative"]).mean(1)
+        return sizes_of(user, batch["user"]) + sizes_of(item, batch["item"]) + sizes_of(item, batch["negative"]).mean(1)
 
     # Scoring
 
@@ -235,13 +235,3 @@ def _liked(history: History, bar: float | None, known: Array) -> Array:
     if bar is not None and history.ratings is not None:
         items = items[np.asarray(history.ratings) >= bar]
     return np.unique(items[known[items]])
-
-
-def side_by_side(first: Tensor, others: Tensor) -> Tensor:
-    """``[B, 1 + n]`` of ``[B]`` and ``[B, n]``."""
-    return torch.cat([first[:, None], others], 1)
-
-
-def _sizes(table: Tensor, rows: Tensor) -> Tensor:
-    """Squared lengths of the rows; each is taken once, however often its row is asked for."""
-    return F.embedding(rows, table.square().sum(1, keepdim=True))[..., 0]
