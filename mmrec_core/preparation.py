@@ -96,7 +96,7 @@ def _prepare(
         raw = reader.read(source, draft, progress)
         check_events(raw)
         users, items, catalog = _tables(raw)
-        notes = _enrich(catalog, enrich, raw.id_space, progress)
+        notes = _enrich(catalog, enrich, raw.id_space, progress, offered=not reader.generated)
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
         manifest |= {
@@ -171,15 +171,19 @@ def _plain_ids(values: Array) -> Array:
     return values.astype(str)
 
 
-def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progress) -> list[str]:
-    """Fill what the dataset does not bring; returns notes for people."""
+def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progress, *, offered: bool) -> list[str]:
+    """Fill what the dataset does not bring; returns notes for people.
+
+    Args:
+        offered: whether sources nobody asked for look, too; a generated film must not get a real one's plot because their titles agree.
+    """
     notes: list[str] = []
     if catalog.empty:
         return notes
     classes = {}
     for name in dict.fromkeys([*registry.names("enrich"), *asked]):
         cls = registry.load("enrich", name)
-        if name in asked or not cls.on_request:
+        if name in asked or (offered and not cls.on_request):
             classes[name] = cls
     for name, cls in sorted(classes.items(), key=lambda pair: pair[1].order):
         try:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mmrec_core import registry
+from mmrec_core import preparation, registry
 from mmrec_core.enrich._base import digits, plain_title
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import quiet
@@ -132,3 +132,14 @@ def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypat
     monkeypatch.delenv("TMDB_API_KEY")
     with pytest.raises(MMRecError, match="TMDB_API_KEY"):
         find("tmdb", films())
+
+
+def test_a_generated_film_gets_nothing_of_a_real_one_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "movie_text"
+    folder.mkdir()
+    pd.DataFrame({"title": ["The Lost City"], "release_date": ["2005-03-01"], "overview": ["Jungle."]}).to_csv(folder / "a.csv", index=False)
+    monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
+    real, generated = films(), films()
+    preparation._enrich(real, (), "", quiet, offered=True)
+    preparation._enrich(generated, (), "", quiet, offered=False)
+    assert real["plot"].tolist()[1] == "Jungle." and generated.equals(films())

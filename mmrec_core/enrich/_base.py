@@ -53,12 +53,20 @@ class EnrichSource(abc.ABC):
         """
 
 
+NUMBER = r"^(?:tt)?0*(\d+)(?:\.0)?$"
+
+
 def digits(value: Any) -> str | None:
     """The number in an id: ``"tt0114709"``, ``"0114709"`` and ``114709.0`` all give ``"114709"``."""
     if value is None or value != value:
         return None
-    found = re.match(r"^(?:tt)?0*(\d+)(?:\.0)?$", str(value).strip())
+    found = re.match(NUMBER, str(value).strip())
     return found.group(1) if found else None
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """:func:`digits` of a whole column of text; missing where there is no number."""
+    return column.str.strip().str.extract(NUMBER, expand=False)
 
 
 def rows_by(items: pd.DataFrame, column: str) -> dict[str, list[int]]:

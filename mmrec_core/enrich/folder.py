@@ -20,6 +20,8 @@ class Folder(EnrichSource):
         found = Found()
         imdb, tmdb = rows_by(items, "imdb_id"), rows_by(items, "tmdb_id")
         own = rows_by(items, "item") if id_space == "movielens" else {}
+        if not imdb and not tmdb and not own:
+            return found  # nothing to join by
         for folder in source_folders("posters"):
             self._from_index(folder, {"imdbId": imdb, "tmdbId": tmdb, "movieId": own}, found)
             for file in sorted(folder.rglob("*")):
@@ -41,9 +43,12 @@ class Folder(EnrichSource):
                 f"{index} has no column 'file' and was not used; posters are matched by their names alone."
             )
             return
+        whole = folder.resolve()
         for record in table.to_dict("records"):
             rows = next((r for key, rows in by.items() if (r := rows.get(digits(record.get(key)) or ""))), [])
+            if not rows:
+                continue
             path = (folder / str(record["file"])).resolve()
-            if rows and path.is_relative_to(folder.resolve()) and path.is_file():
+            if path.is_relative_to(whole) and path.is_file():
                 for row in rows:
                     found.add("poster", row, path)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pandas as pd
 
 from mmrec_core import settings
-from mmrec_core.enrich._base import EnrichSource, Found, digits, rows_by, source_folders
+from mmrec_core.enrich._base import EnrichSource, Found, digits, numbers, rows_by, source_folders
 from mmrec_core.types import Progress
 
 
@@ -31,11 +31,14 @@ class Links(EnrichSource):
                         found.add("imdb_id", row, number.group(1) if number else None)
                         imdb.setdefault(digits(number.group(1)) or "", []).append(row) if number else None
         own = rows_by(items, "item") if id_space == "movielens" else {}
+        if not own and not imdb:
+            return found  # nothing to join by
         for source in settings.sources():
             for file in sorted(source.glob("*/links.csv")):
                 if not {"movieId", "imdbId", "tmdbId"} <= set(pd.read_csv(file, nrows=0).columns):
                     continue
                 links = pd.read_csv(file, dtype=str)
+                links = links[numbers(links["movieId"]).isin(own) | numbers(links["imdbId"]).isin(imdb)]
                 for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):
                     for row in own.get(digits(movie) or "", ()):
                         found.add("imdb_id", row, imdb_id)

@@ -16,6 +16,7 @@ from mmrec_core.enrich._base import (
     Found,
     digits,
     first_files,
+    numbers,
     plain_title,
     rows_by,
     rows_by_title,
@@ -49,6 +50,8 @@ class Table(EnrichSource):
         ]
         by = {column: rows_by(items, column) for column in ("tmdb_id", "imdb_id")}
         titles = rows_by_title(items)
+        if not any(by.values()) and not titles:
+            return found  # nothing to join by
         for done, file in enumerate(files):
             progress(done, len(files), f"reading {file.name}")
             try:
@@ -68,7 +71,7 @@ class Table(EnrichSource):
     ) -> None:
         column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
         actors = [c for c in ACTORS if c in table]
-        for record in table.to_dict("records"):
+        for record in table[_may_match(table, column, by, titles)].to_dict("records"):
             rows: list[int] = []
             for key in ("tmdb_id", "imdb_id"):
                 if (name := column[key]) is not None:
@@ -86,6 +89,24 @@ class Table(EnrichSource):
                         found.add(wanted, row, record[name].strip())
                 if cast := [record[a].strip() for a in actors if isinstance(record[a], str)]:
                     found.add("cast", row, cast)
+
+
+def _may_match(
+    table: pd.DataFrame,
+    column: dict[str, str | None],
+    by: dict[str, dict[str, list[int]]],
+    titles: dict[tuple[str, int], list[int]],
+) -> pd.Series:
+    """Which records bear a number or a year of the films': reading every other one by one would be most of the work."""
+    found = pd.Series(False, index=table.index)
+    for key, rows in by.items():
+        if (name := column[key]) is not None and rows:
+            text = table[name].str.split("/title/").str[-1].str.split("/").str[0]
+            found |= numbers(text).isin(rows)
+    if titles and column["title"] and (name := column["year"]):
+        years = {str(year) for _, year in titles}
+        found |= table[name].str.contains("|".join(sorted(years)), na=False)
+    return found
 
 
 def read_table(file: Path) -> pd.DataFrame:
