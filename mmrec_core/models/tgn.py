@@ -341,6 +341,14 @@ class TGN(GradientModel):
             own = torch.where((at >= 0)[:, None], now.fresh[at.clamp(min=0)][:, : self.config.dim], own)
         return own
 
+    def latest(self, now: Now, node: Tensor) -> Tensor:
+        """``[n]`` when nodes last had an event, what waits to be taken in among them; ``NEVER`` before the first."""
+        last = self.last[node]
+        if not len(now.due):
+            return last
+        waits = now.place[node]
+        return torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
+
     def embed(self, now: Now, coded: Tensor, by_graph: bool = False) -> Tensor:
         """``[B, d]`` embeddings of nodes at moments (codes ``[B]``); whoever is asked for twice is made once."""
         learned = torch.is_grad_enabled()
@@ -366,10 +374,7 @@ class TGN(GradientModel):
         nodes, at = torch.unique(node_of(coded), return_inverse=True)
         found = self.base(now, nodes)[at]
         if kind == "time":
-            last = self.last[node_of(coded)]
-            if len(now.due):
-                waits = now.place[node_of(coded)]
-                last = torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
+            last = self.latest(now, node_of(coded))
             found = self.drifted(found, self.since(last, time_of(coded)))
         return self.finished(found, coded, self.met(coded))
 
@@ -482,13 +487,15 @@ class TGN(GradientModel):
         return {"vector": vector}
 
     def users_at(self, user: Tensor, time: Tensor | None) -> dict[str, Tensor]:
-        """States of users ``[B]`` at times ``[B]``; ``None``: just after the latest event."""
+        """States of users ``[B]`` at times ``[B]``; ``None``: just after each one's own latest event."""
         now = self.now()
-        time = self.clock.expand(len(user)) if time is None else time
+        if time is None:
+            last = self.latest(now, user)
+            time = torch.where(last == NEVER, self.clock, last + 1)
         return self.as_state(self.remembered(now, user), self.embed(now, code(user, time)))
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """Embeddings ``[B, d]`` just after the latest event."""
+        """Embeddings ``[B, d]`` just after each one's own latest event: years of silence are nothing that training has shown."""
         return self.users_at(user, None)
 
     @torch.no_grad()
@@ -565,7 +572,7 @@ class TGN(GradientModel):
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Play each history's likes through an empty memory, films held still; then attend to the latest of them."""
+        """Play each history's likes through an empty memory, films held still; then attend to the latest of them, just after the last."""
         self.eval()
         device, dim, k = self.last.device, self.config.dim, self.config.neighbours
         told = [self._played(history) for history in histories]
@@ -588,7 +595,8 @@ class TGN(GradientModel):
         moment = self.clock.expand(n)
         if longest:
             final = time.gather(1, (length - 1).clamp(min=0)[:, None])[:, 0] + 1
-            moment = torch.where(length > 0, torch.maximum(final, moment), moment)
+            moment = torch.where(length > 0, final, moment)
+        seen = torch.minimum(moment, self.clock)  # films stand still after the latest event that was told
         stranger = torch.tensor([self.schema.n_users], device=device)
         own = self.features(stranger).expand(n, -1)
         own = own + memory[:, :dim] if self.config.memory else own
@@ -603,7 +611,7 @@ class TGN(GradientModel):
             zero = self.clock_code(torch.zeros(1, device=device))[0]
             for at, graph in enumerate(self.graph):
                 heard = torch.zeros(n, k, dim, device=device)
-                heard[there] = self._shallow(now, code(films + self.first, moment[:, None].expand_as(films))[there], at)
+                heard[there] = self._shallow(now, code(films + self.first, seen[:, None].expand_as(films))[there], at)
                 own = graph(own, heard, stars, zero, self.clock_code(gap), there)
         elif self.config.embedding == "time":
             own = self.drifted(own, self.since(last, moment))

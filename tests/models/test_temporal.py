@@ -284,6 +284,37 @@ def test_played_through_a_new_memory_as_through_a_known_one(degree: bool) -> Non
     torch.testing.assert_close(folded, known.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("memory", [True, False])
+def test_who_is_asked_about_without_a_time_is_looked_at_just_after_their_own_last_event(memory: bool) -> None:
+    """Whatever waits to be taken in counts, too; who never met anything is looked at after everybody's."""
+    rows = events()
+    made = model("tgn", rows=rows, memory=memory)
+    louder(made)
+    played(made, rows)
+    user, time = np.asarray(rows.user), np.asarray(rows.time)
+    for one in range(3):
+        last = np.array([time[user == one].max() + 1])
+        now, then = (made.user_state(Query(np.array([one]), at=at)).tensors["vector"] for at in (None, last))
+        assert torch.equal(now, then)
+    stranger = torch.tensor([N_USERS])
+    assert torch.equal(made.users_at(stranger, None)["vector"], made.users_at(stranger, made.clock[None])["vector"])
+
+
+def test_a_newcomer_is_not_taken_for_silent_since() -> None:
+    """Likes of long ago and the same likes today say the same, where no film's surroundings come in; and one of next year asks films as they were told of last."""
+    rows = events()
+    for preset in ("jodie", "tgn"):
+        made = model(preset, rows=rows)
+        louder(made)
+        played(made, rows)
+        clock = int(made.clock)
+        shifts = (0, -400_000_000, 400_000_000) if preset == "jodie" else (86_400, 400_000_000)
+        told = [History(np.array([1, 6, 2]), times=np.array([0, 60, 90]) + clock + shift) for shift in shifts]
+        first, *others = made.fold_in(told).tensors["vector"]
+        for other in others:
+            torch.testing.assert_close(other, first, rtol=1e-5, atol=1e-6)
+
+
 # Attention
 
 
