@@ -113,6 +113,7 @@ def descend(
     desk: Desk | None = None,
     phase: str = "fit",
     device: str = "cpu",
+    judged: str = "",
 ) -> Course:
     """Take steps on ``model`` until validation has not improved for ``patience`` epochs, or ``max_epochs`` are over.
 
@@ -123,18 +124,19 @@ def descend(
         metric: what the score is called in each epoch's entry.
         desk: where to write checkpoints and tell news.
         phase: names the descent and its checkpoint (``fit``, ``refit``).
+        judged: how the score is come by, where that is not as usual; stands in each epoch's entry.
 
     Raises:
         MMRecError: the loss is not finite, or the checkpoint belongs to other settings.
         Interrupted: a stop was asked for; the best weights are in the model, the state in the checkpoint.
     """
-    return _Descent(model, train, how, judge, sign, metric, desk or Desk(), phase, device).run()
+    return _Descent(model, train, how, judge, sign, metric, desk or Desk(), phase, device, judged).run()
 
 
 class _Descent:
     def __init__(
         self, model: Any, train: Any, how: TrainConfig, judge: Judge | None, sign: float, metric: str,
-        desk: Desk, phase: str, device: str,
+        desk: Desk, phase: str, device: str, judged: str,
     ) -> None:  # fmt: skip
         settings.silence_telemetry()
         if device == "cpu":
@@ -143,7 +145,7 @@ class _Descent:
 
         self.model, self.train, self.how, self.judge = model, train, how, judge
         self.learner: Learner = model
-        self.sign, self.metric, self.desk = sign, metric, desk
+        self.sign, self.metric, self.desk, self.judged = sign, metric, desk, judged
         precision, said = able_precision(how.precision, device)
         if said:
             desk.tell("note", {"text": said})
@@ -351,6 +353,8 @@ class _Descent:
                 self._save()
                 self._interrupt()
             entry[self.metric] = score
+            if self.judged:
+                entry["judged"] = self.judged
             better = self.sign * score > course.best_score
             if better:
                 course.best_score, course.since, course.best_epoch = self.sign * score, 0, course.epoch

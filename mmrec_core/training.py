@@ -17,6 +17,7 @@ from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.models._base import GradientModel, Model
+from mmrec_core.protocols import Protocol
 from mmrec_core.side import fit_side
 from mmrec_core.splits import with_validation
 from mmrec_core.types import Array, Dataset, Progress, Side, Split, TrainSet, quiet
@@ -168,7 +169,8 @@ def fit(
 
         sign = better(metric)
         watched = judge if how.patience else None
-        course = descend(model, train, how, watched, sign, metric, desk, phase, device)
+        told = in_words(*watched_by(model, dataset, parts))
+        course = descend(model, train, how, watched, sign, metric, desk, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
     if not refit:
@@ -192,15 +194,32 @@ def validation_score(
     cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
     if len(split.cold_items) and len(split.validation):
         cold = np.unique(np.asarray(dataset.interactions.need("item"))[split.validation])
+    protocol, regime = watched_by(model, dataset, split)
     judged = evaluate(
-        model, dataset, split, part="validation", relevant_from=relevant_from, only=[metric], among=cold, groups=False,
-        intervals=False, progress=progress,
+        model, dataset, split, part="validation", protocol=protocol, regime=regime, relevant_from=relevant_from, only=[metric], among=cold,
+        groups=False, intervals=False, progress=progress,
     )  # fmt: skip
     tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]
     score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]
     if score is None:
         raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")
     return score
+
+
+def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
+    """Protocol and regime of :func:`validation_score`: the model's own where every validation row is later than training, or nothing could be streamed."""
+    if model.watched == Model.watched or len(split.cold_items) or not len(split.train) or not len(split.validation):
+        return Model.watched
+    time = np.asarray(dataset.interactions.need("time"))
+    return model.watched if time[split.train].max() <= time[split.validation].min() else Model.watched
+
+
+def in_words(protocol: str, regime: str) -> str:
+    """What a curve's reader must know of how it was judged; nothing where it is as usual."""
+    if (protocol, regime) == Model.watched:
+        return ""
+    drawn = Protocol.parse(protocol).negatives
+    return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
 
 
 def better(metric: str) -> float:

@@ -250,7 +250,9 @@ def short(name: str) -> str:
 
 def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """Validation scores while they learned."""
-    learned = {r.label: run.epochs() for r in rows if (run := training_of(r)) is not None}
+    told = [(r.label, run.epochs()) for r in rows if (run := training_of(r)) is not None]
+    # among a hundred a film comes out higher than among all: a curve says so where it is judged in another way
+    learned = {f"{name} ({epochs[0]['judged']})" if epochs and epochs[0].get("judged") else name: epochs for name, epochs in told}
     watched = [m for m in ("ndcg@10", "rmse", "log_loss") if any(m in e for es in learned.values() for e in es)]
     if not watched:
         st.info(

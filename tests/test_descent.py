@@ -13,6 +13,7 @@ from mmrec_core import preparation, registry
 from mmrec_core.descent import able_precision, descend
 from mmrec_core.desk import Desk
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation import evaluate
 from mmrec_core.models.mf import MF
 from mmrec_core.splits import make_split
 from mmrec_core.training import Fitted, fit, thinned, train_set
@@ -187,3 +188,15 @@ def test_closed_forms_take_no_trainer_settings(mine: Dataset) -> None:
         with pytest.raises(MMRecError, match="closed form"):
             fit("ease", mine, make_split(mine, "user-temporal"), options={setting: "cpu"})
     assert "train" not in registry.schema("models", "ease") and registry.schema("models", "mf")["train"]["properties"]
+
+
+def test_models_in_time_are_watched_in_a_stream(mine: Dataset) -> None:
+    """Where all of validation is later than training; what is watched is what judging the kept weights so gives, and every film, frozen, elsewhere."""
+    how = {"max_epochs": 3, "device": "cpu"}
+    split = make_split(mine, "chronological:70-15-15")
+    fitted = fit("tgn", mine, split, options=how)
+    assert fitted.epochs and all(e["judged"] == "among 100, streaming" for e in fitted.epochs)
+    told = evaluate(fitted.model, mine, split, part="validation", protocol="sampled:100:of=5000", regime="stream", only=["ndcg@10"])
+    assert fitted.best_epoch is not None and told.metrics["ndcg@10"] == fitted.epochs[fitted.best_epoch]["ndcg@10"]
+    for name, other in (("tgn", "user-temporal"), ("bpr", "chronological:70-15-15")):
+        assert "judged" not in fit(name, mine, make_split(mine, other), options=how).epochs[0]

@@ -69,6 +69,8 @@ class Model(nn.Module):
     """Trains by gradient steps (has :class:`~mmrec_core.config.TrainConfig` settings)."""
     streams: ClassVar[bool] = False
     """Keeps state that :meth:`observe` moves on as events come in."""
+    watched: ClassVar[tuple[str, str]] = ("full", "frozen")
+    """Protocol and regime by which early stopping judges validation rows, where the split is one point in time; elsewhere every film, frozen."""
     version: ClassVar[int] = 1
     """Raised when saved weights of older versions no longer mean the same."""
 

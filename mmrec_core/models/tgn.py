@@ -120,6 +120,7 @@ class TGN(GradientModel):
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time"})
     streams: ClassVar[bool] = True
+    watched: ClassVar[tuple[str, str]] = ("sampled:100:of=5000", "stream")
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "batch_size": 200,
         "lr": 0.001,

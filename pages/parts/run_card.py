@@ -250,12 +250,13 @@ def curves(run: runs.Run) -> None:
         st.altair_chart(_curve(rows, "loss", "Training loss by epoch"), alt=f"Training loss of {title(run)} by epoch")
         return
     rows[watched] = [e[watched] for e in epochs]
+    judged = f" ({every[0]['judged']})" if every[0].get("judged") else ""
     best = rows[watched].idxmin() if watched != "ndcg@10" else rows[watched].idxmax()
     left, right = st.columns(2)
     left.altair_chart(_curve(rows, "loss", "Training loss by epoch"), alt=f"Training loss of {title(run)} by epoch")
     right.altair_chart(
-        _curve(rows, watched, f"Validation {watched.upper()} by epoch", int(best)),
-        alt=f"Validation {watched} of {title(run)} by epoch, best {rows[watched][best]:.4f} in epoch {rows['epoch'][best]}",
+        _curve(rows, watched, f"Validation {watched.upper()}{judged} by epoch", int(best)),
+        alt=f"Validation {watched}{judged} of {title(run)} by epoch, best {rows[watched][best]:.4f} in epoch {rows['epoch'][best]}",
     )
 
 
