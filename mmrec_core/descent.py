@@ -416,7 +416,7 @@ class _Descent:
         told = {
             "course": asdict(self.course), "optimiser": groups, "how": self.how.model_dump(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
-            "scaler": self.fabric.strategy.precision.state_dict(), "metric": self.metric,
+            "scaler": self.fabric.strategy.precision.state_dict(), "metric": self.metric, "judged": self.judged,
         }  # fmt: skip
         checkpoint.write(self.file, tensors, told)
         self.saved = time.perf_counter()
@@ -432,6 +432,8 @@ class _Descent:
             raise MMRecError(
                 f"The checkpoint was made with another {odd[0]} ({theirs.get(odd[0])}); start the run anew."
             )
+        if self.judge is not None and course.epochs and told.get("judged", "") != self.judged:
+            raise MMRecError("The checkpoint's validation scores were come by in another way than today's; start the run anew.")
         here = self.fabric.device
         self.model.restore({k: v.to(here) for k, v in checkpoint.nested(tensors, "model").items()})
         checkpoint.restore_optimiser(self.optimiser, checkpoint.nested(tensors, "optimiser"), told["optimiser"])

@@ -287,7 +287,8 @@ class Ranker:
         sorted_user = self.user[by_user]
         events = self.dataset.interactions
         streams = bool(getattr(self.scorer, "streams", False))
-        later = np.setdiff1d(everything, self.split.train, assume_unique=True)
+        # rows that a fraction of training leaves out must not come back while it is validated, nor test rows come in
+        later = self.split.validation if self.part == "validation" else np.setdiff1d(everything, self.split.train, assume_unique=True)
         later = later[np.argsort(time_s[later], kind="stable")]
         seen_until = 0
         parts: list[tuple[Array, ...]] = []

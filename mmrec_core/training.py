@@ -30,7 +30,7 @@ class Fitted:
 
     model: Model
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per epoch: ``epoch``, ``loss``, ``lr``, ``seconds``, ``samples_s`` and the validation score; empty for closed forms."""
+    """One entry per epoch: ``epoch``, ``loss``, ``lr``, ``seconds``, ``samples_s``, the validation score and, where that is not as usual, how it was ``judged``; empty for closed forms."""
     best_epoch: int | None = None
     seconds: float = 0.0
     """Time spent fitting, interrupted stretches left out."""
@@ -169,7 +169,7 @@ def fit(
 
         sign = better(metric)
         watched = judge if how.patience else None
-        told = in_words(*watched_by(model, dataset, parts))
+        told = in_words(*watched_by(model, dataset, parts)) if how.patience else ""
         course = descend(model, train, how, watched, sign, metric, desk, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
@@ -207,11 +207,17 @@ def validation_score(
 
 
 def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
-    """Protocol and regime of :func:`validation_score`: the model's own where every validation row is later than training, or nothing could be streamed."""
-    if model.watched == Model.watched or len(split.cold_items) or not len(split.train) or not len(split.validation):
+    """Protocol and regime of :func:`validation_score`: the model's own where training, validation and test follow each other in time and
+    nobody may have met every film, so that others can be drawn; else every film, frozen."""
+    events = dataset.interactions
+    if model.watched == Model.watched or len(split.cold_items) or events.time is None or not len(split.train) or not len(split.validation):
         return Model.watched
-    time = np.asarray(dataset.interactions.need("time"))
-    return model.watched if time[split.train].max() <= time[split.validation].min() else Model.watched
+    user, item, films = events.need("user"), events.need("item"), len(dataset.items)
+    if any(len(np.unique(item[user == who])) == films for who in np.flatnonzero(np.bincount(user) >= films)):
+        return Model.watched
+    train, validation, test = (np.asarray(events.time)[rows] for rows in (split.train, split.validation, split.test))
+    follows = train.max() <= validation.min() and (not len(test) or validation.max() <= test.min())
+    return model.watched if follows else Model.watched
 
 
 def in_words(protocol: str, regime: str) -> str:

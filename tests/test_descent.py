@@ -11,7 +11,7 @@ import torch
 
 from mmrec_core import preparation, registry
 from mmrec_core.descent import able_precision, descend
-from mmrec_core.desk import Desk
+from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.models.mf import MF
@@ -200,3 +200,33 @@ def test_models_in_time_are_watched_in_a_stream(mine: Dataset) -> None:
     assert fitted.best_epoch is not None and told.metrics["ndcg@10"] == fitted.epochs[fitted.best_epoch]["ndcg@10"]
     for name, other in (("tgn", "user-temporal"), ("bpr", "chronological:70-15-15")):
         assert "judged" not in fit(name, mine, make_split(mine, other), options=how).epochs[0]
+
+
+def test_what_a_model_in_time_is_watched_with(home: Path, mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only validation rows stream in while it is validated, whatever part of training it learns from; where nobody can be drawn it is watched as
+    everybody is; and a checkpoint of scores of another kind is refused."""
+    split, seen = make_split(mine, "chronological:70-15-15"), []
+    tgn = registry.load("models", "tgn")
+    real = tgn.observe
+    monkeypatch.setattr(tgn, "observe", lambda self, events: seen.append(np.asarray(events.time)) or real(self, events))
+    fit("tgn", mine, split, options={"max_epochs": 1, "device": "cpu"}, fraction=0.5)
+    time = np.asarray(mine.interactions.time)
+    assert set(np.concatenate(seen)) <= set(time[split.validation])
+    rows = [(1, film, film) for film in range(1, 13)] + [(2, film, 100 + film) for film in range(1, 4)]
+    (tmp_path / "all.csv").write_text("userId,movieId,rating,timestamp\n" + "".join(f"{u},{i},5,{t}\n" for u, i, t in rows))
+    preparation.prepare("csv", source=tmp_path / "all.csv", name="all", options={"scale": "0.5:5"})
+    everything = preparation.open_dataset("all")
+    assert "judged" not in fit("tgn", everything, make_split(everything, "chronological:50-40-10"), options={"max_epochs": 1, "device": "cpu"}).epochs[0]
+    with pytest.raises(Interrupted):
+        fit("tgn", mine, split, options={"device": "cpu"}, desk=_stopped_after_one(tmp_path))
+    monkeypatch.setattr(tgn, "watched", ("full", "frozen"))
+    with pytest.raises(MMRecError, match="another way"):
+        fit("tgn", mine, split, options={"device": "cpu"}, desk=Desk(folder=tmp_path))
+
+
+def _stopped_after_one(folder: Path) -> Desk:
+    def stop(kind: str, told: Any) -> None:
+        desk.stop.wanted = desk.stop.wanted or kind == "epoch"
+
+    desk = Desk(folder, stop)
+    return desk

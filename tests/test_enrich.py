@@ -48,6 +48,7 @@ def test_a_table_joins_by_id_then_by_title_and_year(tmp_path: Path, monkeypatch:
     pd.DataFrame({"id": [862, 5, 9], "title": ["x", "Lost City, The", "The Lost City"], "release_date": ["1995-10-30", "1999-01-01", "2005-03-01"],
                   "overview": ["Toys.", "No.", "Jungle."]}).to_csv(folder / "a.csv", index=False)  # fmt: skip
     (folder / "b.csv.gz").write_bytes(b"not gzip")
+    pd.DataFrame({"imdb_id": [None], "overview": ["Nobody's."]}).to_csv(folder / "blank.csv", index=False)
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
     found = find("table", films())
     assert found.values["plot"] == {0: "Toys.", 1: "Jungle."}  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ def _may_match(
     found = pd.Series(False, index=table.index)
     for key, rows in by.items():
         if (name := column[key]) is not None and rows:
-            text = table[name].str.split("/title/").str[-1].str.split("/").str[0]
+            text = table[name].fillna("").str.split("/title/").str[-1].str.split("/").str[0]
             found |= numbers(text).isin(rows)
     if titles and column["title"] and (name := column["year"]):
         years = {str(year) for _, year in titles}

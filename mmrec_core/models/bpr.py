@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._dots import dots, side_by_side, sizes_of
 from mmrec_core.models._negatives import Pairwise
 from mmrec_core.types import Array, Schema, Side
 
@@ -60,10 +59,11 @@ class BPR(Pairwise):
         """Mean over a row's negatives of −log σ(difference), plus its regularisation."""
         user = self.user_tensors(batch)["factors"]
         item, other = self.oov_item(batch["item"]), self.oov_item(batch["negative"])
-        films, table = side_by_side(item, other), self.item_factors.weight
-        score = dots(user, table, torch.arange(len(user), device=user.device), films) + self.item_bias(films)[..., 0]
-        sizes = user.square().sum(1) + sizes_of(table, item) + sizes_of(table, other).mean(1)
-        return F.softplus(score[:, 1:] - score[:, :1]).mean(1) + self.config.l2 * sizes
+        liked, rest = self.item_factors(item), self.item_factors(other)
+        score = (user * liked).sum(1) + self.item_bias(item)[:, 0]
+        rival = torch.einsum("bd,bnd->bn", user, rest) + self.item_bias(other)[..., 0]
+        sizes = user.square().sum(1) + liked.square().sum(1) + rest.square().sum(2).mean(1)
+        return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product."""

@@ -348,7 +348,7 @@ class TGN(GradientModel):
         if not len(now.due):
             return last
         waits = now.place[node]
-        return torch.where(waits >= 0, now.last[waits.clamp(min=0)], last)
+        return torch.where(waits >= 0, torch.maximum(last, now.last[waits.clamp(min=0)]), last)
 
     def embed(self, now: Now, coded: Tensor, by_graph: bool = False) -> Tensor:
         """``[B, d]`` embeddings of nodes at moments (codes ``[B]``); whoever is asked for twice is made once."""
@@ -506,7 +506,7 @@ class TGN(GradientModel):
         device = self.last.device
         user = torch.from_numpy(np.asarray(query.user, np.int64)).to(device)
         time = None if query.at is None else torch.from_numpy(np.asarray(query.at, np.int64)).to(device)
-        met = self.known_users[user] | (self.last[user] != NEVER)
+        met = self.known_users[user] | (self.latest(self.now(), user) != NEVER)
         return UserState(self.users_at(user, time), tuple("learned" if m else "fallback" for m in met.tolist()))
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
@@ -591,13 +591,14 @@ class TGN(GradientModel):
         for at in range(longest if self.config.memory else 0):
             rows = torch.nonzero(length > at)[:, 0]
             met, moment = item[rows, at] + self.first, time[rows, at]
-            message = self.messages(self.told_of(now, met, moment), moment, mark[rows, at], memory[rows], last[rows])
+            told_of = self.told_of(now, met, torch.minimum(moment, self.clock))  # films stand still after the last event taken in
+            message = self.messages(told_of, moment, mark[rows, at], memory[rows], last[rows])
             memory[rows], last[rows] = self.moved(message, memory[rows]), moment
         moment = self.clock.expand(n)
         if longest:
             final = time.gather(1, (length - 1).clamp(min=0)[:, None])[:, 0] + 1
             moment = torch.where(length > 0, final, moment)
-        seen = torch.minimum(moment, self.clock)  # films stand still after the latest event that was told
+        seen = torch.minimum(moment, self.clock)
         stranger = torch.tensor([self.schema.n_users], device=device)
         own = self.features(stranger).expand(n, -1)
         own = own + memory[:, :dim] if self.config.memory else own

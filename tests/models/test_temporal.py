@@ -300,10 +300,20 @@ def test_who_is_asked_about_without_a_time_is_looked_at_just_after_their_own_las
     assert torch.equal(made.users_at(stranger, None)["vector"], made.users_at(stranger, made.clock[None])["vector"])
 
 
+def test_a_late_word_of_an_old_event_does_not_put_anybody_back() -> None:
+    """Where rows are divided at random, validation tells of events before those of training."""
+    rows = events()
+    made = model("mm_tgn", rows=rows)
+    played(made, rows)
+    who, then = int(np.asarray(rows.user)[-1]), int(np.asarray(rows.time)[-1])
+    made.observe(Interactions(np.array([who], np.int32), np.array([1], np.int32), time=np.array([then - 5000])))
+    assert int(made.latest(made.now(), torch.tensor([who]))) == then
+
+
 def test_a_newcomer_is_not_taken_for_silent_since() -> None:
     """Likes of long ago and the same likes today say the same, where no film's surroundings come in; and one of next year asks films as they were told of last."""
     rows = events()
-    for preset in ("jodie", "tgn"):
+    for preset in ("jodie", "tgn", "dyrep"):
         made = model(preset, rows=rows)
         louder(made)
         if preset == "jodie":
