@@ -23,6 +23,12 @@ def remembers(needs: Iterable[str]) -> bool:
     return bool({"time", "sequence"} & set(needs))
 
 
+def in_words(protocol: str, regime: str) -> str:
+    """What a reader of validation scores must know of how they are come by: ``among 100, streaming``; nothing of every film, frozen."""
+    drawn = Protocol.parse(protocol).negatives
+    return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which candidates a liked film is ranked among, and which liked films are asked for."""

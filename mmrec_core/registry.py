@@ -212,7 +212,7 @@ def _digest(files: tuple[tuple[Path, int], ...]) -> bytes:
     """Names the content of some files; a class may inherit from any other of its room."""
     from mmrec_core import storage
 
-    return storage.checksum(b"4", *(file.read_bytes() for file, _ in files)).encode()
+    return storage.checksum(b"5", *(file.read_bytes() for file, _ in files)).encode()
 
 
 def schema(room: str, name: str) -> dict[str, Any]:
@@ -233,6 +233,7 @@ def schema(room: str, name: str) -> dict[str, Any]:
         "needs": sorted(getattr(cls, "needs", ())),
         "trains": bool(getattr(cls, "trains", False)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
+        "watched": list(getattr(cls, "watched", ("full", "frozen"))),
         "summary": found.summary,
     }
     if made["trains"]:

@@ -17,7 +17,7 @@ from mmrec_core.desk import Desk, Interrupted
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.models._base import GradientModel, Model
-from mmrec_core.protocols import Protocol
+from mmrec_core.protocols import in_words
 from mmrec_core.side import fit_side
 from mmrec_core.splits import with_validation
 from mmrec_core.types import Array, Dataset, Progress, Side, Split, TrainSet, quiet
@@ -218,14 +218,6 @@ def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
     train, validation, test = (np.asarray(events.time)[rows] for rows in (split.train, split.validation, split.test))
     follows = train.max() <= validation.min() and (not len(test) or validation.max() <= test.min())
     return model.watched if follows else Model.watched
-
-
-def in_words(protocol: str, regime: str) -> str:
-    """What a curve's reader must know of how it was judged; nothing where it is as usual."""
-    if (protocol, regime) == Model.watched:
-        return ""
-    drawn = Protocol.parse(protocol).negatives
-    return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
 
 
 def better(metric: str) -> float:

@@ -250,9 +250,7 @@ def short(name: str) -> str:
 
 def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """Validation scores while they learned."""
-    told = [(r.label, run.epochs()) for r in rows if (run := training_of(r)) is not None]
-    # among a hundred a film comes out higher than among all: a curve says so where it is judged in another way
-    learned = {f"{name} ({epochs[0]['judged']})" if epochs and epochs[0].get("judged") else name: epochs for name, epochs in told}
+    learned = {r.label: run.epochs() for r in rows if (run := training_of(r)) is not None}
     watched = [m for m in ("ndcg@10", "rmse", "log_loss") if any(m in e for es in learned.values() for e in es)]
     if not watched:
         st.info(
@@ -267,6 +265,10 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     if chart is not None:
         st.altair_chart(chart, alt=f"Validation {mine} by epoch of {', '.join(curves)}")
         st.caption("On validation rows, on which early stopping chooses: never compare these with test figures.")
+        others = {name: epochs[0]["judged"] for name, epochs in curves.items() if epochs[0].get("judged")}
+        if others:
+            ways = "; ".join(f"{shell.plain(name)} {judged}" for name, judged in others.items())
+            st.caption(f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell nothing of each other.")
     return chart
 
 

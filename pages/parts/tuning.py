@@ -12,6 +12,7 @@ import streamlit as st
 
 from mmrec_core import registry, runs, search_space, tuning
 from mmrec_core.errors import MMRecError
+from mmrec_core.protocols import in_words
 from mmrec_core.search_space import Dimension
 from mmrec_core.tuning import Trial
 from mmrec_core.types import Dataset
@@ -129,6 +130,8 @@ def searches(dataset: Dataset) -> None:
     best = tuning.best_of(found, metric)
     assert best is not None
     winner(run, found, best, metric)
+    if str(run.params["split"]).startswith("chronological") and (told := in_words(*registry.schema("models", run.params["model"])["watched"])):
+        st.caption(f"Validation scores of {run.params['model']} are {told}.")
     st.altair_chart(so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}")
     dims = tuning.dimensions(run.params)
     st.altair_chart(parallel(found, dims, metric),
