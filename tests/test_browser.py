@@ -36,7 +36,16 @@ def recommended(page: Any, model: str) -> list[str]:
 def rate(page: Any, place: int, stars: float) -> None:
     """Click the star of the n-th suggested film; halves are left halves."""
     box = page.locator(".st-key-suggested .film .stars, [class*=st-key-suggested] .film .stars").nth(place)
-    box.scroll_into_view_if_needed()
+    from playwright.sync_api import Error
+
+    for last in (False, False, True):  # answers that come in late draw the films anew, and the one in hand is gone
+        try:
+            box.scroll_into_view_if_needed()
+            break
+        except Error:
+            if last:
+                raise
+            settled(page)
     edge = box.bounding_box()
     box.click(position={"x": edge["width"] * (stars / 5) - 3, "y": edge["height"] / 2})
     settled(page)
@@ -58,6 +67,7 @@ def test_the_main_path_on_real_films(browser: Any, shared_home: Path, ml_small: 
         page.get_by_role("link", name="Cold start").first.click()
         page.get_by_role("heading", name="Cold start").wait_for()
         page.locator(".st-key-answer-ease .film").first.wait_for()
+        settled(page)
         before = {m: recommended(page, m) for m in ("ease", "bpr", "popularity")}
         for place, stars in enumerate((5, 4.5, 1, 4, 5)):
             rate(page, place, stars)
