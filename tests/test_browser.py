@@ -80,6 +80,8 @@ def test_the_main_path_on_real_films(browser: Any, shared_home: Path, ml_small: 
         assert "4.5" in page.url, "the left half of a star is half a star, and the link keeps it"
         page.reload()
         page.get_by_text("You rated 5 films").wait_for()
+        settled(page)
+        page.context.close()
     finally:
         end(app)
 
