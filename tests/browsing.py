@@ -57,7 +57,7 @@ def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 def end(app: subprocess.Popen[bytes]) -> None:
     os.killpg(app.pid, 15)
-    app.wait(30)
+    app.wait(120)  # a script that is under way ends first
 
 
 def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
