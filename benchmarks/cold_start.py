@@ -52,7 +52,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 WAYS = [(regime, protocol) for protocol in ("sampled:100", "full") for regime in ("frozen", "stream")]
 COLD = "cold films, ranked among themselves"
-BINS = [f"{owner} with {n} ratings before" for owner in ("film", "user") for n in ("0", "1–4", "5–19", "20+")]
+BINS = [f"{owner} with {n} ratings by then" for owner in ("film", "user") for n in ("0", "1–4", "5–19", "20+")]
 
 
 def ways(split: str) -> list[tuple[str, str]]:
@@ -145,7 +145,7 @@ def main() -> None:
     for way in (f"{r} {p}" for r, p in ways(told.split)):
         print(f"\n{told.dataset}, {way}, NDCG@10\n")
         heads = ["all", COLD] if told.split == "cold-item" else ["all", *BINS] if way != "frozen full" else ["all"]
-        print("| model | " + " | ".join(h.replace(" ratings before", "") for h in heads) + " |")
+        print("| model | " + " | ".join(h.replace(" ratings by then", "") for h in heads) + " |")
         print("|---" * (len(heads) + 1) + "|")
         for name in (n for n in ARMS if n in done):
             cells = [cell(done[name], way, None if h == "all" else h) for h in heads]

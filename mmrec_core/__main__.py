@@ -27,7 +27,11 @@ FilterFrom = Annotated[
 ]
 ProtocolOption = Annotated[
     str,
-    typer.Option("--protocol", help="full, sampled:N, sampled:N:popularity, or shipped: the makers' own candidates."),
+    typer.Option(
+        "--protocol",
+        help="full, sampled:N, sampled:N:popularity, or shipped: the makers' own candidates; each with :seen=hide or :seen=allow "
+        "(items that the user has met before; allowed where events repeat) and :existing (only items that existed then).",
+    ),
 ]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
 Executor = Annotated[str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")]
@@ -321,10 +325,11 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Divide a dataset and say how; export it for others."""
-    from mmrec_core import preparation, protocols, splits
+    from mmrec_core import preparation, protocols, runs, splits
 
     opened = preparation.open_dataset(dataset)
-    made = splits.make_split(opened, how, split_seed, filter_from)
+    liked = runs.liked_from({"relevant_from": relevant_from, "filter_from": filter_from})
+    made = splits.make_split(opened, how, split_seed, filter_from, liked)
     if protocol is not None:
         if export is None:
             raise MMRecError("--protocol says which candidates to export; name the folder with --export FOLDER.")
@@ -335,7 +340,7 @@ def split(
         if protocol is not None:
             from mmrec_core.rankings import export_candidates
 
-            told = {"candidates": export_candidates(opened, made, protocol, export, relevant_from or filter_from)}
+            told = {"candidates": export_candidates(opened, made, protocol, export, liked)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
     say(
         {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum, **told},
@@ -359,7 +364,8 @@ def train(
         bool,
         typer.Option(
             "--refit",
-            help="Where the split brings no validation: retrain on all training rows for the best number of epochs.",
+            help="The model knows training and validation rows: fitted on both (gradient models for the best number of epochs), or, "
+            "for models that take in events, shown the validation rows. Otherwise validation rows are withheld from every model.",
         ),
     ] = False,
     fraction: Fraction = 1.0,
@@ -421,12 +427,13 @@ def compare(
     how: SplitOption = "user-temporal",
     protocol: ProtocolOption = "full",
     against: Annotated[str, typer.Option(help="The model that the others are paired with.")] = "popularity",
+    refit: Annotated[bool, typer.Option("--refit", help="Runs whose models know training and validation rows.")] = False,
     as_json: Json = False,
 ) -> None:
-    """All finished runs on one split side by side, paired with a yardstick; oracles too where they were asked (train-all)."""
+    """All finished runs on one split side by side, paired with a baseline; oracles too where they were evaluated (train-all)."""
     from mmrec_core import comparison, preparation
 
-    result = comparison.compare(preparation.open_dataset(dataset), how, protocol, against)
+    result = comparison.compare(preparation.open_dataset(dataset), how, protocol, against, refit)
     if as_json:
         say(result, True)
     else:

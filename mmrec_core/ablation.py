@@ -274,8 +274,8 @@ def _interval(
 ) -> list[float] | None:
     """95 % over users of values averaged over seeds; of RMSE and click figures the mean of the seeds' own intervals."""
     if name in values:
-        low, high = mean_intervals(np.array(list(values[name].values()))[:, None])[0]
-        return [low, high]
+        interval = mean_intervals(np.array(list(values[name].values()))[:, None])[0]
+        return None if interval is None else [*interval]
     told = [i for row in own if (i := row.result["intervals"].get(name)) is not None]
     return [float(v) for v in np.mean(told, axis=0)] if told else None
 

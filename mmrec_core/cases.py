@@ -97,11 +97,14 @@ def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = No
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
     found: dict[str, dict[str, Array]] = {"Everything": {"all test ratings": np.ones(len(rows), bool)}}
-    starts = {"user with": "How much was known of the person", "film with": "How much was known of the film", "genre": "Genre", "decade": "Decade",
+    starts = {"user by then": "User history by then", "film by then": "Film ratings by then", "user training": "User history in training",
+              "film training": "Film ratings in training", "genre": "Genre", "decade": "Decade",
               "films without a": "Missing poster or plot", "tail": "Popular or rare films", "head": "Popular or rare films",
               "films without training": "Popular or rare films", "transductive": "Known or new", "inductive": "Known or new"}  # fmt: skip
     for name, mask in row_groups(dataset, split, rows).items():
-        family = next(f for start, f in starts.items() if name.startswith(start))
+        when = "by then" if name.endswith("by then") else "training"
+        name_of = f"{name.partition(' ')[0]} {when}" if name.startswith(("user with", "film with")) else name
+        family = next(f for start, f in starts.items() if name_of.startswith(start))
         if family != "Genre" or mask.any():
             found.setdefault(family, {})[name] = mask
     people, at = np.unique(user, return_inverse=True)

@@ -14,6 +14,7 @@ import numpy as np
 from mmrec_core import metrics, runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.intervals import paired
+from mmrec_core.protocols import full_name
 from mmrec_core.runs import Run
 from mmrec_core.significance import holm
 from mmrec_core.types import Array, Dataset
@@ -29,6 +30,10 @@ KINDS = {
 }
 
 
+NOT_RECORDED = "not recorded (an earlier version)"
+"""Of results whose version did not write down which rows a model knew: some models had seen validation rows, others not."""
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """What must agree before two figures may stand in one ranking."""
@@ -42,19 +47,27 @@ class Key:
     regime: str
     beyond: str = ""
     """Why its models may have learned from test rows; empty where they have not."""
+    known: str = "training"
+    """Which rows its models know when they are tested: ``training``, ``training + validation``, or :data:`NOT_RECORDED`."""
 
     def __str__(self) -> str:
         """For people, in a line."""
         liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
         dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
-        among = {"full": "among every film"}.get(self.protocol, self.protocol)
+        among = f"full ranking{self.protocol[4:]}" if self.protocol.startswith("full") else self.protocol
         other = f" · {self.beyond}" if self.beyond else ""
-        return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{other}"
+        known = "" if self.regime == "stream" else f" · models know {self.known}"
+        return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{known}{other}"
 
     @property
     def fair(self) -> Key:
-        """The same with weights from this split alone, under which yardsticks and oracles always stand."""
+        """The same with weights from this split alone, under which baselines always stand."""
         return replace(self, beyond="")
+
+    @property
+    def of_oracles(self) -> Key:
+        """The same for oracles, which know the truth whatever models know."""
+        return replace(self, beyond="", known="training")
 
     @property
     def rows_key(self) -> tuple[Any, ...]:
@@ -68,7 +81,7 @@ class Key:
             found.append(f"split {other.split} (seed {other.split_seed}{', filtered' if other.filter_from else ''})")
         if other.beyond != self.beyond:
             found.append(other.beyond or "weights from this split alone")
-        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime")):
+        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime"), ("known", "known rows:")):
             if getattr(self, name) != getattr(other, name):
                 found.append(f"{word} {getattr(other, name)}")
         return found
@@ -82,6 +95,8 @@ class Row:
     run: Run
     """The run that judged it."""
     result: Mapping[str, Any] = field(repr=False)
+    name: str = ""
+    """Short name among the results of its dataset; empty: :attr:`description`."""
 
     @property
     def model(self) -> str:
@@ -108,8 +123,8 @@ class Row:
         return f"{encoder}{'' if modality == 'both' else ' ' + str(modality)}"
 
     @property
-    def label(self) -> str:
-        """The model with whatever is unusual about it: seed, settings, share of rows."""
+    def parts(self) -> tuple[str, ...]:
+        """Whatever is unusual about the training: settings, seed, share of rows."""
         told = self.result
         unusual = [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
@@ -118,16 +133,67 @@ class Row:
         ]
         unusual += [f"seed {told['seed']}"] if told.get("seed") else []
         unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
-        unusual += ["refit"] if told.get("refit") else []
         unusual += [content] if (content := self.content) else []
         unusual += [f"from {Path(told['from_run']).name[:40]}"] if told.get("from_run") else []
         trained = told.get("trained_from", told.get("relevant_from"))
         unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
-        return self.model + (f" ({', '.join(unusual)})" if unusual else "")
+        return tuple(unusual)
+
+    @property
+    def usual(self) -> bool:
+        """Whether the model was trained with its default settings."""
+        return not self.parts
+
+    @property
+    def description(self) -> str:
+        """The model with all of :attr:`parts`."""
+        return self.model + (f" ({', '.join(self.parts)})" if self.parts else "")
+
+    @property
+    def label(self) -> str:
+        """What the result is called among others of its dataset; see :func:`named`."""
+        return self.name or self.description
+
+
+def named(found: Sequence[Row]) -> list[Row]:
+    """The same results with short names: the name a user gave, else the model with those of its :attr:`Row.parts` in which it differs
+    from another result of the same model. Names are unique within a key."""
+    by_model: dict[str, list[Row]] = {}
+    for row in found:
+        by_model.setdefault(row.model, []).append(row)
+    shared = {model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
+              for model, own in by_model.items()}  # fmt: skip
+    out: list[Row] = []
+    taken: set[tuple[Key, str]] = set()
+    for row in found:
+        differing = [part for part in row.parts if part not in shared[row.model]]
+        short = row.model + (f" ({', '.join(differing)})" if differing else "")
+        own = str(row.run.told.get("name") or "") or str(_name_of(row.trained) or "") or short
+        own = own if (row.key, own) not in taken else row.description
+        taken.add((row.key, own))
+        out.append(replace(row, name=own))
+    return out
+
+
+def _name_of(run_id: str | None) -> str | None:
+    """The name a user gave to a training."""
+    try:
+        return runs.get(run_id).told.get("name") if run_id else None
+    except MMRecError:
+        return None
+
+
+def find(found: Sequence[Row], text: str) -> Row | None:
+    """The result that a link or a command names: by label, by description, or by run."""
+    for attribute in ("label", "description", "trained"):
+        for row in found:
+            if getattr(row, attribute) == text:
+                return row
+    return next((row for row in found if row.run.id == text), None)
 
 
 def rows(dataset: Dataset) -> list[Row]:
-    """Every finished result on these very data; of several that are alike in label and key, the newest."""
+    """Every finished result on these very data; of several that are alike in description and key, the newest."""
     found: dict[tuple[Key, str], Row] = {}
     for run in runs.all_runs():
         if run.kind not in {"train", "evaluate"} or run.told["status"] != "finished":
@@ -147,14 +213,14 @@ def rows(dataset: Dataset) -> list[Row]:
         )
         trained = result.get("trained_from")
         row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
-        found[key, row.label] = row
-    return list(found.values())
+        found[key, row.description] = row
+    return named(list(found.values()))
 
 
 def row_of(run: Run, result: Mapping[str, Any]) -> Row:
     """A finished run as a row."""
     key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), result.get("relevant_from"),
-              result["protocol"], result["regime"], result.get("beyond") or "")  # fmt: skip
+              result["protocol"], result["regime"], result.get("beyond") or "", result.get("known") or NOT_RECORDED)  # fmt: skip
     return Row(key, run, result)
 
 
@@ -189,17 +255,26 @@ def outdated(dataset: Dataset) -> list[Run]:
 
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
     """The key of trainings with usual settings, if there are any."""
-    return next((k for k in keys(found) if k.split == "user-temporal" and k.protocol == "full" and not k.beyond), None)
+    full = full_name("full", dataset)
+    able = [k for k in keys(found) if k.split == "user-temporal" and k.protocol == full and not k.beyond]
+    return next((k for k in able if k.known == "training"), next(iter(able), None))
 
 
 def can_be_judged_like(row: Row, key: Key) -> bool:
     """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
-    return row.trained is not None and row.key.rows_key == key.rows_key and row.key.beyond == key.beyond
+    return (
+        row.trained is not None
+        and row.key.rows_key == key.rows_key
+        and row.key.beyond == key.beyond
+        and row.key.known == key.known
+    )
 
 
 def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
     """Yardsticks that have no row under a key, out of those that work on these data."""
-    there = {row.model for row in found if row.key == key.fair and row.label == row.model}
+    if key.known == NOT_RECORDED:
+        return []
+    there = {row.model for row in found if row.key == key.fair and row.usual}
     return [name for name in YARDSTICKS if name not in there and name in runs.usable_models(dataset)]
 
 
@@ -208,12 +283,13 @@ def yardstick_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
     return runs.training_params(
         dataset.name, model, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
         relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime,
+        refit=key.known == "training + validation",
     )  # fmt: skip
 
 
 def missing_oracles(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
     """Oracles that have not been asked under a key; none where the data are real."""
-    there = {row.model for row in found if row.key == key.fair}
+    there = {row.model for row in found if row.key == key.of_oracles}
     return [name for name in runs.oracle_names(dataset) if name not in there and key.regime == "frozen"]
 
 
@@ -278,8 +354,11 @@ def pareto(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
     return front
 
 
-def compare(dataset: Dataset, how: str, protocol: str, against: str) -> dict[str, Any]:
+def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool = False) -> dict[str, Any]:
     """Every result on one split and protocol, frozen regime, usual threshold, with paired differences to ``against``.
+
+    Args:
+        refit: those of models that know training and validation rows, instead of training rows alone.
 
     Raises:
         MMRecError: nothing to compare, or nothing of the yardstick's name.
@@ -288,16 +367,19 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str) -> dict[str
 
     made = make_split(dataset, how)
     usual = dataset.manifest.get("relevant_from")
-    key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen")
-    chosen = [row for row in rows(dataset) if row.key == key]
+    protocol = full_name(protocol, dataset)
+    key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen", known=runs.known_rows({"refit": refit}))
+    chosen = [row for row in rows(dataset) if row.key == (key.of_oracles if row.kind == "oracle" else key)]
     if not any(row.kind != "oracle" for row in chosen):
         raise MMRecError(
             f"No finished run on {dataset.name} with split {how} and protocol {protocol}. Train some first: train-all {dataset.name}"
         )
-    by_label = {row.label: row for row in chosen}
-    if against not in by_label:
-        raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {', '.join(by_label)}.")
-    rivals = [by_label[against], *(row for row in chosen if row.kind == "oracle" and row.label != against)]
+    rival = find(chosen, against)
+    if rival is None:
+        listed = ", ".join(row.label for row in chosen)
+        raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {listed}.")
+    against = rival.label
+    rivals = [rival, *(row for row in chosen if row.kind == "oracle" and row is not rival)]
     pairs = {
         (rival.label, metric): paired_with(chosen, rival, metric)
         for rival in rivals
@@ -316,7 +398,7 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str) -> dict[str
     ]  # fmt: skip
     told.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
     return {"dataset": dataset.name, "generated": dataset.manifest["generated"], "split": how, "split_seed": key.split_seed,
-            "split_checksum": key.split_checksum, "protocol": protocol, "regime": "frozen", "against": against, "rows": told}  # fmt: skip
+            "split_checksum": key.split_checksum, "protocol": protocol, "regime": "frozen", "known": key.known, "against": against, "rows": told}  # fmt: skip
 
 
 # For papers and slides
@@ -366,6 +448,7 @@ def as_csv(found: Sequence[Row]) -> str:
         "relevant_from",
         "protocol",
         "regime",
+        "known",
     ]
     write = csv.writer(out, lineterminator="\n")
     write.writerow(
@@ -376,7 +459,7 @@ def as_csv(found: Sequence[Row]) -> str:
         figures = [c for m in names for c in (told["metrics"].get(m), *(told["intervals"].get(m) or (None, None)))]
         spent = told.get("seconds") or {}
         write.writerow([row.label, row.kind, row.trained, told.get("seed"), key.split, key.split_seed, key.split_checksum,
-                        key.filter_from, key.relevant_from, key.protocol, key.regime, *figures, told.get("parameters"),
+                        key.filter_from, key.relevant_from, key.protocol, key.regime, key.known, *figures, told.get("parameters"),
                         spent.get("fit"), spent.get("evaluate")])  # fmt: skip
     return out.getvalue()
 
@@ -430,7 +513,8 @@ def as_table(result: dict[str, Any]) -> str:
     shown = [m for m in SHOWN if any(r["metrics"].get(m) is not None for r in result["rows"])]
     note = " (generated data: a check of the method, not evidence about films)" if result["generated"] else ""
     lines = [
-        f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}"
+        f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}, "
+        f"models know {result['known']}"
     ]
     lines.append(
         f"{'model':<18}" + "".join(f"{m + ' ' + _arrow(m):>26}" for m in shown) + f"   ndcg@10 − {result['against']}"

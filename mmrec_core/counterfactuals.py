@@ -206,9 +206,10 @@ def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | 
     return {"stars": stars, "score": score, "place": place}
 
 
-def as_judged(model: Any, dataset: Dataset, split: Split) -> Any:
-    """A model as evaluation (regime ``frozen``) asks it: one that streams has taken in the validation rows. The model itself is left as it is."""
-    if not model.streams or not len(split.validation):
+def as_judged(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
+    """A model as evaluation (regime ``frozen``) asks it: where it knows training and validation rows, one that streams has observed the
+    latter. The model itself is left as it is."""
+    if known == "training" or not model.streams or not len(split.validation):
         return model
     other, rows = edited(model, {}), split.validation
     time_s = dataset.interactions.time

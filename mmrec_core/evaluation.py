@@ -1,9 +1,12 @@
-"""One pass, every metric, every group, every interval. It owns the clock: no model decides what it may know when.
+"""One pass, every metric, every group, every interval.
 
-Protocols: ``full`` ranks every film of the catalog; ``sampled:N`` ranks each liked film against N films the user has no
-event with, drawn uniformly (``shipped``: those that the makers of the split drew), and ``sampled:N:popularity`` in proportion to training counts; the draw depends on the split
-seed alone, so that every model meets the same candidates (``:of=5000``: of so many liked rows only). Sampled protocols also give AP and AUC over all pairs at once. Regimes: ``frozen``, models know training (and, if they stream,
-validation) only; ``stream``, every test event is asked for with all events before it known.
+Protocols: ``full`` ranks every item of the catalog; ``sampled:N`` ranks each relevant item among N items that the user has no
+event with, drawn uniformly (``sampled:N:popularity``: in proportion to training counts; ``shipped``: those that the makers of
+the split drew). The draw depends on the split's seed alone, so every model meets the same candidates. Sampled protocols also
+give AP and AUC over all pairs at once. Regimes: ``frozen`` ranks with what is known before the test rows, ``stream`` ranks
+each test event with all events before it known.
+
+What models know of the validation rows in the regime ``frozen`` is one rule for all of them (``known``): nothing, or all.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,7 +69,12 @@ class Judgement:
     """Ranking metrics if the liked film came first wherever scores tie: not the figure, but what systems that break ties so would print."""
     first: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     """What each of ``queries`` is shown first, item rows ``[Q, K]``, −1 where nothing is left (protocol ``full``, regime ``frozen``)."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Relevant test rows that were not asked about, by reason."""
     seconds: float = 0.0
+
+
+Known = Literal["training", "training + validation"]
 
 
 def evaluate(
@@ -81,21 +89,24 @@ def evaluate(
     reveal: int | None = None,
     only: Sequence[str] | None = None,
     among: Array | None = None,
+    known: Known = "training",
     groups: bool = True,
     intervals: bool = True,
     progress: Progress = quiet,
 ) -> Judgement:
-    """Judge a scorer on one part of a split.
+    """Evaluate a scorer on one part of a split.
 
     Args:
         scorer: a model or oracle.
-        part: ``test`` or ``validation``; what came before it is masked from every ranking, whatever its rating.
+        part: ``test`` or ``validation``; what came before it is hidden from every ranking where the protocol hides what was seen.
         protocol: see the module's text.
         regime: ``frozen`` or ``stream`` (rankings only).
         relevant_from: ratings from here on count as liked; ignored where there are no ratings.
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
         only: metric names; ``None``: all that apply.
         among: item rows that liked ones are ranked among (protocol ``full``, regime ``frozen``); ``None``: every item.
+        known: which rows models know in the regime ``frozen``. With ``training + validation`` those that take in events
+            (``streams``) observe the validation rows first; others must have been fitted on them (``--refit``).
         groups: whether to split results by history length, taste, popularity, genre, decade and missing modality, and to
             look at what the lists themselves are like.
         intervals: whether to bootstrap 95 % intervals over users.
@@ -113,7 +124,7 @@ def evaluate(
     model: Any = scorer
     kept = model.snapshot() if getattr(scorer, "streams", False) else None
     try:
-        if kept is not None and part == "test" and regime == "frozen" and len(split.validation):
+        if kept is not None and part == "test" and regime == "frozen" and known != "training" and len(split.validation):
             model.observe(dataset.interactions.take(_in_time(dataset, split.validation)))
         found = _judge(
             scorer,
@@ -126,6 +137,7 @@ def evaluate(
             reveal,
             only,
             among,
+            known,
             groups,
             intervals,
             progress,
@@ -154,6 +166,7 @@ def _judge(
     reveal: int | None,
     only: Sequence[str] | None,
     among: Array | None,
+    known: Known,
     groups: bool,
     intervals: bool,
     progress: Progress,
@@ -187,7 +200,10 @@ def _judge(
     if ranks and chosen:
         progress(1, 2, "ranking")
         bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-        judge = Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress)
+        judge = Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress, regime)
+        found.left_out = judge.left_out
+        learned = split.train if known == "training" else np.concatenate([split.train, split.validation])
+        judge.known = np.concatenate([learned, judge.revealed_rows()])
         _judge_rankings(found, judge, regime, among, chosen, groups and part == "test", intervals)
     return found
 
@@ -354,7 +370,7 @@ def _judge_rankings(
 
 def _look_at_lists(found: Judgement, judge: Ranker) -> None:
     """What is shown, whoever likes it: how much of the catalog, how little known, how unlike each other, how like the user's taste."""
-    lists = lists_of(judge.dataset, judge.split, judge.users, judge.first, judge.bar)
+    lists = lists_of(judge.dataset, judge.split, judge.users, judge.first, judge.bar, judge.moment)
     for metric in metric_room.usual("lists"):
         value = metric.compute(lists)
         if np.ndim(value):
@@ -375,7 +391,7 @@ def _ranking_groups(
     found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
 ) -> None:
     """Users by how much was known of them; liked films by what they are (others stay candidates)."""
-    for name, mask in user_groups(judge.dataset, judge.split, judge.users, judge.hidden_rows(), judge.bar).items():
+    for name, mask in user_groups(judge.dataset, judge.split, judge.users, judge.known, judge.bar).items():
         if mask.any():
             values = {m: v[mask] for m, v in found.per_query.items()}
             group = found.groups.setdefault(name, {})

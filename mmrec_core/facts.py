@@ -77,10 +77,10 @@ def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:
 
 
 def usual_rows(dataset: Dataset) -> dict[str, Row]:
-    """Results with usual settings, by label; those of a kind with figures on every film."""
+    """Results under the usual key, by model where its settings are the default ones, else by description."""
     found = comparison.rows(dataset)
     key = comparison.usual_key(dataset, found)
-    return {r.label: r for r in found if r.key == key}
+    return {r.description: r for r in found if r.key == key}
 
 
 def row(dataset: Dataset, model: str) -> Row:

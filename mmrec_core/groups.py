@@ -10,11 +10,16 @@ PRIOR_EDGES = (0, 1, 5, 20)
 PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
 
 
-def prior_counts(dataset: Dataset, rows: Array) -> tuple[Array, Array]:
-    """How many events of the row's user, and of its item, lie strictly before its time: ``[N]`` each."""
+def prior_counts(dataset: Dataset, split: Split, rows: Array) -> tuple[Array, Array]:
+    """How many events of the row's user, and of its item, lie strictly before its time: ``[N]`` each.
+
+    Only rows of the split count: those that a filter dropped are seen by nobody.
+    """
     events = dataset.interactions
-    user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
-    time_s = np.asarray(events.need("time"))
+    visible = np.unique(np.concatenate([split.train, split.validation, split.test, split.revealed]))
+    user, item = (np.asarray(events.need(role))[visible] for role in ("user", "item"))
+    time_s = np.asarray(events.need("time"))[visible]
+    rows = np.searchsorted(visible, rows)
     out = []
     for owner in (user, item):
         order = np.lexsort((time_s, owner))
@@ -57,14 +62,19 @@ def user_groups(
 
 
 def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
-    """Masks over test rows: by what was known of the user and the film at that moment, and by what the film is."""
+    """Masks over test rows: by how much there was of the user and the film by that moment, by how much training held of them,
+    and by what the film is. On splits that are not by time the two differ: training may hold later ratings."""
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
     found: dict[str, Array] = {}
     if events.time is not None:
-        for kind, counts in zip(("user", "film"), prior_counts(dataset, rows), strict=True):
+        for kind, counts in zip(("user", "film"), prior_counts(dataset, split, rows), strict=True):
             bins = np.digitize(counts, PRIOR_EDGES) - 1
-            found |= {f"{kind} with {name} ratings before": bins == at for at, name in enumerate(PRIOR_NAMES)}
+            found |= {f"{kind} with {name} ratings by then": bins == at for at, name in enumerate(PRIOR_NAMES)}
+    for kind, owner in (("user", user), ("film", item)):
+        column = np.asarray(events.need("user" if kind == "user" else "item"))
+        bins = np.digitize(np.bincount(column[split.train], minlength=owner.max(initial=0) + 1)[owner], PRIOR_EDGES) - 1
+        found |= {f"{kind} with {name} training ratings": bins == at for at, name in enumerate(PRIOR_NAMES)}
     train = np.concatenate([split.train, split.validation])
     known_user = np.isin(user, np.unique(np.asarray(events.need("user"))[train]))
     known_item = np.isin(item, np.unique(np.asarray(events.need("item"))[train]))

@@ -14,8 +14,11 @@ from mmrec_core.types import Array, blocks
 RESAMPLES, ROW_RESAMPLES = 1000, 300
 
 
-def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float]]:
-    """95 % percentile-bootstrap intervals of column means ``[Q, M]``, rows (users) resampled together."""
+def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float] | None]:
+    """95 % percentile-bootstrap intervals of column means ``[Q, M]``, rows (users) resampled together.
+
+    Values that are not finite are left out; a column without any has no interval (``None``).
+    """
     rng = np.random.default_rng(seed)
     there = np.isfinite(values)
     filled = np.where(there, values, 0.0)
@@ -25,9 +28,19 @@ def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> 
         weight = np.stack(
             [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
         )
-        means[part] = (weight @ filled) / np.maximum(weight @ there, 1)
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+        n = weight @ there
+        means[part] = np.where(n > 0, (weight @ filled) / np.maximum(n, 1), np.nan)
+    return _percentiles(means)
+
+
+def _percentiles(values: Array) -> list[tuple[float, float] | None]:
+    """2.5 and 97.5 % of each column ``[resamples, M]``; ``None`` where a column holds no finite value."""
+    there = np.isfinite(values)
+    found: list[tuple[float, float] | None] = []
+    for column, finite in zip(values.T, there.T, strict=True):
+        low, high = np.percentile(column[finite], [2.5, 97.5]) if finite.any() else (np.nan, np.nan)
+        found.append((float(low), float(high)) if finite.any() else None)
+    return found
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESAMPLES * 2) -> dict[str, Any]:
@@ -40,7 +53,9 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
         raise MMRecError(
             "The two results have fewer than two users in common, which says nothing of how sure a difference is."
         )
-    low, high = mean_intervals(difference[:, None], resamples)[0]
+    interval = mean_intervals(difference[:, None], resamples)[0]
+    assert interval is not None  # every difference is finite
+    low, high = interval
     return {
         "difference": float(difference.mean()),
         "interval": [low, high],
@@ -54,16 +69,15 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
 
 def row_intervals(
     user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
-) -> list[tuple[float, float]]:
-    """95 % intervals of row metrics by resampling users with all their rows."""
+) -> list[tuple[float, float] | None]:
+    """95 % intervals of row metrics by resampling users with all their rows; ``None`` for a metric that is never defined."""
     users, at = np.unique(user, return_inverse=True)
     rng = np.random.default_rng(0)
     values = []
     for _ in range(resamples):
         weight = np.bincount(rng.integers(0, len(users), len(users)), minlength=len(users)).astype(float)
         values.append(compute(weight[at]))
-    low, high = np.nanpercentile(np.array(values), [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    return _percentiles(np.array(values, np.float64))
 
 
 def mean_interval(values: Array) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import comparison
-from mmrec_core.comparison import Key, Row
+from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.groups import user_groups
 from mmrec_core.intervals import paired
@@ -46,14 +46,14 @@ class Pair:
         return better[self.difference[better] > 0], worse[self.difference[worse] < 0]
 
 
-def split_of(dataset: Dataset, key: Key) -> Split:
-    """The division of rows that a key names.
+def split_of(dataset: Dataset, row: Row) -> Split:
+    """The division of rows that a result's model learned from and was evaluated on.
 
     Raises:
         MMRecError: the data divide otherwise now.
     """
-    usual = dataset.manifest.get("relevant_from")
-    made = make_split(dataset, key.split, key.split_seed, key.filter_from, usual)
+    key, trained = row.key, row.result.get("trained_from")  # cold-user divides by what counted as relevant in training
+    made = make_split(dataset, key.split, key.split_seed, key.filter_from, key.relevant_from if trained is None else trained)
     if made.checksum != key.split_checksum:
         raise MMRecError(f"'{dataset.name}' divides otherwise than when these runs learned from it; train them again.")
     return made
@@ -65,7 +65,8 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     Raises:
         MMRecError: keys differ, a result has no such per-user values, or fewer than two users are shared.
     """
-    if a.key.rows_key != b.key.rows_key or a.key.protocol != b.key.protocol or a.key.regime != b.key.regime:
+    known_alike = "oracle" in {a.kind, b.kind} or a.key.known == b.key.known
+    if not known_alike or a.key.rows_key != b.key.rows_key or a.key.protocol != b.key.protocol or a.key.regime != b.key.regime:
         raise MMRecError(f"{a.label} and {b.label} were judged differently: {', '.join(a.key.differs(b.key))}.")
     own, theirs = comparison.values(a).get(metric), comparison.values(b).get(metric)
     if own is None or theirs is None:
@@ -73,8 +74,8 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     shared = np.array([u for u in sorted(set(own) & set(theirs)) if np.isfinite(own[u]) and np.isfinite(theirs[u])])
     mine, other = np.array([own[u] for u in shared]), np.array([theirs[u] for u in shared])
     told = paired(own, theirs)
-    split = split or split_of(dataset, a.key)
-    known = np.concatenate([split.train, split.validation])
+    split = split or split_of(dataset, a)
+    known = known_rows(split, a.key.known)
     groups = [
         {"group": name, **paired(_some(shared, mine, mask), _some(shared, other, mask))}
         for name, mask in user_groups(dataset, split, shared, known, a.key.relevant_from).items()
@@ -83,6 +84,12 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     for group, raised in zip(groups, holm([g["p"] for g in groups]), strict=True):
         group["p_holm"] = raised
     return Pair(shared, mine, other, told, groups)
+
+
+def known_rows(split: Split, known: str) -> Array:
+    """Rows that models know of users: training rows, with validation rows where the key says so, and what is revealed of cold users."""
+    held = [split.train] if known == "training" else [split.train, split.validation]
+    return np.concatenate([*held, split.revealed])
 
 
 def _some(users: Array, values: Array, mask: Array) -> dict[int, float]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmrec_core import registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.row_order import stored_order, time_ties
 from mmrec_core.types import Array, Dataset, IdMap, Progress, quiet
 
 log = logging.getLogger(__name__)
@@ -281,11 +282,18 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     if raw.stored is None:
         columns |= {f"label.{n}": events[n].to_numpy() for n in raw.labels}
         columns |= {f"feature.{n}": _plain_column(events[n].to_numpy()) for n in raw.features}
-    for part, arrays in (("interactions", columns), ("official", _official(raw))):
+    ties = None
+    official, candidates = _official(raw), dict(raw.candidates)
+    if {"user", "item"} <= columns.keys():  # from here on nothing depends on the order of the file
+        order = stored_order(users, items, columns)
+        columns = {name: values[order] for name, values in columns.items()}
+        official, candidates = _reordered(official, candidates, order)
+        ties = time_ties(columns["user"], columns["time"]) if "time" in columns else None
+    for part, arrays in (("interactions", columns), ("official", official)):
         (draft / part).mkdir(exist_ok=True)
         for column, values in arrays.items():
             np.save(draft / part / f"{column}.npy", values, allow_pickle=False)
-    for name, among in raw.candidates.items():
+    for name, among in candidates.items():
         np.save(draft / "official" / f"{name}.candidates.npy", items.rows(among).astype(np.int32), allow_pickle=False)
     for kind, ids in (("user", users), ("item", items)):
         if len(ids):
@@ -330,6 +338,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         "first_time": int(columns["time"].min()) if "time" in columns else None,
         "last_time": int(columns["time"].max()) if "time" in columns else None,
         "repeats": raw.repeats,
+        "ties": ties,
         "licence": raw.licence,
         "checksum": digest,
     }
@@ -350,6 +359,16 @@ def _official(raw: Any) -> dict[str, Array]:
         for name, pair in raw.official.items()
         for part, rows in zip(("train", "test"), pair, strict=True)
     }
+
+
+def _reordered(
+    official: dict[str, Array], candidates: dict[str, Array], order: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Shipped splits and their candidates (one row per test row) where events are stored in another order."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    among = {name: rows[np.argsort(place[official[f"{name}.test"]])] for name, rows in candidates.items()}
+    return {name: np.sort(place[rows]) for name, rows in official.items()}, among
 
 
 def _plain_column(values: Array) -> Array:

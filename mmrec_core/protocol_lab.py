@@ -9,6 +9,7 @@ from typing import Any
 from mmrec_core import metrics, runs
 from mmrec_core.comparison import Key, Row
 from mmrec_core.errors import MMRecError
+from mmrec_core.protocols import full_name
 from mmrec_core.types import Dataset, replace
 
 
@@ -52,14 +53,15 @@ def lab(
     dataset: Dataset, found: Sequence[Row], chosen: Sequence[Row], metric: str, ways: Sequence[Way] = WAYS
 ) -> dict[str, dict[str, Cell]]:
     """Label → way → cell, for models of one key (``chosen``) out of everything that was judged (``found``)."""
-    by = {(row.key, row.label): row for row in found}
+    by = {(row.key, row.description): row for row in found}
     return {row.label: {way.name: _cell(dataset, by, row, way, metric) for way in ways} for row in chosen}
 
 
 def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, metric: str) -> Cell:
+    way = replace(way, protocol=full_name(way.protocol, dataset))
     if way.split is None:
         key = replace(row.key, protocol=way.protocol, regime="frozen")
-        there = row if key == row.key else by.get((key, row.label))
+        there = row if key == row.key else by.get((key, row.description))
         if there is None:
             if row.trained is None:
                 wanted = {**row.run.params, "protocol": way.protocol, "regime": "frozen"}
@@ -70,8 +72,9 @@ def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, 
                 return Cell(None, why_not=str(error))
             return Cell(None, wanted=("evaluate", asked))
     else:
-        there = next((r for (k, label), r in by.items() if label == row.label and k.split == way.split
-                      and (k.protocol, k.regime, k.filter_from, k.beyond) == (way.protocol, "frozen", row.key.filter_from, row.key.beyond)), None)  # fmt: skip
+        there = next((r for (k, text), r in by.items() if text == row.description and k.split == way.split
+                      and (k.protocol, k.regime, k.filter_from, k.beyond, k.known)
+                      == (way.protocol, "frozen", row.key.filter_from, row.key.beyond, row.key.known)), None)  # fmt: skip
         if there is None:
             if row.trained is None:
                 return Cell(None, why_not="Oracles are asked on one split.")

@@ -1,8 +1,15 @@
-"""Asks a scorer for rankings under a protocol and a regime; it alone decides what may be known when."""
+"""Asks a scorer for rankings under a protocol and a regime; it alone decides what may be known when.
+
+Three sets of rows are kept apart. *Visible* rows are those of the split: rows that ``--filter-from`` dropped are seen by
+nobody. *Before* are the visible rows ahead of the evaluated part: with ``seen=hide`` a user's items in them are no candidates,
+and relevant rows of such items are not asked about, so what is hidden depends on the history alone. *Streamed* rows are those
+that a model observes one after another in the regime ``stream``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mmrec_core import storage
+from mmrec_core.availability import exists_from
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import Protocol
 from mmrec_core.ranks import LOWEST, largest, rank_scores
@@ -55,14 +63,14 @@ def export_candidates(
     import pandas as pd
 
     bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-    asked = Ranker(None, dataset, split, "test", Protocol.parse(protocol), bar, None, quiet)
+    asked = Ranker(None, dataset, split, "test", Protocol.parse(protocol).on(dataset), bar, None, quiet)
     drawn, raw = asked.candidates(), dataset.items.raw
     table = pd.DataFrame(
         {"row": asked.rows, "user": dataset.users.raw[asked.user[asked.rows]], "item": raw[asked.item[asked.rows]]}
     )
     table["candidates"] = [" ".join(map(str, raw[own[own >= 0]].tolist())) for own in drawn]
     told = {
-        "protocol": protocol, "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
+        "protocol": asked.protocol.name(dataset), "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
         "checksum": storage.checksum(np.ascontiguousarray(asked.rows).tobytes(), np.ascontiguousarray(drawn).tobytes()),
     }  # fmt: skip
     table.to_csv(folder / "candidates.csv", index=False)
@@ -71,50 +79,165 @@ def export_candidates(
 
 
 class Ranker:
-    """Asks a scorer for rankings and turns them into :class:`Ranking`."""
+    """Asks a scorer for rankings and turns them into :class:`Ranking`.
+
+    Args:
+        protocol: with ``seen`` decided (:meth:`Protocol.on`).
+        bar: ratings from here on are relevant; ``None``: all.
+        reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
+        regime: ``frozen`` or ``stream``; decides by when an item must have been met to count as seen.
+    """
 
     def __init__(
         self, scorer: Any, dataset: Dataset, split: Split, part: str, protocol: Protocol, bar: float | None,
-        reveal: int | None, progress: Progress,
+        reveal: int | None, progress: Progress, regime: str = "frozen",
     ) -> None:  # fmt: skip
         self.scorer, self.dataset, self.split, self.part = scorer, dataset, split, part
-        self.protocol, self.bar, self.reveal, self.progress = protocol, bar, reveal, progress
+        self.protocol, self.bar, self.reveal, self.progress = protocol.on(dataset), bar, reveal, progress
+        self.hides = self.protocol.seen == "hide"
         self.n_items = len(dataset.items)
         events = dataset.interactions
         self.user, self.item = np.asarray(events.need("user")), np.asarray(events.need("item"))
         self.rating = None if events.rating is None else np.asarray(events.rating)
+        self.time = None if events.time is None else np.asarray(events.time)
         before = [split.train] if part == "validation" else [split.train, split.validation]
-        self.before = np.concatenate(before)
-        rows = getattr(split, part)
-        if self.rating is not None and bar is not None:
-            rows = rows[self.rating[rows] >= bar]
-        if events.time is not None:  # of a pair that comes again, the first meeting is asked about
-            rows = rows[np.argsort(np.asarray(events.time)[rows], kind="stable")]
-        rows = rows[np.argsort(self.user[rows], kind="stable")]
-        _, first = np.unique(self.user[rows].astype(np.int64) * self.n_items + self.item[rows], return_index=True)
-        self.rows = rows[np.sort(first)]  # a film liked twice is one liked film
-        if protocol.of is not None and protocol.of < len(self.rows):
-            lot = np.random.default_rng([split.seed, protocol.of, 5]).permutation(len(self.rows))
-            self.rows = self.rows[np.sort(lot[: protocol.of])]
-        people = np.unique(self.user[self.rows])
-        if protocol.users is not None and protocol.users < len(people):
-            lot = np.random.default_rng([split.seed, protocol.users, 7]).permutation(people)[: protocol.users]
-            self.rows = self.rows[np.isin(self.user[self.rows], lot)]
+        self.before = np.concatenate([*before, self.revealed_rows()])
+        """Rows whose items the user has met by the evaluated part."""
+        self.known = self.before
+        """Rows that the scorer knows of its users; set by evaluation, for groups by length of history."""
+        visible = [*before, split.validation] if part == "validation" else [*before, split.test, split.revealed]
+        self.visible = np.unique(np.concatenate(visible))
+        self.left_out: dict[str, int] = {}
+        """Relevant rows that were not asked about, by reason."""
+        self.exists = exists_from(dataset) if self.protocol.existing else None
+        self.rows = self._sample(self._unmet(self._relevant(getattr(split, part)), regime))
+        self._leave_out_without_candidates()
         self.raw_scores: list[tuple[Array, Array]] = []
-        """Of liked rows ``[p]`` and their candidates ``[p, n]``, where candidates are sampled."""
+        """Of relevant rows ``[p]`` and their candidates ``[p, n]``, where candidates are sampled."""
         self.first = np.zeros((0, 0), np.int64)
         """What each user is shown first ``[U, K]``, best first, −1 where nothing is left; where :meth:`frozen` was asked to keep it."""
         self.users, self.query = np.unique(self.user[self.rows], return_inverse=True)
 
+    def revealed_rows(self) -> Array:
+        """What is revealed of cold users, at most ``reveal`` rows each."""
+        shown = self.split.revealed
+        if len(shown) and self.reveal is not None:  # in time order by user
+            user = self.user[shown]
+            shown = shown[np.arange(len(shown)) - np.searchsorted(user, user) < self.reveal]
+        return shown
+
+    def _relevant(self, rows: Array) -> Array:
+        """Relevant rows by user, of a pair that comes again the first in time."""
+        if self.rating is not None and self.bar is not None:
+            rows = rows[self.rating[rows] >= self.bar]
+        if self.time is not None:
+            rows = rows[np.argsort(self.time[rows], kind="stable")]
+        rows = rows[np.argsort(self.user[rows], kind="stable")]
+        _, first = np.unique(self._pair(rows), return_index=True)
+        return rows[np.sort(first)]
+
+    def _pair(self, rows: Array) -> Array:
+        """User and item of rows as one number."""
+        return self.user[rows].astype(np.int64) * self.n_items + self.item[rows]
+
+    def _unmet(self, rows: Array, regime: str) -> Array:
+        """Rows of items that their user has not met before, where items met before are hidden."""
+        if not self.hides:
+            return rows
+        if regime == "stream" and self.time is not None:
+            pair = self._pair(self.visible)
+            order = np.lexsort((self.time[self.visible], pair))
+            pairs, first = np.unique(pair[order], return_index=True)
+            met = self.time[self.visible][order][first][np.searchsorted(pairs, self._pair(rows))] < self.time[rows]
+        else:
+            met = np.isin(self._pair(rows), self._pair(self.before))
+        if met.any():
+            self.left_out["item met before"] = int(met.sum())
+        return rows[~met]
+
+    def _sample(self, rows: Array) -> Array:
+        """The rows that the protocol asks for."""
+        split, protocol = self.split, self.protocol
+        if protocol.of is not None and protocol.of < len(rows):
+            lot = np.random.default_rng([split.seed, protocol.of, 5]).permutation(len(rows))
+            rows = rows[np.sort(lot[: protocol.of])]
+        people = np.unique(self.user[rows])
+        if protocol.users is not None and protocol.users < len(people):
+            lot = np.random.default_rng([split.seed, protocol.users, 7]).permutation(people)[: protocol.users]
+            rows = rows[np.isin(self.user[rows], lot)]
+        return rows
+
+    def _leave_out_without_candidates(self) -> None:
+        """Leave out and count relevant rows for which no candidate could be drawn: their users have met every item."""
+        if self.protocol.negatives is None:
+            return
+        keep = np.ones(len(self.rows), bool)
+        fewest = self.n_items if not self.protocol.by_popularity else len(np.unique(self.item[self.split.train]))
+        users, start, n = np.unique(self.user[self.rows], return_index=True, return_counts=True)
+        for who, a, b in zip(users.tolist(), start, start + n, strict=True):
+            if self.exists is None and len(self._own(who)) < fewest:
+                continue  # whoever has fewer events than there are items has not met them all
+            free = self._free(who)
+            keep[a:b] = [bool(self._pool(free, row).any()) for row in self.rows[a:b]]
+        if not keep.all():
+            self.left_out["no item left to draw"] = int((~keep).sum())
+            self.rows = self.rows[keep]
+
+    @cached_property
+    def _by_user(self) -> tuple[Array, Array]:
+        """Visible rows by user and their users."""
+        order = self.visible[np.argsort(self.user[self.visible], kind="stable")]
+        return order, self.user[order]
+
+    def _own(self, user: int) -> Array:
+        """Visible rows of a user."""
+        order, sorted_user = self._by_user
+        a, b = np.searchsorted(sorted_user, [user, user + 1])
+        return order[a:b]
+
+    def _free(self, user: int) -> Array:
+        """bool ``[I]``: items that may be drawn for a user. Hidden are those of any event of theirs; where items met before are
+        allowed, only those that are relevant in the evaluated part, which are right answers."""
+        free = np.ones(self.n_items, bool)
+        own = self._own(user)
+        free[self.item[own if self.hides else own[self._is_relevant[own]]]] = False
+        if self.protocol.by_popularity:
+            free &= self._counts > 0
+        return free
+
+    @cached_property
+    def _is_relevant(self) -> Array:
+        """bool ``[N]``: every relevant row of the evaluated part, repeats included."""
+        found = np.zeros(len(self.user), bool)
+        found[getattr(self.split, self.part)] = True
+        if self.rating is not None and self.bar is not None:
+            found &= self.rating >= self.bar
+        return found
+
+    @cached_property
+    def _counts(self) -> Array:
+        """Training events of each item."""
+        return np.bincount(self.item[self.split.train], minlength=self.n_items)
+
+    def _pool(self, free: Array, row: int) -> Array:
+        """bool ``[I]``: candidates of one row: with ``existing``, items that existed at its moment."""
+        if self.exists is None or self.time is None:
+            return free
+        there: Array = free & (self.exists <= self.time[row])
+        return there
+
+    @property
+    def moment(self) -> Array | None:
+        """int64 ``[U]``: the latest moment at which each of :attr:`users` is asked about; ``None`` without times."""
+        if self.time is None:
+            return None
+        latest = np.full(len(self.users), np.iinfo(np.int64).min)
+        np.maximum.at(latest, self.query, self.time[self.rows])
+        return latest
+
     def hidden_rows(self) -> Array:
-        """Events whose films a user cannot be recommended again: everything before the judged part, whatever its rating."""
-        told = self.split.revealed
-        if len(told) and self.reveal is not None:
-            order = told  # in time order by user
-            user = self.user[order]
-            place = np.arange(len(order)) - np.searchsorted(user, user)
-            told = order[place < self.reveal]
-        return np.concatenate([self.before, told])
+        """Rows whose items are no candidates for their users: everything before the evaluated part, or none."""
+        return self.before if self.hides else self.before[:0]
 
     def states(self, users: Array) -> Any:
         """What to ask about: known users, or states folded in from what is revealed."""
@@ -133,6 +256,7 @@ class Ranker:
         hidden = hidden[np.argsort(self.user[hidden], kind="stable")]
         hidden_user = self.user[hidden]
         n_hidden = np.zeros(len(self.users), np.int64)
+        moment = self.moment
         parts: list[tuple[Array, ...]] = []
         first: list[Array] = []
         excluded = None if candidates is None else torch.from_numpy(~candidates)
@@ -152,13 +276,17 @@ class Ranker:
                 torch.from_numpy(self.query[p:q] - done.start),
                 torch.from_numpy(self.item[self.rows[p:q]].astype(np.int64)),
             )
-            if self.dataset.manifest["repeats"] == "allowed":  # a film liked again stays a candidate
-                fresh = ~np.isin(rows * self.n_items + columns, (liked[0] * self.n_items + liked[1]).numpy())
-                rows, columns = rows[fresh], columns[fresh]
+            if self.dataset.manifest["repeats"] == "allowed":  # an item met twice is hidden once
                 pairs = np.unique(rows.astype(np.int64) * self.n_items + columns)
                 rows, columns = pairs // self.n_items, pairs % self.n_items
+            if self.exists is not None and moment is not None:
+                absent = self.exists[None] > moment[done][:, None]
+                scores[torch.from_numpy(absent).to(scores.device)] = LOWEST
+                shown = ~absent[rows, columns]  # what is hidden counts once
+                rows, columns = rows[shown], columns[shown]
+                n_hidden[done] += (absent if candidates is None else absent & candidates).sum(1)
             counted = np.ones(len(rows)) if candidates is None else candidates[columns]
-            n_hidden[done] = np.bincount(rows, weights=counted, minlength=len(users)).astype(np.int64)
+            n_hidden[done] += np.bincount(rows, weights=counted, minlength=len(users)).astype(np.int64)
             index = (torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(columns.astype(np.int64)))
             which, *places = rank_scores(scores, index, liked, cut)
             parts.append((which + p, *places))
@@ -182,15 +310,17 @@ class Ranker:
         empty = (np.zeros(0, np.int64),) * 4
         which, above, tied, tied_liked = (np.concatenate(p) for p in zip(*(parts or [empty]), strict=True))
         gain = np.ones(len(self.rows)) if self.rating is None else self.rating[self.rows].astype(np.float64)
+        if self.rating is not None and self.dataset.scale is not None:
+            gain = gain - min(self.dataset.scale[0], 0.0)  # gains below zero would let NDCG leave 0 to 1
         return Ranking(query, gain, which, above, tied, tied_liked, n_candidates, cut)
 
     def candidates(self) -> Array:
         """Item rows ``[rows, n]`` that each liked row is ranked among; a function of the split and its seed, not of who is judged.
 
-        Drawn with replacement, as published code does; where ``n`` reaches all of a user's other films each comes once, and −1 fills the row.
+        Drawn with replacement, as published code does; where ``n`` reaches all of a user's other items each comes once, and −1 fills the row.
 
         Raises:
-            MMRecError: the protocol ranks every film, a user has met every film, or the split's makers drew none.
+            MMRecError: the protocol ranks every item, or the split's makers drew none.
         """
         parts = list(self._drawn())
         return np.concatenate(parts) if parts else np.zeros((0, self.protocol.negatives or 0), np.int64)
@@ -204,31 +334,24 @@ class Ranker:
         if n is None:
             raise MMRecError("Protocol 'full' ranks every film; only sampled ones draw candidates.")
         rng = np.random.default_rng([self.split.seed, n, self.protocol.by_popularity])
-        counts = np.bincount(self.item[self.split.train], minlength=self.n_items).astype(float)
-        order = np.argsort(self.user, kind="stable")
-        sorted_user = self.user[order]
-        chance = counts / counts.sum() if self.protocol.by_popularity else None
+        by_id = np.argsort(self.dataset.items.raw, kind="stable")  # the order of the catalog must not matter
+        counts = self._counts.astype(float)
         bounds = np.searchsorted(self.query, np.arange(len(self.users) + 1))
         for at, user in enumerate(self.users):
-            a, b = np.searchsorted(sorted_user, [user, user + 1])
-            free = np.ones(self.n_items, bool)
-            free[self.item[order[a:b]]] = False
-            pool = np.flatnonzero(free if chance is None else free & (chance > 0))
-            if not len(pool):
-                raise MMRecError(
-                    f"The sampled protocol finds no other film for user {self.dataset.users.raw[user]}, who has events with "
-                    "all of them; use full."
-                )
-            drawn = np.full((bounds[at + 1] - bounds[at], n), -1, np.int64)
-            if n >= len(pool):
-                drawn[:, : len(pool)] = pool
-                yield drawn
-                continue
-            for row in drawn:
-                if chance is None:
-                    row[:] = pool[rng.integers(0, len(pool), n)]
+            rows = self.rows[bounds[at] : bounds[at + 1]]
+            drawn = np.full((len(rows), n), -1, np.int64)
+            free = self._free(int(user))
+            pool = by_id[free[by_id]]
+            for place, row in enumerate(rows):
+                if self.exists is not None:
+                    there = self._pool(free, row)
+                    pool = by_id[there[by_id]]
+                if n >= len(pool):
+                    drawn[place, : len(pool)] = pool
+                elif self.protocol.by_popularity:
+                    drawn[place] = rng.choice(pool, n, p=counts[pool] / counts[pool].sum())
                 else:
-                    row[:] = rng.choice(pool, n, p=chance[pool] / chance[pool].sum())
+                    drawn[place] = pool[rng.integers(0, len(pool), n)]
             yield drawn
 
     def _shipped(self) -> Iterator[Array]:
@@ -239,7 +362,9 @@ class Ranker:
             raise MMRecError(
                 f"Protocol 'shipped' needs candidates drawn by a split's makers; '{self.split.strategy}' brings none. Use full or sampled:N."
             )
-        place = np.searchsorted(self.split.test, self.rows)
+        official = self.dataset.official(name)
+        assert official is not None  # candidates are stored with their split
+        place = np.searchsorted(official[1], self.rows)  # of the makers' own test rows, whatever was dropped since
         bounds = np.searchsorted(self.query, np.arange(len(self.users) + 1))
         for at in range(len(self.users)):
             yield np.asarray(drawn[place[bounds[at] : bounds[at + 1]]]).astype(np.int64)
@@ -282,13 +407,13 @@ class Ranker:
         time_s = np.asarray(self.dataset.interactions.need("time"))
         in_time = np.argsort(time_s[self.rows], kind="stable")
         scored = self.rows[in_time]
-        everything = np.argsort(time_s, kind="stable")
-        by_user = everything[np.argsort(self.user[everything], kind="stable")]
+        by_time = self.visible[np.argsort(time_s[self.visible], kind="stable")]
+        by_user = by_time[np.argsort(self.user[by_time], kind="stable")]
         sorted_user = self.user[by_user]
         events = self.dataset.interactions
         streams = bool(getattr(self.scorer, "streams", False))
         # rows that a fraction of training leaves out must not come back while it is validated, nor test rows come in
-        later = self.split.validation if self.part == "validation" else np.setdiff1d(everything, self.split.train, assume_unique=True)
+        later = self.split.validation if self.part == "validation" else np.setdiff1d(by_time, self.split.train)
         later = later[np.argsort(time_s[later], kind="stable")]
         seen_until = 0
         parts: list[tuple[Array, ...]] = []
@@ -314,10 +439,13 @@ class Ranker:
                 continue
             known = Query(self.user[asked], time_s[asked])
             scores = self._scores(known if streams else self.scorer.fold_in([history_of(events, o) for o in own]))
-            r = np.repeat(np.arange(len(own)), [len(o) for o in own])
-            c = self.item[np.concatenate(own)].astype(np.int64)
-            again = c == self.item[asked][r]
-            r, c = np.divmod(np.unique(r[~again] * self.n_items + c[~again]), self.n_items)
+            r = np.repeat(np.arange(len(own)), [len(o) for o in own]) if self.hides else np.zeros(0, np.int64)
+            c = self.item[np.concatenate(own)].astype(np.int64) if self.hides else np.zeros(0, np.int64)
+            r, c = np.divmod(np.unique(r * self.n_items + c), self.n_items)
+            if self.exists is not None:
+                absent = self.exists[None] > time_s[asked][:, None]
+                absent[r, c] = True
+                r, c = np.nonzero(absent)
             n_candidates[done] = self.n_items - np.bincount(r, minlength=len(asked))
             liked = (torch.arange(len(asked)), wanted)
             which, *places = rank_scores(scores, (torch.from_numpy(r), torch.from_numpy(c)), liked, None)

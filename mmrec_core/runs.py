@@ -22,13 +22,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mmrec_core import cluster, features, liveness, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.protocols import AHEAD, Protocol, remembers
+from mmrec_core.protocols import AHEAD, Protocol, full_name, remembers
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
@@ -197,7 +197,9 @@ def finished(dataset: Dataset) -> dict[str, Run]:
 
 def _usual(run: Run) -> bool:
     """Whether a training was asked for with all its usual settings."""
-    return run.params == {"dataset": run.params["dataset"], "model": run.params["model"], **USUAL}
+    params = run.params
+    plain = {**params, "protocol": str(params["protocol"]).partition(":seen=")[0]}  # the dataset decides that part
+    return plain == {"dataset": params["dataset"], "model": params["model"], **USUAL}
 
 
 # The queue
@@ -454,6 +456,26 @@ def liked_from(asked: Mapping[str, Any]) -> float | None:
     return asked.get("relevant_from") if asked.get("relevant_from") is not None else asked.get("filter_from")
 
 
+NAME_LENGTH = 40
+
+
+def rename(run_id: str, name: str) -> Run:
+    """Give a run a name of one's own, shown wherever its result is; an empty one takes it back.
+
+    Raises:
+        MMRecError: an unknown run, a name that is too long or holds control characters.
+    """
+    name = " ".join(name.split())
+    if len(name) > NAME_LENGTH or not name.isprintable():
+        raise MMRecError(f"A name has at most {NAME_LENGTH} printable characters; this one has {len(name)}.")
+    return update(get(run_id), name=name or None)
+
+
+def known_rows(asked: Mapping[str, Any]) -> Literal["training", "training + validation"]:
+    """Which rows a model knows when it is tested in the regime ``frozen``."""
+    return "training + validation" if asked.get("refit") else "training"
+
+
 # What may be asked for
 
 
@@ -489,6 +511,7 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
     if str(params["split"]).startswith("file:"):  # the worker stands elsewhere
         params["split"] = f"file:{Path(str(params['split'])[5:]).expanduser().resolve()}"
     _check_protocol(params["protocol"], params["regime"], opened)
+    params["protocol"] = full_name(params["protocol"], opened)
     params["options"] = _typed(model, params["options"])
     params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
     by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}  # of a file evaluation will tell
@@ -562,8 +585,9 @@ def evaluation_params(
         raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be judged.")
     from mmrec_core.preparation import open_dataset
 
-    _check_protocol(protocol, regime, open_dataset(run.params["dataset"]))
-    return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": protocol,
+    opened = open_dataset(run.params["dataset"])
+    _check_protocol(protocol, regime, opened)
+    return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": full_name(protocol, opened),
             "regime": regime, "relevant_from": relevant_from, **({"tables": tables} if tables else {})}  # fmt: skip
 
 
@@ -691,9 +715,12 @@ def oracle_names(dataset: Dataset) -> tuple[str, ...]:
 
 def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
     """The full description of asking an oracle, in the usual way unless said otherwise."""
+    from mmrec_core.preparation import open_dataset
+
     usual = {k: USUAL[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")}
     name = oracle.replace(":", "-").replace("+", "-")
-    return {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **asked}
+    params = {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **asked}
+    return params | {"protocol": full_name(params["protocol"], open_dataset(dataset))}
 
 
 def usable_models(dataset: Dataset) -> list[str]:

@@ -19,7 +19,7 @@ def over_seeds(rows: Sequence[Row], metric: str) -> list[dict[str, Any]]:
     for row in rows:
         plain = replace(row, result={**row.result, "seed": 0})
         if row.result["metrics"].get(metric) is not None:
-            found.setdefault((row.key, plain.label), []).append(row)
+            found.setdefault((row.key, plain.description), []).append(row)
     told = []
     for (_, label), own in found.items():
         own = sorted(own, key=lambda r: r.result.get("seed") or 0)

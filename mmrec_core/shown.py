@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmrec_core import features
+from mmrec_core.availability import exists_from
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Lists, Split
 
@@ -12,8 +13,13 @@ LENGTH = 20
 """Films kept of each user's list."""
 
 
-def lists_of(dataset: Dataset, split: Split, users: Array, items: Array, relevant_from: float | None) -> Lists:
-    """Lists ``items [U, K]`` of user rows ``users [U]`` with all that metrics of lists ask for, from training rows only."""
+def lists_of(dataset: Dataset, split: Split, users: Array, items: Array, relevant_from: float | None,
+             moment: Array | None = None) -> Lists:  # fmt: skip
+    """Lists ``items [U, K]`` of user rows ``users [U]`` with all that metrics of lists ask for, from training rows only.
+
+    Args:
+        moment: int64 ``[U]``: when each list was asked for, in seconds; ``None`` where there are no times.
+    """
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[split.train], np.asarray(events.need("item"))[split.train]
     counts = np.bincount(item, minlength=len(dataset.items))
@@ -28,9 +34,15 @@ def lists_of(dataset: Dataset, split: Split, users: Array, items: Array, relevan
     whole = taste.sum(1, keepdims=True)
     with np.errstate(invalid="ignore"):
         known = np.where(n > 0, np.bincount(at, counts[of], minlength=len(users)) / np.where(n > 0, n, 1), np.nan)
+    pairs = np.unique(user.astype(np.int64) * len(dataset.items) + item)
+    raters = np.bincount(pairs % len(dataset.items), minlength=len(dataset.items))
+    future = None
+    if moment is not None:
+        future = (items >= 0) & (exists_from(dataset)[np.maximum(items, 0)] > moment[:, None])
     return Lists(
-        items, counts, len(np.unique(user)), genres, taste / np.where(whole == 0, 1, whole), known, vectors_of(dataset)
-    )
+        items, counts, len(np.unique(user)), genres, taste / np.where(whole == 0, 1, whole), known, vectors_of(dataset),
+        raters=raters, future=future,
+    )  # fmt: skip
 
 
 def genre_shares(dataset: Dataset) -> Array:

@@ -1,4 +1,8 @@
-"""Who is judged on what: every way of dividing the events, as row indices with a checksum."""
+"""Every way of dividing the events into training, validation and test, as row indices with a checksum.
+
+A split is a function of ids, times, ratings and its seed: events are stored in an order of their own
+(:mod:`mmrec_core.row_order`), and events of one moment are ordered by a hash of their ids under the split's seed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 
 from mmrec_core import storage
 from mmrec_core.errors import MMRecError
+from mmrec_core.row_order import id_hash, mixed, pair_hash
 from mmrec_core.types import Array, Dataset, Split
 
 DEFAULT = "user-temporal"
@@ -40,7 +45,7 @@ def make_split(
         strategy: a name of :data:`MEANING` (with other shares where it has shares), or ``file:FOLDER`` of an export.
         seed: drives what is random in the strategy, independent of the model's seed.
         filter_from: drop rows rated below it first (RecBole's protocol); what is kept counts as liked.
-        relevant_from: what ``cold-user`` takes for liked; by default the dataset's own threshold.
+        relevant_from: what ``cold-user`` takes for liked; by default the dataset's own threshold. Other strategies ignore it.
 
     Raises:
         MMRecError: unknown strategy, shares that do not add up, or data without what the strategy needs.
@@ -70,7 +75,7 @@ def make_split(
         )
     bar = relevant_from if relevant_from is not None else filter_from
     bar = bar if bar is not None else dataset.manifest["relevant_from"]
-    made = STRATEGIES[kind](dataset, rows, rest, np.random.default_rng(seed), bar)
+    made = STRATEGIES[kind](dataset, rows, rest, seed, bar)
     return _checked(replace(made, strategy=strategy, seed=seed))
 
 
@@ -134,15 +139,21 @@ def _places(group: Array, order_by: tuple[Array, ...]) -> tuple[Array, Array]:
     return place, size
 
 
-def _user_temporal(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
+def _by_time(dataset: Dataset, rows: Array, seed: int) -> tuple[Array, Array]:
+    """Sort keys of rows in time, the last one first: the time, and within a moment a hash of the ids."""
     events = dataset.interactions
-    place, size = _places(np.asarray(events.need("user"))[rows], (np.asarray(events.need("time"))[rows],))
+    user, item = (np.asarray(events.need(role))[rows] for role in ("user", "item"))
+    return pair_hash(dataset.users, dataset.items, user, item, seed), np.asarray(events.need("time"))[rows]
+
+
+def _user_temporal(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
-def _random(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
-    events = dataset.interactions
-    place, size = _places(np.asarray(events.need("user"))[rows], (rng.permutation(len(rows)),))
+def _random(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    lot = np.random.default_rng(seed).permutation(len(rows))
+    place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], (lot,))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
@@ -152,32 +163,29 @@ def _in_order(rows: Array, order: Array, share: tuple[float, float, float]) -> S
     return Split("", 0, *parts)
 
 
-def _random_global(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
-    return _in_order(rows, rng.permutation(len(rows)), shares(rest, "90-0-10"))
+def _random_global(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    return _in_order(rows, np.random.default_rng(seed).permutation(len(rows)), shares(rest, "90-0-10"))
 
 
-def _chronological(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
-    events = dataset.interactions
-    time = np.asarray(events.need("time"))[rows]
-    return _in_order(rows, np.argsort(time, kind="stable"), shares(rest, "70-15-15"))
+def _chronological(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    return _in_order(rows, np.lexsort(_by_time(dataset, rows, seed)), shares(rest, "70-15-15"))
 
 
-def _leave_one_out(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
-    events = dataset.interactions
-    place, size = _places(np.asarray(events.need("user"))[rows], (np.asarray(events.need("time"))[rows],))
+def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     enough = size >= 3
     test, validation = enough & (place == size - 1), enough & (place == size - 2)
     return Split("", 0, rows[~test & ~validation], rows[validation], rows[test])
 
 
-def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
+def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
     """Only users with enough history qualify, so that every k is judged on the same people and targets."""
     events = dataset.interactions
-    user, time = np.asarray(events.need("user"))[rows], np.asarray(events.need("time"))[rows]
+    user = np.asarray(events.need("user"))[rows]
     liked = np.ones(len(rows), bool)
-    if events.rating is not None:
-        liked = np.asarray(events.rating)[rows] >= float(bar or 0.0)
-    order = np.lexsort((time, user))
+    if events.rating is not None and bar is not None:
+        liked = np.asarray(events.rating)[rows] >= bar
+    order = np.lexsort((*_by_time(dataset, rows, seed), user))
     users, start = np.unique(user[order], return_index=True)
     histories = dict(zip(users.tolist(), np.split(order, start[1:]), strict=True))
     qualified = {}
@@ -185,7 +193,7 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generato
         targets = own[liked[own]][-TARGETS:]
         if len(targets) == TARGETS and (before := int(np.flatnonzero(own == targets[0])[0])) >= MOST_REVEALED:
             qualified[who] = (own[:before], targets)
-    cold = rng.permutation(sorted(qualified))[: max(round(len(histories) * COLD_SHARE), 1)]
+    cold = np.random.default_rng(seed).permutation(sorted(qualified))[: max(round(len(histories) * COLD_SHARE), 1)]
     if not len(cold):
         raise MMRecError(
             f"No user has {MOST_REVEALED} ratings before their last {TARGETS} liked films; cold-user needs such users."
@@ -196,16 +204,20 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generato
     return Split("", 0, train, NONE, np.sort(rows[np.concatenate(targets)]), revealed=rows[np.concatenate(revealed)])
 
 
-def _cold_item(dataset: Dataset, rows: Array, rest: str, rng: np.random.Generator, bar: float | None) -> Split:
-    events = dataset.interactions
-    item = np.asarray(events.need("item"))[rows]
-    items = np.unique(item)
-    cold = np.sort(rng.permutation(items)[: max(round(len(items) * COLD_SHARE), 1)])
+def drawn_items(dataset: Dataset, items: Array, share: float, seed: int) -> Array:
+    """A share of item rows, drawn by a hash of their raw ids, so that the order of the catalog does not matter; sorted."""
+    lot = mixed(id_hash(dataset.items)[items] ^ mixed(np.array([seed + 1], np.uint64)))
+    return np.sort(items[np.argsort(lot, kind="stable")][: max(round(len(items) * share), 1)])
+
+
+def _cold_item(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+    item = np.asarray(dataset.interactions.need("item"))[rows]
+    cold = drawn_items(dataset, np.unique(item), COLD_SHARE, seed)
     test = np.isin(item, cold)
     return Split("", 0, rows[~test], NONE, rows[test], cold_items=cold.astype(np.int64))
 
 
-STRATEGIES: dict[str, Callable[[Dataset, Array, str, np.random.Generator, float | None], Split]] = {
+STRATEGIES: dict[str, Callable[[Dataset, Array, str, int, float | None], Split]] = {
     "user-temporal": _user_temporal,
     "random": _random,
     "random-global": _random_global,
@@ -216,21 +228,22 @@ STRATEGIES: dict[str, Callable[[Dataset, Array, str, np.random.Generator, float 
 }
 
 
-def with_validation(split: Split, share: float = 0.10, item: Array | None = None) -> Split:
+def with_validation(split: Split, share: float = 0.10, dataset: Dataset | None = None) -> Split:
     """The split itself, or with a tenth of its training rows cut off as validation where it brings none.
 
-    Rows are drawn at random; where films leave training, films are drawn (``item``: the item row of every event), so that
-    validation asks what the test asks: what of a film nobody has rated yet?
+    Rows are drawn at random; where items left training (``cold-item``), items are drawn, so that validation asks what the
+    test asks: what of an item that nobody has rated yet?
+
+    Args:
+        dataset: needed for splits with cold items, to know the item of each row.
     """
     if len(split.validation):
         return split
-    rng = np.random.default_rng(split.seed + 1)
-    if len(split.cold_items) and item is not None:
-        owner = np.asarray(item)[split.train]
-        films = np.unique(owner)
-        chosen = np.isin(owner, rng.permutation(films)[: max(round(len(films) * share), 1)])
+    if len(split.cold_items) and dataset is not None:
+        owner = np.asarray(dataset.interactions.need("item"))[split.train]
+        chosen = np.isin(owner, drawn_items(dataset, np.unique(owner), share, split.seed + 1))
     else:
-        chosen = rng.random(len(split.train)) < share
+        chosen = np.random.default_rng(split.seed + 1).random(len(split.train)) < share
     return replace(split, train=split.train[~chosen], validation=split.train[chosen])
 
 

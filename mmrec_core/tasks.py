@@ -53,8 +53,9 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         if not run.has_checkpoint:
             beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
     first = parallel.rank() == 0  # of several processes that train together
+    known = runs.known_rows(asked)
     if first:
-        update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond)
+        update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond, known=known)
     desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
     try:
         fitted = fit(
@@ -73,13 +74,13 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     fitted.model.save(run.folder / "model")
     judged = evaluate(
         fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=liked,
-        progress=teller.progress,
+        known=known, progress=teller.progress,
     )  # fmt: skip
     rates = [e["samples_s"] for e in fitted.epochs]
     peak = [e for e in run.events() if e.get("kind") == "tick"]
     memory = {k: max(e[k] for e in peak if k in e) for k in ("host_mib", "gpu_mib") if any(k in e for e in peak)}
     return {
-        **report(get(run.id), split.checksum, judged, asked["model"], fitted.model),
+        **report(get(run.id), dataset, split.checksum, judged, asked["model"], fitted.model),
         "parameters": sum(p.numel() for p in fitted.model.parameters()),
         "bytes": sum(t.numel() * t.element_size() for t in fitted.model.state_dict().values()),
         "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
@@ -141,15 +142,18 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         if name not in known:
             raise unknown_name("oracle", name, sorted(known))
         scorer = known[name]
+    # a run of an earlier version did not record which rows it knows; it is evaluated as it was then, and said so
+    known = trained.told.get("known") if trained is not None else runs.known_rows(asked)
     judged = evaluate(
         scorer, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar,
-        progress=teller.progress,
+        known=known or "training + validation", progress=teller.progress,
     )  # fmt: skip
     serving = (
         _serving(scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
     )
     told = report(
         run,
+        dataset,
         split.checksum,
         judged,
         name,
@@ -158,6 +162,7 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         how,
     )
     told["beyond"] = trained.told.get("beyond") if trained is not None else None
+    told["known"] = known
     old = (trained.result() or {}) if trained is not None else {}
     kept = ("parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
     return {
@@ -270,7 +275,7 @@ def _tune(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
 
 
 def report(
-    run: Run, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
+    run: Run, dataset: Any, split_checksum: str, judged: Any, model_name: str, model: Any, asked: Mapping[str, Any] | None = None,
     trained_as: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """An evaluation as the command line prints it; per-user values go beside it into ``per_query.npz``."""
@@ -288,6 +293,7 @@ def report(
         "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
         "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups, "optimistic": judged.optimistic,
         "calibration": judged.calibration,
+        "known": runs.known_rows(asked), "left_out": judged.left_out, "ties": dataset.manifest.get("ties"),
         "settings": asked["options"],
     }  # fmt: skip
 

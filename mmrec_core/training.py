@@ -38,6 +38,8 @@ class Fitted:
     """What was taken over from another model."""
     batch_size: int | None = None
     """The batch size it ended with (halved where the GPU's memory ran out)."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the result should know, such as a training that stopped before it converged."""
 
 
 def split_settings(model_name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -104,9 +106,11 @@ def fit(
 ) -> Fitted:
     """Fit a model on a split's training rows.
 
-    Gradient models stop early on the validation rows. Where the split brings none, a tenth of training is cut off at
-    random for it, and with ``refit`` they are then trained anew on all training rows for the number of epochs that
-    turned out best. Closed forms see the training rows as they are.
+    Which rows a model learns from is one rule for all: training rows without validation, or with ``refit`` training and
+    validation rows. Where the split brings no validation, a tenth of training is cut off for it, for closed forms, too, so
+    that every model of a comparison knows the same rows. Gradient models stop early on the validation rows; with ``refit``
+    they are then trained anew on both for the number of epochs that turned out best. Models that take in events
+    (``streams``) are not trained anew: evaluation shows them the validation rows of the split (``known``).
 
     Args:
         fraction: share of the training rows to learn from, drawn by the split's seed; validation and test stay whole.
@@ -128,22 +132,21 @@ def fit(
     started = time.perf_counter()
     torch.manual_seed(seed)
     content = features.content(dataset, encoder, modality) if reads_content(cls) else ()
-    if refit and (len(split.validation) or not cls.trains):
-        why = "solves its training rows in closed form" if not cls.trains else "has validation rows of its own here"
-        raise MMRecError(f"--refit retrains on rows cut off for early stopping; '{model_name}' {why}. Leave it out.")
     if not issubclass(cls, GradientModel):
         if donor is not None:
             raise MMRecError(
                 f"'{model_name}' is solved in closed form; there is nothing to begin with from another model."
             )
-        train = train_set(dataset, thinned(split.train, fraction, split.seed), seed, bar, content)
+        rows = learned_rows(split, refit and not cls.streams, dataset)
+        train = train_set(dataset, thinned(rows, fraction, split.seed), seed, bar, content)
         model = _new(cls, model_name, config, train, dataset)
         model.fit(train, desk.progress)
         model.eval()
         return Fitted(model, seconds=time.perf_counter() - started)
     how = _checked(cls, model_name, trainer)
-    parts = with_validation(split, item=dataset.interactions.item) if how.patience else split
+    parts = with_validation(split, dataset=dataset)
     parts = replace(parts, train=thinned(parts.train, fraction, split.seed))
+    refit = refit and (not cls.streams or not len(split.validation))
     device = settings.device(how.device)
 
     def heed(done: int, total: int, what: str) -> None:
@@ -173,14 +176,52 @@ def fit(
         course = descend(model, train, how, watched, sign, metric, desk, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
+    everything = thinned(learned_rows(split, True, dataset), fraction, split.seed)
+
+    def noted(fitted: Fitted, notes: list[str]) -> Fitted:
+        """The same with its notes, which are written down where progress is."""
+        for text in notes:
+            desk.tell("note", {"text": text})
+        return replace(fitted, notes=notes)
+
     if not refit:
-        return run(parts.train, how, "fit")
+        fitted = run(parts.train, how, "fit")
+        return noted(fitted, convergence_notes(fitted, how, watch or validation_metric(fitted.model)))
+    if not how.patience:  # nothing is chosen on validation rows
+        return run(everything, how, "fit")
     if how.schedule == "plateau":
         raise MMRecError("--refit has no validation rows that schedule=plateau could watch; use cosine or constant.")
     first = run(parts.train, how, "fit")
     again = how.model_copy(update={"max_epochs": (first.best_epoch or 0) + 1, "patience": 0})
-    second = run(thinned(split.train, fraction, split.seed), again, "refit")
-    return replace(second, epochs=first.epochs, best_epoch=first.best_epoch, seconds=first.seconds + second.seconds)
+    second = run(everything, again, "refit")
+    both = replace(second, epochs=first.epochs, best_epoch=first.best_epoch, seconds=first.seconds + second.seconds)
+    return noted(both, convergence_notes(first, how, watch or validation_metric(first.model)))
+
+
+def learned_rows(split: Split, refit: bool, dataset: Dataset) -> Array:
+    """Rows that models learn from: training rows without validation (a tenth is cut off where the split brings none), or both."""
+    if refit:
+        return np.sort(np.concatenate([split.train, split.validation]))
+    return with_validation(split, dataset=dataset).train
+
+
+def convergence_notes(fitted: Fitted, how: TrainConfig, metric: str) -> list[str]:
+    """Sentences on a training whose validation score says that its figure is not what the model can do."""
+    scores = [e[metric] for e in fitted.epochs if e.get(metric) is not None]
+    if not how.patience or len(scores) < 2:
+        return []
+    sign = better(metric)
+    if max(sign * s for s in scores[1:]) <= sign * scores[0]:
+        return [
+            f"Validation {metric} never improved after the first epoch ({scores[0]:.4f}): the model may not have learned. "
+            "Try another lr, or more warm-up."
+        ]
+    if fitted.best_epoch == len(fitted.epochs) - 1:
+        return [
+            f"The best epoch is the last one ({len(fitted.epochs)}): validation {metric} was still improving when training "
+            "ended. Train longer (max_epochs)."
+        ]
+    return []
 
 
 def validation_score(

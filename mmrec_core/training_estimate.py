@@ -39,7 +39,7 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     how = cls.train_config(trainer)
     liked = runs.liked_from(params)
     made = make_split(dataset, params["split"], params["split_seed"], params["filter_from"], liked)
-    split = with_validation(made, item=dataset.interactions.item)
+    split = with_validation(made, dataset=dataset)
     bar = liked if liked is not None else dataset.manifest.get("relevant_from")
     content = features.content(dataset, params["encoder"], params["modality"]) if reads_content(cls) else ()
     train = train_set(dataset, thinned(split.train, params["fraction"], split.seed), params["seed"], bar, content)

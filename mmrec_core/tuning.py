@@ -256,7 +256,7 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
     liked = runs.liked_from(asked)
     dataset = open_dataset(asked["dataset"])
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
-    parts = with_validation(split, item=dataset.interactions.item)
+    parts = with_validation(split, dataset=dataset)
     parts = replace(parts, test=parts.test[:0])  # what is not there cannot be looked at
     sign, best = training.better(metric), -np.inf
 

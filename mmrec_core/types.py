@@ -473,6 +473,10 @@ class Lists:
     """float64 ``[U]``: mean ``counts`` of the films a user liked in training; NaN where there are none."""
     vectors: Array | None = None
     """float32 ``[I, d]``: unit vectors of plots and posters, zeros where a film has none; ``None`` where nobody encoded the catalog."""
+    raters: Array | None = None
+    """int64 ``[I]``: users with a training event of each film; differs from ``counts`` where events repeat."""
+    future: Array | None = None
+    """bool ``[U, K]``: listed films that did not exist yet when the list was asked for; ``None`` where there are no times."""
 
 
 class Scorer(Protocol):
@@ -515,7 +519,7 @@ class Dataset:
 
     @cached_property
     def interactions(self) -> Interactions:
-        """All events, memory-mapped, in the order of the raw data."""
+        """All events, memory-mapped, by user, time and a hash of the ids (:mod:`mmrec_core.row_order`)."""
         roles = {role: self._column(f"interactions/{role}.npy") for role in Interactions.ROLES}
         return Interactions(**roles, labels=self._table("label"), features=self._table("feature"))
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import cluster, liveness, registry, runs, settings, storage
+from mmrec_core import cluster, liveness, runs, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run, get, plain, update
@@ -390,18 +390,13 @@ def mirror_soon() -> None:
 def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFlag) -> dict[str, Any]:
     """Train with the best settings once more, in a run of its own where the search's was, and test that once."""
     from mmrec_core import tuning
-    from mmrec_core.preparation import open_dataset
-    from mmrec_core.splits import make_split
 
     asked = run.params
-    dataset = open_dataset(asked["dataset"])
     found = tuning.trials_of(run)
     metric = str(tuning.metric_of(run))
     best = tuning.best_of(found, metric)
     assert best is not None
     again = tuning.winner_params(asked, best)
-    split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], runs.liked_from(asked))
-    again["refit"] = bool(registry.schema("models", asked["model"])["trains"]) and not len(split.validation)
     child = _seen(str(run.told.get("winner"))) or runs.create("train", again, executor=str(run.told.get("executor", "local")))
     update(run, winner=child.id)
     if child.status in runs.LIVE and child.told.get("pid") is not None:

@@ -24,8 +24,8 @@ ORDER = "50"
 shell.frame()
 
 FAMILIES = {
-    "How much was known of the person": "user with",
-    "How much was known of the film": "film with",
+    "User history length": "user with",
+    "Film ratings by then, or in training": "film with",
     "Mainstream or niche taste": "taste ",
     "Popular or rare films": ("head films", "tail films", "films without training"),
     "Genre": "genre ",
@@ -40,6 +40,7 @@ BEYOND = (
     "diversity_content@10",
     "miscalibration@10",
     "popularity_lift@10",
+    "future_items@10",
 )
 """What lists are like, whoever likes them."""
 MOST = 8
@@ -81,7 +82,7 @@ def yardsticks(found: list[Row], key: Key) -> None:
 
 def tables(rows: list[Row]) -> None:
     """One table per kind of head."""
-    fixed = [r for r in rows if r.label in comparison.YARDSTICKS or r.kind == "oracle"]
+    fixed = [r for r in rows if (r.usual and r.model in comparison.YARDSTICKS) or r.kind == "oracle"]
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]
         if not own:
@@ -104,7 +105,7 @@ def tables(rows: list[Row]) -> None:
 
 def table(shown: list[Row], names: list[str], kind: str) -> None:
     """Values with intervals; an arrow where the paired difference to popularity excludes zero."""
-    rival = next((r for r in shown if r.label == "popularity"), None)
+    rival = next((r for r in shown if r.model == "popularity" and r.usual), None)
     pairs = differences(dataset.name, tuple(r.run.id for r in shown), rival.run.id, shown) if rival is not None else {}
     data: dict[str, list[Any]] = {"Model": [r.label for r in shown]}
     for name in names:
@@ -243,7 +244,7 @@ def short(name: str) -> str:
     for lead in ("user with ", "film with ", "genre ", "decade ", "films without a "):
         if name.startswith(lead):
             return ("no " if lead == "films without a " else "") + name.removeprefix(lead).replace(
-                " ratings before", " before"
+                " training ratings", " in training"
             ).replace(" ratings", "")
     return name.split(" (")[0]
 
@@ -408,10 +409,10 @@ def kept_apart(found: list[Row], key: Key) -> None:
         return
     st.subheader("Kept apart", anchor=False)
     st.caption("These cannot be ranked together with the results above.")
-    here = {r.label for r in found if r.key == key}
+    here = {r.description for r in found if r.key == key}
     live = [r.params for r in live_runs()]
     able = [runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from) for r in others
-            if r.label not in here and comparison.can_be_judged_like(r, key)]  # fmt: skip
+            if r.description not in here and comparison.can_be_judged_like(r, key)]  # fmt: skip
     if (
         len(able) > 1
         and not all(a in live for a in able)
@@ -427,8 +428,8 @@ def kept_apart(found: list[Row], key: Key) -> None:
             st.markdown(
                 f"**{shell.plain(row.label)}** — differs in {shell.plain(', '.join(key.differs(row.key)))} :small[:gray[({value})]]"
             )
-            if row.label in here:
-                st.caption("also judged as above")
+            if row.description in here:
+                st.caption("also evaluated as above")
             elif comparison.can_be_judged_like(row, key):
                 wanted = runs.evaluation_params(row.trained or "", key.protocol, key.regime, key.relevant_from)
                 if wanted in live:
@@ -436,11 +437,11 @@ def kept_apart(found: list[Row], key: Key) -> None:
                 elif st.button("Judge it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
                     start("evaluate", wanted)
             elif row.result.get("run") and st.button("Train it on this split", key=f"again-{row.run.id}", icon=":material/model_training:",
-                                                     help="It learned from other rows, some of which may be test rows here: only a new training is honest."):  # fmt: skip
+                                                     help="It learned from other rows, or knows other rows, than the models above: only a new training is comparable."):  # fmt: skip
                 trained = runs.get(str(row.trained)).params
                 mine = comparison.yardstick_params(dataset, key, row.model)
-                start("train", {**trained, "from_run": None, **{k: mine[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")},
-                                "refit": False})  # fmt: skip
+                same = ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime", "refit")
+                start("train", {**trained, "from_run": None, **{k: mine[k] for k in same}})
     if len(others) > 12:
         st.caption(f"… and {len(others) - 12} more.")
     if old:
@@ -499,7 +500,7 @@ if found:
         only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
                                help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip
         yardsticks(found, key)
-    rows = [r for r in rows if not only_usual or r.label == r.model]
+    rows = [r for r in rows if not only_usual or r.usual]
     if rows:
         tables(rows)
         export(rows)

@@ -60,7 +60,7 @@ def choose_models(rows: list[Row]) -> list[Row]:
 @st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
 def split_for(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) -> Split:
     """The rows' division, made once."""
-    return pairs.split_of(_dataset, _row.key)
+    return pairs.split_of(_dataset, _row)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -188,10 +188,12 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
         ranked = [*protocols] if before["protocol"] in protocols else [before["protocol"], *protocols]
         judged = st.selectbox("Candidates", ranked, index=ranked.index(before["protocol"]), key=f"{key}.protocol",
                               accept_new_options=True, help="full: each liked film is ranked among all films. sampled:N: among N "
-                              "others; kinder to weak models, and never compared with full. shipped: among those that the split's makers drew.")  # fmt: skip
+                              "others; kinder to weak models, and never compared with full. shipped: among those that the split's makers drew. "
+                              "Add :existing for items that existed at the time asked about, :seen=hide or :seen=allow for items "
+                              "that the user has met before (hidden, but where events repeat).")  # fmt: skip
         regime = st.selectbox("Regime", ["frozen", "stream"], index=["frozen", "stream"].index(before["regime"]), key=f"{key}.regime",
-                              help="frozen: models know training and validation only. stream: every earlier event is known when "
-                              "the next is asked.")  # fmt: skip
+                              help="frozen: models know the training rows alone, or with refit also the validation rows. stream: every "
+                              "earlier event is known when the next is asked.")  # fmt: skip
         fraction = st.number_input("Share of rows (%)", 0.001, 100.0, 10.0 if quick else 100.0 * before["fraction"], format="%g",
                                    key=f"{key}.fraction", help="Learns from this share of the training rows, drawn by the split "
                                    "seed; the test stays whole.")  # fmt: skip
@@ -199,8 +201,8 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
                                  "regime": regime, "fraction": round(fraction / 100, 6)}  # fmt: skip
         if dataset.scale is not None:
             low, high = dataset.scale
-            usual = float(dataset.manifest.get("relevant_from") or high)
-            bar = st.number_input("Liked from", low, high, float(before["relevant_from"] or usual), step=0.5, key=f"{key}.bar",
+            usual = high if dataset.manifest.get("relevant_from") is None else float(dataset.manifest["relevant_from"])
+            bar = st.number_input("Liked from", low, high, usual if before["relevant_from"] is None else float(before["relevant_from"]), step=0.5, key=f"{key}.bar",
                                   help="Test ratings from here on count as liked; ranking models learn from these.")  # fmt: skip
             dropped = None if before["filter_from"] is None else float(before["filter_from"])
             drop = st.number_input("Drop ratings below", low, high, dropped, step=0.5, key=f"{key}.drop",
@@ -208,10 +210,11 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
                                    "(RecBole's protocol).")  # fmt: skip
             asked["filter_from"] = drop
             asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
-        if trains and (before["refit"] or brings_no_validation(how or "")):
-            asked["refit"] = st.toggle("Refit", value=bool(before["refit"]), key=f"{key}.refit",
-                                       help="This split brings no validation: a tenth of training is cut off for early stopping. "
-                                       "Refit then trains anew on all of it for the best number of epochs.")  # fmt: skip
+        cut = " This split brings no validation rows, so a tenth of training is cut off for them." if brings_no_validation(how or "") else ""
+        asked["refit"] = st.toggle("Refit on training and validation rows", value=bool(before["refit"]), key=f"{key}.refit",
+                                   help="Usually models know the training rows alone when they are tested; validation rows serve early "
+                                   "stopping. With refit they know both: closed forms and gradient models are fitted on both, models of "
+                                   "sequences and of events in time observe the validation rows." + cut)  # fmt: skip
     st.caption(f"{shell.plain(how or '')}: {known.get(how or '', 'as typed')}")
     return asked
 
@@ -302,7 +305,7 @@ def begin_run(params: dict[str, Any]) -> None:
                 if name != params["model"] and name in runs.usable_models(dataset):
                     shared = {
                         k: params[k]
-                        for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from")
+                        for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from", "refit")
                     }
                     wanted = runs.training_params(dataset.name, name, **shared)
                     if not any(r.params == wanted and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum

@@ -41,7 +41,7 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     """Places agree with what the model recommends, predictions with what it predicts."""
     from mmrec_core import cold_start
 
-    split = pairs.split_of(mine, row(mine, "ease").key)
+    split = pairs.split_of(mine, row(mine, "ease"))
     told = cases.judged(mine, split, row(mine, "ease"))
     assert told.predicted is None and told.place is not None
     user = int(told.user[told.liked][0])
@@ -61,7 +61,7 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
 
 
 def test_slices_cover_what_they_say(mine: Dataset) -> None:
-    split = pairs.split_of(mine, row(mine, "ease").key)
+    split = pairs.split_of(mine, row(mine, "ease"))
     found = cases.slices(mine, split, split.test, saved={"mine": np.arange(5)})
     item = np.asarray(mine.interactions.need("item"))[split.test]
     assert (found["Saved on the map"]["mine"] == (item < 5)).all()
@@ -72,7 +72,7 @@ def test_slices_cover_what_they_say(mine: Dataset) -> None:
 
 
 def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:
-    split = pairs.split_of(mine, row(mine, "mf").key)
+    split = pairs.split_of(mine, row(mine, "mf"))
     told, other = (cases.judged(mine, split, row(mine, n)) for n in ("mf", "bias"))
     everything = np.ones(len(told.rows), bool)
     where = cases.worst(told, everything, "largest error", 10, mine, split)

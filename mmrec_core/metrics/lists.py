@@ -18,8 +18,16 @@ def coverage(lists: Lists, k: int) -> float:
 
 def novelty(lists: Lists, k: int) -> Array:
     """How little known the first ``k`` films are: mean −log2 of the share of people who rated them; 1 more is half as many people."""
-    bits = -np.log2(np.clip(lists.counts, 1, None) / max(lists.n_users, 1))
+    raters = lists.counts if lists.raters is None else lists.raters
+    bits = -np.log2(np.clip(raters, 1, None) / max(lists.n_users, 1))
     return _mean(lists.items[:, :k], bits)
+
+
+def future_items(lists: Lists, k: int) -> Array:
+    """Share of the first ``k`` films that did not exist yet at the user's last test event (neither released nor rated by anybody): impossible recommendations (Ji et al. 2023); 0 is right."""
+    if lists.future is None:
+        return np.full(len(lists.items), np.nan)
+    return np.where((lists.items[:, :k] >= 0).any(1), lists.future[:, :k].sum(1) / np.maximum((lists.items[:, :k] >= 0).sum(1), 1), np.nan)
 
 
 def diversity(lists: Lists, k: int) -> Array:

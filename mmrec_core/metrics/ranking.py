@@ -44,9 +44,11 @@ def ndcg(ranking: Ranking, k: int) -> Array:
 
 
 def ndcg_graded(ranking: Ranking, k: int) -> Array:
-    """NDCG of the first ``k`` with the rating itself as the gain, so that a 5-star film counts more than a 4-star one."""
+    """NDCG of the first ``k`` with the rating as the gain (on scales below zero, its distance from the lowest rating), so that a 5-star film counts more than a 4-star one."""
     ideal = ranking.ideal_gain(k) @ np.diff(_discounts(k))
-    return _per_query(ranking, _spread(ranking, _discounts(k)) * ranking.gain) / ideal
+    with np.errstate(invalid="ignore"):  # where every gain is 0 there is no order to be right about: NaN
+        graded: Array = _per_query(ranking, _spread(ranking, _discounts(k)) * ranking.gain) / ideal
+    return graded
 
 
 def recall(ranking: Ranking, k: int) -> Array:

@@ -83,8 +83,9 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
 
 @st.cache_resource(max_entries=16, show_spinner="Loading the model …")
 def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
-    """A trained model as it was judged: one that streams has taken in the validation rows, too."""
-    return cf.as_judged(cold_start.load_run_model(runs.get(run_id).folder), _dataset, _split)
+    """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
+    run = runs.get(run_id)
+    return cf.as_judged(cold_start.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation"))
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

@@ -18,7 +18,8 @@ def choose_key(found: list[Row], dataset: Dataset) -> Key:
     chosen = st.selectbox(
         "Compared on", [*named], index=[*named].index(usual), key=f"key.{dataset.name}",
         format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
-        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree.",
+        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree, and where all models "
+        "know the same rows: training rows alone, or training and validation rows (Refit).",
     )  # fmt: skip
     return named[chosen or usual]
 
@@ -28,5 +29,7 @@ def under(found: list[Row], key: Key) -> list[Row]:
     return [
         r
         for r in found
-        if r.key == key or (r.key == key.fair and (r.label in comparison.YARDSTICKS or r.kind == "oracle"))
+        if r.key == key
+        or (r.key == key.fair and r.usual and r.model in comparison.YARDSTICKS)
+        or (r.key == key.of_oracles and r.kind == "oracle")
     ]

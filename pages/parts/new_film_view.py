@@ -133,7 +133,7 @@ def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
 @st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
 def split_of(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) -> Split:
     """A result's division of rows."""
-    return pairs.split_of(_dataset, _row.key)
+    return pairs.split_of(_dataset, _row)
 
 
 def content_of(dataset: Dataset, encoder: str, item: int) -> dict[str, Array]:
@@ -178,7 +178,7 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
 def received(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Row) -> new_film.Reception:
     """What one model expects."""
     model = cold_start.load_run_model(runs.get(run_id).folder)
-    return new_film.reception(model, _dataset, pairs.split_of(_dataset, _row.key), content)
+    return new_film.reception(model, _dataset, pairs.split_of(_dataset, _row), content)
 
 
 def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], item: int | None, encoder: str) -> None:

@@ -1,0 +1,72 @@
+"""An order of events that depends on what they hold, never on the order of the file they came from.
+
+Events are stored by user, then time, then a hash of the two ids; splits break ties in time by the same hash with their own
+seed. So a permuted file gives the same rows, the same splits, the same negatives and the same metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mmrec_core.types import Array, IdMap
+
+STORED_SEED = 0
+"""Seed of the order in which events are stored."""
+
+
+def id_hash(ids: IdMap) -> Array:
+    """uint64 ``[N]``: a hash of each raw id, the same on every machine and in every version."""
+    import pandas as pd
+
+    if not len(ids):
+        return np.zeros(0, np.uint64)
+    raw = ids.raw if ids.raw.dtype.kind in "iu" else ids.raw.astype(object)
+    return np.asarray(pd.util.hash_array(raw, categorize=False), np.uint64)
+
+
+def mixed(value: Array) -> Array:
+    """The finaliser of SplitMix64 (Steele et al. 2014): uint64 to uint64, every bit depends on every bit."""
+    with np.errstate(over="ignore"):
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    found: Array = value ^ (value >> np.uint64(31))
+    return found
+
+
+def pair_hash(users: IdMap, items: IdMap, user: Array, item: Array, seed: int) -> Array:
+    """uint64 ``[N]``: a seeded hash of the raw user and item id of each event."""
+    with np.errstate(over="ignore"):
+        salt = mixed(np.array([seed], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+        return mixed(mixed(id_hash(users)[user] ^ salt) + id_hash(items)[item])
+
+
+def stored_order(users: IdMap, items: IdMap, columns: Mapping[str, Array]) -> Array:
+    """The order ``[N]`` in which events are stored: by user, time, and a hash of the ids; equal ones by their other columns.
+
+    Args:
+        columns: ``user`` and ``item`` rows; ``time``, ``rating`` and others where they are there, ``[N]`` each.
+    """
+    tie = pair_hash(users, items, columns["user"], columns["item"], STORED_SEED)
+    first = [columns["time"]] if "time" in columns else []
+    order = np.lexsort((tie, *first, columns["user"]))
+    others = [c for name, c in sorted(columns.items()) if name not in {"user", "item", "time"}]
+    compared = [columns["user"], columns["item"], *first]
+    if others and len(order) > 1 and bool(np.all([c[order][1:] == c[order][:-1] for c in compared], axis=0).any()):
+        order = np.lexsort((*others, tie, *first, columns["user"]))
+    return order
+
+
+def time_ties(user: Array, time: Array) -> dict[str, float]:
+    """How much of the order of events is not in the data, rows sorted by user and then time.
+
+    Returns:
+        ``events``: share of events at a moment at which their user has another; ``last``: share of users whose last event is such a one.
+    """
+    if not len(user):
+        return {"events": 0.0, "last": 0.0}
+    same = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    tied = np.concatenate([[False], same]) | np.concatenate([same, [False]])
+    last = np.concatenate([user[1:] != user[:-1], [True]])
+    return {"events": round(float(tied.mean()), 4), "last": round(float(tied[last].mean()), 4)}
