@@ -337,7 +337,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         "mean_rating": float(np.mean(columns["rating"])) if has_rating else None,
         "first_time": int(columns["time"].min()) if "time" in columns else None,
         "last_time": int(columns["time"].max()) if "time" in columns else None,
-        "repeats": raw.repeats,
+        "repeats": "allowed" if raw.repeats == "allowed" and _repeat(columns) else "refused",
         "ties": ties,
         "licence": raw.licence,
         "checksum": digest,
@@ -369,6 +369,14 @@ def _reordered(
     place[order] = np.arange(len(order))
     among = {name: rows[np.argsort(place[official[f"{name}.test"]])] for name, rows in candidates.items()}
     return {name: np.sort(place[rows]) for name, rows in official.items()}, among
+
+
+def _repeat(columns: Mapping[str, Array]) -> bool:
+    """Whether any user meets any item more than once: then items met before stay candidates, for they are right answers."""
+    if not {"user", "item"} <= columns.keys():
+        return False
+    pair = columns["user"].astype(np.int64) << 32 | columns["item"]
+    return len(np.unique(pair)) < len(pair)
 
 
 def _plain_column(values: Array) -> Array:

@@ -129,6 +129,46 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
                  alt=f"{KINDS[kind]} compared: {', '.join(data['Model'])}")  # fmt: skip
 
 
+def fine_print(rows: list[Row]) -> None:
+    """What a reader must know of the test itself: rows not asked about, ties in time, recommendations that were impossible."""
+    lines = []
+    left_out: dict[str, int] = {}
+    for row in rows:
+        for reason, n in (row.result.get("left_out") or {}).items():
+            left_out[reason] = max(left_out.get(reason, 0), n)
+    lines += [f"Not asked about: {n:,} relevant test rows ({reason})." for reason, n in left_out.items()]
+    ties = dataset.manifest.get("ties")
+    if ties and ties["events"] >= 0.005:
+        lines.append(f"{100 * ties['events']:.0f} % of events share their moment with another of the same user (for {100 * ties['last']:.0f} % of "
+                     "users the last one does): their order is drawn by the split's seed.")  # fmt: skip
+    future = [(r, v) for r in rows if (v := r.result["metrics"].get("future_items@10")) and v >= 0.0005]
+    if future:
+        row, value = max(future, key=lambda pair: pair[1])
+        lines.append(f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet when the user was "
+                     "last seen: the split lets models learn from later ratings. The protocol full:existing ranks only items that existed.")  # fmt: skip
+    for line in lines:
+        st.caption(f":material/info: {line}")
+
+
+def rename(rows: list[Row]) -> None:
+    """A result's own name, shown wherever it is."""
+    able = [r for r in rows if r.trained is not None]
+    if not able:
+        return
+    with st.popover("Rename", icon=":material/edit:", type="tertiary", help="Give a result a short name, shown on every page."):
+        by = {r.label: r for r in able}
+        label = st.selectbox("Result", [*by], key=f"rename.which.{dataset.name}")
+        st.caption(shell.plain(by[label].description))
+        name = st.text_input("Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name")
+        if st.button("Save", key="rename.save", type="primary"):
+            try:
+                runs.rename(str(by[label].trained), name)
+            except MMRecError as error:
+                shell.tell(error)
+            else:
+                st.rerun()
+
+
 def against(pair: dict[str, Any] | None, itself: bool) -> str:
     """``▲ +0.0441 [+0.0360, +0.0525]``."""
     if pair is None:
@@ -395,7 +435,8 @@ def export(rows: list[Row]) -> None:
         "LaTeX": ("tex", "application/x-tex", lambda: comparison.as_latex(ordered, dataset)),
     }
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Take the table along:")
+        rename(rows)
+        st.caption("Export table:")
         for name, (suffix, mime, make) in forms.items():
             st.download_button(name, data=make(), file_name=f"{dataset.name}-comparison.{suffix}", mime=mime, key=f"export.{suffix}",
                                icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip
@@ -503,6 +544,7 @@ if found:
     rows = [r for r in rows if not only_usual or r.usual]
     if rows:
         tables(rows)
+        fine_print(rows)
         export(rows)
         beyond(rows)
         st.fragment(pictures)(rows)

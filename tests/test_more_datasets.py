@@ -46,9 +46,9 @@ def test_shards_are_read_in_parts(home: Path, tmp_path: Path) -> None:
     assert dataset.manifest["shards"]["evaluation"] == [f"testx16x32_{at}.npz" for at in range(8, 16)]
     split = make_split(dataset, "folds:evaluation")
     assert (len(split.train), len(split.test)) == (160, 80) and not set(split.train) & set(split.test)
-    raw = np.load(tmp_path / "flat" / "testx16x32_8.npz")["arr_0"]
-    items = dataset.items.raw[np.asarray(dataset.interactions.need("item"))[split.test[:10]]]
-    assert items.tolist() == raw[:, 1].tolist()
+    raw = np.concatenate([np.load(tmp_path / "flat" / f"testx16x32_{at}.npz")["arr_0"] for at in range(8, 16)])
+    user, item = (ids.raw[np.asarray(dataset.interactions.need(role))[split.test]] for role, ids in (("user", dataset.users), ("item", dataset.items)))
+    assert sorted(zip(user.tolist(), item.tolist(), strict=True)) == sorted(map(tuple, raw.tolist()))
     fit("popularity", dataset, split)
 
 
