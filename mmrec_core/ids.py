@@ -72,7 +72,8 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
         column = column.combine_chunks()
         column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     elif not isinstance(column, pa.Array):
-        column = pa.array(np.asarray(column))
+        held = np.asarray(column)
+        column = pa.array(held.astype(held.dtype.newbyteorder("=")) if held.dtype.kind in "iuf" else held.tolist())
     if not pa.types.is_dictionary(column.type):
         try:
             column = column.dictionary_encode()

@@ -299,6 +299,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     coverage: dict[str, Any] = {}
     if not catalog.empty:
         catalog["n_ratings"] = counts
+        catalog["n_users"] = _users_per_item(columns, len(items)) if raw.repeats == "allowed" else counts
         if "rating" in columns:
             total = np.bincount(columns["item"], weights=columns["rating"], minlength=len(items))
             catalog["mean_rating"] = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
@@ -338,6 +339,14 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         "checksum": digest,
     }
     return json.loads(json.dumps(manifest))
+
+
+def _users_per_item(columns: Mapping[str, Array], n_items: int) -> Array:
+    """How many users met each item, int64 ``[I]``: with repeats fewer than events."""
+    if "user" not in columns:
+        return np.bincount(columns["item"], minlength=n_items)
+    pairs = np.unique(columns["item"].astype(np.int64) << 32 | columns["user"])
+    return np.bincount(pairs >> 32, minlength=n_items)
 
 
 def relevant_from(scale: tuple[float, float] | None) -> float | None:
