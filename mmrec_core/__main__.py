@@ -290,7 +290,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find films by words, by a film or by a picture; exact, in the original space."""
-    from mmrec_core import features, preparation
+    from mmrec_core import images, preparation
     from mmrec_core import search as room
 
     opened = preparation.open_dataset(dataset)
@@ -303,7 +303,7 @@ def search(
             raise MMRecError(f"--modality is '{modality}'; expected text or image.")
         found = room.by_film(opened, encoder, opened.items.row(film, "item"), top, modality)  # type: ignore[arg-type]
     else:
-        found = room.by_image(opened, encoder, features.open_image(image or Path()), top)
+        found = room.by_image(opened, encoder, images.open_image(image or Path()), top)
     films = [
         {"movieId": opened.items.raw[i].item(), "title": opened.catalog["title"].iloc[i], "score": float(c)}
         for i, c in zip(found.items, found.cosine, strict=True)

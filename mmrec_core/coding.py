@@ -45,7 +45,7 @@ class Case(BaseModel):
     seed: int | None = None
     """Of the random sample that it was drawn in."""
     link: str = ""
-    made: float = 0.0
+    made: float = Field(0.0, allow_inf_nan=False)
 
     @field_validator("tags")
     @classmethod
@@ -167,10 +167,18 @@ def from_csv(text: str) -> list[Case]:
         MMRecError: a column is missing, or a row is no case; says which.
     """
     read = csv.DictReader(io.StringIO(text))
-    if missing := {"kind", "tags", "note"} - set(read.fieldnames or ()):
+    try:
+        named = read.fieldnames or ()
+    except csv.Error as error:
+        raise MMRecError(f"The CSV's header cannot be read ({error}). Nothing was taken over.") from error
+    if missing := {"kind", "tags", "note"} - set(named):
         raise MMRecError(f"The CSV lacks the column{'s' if len(missing) > 1 else ''} {', '.join(sorted(missing))}.")
     found = []
-    for at, row in enumerate(read, 2):
+    try:
+        rows = list(read)
+    except csv.Error as error:
+        raise MMRecError(f"Line {read.line_num} of the CSV cannot be read ({error}); expected a table of cases as it is exported. Nothing was taken over.") from error
+    for at, row in enumerate(rows, 2):
         told: dict[str, Any] = {k: row.get(k) or "" for k in COLUMNS}
         try:
             told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",

@@ -8,6 +8,7 @@ without a poster or a plot has no row: it is masked, never a zero taken for a ve
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmrec_core import registry, settings, storage
+from mmrec_core import ids, inputs, registry, settings, storage
 from mmrec_core.encoders._base import MODALITIES, Encoder, Modality, unit
 from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.images import open_image
 from mmrec_core.types import Array, Dataset, Field, Progress, Side, blocks, quiet
 
 if TYPE_CHECKING:
@@ -68,46 +70,16 @@ def _missing(value: Any) -> bool:
 
 
 def open_poster(dataset: Dataset, row: int) -> Image | None:
-    """A film's poster at its full size, or its thumbnail where that file has moved; ``None`` where neither can be read."""
-    from PIL import Image as pillow
-
+    """A film's poster in RGB at its full size, or its thumbnail where that file has moved; ``None`` where neither can be read."""
     record = dataset.catalog.iloc[row]
     for place in (record["poster_file"], record["poster"]):
         if not isinstance(place, str):
             continue
-        file = Path(place) if place == record["poster_file"] else settings.static_dir() / place
         try:
-            with pillow.open(file) as image:
-                image.load()
-                return image.copy()
-        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError):
+            return open_image(Path(place) if place == record["poster_file"] else settings.static_dir() / place)
+        except MMRecError:
             continue
     return None
-
-
-def open_image(source: Path | bytes) -> Image:
-    """A picture that somebody brought.
-
-    Raises:
-        MMRecError: missing, no picture, or larger than 40 megapixels.
-    """
-    from PIL import Image as pillow
-
-    from mmrec_core.preparation import MAX_PIXELS
-
-    try:
-        with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise MMRecError(
-                    f"The picture has {image.width} × {image.height} pixels; {MAX_PIXELS // 1_000_000} million are read at most."
-                )
-            image.load()
-            return image.copy()
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        told = "the file" if isinstance(source, bytes) else str(source)
-        raise MMRecError(
-            f"{told} cannot be read as a picture ({type(error).__name__}); expected JPEG, PNG or WebP."
-        ) from None
 
 
 # What is there
@@ -190,17 +162,17 @@ def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
         raise MMRecError(f"'{name}' has no {modality} vectors of {dataset.name}; it has {', '.join(told['modality'])}.")
     own = told["modality"][modality]
     vectors = np.load(folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
-    ids = np.load(folder / f"{modality}_ids.npy", allow_pickle=False)
-    if storage.checksum(np.ascontiguousarray(ids).tobytes()) != own["ids"]:
+    held = np.load(folder / f"{modality}_ids.npy", allow_pickle=False)
+    if storage.checksum(np.ascontiguousarray(held).tobytes()) != own["ids"]:
         raise MMRecError(
             f"{folder / f'{modality}_ids.npy'} was changed since it was written; encode {dataset.name} again."
         )
     if vectors.shape != (own["n"], own["width"]) or _digest(folder / f"{modality}.npy") != own["checksum"]:
         raise MMRecError(f"{folder / f'{modality}.npy'} was changed since it was written; encode {dataset.name} again.")
-    items = dataset.items.rows(ids)
+    items = dataset.items.rows(held)
     if len(items) and int(items.min()) < 0:
         raise MMRecError(f"Vectors of '{name}' are of films that {dataset.name} does not have; encode it again.")
-    return Features(name, modality, ids, vectors, items, told)
+    return Features(name, modality, held, vectors, items, told)
 
 
 def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
@@ -446,12 +418,12 @@ def write(
     told: dict[str, Any] = {}
     with storage.replacing(folder) as draft:
         for modality, (rows, vectors) in parts.items():
-            ids = np.ascontiguousarray(dataset.items.raw[rows])
+            raw = np.ascontiguousarray(dataset.items.raw[rows])
             np.save(draft / f"{modality}.npy", np.ascontiguousarray(vectors, np.float16), allow_pickle=False)
-            np.save(draft / f"{modality}_ids.npy", ids, allow_pickle=False)
+            np.save(draft / f"{modality}_ids.npy", raw, allow_pickle=False)
             told[modality] = {
                 "n": len(rows), "width": int(vectors.shape[1]), "missing": len(dataset.items) - len(rows),
-                "ids": storage.checksum(ids.tobytes()), "checksum": storage.checksum((draft / f"{modality}.npy").read_bytes()),
+                "ids": storage.checksum(raw.tobytes()), "checksum": storage.checksum((draft / f"{modality}.npy").read_bytes()),
             }  # fmt: skip
         if state:
             np.savez(draft / "state.npz", allow_pickle=False, **state)
@@ -541,26 +513,45 @@ def _take(dataset: Dataset, file: Path) -> tuple[Array, Array]:
     ids_file = beside if beside.exists() else shared[0] if len(shared) == 1 else None
     if ids_file is None:
         raise MMRecError(f"{file.name} has no ids: expected {beside.name} beside it, or one *_ids.npy for all.")
-    try:
-        vectors = np.load(file, allow_pickle=False)
-        ids = np.load(ids_file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise MMRecError(f"{file.name} cannot be read as an array of numbers ({error}).") from None
-    if vectors.ndim != 2 or len(vectors) != len(ids) or vectors.dtype.kind not in "f":
+    vectors, held = inputs.array(file), inputs.array(ids_file)
+    if vectors.ndim != 2 or held.ndim != 1 or len(vectors) != len(held) or vectors.dtype.kind not in "f":
         raise MMRecError(
-            f"{file.name} is {list(vectors.shape)} of {vectors.dtype}; expected one row of floats for each of {len(ids):,} ids."
+            f"{file.name} is {list(vectors.shape)} of {vectors.dtype} and {ids_file.name} {list(held.shape)}; expected one row of floats for each of "
+            f"{len(held) if held.ndim else 0:,} ids in one dimension."
         )
-    if len(np.unique(ids)) != len(ids):
-        raise MMRecError(f"{ids_file.name} names a film twice.")
-    if not np.isfinite(vectors).all():
-        raise MMRecError(
-            f"{file.name} holds NaN or infinity in row {int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])}."
-        )
-    rows = dataset.items.rows(ids)
-    known = (rows >= 0) & (np.linalg.norm(vectors.astype(np.float32), axis=1) > 0)  # a row of zeros is a missing film
+    if vectors.shape[1] == 0 or not len(vectors):
+        raise MMRecError(f"{file.name} is {list(vectors.shape)}; expected at least one vector of at least one number.")
+    own = ids.of_column(held, "id", ids_file.name, lambda row: row + 1)
+    if (missing := own.missing()).any():
+        raise MMRecError(f"{ids_file.name} has no id in row {int(np.flatnonzero(missing)[0])}; expected one for each vector.")
+    if len(own.values) != len(held):
+        at = int(np.flatnonzero(_repeated(own.codes))[0])
+        raise MMRecError(f"{ids_file.name} names a film twice: {own.values[own.codes[at]]}.")
+    vectors = np.asarray(vectors)
+    if not (finite := np.isfinite(vectors).all(1)).all():
+        raise MMRecError(f"{file.name} holds NaN or infinity in row {int(np.flatnonzero(~finite)[0])}.")
+    texts = np.array([own.values[c] for c in own.codes])
+    rows = dataset.items.rows(texts)
+    _no_other_form(dataset, rows, texts, ids_file)
+    known = (rows >= 0) & (vectors != 0).any(1)  # a row of zeros is a missing film
     if not known.any():
         raise MMRecError(f"None of the ids in {ids_file.name} is a film of {dataset.name}.")
     return rows[known], unit(vectors[known])
+
+
+def _repeated(codes: Array) -> Array:
+    """bool ``[N]``: values that occurred before."""
+    seen = np.ones(len(codes), bool)
+    seen[np.unique(codes, return_index=True)[1]] = False
+    return seen
+
+
+def _no_other_form(dataset: Dataset, rows: Array, texts: Array, file: Path) -> None:
+    """Refuse ids such as ``01`` and ``1.0`` that no film of the dataset has, and that were meant for film 1."""
+    for text in texts[rows < 0].tolist():
+        number = re.fullmatch(r"0*(\d+?)(\.0+)?", text, re.ASCII)
+        if number and text != number.group(1) and dataset.items.rows([number.group(1)])[0] >= 0:
+            raise MMRecError(f"{file.name} names film {number.group(1)} as '{text}'; ids are compared as they are written. Write it as {number.group(1)}, once.")
 
 
 def offered(dataset: Dataset) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import features
+from mmrec_core import features, images
 from mmrec_core.errors import MMRecError
 from mmrec_core.retrieval import nearest
 from mmrec_core.types import Array, Dataset, Query, Split, blocks
@@ -70,7 +70,7 @@ def encoded(dataset: Dataset, encoder: str, film: NewFilm) -> dict[str, Array]:
                       "cast": list(film.cast), "plot": film.plot or None}  # fmt: skip
             found["text"] = np.asarray(made.encode_text([features.rich_text(record)])[0])
         if modality == "image" and "image" in made.modalities and film.poster is not None:
-            found["image"] = np.asarray(made.encode_images([features.open_image(film.poster)])[0])
+            found["image"] = np.asarray(made.encode_images([images.open_image(film.poster)])[0])
     if not found:
         raise MMRecError("Tell a plot or genres, or bring a poster: without either there is nothing to encode.")
     return found

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import registry, settings, storage
+from mmrec_core import inputs, registry, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.images import MAX_BYTES as MAX_IMAGE_BYTES
+from mmrec_core.images import open_image
 from mmrec_core.row_order import stored_order, time_ties
 from mmrec_core.types import Array, Dataset, IdMap, Progress, quiet
 
 log = logging.getLogger(__name__)
 
 POSTER_SIZE = (320, 480)
-MAX_PIXELS = 40_000_000
+THUMB_VERSION = 2
+"""Changes where a picture gives another thumbnail than before, so that old ones are not taken for it."""
 LISTS = ("genres", "cast", "tags")
 TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
 
@@ -94,10 +97,12 @@ def _prepare(
     from mmrec_core.datasets._base import check_events
 
     with storage.replacing(folder) as draft:
-        raw = reader.read(source, draft, progress)
-        check_events(raw)
-        users, items, catalog = _tables(raw)
-        notes = _enrich(catalog, enrich, raw.id_space, progress, offered=not reader.generated)
+        with inputs.outermost(source or reader_name):
+            raw = reader.read(source, draft, progress)
+            check_events(raw)
+            users, items, catalog = _tables(raw)
+        notes = list(raw.notes)
+        notes += _enrich(catalog, enrich, raw.id_space, progress, offered=not reader.generated and raw.what == "films")
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
         manifest |= {
@@ -239,27 +244,26 @@ def thumbnail(file: Path) -> str | None:
 
     The image is decoded and encoded anew, so nothing but pixels reaches the browser.
     """
-    from PIL import Image
-
     try:
+        if file.stat().st_size > MAX_IMAGE_BYTES:
+            return None
         body = file.read_bytes()
-        name = storage.checksum(body, repr(POSTER_SIZE).encode())
+        name = storage.checksum(body, repr((THUMB_VERSION, POSTER_SIZE)).encode())
         path = settings.static_dir() / "thumbs" / name[:2] / f"{name}.jpg"
         if not path.exists():
-            with Image.open(io.BytesIO(body)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return None
-                image.draft("RGB", (POSTER_SIZE[0] * 2, POSTER_SIZE[1] * 2))
-                small = image.convert("RGB")
+            small = open_image(body, (POSTER_SIZE[0] * 2, POSTER_SIZE[1] * 2))
             small.thumbnail(POSTER_SIZE)
             out = io.BytesIO()
             small.save(out, "JPEG", quality=86)
             storage.write_bytes(path, out.getvalue())
         return f"thumbs/{name[:2]}/{name}.jpg"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except MMRecError as error:
+        log.warning("%s", error)
+        return None
+    except OSError as error:
         import errno
 
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise
         log.warning("%s is not a readable image: %s", file, error)
         return None
@@ -303,6 +307,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     coverage: dict[str, Any] = {}
     if not catalog.empty:
         catalog["n_ratings"] = counts
+        catalog["n_users"] = _users_per_item(columns, len(items)) if raw.repeats == "allowed" else counts
         if "rating" in columns:
             total = np.bincount(columns["item"], weights=columns["rating"], minlength=len(items))
             catalog["mean_rating"] = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
@@ -343,6 +348,14 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         "checksum": digest,
     }
     return json.loads(json.dumps(manifest))
+
+
+def _users_per_item(columns: Mapping[str, Array], n_items: int) -> Array:
+    """How many users met each item, int64 ``[I]``: with repeats fewer than events."""
+    if "user" not in columns:
+        return np.bincount(columns["item"], minlength=n_items)
+    pairs = np.unique(columns["item"].astype(np.int64) << 32 | columns["user"])
+    return np.bincount(pairs >> 32, minlength=n_items)
 
 
 def relevant_from(scale: tuple[float, float] | None) -> float | None:

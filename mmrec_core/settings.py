@@ -48,7 +48,7 @@ def sources() -> list[Path]:
 def cpu_runs() -> int:
     """How many runs may train on the CPU at a time (``MMREC_CPU_RUNS``, usually 1)."""
     named = os.environ.get("MMREC_CPU_RUNS", "1")
-    return max(1, int(named)) if named.isdigit() else 1
+    return max(1, int(named)) if named.isascii() and named.isdigit() and len(named) < 5 else 1
 
 
 def visible_gpus() -> list[str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrec_core import storage
+from mmrec_core import storage, tables
 from mmrec_core.errors import MMRecError
+from mmrec_core.ids import is_canonical
 from mmrec_core.row_order import id_hash, mixed, pair_hash
 from mmrec_core.types import Array, Dataset, Split
 
@@ -273,21 +274,40 @@ def export_split(dataset: Dataset, split: Split, folder: Path) -> None:
         storage.write_json(draft / "split.json", {**about, "checksum": split.checksum})
 
 
+def _rows_of(file: Path, limit: int) -> Array:
+    """The column ``row`` of one part's file, int64, each in 0 … ``limit`` − 1.
+
+    Raises:
+        MMRecError: missing, damaged, or a row that is not there.
+    """
+    table = tables.read(file)
+    own = table.ids("row")
+    if not len(table):
+        return np.zeros(0, np.int64)
+    bad = own.missing() | np.array([not (is_canonical(v) and 0 <= int(v) < limit) for v in [*own.values, "-"]], bool)[own.codes]
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        value = own.values[own.codes[at]] if own.codes[at] >= 0 else ""
+        raise MMRecError(f"{file}, line {table.line_of(at)}: row is '{value[:40]}', expected a whole number from 0 to {limit - 1}. Export the split anew.")
+    return np.array([int(v) for v in own.values], np.int64)[own.codes]
+
+
 def import_split(dataset: Dataset, folder: Path) -> Split:
     """Read what :func:`export_split` wrote.
 
     Raises:
         MMRecError: it belongs to other data, or its rows were changed.
     """
-    import pandas as pd
-
     about = storage.read_json(folder / "split.json")
+    if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not isinstance(about.get("seed"), int) or "checksum" not in about:
+        raise MMRecError(f"{folder / 'split.json'} is no split's description: expected an object with strategy, seed, data and checksum. Export the split anew.")
     if about.get("data") != dataset.checksum:
         raise MMRecError(
             f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export anew."
         )
-    parts = {part: pd.read_csv(folder / f"{part}.csv")["row"].to_numpy(np.int64) for part in Split.PARTS}
-    split = Split(about["strategy"], int(about["seed"]), **parts)
+    limits = {part: len(dataset.items) if part == "cold_items" else len(dataset.interactions) for part in Split.PARTS}
+    parts = {part: _rows_of(folder / f"{part}.csv", limit) for part, limit in limits.items()}
+    split = Split(about["strategy"], about["seed"], **parts)
     if split.checksum != about["checksum"]:
         raise MMRecError(f"{folder} does not match its own checksum: a file in it was changed. Export the split anew.")
     return split

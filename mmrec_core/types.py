@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmrec_core.errors import MMRecError
+from mmrec_core.ids import as_text, is_canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +57,9 @@ class IdMap:
         asked = np.asarray(raw)
         if not len(self.raw) or not asked.size:
             return np.full(asked.shape, -1, np.int64)
-        if (asked.dtype.kind in "iu") != (self.raw.dtype.kind in "iu"):
-            asked = np.array([_int64(a) for a in asked.tolist()]) if self.raw.dtype.kind in "iu" else asked.astype(str)
+        if asked.dtype.kind != self.raw.dtype.kind or asked.dtype.kind == "O":
+            one = _int64 if self.raw.dtype.kind in "iu" else _text
+            asked = np.array([one(a) for a in asked.ravel().tolist()]).reshape(asked.shape)
         place = np.searchsorted(self.raw, asked, sorter=self._order)
         row = self._order[np.minimum(place, len(self.raw) - 1)]
         found: Array = np.where(self.raw[row] == asked, row, -1).astype(np.int64)
@@ -79,13 +81,18 @@ NO_ID = np.iinfo(np.int64).min
 """Stands for what is no int64 at all; no id is that small."""
 
 
-def _int64(value: Any) -> int:
-    """A raw id as a number, or :data:`NO_ID`."""
+def _text(value: Any) -> str:
+    """A raw id as text; ``""``, which is no id, for what cannot be one."""
     try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return NO_ID
-    return number if abs(number) < 2**63 else NO_ID
+        return value if type(value) is str else as_text(value) or ""
+    except ValueError:
+        return ""
+
+
+def _int64(value: Any) -> int:
+    """A raw id as a number, or :data:`NO_ID`: ``"007"`` and ``1.5`` are not 7 and 1."""
+    text = _text(value)
+    return int(text) if is_canonical(text) else NO_ID
 
 
 @dataclass(frozen=True)

@@ -247,16 +247,21 @@ def show_film(row: int) -> None:
         st.caption("Nothing about this film is shared with another one.")
 
 
+def _people(events: np.ndarray) -> int:
+    """How many users some events are of; a user may have met a film more than once."""
+    return len(np.unique(np.asarray(dataset.interactions.need("user"))[events]))
+
+
 def show_ratings(row: int) -> None:
     """How a film was rated, and when."""
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("item")) == row)
     if not len(own) or events.rating is None:
-        st.caption("Nobody has rated this film." if not len(own) else f"{len(own):,} people watched it.")
+        st.caption("Nobody has rated this film." if not len(own) else f"{_people(own):,} people watched it" + (f", {len(own):,} times." if _people(own) < len(own) else "."))
         return
     ratings = np.asarray(events.rating)[own]
     one, two, three = st.columns(3)
-    one.metric("Ratings", f"{len(own):,}", help="How many people rated it.")
+    one.metric("Ratings", f"{len(own):,}", help=f"Rated by {_people(own):,} people.")
     two.metric("Average", f"{ratings.mean():.2f}", help="Mean of all its ratings, on the dataset's scale.")
     three.metric(
         "Liked by",

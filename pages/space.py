@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, features, map_files, projection, registry, runs, storage
+from mmrec_core import comparison, features, images, map_files, projection, registry, runs, storage
 from mmrec_core import search as searching
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
@@ -732,7 +732,7 @@ def find_picture(name: str, file: Any) -> tuple[searching.Found | None, str]:
     try:
         with st.spinner("Looking at the picture …"):
             return searching.by_image(
-                dataset, name, features.open_image(file.getvalue()), SHOWN, encoder_for(side, dataset.checksum)
+                dataset, name, images.open_image(file.getvalue()), SHOWN, encoder_for(side, dataset.checksum)
             ), ""
     except MMRecError as error:
         return None, str(error)

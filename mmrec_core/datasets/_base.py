@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -43,9 +43,15 @@ class RawData:
     """Where the events came from, for error messages."""
     first_line: int = 1
     """Line of the file in which the first event stands."""
+    line_of: Callable[[int], int] | None = None
+    """The line in which an event (from 0) stands, where it is not simply ``first_line`` plus its number."""
     licence: str = ""
     id_space: str = ""
     """Whose numbers ``item`` holds (``movielens``, …), where several datasets share them; ``""``: this dataset's own."""
+    what: Literal["films", "books", "items"] = "films"
+    """What the items are: plots and posters are looked up by title for films only."""
+    notes: Sequence[str] = ()
+    """What people should hear of how the files were read."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """More for the manifest."""
     stored: int | None = None
@@ -101,10 +107,13 @@ def check_events(raw: RawData) -> None:
     events = raw.events
     assert events is not None
 
+    def line(at: int) -> int:
+        return raw.line_of(at) if raw.line_of is not None else at + raw.first_line
+
     def refuse(bad: Array, column: str, expected: str) -> None:
         at = int(np.flatnonzero(bad)[0])
         raise MMRecError(
-            f"{raw.file}, line {at + raw.first_line}: {column} is {_shown(events[column].iloc[at])}, expected {expected} "
+            f"{raw.file}, line {line(at)}: {column} is {_shown(events[column].iloc[at])}, expected {expected} "
             f"({int(bad.sum()):,} such line{'s' if bad.sum() > 1 else ''}). Mend or remove the line and prepare again."
         )
 
@@ -126,8 +135,8 @@ def check_events(raw: RawData) -> None:
             at = int(np.flatnonzero(repeated)[0])
             who = events[["user", "item"]].iloc[at]
             raise MMRecError(
-                f"{raw.file}, line {at + raw.first_line}: user {who['user']} rates item {who['item']} a second time "
-                f"({int(repeated.sum()):,} repeats). Remove repeats, or prepare with --set repeats=allowed."
+                f"{raw.file}, line {line(at)}: user {who['user']} rates item {who['item']} a second time "
+                f"({int(repeated.sum()):,} repeats). Remove repeats, keep the latest with --set repeats=latest, or prepare with --set repeats=allowed."
             )
 
 

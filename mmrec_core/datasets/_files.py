@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -11,9 +11,8 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from mmrec_core import inputs
 from mmrec_core.errors import MMRecError
-
-MAX_MEMBER_BYTES = 8 << 30
 
 
 class RawFiles:
@@ -21,16 +20,8 @@ class RawFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._zip: zipfile.ZipFile | None = None
-        if path.is_file():
-            try:
-                self._zip = zipfile.ZipFile(path)
-                members = [m for m in self._zip.infolist() if not m.is_dir()]
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
-                raise MMRecError(f"{path} is damaged or cut short ({error}). Delete it and fetch it again.") from None
-            if any(m.file_size > MAX_MEMBER_BYTES or ".." in PurePosixPath(m.filename).parts for m in members):
-                raise MMRecError(f"{path} holds a member that is too large or points outside the archive; not opened.")
-            self._members = {PurePosixPath(m.filename).name: m.filename for m in members}
+        self._zip = inputs.Archive(path) if path.is_file() else None
+        self._members = {PurePosixPath(name).name: name for name in self._zip.names()} if self._zip else {}
 
     def has(self, name: str) -> bool:
         """Whether a file of this name is there."""
@@ -50,15 +41,20 @@ class RawFiles:
             raise MMRecError(f"{self.where(name)} is missing.")
         if self._zip is None:
             return (self.path / name).open("rb")
-        try:
-            return io.BytesIO(self._zip.read(self._members[name]))
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-            raise MMRecError(f"{self.path} is damaged ({error}). Delete it and fetch it again.") from None
+        return io.BytesIO(self._zip.read(self._members[name]))
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
-        """A whole file as text."""
-        with self.open(name) as handle:
+        """A whole file as text.
+
+        Raises:
+            MMRecError: as :meth:`open`, or it is not of the encoding.
+        """
+        with self.open(name) as handle, inputs.reading(self.where(name), f"text in {encoding}"):
             return handle.read().decode(encoding)
+
+    def lines(self, name: str, encoding: str = "utf-8") -> list[str]:
+        """A file's lines, divided at line feeds alone: titles may hold other characters that count as line ends elsewhere."""
+        return [line.removesuffix("\r") for line in self.text(name, encoding).split("\n")]
 
 
 def read_columns(
@@ -76,7 +72,7 @@ def read_columns(
     Raises:
         MMRecError: a column is missing, or a value does not fit its column.
     """
-    options = {"encoding": "utf-8", **options}
+    options = {"encoding": "utf-8", "index_col": False, **options}
     headed = options.get("names") is None
 
     def rewound() -> Any:
@@ -92,14 +88,18 @@ def read_columns(
                     f"{where} has no column '{missing[0]}'; it has {', '.join(map(str, head))}. Rename the column, or say "
                     "which one it is."
                 )
-        frame = pd.read_csv(rewound(), usecols=list(types), dtype=dict(types), **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # about lines longer than the header, which would lose their ends
+            frame = pd.read_csv(rewound(), dtype=dict(types), **options)  # without usecols, which does not count a line's fields
     except pd.errors.EmptyDataError:
         raise MMRecError(f"{where} is empty.") from None
     except UnicodeDecodeError as error:
         raise MMRecError(f"{where} is not {options['encoding']} text ({error.reason} at byte {error.start}).") from None
-    except (ValueError, pd.errors.ParserError) as error:
+    except pd.errors.ParserWarning:
+        raise MMRecError(f"{where}: its lines have more fields than its header. Put fields that hold the separator into quotes, or mend the header.") from None
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise MMRecError(
-            _diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {error}"
+            _diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {inputs.brief(error)}. Mend the line and prepare again."
         ) from None
     return frame[list(types)].rename(columns=dict(rename or {}))
 
@@ -108,7 +108,7 @@ def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mappin
     """Which line of a file holds a value that does not fit."""
     try:
         text = pd.read_csv(handle, usecols=list(types), dtype=str, keep_default_na=False, **options)
-    except (ValueError, pd.errors.ParserError):
+    except (ValueError, OverflowError, pd.errors.ParserError):
         return None
     for column, kind in types.items():
         if np.dtype(kind).kind not in "iuf":

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmrec_core import settings
+from mmrec_core import inputs, settings, storage
 from mmrec_core.config import Config, setting
 from mmrec_core.datasets._base import DatasetReader, RawData
 from mmrec_core.errors import MMRecError
+from mmrec_core.ids import is_canonical
 from mmrec_core.types import Progress
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -43,8 +43,14 @@ class Amazon(DatasetReader):
         user: list[int] = []
         item: list[int] = []
         time: list[int] = []
-        for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        with inputs.reading(file, "text in UTF-8"):
+            lines = file.read_text(encoding="utf-8").split("\n")
+        for line, text in enumerate(lines, 1):
+            if not text.strip():
+                continue
             try:
+                if not all(is_canonical(part) for part in text.split()):
+                    raise ValueError
                 who, *what = (int(part) for part in text.split())
             except ValueError:
                 raise MMRecError(f"{file}, line {line}: expected a user's number and the numbers of their items, not '{text[:60]}'.") from None
@@ -53,7 +59,7 @@ class Amazon(DatasetReader):
             time += range(len(what))
         events = pd.DataFrame({"user": np.array(user, np.int64), "item": np.array(item, np.int64), "time": np.array(time, np.int64)})
         return RawData(
-            events, items=self._products(file, events), repeats="allowed", file=str(file),
+            events, items=self._products(file, events), repeats="allowed", what="items", file=str(file),
             licence="Amazon product reviews (McAuley et al. 2015), as prepared by the authors of S3-Rec; research use.",
             about={"times": "an event's place in its user's sequence, in seconds: the order within a user is real, nothing else"},
         )  # fmt: skip
@@ -63,10 +69,10 @@ class Amazon(DatasetReader):
         beside = file.with_name(f"{file.stem}_item2attributes.json")
         known: dict[str, list[int]] = {}
         if beside.is_file():
-            try:
-                known = json.loads(beside.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
-                raise MMRecError(f"{beside} is no JSON ({error}). Move it away to go on without attributes.") from error
+            told = storage.read_json(beside)
+            if not isinstance(told, dict) or not all(isinstance(v, list) for v in told.values()):
+                raise MMRecError(f"{beside} holds no lists of attributes by product. Move it away to go on without attributes.")
+            known = told
         items = np.unique(events["item"].to_numpy())
         tags = [[f"attribute {a}" for a in known.get(str(i), [])] for i in items.tolist()]
         return pd.DataFrame({"item": items, "title": [f"Product {i}" for i in items.tolist()], "tags": tags})

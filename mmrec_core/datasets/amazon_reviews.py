@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import time
 import zlib
@@ -13,10 +12,12 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from mmrec_core import settings, storage
+from mmrec_core import inputs, settings, storage
 from mmrec_core.config import Config, setting
 from mmrec_core.datasets._base import DatasetReader, RawData
+from mmrec_core.datasets._times import END
 from mmrec_core.errors import MMRecError
+from mmrec_core.images import ENDINGS
 from mmrec_core.types import Array, Progress
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -24,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "amazon-sports-2023": {"file": "Sports_and_Outdoors"},
 }
 BLOCK_BYTES = 16 << 20
-ENDINGS = (".jsonl", ".jsonl.gz")
+FILES = (".jsonl", ".jsonl.gz")
 
 
 class AmazonReviews(DatasetReader):
@@ -68,7 +69,7 @@ class AmazonReviews(DatasetReader):
             raise MMRecError(f"No user and product of {file} have {config.core} reviews each; ask for fewer with --set core=5.")
         items, urls = self._products(folder, events, progress)
         return RawData(
-            events, items=items, scale=(1.0, 5.0), repeats="refused", file=str(file), posters=self._pictures(folder, events, urls, progress),
+            events, items=items, scale=(1.0, 5.0), repeats="refused", what="items", file=str(file), posters=self._pictures(folder, events, urls, progress),
             licence="Amazon Reviews 2023 (McAuley Lab); research use.",
             about={"core": config.core, "since": config.since or None, "times": "UTC seconds of each review"},
         )  # fmt: skip
@@ -82,6 +83,8 @@ class AmazonReviews(DatasetReader):
         if (bad := ~table["rating"].between(1.0, 5.0).to_numpy()).any():
             raise MMRecError(f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). Mend or remove it.")
         when = (table["timestamp"].to_numpy() // 1000).astype(np.int64)
+        if (bad := (when < 0) | (when >= END)).any():
+            raise MMRecError(f"{file}: a timestamp is {table['timestamp'][bad].iloc[0]:g}, expected milliseconds from 1970 to 2095 ({int(bad.sum()):,} such). Mend or remove it.")
         return pd.DataFrame({"user": table["user_id"], "item": table["parent_asin"], "rating": table["rating"].astype("float32"), "time": when})
 
     def _products(self, folder: Path, events: pd.DataFrame, progress: Progress) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -106,7 +109,7 @@ class AmazonReviews(DatasetReader):
 
     def _pictures(self, folder: Path, events: pd.DataFrame, urls: Mapping[str, str], progress: Progress) -> dict[str, Path]:
         own = folder / f"images_{self.config.file}"
-        found = {f.stem: f for f in own.glob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")} if own.is_dir() else {}
+        found = {f.stem: f for f in own.glob("*") if f.suffix.lower() in ENDINGS} if own.is_dir() else {}
         wanted = [asin for asin in events["item"].value_counts().index if asin in urls and asin not in found][: self.config.images]
         cache, site = settings.home() / "cache" / "amazon", os.environ.get("MMREC_AMAZON_IMAGES")
         for done, asin in enumerate(wanted):
@@ -139,7 +142,7 @@ PRODUCT = ("parent_asin", "title", "features", "description", "categories", "sto
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    return next((folder / f"{name}{end}" for end in ENDINGS if (folder / f"{name}{end}").is_file()), None)
+    return next((folder / f"{name}{end}" for end in FILES if (folder / f"{name}{end}").is_file()), None)
 
 
 def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) -> Iterator[Any]:
@@ -158,14 +161,14 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
     how = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     size, line = max(file.stat().st_size, 1), 1
     with file.open("rb") as raw:
-        handle: IO[bytes] = gzip.open(raw) if file.suffix == ".gz" else raw  # type: ignore[assignment]
+        handle: IO[bytes] = inputs.gunzip(file) if file.suffix == ".gz" else raw
         try:
             while part := handle.read(BLOCK_BYTES):
                 part += handle.readline()
                 progress(min(raw.tell(), size), size, what)
                 try:
                     yield json.read_json(pa.BufferReader(part), json.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
-                except (pa.ArrowInvalid, KeyError) as error:
+                except (pa.ArrowException, KeyError) as error:
                     raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({error}).") from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:

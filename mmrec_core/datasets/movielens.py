@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmrec_core import settings
+from mmrec_core import inputs, settings
 from mmrec_core.config import Config, setting
 from mmrec_core.datasets._base import DatasetReader, RawData
 from mmrec_core.datasets._download import fetch
@@ -118,9 +117,12 @@ class MovieLens(DatasetReader):
         )
         columns = {"movieId": "int64", "title": "str", "genres": "str"}
         movies = read_columns(files.open("movies.csv"), files.where("movies.csv"), columns)
-        items = film_table(movies["movieId"], movies["title"], movies["genres"].fillna("").str.split("|"))
+        if (twice := movies["movieId"].duplicated()).any():
+            raise MMRecError(f"{files.where('movies.csv')} names film {movies['movieId'][twice].iloc[0]} twice; each film needs one row.")
+        items = film_table(movies["movieId"], movies["title"].fillna(""), movies["genres"].fillna("").str.split("|"))
         if files.has("links.csv"):
-            links = pd.read_csv(files.open("links.csv"), dtype=str).drop_duplicates("movieId").set_index("movieId")
+            columns = {"movieId": "str", "imdbId": "str", "tmdbId": "str"}
+            links = read_columns(files.open("links.csv"), files.where("links.csv"), columns).drop_duplicates("movieId").set_index("movieId")
             keys = items["item"].astype(str)
             items["imdb_id"] = keys.map(links["imdbId"]).to_numpy()
             items["tmdb_id"] = keys.map(links["tmdbId"]).to_numpy()
@@ -132,14 +134,14 @@ class MovieLens(DatasetReader):
     def _tags(self, files: RawFiles, items: pd.DataFrame) -> list[list[str]]:
         """Each film's ten strongest tags: from the genome where there is one, else the most often given."""
         if files.has("genome-scores.csv") and files.has("genome-tags.csv"):
-            names = pd.read_csv(files.open("genome-tags.csv")).set_index("tagId")["tag"]
-            types: Any = {"movieId": "int32", "tagId": "int16", "relevance": "float32"}
-            scores = pd.read_csv(files.open("genome-scores.csv"), dtype=types)
+            told = read_columns(files.open("genome-tags.csv"), files.where("genome-tags.csv"), {"tagId": "int16", "tag": "str"})
+            names = told.drop_duplicates("tagId").set_index("tagId")["tag"]
+            types = {"movieId": "int32", "tagId": "int16", "relevance": "float32"}
+            scores = read_columns(files.open("genome-scores.csv"), files.where("genome-scores.csv"), types)
             best = scores.sort_values(["movieId", "relevance"], ascending=[True, False]).groupby("movieId").head(10)
-            grouped = best["tagId"].map(names).groupby(best["movieId"]).agg(list)
+            grouped = best["tagId"].map(names).fillna("").groupby(best["movieId"]).agg(list)
         elif files.has("tags.csv"):
-            given: Any = {"movieId": "int64", "tag": str}
-            tags = pd.read_csv(files.open("tags.csv"), dtype=given).dropna(subset=["tag"])
+            tags = read_columns(files.open("tags.csv"), files.where("tags.csv"), {"movieId": "int64", "tag": "str"}).dropna(subset=["tag"])
             tags["tag"] = tags["tag"].str.strip().str.lower()
             counts = tags.groupby(["movieId", "tag"]).size().rename("n").reset_index()
             counts = counts.sort_values(["movieId", "n", "tag"], ascending=[True, False, True])
@@ -147,7 +149,7 @@ class MovieLens(DatasetReader):
         else:
             grouped = pd.Series(dtype=object)
         found = grouped.to_dict()
-        return [found.get(int(i), []) for i in items["item"]]
+        return [[t for t in found.get(int(i), []) if t] for i in items["item"]]
 
     def _read_dat(self, files: RawFiles) -> RawData:
         """ml-1m and ml-10m: fields separated by '::'; ml-1m also without its time field."""
@@ -163,7 +165,7 @@ class MovieLens(DatasetReader):
             raise MMRecError(f"{files.where('ratings.dat')} is missing.")
         with files.open(plain) as handle:
             body = handle.read()
-        body = gzip.decompress(body) if plain.endswith(".gz") else body
+        body = inputs.gunzip_bytes(body, files.where(plain)) if plain.endswith(".gz") else body
         n_fields = body[: body.find(b"\n")].count(b"::") + 1
         if n_fields not in (3, 4):
             raise MMRecError(
@@ -175,18 +177,14 @@ class MovieLens(DatasetReader):
             io.BytesIO(body.replace(b"::", b"\t")), files.where(plain), types, sep="\t", names=list(types), header=None
         )
         encoding = "latin-1" if self.name == "ml-1m" else "utf-8"
-        lines = [line.split("::") for line in files.text("movies.dat", encoding).splitlines() if line]
-        if (short := next((at for at, p in enumerate(lines) if len(p) < 3 or not p[0].isdigit()), None)) is not None:
-            raise MMRecError(f"{files.where('movies.dat')}, line {short + 1}: expected MovieID::Title::Genres.")
+        lines = _records(files, "movies.dat", "::", 3, "MovieID::Title::Genres", encoding)
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], [p[2].split("|") for p in lines])
         users = None
         if files.has("users.dat"):
-            people = pd.DataFrame(
-                [line.split("::") for line in files.text("users.dat", "latin-1").splitlines() if line]
-            )
-            people.columns = ["user", "gender", "age", "occupation", "zip"]
+            rows = _records(files, "users.dat", "::", 5, "UserID::Gender::Age::Occupation::Zip", "latin-1")
+            people = pd.DataFrame([p[:5] for p in rows], columns=["user", "gender", "age", "occupation", "zip"])
             users = people[["user", "gender", "occupation"]].assign(
-                user=people["user"].astype("int64"), age=people["age"].astype(int).map(AGES).astype(float)
+                user=people["user"].astype("int64"), age=pd.to_numeric(people["age"], errors="coerce").map(AGES).astype(float)
             )
         scale = (1.0, 5.0) if self.name == "ml-1m" else (0.5, 5.0)
         official, candidates = ncf_split(events) if self.name == "ml-1m" else ({}, {})
@@ -209,27 +207,26 @@ class MovieLens(DatasetReader):
             return read_columns(files.open(name), files.where(name), types, sep="\t", names=list(types), header=None)
 
         events = table("u.data")
-        genres = [line.split("|")[0] for line in files.text("u.genre").splitlines() if "|" in line]
-        lines = [line.split("|") for line in files.text("u.item", "latin-1").splitlines() if line]
-        flags = [[g for g, flag in zip(genres, p[5:], strict=True) if flag == "1" and g != "unknown"] for p in lines]
+        genres = [line.split("|")[0] for line in files.lines("u.genre", "latin-1") if "|" in line]
+        lines = _records(files, "u.item", "|", 5 + len(genres), f"a number, a title, two dates, a link and {len(genres)} flags", "latin-1")
+        flags = [[g for g, flag in zip(genres, p[5:], strict=False) if flag == "1" and g != "unknown"] for p in lines]
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], flags)
-        people = pd.DataFrame(
-            [line.split("|") for line in files.text("u.user").splitlines() if line],
-            columns=["user", "age", "gender", "occupation", "zip"],
-        )
+        told = _records(files, "u.user", "|", 5, "user|age|gender|occupation|zip", "latin-1")
+        people = pd.DataFrame([p[:5] for p in told], columns=["user", "age", "gender", "occupation", "zip"])
         users = people[["user", "gender", "occupation"]].assign(
-            user=people["user"].astype("int64"), age=people["age"].astype(float)
+            user=people["user"].astype("int64"), age=pd.to_numeric(people["age"], errors="coerce").astype(float)
         )
         key = events["user"].to_numpy(np.int64) << 32 | events["item"].to_numpy(np.int64)
         order = np.argsort(key)
 
         def rows(name: str) -> Array:
             part = table(name)
-            return order[
-                np.searchsorted(
-                    key, part["user"].to_numpy(np.int64) << 32 | part["item"].to_numpy(np.int64), sorter=order
-                )
-            ]
+            wanted = part["user"].to_numpy(np.int64) << 32 | part["item"].to_numpy(np.int64)
+            found: Array = order[np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)] if len(key) else np.zeros(0, np.int64)
+            if len(found) != len(wanted) or (bad := key[found] != wanted).any():
+                at = int(np.flatnonzero(bad)[0]) if len(found) else 0
+                raise MMRecError(f"{files.where(name)}, line {at + 1}: names a rating that {files.where('u.data')} does not hold. The copy is incomplete.")
+            return found
 
         official = {
             fold: (np.sort(rows(f"{fold}.base")), np.sort(rows(f"{fold}.test")))
@@ -241,6 +238,26 @@ class MovieLens(DatasetReader):
         )
 
 
+def _records(files: RawFiles, name: str, between: str, fields: int, expected: str, encoding: str) -> list[list[str]]:
+    """A file's lines in fields, the first of them a number that fits int32 and stands on one line only.
+
+    Raises:
+        MMRecError: a line that is not so; it is named.
+    """
+    found, seen = [], set[str]()
+    for at, line in enumerate(files.lines(name, encoding)):
+        if not line:
+            continue
+        parts = line.split(between)
+        if len(parts) < fields or not (parts[0].isascii() and parts[0].isdigit() and len(parts[0]) < 10):
+            raise MMRecError(f"{files.where(name)}, line {at + 1}: expected {expected}.")
+        if (key := str(int(parts[0]))) in seen:
+            raise MMRecError(f"{files.where(name)}, line {at + 1}: number {key} stands on two lines; expected one line each.")
+        seen.add(key)
+        found.append(parts)
+    return found
+
+
 def ncf_split(events: pd.DataFrame) -> tuple[dict[str, tuple[Array, Array]], dict[str, Array]]:
     """The split of the NCF paper (He et al. 2017), where its files lie under a source in ``ncf``: each user's last rating, and the
     99 films it is ranked among. Its films are numbered by first appearance in the ratings, its users from 0."""
@@ -249,10 +266,11 @@ def ncf_split(events: pd.DataFrame) -> tuple[dict[str, tuple[Array, Array]], dic
     if folder is None:
         return {}, {}
     raw_of = pd.unique(events["item"].to_numpy())
-    with gzip.open(folder / "ml-1m.test.negative.gz", "rt") as handle:
-        lines = [line.split("\t") for line in handle]
-    pairs = np.array([line[0].strip("()\n").split(",") for line in lines], np.int64)
-    among = raw_of[np.array([line[1:] for line in lines], np.int64)]
+    file = folder / "ml-1m.test.negative.gz"
+    with inputs.gunzip(file) as handle, inputs.reading(file, "the NCF paper's lines of a pair and 99 films"):
+        lines = [line.split("\t") for line in handle.read().decode("ascii").splitlines()]
+        pairs = np.array([line[0].strip("()\n").split(",") for line in lines], np.int64)
+        among = raw_of[np.array([line[1:] for line in lines], np.int64)]
     key = events["user"].to_numpy(np.int64) << 32 | events["item"].to_numpy(np.int64)
     order = np.argsort(key)
     wanted = (pairs[:, 0] + 1) << 32 | raw_of[pairs[:, 1]]

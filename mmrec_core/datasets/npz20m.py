@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmrec_core import settings
+from mmrec_core import inputs, settings
 from mmrec_core.config import Config, setting
 from mmrec_core.datasets._base import DatasetReader, RawData
 from mmrec_core.errors import MMRecError
@@ -91,16 +89,23 @@ class Npz20m(DatasetReader):
     def _pairs(file: Path) -> Iterator[Array]:
         """The arrays of a shard, int32 ``[n, 2]`` each."""
         try:
+            inputs.Archive(file)  # bounds what it unpacks to
             with np.load(file, allow_pickle=False) as shard:
                 for name in shard.files:
                     told = shard[name]
+                    if not isinstance(told, np.ndarray):
+                        raise MMRecError(f"{file}: '{name}' is no array of numbers. Fetch it again.")
                     if told.ndim != 2 or told.shape[1] < 2 or told.dtype.kind not in "iu":
                         raise MMRecError(f"{file}: '{name}' is {told.dtype} {list(told.shape)}, expected whole numbers [n, 2].")
                     if len(told) and (told[:, :2].min() < 0 or told[:, :2].max() > np.iinfo(np.int32).max):
                         raise MMRecError(f"{file}: '{name}' holds numbers that are no ids.")
                     yield told[:, :2].astype(np.int32)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise MMRecError(f"{file} is damaged or no .npz of numbers ({error}). Fetch it again.") from None
+        except MMRecError:
+            raise
+        except Exception as error:
+            if not inputs.known(error) and not isinstance(error, OSError):
+                raise
+            raise MMRecError(f"{file} is damaged or no .npz of numbers ({inputs.brief(error)}). Fetch it again.") from None
 
     @staticmethod
     def _find(source: Path | None) -> Path:

@@ -42,7 +42,7 @@ class Sequences(DatasetReader):
             )
         events["time"] = np.arange(len(events), dtype=np.int64)
         return RawData(
-            events, repeats="allowed", file=str(file), licence=LICENCES.get(self.name, "Your own data."),
+            events, repeats="allowed", what="items", file=str(file), licence=LICENCES.get(self.name, "Your own data."),
             about={"times": "a line's number, one second each: the order is real, durations are not"},
         )  # fmt: skip
 

@@ -72,23 +72,13 @@ class Encoder(abc.ABC):
 
 def unit(vectors: Array) -> Array:
     """Rows scaled to length one, float32; rows of zeros stay zero."""
-    vectors = np.asarray(vectors, np.float32)
+    vectors = np.asarray(vectors)
+    vectors = vectors.astype(np.float64 if vectors.dtype == np.float64 else np.float32, copy=False)
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    extreme = (largest > 0) & ((largest < 1e-12) | (largest > 1e12))
+    vectors = vectors / np.where(extreme, largest, 1)  # before squaring, so that neither 1e300 nor 1e-300 leaves the range
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
-
-
-def rgb(image: Image) -> Image:
-    """Any picture as RGB: transparent ones on white, grey ones in three equal channels."""
-    from PIL import Image as pillow
-
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        whole = image.convert("RGBA")
-        ground = pillow.new("RGBA", whole.size, "white")
-        ground.alpha_composite(whole)
-        return ground.convert("RGB")
-    if image.mode in {"I;16", "I"}:
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
-    return image.convert("RGB")
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def local(weights: str) -> Path | None:

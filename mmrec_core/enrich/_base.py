@@ -53,7 +53,7 @@ class EnrichSource(abc.ABC):
         """
 
 
-NUMBER = r"^(?:tt)?0*(\d+)(?:\.0)?$"
+NUMBER = r"^(?:tt)?0*([0-9]+)(?:\.0)?$"
 
 
 def digits(value: Any) -> str | None:

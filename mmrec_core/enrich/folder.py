@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmrec_core import tables
 from mmrec_core.enrich._base import EnrichSource, Found, digits, rows_by, source_folders
+from mmrec_core.images import ENDINGS
 from mmrec_core.types import Progress
-
-IMAGES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class Folder(EnrichSource):
@@ -25,7 +25,7 @@ class Folder(EnrichSource):
         for folder in source_folders("posters"):
             self._from_index(folder, {"imdbId": imdb, "tmdbId": tmdb, "movieId": own}, found)
             for file in sorted(folder.rglob("*")):
-                if file.suffix.lower() not in IMAGES or (number := digits(file.stem)) is None:
+                if file.suffix.lower() not in ENDINGS or (number := digits(file.stem)) is None:
                     continue
                 by = imdb if file.stem.startswith("tt") else tmdb if file.parent.name == "tmdb" else own
                 for row in by.get(number, ()):
@@ -37,13 +37,14 @@ class Folder(EnrichSource):
         index = folder / "index.csv"
         if not index.is_file():
             return
-        table = pd.read_csv(index, dtype=str)
-        if "file" not in table:
+        read = tables.read(index)
+        if "file" not in read:
             found.notes.append(
-                f"{index} has no column 'file' and was not used; posters are matched by their names alone."
+                f"{index.name} of the poster folder has no column 'file' and was not used; posters are matched by their names alone."
             )
             return
         whole = folder.resolve()
+        table = pd.DataFrame({name: read.texts(name) for name in ("file", *by) if name in read})
         for record in table.to_dict("records"):
             rows = next((r for key, rows in by.items() if (r := rows.get(digits(record.get(key)) or ""))), [])
             if not rows:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
-from mmrec_core import settings
+from mmrec_core import settings, tables
 from mmrec_core.enrich._base import EnrichSource, Found, digits, numbers, rows_by, source_folders
+from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
+
+
+def _reason(error: MMRecError, file: Path) -> str:
+    """An error without the folders of its file, for a note."""
+    return str(error).replace(f"{file.parent}/", "").rstrip(".")
 
 
 class Links(EnrichSource):
@@ -24,8 +31,8 @@ class Links(EnrichSource):
         if id_space == "ml-100k":
             own = rows_by(items, "item")
             for folder in source_folders("movielens-posters-urls"):
-                pages = pd.read_csv(folder / "movie_url.csv", names=["item", "page"], dtype=str)
-                for item, page in zip(pages["item"], pages["page"], strict=True):
+                pages = tables.parse(tables.body(folder / "movie_url.csv"), str(folder / "movie_url.csv"), names=("item", "page"), sep=",", loose_last=True)
+                for item, page in zip(pages.texts("item"), pages.texts("page"), strict=True):
                     number = re.search(r"/tt(\d+)", str(page))
                     for row in own.get(digits(item) or "", ()) if number else ():
                         found.add("imdb_id", row, number.group(1) if number else None)
@@ -35,9 +42,14 @@ class Links(EnrichSource):
             return found  # nothing to join by
         for source in settings.sources():
             for file in sorted(source.glob("*/links.csv")):
-                if not {"movieId", "imdbId", "tmdbId"} <= set(pd.read_csv(file, nrows=0).columns):
+                try:
+                    read = tables.read(file)
+                except MMRecError as error:
+                    found.notes.append(f"{file.parent.name}/{file.name} could not be read and was not used ({_reason(error, file)}).")
                     continue
-                links = pd.read_csv(file, dtype=str)
+                if not all(name in read for name in ("movieId", "imdbId", "tmdbId")):
+                    continue
+                links = pd.DataFrame({name: pd.Series(read.texts(name), dtype="str") for name in ("movieId", "imdbId", "tmdbId")})
                 links = links[numbers(links["movieId"]).isin(own) | numbers(links["imdbId"]).isin(imdb)]
                 for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):
                     for row in own.get(digits(movie) or "", ()):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO
 
 import pandas as pd
 
+from mmrec_core import inputs
 from mmrec_core.enrich._base import (
     EnrichSource,
     Found,
@@ -22,6 +19,7 @@ from mmrec_core.enrich._base import (
     rows_by_title,
     source_folders,
 )
+from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
 
 COLUMNS = {
@@ -56,8 +54,9 @@ class Table(EnrichSource):
             progress(done, len(files), f"reading {file.name}")
             try:
                 table = read_table(file)
-            except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, StopIteration) as error:
-                found.notes.append(f"{file.name} could not be read ({error}); its films keep what others know of them.")
+            except (MMRecError, OSError) as error:
+                reason = str(error).replace(f"{file.parent}/", "").rstrip(".")
+                found.notes.append(f"{file.name} could not be read ({reason}); its films keep what others know of them.")
                 continue
             self._join(table, by, titles, found)
         return found
@@ -71,6 +70,7 @@ class Table(EnrichSource):
     ) -> None:
         column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
         actors = [c for c in ACTORS if c in table]
+        table.columns = [str(c) for c in table.columns]
         for record in table[_may_match(table, column, by, titles)].to_dict("records"):
             rows: list[int] = []
             for key in ("tmdb_id", "imdb_id"):
@@ -112,15 +112,18 @@ def _may_match(
 def read_table(file: Path) -> pd.DataFrame:
     """A CSV, plain, gzipped or alone in a zip, as text columns; UTF-8 where it is, else Latin-1."""
     if file.suffix == ".zip":
-        with zipfile.ZipFile(file) as archive:
-            body = archive.read(next(n for n in archive.namelist() if n.endswith(".csv")))
+        archive = inputs.Archive(file)
+        name = next((n for n in archive.names() if n.endswith(".csv")), None)
+        if name is None:
+            raise MMRecError(f"{file} holds no CSV table.")
+        body = archive.read(name)
     else:
         body = file.read_bytes()
-        body = gzip.decompress(body) if file.suffix == ".gz" else body
+        body = inputs.gunzip_bytes(body, file) if file.suffix == ".gz" else body
     try:
         body.decode("utf-8")
         encoding = "utf-8"
     except UnicodeDecodeError:
         encoding = "latin-1"
-    handle: IO[bytes] = io.BytesIO(body)
-    return pd.read_csv(handle, dtype=str, encoding=encoding, on_bad_lines="skip")
+    with inputs.reading(file, "a CSV table with a header"):
+        return pd.read_csv(io.BytesIO(body), dtype=str, encoding=encoding, on_bad_lines="skip", index_col=False)

@@ -533,6 +533,9 @@ def load_model(folder: Path) -> Model:
                 raise MMRecError(
                     f"The weights in {folder} do not fit: {key} is {list(weights[key].shape)}, expected {list(value.shape)}. Train it again."
                 )
+        broken = next((key for key, value in weights.items() if value.is_floating_point() and bool(value.isnan().any())), None)
+        if broken is not None:
+            raise MMRecError(f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing. Train it again.")
         _assign(model, weights)
     except (KeyError, TypeError, SafetensorError, OSError, EOFError, json.JSONDecodeError, ValueError) as error:
         raise MMRecError(

@@ -32,7 +32,7 @@ def film(
         if mean is not None and mean == mean
         else "not rated yet"
         if not record["n_ratings"]
-        else f"watched by {int(record['n_ratings']):,}"
+        else f"watched by {int(record.get('n_users', record['n_ratings'])):,}"
     )
     return {
         "id": int(row),

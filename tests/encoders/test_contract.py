@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core import features, registry
+from mmrec_core import features, images, registry
 from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
@@ -231,9 +231,9 @@ def test_damaged_weights_of_ours_are_refused(tmp_path: Path) -> None:
 def test_pictures_somebody_brings(tmp_path: Path) -> None:
     held = io.BytesIO()
     Image.new("RGB", (10, 10)).save(held, "PNG")
-    assert features.open_image(held.getvalue()).size == (10, 10)
+    assert images.open_image(held.getvalue()).size == (10, 10)
     for bad in (held.getvalue()[:40], b"", b"<html>"):
         with pytest.raises(MMRecError, match="cannot be read as a picture"):
-            features.open_image(bad)
+            images.open_image(bad)
     with pytest.raises(MMRecError, match="cannot be read"):
-        features.open_image(tmp_path / "none.png")
+        images.open_image(tmp_path / "none.png")

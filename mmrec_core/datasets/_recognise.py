@@ -1,0 +1,164 @@
+"""Which column of a table is which, by the names that exports of the field use."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+What = Literal["films", "books", "items"]
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "user": (
+        "userid", "user", "username", "reviewerid", "reviewer", "customerid", "customer", "visitorid", "visitor", "memberid", "member", "personid", "person",
+        "profileid", "profilename", "profile", "accountid", "account", "viewerid", "viewer", "uid", "benutzerid", "benutzer", "nutzerid", "nutzer", "kunde",
+        "utilisateur", "usuario", "utente", "gebruiker",
+    ),
+    "item": (
+        "movieid", "itemid", "filmid", "productid", "parentasin", "asin", "contentid", "showid", "videoid", "trackid", "songid", "artistid", "businessid",
+        "gameid", "newsid", "articleid", "bookid", "const", "tconst", "letterboxduri", "imdbid", "tmdbid", "isbn13", "isbn", "item", "film", "movie", "product",
+        "book", "video", "content", "artikelid", "artikel", "buchid", "buch", "pelicula", "filmtitel", "movietitle", "filmtitle", "booktitle", "title", "titel",
+        "titre", "titulo", "name",
+    ),
+    "rating": (
+        "rating", "yourrating", "myrating", "userrating", "ratings", "score", "stars", "star", "starrating", "overall", "ratingvalue", "rate", "bewertung",
+        "sterne", "punkte", "note", "puntuacion", "valoracion", "calificacion", "voto", "cijfer", "beoordeling",
+    ),
+    "time": (
+        "timestamp", "time", "eventtime", "eventtimestamp", "datetime", "ts", "ratedat", "daterated", "ratingdate", "createdat", "watchedat", "watcheddate",
+        "viewedat", "reviewtime", "unixreviewtime", "reviewdate", "starttime", "date", "dateadded", "day", "zeitstempel", "zeitpunkt", "zeit", "datum", "fecha",
+        "horodatage", "data",
+    ),
+    "event": ("event", "eventtype", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype", "interaction", "interactiontype", "activity"),
+}  # fmt: skip
+"""Names of each role's column, letters and digits alone, the likeliest first."""
+
+FILM: dict[str, tuple[str, ...]] = {
+    "title": ("title", "name", "movietitle", "filmtitle", "booktitle", "movie", "film", "originaltitle", "primarytitle", "titel", "filmtitel", "titre", "titulo"),
+    "year": (
+        "year", "releaseyear", "startyear", "titleyear", "originalpublicationyear", "yearpublished", "publicationyear", "yearofpublication", "releasedate",
+        "jahr", "erscheinungsjahr", "annee", "ano",
+    ),
+    "genres": ("genres", "genre", "categories", "category", "gattung", "generos"),
+    "director": ("director", "directors", "directorname", "regie", "regisseur", "authors", "author", "realisateur"),
+    "cast": ("cast", "actors", "stars", "starring", "darsteller"),
+    "tags": ("tags", "keywords"),
+    "plot": ("plot", "overview", "description", "synopsis", "summary", "storyline", "beschreibung", "handlung"),
+    "imdb_id": ("imdbid", "imdb", "const", "tconst"),
+    "tmdb_id": ("tmdbid", "tmdb"),
+}  # fmt: skip
+IN_RATINGS = ("title", "year", "genres", "director", "cast", "plot", "imdb_id", "tmdb_id")
+"""Columns of films that a ratings file may hold; its tags would be those of a rating."""
+TITLES = {"film", "movie", "title", "name", "movietitle", "filmtitle", "booktitle", "filmtitel", "titel", "titre", "titulo", "pelicula", "book", "buch"}
+"""Names of item columns whose ids are titles."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that a service exports."""
+
+    name: str
+    columns: frozenset[str]
+    """Columns that only this form has together, plain."""
+    scale: str = ""
+    unrated: tuple[str, ...] = ("",)
+    """What stands in the rating of what was not rated; such rows are left out."""
+    what: What = "films"
+    item: str = ""
+    """The plain name of the column of items, where the usual order would take another; ``title`` with a year: both together."""
+    exact: bool = False
+    """Whether there are no other columns."""
+
+
+FORMS = (
+    Form("Letterboxd diary", frozenset({"letterboxduri", "name", "year", "watcheddate"}), "0.5:5", item="name"),
+    Form("Letterboxd", frozenset({"letterboxduri", "name", "year"}), "0.5:5"),
+    Form("IMDb", frozenset({"const", "yourrating"}), "1:10", item="const"),
+    Form("Goodreads", frozenset({"bookid", "myrating", "title"}), "1:5", ("", "0"), what="books", item="bookid"),
+    Form("Netflix viewing activity", frozenset({"profilename", "starttime", "title"}), item="title"),
+    Form("Netflix viewing history", frozenset({"title", "date"}), item="title", exact=True),
+)
+ONE_USER = "me"
+"""The id of the user of a file that holds one user's data and names nobody."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What the names of a table's columns tell."""
+
+    form: Form | None
+    roles: dict[str, str] = field(default_factory=dict)
+    """Column by role, for those found."""
+    film: dict[str, str] = field(default_factory=dict)
+    """Column of the films by column of the catalog."""
+
+
+def plain(name: str) -> str:
+    """A column's name as it is compared: ``"User ID"``, ``"user_id"`` and ``"userId"`` are one."""
+    decomposed = unicodedata.normalize("NFKD", name)
+    return "".join(c for c in decomposed.lower() if c.isalnum() and c.isascii())
+
+
+def find(names: Sequence[str], wanted: Sequence[str], taken: Collection[str] = ()) -> str | None:
+    """The column whose name stands first among those wanted."""
+    by = {plain(name): name for name in reversed(names) if name not in taken}
+    return next((by[w] for w in wanted if w in by), None)
+
+
+def recognise(names: Sequence[str]) -> Recognised:
+    """Roles and columns of films by a ratings table's column names."""
+    have = {plain(n) for n in names}
+    form = next((f for f in FORMS if f.columns <= have and (not f.exact or f.columns == have)), None)
+    roles: dict[str, str] = {}
+    order = ["user", "item", "rating", "time", "event"]
+    for role in order:
+        wanted = (form.item, *ROLES[role]) if form is not None and role == "item" and form.item else ROLES[role]
+        if (column := find(names, wanted, roles.values())) is not None:
+            roles[role] = column
+    return Recognised(form, roles, film_columns(names, roles.get("item"), [c for r, c in roles.items() if r != "item"], IN_RATINGS))
+
+
+def film_columns(names: Sequence[str], item: str | None, taken: Collection[str] = (), wanted: Sequence[str] = tuple(FILM)) -> dict[str, str]:
+    """Columns of films by column of the catalog; the item's own column may be a title, an IMDb or a TMDb number, too."""
+    found: dict[str, str] = {}
+    for column in wanted:
+        own = [c for c in (item,) if c is not None and not (column in ("imdb_id", "tmdb_id") or (column == "title" and plain(c) in TITLES))]
+        name = find(names, FILM[column], [*taken, *found.values(), *own])
+        if name is not None:
+            found[column] = name
+    return found
+
+
+def what_of(names: Sequence[str], form: Form | None) -> What:
+    """Whether a dataset is of films, of books, or of something else, by all its columns' names."""
+    if form is not None:
+        return form.what
+    words = {plain(n) for n in names}
+    if any(w.startswith(("book", "isbn", "author", "goodreads", "publisher", "buch")) or w.endswith("publicationyear") for w in words):
+        return "books"
+    signs = ("movie", "film", "imdb", "tmdb", "letterboxd", "director", "pelicula")
+    return "films" if any(w.startswith(signs) for w in words) else "items"
+
+
+TABLE_NAMES = {"movies", "films", "books", "items", "titles", "movietitles", "filmtitles", "products"}
+RATING_NAMES = {"ratings", "rating", "interactions", "reviews", "events", "log", "combined", "data", "combineddata", "bookratings"}
+
+
+def film_table_beside(ratings: Path) -> Path | None:
+    """A table of the items beside a ratings file, by its name: ``movies.csv`` of ``ratings.csv``, ``x_books.csv`` of ``x_ratings.csv``."""
+
+    def words(stem: str) -> list[str]:
+        return [w for w in re.split(r"[\W_]+", re.sub(r"\d+$", "", stem).lower()) if w]
+
+    own = words(ratings.name.split(".")[0])
+    heads = [own[:at] for at in range(len(own)) if "".join(own[at:]) in RATING_NAMES]
+    for file in sorted(ratings.parent.iterdir()) if heads else ():
+        if file == ratings or not file.is_file() or not file.name.lower().endswith((".csv", ".tsv", ".txt", ".parquet", ".csv.gz")):
+            continue
+        theirs = words(file.name.split(".")[0])
+        if any(theirs[: len(head)] == head and "".join(theirs[len(head) :]) in TABLE_NAMES for head in heads):
+            return file
+    return None
