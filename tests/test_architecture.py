@@ -16,7 +16,7 @@ CORE = ROOT / "mmrec_core"
 
 LAYERS = [
     {"errors", "settings", "liveness"},
-    {"storage", "config", "types"},
+    {"storage", "config", "types", "records"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {
