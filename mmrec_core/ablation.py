@@ -11,12 +11,13 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmrec_core import comparison, features, registry, runs, settings, storage
-from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core import comparison, features, records, registry, runs, settings, storage
+from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.intervals import mean_intervals, paired
 from mmrec_core.runs import Run
 from mmrec_core.types import Dataset
@@ -170,12 +171,29 @@ def load(name: str) -> dict[str, Any]:
 
     Raises:
         MMRecError: there is none of this name.
+        DamagedFile: it cannot be read.
     """
     file = settings.home() / "ablations" / f"{name}.json"
     if not file.is_file():
         raise unknown_name("ablation", name, [told["id"] for told in saved()])
-    told: dict[str, Any] = storage.read_json(file)
-    return {**told, "id": name}
+    return {**_read(file), "id": name}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return records.read(file, records.ABLATION, "Mend it, or remove it and ask for the ablation again: its trainings are kept.")
+
+
+def damaged() -> list[DamagedFile]:
+    """What is wrong with ablations that :func:`saved` leaves out."""
+    found = []
+    for file in sorted((settings.home() / "ablations").glob("[!.]*.json")):
+        try:
+            _read(file)
+        except DamagedFile as error:
+            found.append(error)
+        except MMRecError:
+            continue
+    return found
 
 
 def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
@@ -183,7 +201,7 @@ def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
     found = []
     for file in (settings.home() / "ablations").glob("[!.]*.json"):
         try:
-            told = storage.read_json(file)
+            told = _read(file)
         except MMRecError:
             continue
         if dataset is None or (told.get("dataset"), told.get("data")) == (dataset.name, dataset.checksum):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmrec_core import features
+from mmrec_core import comparison, features
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.groups import row_groups, user_groups
@@ -62,10 +62,10 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
     bar = row.key.relevant_from
     liked = np.ones(len(rows), bool) if bar is None or rating is None else rating >= bar
     predicted = place = None
-    if (held := _arrays(row, "row_errors.npz")) is not None and "predicted" in held:
+    if (held := comparison.arrays(row.run, "row_errors.npz")) is not None and "predicted" in held:
         predicted = np.full(len(rows), np.nan)
         predicted[np.searchsorted(rows, held["row"])] = held["predicted"]
-    if (held := _arrays(row, "first.npz")) is not None:
+    if (held := comparison.arrays(row.run, "first.npz")) is not None:
         n = len(dataset.items) + 1  # one more stands for "nothing left to show"
         shown = held["user"].astype(np.int64)[:, None] * n + np.where(held["items"] >= 0, held["items"], n - 1)
         key, order = np.unique(shown.ravel(), return_index=True)
@@ -74,14 +74,6 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
         place = np.where(key[at] == wanted, order[at] % held["items"].shape[1] + 1, 0)
         place[~np.isin(user, held["user"])] = -1
     return Judged(rows, user, item, rating, liked, predicted, place)
-
-
-def _arrays(row: Row, name: str) -> dict[str, Array] | None:
-    file = row.run.folder / name
-    if not file.exists():
-        return None
-    with np.load(file, allow_pickle=False) as held:
-        return {key: held[key] for key in held.files}
 
 
 # Slices

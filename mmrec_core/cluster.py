@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import settings, storage
+from mmrec_core import records, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
 
 SENT = {"train", "tune", "encode", "evaluate", "crossing", "train-encoder"}
 """Kinds of work that a cluster does; preparing data stays where the data are."""
@@ -33,6 +33,9 @@ STOP_S = 8.0
 """How long a job that was asked to stop is waited for; one that never began has nothing to keep."""
 AGENT = "Its head's agent is not up: wait a moment; where another Ray runs on that machine, give this one a port of its own (ray start --dashboard-agent-listen-port)."
 PASSED_ON = ("MMREC_HOME", "MMREC_SOURCES", "MMREC_PLUGINS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+REMEDY = "Name the cluster again, or forget it: python -m mmrec_core cluster --use HOST:PORT, or --forget."
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,46 @@ class Node:
 
 
 def address() -> str | None:
-    """The cluster's address: ``RAY_ADDRESS``, else what :func:`name` kept; ``None`` inside one of its jobs, which is there already."""
+    """The cluster's address: ``RAY_ADDRESS``, else what :func:`name` kept; ``None`` inside one of its jobs, which is there already.
+
+    Raises:
+        DamagedFile: what was kept cannot be read.
+    """
     if os.environ.get("MMREC_ON_RAY"):
         return None
     if named := os.environ.get("RAY_ADDRESS"):
         return named
     file = settings.home() / "cluster.json"
-    return str(storage.read_json(file)["address"]) if file.exists() else None
+    return str(records.read(file, records.CLUSTER, REMEDY)["address"]) if file.exists() else None
 
 
 def name(where: str | None) -> None:
-    """Keep a cluster's address, or forget it.
+    """Keep a cluster's address, or forget it. A damaged file is set aside first.
 
     Raises:
-        MMRecError: it is no ``HOST:PORT``.
+        MMRecError: it is no ``HOST:PORT``, or the home cannot be written to.
     """
     file = settings.home() / "cluster.json"
     if not where:
-        file.unlink(missing_ok=True)
+        _make_room(file)
+        with storage.plain_errors(file):
+            file.unlink(missing_ok=True)
         return
     _, colon, port = where.rpartition(":")
     if not colon or not port.isdigit() or "//" in where:
         raise MMRecError(f"'{where}' is no address of a Ray cluster; expected HOST:PORT, such as 10.0.0.5:6379.")
     storage.open_home()
+    _make_room(file)
     storage.write_json(file, {"address": where})
+
+
+def _make_room(file: Path) -> None:
+    """Set a damaged file aside."""
+    try:
+        address()
+    except DamagedFile:
+        if file.exists():
+            storage.set_aside(file)
 
 
 def executor(kind: str, asked: str | None = None) -> str:

@@ -17,10 +17,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mmrec_core import settings, storage
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Dataset
 
 COLUMNS = ("kind", "user", "film", "slice", "run", "model", "beside", "tags", "note", "blind", "seed", "link", "made", "id")
+REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
 LONGEST = {"tag": 40, "note": 4000}
 
 
@@ -65,21 +66,23 @@ def cases(dataset: Dataset) -> list[Case]:
     """Every coded case, oldest first.
 
     Raises:
-        MMRecError: the file is damaged (it is left as it is).
+        DamagedFile: the file is damaged; nothing is written over it.
     """
     file = file_of(dataset)
     if not file.exists():
         return []
     try:
         return [Case.model_validate(told) for told in storage.read_json(file)]
+    except DamagedFile as error:
+        raise DamagedFile(error.place, error.fault, REMEDY) from None
     except (ValidationError, TypeError) as error:
-        raise MMRecError(f"{file} does not hold coded cases; it was left as it is. Move it away to begin anew. ({error})") from error
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        fault = f"'{'.'.join(map(str, first['loc']))}': {first['msg'][0].lower()}{first['msg'][1:]}" if first else "it is no list of cases"
+        raise DamagedFile(storage.shown(file), f"it does not hold coded cases ({fault})", REMEDY) from error
 
 
 def _write(dataset: Dataset, found: Iterable[Case]) -> None:
-    file = file_of(dataset)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_json(file, [case.model_dump(mode="json") for case in found])
+    storage.write_json(file_of(dataset), [case.model_dump(mode="json") for case in found])
 
 
 def name_of(kind: str, user: str = "", film: str = "", slice: str = "", run: str = "") -> str:

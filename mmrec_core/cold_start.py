@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
+from mmrec_core.preparation import open_dataset
 from mmrec_core.types import Array, Dataset, History, Query
 
 MODEL_BYTES = 2_000_000_000
@@ -43,10 +44,24 @@ def use_threads(n: int) -> None:
 
 
 def load_run_model(folder: Path) -> Any:
-    """A run's model, kept in memory and shared; thread-safe."""
+    """A run's model, kept in memory and shared; thread-safe. The one place where a saved model meets the dataset it is asked about.
+
+    Raises:
+        MMRecError: the run left no model, a damaged one, or one of other data: its dataset was prepared anew since.
+    """
     from mmrec_core.models._base import load_model
 
-    key = (str(folder), (folder / "model" / "config.json").stat().st_mtime_ns)
+    try:
+        key = (str(folder), (folder / "model" / "config.json").stat().st_mtime_ns)
+    except OSError:
+        raise MMRecError(f"Run '{folder.name}' left no model. Train it again.") from None
+    model = _kept(folder, key, load_model)
+    model.require(open_dataset(runs.get(folder.name).params["dataset"]), folder.name)
+    return model
+
+
+def _kept(folder: Path, key: tuple[str, int], load_model: Callable[[Path], Any]) -> Any:
+    """A loaded model out of memory, else from its folder."""
     with _lock:
         if key not in _loaded:
             _loaded[key] = load_model(folder / "model")

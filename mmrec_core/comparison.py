@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmrec_core import metrics, runs
-from mmrec_core.errors import MMRecError
+from mmrec_core import metrics, records, runs
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.intervals import paired
 from mmrec_core.protocols import full_name
 from mmrec_core.runs import Run
@@ -200,7 +198,7 @@ def rows(dataset: Dataset) -> list[Row]:
             continue
         if run.told.get("data") != dataset.checksum or run.params["dataset"] != dataset.name:
             continue
-        result = _result(run)
+        result = run.result()
         if result is None or "split_checksum" not in result:
             continue
         bar = result.get("relevant_from")
@@ -224,19 +222,11 @@ def row_of(run: Run, result: Mapping[str, Any]) -> Row:
     return Row(key, run, result)
 
 
-def _result(run: Run) -> dict[str, Any] | None:
-    """A run's result, read again only when its file changed."""
-    file = run.folder / "result.json"
-    try:
-        return _read(str(file), file.stat().st_mtime_ns)
-    except (OSError, MMRecError):
-        return None
-
-
-@lru_cache(maxsize=512)
-def _read(file: str, modified_ns: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
-    return found
+def damaged(dataset: Dataset) -> list[DamagedFile]:
+    """What is wrong with finished results on these very data that :func:`rows` leaves out."""
+    own = [r for r in runs.all_runs() if r.kind in {"train", "evaluate"} and r.told["status"] == "finished"
+           and r.told.get("data") == dataset.checksum and r.params["dataset"] == dataset.name]  # fmt: skip
+    return [fault for run in own if (fault := run.damage) is not None]
 
 
 def keys(found: Iterable[Row]) -> list[Key]:
@@ -323,19 +313,38 @@ def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> di
 
 
 def values(row: Row) -> dict[str, dict[int, float]]:
-    """Per-user values of a result, by metric and user row; ``squared_error`` is each user's mean."""
+    """Per-user values of a result, by metric and user row; ``squared_error`` is each user's mean. A damaged file gives none, see :func:`damage`."""
     found: dict[str, dict[int, float]] = {}
-    file = row.run.folder / "per_query.npz"
-    if file.exists():
-        with np.load(file, allow_pickle=False) as held:
-            found = {
-                m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held.files if m != "user"
-            }
-    errors = row.run.folder / "row_errors.npz"
-    if errors.exists():
-        with np.load(errors, allow_pickle=False) as held:
-            found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
+    if (held := arrays(row.run, "per_query.npz")) is not None:
+        found = {m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held if m != "user"}
+    if (held := arrays(row.run, "row_errors.npz")) is not None:
+        found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
     return found
+
+
+ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
+"""What a result leaves beside its figures, and which arrays each file holds."""
+
+
+def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
+    """One of :data:`ARRAYS`; ``None`` where the run left none.
+
+    Raises:
+        DamagedFile: it cannot be read, or lacks an array.
+    """
+    file = run.folder / name
+    if not file.exists():
+        return None
+    remedy = f"What rests on it is left out. Evaluate the model again: python -m mmrec_core evaluate {run.params.get('run') or run.id}"
+    return records.arrays(file, ARRAYS[name], remedy)
+
+
+def arrays(run: Run, name: str) -> dict[str, Array] | None:
+    """The same; ``None`` where it is damaged, too."""
+    try:
+        return read_arrays(run, name)
+    except DamagedFile:
+        return None
 
 
 def _mean_by_user(user: Array, value: Array) -> dict[int, float]:

@@ -11,6 +11,20 @@ class MMRecError(Exception):
     """
 
 
+class DamagedFile(MMRecError):
+    """A file that cannot be read, or does not hold what it should.
+
+    Args:
+        place: the file, as people are shown it.
+        fault: what is wrong with it, such as ``it is cut short``.
+        remedy: what to do, one sentence.
+    """
+
+    def __init__(self, place: str, fault: str, remedy: str) -> None:
+        super().__init__(f"{place} is damaged: {fault}. It was left as it is. {remedy}")
+        self.place, self.fault, self.remedy = place, fault, remedy
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> MMRecError:
     """The error for a name nobody knows, with the names that are known and the nearest of them."""
     import difflib

@@ -197,9 +197,10 @@ def same_as_popular(dataset: Dataset, model: str) -> str:
     """How much of a model's first ten are popularity's, on average."""
     lists = []
     for name in (model, "popularity"):
-        file = row(dataset, name).run.folder / "first.npz"
-        with np.load(file, allow_pickle=False) as held:
-            lists.append(held["items"][:, :10])
+        held = comparison.read_arrays(row(dataset, name).run, "first.npz")
+        if held is None:
+            return "–"
+        lists.append(held["items"][:, :10])
     shared = [len(np.intersect1d(a, b)) for a, b in zip(*lists, strict=True)]
     return f"{np.mean(shared):.1f} of 10"
 

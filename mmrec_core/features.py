@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmrec_core import ids, inputs, registry, settings, storage
+from mmrec_core import ids, inputs, records, registry, settings, storage
 from mmrec_core.encoders._base import MODALITIES, Encoder, Modality, unit
-from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.images import open_image
 from mmrec_core.types import Array, Dataset, Field, Progress, Side, blocks, quiet
 
@@ -122,15 +122,74 @@ def _safe(encoder: str) -> str:
 
 
 def available(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    """Manifests of what is encoded or imported, by encoder name; a folder that cannot be read is passed over."""
-    found = {}
-    for file in sorted((dataset.folder / "features").glob("[!.]*/manifest.json")):
+    """Manifests of what is encoded or imported, by encoder name, but those of :func:`damaged`."""
+    return {str(told["encoder"]): told for told in _looked_at(dataset) if not isinstance(told, DamagedFile)}
+
+
+def damaged(dataset: Dataset) -> list[DamagedFile]:
+    """What is wrong with vectors that :func:`available` leaves out."""
+    return [told for told in _looked_at(dataset) if isinstance(told, DamagedFile)]
+
+
+_read: dict[Path, tuple[tuple[int, ...], dict[str, Any] | DamagedFile]] = {}
+
+
+def _looked_at(dataset: Dataset) -> list[dict[str, Any] | DamagedFile]:
+    """Every encoder's manifest, or what is wrong with its files; those that did not change are not looked at again."""
+    place, found = dataset.folder / "features", []
+    storage.recover_all(place)
+    for file in sorted(place.glob("[!.]*/manifest.json")):
         try:
-            told = storage.read_json(file)
-            found[str(told["encoder"])] = told
-        except (MMRecError, KeyError, OSError):
-            continue
+            stamp = tuple(part for f in sorted(file.parent.glob("*.*")) for part in (f.stat().st_mtime_ns, f.stat().st_size))
+        except OSError:
+            continue  # it is being replaced
+        held = _read.get(file)
+        if held is None or held[0] != stamp:
+            told: dict[str, Any] | DamagedFile
+            try:
+                told = _check(file.parent)
+            except DamagedFile as error:
+                told = error
+            except MMRecError:
+                continue
+            held = _read[file] = (stamp, told)
+        found.append(held[1])
     return found
+
+
+def _remedy(folder: Path) -> str:
+    """What to do where one of an encoder's files is damaged."""
+    dataset = folder.parent.parent.name
+    return f"Encode {dataset} with it again, or import its vectors again: python -m mmrec_core encode {dataset}"
+
+
+def _check(folder: Path) -> dict[str, Any]:
+    """An encoder's manifest, once the headers of its files have been looked at.
+
+    Raises:
+        MMRecError: there is none.
+        DamagedFile: one of the files cannot be read, or is of another shape than the manifest says.
+    """
+    told = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
+    for modality, own in told["modality"].items():
+        records.array(folder / f"{modality}.npy", _remedy(folder), length=own["n"], ndim=2, kinds="f")
+        records.array(folder / f"{modality}_ids.npy", _remedy(folder), length=own["n"], ndim=1, kinds="iuU")
+    if (folder / "state.npz").exists():
+        _state(folder)
+    return told
+
+
+def _state(folder: Path) -> dict[str, Array]:
+    """What an encoder learned from the catalog.
+
+    Raises:
+        DamagedFile: it cannot be read.
+    """
+    try:
+        with np.load(folder / "state.npz", allow_pickle=False) as held:
+            return dict(held)
+    except (*records.NUMPY, AttributeError):
+        raise DamagedFile(storage.shown(folder / "state.npz"), "it cannot be read as an archive of arrays", _remedy(folder)) from None
 
 
 def split_pair(encoder: str) -> dict[Modality, str]:
@@ -157,12 +216,12 @@ def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
             f"'{name}' has not encoded {dataset.name}. Run: python -m mmrec_core encode {dataset.name} --encoder {name}. "
             f"Encoded: {', '.join(available(dataset)) or 'nothing'}."
         )
-    told = storage.read_json(folder / "manifest.json")
+    told = _check(folder)
     if modality not in told["modality"]:
         raise MMRecError(f"'{name}' has no {modality} vectors of {dataset.name}; it has {', '.join(told['modality'])}.")
     own = told["modality"][modality]
-    vectors = np.load(folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
-    held = np.load(folder / f"{modality}_ids.npy", allow_pickle=False)
+    vectors = records.array(folder / f"{modality}.npy", _remedy(folder))
+    held = records.array(folder / f"{modality}_ids.npy", _remedy(folder), mapped=False)
     if storage.checksum(np.ascontiguousarray(held).tobytes()) != own["ids"]:
         raise MMRecError(
             f"{folder / f'{modality}_ids.npy'} was changed since it was written; encode {dataset.name} again."
@@ -182,7 +241,7 @@ def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
         MMRecError: not encoded.
     """
     folder = folder_of(dataset, split_pair(encoder)[modality])
-    told = storage.read_json(folder / "manifest.json")["modality"]
+    told = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))["modality"]
     if modality not in told:
         raise MMRecError(f"'{encoder}' has no {modality} vectors of {dataset.name}.")
     return str(told[modality]["checksum"])
@@ -312,8 +371,8 @@ def _encode(
     folder = folder_of(dataset, name)
     with storage.locked(f"features-{dataset.name}-{_safe(name)}"):
         asked = {"encoder": name, "options": dict(options), "catalog": dataset.checksum}
-        if not again and (folder / "manifest.json").exists():
-            there = storage.read_json(folder / "manifest.json")
+        storage.sweep(folder)
+        if not again and (there := _sound(folder)) is not None:
             current = (
                 registry.load("encoders", name).version
                 if name in registry.entries("encoders")
@@ -331,10 +390,7 @@ def _encode(
         if not any(len(rows) for rows in found.values()):
             raise MMRecError(f"{dataset.name} has nothing that '{name}' could encode: it needs {' or '.join(offers)}.")
         begun = folder.with_name(f".{folder.name}.begun")
-        if not (begun / "asked.json").exists() or storage.read_json(begun / "asked.json") != {
-            **asked,
-            "version": made.version,
-        }:
+        if _asked(begun / "asked.json") != {**asked, "version": made.version}:
             _clear(begun)
             storage.write_json(begun / "asked.json", {**asked, "version": made.version})
         state: Mapping[str, Array] = {}
@@ -357,6 +413,22 @@ def _encode(
     return manifest
 
 
+def _sound(folder: Path) -> dict[str, Any] | None:
+    """An encoder's manifest; ``None`` where there is none, or where one of its files is damaged, so that it is made again."""
+    try:
+        return _check(folder)
+    except MMRecError:
+        return None
+
+
+def _asked(file: Path) -> Any:
+    """What an encoding that was begun was asked for; ``None`` where that cannot be read, so that it begins anew."""
+    try:
+        return storage.read_json(file)
+    except MMRecError:
+        return None
+
+
 def _readable(dataset: Dataset, wanted: Sequence[Modality]) -> dict[Modality, Array]:
     """Catalog rows that have something to encode. Text needs more than a title: a plot."""
     column = {"text": "plot", "image": "poster"}
@@ -376,10 +448,9 @@ def _shards(
     for part in blocks(len(rows), SHARD):
         progress(part.start, len(rows), f"encoding {modality} with {made.name}")
         file = begun / f"{modality}-{part.start:08d}.npz"
-        if file.exists():
-            with np.load(file, allow_pickle=False) as held:
-                kept_rows.append(held["rows"])
-                vectors.append(held["vectors"])
+        if (held := _shard(file, set(rows[part].tolist()))) is not None:
+            kept_rows.append(held["rows"])
+            vectors.append(held["vectors"])
             continue
         if modality == "text":
             good = rows[part]
@@ -400,6 +471,17 @@ def _shards(
         vectors.append(made_here.astype(np.float16))
     progress(len(rows), len(rows), f"encoding {modality} with {made.name}")
     return np.concatenate(kept_rows), np.concatenate(vectors)
+
+
+def _shard(file: Path, rows: set[int]) -> dict[str, Array] | None:
+    """A shard of these catalog rows that is there already; ``None`` where it has to be made, a damaged one among them."""
+    if not file.exists():
+        return None
+    try:
+        held = records.arrays(file, ("rows", "vectors"), storage.MAKE_AGAIN)
+    except DamagedFile:
+        return None
+    return held if held["vectors"].ndim == 2 and set(held["rows"].tolist()) <= rows else None
 
 
 def _clear(folder: Path) -> None:
@@ -450,15 +532,14 @@ def restored(dataset: Dataset, encoder: str, options: Mapping[str, Any] | None =
         MMRecError: the vectors were imported, so that nobody here can encode a query.
     """
     folder = folder_of(dataset, encoder)
-    told = storage.read_json(folder / "manifest.json")
+    told = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
     if told["imported"]:
         raise MMRecError(
             f"The vectors of '{encoder}' were imported; the encoder that made them is not here, so it cannot read a query."
         )
     made = make_encoder(encoder, {**told["options"], **(options or {})})
     if (folder / "state.npz").exists():
-        with np.load(folder / "state.npz", allow_pickle=False) as held:
-            made.restore(dict(held))
+        made.restore(_state(folder))
     return made
 
 

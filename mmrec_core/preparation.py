@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import inputs, registry, settings, storage
-from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.images import MAX_BYTES as MAX_IMAGE_BYTES
 from mmrec_core.images import open_image
 from mmrec_core.row_order import stored_order, time_ties
@@ -30,8 +31,48 @@ TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
 
 
 def prepared() -> list[str]:
-    """Names of the prepared datasets, alphabetically."""
-    return sorted(f.parent.name for f in (settings.home() / "datasets").glob("[!.]*/manifest.json"))
+    """Names of the prepared datasets, alphabetically, but those of :func:`damaged`."""
+    return [name for name, fault in _looked_at().items() if fault is None]
+
+
+def damaged() -> dict[str, DamagedFile]:
+    """Prepared datasets that cannot be opened, by name, and what is wrong with each."""
+    return {name: fault for name, fault in _looked_at().items() if fault is not None}
+
+
+_checked: dict[Path, tuple[tuple[tuple[str, int, int], ...], DamagedFile | None]] = {}
+"""By dataset folder: the stamps of its files when they were looked at, and what was wrong."""
+
+
+def _looked_at() -> dict[str, DamagedFile | None]:
+    """Every dataset's folder with what is wrong with it; one whose files did not change is not looked at again."""
+    place = settings.home() / "datasets"
+    storage.recover_all(place)
+    return {file.parent.name: _fault(file.parent) for file in sorted(place.glob("[!.]*/manifest.json"))}
+
+
+def _fault(folder: Path) -> DamagedFile | None:
+    files = (*folder.glob("*.*"), *folder.glob("interactions/*.npy"), *folder.glob("official/*.npy"))
+    stamp = tuple((f.name, told.st_mtime_ns, told.st_size) for f in files if (told := _stat(f)) is not None)
+    if (held := _checked.get(folder)) is not None and held[0] == stamp:
+        return held[1]
+    fault = None
+    try:
+        Dataset(folder).check()
+        Dataset(folder).check_rows()
+    except DamagedFile as error:
+        fault = error
+    except MMRecError:
+        return None  # its manifest has just been removed
+    _checked[folder] = (stamp, fault)
+    return fault
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        return file.stat()
+    except OSError:
+        return None
 
 
 def open_dataset(name: str) -> Dataset:
@@ -39,12 +80,19 @@ def open_dataset(name: str) -> Dataset:
 
     Raises:
         MMRecError: not prepared; what is prepared is listed, and how to prepare it.
+        DamagedFile: one of its files cannot be read.
     """
-    if name not in prepared():
+    folder = settings.home() / "datasets" / name
+    known = folder.parent == settings.home() / "datasets" and not name.startswith(".")
+    if known:
+        storage.recover(folder)
+        if (fault := _fault(folder)) is not None:
+            raise fault
+    if not known or not (folder / "manifest.json").exists():
         if name in registry.entries("datasets"):
             raise MMRecError(f"Dataset '{name}' is not prepared yet. Run: python -m mmrec_core prepare {name}")
         raise unknown_name("dataset", name, prepared())
-    return Dataset(settings.home() / "datasets" / name)
+    return Dataset(folder)
 
 
 def prepare(

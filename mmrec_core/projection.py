@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmrec_core import features, storage
+from mmrec_core import features, records, storage
 from mmrec_core.encoders._base import unit
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Array, Dataset, Progress, blocks, quiet
 
 View = Literal["text", "image", "both"]
@@ -28,6 +28,7 @@ MOVES = 1_000_000
 EPOCHS = (100, 500)
 SAMPLE = 2_000
 """Points at most on which trust is measured; each is ranked against all."""
+REMEDY = "It is drawn again when it is looked at on Space."
 RECIPE = 2
 """Raised when the same vectors no longer give the same map."""
 KINDS = ("film", "text", "image")
@@ -96,17 +97,17 @@ def _learned(dataset: Dataset, name: str) -> Space:
     from mmrec_core import settings
     from mmrec_core.models._base import load_model
 
-    folder = settings.home() / "runs" / storage.safe_name(name[4:], "run") / "model"
-    if not (folder / "config.json").exists():
+    runs_folder = settings.home() / "runs"
+    folder = runs_folder / name[4:] / "model"
+    if folder.parent.parent != runs_folder or not (folder / "config.json").exists():
         raise MMRecError(f"Run '{name[4:]}' left no model.")
     model = load_model(folder)
+    model.require(dataset, name[4:])
     found = model.item_vectors()
     if found is None:
         raise MMRecError(f"'{model.name}' has no vectors of films: it does not learn any.")
     known = np.flatnonzero(model.known_items[:-1].numpy())
     vectors = unit(found.detach().cpu().numpy()[known])
-    if model.catalog_checksum != dataset.checksum:
-        raise MMRecError(f"Run '{name[4:]}' was trained on another {dataset.name}; train it again.")
     return Space(name, "text", vectors, known, np.zeros(len(known), np.uint8), storage.checksum(vectors.tobytes()))
 
 
@@ -270,7 +271,21 @@ class Map:
     manifest: Mapping[str, Any]
 
     def _array(self, name: str) -> Array:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return records.array(self.folder / f"{name}.npy", REMEDY)
+
+    def check(self, n_items: int) -> None:
+        """Look at its arrays.
+
+        Raises:
+            DamagedFile: one is missing, cannot be read, or does not fit the others or the ``n_items`` films of the dataset.
+        """
+        items = records.array(self.folder / "items.npy", REMEDY, ndim=1, kinds="iu")
+        n = len(items)
+        for name, ndim, kinds in (("xy", 2, "f"), ("kind", 1, "iu"), ("near", 2, "iu"), ("cosine", 2, "f")):
+            records.array(self.folder / f"{name}.npy", REMEDY, length=n, ndim=ndim, kinds=kinds)
+        for name, column, rows in (("items", items, n_items), ("near", self.near, n), ("kind", self.kind, len(KINDS))):
+            if n and not 0 <= int(column.min()) <= int(column.max()) < rows:
+                raise DamagedFile(storage.shown(self.folder / f"{name}.npy"), f"it names rows beyond the {rows:,} there are", REMEDY)
 
     @cached_property
     def xy(self) -> Array:
@@ -307,9 +322,10 @@ def folder_of(dataset: Dataset, name: str, view: View, dim: int = 2) -> Path:
 def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
     """A map, if it was made from the vectors that are there now; ``None`` where it has to be made."""
     folder = folder_of(dataset, name, view, dim)
+    storage.recover(folder)
     try:
-        told = storage.read_json(folder / "manifest.json")
-    except MMRecError:
+        told = _read(folder, len(dataset.items))
+    except MMRecError:  # missing, or damaged: a map is drawn again
         return None
     if told.get("recipe") != RECIPE or told.get("catalog") != dataset.checksum:
         return None
@@ -322,6 +338,38 @@ def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
         if told["vectors"] != now:
             return None
     return Map(folder, told)
+
+
+_checked: dict[Path, tuple[tuple[int, ...], int]] = {}
+"""By map folder: the stamps of its files when they were looked at and fitted, and how many films there were."""
+
+
+def _read(folder: Path, n_items: int) -> dict[str, Any]:
+    """A map's manifest; its arrays are looked at, too, whenever one of them changed.
+
+    Raises:
+        MMRecError: there is none.
+        DamagedFile: one of its files cannot be read.
+    """
+    told = records.read(folder / "manifest.json", records.MAP, REMEDY)
+    stamp = tuple(part for f in sorted(folder.glob("*.npy")) for part in (f.stat().st_mtime_ns, f.stat().st_size))
+    if _checked.get(folder) != (stamp, n_items):
+        Map(folder, told).check(n_items)
+        _checked[folder] = (stamp, n_items)
+    return told
+
+
+def damaged(dataset: Dataset) -> list[DamagedFile]:
+    """What is wrong with maps that :func:`stored` does not give for that reason."""
+    found = []
+    for folder in sorted((dataset.folder / "maps").glob("[!.]*")):
+        try:
+            _read(folder, len(dataset.items))
+        except DamagedFile as error:
+            found.append(error)
+        except (MMRecError, OSError):  # it is being replaced
+            continue
+    return found
 
 
 def project(

@@ -217,15 +217,14 @@ def _digest(files: tuple[tuple[Path, int], ...]) -> bytes:
 
 def schema(room: str, name: str) -> dict[str, Any]:
     """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
-    from mmrec_core import settings, storage
+    from mmrec_core import records, settings, storage
 
     found = entry(room, name)
     shared = {*(_PACKAGE / room).glob("*.py"), *found.file.parent.glob("_*.py"), found.file, _PACKAGE / "config.py"}
     parts = [_digest(tuple(sorted((f, f.stat().st_mtime_ns) for f in shared))), found.file.name.encode(), name.encode()]
     cached = settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
-    if cached.exists():
-        value: dict[str, Any] = storage.read_json(cached)
-        return value
+    with contextlib.suppress(MMRecError):  # missing or damaged: it is made again
+        return records.read(cached, records.SCHEMA)
     cls = load(room, name)
     made: dict[str, Any] = {
         "config": cls.Config.model_json_schema(),
@@ -241,6 +240,6 @@ def schema(room: str, name: str) -> dict[str, Any]:
         made["train"] = type(how).model_json_schema()
         for key, told in made["train"]["properties"].items():
             told["default"] = getattr(how, key)
-    with contextlib.suppress(OSError):  # a home that cannot be written only makes the next look slower
+    with contextlib.suppress(OSError, MMRecError):  # a home that cannot be written only makes the next look slower
         storage.write_json(cached, made)
     return made

@@ -21,18 +21,24 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from mmrec_core import cluster, features, liveness, registry, settings, storage
-from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core import cluster, features, liveness, records, registry, settings, storage
+from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.protocols import AHEAD, Protocol, full_name, remembers
 from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
 KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing", "tune")
+NEEDED = {
+    "prepare": ("reader",), "encode": ("model", "encoder"), "project": ("model", "encoder", "view"), "train-encoder": ("model", "encoder"),
+    "train": ("model",), "evaluate": ("model",), "crossing": ("model", "models"), "tune": ("model", "space", "trials"),
+}  # fmt: skip
+"""Of each kind what its ``params`` name beside the dataset."""
 GRACE_S = 10.0
 """How long a worker that was asked to stop may take to keep its checkpoint."""
 
@@ -94,35 +100,49 @@ class Run:
         return (self.folder / "model" / "config.json").exists()
 
     def result(self) -> dict[str, Any] | None:
-        """What it found, once finished."""
-        file = self.folder / "result.json"
-        return storage.read_json(file) if file.exists() else None
+        """What it found, once finished; ``None`` where there is nothing, or where the file is damaged (see :attr:`damage`)."""
+        try:
+            return self.read_result()
+        except DamagedFile:
+            return None
+
+    def read_result(self) -> dict[str, Any] | None:
+        """What it found, once finished, read again only when the file changed.
+
+        Raises:
+            DamagedFile: ``result.json`` cannot be read, or is no result of such a run.
+        """
+        return read_result(self.folder, self.kind)
+
+    @property
+    def damage(self) -> DamagedFile | None:
+        """What is wrong with its result; ``None`` where nothing is."""
+        try:
+            self.read_result()
+        except DamagedFile as error:
+            return error
+        return None
 
     def events(self) -> list[dict[str, Any]]:
-        """Progress so far, oldest first; a line cut short by a crash is passed over. Only what is new is read."""
+        """Progress so far, oldest first; a line that is cut short or no news is passed over. Only what is new is read."""
         file = self.folder / "events.jsonl"
         try:
             size = file.stat().st_size
+            upto, found = _read_events.get(file, (0, []))
+            if size < upto:
+                upto, found = 0, []
+            if size > upto:
+                with file.open("rb") as held:
+                    held.seek(upto)
+                    new = held.read(size - upto)
+                whole = new[: new.rfind(b"\n") + 1]
+                found = [*found, *(event for line in whole.splitlines() if (event := _news(line)) is not None)]
+                upto += len(whole)
+                _read_events[file] = (upto, found)
+                while len(_read_events) > 64:
+                    _read_events.pop(next(iter(_read_events)))
         except OSError:
             return []
-        upto, found = _read_events.get(file, (0, []))
-        if size < upto:
-            upto, found = 0, []
-        if size > upto:
-            with file.open("rb") as held:
-                held.seek(upto)
-                new = held.read(size - upto)
-            whole = new[: new.rfind(b"\n") + 1]
-            found = list(found)
-            for line in whole.splitlines():
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    continue
-            upto += len(whole)
-            _read_events[file] = (upto, found)
-            while len(_read_events) > 64:
-                _read_events.pop(next(iter(_read_events)))
         return found
 
     def epochs(self, phase: str = "fit") -> list[dict[str, Any]]:
@@ -137,11 +157,12 @@ class Run:
     def log_tail(self, lines: int = 12) -> str:
         """The last lines of the worker's log."""
         file = self.folder / "log.txt"
-        if not file.exists():
+        try:
+            with file.open("rb") as held:
+                held.seek(max(0, file.stat().st_size - 20_000))
+                return "\n".join(held.read().decode("utf-8", "replace").splitlines()[-lines:])
+        except OSError:
             return ""
-        with file.open("rb") as held:
-            held.seek(max(0, file.stat().st_size - 20_000))
-            return "\n".join(held.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
 _read_events: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
@@ -152,23 +173,88 @@ def runs_folder() -> Path:
     return settings.home() / "runs"
 
 
-_read_runs: dict[Path, tuple[int, dict[str, Any]]] = {}
+_read_runs: dict[Path, tuple[tuple[int, int], dict[str, Any] | DamagedFile]] = {}
+NEWS = {"progress", "tick", "epoch", "note"}
+REMEDY = "Mend it, or delete the run: python -m mmrec_core delete run {}"
 
 
-def all_runs() -> list[Run]:
-    """Every run, oldest first; a folder that cannot be read is passed over, one that did not change is not read again."""
-    _children[:] = [child for child in _children if child.poll() is None]
+def _news(line: bytes) -> dict[str, Any] | None:
+    """A line of ``events.jsonl``; ``None`` where it is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+        return None
+    return event if event["kind"] not in NEWS or records.fault_of(event, records.NEWS) is None else None
+
+
+def read_result(folder: Path, kind: str) -> dict[str, Any] | None:
+    """What a run of a kind found; see :meth:`Run.read_result`."""
+    file = folder / "result.json"
+    try:
+        told = file.stat()
+    except OSError:
+        return None
+    return _read_result(file, kind, told.st_mtime_ns, told.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _read_result(file: Path, kind: str, modified_ns: int, size: int) -> dict[str, Any]:
+    remedy = f"Its figures are left out. Mend it, or delete the run and start it again: python -m mmrec_core delete run {file.parent.name}"
+    shape = {"train": records.RESULT, "evaluate": records.RESULT, "crossing": records.CROSSING, "tune": records.TUNED}.get(kind, records.OTHER_RESULT)
+    return records.read(file, shape, remedy)
+
+
+def read_told(folder: Path) -> dict[str, Any]:
+    """What a run's ``run.json`` says.
+
+    Raises:
+        MMRecError: it is missing.
+        DamagedFile: it cannot be read, or is no record of a run.
+    """
+    file, remedy = folder / "run.json", REMEDY.format(folder.name)
+    told = records.read(file, records.RUN, remedy)
+    if told["kind"] not in KINDS:
+        raise DamagedFile(storage.shown(file), f"it is a run of the kind {told['kind']!r}; known are {', '.join(KINDS)}", remedy)
+    lacking = [k for k in NEEDED.get(told["kind"], ()) if told["params"].get(k) is None]
+    if lacking:
+        raise DamagedFile(storage.shown(file), f"'params.{lacking[0]}' is missing", remedy)
+    return told
+
+
+def _looked_at() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
+    """Every run's folder with what its ``run.json`` says, or why that cannot be read; a file that did not change is not read again."""
     found = []
     for file in sorted(runs_folder().glob("[!.]*/run.json")):
         try:
-            modified = file.stat().st_mtime_ns
-            held = _read_runs.get(file)
-            if held is None or held[0] != modified:
-                held = _read_runs[file] = (modified, storage.read_json(file))
-            found.append(Run(file.parent, held[1]))
-        except (MMRecError, OSError):
-            continue
+            stat = file.stat()
+        except OSError:
+            continue  # it has just been removed
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        held = _read_runs.get(file)
+        if held is None or held[0] != stamp:
+            told: dict[str, Any] | DamagedFile
+            try:
+                told = read_told(file.parent)
+            except DamagedFile as error:
+                told = error
+            except MMRecError:
+                continue
+            held = _read_runs[file] = (stamp, told)
+        found.append((file.parent, held[1]))
     return found
+
+
+def all_runs() -> list[Run]:
+    """Every run, oldest first, but those of :func:`damaged_runs`."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    return [Run(folder, told) for folder, told in _looked_at() if not isinstance(told, DamagedFile)]
+
+
+def damaged_runs() -> dict[str, DamagedFile]:
+    """Runs whose ``run.json`` cannot be read, by id, and what is wrong with it; their folders are left as they are."""
+    return {folder.name: told for folder, told in _looked_at() if isinstance(told, DamagedFile)}
 
 
 def get(run_id: str) -> Run:
@@ -176,11 +262,12 @@ def get(run_id: str) -> Run:
 
     Raises:
         MMRecError: unknown.
+        DamagedFile: its ``run.json`` cannot be read.
     """
     folder = runs_folder() / run_id
-    if not (folder / "run.json").exists() or folder.parent != runs_folder():
+    if folder.parent != runs_folder() or not (folder / "run.json").exists():
         raise unknown_name("run", run_id, [r.id for r in all_runs()][-8:])
-    return Run(folder, storage.read_json(folder / "run.json"))
+    return Run(folder, read_told(folder))
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
@@ -335,7 +422,7 @@ def _launch(run: Run) -> Run:
         )  # fmt: skip
     _children.append(process)
     with storage.locked("run"):
-        told = storage.read_json(run.folder / "run.json")
+        told = read_told(run.folder)
         if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
             told |= liveness.owner(process.pid)
             storage.write_json(run.folder / "run.json", told)
@@ -349,7 +436,7 @@ _children: list[subprocess.Popen[bytes]] = []
 def update(run: Run, **changes: Any) -> Run:
     """Change what ``run.json`` tells; one writer at a time."""
     with storage.locked("run"):
-        told = {**storage.read_json(run.folder / "run.json"), **changes}
+        told = {**read_told(run.folder), **changes}
         storage.write_json(run.folder / "run.json", told)
     return Run(run.folder, told)
 
@@ -360,7 +447,7 @@ def stop(run_id: str) -> Run:
     if run.status not in LIVE:
         return run
     with storage.locked("run"):
-        told = storage.read_json(run.folder / "run.json")
+        told = read_told(run.folder)
         if told["status"] not in LIVE:  # it ended meanwhile
             return Run(run.folder, told)
         told |= {"status": "stopped", "stopped_from": liveness.place(), "ended": time.time()}

@@ -7,14 +7,30 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmrec_core import settings
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EIO, errno.EBUSY, errno.ENAMETOOLONG, errno.ENXIO, errno.ESTALE,
+}  # fmt: skip
+MAKE_AGAIN = "Remove it and make it again."
+SETTLED_S = 10.0
+"""A folder that was moved aside for longer than this, in seconds, belongs to a process that was killed: moving takes two renames."""
+
+
+def shown(path: Path) -> str:
+    """A path as people are shown it: from ``MMREC_HOME`` on where it lies in there."""
+    home = settings.home()
+    return f"MMREC_HOME/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) and path != home else str(path)
 
 
 @contextlib.contextmanager
@@ -23,21 +39,25 @@ def plain_errors(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise MMRecError(
-                f"The disk that holds {where} is full. Free some space, or set MMREC_HOME to another disk; "
-                "what was there before is untouched."
-            ) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
-            raise MMRecError(
-                f"Cannot write to {where} ({os.strerror(error.errno or 0)}). "
-                "Set MMREC_HOME to a folder you may write to."
-            ) from error
+        if (plain := refused(error, where)) is not None:
+            raise plain from error
         raise
 
 
+def refused(error: OSError, where: Path) -> MMRecError | None:
+    """An operating-system refusal to write, in a line that says what to do; ``None`` for any other error."""
+    if error.errno in FULL:
+        return MMRecError(
+            f"The disk that holds {where} is full. Free some space, or set MMREC_HOME to another disk; "
+            "what was there before is untouched."
+        )
+    if error.errno in REFUSED:
+        return MMRecError(f"Cannot write to {where} ({os.strerror(error.errno or 0)}). Set MMREC_HOME to a folder you may write to.")
+    return None
+
+
 def open_home() -> Path:
-    """The home folder, made if missing, its format checked.
+    """The home folder, made if missing, its format checked. A damaged ``format.json`` says nothing of the version, so the home is opened.
 
     Raises:
         MMRecError: it cannot be written, or a newer version of MMRec made it.
@@ -49,9 +69,7 @@ def open_home() -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(marker, {"format": settings.FORMAT})
             return folder
-    told = read_json(marker)
-    found = told.get("format") if isinstance(told, dict) else told
-    if not isinstance(found, int) or found > settings.FORMAT:
+    if (found := home_format(marker)) is not None and found > settings.FORMAT:
         raise MMRecError(
             f"{folder} was made by a newer MMRec (format {found}; this one reads up to {settings.FORMAT}). "
             "Update MMRec, or set MMREC_HOME to another folder."
@@ -59,18 +77,34 @@ def open_home() -> Path:
     return folder
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or none of it: to a sibling, flushed, then renamed into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+def home_format(marker: Path) -> int | None:
+    """The layout that ``format.json`` names; ``None`` where it is damaged."""
     try:
-        with draft.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        told = read_json(marker)
+    except DamagedFile:
+        return None
+    found = told.get("format") if isinstance(told, dict) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file or none of it: to a sibling, flushed, then renamed into place. Missing folders are made.
+
+    Raises:
+        MMRecError: the disk is full, or the place cannot be written to; what was there before is untouched.
+    """
+    draft = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}")
+    with plain_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            draft.replace(path)
+        finally:
+            with contextlib.suppress(OSError):  # what hindered the writing is told, not that its draft is gone already
+                draft.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -82,19 +116,27 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        MMRecError: the file is missing or not JSON.
+        MMRecError: the file is missing, or cannot be read (:class:`DamagedFile`).
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MMRecError(f"{path} is missing.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise MMRecError(f"{path} is not readable as JSON ({error}). Remove it and make it again.") from None
+        raise MMRecError(f"{shown(path)} is missing.") from None
+    except OSError as error:
+        raise DamagedFile(shown(path), f"it cannot be read ({os.strerror(error.errno or 0)})", MAKE_AGAIN) from None
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, numbers or nesting beyond what Python reads
+        empty = path.stat().st_size == 0
+        raise DamagedFile(shown(path), "it is empty" if empty else f"it is not readable as JSON ({error})", MAKE_AGAIN) from None
 
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A draft folder beside ``folder`` that takes its place when the block ends well, and vanishes when not."""
+    """A draft folder beside ``folder`` that takes its place when the block ends well, and vanishes when not.
+
+    Raises:
+        MMRecError: the disk is full, or the place cannot be written to; what was there before is untouched.
+    """
+    recover(folder)
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     with plain_errors(folder.parent):
         draft.mkdir(parents=True)
@@ -114,6 +156,32 @@ def replacing(folder: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+_LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<old>\.old)?")
+"""What :func:`replacing` calls its drafts and the folders that it moves aside."""
+
+
+def leftovers(parent: Path) -> Iterator[tuple[Path, Path, bool]]:
+    """Drafts and folders moved aside in a folder: each with the folder that it belongs to, and whether it was moved aside (``.old``)."""
+    for left in sorted(parent.glob(".*")):
+        if (found := _LEFT.fullmatch(left.name)) is not None and left.is_dir():
+            yield left, parent / found["name"], found["old"] is not None
+
+
+def recover(folder: Path) -> None:
+    """Bring back a folder that a killed :func:`replacing` had moved aside."""
+    if not folder.exists():
+        recover_all(folder.parent, folder.name)
+
+
+def recover_all(parent: Path, name: str | None = None) -> None:
+    """:func:`recover` for every folder in ``parent``, or for the one of this name. Those moved aside just now are left to whoever moved them."""
+    for left, folder, old in leftovers(parent):
+        if old and name in {None, folder.name} and not folder.exists():
+            with contextlib.suppress(OSError):  # another process was first, or nothing may be written here
+                if time.time() - left.stat().st_ctime >= SETTLED_S:
+                    left.replace(folder)
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the lock of one target (a dataset, a device), across processes; it frees itself if its holder dies."""
@@ -131,12 +199,27 @@ def locked(name: str) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what a killed :func:`replacing` of ``folder`` left beside it; bring back the old one if it was between."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        if left.name.endswith(".old") and not folder.exists():
+    """Clear away what a killed :func:`replacing` of ``folder`` left beside it; bring back the old one if it was between. Its lock must be held."""
+    for left, owner, old in leftovers(folder.parent):
+        if owner != folder:
+            continue
+        if old and not folder.exists():
             left.replace(folder)
         else:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file so that another can take its place; nothing is lost. Where it is now.
+
+    Raises:
+        MMRecError: it cannot be renamed.
+    """
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    kept = path.with_name(f"{path.name}.damaged-{moment}-{uuid.uuid4().hex[:4]}")
+    with plain_errors(path):
+        path.replace(kept)
+    return kept
 
 
 def checksum(*parts: bytes) -> str:

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import liveness, runs, settings, storage, tuning
-from mmrec_core.errors import MMRecError
+from mmrec_core import liveness, records, runs, settings, storage, tuning
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import Run
 
 ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -72,9 +72,22 @@ def mirror() -> int:
 
 def _note(run: Run) -> dict[str, Any]:
     file = run.folder / "mlflow.json"
-    found: dict[str, Any] = storage.read_json(file) if file.exists() else {}
+    found: dict[str, Any] = {}
+    if file.exists():
+        try:
+            found = records.read(file, records.MIRROR)
+        except DamagedFile:  # what MLflow has of the run is found by its tag
+            storage.set_aside(file)
     lost = store().startswith("sqlite:///") and not Path(store().removeprefix("sqlite:///")).exists()
     return found if found.get("store") == store() and not lost else {}
+
+
+def _server(file: Path) -> dict[str, Any]:
+    """Where MLflow's pages were last brought up; empty where nobody did, or where that cannot be read."""
+    try:
+        return records.read(file, records.SERVER)
+    except MMRecError:
+        return {}
 
 
 def _is_told(run: Run, note: Mapping[str, Any]) -> bool:
@@ -191,7 +204,7 @@ def open_mlflow() -> str:
         return store()
     file = storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', liveness.host())}.json"  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
-        told = storage.read_json(file) if file.exists() else {}
+        told = _server(file)
         if told and told["store"] == store() and liveness.lives(told, settings.home()):
             return str(told["url"])
         with socket.socket() as probe:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import cluster, metrics, registry, runs, search_space, settings, storage
+from mmrec_core import cluster, metrics, records, registry, runs, search_space, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run
@@ -89,17 +89,28 @@ def dimensions(asked: Mapping[str, Any]) -> list[Dimension]:
 
 
 def trials_of(run: Run) -> list[Trial]:
-    """Every trial of a search so far, in the order begun."""
+    """Every trial of a search so far, in the order begun.
+
+    Raises:
+        DamagedFile: ``trials.json`` cannot be read; nothing is written over it.
+    """
+    found = _book(run)
+    return [Trial(**told) for told in found["trials"]] if found else []
+
+
+def _book(run: Run) -> dict[str, Any] | None:
     file = run.folder / "trials.json"
-    if not file.exists():
-        return []
-    return [Trial(**told) for told in storage.read_json(file)["trials"]]
+    return records.read(file, records.TRIALS, f"Mend it, or delete the search and start it again: python -m mmrec_core delete run {run.id}") if file.exists() else None
 
 
 def metric_of(run: Run) -> str | None:
-    """What its trials are judged by; ``None`` before the first has begun."""
-    file = run.folder / "trials.json"
-    told = storage.read_json(file)["metric"] if file.exists() else run.params.get("metric")
+    """What its trials are judged by; ``None`` before the first has begun.
+
+    Raises:
+        DamagedFile: as :func:`trials_of`.
+    """
+    found = _book(run)
+    told = found["metric"] if found else run.params.get("metric")
     return str(told) if told else None
 
 

@@ -6,7 +6,6 @@ contiguous 0-based rows of one :class:`IdMap` each; rows follow the catalog, so 
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmrec_core.errors import MMRecError
+from mmrec_core import records, storage
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.ids import as_text, is_canonical
 
 if TYPE_CHECKING:
@@ -499,6 +499,12 @@ class Scorer(Protocol):
         """``[B, I]`` ranking scores of every item for every query."""
 
 
+CATALOG = (
+    "item", "title", "year", "genres", "director", "cast", "tags", "plot", "imdb_id", "tmdb_id", "poster", "poster_file", "n_ratings",
+)  # fmt: skip
+"""Columns that every catalog has."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A prepared dataset on disk: columns that memory-map, a catalog, a manifest."""
@@ -513,16 +519,54 @@ class Dataset:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Counts, rating scale, coverage, licence, provenance, checksum."""
-        value: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-        return value
+        return records.read(self.folder / "manifest.json", records.MANIFEST, self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        """What to do where one of its files is damaged."""
+        return f"Prepare '{self.name}' again."
+
+    def check(self) -> None:
+        """Look at every file of the dataset, at their headers alone where they are large.
+
+        Raises:
+            DamagedFile: one is missing, cannot be read, or does not fit the others.
+        """
+        told = self.manifest
+        n, users, films = told["ratings"], told["users"], told["films"]
+        for kind, rows in (("user", users), ("item", films)):
+            if rows:
+                records.array(self.folder / f"{kind}_ids.npy", self._remedy, length=rows, ndim=1, kinds="iuU")
+        if films:
+            records.check_table(self.folder / "catalog.parquet", CATALOG, self._remedy, films)
+        if (self.folder / "users.parquet").exists():
+            records.check_table(self.folder / "users.parquet", ("user",), self._remedy, users)
+        roles = {"user": "i", "item": "i", "rating": "f", "time": "i"}
+        for role in [r for r in roles if r in told["has"]]:
+            records.array(self.folder / "interactions" / f"{role}.npy", self._remedy, length=n, ndim=1, kinds=roles[role])
+        for file in [*self.folder.glob("interactions/label.*.npy"), *self.folder.glob("interactions/feature.*.npy")]:
+            records.array(file, self._remedy, length=n)
+        for file in self.folder.glob("official/*.npy"):
+            records.array(file, self._remedy, kinds="iu")
+
+    def check_rows(self) -> None:
+        """Whether every event's user and item are rows of the id tables; reads both columns once.
+
+        Raises:
+            DamagedFile: one points beyond its table.
+        """
+        for role, rows in (("user", self.manifest["users"]), ("item", self.manifest["films"])):
+            column = self._column(f"interactions/{role}.npy")
+            if column is not None and len(column) and not 0 <= int(column.min()) <= int(column.max()) < rows:
+                raise DamagedFile(storage.shown(self.folder / "interactions" / f"{role}.npy"), f"it names rows beyond the {rows:,} there are", self._remedy)
 
     def _column(self, path: str) -> Array | None:
         file = self.folder / path
-        return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
+        return records.array(file, self._remedy) if file.exists() else None
 
     def _table(self, prefix: str) -> dict[str, Array]:
         found = sorted(self.folder.glob(f"interactions/{prefix}.*.npy"))
-        return {f.name.split(".", 1)[1][:-4]: np.load(f, mmap_mode="r", allow_pickle=False) for f in found}
+        return {f.name.split(".", 1)[1][:-4]: records.array(f, self._remedy) for f in found}
 
     @cached_property
     def interactions(self) -> Interactions:
@@ -548,15 +592,13 @@ class Dataset:
         import pandas as pd
 
         file = self.folder / "catalog.parquet"
-        return pd.read_parquet(file) if file.exists() else pd.DataFrame()
+        return records.table(file, CATALOG, self._remedy) if file.exists() else pd.DataFrame()
 
     @cached_property
     def user_table(self) -> pd.DataFrame | None:
         """One row per user with side columns, or ``None``."""
-        import pandas as pd
-
         file = self.folder / "users.parquet"
-        return pd.read_parquet(file) if file.exists() else None
+        return records.table(file, ("user",), self._remedy) if file.exists() else None
 
     @property
     def scale(self) -> tuple[float, float] | None:

@@ -42,7 +42,7 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
     flag = StopFlag()
     with _stoppable(flag, foreground):
         with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
-            told = storage.read_json(run.folder / "run.json")
+            told = runs.read_told(run.folder)
             own = {None, os.getpid(), *([os.getppid()] if os.name == "nt" else [])}  # there a launcher stands before us
             others = (liveness.elsewhere(told) is not None or told.get("pid") not in own) and liveness.lives(told, run.folder)
             if told["status"] != "queued" or (others and told.get("pid") is not None):
@@ -72,7 +72,7 @@ def _unwanted(run: Run) -> bool:
     """
     try:
         with storage.locked("run"):
-            told = storage.read_json(run.folder / "run.json")
+            told = runs.read_told(run.folder)
     except (MMRecError, OSError):
         return False
     stopped = told["status"] == "stopped" and told.get("stopped_from") not in {None, liveness.place()}
@@ -259,7 +259,7 @@ def work_rank(told: dict[str, Any]) -> None:
 def _begin(run: Run) -> bool:
     """From queued to running, if it is still queued and still ours."""
     with storage.locked("run"):
-        told = storage.read_json(run.folder / "run.json")
+        told = runs.read_told(run.folder)
         if told["status"] != "queued" or not liveness.same_owner(told, run.told):
             return False
         storage.write_json(run.folder / "run.json", told | {"status": "running", "started": time.time(), "error": None})
@@ -365,7 +365,7 @@ def _lower_priority() -> None:
 def _end(run: Run, status: str, error: str | None = None) -> Run:
     """Write down how a run ended, unless somebody stopped it or gave it to another worker meanwhile."""
     with storage.locked("run"):
-        told = storage.read_json(run.folder / "run.json")
+        told = runs.read_told(run.folder)
         if liveness.same_owner(told, run.told):
             if told["status"] in runs.LIVE:
                 told |= {"status": status, "error": error, "ended": time.time()}

@@ -192,8 +192,10 @@ def errors_of_films() -> tuple[np.ndarray, str] | None:
     if not rows or dataset.interactions.item is None:
         return None
     best = min(rows, key=lambda r: r.result["metrics"]["rmse"])
-    with np.load(best.run.folder / "row_errors.npz", allow_pickle=False) as held:
-        item, error = np.asarray(dataset.interactions.item)[held["row"]], held["squared_error"]
+    held = comparison.arrays(best.run, "row_errors.npz")
+    if held is None or "row" not in held:
+        return None
+    item, error = np.asarray(dataset.interactions.item)[held["row"]], held["squared_error"]
     n = np.bincount(item, minlength=len(catalog))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.sqrt(np.bincount(item, error, len(catalog)) / np.where(n > 0, n, np.nan)), best.label

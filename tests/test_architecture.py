@@ -16,7 +16,7 @@ CORE = ROOT / "mmrec_core"
 
 LAYERS = [
     {"errors", "settings", "liveness"},
-    {"storage", "config", "types", "ids", "images", "inputs", "tables"},
+    {"storage", "config", "types", "records", "ids", "images", "inputs", "tables"},
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {

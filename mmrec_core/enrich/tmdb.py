@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from mmrec_core import settings, storage
+from mmrec_core import records, settings, storage
 from mmrec_core.config import Config, setting
 from mmrec_core.enrich._base import EnrichSource, Found, digits
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Progress
+
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
+"""How JPEG, PNG and WebP begin."""
+BAD_IN_A_ROW = 5
+"""After so many unusable answers one after the other nobody is asked any more."""
 
 
 class Tmdb(EnrichSource):
@@ -44,26 +50,48 @@ class Tmdb(EnrichSource):
             if (number := digits(record.get("tmdb_id"))) and not (record.get("plot") and record.get("poster"))
         ]
         lacking = lacking[: self.config.limit or None]
+        unusable = refused = 0
         for done, (row, number) in enumerate(lacking):
             progress(done, len(lacking), "asking TMDb")
-            film = self._film(number, cache)
+            try:
+                film, refused = self._film(number, cache), 0
+            except DamagedFile as error:
+                unusable, refused = unusable + 1, refused + 1
+                if refused == BAD_IN_A_ROW:
+                    raise MMRecError(f"{BAD_IN_A_ROW} answers of TMDb in a row were of another form than expected: {error.fault}. Run this again later: it goes on where it stopped.") from None
+                continue
             found.add("plot", row, film.get("overview"))
-            crew = film.get("credits", {})
+            crew = film.get("credits") or {}
             found.add(
                 "director", row, next((p["name"] for p in crew.get("crew", []) if p.get("job") == "Director"), None)
             )
             found.add("cast", row, [p["name"] for p in crew.get("cast", [])[:4]] or None)
             found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
+        if unusable:
+            found.notes.append(f"TMDb's answers about {unusable:,} films could not be used; prepare again to ask once more.")
         return found
 
     def _film(self, number: str, cache: Path) -> dict[str, Any]:
+        """What TMDb says of a film; only an answer of the right form is kept, and one that was kept damaged is asked for again.
+
+        Raises:
+            DamagedFile: its answer is of another form.
+        """
         kept = cache / f"{number}.json"
-        if not kept.exists():
-            site = os.environ.get("MMREC_TMDB", "https://api.themoviedb.org/3")
-            answer = self._ask(f"{site}/movie/{number}", {"append_to_response": "credits"})
-            storage.write_json(kept, answer.json() if answer is not None else {})
-        film: dict[str, Any] = storage.read_json(kept)
-        return film
+        with contextlib.suppress(MMRecError):
+            return records.read(kept, records.FILM)
+        site = os.environ.get("MMREC_TMDB", "https://api.themoviedb.org/3")
+        answer = self._ask(f"{site}/movie/{number}", {"append_to_response": "credits"})
+        film: Any = {}
+        if answer is not None:
+            try:
+                film = answer.json()
+            except ValueError:
+                film = None
+        if (fault := records.fault_of(film, records.FILM)) is not None:
+            raise DamagedFile(f"TMDb's answer about film {number}", fault, "Run this again later.")
+        storage.write_json(kept, film)
+        return dict(film)
 
     def _poster(self, number: str, path: str | None, cache: Path) -> Path | None:
         if not path:
@@ -72,7 +100,7 @@ class Tmdb(EnrichSource):
         if not kept.exists():
             site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
             answer = self._ask(f"{site}{path}", {})
-            if answer is None:
+            if answer is None or not answer.content.startswith(PICTURES):  # a page of words would stay for ever
                 return None
             storage.write_bytes(kept, answer.content)
         return kept

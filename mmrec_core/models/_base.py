@@ -8,7 +8,6 @@ new users have theirs made from a history (:meth:`Model.fold_in`), and both are 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmrec_core import registry, storage
+from mmrec_core import records, registry, storage
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import TrainConfig
 from mmrec_core.errors import MMRecError
@@ -245,12 +244,34 @@ class Model(nn.Module):
         moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
+    def require(self, dataset: Dataset, name: str) -> None:
+        """Refuse a dataset other than the one this model learned from: its rows would stand for other users and items.
+
+        Args:
+            name: what the model is called in the error, such as its run's id.
+
+        Raises:
+            MMRecError: the dataset was prepared anew since.
+        """
+        if self.catalog_checksum != dataset.checksum:
+            raise MMRecError(f"'{dataset.name}' was prepared anew since run '{name}'; train it again.")
+
     # On disk
 
     def save(self, folder: Path) -> None:
-        """Write weights, side tables, ids and config to a folder, all of it or nothing; no pickles."""
+        """Write weights, side tables, ids and config to a folder, all of it or nothing; no pickles.
+
+        Raises:
+            MMRecError: it is bound to no dataset, or the folder cannot be written.
+        """
         if self.items is None or self.users is None:
             raise MMRecError("Bind the model to its dataset before saving it: model.bind(dataset).")
+        try:
+            self._save(folder, self.users, self.items)
+        except SafetensorError as error:  # what its writer makes of a full disk, too
+            raise MMRecError(f"The model cannot be written to {folder} ({error}). Free some space, or set MMREC_HOME to another disk.") from error
+
+    def _save(self, folder: Path, users: IdMap, items: IdMap) -> None:
         with storage.replacing(folder) as draft:
             save_file(
                 {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()},
@@ -259,8 +280,8 @@ class Model(nn.Module):
             tables = {f"{f.owner}.{f.name}": torch.from_numpy(np.array(f.data)) for f in self.side if f.data.size}
             tables |= {f"{f.owner}.{f.name}.place": torch.from_numpy(f.place) for f in self.side if f.place.size}
             save_file(tables, draft / "side.safetensors")
-            np.save(draft / "user_ids.npy", self.users.raw, allow_pickle=False)
-            np.save(draft / "item_ids.npy", self.items.raw, allow_pickle=False)
+            np.save(draft / "user_ids.npy", users.raw, allow_pickle=False)
+            np.save(draft / "item_ids.npy", items.raw, allow_pickle=False)
             told = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
             storage.write_json(
                 draft / "config.json",
@@ -505,7 +526,8 @@ def load_model(folder: Path) -> Model:
     Raises:
         MMRecError: the folder is no model, is damaged, or was saved by a version whose weights mean something else.
     """
-    told = storage.read_json(folder / "config.json")
+    storage.recover(folder)
+    told = records.read(folder / "config.json", records.MODEL, "Train it again.")
     try:
         cls = registry.load("models", told["model"])
         if told["version"] != cls.version:
@@ -527,6 +549,8 @@ def load_model(folder: Path) -> Model:
         model.spaces = told.get("spaces", {})
         model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
+        if (len(model.users), len(model.items)) != (schema.n_users, schema.n_items):
+            raise ValueError(f"ids of {len(model.users):,} users and {len(model.items):,} items, expected {schema.n_users:,} and {schema.n_items:,}")
         weights = load_file(folder / "model.safetensors")
         for key, value in model.state_dict().items():  # only buffers that start empty are sized by the data
             if value.numel() and key in weights and weights[key].shape != value.shape:
@@ -537,7 +561,7 @@ def load_model(folder: Path) -> Model:
         if broken is not None:
             raise MMRecError(f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing. Train it again.")
         _assign(model, weights)
-    except (KeyError, TypeError, SafetensorError, OSError, EOFError, json.JSONDecodeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, SafetensorError, OSError, EOFError, ValueError) as error:
         raise MMRecError(
             f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again."
         ) from error

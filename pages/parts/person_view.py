@@ -7,7 +7,7 @@ import time
 import numpy as np
 import streamlit as st
 
-from mmrec_core import cold_start, runs
+from mmrec_core import cold_start, comparison, runs
 from mmrec_core.cases import TOP
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
@@ -88,13 +88,11 @@ def asked_again(run_id: str, name: str, checksum: str, user: int, known: tuple[i
 
 def lists_of(dataset: Dataset, row: Row, user: int, known: Array) -> Array | str:
     """The first twenty films of a result for a person; words where there are none."""
-    file = row.run.folder / "first.npz"
-    if file.exists():
-        with np.load(file, allow_pickle=False) as held:
-            at = int(np.searchsorted(held["user"], user))
-            if at < len(held["user"]) and held["user"][at] == user:
-                items = held["items"][at]
-                return np.asarray(items[items >= 0])
+    if (held := comparison.arrays(row.run, "first.npz")) is not None:
+        at = int(np.searchsorted(held["user"], user))
+        if at < len(held["user"]) and held["user"][at] == user:
+            items = held["items"][at]
+            return np.asarray(items[items >= 0])
     if row.trained is None:
         return "An oracle’s list is kept for people with held-out likes only."
     known_items = tuple(np.asarray(dataset.interactions.need("item"))[known].tolist())

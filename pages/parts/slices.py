@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrec_core import settings, storage
-from mmrec_core.errors import MMRecError
+from mmrec_core import records, settings, storage
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Array, Dataset
+
+REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
 
 
 def _file(dataset: Dataset) -> Path:
@@ -18,17 +20,23 @@ def _file(dataset: Dataset) -> Path:
 
 
 def _all(dataset: Dataset) -> dict[str, list[str]]:
+    """Raises ``DamagedFile`` where the file cannot be read, so that nothing is written over it."""
     file = _file(dataset)
+    return records.read(file, records.SLICES, REMEDY) if file.exists() else {}
+
+
+def damage(dataset: Dataset) -> DamagedFile | None:
+    """What is wrong with the file of slices; ``None`` where nothing is."""
     try:
-        found: dict[str, list[str]] = storage.read_json(file) if file.exists() else {}
-    except MMRecError:
-        return {}
-    return found
+        _all(dataset)
+    except DamagedFile as error:
+        return error
+    return None
 
 
 def names(dataset: Dataset) -> list[str]:
-    """Slices there are, alphabetically."""
-    return sorted(_all(dataset))
+    """Slices there are, alphabetically; none where their file is damaged."""
+    return [] if damage(dataset) else sorted(_all(dataset))
 
 
 def stamp(dataset: Dataset) -> int:
@@ -39,7 +47,7 @@ def stamp(dataset: Dataset) -> int:
 
 def load(dataset: Dataset, name: str) -> Array | None:
     """A slice's catalog rows; ``None`` where there is none of that name. Films that are gone are left out."""
-    raw = _all(dataset).get(name)
+    raw = None if damage(dataset) else _all(dataset).get(name)
     if raw is None:
         return None
     rows = dataset.items.rows(raw)
@@ -50,7 +58,8 @@ def save(dataset: Dataset, name: str, rows: Array) -> None:
     """Keep films under a name; one of that name is replaced.
 
     Raises:
-        MMRecError: a name that is too long.
+        MMRecError: a name that is too long, or the home cannot be written to.
+        DamagedFile: the file cannot be read; it is left as it is.
     """
     if not name or len(name) > 60:
         raise MMRecError("A slice's name has 1 to 60 characters.")
@@ -61,7 +70,11 @@ def save(dataset: Dataset, name: str, rows: Array) -> None:
 
 
 def remove(dataset: Dataset, name: str) -> None:
-    """Forget a slice."""
+    """Forget a slice.
+
+    Raises:
+        MMRecError: as :func:`save`.
+    """
     with storage.locked(f"slices-{dataset.name}"):
         storage.write_json(_file(dataset), {k: v for k, v in _all(dataset).items() if k != name})
 
