@@ -20,6 +20,8 @@ LAYERS = [
     {"registry", "desk"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {
+        "row_order",
+        "availability",
         "splits",
         "side",
         "features",
