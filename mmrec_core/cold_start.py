@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -92,16 +93,16 @@ def history(dataset: Dataset, ratings: Mapping[Any, float]) -> History:
 
 
 def parse_ratings(text: str) -> dict[str, float]:
-    """``"318:5,296:4.5"`` → ``{"318": 5.0, "296": 4.5}``.
+    """``"318:5,296:4.5"`` → ``{"318": 5.0, "296": 4.5}``; in an id, ``,`` and ``%`` are written ``%2C`` and ``%25``.
 
     Raises:
         MMRecError: not of that form.
     """
     found: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
-        item, _, stars = part.partition(":")
+        item, _, stars = part.rpartition(":")
         try:
-            found[item.strip()] = float(stars)
+            found[unquote(item.strip())] = float(stars)
         except ValueError:
             raise MMRecError(f"'{part}' is not a rating; expected movieId:rating, such as 318:5.") from None
     return found
