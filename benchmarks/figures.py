@@ -51,7 +51,7 @@ TABLES = (
     Table("last", "MovieLens latest-small, leave-one-out", "ml-latest-small", "--split leave-one-out", RANKED, ("popularity", "itemknn", "ease", "markov"),
           "For 15 % of users the last event shares its moment with another: which of them is the test is drawn by the split's seed."),
     Table("demo", "Reel World (generated) against its oracles", "demo", "", ("rmse", "ndcg@10"),
-          ("oracle:everything", "oracle:ids", "oracle:text+image", "popularity", "bias", "itemknn", "ease", "mf", "bpr"),
+          ("oracle:all", "oracle:ids", "oracle:content", "popularity", "bias", "itemknn", "ease", "mf", "bpr"),
           "Generated data: a check of the method, never evidence about films."),
     Table("recbole", "MovieLens 1M, RecBole's protocol", "ml-1m", "--split random:80-10-10 --filter-from 3", ("ndcg@10", "recall@10"),
           ("popularity", "itemknn", "ease --set l2=700", "bpr --seed 1 --set batch_size=2048 --set patience=5"),
