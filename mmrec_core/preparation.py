@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 POSTER_SIZE = (320, 480)
 THUMB_VERSION = 2
 """Changes where a picture gives another thumbnail than before, so that old ones are not taken for it."""
+NOUNS = {"films": "Film", "books": "Book", "items": "Item"}
+"""What an item without a title is called, before its id."""
 LISTS = ("genres", "cast", "tags")
 TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
 
@@ -207,7 +209,7 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
             for v in values
         ]
     catalog["title"] = [
-        t if isinstance(t, str) and t else f"Film {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)
+        t if isinstance(t, str) and t else f"{NOUNS[raw.what]} {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)
     ]
     catalog["year"] = pd.Series(table["year"] if "year" in table else [None] * len(ids)).astype("Int32").array
     for column in LISTS:

@@ -1,15 +1,12 @@
 """What this is, what is prepared, and what to do next."""
 
-import tempfile
 import time
-from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from mmrec_core import preparation, registry, runs, settings
 from mmrec_core.errors import MMRecError
-from pages.parts import shell
+from pages.parts import own_ratings, shell
 from pages.parts.config_form import config_form
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
@@ -94,7 +91,8 @@ def dataset_card(name: str) -> None:
                     help=f"{told.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no evidence about films.",
                 )
         if told["films"]:
-            st.markdown(f"**{told['ratings']:,}** ratings · **{told['users']:,}** people · **{told['films']:,}** films")
+            events = "ratings" if "rating" in told["has"] else "events"
+            st.markdown(f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}** {told.get('what', 'films')}")
         else:
             labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
             st.markdown(f"**{told['ratings']:,}** rows · labels {labels}")
@@ -189,7 +187,7 @@ def prepare_more() -> None:
             ):
                 start_prepare({"reader": name, "dataset": name, "options": options})
     with own:
-        bring_your_own()
+        own_ratings.form(start_prepare)
 
 
 def start_prepare(params: dict[str, object]) -> None:
@@ -202,89 +200,6 @@ def start_prepare(params: dict[str, object]) -> None:
         shell.tell(error)
     else:
         st.rerun()
-
-
-def bring_your_own() -> None:
-    """Upload a ratings file, say which column is which, prepare it."""
-    st.write("A CSV or Parquet file with one rating a line. A film table with titles, genres and plots makes it nicer.")
-    file = st.file_uploader("Ratings", type=["csv", "parquet"], key="own_ratings")
-    films = st.file_uploader("Films (optional)", type=["csv", "parquet"], key="own_films")
-    if file is None:
-        return
-    try:
-        frame = (
-            pd.read_parquet(file) if file.name.endswith(".parquet") else pd.read_csv(file, sep=None, engine="python")
-        )
-    except Exception as error:  # pandas raises many kinds for a damaged file
-        st.error(f"{file.name} could not be read: {error}", title="This file cannot be read")
-        return
-    st.dataframe(frame.head(5), hide_index=True, alt="First lines of your file")
-    columns = [str(c) for c in frame.columns]
-    guesses = {
-        "user": ("userid", "user_id", "user"),
-        "item": ("movieid", "movie_id", "itemid", "item_id", "item", "film"),
-        "rating": ("rating", "score", "stars"),
-        "time": ("timestamp", "time", "ts"),
-    }
-    chosen: dict[str, str] = {}
-    for slot, (role, hints) in zip(st.columns(4), guesses.items(), strict=True):
-        choices = ["", *columns]
-        guess = next((c for c in columns if c.lower() in hints), "")
-        chosen[role] = slot.selectbox(
-            f"Column of {role}s",
-            choices,
-            index=choices.index(guess),
-            key=f"own_{role}",
-            format_func=lambda c, role=role: c or ("choose …" if role in {"user", "item"} else "none"),
-        )
-    low_value, high_value = scale_of(frame, chosen["rating"])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name", value=slug(Path(file.name).stem), key="own_name", width=220)
-        low = st.number_input("Lowest rating", value=low_value, key="own_low", width=140)
-        high = st.number_input("Highest rating", value=high_value, key="own_high", width=140)
-        repeats = st.selectbox(
-            "Repeats",
-            ["refused", "allowed"],
-            key="own_repeats",
-            width=140,
-            help="Whether a person may rate the same film twice.",
-        )
-        ready = bool(chosen["user"] and chosen["item"]) and len({c for c in chosen.values() if c}) == sum(
-            bool(c) for c in chosen.values()
-        )
-        go = st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go", disabled=not ready)
-    if not ready:
-        st.caption(":material/info: Choose a column of its own for users and for items, at least.")
-    if go:
-        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
-        path = folder / f"ratings{Path(file.name).suffix}"
-        path.write_bytes(file.getvalue())
-        options = {**chosen, "scale": f"{low:g}:{high:g}" if chosen["rating"] else "", "repeats": repeats}
-        if films is not None:
-            (folder / f"films{Path(films.name).suffix}").write_bytes(films.getvalue())
-            options["items"] = f"films{Path(films.name).suffix}"
-        start_prepare({"reader": "csv", "dataset": name, "source": str(path), "options": options})
-
-
-def slug(text: str) -> str:
-    """A file's name as a dataset's name."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text).strip("-._")
-    return plain[:40] or "mine"
-
-
-def scale_of(frame: pd.DataFrame, column: str) -> tuple[float, float]:
-    """A likely rating scale: half stars to five where the ratings fit, else from the lowest to the highest."""
-    found = pd.to_numeric(frame[column], errors="coerce").dropna() if column else pd.Series(dtype=float)
-    if not len(found) or (found.min() >= 0.5 and 4 < found.max() <= 5):
-        return (1.0, 5.0) if len(found) and (found % 1 == 0).all() else (0.5, 5.0)
-    return float(found.min()), float(found.max())
-
-
-def upload_folder() -> Path:
-    """Where uploads wait to be prepared."""
-    folder = settings.home() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 hero()

@@ -178,7 +178,7 @@ def test_the_bring_your_own_form_prepares_an_upload(
 def test_a_broken_upload_is_told(home: Path) -> None:
     shown = app()
     shown.file_uploader(key="own_ratings").set_value(("x.parquet", b"not parquet", "application/octet-stream")).run()
-    assert not shown.exception and any("could not be read" in e.value for e in shown.error)
+    assert not shown.exception and any("cannot be read" in e.value for e in shown.error)
 
 
 def test_another_dataset_forgets_film_numbers(

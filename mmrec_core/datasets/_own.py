@@ -171,7 +171,7 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
     wanted = [k.strip() for k in keep.replace(",", "|").split("|") if k.strip()]
     if not wanted:
         if len(counts) > 1:
-            notes.append(f"Events of every type are kept ({column}: {told}); --set keep={counts.most_common()[-1][0]} would keep one type.")
+            notes.append(f"Events of every type are kept ({column}: {told}); the setting keep={counts.most_common()[-1][0]} would keep one type.")
         return table, rows
     if unknown := [k for k in wanted if k not in counts]:
         raise MMRecError(f"{table.where} holds no event of type '{unknown[0]}'; column '{column}' has {told}.")
@@ -234,7 +234,7 @@ def _films(
             notes.append(f"The film table {path.name} beside the ratings was not used: {str(error).rstrip('.')}.")
         else:
             if config.items == AUTO:
-                notes.append(f"Films are described by {path.name}, found beside the ratings; --set items= leaves it out.")
+                notes.append(f"Films are described by {path.name}, found beside the ratings; an empty setting items= leaves it out.")
             notes.extend(n for n in films.notes if n not in notes)
             return read, [key, *films.names]
     columns = {c: str(getattr(config, c)) for c in CATALOG_COLUMNS if getattr(config, c) not in (AUTO, "")}
@@ -306,7 +306,7 @@ def _repeats(
     if wanted == "refused" or not repeated.any():
         return events, rows, "refused"
     if wanted == AUTO and "rating" not in events:
-        notes.append(f"{int(events.duplicated(['user', 'item']).sum()):,} events repeat a user and an item; all are kept. --set repeats=latest keeps the latest of each.")
+        notes.append(f"{int(events.duplicated(['user', 'item']).sum()):,} events repeat a user and an item; all are kept. The setting repeats=latest keeps the latest of each.")
         return events, rows, "allowed"
     if wanted == AUTO and form is None:
         copies = events.duplicated().to_numpy()
@@ -377,7 +377,7 @@ def preview(source: Path, config: Any, rows: int = 10) -> tuple[pd.DataFrame, li
     if found.items is not None and "title" in found.items:
         titles = dict(zip(found.items["item"], found.items["title"], strict=True))
         head.insert(2, "title", [titles.get(i) for i in head["item"]])
-        if "year" in found.items:
+        if "year" in found.items and found.items["year"].notna().any():
             years = dict(zip(found.items["item"], found.items["year"], strict=True))
             head.insert(3, "year", pd.Series([years.get(i) for i in head["item"]], dtype="Int32", index=head.index))
     if "time" in head:

@@ -69,7 +69,7 @@ class BringYourOwn(DatasetReader):
                 )
             scale = parse_scale(text)
         if found.what != "films" and found.items is not None and self.config.what == AUTO:
-            notes.append(f"The items are taken for {'books' if found.what == 'books' else 'other things than films'}, so no films' plots or posters were looked up; --set what=films looks them up.")
+            notes.append(f"The items are taken for {'books' if found.what == 'books' else 'other things than films'}, so no films' plots or posters were looked up; the setting what=films looks them up.")
         return RawData(
             events, found.items, scale=scale, repeats=found.repeats, file=str(source), first_line=2, line_of=found.line_of, posters=posters,
             licence="Your own data.", what=found.what, notes=[*notes, *said], about={"what": found.what, "form": found.form},
