@@ -121,6 +121,9 @@ def datasets(as_json: Json = False) -> None:
         for name in ready
         if name not in registry.entries("datasets")
     ]
+    broken = {name: str(fault) for name, fault in preparation.damaged().items()}
+    known = [{**row, "fault": broken.pop(str(row["dataset"]))} if row["dataset"] in broken else row for row in known]
+    known += [{"dataset": name, "about": "brought along", "prepared": False, "fault": fault} for name, fault in broken.items()]
     if as_json:
         say({"datasets": known}, True)
     else:
@@ -591,7 +594,10 @@ def runs(as_json: Json = False) -> None:
     for run in room.all_runs():
         last = run.last("progress") or {}
         rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
-                     "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint, "error": run.error})  # fmt: skip
+                     "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
+                     "error": run.error or (str(run.damage) if run.damage else None)})  # fmt: skip
+    for name, fault in room.damaged_runs().items():
+        rows.append({"run": name, "kind": None, "dataset": None, "model": None, "status": "damaged", "pid": None, "step": None, "checkpoint": False, "error": str(fault)})
     if as_json:
         say({"runs": rows}, True)
     else:
@@ -622,6 +628,61 @@ def resume(
         say({"run": run, "status": found.status}, as_json)
     else:
         say_result(worker.work(run, foreground=True, also=progress), as_json)
+
+
+@app.command()
+def delete(
+    what: Annotated[str, typer.Argument(help="dataset or run.")],
+    name: Annotated[str, typer.Argument(help="Which one.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; without this, what would be deleted is listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a dataset or a run; what depends on it is named first."""
+    from mmrec_core import housekeeping
+
+    if what not in {"dataset", "run"}:
+        raise MMRecError(f"'{what}' cannot be deleted; expected dataset or run, such as: delete run RUN.")
+    plan = housekeeping.plan_dataset(name) if what == "dataset" else housekeeping.plan_run(name)
+    freed = plan.size
+    told = {"deletes": list(plan.deleted), "affects": list(plan.affected), "bytes": freed, "deleted": yes}
+    if yes:
+        housekeeping.delete(plan)
+    if as_json:
+        say(told, True)
+        return
+    print(f"{'Deleted' if yes else 'Would delete'} ({freed / 1e6:,.1f} MB):")
+    for line in (*plan.deleted, *(f"! {line}" for line in plan.affected)):
+        print(f"  {line}")
+    if not yes:
+        print("Nothing was deleted. Add --yes to delete it.")
+
+
+@app.command()
+def clean(
+    budget: Annotated[float, typer.Option(min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first.")] = 1000.0,
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names; name every other home of this checkout with --home.")] = False,
+    homes: Annotated[list[Path] | None, typer.Option("--home", help="Another home whose catalogs count for --thumbnails; may be given more than once.")] = None,
+    aside: Annotated[bool, typer.Option("--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, what would be done is listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Clear away generated files that nothing refers to any more; list damaged files, and set them aside."""
+    from mmrec_core import damage, housekeeping
+
+    found = housekeeping.waste(budget, thumbnails, [h.expanduser().resolve() for h in homes or ()])
+    told, broken = found.told(), damage.survey()
+    movable = [d for d in broken if aside and d.about in damage.OWN]
+    if yes:
+        housekeeping.clean(found)
+    kept = [str(damage.set_aside(d.about, d.name)) for d in movable] if yes else []
+    if as_json:
+        say({"removes": told, "damaged": [d.line for d in broken], "set_aside": kept or [d.place for d in movable], "done": yes}, True)
+        return
+    for kind, own in told.items():
+        print(f"{own['n']:>6} {kind} ({own['bytes'] / 1e6:,.1f} MB)")
+    for one in broken:
+        print(f"{'! set aside: ' if one in movable and yes else '! '}{one.line}")
+    print("Done." if yes else "Nothing was changed. Add --yes to do it." if told or movable else "There is nothing to clear away.")
 
 
 @app.command()

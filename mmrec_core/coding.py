@@ -69,8 +69,16 @@ def cases(dataset: Dataset) -> list[Case]:
         DamagedFile: the file is damaged; nothing is written over it.
     """
     file = file_of(dataset)
-    if not file.exists():
-        return []
+    return read(file) if file.exists() else []
+
+
+def read(file: Path) -> list[Case]:
+    """The cases of a file.
+
+    Raises:
+        MMRecError: it is missing.
+        DamagedFile: as :func:`cases`.
+    """
     try:
         return [Case.model_validate(told) for told in storage.read_json(file)]
     except DamagedFile as error:

@@ -6,7 +6,9 @@ kind ``[N]``: 9 bytes a point. Colours are one byte a point. Titles, posters and
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,9 +82,11 @@ def colours(codes: Array) -> str:
 def _put(kind: str, suffix: str, body: bytes) -> str:
     """A file named by its content; its path under ``static/``."""
     path = settings.static_dir() / "maps" / f"{kind}-{storage.checksum(body)}.{suffix}"
-    if not path.exists():
-        with storage.plain_errors(path):
-            storage.write_bytes(path, body)
+    if path.exists():
+        with contextlib.suppress(OSError):  # the moment of its last use, by which `clean` goes
+            os.utime(path)
+    else:
+        storage.write_bytes(path, body)
     return f"maps/{path.name}"
 
 

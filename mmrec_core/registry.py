@@ -215,14 +215,21 @@ def _digest(files: tuple[tuple[Path, int], ...]) -> bytes:
     return storage.checksum(b"5", *(file.read_bytes() for file, _ in files)).encode()
 
 
-def schema(room: str, name: str) -> dict[str, Any]:
-    """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
-    from mmrec_core import records, settings, storage
+def schema_file(room: str, name: str) -> Path:
+    """Where the schema of an entry is kept, named by the content of the files that it follows from."""
+    from mmrec_core import settings, storage
 
     found = entry(room, name)
     shared = {*(_PACKAGE / room).glob("*.py"), *found.file.parent.glob("_*.py"), found.file, _PACKAGE / "config.py"}
     parts = [_digest(tuple(sorted((f, f.stat().st_mtime_ns) for f in shared))), found.file.name.encode(), name.encode()]
-    cached = settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
+    return settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
+
+
+def schema(room: str, name: str) -> dict[str, Any]:
+    """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
+    from mmrec_core import records, storage
+
+    found, cached = entry(room, name), schema_file(room, name)
     with contextlib.suppress(MMRecError):  # missing or damaged: it is made again
         return records.read(cached, records.SCHEMA)
     cls = load(room, name)

@@ -41,7 +41,7 @@ LAYERS = [
     {"cluster", "evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
     {"search_space", "training", "runs", "teller", "cold_start", "contrastive", "rating_links", "map_files", "crossing", "trail"},
     {"comparison", "tracking", "tasks", "work", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
-    {"launch", "notebook", "ablation", "slurm", "smoke"},
+    {"launch", "notebook", "ablation", "slurm", "smoke", "damage", "housekeeping"},
     {"__main__"},
 ]
 """Arrows point upwards only; within a layer the rooms of the fourth line do not import each other at all."""
