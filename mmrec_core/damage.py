@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ def survey() -> list[Damage]:
             found.append(_one("result", run.id, fault))
         if run.kind in {"train", "evaluate"}:
             found += [_one("result", run.id, fault) for fault in _arrays(run)]
-        if run.kind == "tune" and (fault := _fault(lambda run=run: tuning.trials_of(run))) is not None:
+        if run.kind == "tune" and (fault := _fault(partial(tuning.trials_of, run))) is not None:
             found.append(_one("trials", run.id, fault))
     for name in preparation.prepared():
         try:
@@ -63,10 +64,10 @@ def survey() -> list[Damage]:
         found += [_one("vectors", name, fault) for fault in features.damaged(dataset)]
         found += [_one("map", name, fault) for fault in projection.damaged(dataset)]
     for file in sorted((settings.home() / "slices").glob("[!.]*.json")):
-        if (fault := _fault(lambda file=file: records.read(file, records.SLICES, coding.REMEDY))) is not None:
+        if (fault := _fault(partial(records.read, file, records.SLICES, coding.REMEDY))) is not None:
             found.append(_one("slices", file.stem, fault))
     for file in sorted((settings.home() / "coding").glob("[!.]*.json")):
-        if (fault := _fault(lambda file=file: coding.read(file))) is not None:
+        if (fault := _fault(partial(coding.read, file))) is not None:
             found.append(_one("coding", file.stem, fault))
     if (fault := _fault(cluster.address)) is not None:
         found.append(_one("cluster", "cluster", fault))
@@ -106,7 +107,7 @@ def _arrays(run: runs.Run) -> list[DamagedFile]:
             continue
         stamp = (told.st_mtime_ns, told.st_size)
         if _arrays_of.get(file, (None,))[0] != stamp:
-            _arrays_of[file] = (stamp, _fault(lambda name=name: comparison.read_arrays(run, name)))
+            _arrays_of[file] = (stamp, _fault(partial(comparison.read_arrays, run, name)))
         if (fault := _arrays_of[file][1]) is not None:
             found.append(fault)
     return found
