@@ -15,6 +15,7 @@ import numpy as np
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.preparation import open_dataset
+from mmrec_core.protocols import hidden
 from mmrec_core.types import Array, Dataset, History, Query
 
 MODEL_BYTES = 2_000_000_000
@@ -109,10 +110,10 @@ def parse_ratings(text: str) -> dict[str, float]:
 
 
 def recommend(run: runs.Run, told: History, top: int = 10, model: Any = None) -> Recommendations:
-    """What one run's model recommends to somebody with this history; films rated already are left out."""
+    """What one run's model recommends to somebody with this history; films rated already are left out, but where events repeat."""
     model = model or load_run_model(run.folder)
     state = model.fold_in([told])
-    items, scores = model.recommend_rows(state, [told.items], top)[0]
+    items, scores = model.recommend_rows(state, [hidden(run.params["protocol"], told.items)], top)[0]
     return Recommendations(run.params["model"], run.id, items, scores, state.source[0])
 
 
@@ -126,11 +127,13 @@ def scores(run: runs.Run, told: History) -> Array:
 def recommend_known(
     run: runs.Run, dataset: Dataset, user: int, top: int = 10, seen: Array | None = None
 ) -> Recommendations:
-    """What one run's model recommends to a user of the dataset; all films they have rated are left out, or just the item rows ``seen``."""
+    """What one run's model recommends to a user of the dataset; all films they have rated are left out (none where events repeat), or just
+    the item rows ``seen``."""
     model = load_run_model(run.folder)
     asked = Query(np.array([user]))
     if seen is None:
-        seen = np.asarray(dataset.interactions.need("item"))[np.asarray(dataset.interactions.need("user")) == user]
+        own = np.asarray(dataset.interactions.need("user")) == user
+        seen = hidden(run.params["protocol"], np.asarray(dataset.interactions.need("item"))[own])
     items, scores = model.recommend_rows(asked, [seen], top)[0]
     return Recommendations(run.params["model"], run.id, items, scores, model.user_state(asked).source[0])
 

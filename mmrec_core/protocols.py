@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from mmrec_core.errors import MMRecError
 
 if TYPE_CHECKING:
-    from mmrec_core.types import Dataset
+    from mmrec_core.types import Array, Dataset
 
 Seen = Literal["hide", "allow"]
 
@@ -123,6 +123,11 @@ def full_name(text: str, dataset: Dataset) -> str:
         MMRecError: unknown.
     """
     return Protocol.parse(text).on(dataset).name(dataset)
+
+
+def hidden(protocol: str, items: Array) -> Array:
+    """Those of the items that a user has met which a list under this protocol leaves out: all, or none with ``seen=allow``."""
+    return items[:0] if Protocol.parse(protocol).seen == "allow" else items
 
 
 def _count(text: str) -> int | None:

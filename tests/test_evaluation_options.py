@@ -255,3 +255,36 @@ def test_a_query_is_asked_by_user(home: Path, tmp_path: Path) -> None:
     dataset = log(tmp_path, "mine", rows)
     assert dataset.users.raw.tolist() == ["a", "b", "c"]
     assert Fixed(np.arange(12.0).reshape(3, 4)).score_all(Query(np.array([1])))[0].tolist() == [4, 5, 6, 7]
+
+
+def test_lists_hide_what_the_protocol_hides(home: Path, tmp_path: Path) -> None:
+    """Where events repeat, what a user has met may be recommended again, on pages and at the command line as in evaluation."""
+    from mmrec_core import cold_start
+
+    rows = [(u, 1 + (t * t + u) % 5, 5, t) for u in range(1, 9) for t in range(1, 12)]
+    dataset = log(tmp_path, "again", rows, repeats="allowed")
+    row = trained(dataset, "popularity")
+    assert len(cold_start.recommend_known(row.run, dataset, 0, top=20).items) == len(dataset.items)
+    told = cold_start.history(dataset, {dataset.items.raw[0]: 5.0})
+    assert len(cold_start.recommend(row.run, told, top=20).items) == len(dataset.items)
+    hide = trained(dataset, "popularity", protocol="full:seen=hide")
+    met = np.asarray(dataset.interactions.item)[np.asarray(dataset.interactions.user) == 0]
+    assert not np.isin(cold_start.recommend_known(hide.run, dataset, 0, top=20).items, met).any()
+
+
+def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratings_csv: Path) -> None:
+    """A result of an earlier version is neither ranked with today's nor taken for it; evaluating it again does not hide that."""
+    from mmrec_core import storage
+
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    old, new = trained(dataset, "popularity"), trained(dataset, "ease")
+    for name in ("run.json", "result.json"):
+        told = storage.read_json(old.run.folder / name)
+        del told["known"]
+        storage.write_json(old.run.folder / name, told)
+    rows = {r.model: r for r in comparison.rows(dataset)}
+    assert rows["popularity"].key.known == comparison.NOT_RECORDED and rows["popularity"].key != rows["ease"].key == new.key
+    assert not comparison.can_be_judged_like(rows["popularity"], new.key)
+    again = work.work(runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True)
+    assert (again.result() or {})["known"] is None

@@ -11,6 +11,7 @@ from mmrec_core import cold_start, comparison, runs
 from mmrec_core.cases import TOP
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
+from mmrec_core.protocols import hidden
 from mmrec_core.types import Array, Dataset, Split
 from pages.parts import blind, shell
 from pages.parts.wall import film, wall
@@ -95,7 +96,7 @@ def lists_of(dataset: Dataset, row: Row, user: int, known: Array) -> Array | str
             return np.asarray(items[items >= 0])
     if row.trained is None:
         return "An oracle’s list is kept for people with held-out likes only."
-    known_items = tuple(np.asarray(dataset.interactions.need("item"))[known].tolist())
+    known_items = tuple(hidden(row.key.protocol, np.asarray(dataset.interactions.need("item"))[known]).tolist())
     try:
         return asked_again(row.trained, dataset.name, dataset.checksum, user, known_items, 20, dataset)
     except MMRecError as error:
