@@ -20,11 +20,12 @@ from mmrec_core.types import Array, Dataset, Split
 
 DEFAULT = "user-temporal"
 MEANING = {
-    "user-temporal": "each user's last 10 % is test, the 10 % before validation: the everyday question, what will this person like next",
+    "user-temporal": "each user's last 10 % is test, the 10 % before validation: what will this user like next? "
+    "Training holds ratings that others gave later, even of items that did not exist yet; see future_items@10",
     "random:80-10-10": "each user's ratings divided at random; the future may leak into training",
     "random-global:90-0-10": "all ratings divided at random, users and films mixed: the usual split for RMSE",
     "chronological:70-15-15": "one point in time for everybody: what a live system faces, mostly new users and films",
-    "leave-one-out": "each user's last rating is test, the one before validation",
+    "leave-one-out": "each user's last rating is test, the one before validation; of several at one moment the seed draws the last",
     "cold-user": "10 % of users leave training; a few of their first ratings are revealed, their last ten liked films are the targets",
     "cold-item": "10 % of films leave training; only content can tell what they are",
     "folds:u1": "the makers' own division (ml-100k has u1 … u5, ua, ub)",
