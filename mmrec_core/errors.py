@@ -10,6 +10,16 @@ class MMRecError(Exception):
     not an ``MMRecError`` is a defect of ours and keeps its traceback.
     """
 
+    def __str__(self) -> str:
+        """The message in one line, whatever a file's cell that it quotes holds."""
+        return " ".join(super().__str__().splitlines())
+
+
+def short(value: object, longest: int = 60) -> str:
+    """What a file holds, cut short, for a message."""
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
 
 def unknown_name(kind: str, name: str, known: list[str]) -> MMRecError:
     """The error for a name nobody knows, with the names that are known and the nearest of them."""
