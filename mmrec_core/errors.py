@@ -10,6 +10,16 @@ class MMRecError(Exception):
     not an ``MMRecError`` is a defect of ours and keeps its traceback.
     """
 
+    def __str__(self) -> str:
+        """The message in one line, whatever a file's cell that it quotes holds."""
+        return " ".join(super().__str__().splitlines())
+
+
+def short(value: object, longest: int = 60) -> str:
+    """What a file holds, cut short, for a message."""
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
 
 class DamagedFile(MMRecError):
     """A file that cannot be read, or does not hold what it should.

@@ -79,7 +79,10 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
             column = column.dictionary_encode()
         except pa.ArrowException:
             raise MMRecError(f"{where}: column '{name}' is of type {column.type}, which cannot hold ids.") from None
-    raw = column.dictionary.to_pylist()
+    try:
+        raw = column.dictionary.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException):
+        raise MMRecError(f"{where}: column '{name}' holds values of type {column.type.value_type} that cannot be ids.") from None
     codes = column.indices.to_numpy(zero_copy_only=False)
     codes = np.where(np.isnan(codes), -1, codes).astype(np.int64) if codes.dtype.kind == "f" else codes.astype(np.int64)
     place: dict[str, int] = {}

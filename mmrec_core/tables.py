@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import ids, inputs
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import MMRecError, short
 from mmrec_core.types import Array
 
 PARQUET = (".parquet", ".pq")
@@ -74,7 +74,7 @@ class Table:
         count = self.names.count(name)
         if count == 0:
             raise MMRecError(
-                f"{self.where} has no column '{name}'; it has {', '.join(self.names[:40])}. Rename the column, or say which one it is."
+                f"{self.where} has no column '{name}'; it has {listed(self.names)}. Rename the column, or say which one it is."
             )
         if count > 1:
             raise MMRecError(f"{self.where} has {count} columns named '{name}'. Give each its own name.")
@@ -90,11 +90,20 @@ class Table:
 
     def texts(self, name: str) -> list[str | None]:
         """A column as text ``[N]``; ``None`` where a cell is empty. Lists are joined by ", "."""
-        return [_text(value) for value in self.column(name).to_pylist()]
+        return [_text(value) for value in self.values(name)]
+
+    def values(self, name: str) -> list[Any]:
+        """A column's cells as Python objects ``[N]``.
+
+        Raises:
+            MMRecError: no such column, or a cell that no Python object can hold.
+        """
+        with inputs.reading(f"{self.where}, column '{name}',", "values that can be shown"):
+            return list(self.column(name).to_pylist())
 
     def lists(self, name: str) -> list[list[str]]:
         """A column of lists: Parquet lists, JSON lists, or text divided by ``|``, else ``;``, else ``,``."""
-        column = self.column(name).to_pylist()
+        column = self.values(name)
         texts = [v for v in column if isinstance(v, str)]
         between = next((s for s in "|;," if any(s in v for v in texts if not v.lstrip().startswith("["))), "|")
         return [_parts(value, between) for value in column]
@@ -114,7 +123,7 @@ class Table:
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             found: Array = column.to_pandas().to_numpy(np.float64, na_value=np.nan)
             return found
-        texts = pd.Series([_text(v) for v in column.to_pylist()] if not _is_text(column) else column.to_pandas(), dtype="str").str.strip()
+        texts = pd.Series(self.texts(name) if not _is_text(column) else column.to_pandas(), dtype="str").str.strip()
         empty = texts.isna() | (texts == "") | texts.str.lower().isin(["nan", "na", "null", "none"])
         numbers = _floats(texts)
         bad = numbers.isna() & ~empty
@@ -125,13 +134,18 @@ class Table:
                 self.note(f"Numbers of {self.name} have a decimal comma.")
         if bad.any():
             at = int(np.flatnonzero(bad.to_numpy())[0])
-            raise MMRecError(f"{self.where}, line {self.line_of(at)}: {name} is '{texts.iloc[at][:60]}', expected a number.")
+            raise MMRecError(f"{self.where}, line {self.line_of(at)}: {name} is '{short(texts.iloc[at])}', expected a number.")
         return numbers.to_numpy(np.float64)
 
     def note(self, text: str) -> None:
         """Keep a note, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+
+def listed(names: Sequence[str], most: int = 40) -> str:
+    """Columns' names for a message."""
+    return ", ".join(short(n, 40) for n in names[:most]) + (" …" if len(names) > most else "")
 
 
 def _floats(texts: Any) -> Any:
@@ -363,7 +377,7 @@ def _with_python(text: str, where: str, sep: str, notes: list[str], rows: int | 
                 record.pop()  # a separator at the line's end
             if len(record) != len(named):
                 raise MMRecError(
-                    f"{where}, line {line}: {len(record)} fields where {len(named)} are expected ({', '.join(named[:8])}). "
+                    f"{where}, line {line}: {len(record)} fields where {len(named)} are expected ({listed(named, 8)}). "
                     "Put a field that holds the separator into quotes, or mend the line."
                 )
             held.append(record)

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mmrec_core import inputs
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import MMRecError, short
+from mmrec_core.tables import listed
 
 
 class RawFiles:
@@ -85,7 +86,7 @@ def read_columns(
             head = list(pd.read_csv(rewound(), nrows=0, **options).columns)
             if missing := [c for c in types if c not in head]:
                 raise MMRecError(
-                    f"{where} has no column '{missing[0]}'; it has {', '.join(map(str, head))}. Rename the column, or say "
+                    f"{where} has no column '{missing[0]}'; it has {listed([str(h) for h in head])}. Rename the column, or say "
                     "which one it is."
                 )
         with warnings.catch_warnings():
@@ -107,7 +108,7 @@ def read_columns(
 def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mapping[str, Any], first: int) -> str | None:
     """Which line of a file holds a value that does not fit."""
     try:
-        text = pd.read_csv(handle, usecols=list(types), dtype=str, keep_default_na=False, **options)
+        text = pd.read_csv(handle, usecols=list(types), dtype=str, **{**options, "keep_default_na": False})
     except (ValueError, OverflowError, pd.errors.ParserError):
         return None
     for column, kind in types.items():
@@ -118,5 +119,5 @@ def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mappin
         if bad.any():
             at = int(np.flatnonzero(bad.to_numpy())[0])
             wanted = "a whole number" if np.dtype(kind).kind in "iu" else "a number"
-            return f"{where}, line {at + first}: {column} is '{text[column].iloc[at]}', expected {wanted}."
+            return f"{where}, line {at + first}: {column} is '{short(text[column].iloc[at])}', expected {wanted}."
     return None

@@ -15,7 +15,7 @@ from mmrec_core.datasets import _netflix, _recognise, _times
 from mmrec_core.datasets._base import CATALOG_COLUMNS, parse_scale
 from mmrec_core.datasets._film_table import films_of_events, read_films, titles_of
 from mmrec_core.datasets._recognise import ONE_USER, Form, What
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import MMRecError, short
 from mmrec_core.tables import Table
 from mmrec_core.types import Array
 
@@ -98,7 +98,7 @@ def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[
         if role == "item" or (config.user == AUTO and told.form is None):
             more = ", or --set user= if all rows are of one user" if role == "user" else ""
             raise MMRecError(
-                f"{source.name}: no column is recognised as the {role}s'; it has {', '.join(table.names[:40])}. Say which one it is: --set {role}=COLUMN{more}."
+                f"{source.name}: no column is recognised as the {role}s'; it has {tables.listed(table.names)}. Say which one it is: --set {role}=COLUMN{more}."
             )
     if len(set(roles.values())) < len(roles):
         raise MMRecError(f"Two roles name the same column of {source.name}: {', '.join(f'{r}={c}' for r, c in roles.items())}.")
@@ -156,6 +156,11 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
     return Own(events, items, what, repeats, "Netflix Prize" if blocks else form.name if form else "", scale, [*notes, *whole.notes], rows, whole)
 
 
+def counted(n: int, noun: str, several: str = "") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n:,} {noun if n == 1 else several or noun + 's'}"
+
+
 def _take(table: Table, rows: Array, keep: Array) -> tuple[Table, Array]:
     """A table's rows that are kept, lines and notes as they were."""
     rows = rows[keep]
@@ -167,11 +172,11 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
     """Rows of the event types to keep; which types there are is said."""
     kinds = table.texts(column)
     counts = Counter(k or "" for k in kinds)
-    told = ", ".join(f"{kind or 'empty'} {count:,}" for kind, count in counts.most_common(8))
+    told = ", ".join(f"{short(kind) or 'empty'} {count:,}" for kind, count in counts.most_common(8))
     wanted = [k.strip() for k in keep.replace(",", "|").split("|") if k.strip()]
     if not wanted:
         if len(counts) > 1:
-            notes.append(f"Events of every type are kept ({column}: {told}); the setting keep={counts.most_common()[-1][0]} would keep one type.")
+            notes.append(f"Events of every type are kept ({column}: {told}); the setting keep={short(counts.most_common()[-1][0])} would keep one type.")
         return table, rows
     if unknown := [k for k in wanted if k not in counts]:
         raise MMRecError(f"{table.where} holds no event of type '{unknown[0]}'; column '{column}' has {told}.")
@@ -188,7 +193,7 @@ def _rated(table: Table, rows: Array, column: str, form: Form, notes: list[str])
         return table, rows
     if not keep.any():
         raise MMRecError(f"{table.where} holds no rating: '{column}' is empty on every line. Leave it out with --set rating= to take every row for a view.")
-    notes.append(f"{int((~keep).sum()):,} rows without a rating are left out.")
+    notes.append(f"{counted(int((~keep).sum()), 'row')} without a rating left out.")
     return _take(table, rows, keep)
 
 
@@ -306,17 +311,17 @@ def _repeats(
     if wanted == "refused" or not repeated.any():
         return events, rows, "refused"
     if wanted == AUTO and "rating" not in events:
-        notes.append(f"{int(events.duplicated(['user', 'item']).sum()):,} events repeat a user and an item; all are kept. The setting repeats=latest keeps the latest of each.")
+        notes.append(f"{counted(int(events.duplicated(['user', 'item']).sum()), 'event')} of a user and an item met before; all are kept. The setting repeats=latest keeps the latest of each.")
         return events, rows, "allowed"
     if wanted == AUTO and form is None:
         copies = events.duplicated().to_numpy()
         if copies.any():
-            notes.append(f"{int(copies.sum()):,} lines that repeat another line wholly are left out.")
+            notes.append(f"{counted(int(copies.sum()), 'copy', 'copies')} of whole lines left out.")
         return events[~copies].reset_index(drop=True), rows[~copies], "refused"  # others are refused by the check, with their line
     order = np.argsort(events["time"].to_numpy(), kind="stable") if "time" in events else np.arange(len(events))
     last = ~events.iloc[order].duplicated(["user", "item"], keep="last").to_numpy()
     keep = np.sort(order[last])
-    notes.append(f"{len(events) - len(keep):,} earlier rows of users who have several for one item are left out; the latest of each is kept.")
+    notes.append(f"Of a user's several rows for one item the latest is kept; {counted(len(events) - len(keep), 'row')} left out.")
     return events.iloc[keep].reset_index(drop=True), rows[keep], "refused"
 
 
@@ -336,7 +341,8 @@ def look(source: Path) -> Look:
     if scale is None and "rating" in told.roles:
         scale = likely_scale(table, told.roles["rating"])
     kinds = sorted({k for k in table.texts(told.roles["event"]) if k}) if "event" in told.roles else []
-    head = pd.DataFrame({n: [_plain(v) for v in c.slice(0, 5).to_pylist()] for n, c in zip(table.names, table.columns, strict=True)})
+    first = Table(table.where, table.names, [c.slice(0, 5) for c in table.columns])
+    head = pd.DataFrame({n: [_plain(v) for v in first.values(n)] for n in table.names if table.names.count(n) == 1})
     form = "Netflix Prize" if blocks else told.form.name if told.form else ""
     return Look(table.names, told.roles, told.film, form, scale, kinds[:50], table.notes, head, blocks)
 

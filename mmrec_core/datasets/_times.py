@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import MMRecError, short
 from mmrec_core.tables import Table
 from mmrec_core.types import Array
 
@@ -54,7 +54,7 @@ def seconds(table: Table, name: str, order: Order = "auto") -> Array:
 
 def _refuse(table: Table, name: str, at: int, shown: Any, count: int, why: str = "") -> MMRecError:
     more = f" ({count:,} such lines)" if count > 1 else ""
-    text = str(shown)[:60]
+    text = short(shown)
     return MMRecError(
         f"{table.where}, line {table.line_of(at)}: {name} is '{text}'{why}, expected {EXPECTED}{more}. Mend or remove the line and prepare again."
     )
@@ -87,7 +87,15 @@ def _dates(table: Table, name: str, column: Any) -> Array:
             raw = whole.to_pandas().to_numpy(np.int64)
             found = raw // per
             _say_fractions(table, name, bool((raw % per).any()))
-    return _checked(table, name, found, lambda at: column[at].as_py() if kind != pa.timestamp("ns") else str(column[at]))
+    return _checked(table, name, found, lambda at: _shown(column[at]))
+
+
+def _shown(cell: Any) -> Any:
+    """A date's cell; its number where the year is beyond what Python's dates hold."""
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        return cell.value
 
 
 def _say_fractions(table: Table, name: str, there: bool) -> None:
@@ -178,7 +186,7 @@ def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
     found = _parse(values, order)
     if found is None:
         raise MMRecError(
-            f"{table.where}: dates in '{name}' such as '{values.iloc[0]}' may begin with the day or with the month. "
+            f"{table.where}: dates in '{short(name)}' such as '{values.iloc[0]}' may begin with the day or with the month. "
             "Say which: --set dates='day first' or --set dates='month first'."
         )
     if (bad := np.isnan(found)).any():

@@ -69,6 +69,11 @@ def numbers(column: pd.Series) -> pd.Series:
     return column.str.strip().str.extract(NUMBER, expand=False)
 
 
+def reason(error: Exception, file: Path) -> str:
+    """An error without the folders of its file, for a note."""
+    return str(error).replace(f"{file.parent}/", "").rstrip(".")
+
+
 def rows_by(items: pd.DataFrame, column: str) -> dict[str, list[int]]:
     """Item rows by the number in an id column; an id may belong to more than one row."""
     found: dict[str, list[int]] = {}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from mmrec_core import tables
-from mmrec_core.enrich._base import EnrichSource, Found, digits, rows_by, source_folders
+from mmrec_core.enrich._base import EnrichSource, Found, digits, reason, rows_by, source_folders
+from mmrec_core.errors import MMRecError
 from mmrec_core.images import ENDINGS
 from mmrec_core.types import Progress
 
@@ -37,7 +38,11 @@ class Folder(EnrichSource):
         index = folder / "index.csv"
         if not index.is_file():
             return
-        read = tables.read(index)
+        try:
+            read = tables.read(index)
+        except MMRecError as error:
+            found.notes.append(f"{index.name} of the poster folder was not used ({reason(error, index)}); posters are matched by their names alone.")
+            return
         if "file" not in read:
             found.notes.append(
                 f"{index.name} of the poster folder has no column 'file' and was not used; posters are matched by their names alone."

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
 from mmrec_core import settings, tables
-from mmrec_core.enrich._base import EnrichSource, Found, digits, numbers, rows_by, source_folders
+from mmrec_core.enrich._base import EnrichSource, Found, digits, numbers, reason, rows_by, source_folders
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
-
-
-def _reason(error: MMRecError, file: Path) -> str:
-    """An error without the folders of its file, for a note."""
-    return str(error).replace(f"{file.parent}/", "").rstrip(".")
 
 
 class Links(EnrichSource):
@@ -31,7 +25,12 @@ class Links(EnrichSource):
         if id_space == "ml-100k":
             own = rows_by(items, "item")
             for folder in source_folders("movielens-posters-urls"):
-                pages = tables.parse(tables.body(folder / "movie_url.csv"), str(folder / "movie_url.csv"), names=("item", "page"), sep=",", loose_last=True)
+                file = folder / "movie_url.csv"
+                try:
+                    pages = tables.parse(tables.body(file), str(file), names=("item", "page"), sep=",", loose_last=True)
+                except MMRecError as error:
+                    found.notes.append(f"{file.name} could not be read and was not used ({reason(error, file)}).")
+                    continue
                 for item, page in zip(pages.texts("item"), pages.texts("page"), strict=True):
                     number = re.search(r"/tt(\d+)", str(page))
                     for row in own.get(digits(item) or "", ()) if number else ():
@@ -45,7 +44,7 @@ class Links(EnrichSource):
                 try:
                     read = tables.read(file)
                 except MMRecError as error:
-                    found.notes.append(f"{file.parent.name}/{file.name} could not be read and was not used ({_reason(error, file)}).")
+                    found.notes.append(f"{file.parent.name}/{file.name} could not be read and was not used ({reason(error, file)}).")
                     continue
                 if not all(name in read for name in ("movieId", "imdbId", "tmdbId")):
                     continue

@@ -15,6 +15,7 @@ from mmrec_core.enrich._base import (
     first_files,
     numbers,
     plain_title,
+    reason,
     rows_by,
     rows_by_title,
     source_folders,
@@ -55,8 +56,7 @@ class Table(EnrichSource):
             try:
                 table = read_table(file)
             except (MMRecError, OSError) as error:
-                reason = str(error).replace(f"{file.parent}/", "").rstrip(".")
-                found.notes.append(f"{file.name} could not be read ({reason}); its films keep what others know of them.")
+                found.notes.append(f"{file.name} could not be read ({reason(error, file)}); its films keep what others know of them.")
                 continue
             self._join(table, by, titles, found)
         return found
