@@ -470,7 +470,7 @@ def ablate(
     from mmrec_core import ablation, preparation, storage, work
 
     opened = preparation.open_dataset(dataset)
-    if not all(part.strip().isdigit() for part in seeds.split(",")):
+    if not all(part.strip().isdecimal() for part in seeds.split(",")):
         raise MMRecError(f"--seeds is '{seeds}'; expected whole numbers separated by commas, such as 1,2,3.")
     base = {"split": how, "split_seed": split_seed, "options": options(settings), "encoder": encoder, "protocol": protocol,
             "relevant_from": relevant_from}  # fmt: skip

@@ -76,7 +76,7 @@ def name(where: str | None) -> None:
             file.unlink(missing_ok=True)
         return
     _, colon, port = where.rpartition(":")
-    if not colon or not port.isdigit() or "//" in where:
+    if not colon or not port.isdecimal() or "//" in where:
         raise MMRecError(f"'{where}' is no address of a Ray cluster; expected HOST:PORT, such as 10.0.0.5:6379.")
     storage.open_home()
     _make_room(file)

@@ -308,7 +308,7 @@ def thumbnail(file: Path) -> str | None:
             storage.write_bytes(path, out.getvalue())
         return f"thumbs/{name[:2]}/{name}.jpg"
     except MMRecError as error:
-        log.warning("%s", error)
+        log.warning("%s: %s", file.name, error)
         return None
     except OSError as error:
         import errno

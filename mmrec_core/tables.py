@@ -123,7 +123,13 @@ class Table:
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             found: Array = column.to_pandas().to_numpy(np.float64, na_value=np.nan)
             return found
-        texts = pd.Series(self.texts(name) if not _is_text(column) else column.to_pandas(), dtype="str").str.strip()
+        if _is_text(column):  # few distinct texts stand in many rows
+            held = column.combine_chunks().dictionary_encode()
+            held = held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+            codes = held.indices.fill_null(len(held.dictionary)).to_numpy(zero_copy_only=False)
+            texts = pd.Series([*held.dictionary.to_pylist(), None], dtype="str").str.strip()
+        else:
+            codes, texts = np.arange(len(column)), pd.Series(self.texts(name), dtype="str").str.strip()
         empty = texts.isna() | (texts == "") | texts.str.lower().isin(["nan", "na", "null", "none"])
         numbers = _floats(texts)
         bad = numbers.isna() & ~empty
@@ -133,9 +139,9 @@ class Table:
             if not bad.any():
                 self.note(f"Numbers of {self.name} have a decimal comma.")
         if bad.any():
-            at = int(np.flatnonzero(bad.to_numpy())[0])
-            raise MMRecError(f"{self.where}, line {self.line_of(at)}: {name} is '{short(texts.iloc[at])}', expected a number.")
-        return numbers.to_numpy(np.float64)
+            at = int(np.flatnonzero(bad.to_numpy()[codes])[0])
+            raise MMRecError(f"{self.where}, line {self.line_of(at)}: {name} is '{short(texts.iloc[codes[at]])}', expected a number.")
+        return numbers.to_numpy(np.float64)[codes]
 
     def note(self, text: str) -> None:
         """Keep a note, once."""
@@ -319,7 +325,7 @@ def parse(
     Raises:
         MMRecError: empty, a line whose fields do not fit, or quotes that are not closed.
     """
-    text, _, notes = decoded(raw, where)
+    text, encoding, notes = decoded(raw, where)
     if not text.strip():
         raise MMRecError(f"{where} is empty.")
     if "\0" in text:
@@ -328,10 +334,13 @@ def parse(
     sep = sep or separator(raw)
     if sep != ",":
         notes.append(f"Columns of {Path(where).name} are separated by {({';': 'semicolons', chr(9): 'tabs', '|': 'bars'}).get(sep, repr(sep))}.")
-    return _with_arrow(text, where, sep, notes, rows, names, loose_last)
+    plain = encoding == "utf-8" and not raw.startswith(b"\xef\xbb\xbf")
+    return _with_arrow(raw, plain, text, where, sep, notes, rows, names, loose_last)
 
 
-def _with_arrow(text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool) -> Table:
+def _with_arrow(
+    raw: bytes, utf8: bool, text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool
+) -> Table:
     """By pyarrow's reader, which is strict about the number of fields; by Python's where that one fails, to say which line is at fault."""
     import pyarrow as pa
     from pyarrow import csv as fast
@@ -340,17 +349,18 @@ def _with_arrow(text: str, where: str, sep: str, notes: list[str], rows: int | N
         return _with_python(text, where, sep, notes, rows, names, loose_last)
     head = next(csv.reader(io.StringIO(text, newline=""), delimiter=sep), [])
     named = list(names) if names is not None else [h.strip() for h in head]
-    encoded = text.encode("utf-8")
+    encoded = raw if utf8 else text.encode("utf-8")
+    del text
     try:
         found = fast.read_csv(
             pa.BufferReader(encoded),
             read_options=fast.ReadOptions(column_names=[str(at) for at in range(len(named))], skip_rows=0 if names is not None else 1, block_size=32 << 20),
-            parse_options=fast.ParseOptions(delimiter=sep, newlines_in_values=text.count('"') > 0),
+            parse_options=fast.ParseOptions(delimiter=sep, newlines_in_values=b'"' in encoded),
             convert_options=fast.ConvertOptions(column_types={str(at): pa.string() for at in range(len(named))}, strings_can_be_null=False),
         )
     except (pa.ArrowException, ValueError, KeyError):
-        return _with_python(text, where, sep, notes, None, names, loose_last)
-    return Table(where, named, list(found.columns), notes, sep, lambda: _lines(text, sep, names is None), names is None)
+        return _with_python(encoded.decode("utf-8"), where, sep, notes, None, names, loose_last)
+    return Table(where, named, list(found.columns), notes, sep, lambda: _lines(encoded.decode("utf-8"), sep, names is None), names is None)
 
 
 def _with_python(text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool) -> Table:

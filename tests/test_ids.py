@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec_core import features, ids, preparation
@@ -41,12 +41,14 @@ def test_one_text_id_in_any_file_makes_all_of_them_text() -> None:
     assert ratings.tolist() == ["108", "109"] and table.tolist() == ["108", "X12"]
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.one_of(st.integers(-(10**20), 10**20).map(str), st.from_regex(r"[0-9a-z.+-]{1,6}", fullmatch=True)), min_size=1, max_size=20))
 def test_ids_that_differ_as_text_stay_apart(texts: list[str]) -> None:
     (found,) = ids.decide(of(texts))
     assert [str(i) for i in found.tolist()] == texts
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=20))
 def test_integers_are_the_same_from_text_and_from_numbers(values: list[int]) -> None:
     as_text, as_numbers = ids.decide(of([str(v) for v in values]), of(values, pa.int64()))

@@ -48,6 +48,10 @@ def seconds(table: Table, name: str, order: Order = "auto") -> Array:
             return _epoch(table, name, values.to_numpy())
         return _epoch(table, name, pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        import pyarrow.compute as pc
+
+        if not column.null_count and len(column) and pc.all(pc.match_substring_regex(column, r"^[0-9]{1,18}$")).as_py():
+            return _epoch(table, name, column.cast(pa.int64()).to_pandas().to_numpy(np.int64))
         return _texts(table, name, column, order)
     raise MMRecError(f"{table.where}: column '{name}' is of type {kind}; expected {EXPECTED}.")
 

@@ -80,7 +80,7 @@ class Table(EnrichSource):
             if not rows and column["title"] and column["year"]:
                 year = str(record[column["year"]])
                 number = next(
-                    (int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdigit()), None
+                    (int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdecimal()), None
                 )
                 rows = titles.get((plain_title(record[column["title"]]), number), []) if number else []
             for row in rows:

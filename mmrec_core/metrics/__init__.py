@@ -89,7 +89,7 @@ def metric(name: str, kind: str | None = None) -> Metric:
         raise unknown_name("metric", name, sorted({n for _, n in known}))
     function = known[kinds[0], base]
     takes_k = "k" in inspect.signature(function).parameters
-    if takes_k != cut.isdigit():
+    if takes_k != cut.isdecimal():
         raise unknown_name("metric", name, [f"{base}@10" if takes_k else base])
     k = int(cut) if takes_k else None
     compute = partial(function, k=k) if takes_k else function

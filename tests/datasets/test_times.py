@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrec_core.datasets._times import END, seconds
@@ -86,6 +86,7 @@ def test_what_is_no_time_is_named_by_its_line(values: list[Any], line: int) -> N
         read(values)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(86_400 * 366, END - 1), min_size=1, max_size=10), st.sampled_from([1, 1000, 10**6, 10**9]))
 def test_every_moment_is_found_again_in_every_unit(moments: list[int], per: int) -> None:
     if sorted(moments)[(len(moments) - 1) // 2] < 10**9:  # too few digits for the unit to be told from seconds
@@ -95,6 +96,7 @@ def test_every_moment_is_found_again_in_every_unit(moments: list[int], per: int)
     assert read([m * per for m in moments]) == moments
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2095, 12, 30)), min_size=1, max_size=8), st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y %H:%M:%S"]))
 def test_every_moment_is_found_again_as_text(moments: list[dt.datetime], form: str) -> None:
     want = [int(m.replace(microsecond=0, tzinfo=dt.UTC).timestamp()) for m in moments]

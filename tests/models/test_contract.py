@@ -367,10 +367,22 @@ def _other_version(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**told, "version": told["version"] + 1}))
 
 
+def _break_weight(folder: Path) -> None:
+    """One value of each tensor of floats is NaN; a model without such a tensor loses one, so that there is damage."""
+    tensors = load_file(folder / "model.safetensors")
+    floats = [key for key, value in tensors.items() if value.is_floating_point() and value.numel()]
+    if not floats:
+        return _drop_tensor(folder)
+    for key in floats:
+        tensors[key].view(-1)[0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+
+
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "a tensor is gone": _drop_tensor,
     "shapes differ": _widen_tensors,
     "another version": _other_version,
+    "a weight is no number": _break_weight,
     "weights are garbage": lambda folder: (folder / "model.safetensors").write_bytes(b"garbage" * 9),
     "config is garbage": lambda folder: (folder / "config.json").write_bytes(b"\xff{"),
     "config is not an object": lambda folder: (folder / "config.json").write_text("[]"),
