@@ -74,6 +74,16 @@ def films(dataset: Dataset) -> list[str]:
     ]
 
 
+def backdrop(dataset: Dataset, places: Array, labels: Sequence[dict[str, Any]], most: int) -> str:
+    """A map to draw something else upon: ``points`` of at most ``most`` films as ``[x, y, title]``, and ``labels`` of its regions."""
+    there = np.flatnonzero(np.isfinite(places[:, 0]))
+    if len(there) > most:
+        there = np.sort(np.random.default_rng(0).permutation(there)[:most])
+    titles = dataset.catalog["title"].to_numpy()
+    points = [[round(float(places[row, 0]), 3), round(float(places[row, 1]), 3), str(titles[row])] for row in there.tolist()]
+    return _put("backdrop", "json", json.dumps({"points": points, "labels": list(labels)}, ensure_ascii=False).encode())
+
+
 def colours(codes: Array) -> str:
     """One byte a point: places in a palette; 255 means nothing is known."""
     return _put("colour", "bin", np.asarray(codes, np.uint8).tobytes())

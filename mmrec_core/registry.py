@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ from mmrec_core.errors import MMRecError, unknown_name
 
 ROOMS = ("datasets", "enrich", "encoders", "models")
 _PACKAGE = Path(__file__).parent
+_importing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,18 @@ def _module(found: Entry) -> Any:
     if found.file.parent == _PACKAGE / found.room:
         return importlib.import_module(f"mmrec_core.{found.room}.{found.file.stem}")
     name = f"mmrec_plugins.{found.room}.{found.file.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, found.file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    with _importing:  # a module stands in sys.modules while it runs, and another thread must not take it for whole
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, found.file)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
 
 
 def load(room: str, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,22 @@ def trail(model: Any, told: History, where: Array, top: int = TOP) -> Array:
              for k in range(len(told) + 1)]  # fmt: skip
     scores = counterfactuals.scores_of(model, steps)
     drawn = np.isfinite(where[:, 0])
-    out = np.empty((len(steps), 2), np.float32)
-    for at, (row, step) in enumerate(zip(scores, steps, strict=True)):
+    lists = []
+    for row, step in zip(scores, steps, strict=True):
         row = np.where(drawn, row, -np.inf)
         row[step.items] = -np.inf
         best = np.argsort(-row, kind="stable")[:top]
-        out[at] = where[best[np.isfinite(row[best])]].mean(0)
+        lists.append(best[np.isfinite(row[best])])
+    return middles(lists, where, top)
+
+
+def middles(lists: Sequence[Array], where: Array, top: int = TOP) -> Array:
+    """The middle of the first ``top`` films of each list that the map shows: float32 ``[len(lists), 2]``, NaN where it shows none."""
+    out = np.full((len(lists), 2), np.nan, np.float32)
+    for at, items in enumerate(lists):
+        places = where[items]
+        places = places[np.isfinite(places[:, 0])][:top]
+        if len(places):
+            out[at] = places.mean(0)
     return out
 

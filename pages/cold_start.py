@@ -1,9 +1,12 @@
 """Rate a few films as a new visitor, or bring a new film, and see at once what every model makes of it."""
 
+from concurrent.futures import Future
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
-from mmrec_core import cold_start, registry, runs, taste
+from mmrec_core import answers, cold_start, registry, runs, taste
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell
@@ -23,6 +26,8 @@ shell.frame()
 TOP = 8
 SUGGESTED = 12
 YARDSTICK = "popularity"
+CHOOSER, STUDIO = "cold.chooser", "cold.studio"
+"""The page's two fragments: a rating draws both, and nothing else."""
 dataset = shell.needs_dataset()
 shell.needs_films(dataset)
 catalog = dataset.catalog
@@ -55,6 +60,12 @@ def come_back() -> None:
         for key, value in zip(("ratings", "unseen"), held.get(dataset.name, ("", "")), strict=True):
             if value:
                 st.query_params[key] = value
+    keep_for_return()
+
+
+def keep_for_return() -> None:
+    """What was said, for who comes back from another page."""
+    held = st.session_state.setdefault("cold_said", {})
     held[dataset.name] = (st.query_params.get("ratings", ""), st.query_params.get("unseen", ""))
 
 
@@ -80,30 +91,34 @@ def undo() -> None:
                 st.query_params[key] = value
             elif key in st.query_params:
                 del st.query_params[key]
+        keep_for_return()
 
 
 def on_skip() -> None:
     """A film that was not seen: it is not suggested again."""
     event = st.session_state.get("suggested")
-    if event is not None and event.get("skip") is not None:
+    if event is not None and event.get("skip") is not None and int(event["skip"]) not in unseen():
         keep_for_undo()
         rows = [*unseen(), int(event["skip"])]
         st.query_params["unseen"] = "_".join(str(dataset.items.raw[row]) for row in dict.fromkeys(rows))
+        keep_for_return()
 
 
-def remember(ratings: dict[int, float]) -> None:
-    """Write the ratings into the URL."""
-    if ratings == told():  # said twice
-        return
+def remember(ratings: dict[int, float]) -> bool:
+    """Write the ratings into the URL; whether they are others than before. A rating that arrives twice changes nothing."""
+    if ratings == told():
+        return False
     keep_for_undo()
     if ratings:
         st.query_params["ratings"] = "_".join(f"{dataset.items.raw[row]}:{stars:g}" for row, stars in ratings.items())
     elif "ratings" in st.query_params:
         del st.query_params["ratings"]
+    keep_for_return()
+    return True
 
 
 def on_rate() -> None:
-    """A star was set or cleared somewhere."""
+    """A star was set or cleared somewhere: both fragments are drawn anew, the page around them is not."""
     ratings = told()
     for key in ("suggested", "found", "rated"):
         event = st.session_state.get(key)
@@ -112,7 +127,8 @@ def on_rate() -> None:
                 ratings.pop(int(change["id"]), None)
             else:
                 ratings[int(change["id"])] = float(change["stars"])
-    remember(ratings)
+    if remember(ratings):
+        st.rerun([CHOOSER, STUDIO])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -246,7 +262,7 @@ def my_ratings(ratings: dict[int, float]) -> None:
     )
 
 
-def answers(ratings: dict[int, float]) -> None:
+def every_answer(ratings: dict[int, float]) -> None:
     """Every fitted model's recommendations for these ratings, each box filled as its answer comes in."""
     fitted = runs.finished(dataset)
     if not fitted:
@@ -268,15 +284,17 @@ def answers(ratings: dict[int, float]) -> None:
         st.info("Choose a model above to see what it recommends.", icon=":material/touch_app:")
         return
     told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+    history = cold_start.history(dataset, dict(told_ratings))
+    asked = {name: answers.ask(fitted[name], [history])[0] for name in names if name in shown}
     common: set[int] = set()
     listed: dict[str, list[int]] = {}
     for name in (n for n in names if n in shown):
         with st.container(border=True, key=f"answer-{name}"):
             head = st.container(horizontal=True, vertical_alignment="center")
-            head.markdown(f"**{name}**", help=registry.entry("models", name).summary)
+            head.markdown(f"**{name}**", help=summary(name))
             try:
-                with st.spinner(f"Asking {name} …"):
-                    found, why = ask(fitted[name].id, told_ratings, bool(explain and ratings), dataset)
+                found = waited_for(name, asked[name])
+                why = why_these(fitted[name].id, told_ratings, found.items.tolist(), dataset) if explain and found.source == "folded" else None
             except MMRecError as error:
                 shell.tell(error)
                 if st.button("Fit it again", key=f"refit-{name}", icon=":material/refresh:"):
@@ -300,17 +318,20 @@ def answers(ratings: dict[int, float]) -> None:
         why_this(dataset, chosen, ratings, listed)
 
 
+def waited_for(name: str, asked: Future[answers.Answer]) -> answers.Answer:
+    """A model's answer, its first films; a spinner where it is not there at once."""
+    try:
+        found = asked.result(timeout=0.4)
+    except TimeoutError:
+        with st.spinner(f"Asking {name} …"):
+            found = asked.result()
+    return answers.Answer(found.items[:TOP], found.scores[:TOP], found.source)
+
+
 @st.cache_data(max_entries=256, show_spinner=False)
-def ask(
-    run_id: str, told_ratings: tuple[tuple[object, float], ...], explain: bool, _dataset: Dataset
-) -> tuple[cold_start.Recommendations, list[list[tuple[int, float]]] | None]:
-    """One model's answer, kept for as long as the question is the same."""
-    run = runs.get(run_id)
-    history = cold_start.history(_dataset, dict(told_ratings))
-    found = cold_start.recommend(run, history, TOP)
-    if not explain or found.source != "folded":
-        return found, None
-    return found, cold_start.reasons(run, history, [int(i) for i in found.items])
+def why_these(run_id: str, told_ratings: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset) -> list[list[tuple[int, float]]]:
+    """For each film which ratings hold it up, kept for as long as the question is the same."""
+    return cold_start.reasons(runs.get(run_id), cold_start.history(_dataset, dict(told_ratings)), items)
 
 
 def on_open() -> None:
@@ -321,29 +342,40 @@ def on_open() -> None:
 
 
 def card(
-    found: cold_start.Recommendations, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int]
+    found: answers.Answer, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int]
 ) -> dict[str, object]:
     """One recommended film."""
     reason = ""
     if why and why[place]:
         at, fall = why[place][0]
         reason = f"because of {catalog['title'].iloc[rated[at]]}" if fall > 0 else "no single rating"
-    row = int(found.items[place])
-    mean = catalog["mean_rating"].iloc[row] if "mean_rating" in catalog else None
-    note = f"★ {mean:.1f}" if mean is not None and mean == mean else "not rated"
-    return {**film(dataset, row, why=reason, note=note), "rank": place + 1}
+    shown = film(dataset, int(found.items[place]), why=reason)
+    return {**shown, "note": shown["mean"], "rank": place + 1}
+
+
+@st.cache_data(max_entries=256, show_spinner=False, ttl=60)
+def summary(model: str) -> str:
+    """What a model is, in a line."""
+    return registry.entry("models", model).summary
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def tested(folder: str, run_id: str) -> dict[str, Any]:
+    """What of a finished run's result its heading says."""
+    found = runs.get(run_id).result() or {}
+    return {key: found[key] for key in ("metrics", "intervals", "split", "protocol", "seed") if key in found}
 
 
 def heading(
     head: st.delta_generator.DeltaGenerator,
     name: str,
-    found: cold_start.Recommendations,
+    found: answers.Answer,
     common: set[int],
     rated: bool,
     run: runs.Run,
 ) -> None:
     """Labels: whether the model falls back or repeats popularity, and how it did when it was tested."""
-    result = run.result() or {}
+    result = tested(str(run.folder), run.id) or {}
     value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
     if name == YARDSTICK:
         head.badge("yardstick", icon=":material/straighten:", color="gray",
@@ -396,35 +428,22 @@ def one_thread() -> None:
     cold_start.use_threads(1)
 
 
-def draw_all_if_rated() -> None:
-    """A rating given in one fragment is news to the other."""
-    if said() != st.session_state["answered"]:
-        st.rerun()
-
-
-def said() -> str:
-    """Everything the visitor said, as the URL holds it."""
-    return st.query_params.get("ratings", "") + "|" + st.query_params.get("unseen", "")
-
-
-@st.fragment
+@st.fragment(key=CHOOSER)
 def chooser() -> None:
-    """Searching and leafing through suggestions draws only itself anew; a rating draws the page."""
-    draw_all_if_rated()
+    """Searching and leafing through suggestions draws only itself anew."""
     st.subheader("Rate", anchor=False)
     choose_films(told())
 
 
-@st.fragment
+@st.fragment(key=STUDIO)
 def studio() -> None:
     """The visitor's ratings and what the models make of them."""
-    draw_all_if_rated()
     if "go_to_film" in st.session_state:
         shell.open_film(dataset, st.session_state.pop("go_to_film"))
     ratings = told()
     st.subheader("What every model makes of you", anchor=False)
     my_ratings(ratings)
-    answers(ratings)
+    every_answer(ratings)
 
 
 st.title("Cold start", anchor=False)
@@ -439,7 +458,6 @@ elif who == "The crossing":
 else:
     st.caption("You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining.")
     come_back()
-    st.session_state["answered"] = said()
     left, right = st.columns([1, 1.6], gap="large")
     with left:
         chooser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,16 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / room / f"{name}.py").write_text(text)
     monkeypatch.setenv("MMREC_PLUGINS", str(folder))
     return folder
+
+
+def test_a_plugin_that_many_ask_for_at_once_is_whole(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module runs once, and nobody is handed it before it has run to its end."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "slow_vintage.py").write_text("import time\ntime.sleep(0.3)\n" + MODEL)
+    monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: registry.load("models", "slow_vintage"), range(4)))
+    assert {cls.__name__ for cls in found} == {"Vintage"} and len(set(found)) == 1
 
 
 def test_one_file_is_enough(plugins: Path, home: Path) -> None:

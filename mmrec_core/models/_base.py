@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from mmrec_core import records, registry, storage
 from mmrec_core.config import Config as AnyConfig
@@ -153,7 +154,7 @@ class Model(nn.Module):
     @torch.no_grad()
     def score_rows(self, rows: Interactions) -> Tensor:
         """``[N, H]`` for events, in blocks, without gradients."""
-        self.eval()
+        self.rest()
         device = self.known_users.device
         parts = [
             self.predict(_to(self.rows(rows.take(np.arange(p.start, p.stop))), device)).cpu()
@@ -171,7 +172,7 @@ class Model(nn.Module):
     @torch.no_grad()
     def score_all(self, query: Query | UserState, items: Tensor | None = None) -> Tensor:
         """``[B, I]`` ranking scores of every item (or of item rows ``items``) for known users or for states."""
-        self.eval()
+        self.rest()
         state = query if isinstance(query, UserState) else self.user_state(query)
         return self.score_states(state.tensors, items)
 
@@ -237,6 +238,11 @@ class Model(nn.Module):
 
     def forget(self) -> None:
         """Drop what is kept for speed beside the state; called where other weights, or another device, come in. Nothing by default."""
+
+    def rest(self) -> None:
+        """Out of training, as :meth:`eval`; where that is so already nothing is written, so that several threads may ask."""
+        if any(module.training for module in self.modules()):
+            self.eval()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """What is kept would stay behind when the model moves to another device."""
@@ -444,10 +450,13 @@ class GradientModel(Model):
         """The states that fold-in begins with, and the names of the tensors it may move."""
         return self.free_state(len(histories))
 
-    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
-        """The histories as one batch with negatives, ``user`` counting the histories."""
-        train = self.as_train_set(histories)
-        return self.epoch(train, step)
+    def history_rows(self, histories: Sequence[History]) -> Any:
+        """What every step of a fold-in reads of the histories, made once; :meth:`history_epoch` is handed it."""
+        return self.as_train_set(histories)
+
+    def history_epoch(self, told: Any, step: int) -> Batch:
+        """What :meth:`history_rows` gave as one batch with negatives, ``user`` counting the histories."""
+        return self.epoch(told, step)
 
     def as_train_set(self, histories: Sequence[History]) -> TrainSet:
         """Histories as a training set whose users are the histories."""
@@ -470,43 +479,38 @@ class GradientModel(Model):
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Seeded gradient fold-in: a fixed number of Adam steps on the user state alone, everything else frozen.
 
-        Each user's loss is their own mean, so the answer does not depend on who else is in the batch.
+        Each user's loss is their own mean, so the answer does not depend on who else is in the batch. Nothing of the model is written, for
+        one model may be asked by several threads at a time.
         """
-        self.eval()
+        self.rest()
         if "rating" in self.needs:  # a history without ratings tells such a model nothing
             histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
         state, moving = self.start_state(histories)
         if not moving:
             return UserState(state, nobody(len(histories)))
         prior = {k: state[k].clone() for k in moving}
-        frozen = {p: p.requires_grad for p in self.parameters()}
-        for parameter in frozen:
-            parameter.requires_grad_(False)
         usable = torch.zeros(len(histories), dtype=torch.bool)
-        try:
-            with torch.enable_grad():
+        with torch.enable_grad():
+            free = [state[key].requires_grad_(True) for key in moving]
+            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros(()) for _ in free])
+            told = self.history_rows(histories) if any(len(h) for h in histories) else None
+            for step in range(self.FOLD_STEPS if told is not None else 0):
+                batch = _to(self.history_epoch(told, step), self.known_users.device)
+                count = torch.bincount(batch["user"], minlength=len(histories))
+                usable |= count.cpu() > 0
+                n = count.clamp(min=1)
+                loss = torch.zeros((), device=n.device)
+                if len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
+                    batch["state"] = state
+                    loss = (self.row_losses(batch) / n[batch["user"]]).sum()
                 for key in moving:
-                    state[key].requires_grad_(True)
-                optimiser = torch.optim.Adam([state[k] for k in moving], betas=(0.8, 0.95))
-                for step in range(self.FOLD_STEPS if any(len(h) for h in histories) else 0):
-                    batch = _to(self.history_epoch(histories, step), self.known_users.device)
-                    count = torch.bincount(batch["user"], minlength=len(histories))
-                    usable |= count.cpu() > 0
-                    n = count.clamp(min=1)
-                    loss = torch.zeros((), device=n.device)
-                    if len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
-                        batch["state"] = state
-                        loss = (self.row_losses(batch) / n[batch["user"]]).sum()
-                    for key in moving:
-                        pull = (state[key] - prior[key]).square().flatten(1).sum(1)
-                        loss = loss + self.FOLD_L2 * (pull / n).sum()
-                    optimiser.zero_grad()
-                    optimiser.param_groups[0]["lr"] = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    optimiser.step()
-        finally:
-            for parameter, wanted in frozen.items():
-                parameter.requires_grad_(wanted)
+                    pull = (state[key] - prior[key]).square().flatten(1).sum(1)
+                    loss = loss + self.FOLD_L2 * (pull / n).sum()
+                slope = list(torch.autograd.grad(loss, free, materialize_grads=True))  # of the states alone: no weight is given a gradient
+                rate = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
+                with torch.no_grad():  # torch's own Adam, without what its wrapper does around each step
+                    adam(free, slope, mean, square, [], count_of_steps, foreach=False, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
+                         weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
         source: tuple[Source, ...] = tuple("folded" if u else "fallback" for u in usable.tolist())
         out = {k: v.detach() for k, v in state.items()}
         for key in moving:

@@ -19,7 +19,7 @@ from mmrec_core.config import Config, setting
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._moment import SIZES, Moment
-from mmrec_core.models._negatives import drawn_by_place, unmet
+from mmrec_core.models._negatives import ByPlace, unmet
 from mmrec_core.models._past import Past
 from mmrec_core.types import Array, Field, Head, History, Interactions, Schema, Side, TrainSet, UserState, blocks
 
@@ -240,8 +240,7 @@ class FieldModel(GradientModel):
             raise MMRecError(
                 f"Nothing is left to read: fields is '{config.fields}', and these data have no users and films."
             )
-        self._kept: dict[str, Tensor] | None = None
-        self._told: tuple[Sequence[History], Batch] | None = None
+        self._kept: dict[str, Any] | None = None
 
     def _chosen(self, owner: str) -> list[Field]:
         """Fields of an owner that the config asks for.
@@ -478,13 +477,11 @@ class FieldModel(GradientModel):
 
     def _pooled(self, name: str) -> Tensor:
         """Sums of ``rated`` by user, or of ``raters`` by item; kept while nothing is learned."""
-        if self._kept is not None and name in self._kept:
-            return self._kept[name]
+        kept: Tensor | None = (self._kept or {}).get(name)  # asked of what is kept at this moment, for other threads may keep something meanwhile
+        if kept is not None:
+            return kept
         assert self.past is not None
         made = self.past.of_users(self.rated.weight) if name == "rated" else self.past.of_items(self.raters.weight)
-        return self._remember(name, made)
-
-    def _remember(self, name: str, made: Tensor) -> Tensor:
         if not self.training and not made.requires_grad:
             self._kept = {**(self._kept or {}), name: made}
         return made
@@ -502,12 +499,11 @@ class FieldModel(GradientModel):
     def items_of(self, item: Tensor) -> dict[str, Tensor]:
         """All that is known of items ``[B]``, likewise; from a cache of every item while nothing is learned."""
         if not self.training and not torch.is_grad_enabled():
-            if self._kept is None or "item.id" not in self._kept:
-                every = torch.arange(self.schema.n_items + 1, device=item.device)
-                for name, column in self._items_of(every).items():
-                    self._remember(f"item.{name}", column)
-            assert self._kept is not None
-            return {n.removeprefix("item."): column[item] for n, column in self._kept.items() if n.startswith("item.")}
+            every: dict[str, Tensor] | None = (self._kept or {}).get("items")
+            if every is None:
+                every = self._items_of(torch.arange(self.schema.n_items + 1, device=item.device))
+                self._kept = {**(self._kept or {}), "items": every}
+            return {name: column[item] for name, column in every.items()}
         return self._items_of(item)
 
     def _items_of(self, item: Tensor) -> dict[str, Tensor]:
@@ -626,10 +622,7 @@ class FieldModel(GradientModel):
             return super().fold_in(histories)
         if self.mode != "liked":  # a history without ratings says nothing of how films were liked
             histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
-        try:
-            return super().fold_in(histories)
-        finally:
-            self._told = None
+        return super().fold_in(histories)
 
     def start_state(self, histories: Sequence[History]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         """What fold-in begins with: nobody in particular, with a past."""
@@ -637,22 +630,31 @@ class FieldModel(GradientModel):
         self.past_of(histories, state)
         return state, free
 
-    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
-        """The histories as rows; their films' raters are others, so nothing is taken out there."""
-        if self._told is None or self._told[0] is not histories:  # the same at every step of a fold-in but for the films drawn
-            self._told = histories, self.targets(self.rows(self.as_train_set(histories).interactions))
-        batch = self._told[1]
+    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace | None]:
+        """The histories as rows, what is known of their films, and what draws others where the model learns from some."""
+        batch = self.targets(self.rows(self.as_train_set(histories).interactions))
         if self.draws:
-            user, item, n = batch["user"], batch["item"], self.config.negatives
-            batch = self.with_drawn(batch, *drawn_by_place(self, user, item, n, self.generator(step, 2)))
+            return batch, ByPlace(self, batch["user"], batch["item"], self.config.negatives)
+        return self._with_films(batch), None
+
+    def history_epoch(self, told: tuple[Batch, ByPlace | None], step: int) -> Batch:
+        """The rows, with other films for each step; their films' raters are others, so nothing is taken out there."""
+        batch, negatives = told
+        if negatives is not None:
+            batch = self._with_films(self.with_drawn(batch, *negatives.draw(self.generator(step, 2))))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
+
+    @torch.no_grad()
+    def _with_films(self, batch: Batch) -> Batch:
+        """A batch that brings what is known of its films: a fold-in does not move it."""
+        return {**batch, "films": self.items_of(batch["item"])} if self.of_films else batch
 
     def item_vectors(self) -> Tensor | None:
         """The sum of all of an item's vectors ``[I, d]``: what meets the user's in dot products."""
         if not self.of_films:
             return None
         with torch.no_grad():
-            self.eval()
+            self.rest()
             every = torch.arange(self.schema.n_items, device=self.mean.device)
             item = self.items_of(every)
             parts = [item["id"][:, None]] + ([item["fields"]] if "fields" in item else [])

@@ -125,9 +125,10 @@ class GraphModel(Pairwise):
         """All layers of all users and of all films, the unknown rows included; kept while nothing is learned."""
         if self.training or torch.is_grad_enabled():
             return self._spread()
-        if self._kept is None:
-            self._kept = self._spread()
-        return self._kept
+        kept = self._kept
+        if kept is None:
+            kept = self._kept = self._spread()
+        return kept
 
     def train(self, mode: bool = True) -> Self:
         """As everywhere; what was kept is forgotten once learning goes on."""
@@ -208,7 +209,7 @@ class GraphModel(Pairwise):
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Each history as one more node: it hears the films it liked, layer by layer; films do not hear it."""
-        self.eval()
+        self.rest()
         device = self.known_items.device
         known, bar = self.known_items[:-1].cpu().numpy(), self.schema.relevant_from
         liked = [_liked(history, bar, known) for history in histories]

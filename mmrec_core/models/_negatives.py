@@ -32,21 +32,25 @@ def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: b
     return item
 
 
-def drawn_by_place(
-    model: GradientModel, user: Tensor, item: Tensor, n: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with: which row, which film, as many as found.
+class ByPlace:
+    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with; drawn anew for each step of a fold-in.
 
     What is drawn depends on a row's place among its user's, not on who else is asked about.
     """
-    pool = torch.nonzero(model.known_items[:-1].cpu())[:, 0]
-    place = torch.arange(len(user)) - torch.searchsorted(user, user)
-    longest = int(place.max()) + 1 if len(place) else 0
-    drawn = pool[torch.randint(len(pool), (longest, n), generator=generator)][place].flatten()
-    row = torch.arange(len(user)).repeat_interleave(n)
-    width = model.schema.n_items
-    free = ~torch.isin(user[row] * width + drawn, user * width + item)
-    return row[free], drawn[free]
+
+    def __init__(self, model: GradientModel, user: Tensor, item: Tensor, n: int) -> None:
+        self.pool = torch.nonzero(model.known_items[:-1].cpu())[:, 0]
+        self.place = torch.arange(len(user)) - torch.searchsorted(user, user)
+        self.shape = int(self.place.max()) + 1 if len(self.place) else 0, n
+        self.row = torch.arange(len(user)).repeat_interleave(n)
+        width = model.schema.n_items
+        self.own, self.taken = user[self.row] * width, user * width + item
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which row, which film, as many as found."""
+        drawn = self.pool[torch.randint(len(self.pool), self.shape, generator=generator)][self.place].flatten()
+        free = ~torch.isin(self.own + drawn, self.taken)
+        return self.row[free], drawn[free]
 
 
 class Pairwise(GradientModel):
@@ -60,8 +64,13 @@ class Pairwise(GradientModel):
         drawn = unmet(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
 
-    def history_epoch(self, histories: Sequence[History], step: int) -> Batch:
-        """Likes of each history with negatives drawn by place, so that nobody's depend on who else is asked about."""
+    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace]:
+        """Likes of each history, and what draws their negatives by place, so that nobody's depend on who else is asked about."""
         liked = self.rows(self.as_train_set(histories).positives)
-        row, drawn = drawn_by_place(self, liked["user"], liked["item"], self.config.negatives, self.generator(step, 2))
+        return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
+
+    def history_epoch(self, told: tuple[Batch, ByPlace], step: int) -> Batch:
+        """The likes with negatives of their own for each step."""
+        liked, negatives = told
+        row, drawn = negatives.draw(self.generator(step, 2))
         return {"user": liked["user"][row], "item": liked["item"][row], "negative": drawn[:, None]}

@@ -79,7 +79,8 @@ class Past(nn.Module):
 
     def _both(self) -> tuple[Tensor, Tensor]:
         """The matrix and its transpose in compressed rows, made when first needed and whenever the rows have changed."""
-        if self._matrices is None or self._matrices[0] is not self.items:
+        made = self._matrices
+        if made is None or made[0] is not self.items:
             warnings.filterwarnings("ignore", "Sparse (invariant checks|CSR tensor support)")
             rows = torch.repeat_interleave(torch.arange(self.shape[0], device=self.start.device), self.start.diff())
             ones = torch.ones(len(self.items), device=self.start.device)
@@ -87,10 +88,10 @@ class Past(nn.Module):
             order = torch.argsort(self.items, stable=True)
             counts = torch.bincount(self.items, minlength=self.shape[1])
             start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-            self._matrices = (
+            made = self._matrices = (
                 self.items, matrix, torch.sparse_csr_tensor(start, rows[order], ones, (self.shape[1], self.shape[0])),
             )  # fmt: skip
-        return self._matrices[1], self._matrices[2]
+        return made[1], made[2]
 
     @staticmethod
     def _product(matrix: Tensor, transposed: Tensor, table: Tensor) -> Tensor:

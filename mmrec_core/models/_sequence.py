@@ -308,7 +308,7 @@ class SequenceModel(GradientModel):
 
     def item_vectors(self) -> Tensor | None:
         """``[I, d]``, what sequences are compared with."""
-        self.eval()
+        self.rest()
         with torch.no_grad():
             return self.wares(torch.arange(self.schema.n_items, device=self.told.device)).clone()
 

@@ -85,12 +85,12 @@ class ToldSequence(SequenceModel):
         """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
         if not set(content) & set(self.content.names):
             return None
-        self.eval()
+        self.rest()
         told = self.loudness * self.content.of(content, self.known_items.device) + self.films.weight[self.schema.n_items]
         return ItemState({"vector": told}, tuple("folded" for _ in range(len(told))))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
         """Dot products, as with films of the catalog."""
-        self.eval()
+        self.rest()
         return self.tastes(state) @ item["vector"].T

@@ -169,7 +169,7 @@ class BST(FieldModel):
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Read each history in the order told; there is nothing to fit."""
-        self.eval()
+        self.rest()
         state, _ = self.free_state(len(histories))
         self.past_of(histories, state)
         length, known, size = self.config.length, self.known_items[:-1].cpu().numpy(), []

@@ -91,7 +91,7 @@ class DLRM(FieldModel):
         """What the model sees of one user and one film, and what each dot product does to its prediction; ``None`` where vectors do not meet."""
         if self.config.interaction != "dot":
             return None
-        self.eval()
+        self.rest()
         device = self.known_users.device
         batch: Batch = {"user": torch.zeros(1, dtype=torch.int64, device=device), "item": torch.tensor([item], device=device), "state": dict(state.tensors)}
         looked = self.look_up(self.user_tensors(batch), batch)

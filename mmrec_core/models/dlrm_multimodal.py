@@ -100,7 +100,7 @@ class DLRMMultimodal(DLRM):
         """What the model makes of new films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
         if not set(content) & set(self.content.names):
             return None
-        self.eval()
+        self.rest()
         n, device = len(next(iter(content.values()))), self.mean.device
         item = self.items_of(torch.full((n,), self.schema.n_items, device=device))
         item["fused"] = self.loudness * self.content.of(content, device)
@@ -109,7 +109,7 @@ class DLRMMultimodal(DLRM):
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
         """Pair by pair, as films of the catalog."""
-        self.eval()
+        self.rest()
         n_users, n_films = len(next(iter(state.values()))), len(item["id"])
         user = torch.arange(n_users, device=self.mean.device).repeat_interleave(n_films)
         row = torch.full_like(user, self.schema.n_items)

@@ -72,15 +72,16 @@ class GBDT(Model):
         """``[B, H]`` log-odds."""
         import lightgbm
 
-        if self._boosters is None:
+        boosters = self._boosters
+        if boosters is None:
             texts = [
                 bytes(self.get_buffer(f"trees_{at}").cpu().numpy()).decode() for at in range(len(self.schema.labels))
             ]
-            self._boosters = [lightgbm.Booster(model_str=text) for text in texts]
+            boosters = self._boosters = [lightgbm.Booster(model_str=text) for text in texts]
         table = self._table({k: v.cpu() if isinstance(v, Tensor) else v for k, v in batch.items()})
         if not len(table):
             return torch.zeros(0, len(self.schema.labels))
-        told = [np.asarray(booster.predict(table, raw_score=True)) for booster in self._boosters]
+        told = [np.asarray(booster.predict(table, raw_score=True)) for booster in boosters]
         return torch.from_numpy(np.stack(told, 1)).float()
 
     def restore(self, snapshot: Any) -> None:

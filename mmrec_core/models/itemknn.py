@@ -63,9 +63,10 @@ class ItemKNN(HistoryModel):
 
     def affinity(self, liked: Tensor) -> Tensor:
         """Summed likeness of every film to the liked ones."""
-        if self._sims is None:
+        sims = self._sims
+        if sims is None:
             n = self.schema.n_items
             parts = (self.sim_value.cpu().numpy(), self.sim_item.cpu().numpy(), self.sim_start.cpu().numpy())
-            self._sims = sp.csr_matrix(parts, shape=(n, n))
-        found = self._sims @ sp.csr_matrix(liked.cpu().numpy()).T
+            sims = self._sims = sp.csr_matrix(parts, shape=(n, n))
+        found = sims @ sp.csr_matrix(liked.cpu().numpy()).T
         return torch.from_numpy(found.T.toarray()).to(liked.device)

@@ -84,6 +84,6 @@ class LightGCNMultimodal(LightGCN):
         """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
         if not set(content) & set(self.content.names):
             return None
-        self.eval()
+        self.rest()
         told = self.loudness * self.content.of(content, self.known_items.device) + self.item_table.weight[-1]
         return ItemState({"vector": told / (self.config.layers + 1)}, tuple("folded" for _ in range(len(told))))

@@ -210,7 +210,7 @@ class MMTGN(TGN):
         """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): no memory and no neighbours yet."""
         if not set(content) & set(self.content.names):
             return None
-        self.eval()
+        self.rest()
         own = self.content.of(content, self.last.device)
         vector = self.nobody_met(own)
         return ItemState({"vector": vector}, tuple("folded" for _ in range(len(own))))

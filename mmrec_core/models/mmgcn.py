@@ -100,7 +100,7 @@ class MMGCN(GraphModel):
         """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): they hear nobody, and no id is added."""
         if not set(content) & set(self.content.names):
             return None
-        self.eval()
+        self.rest()
         n, device = len(next(iter(content.values()))), self.known_items.device
         told = []
         for name in self.senses:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.models._negatives import drawn_by_place, unmet
+from mmrec_core.models._negatives import ByPlace, unmet
 from mmrec_core.types import Array, Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -107,12 +107,16 @@ class NCF(GradientModel):
         target = torch.cat([torch.ones(len(user)), torch.zeros(len(again))])
         return {"user": torch.cat([user, again]), "item": torch.cat([liked, drawn]), "target": target}
 
-    def history_epoch(self, histories: Any, step: int) -> Batch:
-        """Likes of each history with films drawn by place, so that nobody's depend on who else is asked about."""
-        train = self.as_train_set(histories)
-        liked = self.rows(train.positives)
+    def history_rows(self, histories: Any) -> tuple[Batch, ByPlace]:
+        """Likes of each history, and what draws films by place, so that nobody's depend on who else is asked about."""
+        liked = self.rows(self.as_train_set(histories).positives)
+        return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
+
+    def history_epoch(self, told: tuple[Batch, ByPlace], step: int) -> Batch:
+        """The likes with films of their own for each step."""
+        liked, negatives = told
         user, item = liked["user"], liked["item"]
-        row, drawn = drawn_by_place(self, user, item, self.config.negatives, self.generator(step, 2))
+        row, drawn = negatives.draw(self.generator(step, 2))
         return self._with(user, item, user[row], drawn)
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:

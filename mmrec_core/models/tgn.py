@@ -299,9 +299,10 @@ class TGN(GradientModel):
         """``[n, d]`` what nodes (each once, sorted) are beside their memories, or zeros."""
         if self.training or torch.is_grad_enabled():
             return self._features(node)
-        if self._still is None:
-            self._still = self._features(torch.arange(self.n_nodes, device=node.device))
-        return self._still[node]
+        still = self._still
+        if still is None:
+            still = self._still = self._features(torch.arange(self.n_nodes, device=node.device))
+        return still[node]
 
     def _features(self, node: Tensor) -> Tensor:
         found = torch.zeros(len(node), self.config.dim, device=node.device)
@@ -502,7 +503,7 @@ class TGN(GradientModel):
     @torch.no_grad()
     def user_state(self, query: Query) -> UserState:
         """Of users at the moments that are asked about; who was never met falls back."""
-        self.eval()
+        self.rest()
         device = self.last.device
         user = torch.from_numpy(np.asarray(query.user, np.int64)).to(device)
         time = None if query.at is None else torch.from_numpy(np.asarray(query.at, np.int64)).to(device)
@@ -523,13 +524,14 @@ class TGN(GradientModel):
 
     def films(self) -> Tensor:
         """``[I, d]`` embeddings of every film just after the latest event; kept while nothing changes."""
-        if self.training or torch.is_grad_enabled() or self._films is None:
+        kept = self._films
+        if self.training or torch.is_grad_enabled() or kept is None:
             node = torch.arange(self.schema.n_items, device=self.last.device) + self.first
             found = self.embed(self.now(), code(node, self.clock.expand(len(node))))
             if self.training or torch.is_grad_enabled():
                 return found
-            self._films = found
-        return self._films
+            kept = self._films = found
+        return kept
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``; films stand as they are just after the latest event."""
@@ -564,7 +566,7 @@ class TGN(GradientModel):
         liked = np.flatnonzero(_liked(events.rating, self.schema.relevant_from, len(events)))
         if not len(liked):
             return
-        self.eval()
+        self.rest()
         table = self.events(events.take(liked))
         self.neighbours.add(table["user"], table["item"] + self.first, table["time"], table["mark"])
         for part in blocks(len(liked), EVENTS):
@@ -574,7 +576,7 @@ class TGN(GradientModel):
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Play each history's likes through an empty memory, films held still; then attend to the latest of them, just after the last."""
-        self.eval()
+        self.rest()
         device, dim, k = self.last.device, self.config.dim, self.config.neighbours
         told = [self._played(history) for history in histories]
         size = [len(t[0]) for t in told]

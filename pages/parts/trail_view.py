@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -9,13 +11,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cold_start, map_files, runs, trail
+from mmrec_core import answers, cold_start, map_files, runs, trail
 from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, Dataset
+from mmrec_core.types import Array, Dataset, History
+from pages.parts import shell
 from pages.parts.charts import SERIES
 
 MOST_DOTS = 2500
-STAR = "M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.55L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z"
+HERE = Path(__file__).parent
+_TRAILS = st.components.v2.component(
+    "mmrec.trails",
+    html='<div class="trails"><canvas aria-hidden="true"></canvas><svg role="img"></svg></div><div class="legend"></div>',
+    css=(HERE / "trails.css").read_text(encoding="utf-8"),
+    js=(HERE / "trails.js").read_text(encoding="utf-8"),
+)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -52,10 +61,18 @@ def apart(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
     return kept
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def path(run_id: str, told: tuple[tuple[object, float], ...], name: str, checksum: str, _dataset: Dataset, _xy: Array) -> Array:
-    """One model's trail."""
-    return trail.trail(cold_start.load_run_model(runs.get(run_id).folder), cold_start.history(_dataset, dict(told)), _xy)
+@st.cache_data(max_entries=8, show_spinner=False)
+def backdrop(name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Array, _regions: list[dict[str, Any]]) -> str:
+    """The map behind the trails as a static file: it is sent once, not with every rating."""
+    return map_files.backdrop(_dataset, _xy, apart(_regions, _xy), MOST_DOTS)
+
+
+def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, xy: Array) -> Array:
+    """One model's trail, from its answers after none, one, two … ratings."""
+    lists = [future.result().items for future in asked]
+    if any(np.isfinite(xy[items, 0]).sum() < min(trail.TOP, len(items)) and len(items) == answers.LISTED for items in lists):
+        return trail.trail(cold_start.load_run_model(run.folder), history, xy)  # a map of few films: the list does not reach far enough
+    return trail.middles(lists, xy)
 
 
 def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
@@ -65,34 +82,25 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
         return
     name, xy, regions = found
-    told = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
-    lines, ends = [], []
-    for model, run in models.items():
+    history = cold_start.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
+    asked = {model: answers.ask(run, answers.prefixes(history)) for model, run in models.items()}
+    trails = []
+    for at, (model, run) in enumerate(models.items()):
         try:
-            steps = path(run.id, told, dataset.name, dataset.checksum, dataset, xy)
+            points = steps(run, asked[model], history, xy)
         except MMRecError as error:
-            st.caption(f":material/error: {model}: {error}")
+            st.caption(f":material/error: {model}: {shell.plain(str(error))}")
             continue
-        lines += [{"model": model, "step": at, "x": float(x), "y": float(y)} for at, (x, y) in enumerate(steps) if np.isfinite(x)]
-        if np.isfinite(steps[-1, 0]):
-            ends.append({"model": model, "x": float(steps[-1, 0]), "y": float(steps[-1, 1])})
-    rated = pd.DataFrame([{"x": float(xy[row, 0]), "y": float(xy[row, 1]), "film": f"{dataset.catalog['title'].iloc[row]} ★ {stars:g}", "liked": "liked" if stars >= 3.5 else "less"}
-                          for row, stars in ratings.items() if np.isfinite(xy[row, 0])])  # fmt: skip
-    names = list(models)
-    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))]), legend=alt.Legend(orient="top", columns=3))
-    layers: list[alt.Chart | alt.LayerChart] = [background(dataset, xy, regions)]
-    if len(rated):
-        layers.append(alt.Chart(rated).mark_point(size=80, strokeWidth=2.5, color="#CC79A7").encode(x="x:Q", y="y:Q", tooltip="film:N", shape=alt.Shape("liked:N", title="You rated", scale=alt.Scale(
-            domain=["liked", "less"], range=["circle", "cross"]))))  # fmt: skip
-    if lines:
-        base = alt.Chart(pd.DataFrame(lines))
-        layers.append(base.mark_line(strokeWidth=2.5, opacity=0.9).encode(x="x:Q", y="y:Q", color=colour, order="step:Q", detail="model:N"))
-        layers.append(base.mark_circle(size=34, opacity=0.9).encode(x="x:Q", y="y:Q", color=colour, tooltip=["model:N", alt.Tooltip("step:Q", title="after ratings")]))
-        layers.append(alt.Chart(pd.DataFrame(ends)).mark_text(fontSize=12, fontWeight="bold", dx=11, align="left", tooltip=None).encode(
-            x="x:Q", y="y:Q", text="model:N", color=colour))  # fmt: skip
-        layers.append(alt.Chart(pd.DataFrame(ends)).mark_point(shape=STAR, size=300, filled=True, opacity=1, stroke="#222222", strokeWidth=1).encode(
-            x="x:Q", y="y:Q", color=colour, tooltip="model:N"))  # fmt: skip
-    st.altair_chart(alt.layer(*layers).properties(height=460), alt="You on the map: " + "; ".join(
-        f"{e['model']} sends you to {e['x']:.1f}, {e['y']:.1f}" for e in ends))  # fmt: skip
+        trails.append({"model": model, "colour": SERIES[at % len(SERIES)],
+                       "points": [[step, round(float(x), 3), round(float(y), 3)] for step, (x, y) in enumerate(points) if np.isfinite(x)]})  # fmt: skip
+    bar = dataset.manifest.get("relevant_from")
+    titles = dataset.catalog["title"]
+    rated = [{"x": round(float(xy[row, 0]), 3), "y": round(float(xy[row, 1]), 3), "film": f"{titles.iloc[row]} ★ {stars:g}", "liked": bar is None or stars >= bar}
+             for row, stars in ratings.items() if np.isfinite(xy[row, 0])]  # fmt: skip
+    said = "; ".join(f"{t['model']} sends you to {t['points'][-1][1]:.1f}, {t['points'][-1][2]:.1f}" for t in trails if t["points"])
+    _TRAILS(
+        key="trails",
+        data={"backdrop": backdrop(dataset.name, dataset.checksum, name, dataset, xy, regions), "trails": trails, "rated": rated, "label": f"You on the map: {said}"},
+    )
     st.caption(f"Map: {name}. A star stands in the middle of the ten films a model recommends you now; its trail shows the same after none, one, two … of your ratings. "
                "Rings: films you rated. Distances on a map are a hint only.")  # fmt: skip

@@ -1,18 +1,35 @@
-const waiting = new WeakMap() // by component: ratings chosen here that Python has not answered yet; all travel with the next one
+const waiting = new WeakMap() // by component: ratings chosen here that Python has not acknowledged yet; all travel with the next one
 const PATIENCE_MS = 350
-const AGAIN_MS = 1500 // what is said while Python is busy may be lost on the way: it is said again until it is answered
-const MOST_TIMES = 40
+// A rating is acknowledged when the films come back with it. One that is not is said again, for it may have been lost with a component that was
+// replaced meanwhile; seldom, and ever more seldom, because each time is work for a server that may just be busy. Saying it twice changes nothing.
+const AGAIN_MS = 4000
+const MOST_MS = 60000
+const MOST_TIMES = 10
 
 // Draws films as posters. Text only ever enters through textContent, so titles cannot become markup.
 export default function ({ data, parentElement, setTriggerValue }) {
+  if (!waiting.has(parentElement)) waiting.set(parentElement, { chosen: new Map(), timer: null, times: 0, drawn: "" })
+  const unanswered = waiting.get(parentElement)
+  unanswered.say = setTriggerValue // a component that is mounted anew speaks with another voice
+  for (const film of data.films) if (unanswered.chosen.has(film.id) && unanswered.chosen.get(film.id) === (film.stars ?? null)) unanswered.chosen.delete(film.id)
+  const there = new Set(data.films.map((film) => film.id))
+  for (const id of unanswered.chosen.keys()) if (!there.has(id)) unanswered.chosen.delete(id) // gone from here, so nobody will answer
+  if (!unanswered.chosen.size) clearTimeout(unanswered.timer)
+  const looks = JSON.stringify(data)
+  if (unanswered.drawn === looks && parentElement.querySelector(".wall").childElementCount) return // as it stands
+  unanswered.drawn = looks
+  const say = () => {
+    if (!unanswered.chosen.size || unanswered.times > MOST_TIMES) return
+    clearTimeout(unanswered.timer)
+    unanswered.say("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
+    unanswered.timer = setTimeout(say, Math.min(MOST_MS, AGAIN_MS * 2 ** unanswered.times++))
+  }
   const wall = parentElement.querySelector(".wall")
   const live = parentElement.querySelector(".live")
   const base = new URL("app/static/", document.baseURI)
   wall.className = `wall ${data.size}`
   wall.setAttribute("aria-label", data.label)
   wall.tabIndex = ["row", "eight"].includes(data.size) ? 0 : -1 // a strip that scrolls sideways must be reachable by keyboard
-  if (!waiting.has(parentElement)) waiting.set(parentElement, { chosen: new Map(), timer: null })
-  const unanswered = waiting.get(parentElement)
   const make = (tag, className, text) => {
     const node = document.createElement(tag)
     if (className) node.className = className
@@ -34,7 +51,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (data.opens) {
       frame.type = "button"
       frame.setAttribute("aria-label", `Open ${named}`)
-      frame.onclick = () => setTriggerValue("open", film.id)
+      frame.onclick = () => unanswered.say("open", film.id)
     }
     if (film.poster) {
       const image = make("img")
@@ -60,11 +77,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     box.setAttribute("aria-label", `Rate ${film.title}`)
     box.setAttribute("aria-valuemin", 0)
     box.setAttribute("aria-valuemax", high)
-    let value = film.stars ?? null
-    if (unanswered.chosen.has(film.id)) {
-      if (unanswered.chosen.get(film.id) === value) unanswered.chosen.delete(film.id)
-      else value = unanswered.chosen.get(film.id)
-    }
+    let value = unanswered.chosen.has(film.id) ? unanswered.chosen.get(film.id) : film.stars ?? null
     const cells = Array.from({ length: whole }, () => {
       const cell = make("span", "star", "☆")
       const fill = make("i")
@@ -90,13 +103,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       tell()
       live.textContent = value == null ? `${film.title}: rating removed` : `${film.title}: ${value} stars`
       clearTimeout(unanswered.timer)
-      const send = (times = 0) => {
-        if (!unanswered.chosen.size || times > MOST_TIMES) return
-        setTriggerValue("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
-        unanswered.timer = setTimeout(() => send(times + 1), AGAIN_MS)
-      }
-      if (patience) unanswered.timer = setTimeout(send, patience)
-      else send()
+      unanswered.times = 0
+      if (patience) unanswered.timer = setTimeout(say, patience)
+      else say()
     }
     box.onpointermove = (event) => event.pointerType === "mouse" && draw(at(event))
     box.onpointerleave = () => draw(toShown(value))
@@ -120,8 +129,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return box
   }
 
-  const there = new Set(data.films.map((film) => film.id))
-  for (const id of unanswered.chosen.keys()) if (!there.has(id)) unanswered.chosen.delete(id) // gone from here, so nobody will answer
   const focused = parentElement.activeElement?.closest?.(".film")?.dataset.id
   const onStars = parentElement.activeElement?.classList?.contains("stars")
   wall.replaceChildren(
@@ -149,7 +156,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         const skip = make("button", "skip", "haven’t seen")
         skip.type = "button"
         skip.setAttribute("aria-label", `Haven’t seen ${film.title}`)
-        skip.onclick = () => setTriggerValue("skip", film.id)
+        skip.onclick = () => unanswered.say("skip", film.id)
         cell.append(skip)
       }
       if (film.why) cell.append(make("div", "why", film.why))

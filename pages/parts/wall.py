@@ -24,10 +24,24 @@ def film(
     dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: float | None = None, mark: str = "", says: str = ""
 ) -> dict[str, Any]:
     """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what that means."""
+    named = (str(dataset.folder), dataset.checksum)
+    while len(_FACTS) > 8 and named not in _FACTS:
+        _FACTS.pop(next(iter(_FACTS)))
+    kept = _FACTS.setdefault(named, {})
+    facts = kept.get(int(row))
+    if facts is None:
+        facts = kept[int(row)] = _facts(dataset, int(row))
+    return {**facts, "note": note or facts["note"], "why": why, "stars": stars, "mark": mark, "mark_label": says}
+
+
+_FACTS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+"""What is always said of a film, by dataset and its checksum: a row of a table costs more to read than to show."""
+
+
+def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
     record = dataset.catalog.iloc[row]
-    year = record["year"]
-    mean = record.get("mean_rating")
-    told = note or (
+    year, mean = record["year"], record.get("mean_rating")
+    note = (
         f"★ {mean:.1f} · {int(record['n_ratings']):,}"
         if mean is not None and mean == mean
         else "not rated yet"
@@ -35,15 +49,12 @@ def film(
         else f"watched by {int(record.get('n_users', record['n_ratings'])):,}"
     )
     return {
-        "id": int(row),
+        "id": row,
         "title": record["title"],
         "year": None if pd.isna(year) else int(year),
         "poster": record["poster"] if isinstance(record["poster"], str) else None,
-        "note": told,
-        "why": why,
-        "stars": stars,
-        "mark": mark,
-        "mark_label": says,
+        "note": note,
+        "mean": f"★ {mean:.1f}" if mean is not None and mean == mean else "not rated",
     }
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -440,6 +442,24 @@ def test_fold_in_company_does_not_matter(world: World, name: str) -> None:
     together = model.score_all(model.fold_in(told))
     alone = torch.cat([model.score_all(model.fold_in([own])) for own in told])
     _same(together, alone, 1e-4)
+
+
+def test_many_who_ask_at_once_get_their_own_answers(world: World, name: str) -> None:
+    """Several threads share one model: what each is told is what it would be told alone, and no weight is left frozen."""
+    model, told = _ranker(world, name), _histories(world)
+    learns = [p.requires_grad for p in model.parameters()]
+    alone = [model.score_all(model.fold_in([own])) for own in told]
+    model.forget()  # what is kept for speed is made anew by whoever comes first
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            at_once = list(threads.map(lambda own: model.score_all(model.fold_in([own])), told * 3))
+    finally:
+        sys.setswitchinterval(before)
+    for at, scores in enumerate(at_once):
+        _same(scores, alone[at % len(told)], 1e-4)
+    assert learns == [p.requires_grad for p in model.parameters()]
 
 
 def test_strangers_fall_back(world: World, name: str) -> None:

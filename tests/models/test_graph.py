@@ -152,7 +152,7 @@ def test_films_outside_training_are_never_drawn(name: str) -> None:
     for epoch in range(20):
         drawn = made.epoch(train, epoch)
         assert COLD not in drawn["negative" if "negative" in drawn else "item"].flatten().tolist()
-        told = made.history_epoch([History(np.array([1, 3])), History(np.array([2]))], epoch)
+        told = made.history_epoch(made.history_rows([History(np.array([1, 3])), History(np.array([2]))]), epoch)
         assert COLD not in told["negative" if "negative" in told else "item"].flatten().tolist()
 
 

@@ -1,0 +1,85 @@
+// A map of films in grey with a trail per model on it. The map is a static file, fetched once; a rating only sends where the trails go.
+const files = new Map() // by name: a map on its way or here
+let SVG = "" // the namespace that the page itself gives its drawing
+const STAR = "M0,-10L3,-4L10,-3L5,2L6,9L0,5.5L-6,9L-5,2L-10,-3L-3,-4Z"
+const EDGE = 18
+
+const fetched = (name) => {
+  if (!files.has(name)) {
+    const asked = fetch(new URL(name, new URL("app/static/", document.baseURI))).then((r) => { if (!r.ok) throw new Error(`${name}: ${r.status}`); return r.json() })
+    asked.catch(() => files.delete(name))
+    files.set(name, asked)
+  }
+  return files.get(name)
+}
+
+const make = (tag, attributes = {}, text) => {
+  const node = document.createElementNS(SVG, tag)
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value)
+  if (text != null) node.textContent = text
+  return node
+}
+
+const named = (node, text) => { node.append(make("title", {}, text)); return node } // the browser shows a title to whoever points at it
+
+export default function ({ data, parentElement }) {
+  const box = parentElement.querySelector(".trails"), canvas = box.querySelector("canvas"), svg = box.querySelector("svg")
+  const legend = parentElement.querySelector(".legend")
+  SVG = svg.namespaceURI
+  svg.setAttribute("aria-label", data.label)
+  let map = { points: [], labels: [] }
+
+  const draw = () => {
+    const wide = box.clientWidth, high = box.clientHeight
+    const some = map.points.length ? map.points : [[0, 0], [1, 1]]
+    const xs = some.map((p) => p[0]), ys = some.map((p) => p[1])
+    const low = [Math.min(...xs), Math.min(...ys)], high_ = [Math.max(...xs), Math.max(...ys)]
+    const x = (value) => EDGE + ((value - low[0]) / (high_[0] - low[0] || 1)) * (wide - 2 * EDGE)
+    const y = (value) => high - EDGE - ((value - low[1]) / (high_[1] - low[1] || 1)) * (high - 2 * EDGE)
+    const ratio = globalThis.devicePixelRatio || 1
+    canvas.width = wide * ratio
+    canvas.height = high * ratio
+    const pen = canvas.getContext("2d")
+    pen.scale(ratio, ratio)
+    pen.fillStyle = "rgb(140 140 140 / .45)"
+    for (const [px, py] of map.points) { pen.beginPath(); pen.arc(x(px), y(py), 2.1, 0, 7); pen.fill() }
+    svg.setAttribute("viewBox", `0 0 ${wide} ${high}`)
+    const parts = map.labels.map((r) => make("text", { class: "region", x: x(r.x), y: y(r.y), "text-anchor": "middle" }, r.text))
+    for (const film of data.rated) {
+      const at = `translate(${x(film.x)} ${y(film.y)})`
+      const mark = film.liked ? make("circle", { r: 5, transform: at }) : make("path", { d: "M-4.5,-4.5L4.5,4.5M-4.5,4.5L4.5,-4.5", transform: at })
+      for (const [key, value] of [["fill", "transparent"], ["stroke", "#CC79A7"], ["stroke-width", 2.5]]) mark.setAttribute(key, value)
+      parts.push(named(mark, film.film))
+    }
+    const ends = []
+    for (const trail of data.trails) {
+      if (!trail.points.length) continue
+      const line = trail.points.map(([, px, py]) => `${x(px)},${y(py)}`).join(" ")
+      parts.push(make("polyline", { points: line, fill: "none", stroke: trail.colour, "stroke-width": 2.5, opacity: 0.9 }))
+      for (const [step, px, py] of trail.points) parts.push(named(make("circle", { cx: x(px), cy: y(py), r: 3.3, fill: trail.colour }), `${trail.model}: after ${step} rating${step === 1 ? "" : "s"}`))
+      const [, px, py] = trail.points[trail.points.length - 1]
+      ends.push(named(make("path", { d: STAR, class: "edge", fill: trail.colour, transform: `translate(${x(px)} ${y(py)})` }), `${trail.model} sends you here`))
+      const right = x(px) > wide - 90 // a name at the edge stands on the other side
+      ends.push(make("text", { x: x(px) + (right ? -13 : 13), y: y(py) + 4, "text-anchor": right ? "end" : "start" }, trail.model))
+    }
+    svg.replaceChildren(...parts, ...ends)
+  }
+
+  const key = (mark, text) => {
+    const item = document.createElement("span"), sign = make("svg", { viewBox: "-9 -6 18 12", "aria-hidden": "true" })
+    sign.append(mark)
+    item.append(sign, text)
+    return item
+  }
+  legend.replaceChildren(
+    ...data.trails.map((t) => key(make("path", { d: "M-9,0H9", stroke: t.colour, "stroke-width": 3 }), t.model)),
+    ...(data.rated.length ? [
+      key(make("circle", { r: 4.5, fill: "none", stroke: "#CC79A7", "stroke-width": 2.5 }), "you liked it"),
+      key(make("path", { d: "M-4,-4L4,4M-4,4L4,-4", stroke: "#CC79A7", "stroke-width": 2.5 }), "you did not"),
+    ] : []),
+  )
+  const watch = new ResizeObserver(draw)
+  watch.observe(box)
+  fetched(data.backdrop).then((found) => { map = found; draw() }).catch(() => draw())
+  return () => watch.disconnect()
+}
