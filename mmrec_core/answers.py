@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import cold_start
-from mmrec_core.runs import Run
+from mmrec_core.protocols import hidden
+from mmrec_core.runs import Run, get
 from mmrec_core.types import Array, History
 
 LISTED = 40
@@ -40,7 +41,7 @@ class Answer:
     """What one model recommends to one history."""
 
     items: Array
-    """Item rows, best first, rated ones left out."""
+    """Item rows, best first; rated ones are left out, but where events repeat."""
     scores: Array
     source: str
     """``folded``, ``learned`` or ``fallback``."""
@@ -59,7 +60,8 @@ def answer(folder: Any, histories: Sequence[History]) -> list[Answer]:
     """What the model in a run's folder recommends to each history, in one batch."""
     model = cold_start.load_run_model(folder)
     state = model.fold_in(list(histories))
-    found = model.recommend_rows(state, [h.items for h in histories], LISTED)
+    protocol = get(folder.name).params["protocol"]
+    found = model.recommend_rows(state, [hidden(protocol, h.items) for h in histories], LISTED)
     return [Answer(items, scores, source) for (items, scores), source in zip(found, state.source, strict=True)]
 
 

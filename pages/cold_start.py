@@ -8,13 +8,14 @@ import streamlit as st
 
 from mmrec_core import answers, cold_start, registry, runs, taste
 from mmrec_core.errors import MMRecError
+from mmrec_core.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.crossing_view import crossing_view
 from pages.parts.new_film_view import new_film_view
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.trail_view import you
-from pages.parts.wall import film, wall
+from pages.parts.wall import film, star_steps, wall
 from pages.parts.why_view import why as why_this
 
 TITLE = "Cold start"
@@ -36,21 +37,7 @@ scale = dataset.scale or (1.0, 5.0)
 
 def told() -> dict[int, float]:
     """What the visitor has rated: item row → stars. It lives in the URL, so that a link is a lesson."""
-    found = {}
-    for part in st.query_params.get("ratings", "").split("_"):
-        item, _, stars = part.partition(":")
-        row = (
-            int(dataset.items.rows([item])[0])
-            if item and (item.isdigit() or dataset.items.raw.dtype.kind not in "iu")
-            else -1
-        )
-        try:
-            value = float(stars)
-        except ValueError:
-            continue
-        if row >= 0 and scale[0] <= value <= scale[1]:
-            found[row] = value
-    return found
+    return read_ratings(st.query_params.get("ratings", ""), dataset)
 
 
 def come_back() -> None:
@@ -71,8 +58,7 @@ def keep_for_return() -> None:
 
 def unseen() -> list[int]:
     """Films the visitor has not seen; in the URL like the ratings."""
-    rows = dataset.items.rows([i for i in st.query_params.get("unseen", "").split("_") if i and (i.isdigit() or dataset.items.raw.dtype.kind not in "iu")])
-    return [int(row) for row in rows if row >= 0]
+    return read_items(st.query_params.get("unseen", ""), dataset)
 
 
 def keep_for_undo() -> None:
@@ -99,8 +85,8 @@ def on_skip() -> None:
     event = st.session_state.get("suggested")
     if event is not None and event.get("skip") is not None and int(event["skip"]) not in unseen():
         keep_for_undo()
-        rows = [*unseen(), int(event["skip"])]
-        st.query_params["unseen"] = "_".join(str(dataset.items.raw[row]) for row in dict.fromkeys(rows))
+        rows = dict.fromkeys([*unseen(), int(event["skip"])])
+        st.query_params["unseen"] = write_items(dataset.items.raw[row] for row in rows)
         keep_for_return()
 
 
@@ -110,7 +96,7 @@ def remember(ratings: dict[int, float]) -> bool:
         return False
     keep_for_undo()
     if ratings:
-        st.query_params["ratings"] = "_".join(f"{dataset.items.raw[row]}:{stars:g}" for row, stars in ratings.items())
+        st.query_params["ratings"] = write_ratings({dataset.items.raw[row]: stars for row, stars in ratings.items()})
     elif "ratings" in st.query_params:
         del st.query_params["ratings"]
     keep_for_return()
@@ -123,7 +109,7 @@ def on_rate() -> None:
     for key in ("suggested", "found", "rated"):
         event = st.session_state.get(key)
         for change in (event.get("rate") if event is not None else None) or ():
-            if float(change["stars"]) <= 0:
+            if change["stars"] is None:  # cleared; zero and negative ratings are ratings
                 ratings.pop(int(change["id"]), None)
             else:
                 ratings[int(change["id"])] = float(change["stars"])
@@ -166,8 +152,8 @@ def pick_bundles(ratings: dict[int, float]) -> None:
 
 
 def liking() -> float:
-    """What a picked bundle counts as: four fifths of the scale, in half stars."""
-    return round((scale[0] + 0.875 * (scale[1] - scale[0])) * 2) / 2
+    """What a picked bundle counts as: four and a half stars of five."""
+    return star_steps(*scale)[8]
 
 
 def choose_films(ratings: dict[int, float]) -> None:

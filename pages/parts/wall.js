@@ -21,7 +21,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const say = () => {
     if (!unanswered.chosen.size || unanswered.times > MOST_TIMES) return
     clearTimeout(unanswered.timer)
-    unanswered.say("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars: stars ?? 0 })))
+    unanswered.say("rate", [...unanswered.chosen].map(([id, stars]) => ({ id, stars })))
     unanswered.timer = setTimeout(say, Math.min(MOST_MS, AGAIN_MS * 2 ** unanswered.times++))
   }
   const wall = parentElement.querySelector(".wall")
@@ -65,17 +65,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return frame
   }
 
-  // Five stars whatever the scale: the left half of a star is the half step. Arrow keys move by half a star, 0 clears.
+  // Five stars whatever the scale: ten half stars stand for ten ratings, from the lowest to the highest. Arrow keys move by half a star, 0 clears.
   const stars = (film) => {
-    const [low, high] = data.rate
+    const steps = data.steps
+    const [low, high] = [steps[0], steps[steps.length - 1]]
     const whole = 5
-    const toShown = (value) => (value == null ? 0 : Math.max(0.5, (value / high) * whole))
-    const toValue = (shown) => Math.max(low, Math.round(((shown / whole) * high) * 2) / 2)
+    const near = (value) => steps.reduce((best, step, at) => (Math.abs(step - value) <= Math.abs(steps[best] - value) ? at : best), 0)
+    const toShown = (value) => (value == null ? 0 : (near(value) + 1) / 2)
+    const toValue = (shown) => steps[Math.round(shown * 2) - 1]
     const box = make("div", "stars")
     box.tabIndex = 0
     box.setAttribute("role", "slider")
     box.setAttribute("aria-label", `Rate ${film.title}`)
-    box.setAttribute("aria-valuemin", 0)
+    box.setAttribute("aria-valuemin", low)
     box.setAttribute("aria-valuemax", high)
     let value = unanswered.chosen.has(film.id) ? unanswered.chosen.get(film.id) : film.stars ?? null
     const cells = Array.from({ length: whole }, () => {
@@ -88,8 +90,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     })
     const draw = (shown) => cells.forEach((fill, at) => (fill.style.width = `${Math.min(1, Math.max(0, shown - at)) * 100}%`))
     const tell = () => {
-      box.setAttribute("aria-valuenow", value ?? 0)
-      box.setAttribute("aria-valuetext", value == null ? "not rated" : `${value} of ${high} stars`)
+      box.setAttribute("aria-valuenow", value ?? low)
+      box.setAttribute("aria-valuetext", value == null ? "not rated" : low > 0 ? `${value} of ${high} stars` : `${value}, from ${low} to ${high}`)
     }
     const at = (event) => {
       const edge = box.getBoundingClientRect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
     }
 
 
+def star_steps(low: float, high: float) -> list[float]:
+    """The ten ratings that five stars in half steps stand for, from the lowest to the highest of a scale.
+
+    A scale four or four and a half wide reads as stars do (1 to 5, 0.5 to 5): each half star is half a rating. Any other is divided evenly, in
+    round numbers, so that both ends can be said.
+    """
+    span = high - low
+    if span in {4.0, 4.5}:
+        return [max(low, high - 5 + half / 2) for half in range(1, 11)]
+    unit = 10.0 ** math.floor(math.log10(span / 9))
+    return [low, *(round(round((low + at * span / 9) / unit) * unit, 12) for at in range(1, 9)), high]
+
+
 def wall(
     films: Sequence[Mapping[str, Any]],
     *,
@@ -69,7 +83,7 @@ def wall(
     on_skip: Callable[[], None] | None = None,
     label: str = "Films",
 ) -> Any:
-    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (0 clears), ``skip`` a film nobody here has seen.
+    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (``None`` clears), ``skip`` a film nobody here has seen.
 
     Args:
         films: from :func:`film`.
@@ -78,7 +92,8 @@ def wall(
     """
     data = {
         "films": [dict(f) for f in films],
-        "rate": list(rate) if rate else None,
+        "rate": rate is not None,
+        "steps": star_steps(*rate) if rate else None,
         "size": size,
         "label": label,
         "opens": on_open is not None,
