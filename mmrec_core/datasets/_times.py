@@ -8,12 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mmrec_core.datasets._base import END
 from mmrec_core.errors import MMRecError, short
 from mmrec_core.tables import Table
 from mmrec_core.types import Array
 
-END = 3_976_214_400
-"""2096-01-01T00:00:00Z: times from here on are taken for mistakes, as those before 1970 are."""
 UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 EARLIEST_OF_FINE = 86_400 * 365
 """Milliseconds and finer are refused before 1971: a smaller number is of another unit than its neighbours."""

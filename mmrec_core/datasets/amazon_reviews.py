@@ -14,8 +14,7 @@ import pandas as pd
 
 from mmrec_core import inputs, settings, storage
 from mmrec_core.config import Config, setting
-from mmrec_core.datasets._base import DatasetReader, RawData
-from mmrec_core.datasets._times import END
+from mmrec_core.datasets._base import END, DatasetReader, RawData
 from mmrec_core.errors import MMRecError
 from mmrec_core.images import ENDINGS
 from mmrec_core.types import Array, Progress
