@@ -168,7 +168,7 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
                 try:
                     yield json.read_json(pa.BufferReader(part), json.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
                 except (pa.ArrowException, KeyError) as error:
-                    raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({error}).") from None
+                    raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({inputs.brief(error)}).") from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:
             raise MMRecError(f"{file} is damaged or cut short ({error}). Fetch it again.") from None
