@@ -76,6 +76,7 @@ def _form(start: Callable[[dict[str, object]], None], ratings: Path, films: Path
     if ready:
         ready = _preview(ratings, options)
     if st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go", disabled=not ready):
+        st.session_state["own_started"] = ratings.parent
         start({"reader": "csv", "dataset": name, "source": str(ratings), "options": options})
 
 
@@ -155,7 +156,7 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
     asked = (file.file_id, films.file_id if films is not None else None)
     held = st.session_state.get("own_kept")
     if held is None or held[0] != asked or not held[1].exists():
-        if held is not None:
+        if held is not None and held[1] != st.session_state.get("own_started"):  # a preparation may still read what it was given
             shutil.rmtree(held[1], ignore_errors=True)
         ratings, both = st.session_state.get("own_counts", (0, 0))
         st.session_state["own_counts"] = (ratings + (held is None or held[0][0] != asked[0]), both + 1)
