@@ -207,7 +207,7 @@ def _zoned(values: Any) -> bool:
 
 
 def _parse(values: Any, order: Order) -> Array | None:
-    """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month cannot be told apart."""
+    """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month are ambiguous."""
     iso = pd.to_datetime(values.str.replace(r" ?(UTC|GMT)$", "Z", regex=True), format="ISO8601", errors="coerce", utc=True)
     iso_like = values.str.match(r"\d{4}-\d{2}-\d{2}").to_numpy(bool)
     found = np.where(iso_like, _stamps(iso), np.nan)
