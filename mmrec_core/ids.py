@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 CANONICAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 LARGEST = 2**63 - 1
 EXACT = 2**53
-"""Whole numbers up to this one are told apart by float64; beyond it two ids may share one float."""
+"""Whole numbers up to this one differ in float64; beyond it two ids may share one float."""
 LONGEST = 500
 """Characters of an id at most."""
 

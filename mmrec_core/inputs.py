@@ -39,7 +39,7 @@ def reading(where: object, expected: str, todo: str = "Mend it, or fetch it agai
     except OSError as error:
         import errno
 
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:  # about writing; told elsewhere
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:  # about writing; storage reports those
             raise
         raise MMRecError(f"{where} cannot be read ({error.strerror or brief(error)}); expected {expected}. {todo}") from error
     except Exception as error:

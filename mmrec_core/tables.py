@@ -192,11 +192,11 @@ def _parts(value: Any, between: str) -> list[str]:
     if text.startswith("[") and text.endswith("]"):
         for read in (json.loads, _literal):
             try:
-                told = read(text)
+                parsed = read(text)
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
-            if isinstance(told, (list, tuple)):
-                return [t for v in told if (t := _text(v)) is not None]
+            if isinstance(parsed, (list, tuple)):
+                return [t for v in parsed if (t := _text(v)) is not None]
     return [p.strip() for p in text.split(between) if p.strip()]
 
 
@@ -267,10 +267,10 @@ def _parquet(file: Path, only: Sequence[str] | None, rows: int | None) -> Table:
     with inputs.reading(file, "a Parquet table", "It is not readable as Parquet; write it anew."):
         held = pq.ParquetFile(file)
         size = file.stat().st_size
-        told = held.metadata
-        unpacked = max(sum(told.row_group(at).total_byte_size for at in range(told.num_row_groups)), told.num_rows * max(told.num_columns, 1) * 4)
-        if told.num_columns > MAX_COLUMNS:
-            raise MMRecError(f"{file} has {told.num_columns:,} columns; {MAX_COLUMNS:,} are read at most.")
+        metadata = held.metadata
+        unpacked = max(sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)), metadata.num_rows * max(metadata.num_columns, 1) * 4)
+        if metadata.num_columns > MAX_COLUMNS:
+            raise MMRecError(f"{file} has {metadata.num_columns:,} columns; {MAX_COLUMNS:,} are read at most.")
         if (error := inputs.too_much(file, size, unpacked)) is not None:
             raise error
         names = held.schema_arrow.names

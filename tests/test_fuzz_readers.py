@@ -24,7 +24,7 @@ from PIL import Image
 
 from mmrec_core import coding, features, images, preparation, registry, splits
 from mmrec_core.datasets import _own
-from mmrec_core.datasets._times import END
+from mmrec_core.datasets._base import END
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 
@@ -100,7 +100,7 @@ def whole(dataset: Dataset) -> None:
     if events.rating is not None:
         low, high = dataset.scale or (0, 0)
         assert np.isfinite(events.rating).all() and low - 1e-6 <= float(events.rating.min()) and float(events.rating.max()) <= high + 1e-6
-    if events.time is not None and dataset.manifest["reader"] not in ("sequences", "amazon-beauty"):
+    if events.time is not None:
         assert 0 <= int(events.time.min()) and int(events.time.max()) < END
     if len(dataset.catalog):
         assert dataset.catalog["title"].map(lambda t: isinstance(t, str) and bool(t)).all()

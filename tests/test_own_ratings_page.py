@@ -91,3 +91,6 @@ def test_another_upload_forgets_the_choices_for_the_first(started: list[dict[str
     shown.selectbox(key="own_user.1").set_value("who").run()
     shown.file_uploader(key="own_ratings").set_value(("b.csv", b"user,who,movieId,rating\n5,1,1,4\n", "text/csv")).run()
     assert shown.selectbox(key="own_user.2").value == "user" and len(list((home / "uploads").iterdir())) == 1
+    shown.button(key="own_go").click().run()
+    shown.file_uploader(key="own_ratings").set_value(("c.csv", b"user,movieId,rating\n5,1,4\n", "text/csv")).run()
+    assert Path(started[0]["source"]).is_file(), "what is being prepared is not taken away"

@@ -18,6 +18,9 @@ from mmrec_core.types import Array, Dataset, Progress, Scorer, Split
 CATALOG_COLUMNS = ("title", "year", "genres", "director", "cast", "tags", "plot", "imdb_id", "tmdb_id")
 """What an item table may hold beside ``item``; ``genres``, ``cast`` and ``tags`` are lists of str."""
 
+END = 3_976_214_400
+"""2096-01-01T00:00:00Z: times from here on are taken for mistakes, as those before 1970 are."""
+
 
 @dataclass
 class RawData:
@@ -100,7 +103,7 @@ def check_events(raw: RawData) -> None:
     """Refuse events that no honest figure could rest on.
 
     Raises:
-        MMRecError: a missing id, a NaN or out-of-scale rating, or a repeated (user, item), with its line.
+        MMRecError: a missing id, a time before 1970 or after 2095, a NaN or out-of-scale rating, or a repeated (user, item), with its line.
     """
     if raw.stored is not None:  # its reader has checked it, block by block
         return
@@ -122,6 +125,10 @@ def check_events(raw: RawData) -> None:
     for column in ("user", "item", "rating", "time"):
         if column in events and (missing := events[column].isna().to_numpy()).any():
             refuse(missing, column, "a value on every line")
+    if "time" in events:
+        time = events["time"].to_numpy()
+        if (bad := (time < 0) | (time >= END)).any():
+            refuse(bad, "time", "seconds since 1970, from 0 to 2095's last")
     if "rating" in events:
         if raw.scale is None:
             raise MMRecError(f"{raw.file} has ratings but no rating scale; give it as --scale LOW:HIGH, such as 0.5:5.")

@@ -50,15 +50,15 @@ def films_of_events(table: Table, ids: Ids, columns: Mapping[str, str]) -> tuple
 
 def catalog_columns(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
     """The catalog's columns out of a table, a row each."""
-    told: dict[str, object] = {}
+    filled: dict[str, object] = {}
     for column, name in columns.items():
         if column in LISTS:
-            told[column] = table.lists(name)
+            filled[column] = table.lists(name)
         elif column == "year":
-            told[column] = years(table, name)
+            filled[column] = years(table, name)
         else:
-            told[column] = pd.Series(table.texts(name), dtype=object)
-    found = pd.DataFrame(told, index=range(len(table)))
+            filled[column] = pd.Series(table.texts(name), dtype=object)
+    found = pd.DataFrame(filled, index=range(len(table)))
     if "title" in found and "year" not in found:
         taken = [split_title(t) if t is not None else (None, None) for t in found["title"]]
         found["title"], found["year"] = pd.Series([t for t, _ in taken], dtype=object), pd.array([y for _, y in taken], dtype="Int32")

@@ -81,7 +81,7 @@ def _film_table(path: Path, rows: int | None = None) -> Table:
 
 def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[str, str]]:
     """Which column plays which role: named ones as named, the others as recognised."""
-    told = _recognise.recognise(table.names)
+    recognised = _recognise.recognise(table.names)
     roles: dict[str, str] = {}
     for role in ("user", "item", "rating", "time", "event"):
         named = str(getattr(config, role))
@@ -90,19 +90,19 @@ def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[
                 roles[role] = named
             continue
         taken = {str(getattr(config, other)) for other in ("user", "item", "rating", "time", "event")}
-        if (column := told.roles.get(role)) is not None and column not in taken:
+        if (column := recognised.roles.get(role)) is not None and column not in taken:
             roles[role] = column
     for role in ("item", "user"):
         if role in roles:
             continue
-        if role == "item" or (config.user == AUTO and told.form is None):
+        if role == "item" or (config.user == AUTO and recognised.form is None):
             more = ", or --set user= if all rows are of one user" if role == "user" else ""
             raise MMRecError(
                 f"{source.name}: no column is recognised as the {role}s'; it has {tables.listed(table.names)}. Say which one it is: --set {role}=COLUMN{more}."
             )
     if len(set(roles.values())) < len(roles):
         raise MMRecError(f"Two roles name the same column of {source.name}: {', '.join(f'{r}={c}' for r, c in roles.items())}.")
-    return told.form, roles
+    return recognised.form, roles
 
 
 def read_own(source: Path, config: Any, look: int | None = None) -> Own:
@@ -172,16 +172,16 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
     """Rows of the event types to keep; which types there are is said."""
     kinds = table.texts(column)
     counts = Counter(k or "" for k in kinds)
-    told = ", ".join(f"{short(kind) or 'empty'} {count:,}" for kind, count in counts.most_common(8))
+    summary = ", ".join(f"{short(kind) or 'empty'} {count:,}" for kind, count in counts.most_common(8))
     wanted = [k.strip() for k in keep.replace(",", "|").split("|") if k.strip()]
     if not wanted:
         if len(counts) > 1:
-            notes.append(f"Events of every type are kept ({column}: {told}); the setting keep={short(counts.most_common()[-1][0])} would keep one type.")
+            notes.append(f"Events of every type are kept ({column}: {summary}); the setting keep={short(counts.most_common()[-1][0])} would keep one type.")
         return table, rows
     if unknown := [k for k in wanted if k not in counts]:
-        raise MMRecError(f"{table.where} holds no event of type '{unknown[0]}'; column '{column}' has {told}.")
+        raise MMRecError(f"{table.where} holds no event of type '{unknown[0]}'; column '{column}' has {summary}.")
     table, rows = _take(table, rows, np.array([(k or "") in wanted for k in kinds]))
-    notes.append(f"Of the events ({column}: {told}) those of type {', '.join(wanted)} are kept.")
+    notes.append(f"Of the events ({column}: {summary}) those of type {', '.join(wanted)} are kept.")
     return table, rows
 
 
@@ -335,16 +335,16 @@ def look(source: Path) -> Look:
         MMRecError: the file cannot be read.
     """
     table, blocks = _table(source, None)
-    told = _recognise.recognise(table.names)
-    text = _netflix.SCALE if blocks else told.form.scale if told.form is not None else ""
+    recognised = _recognise.recognise(table.names)
+    text = _netflix.SCALE if blocks else recognised.form.scale if recognised.form is not None else ""
     scale = parse_scale(text) if text else None
-    if scale is None and "rating" in told.roles:
-        scale = likely_scale(table, told.roles["rating"])
-    kinds = sorted({k for k in table.texts(told.roles["event"]) if k}) if "event" in told.roles else []
+    if scale is None and "rating" in recognised.roles:
+        scale = likely_scale(table, recognised.roles["rating"])
+    kinds = sorted({k for k in table.texts(recognised.roles["event"]) if k}) if "event" in recognised.roles else []
     first = Table(table.where, table.names, [c.slice(0, 5) for c in table.columns])
     head = pd.DataFrame({n: [_plain(v) for v in first.values(n)] for n in table.names if table.names.count(n) == 1})
-    form = "Netflix Prize" if blocks else told.form.name if told.form else ""
-    return Look(table.names, told.roles, told.film, form, scale, kinds[:50], table.notes, head, blocks)
+    form = "Netflix Prize" if blocks else recognised.form.name if recognised.form else ""
+    return Look(table.names, recognised.roles, recognised.film, form, scale, kinds[:50], table.notes, head, blocks)
 
 
 def look_at_films(path: Path, item: str, config: Any) -> tuple[list[str], str, dict[str, str]]:

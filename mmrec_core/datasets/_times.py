@@ -8,12 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mmrec_core.datasets._base import END
 from mmrec_core.errors import MMRecError, short
 from mmrec_core.tables import Table
 from mmrec_core.types import Array
 
-END = 3_976_214_400
-"""2096-01-01T00:00:00Z: times from here on are taken for mistakes, as those before 1970 are."""
 UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 EARLIEST_OF_FINE = 86_400 * 365
 """Milliseconds and finer are refused before 1971: a smaller number is of another unit than its neighbours."""
@@ -208,7 +207,7 @@ def _zoned(values: Any) -> bool:
 
 
 def _parse(values: Any, order: Order) -> Array | None:
-    """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month cannot be told apart."""
+    """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month are ambiguous."""
     iso = pd.to_datetime(values.str.replace(r" ?(UTC|GMT)$", "Z", regex=True), format="ISO8601", errors="coerce", utc=True)
     iso_like = values.str.match(r"\d{4}-\d{2}-\d{2}").to_numpy(bool)
     found = np.where(iso_like, _stamps(iso), np.nan)

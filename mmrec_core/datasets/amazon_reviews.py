@@ -14,8 +14,7 @@ import pandas as pd
 
 from mmrec_core import inputs, settings, storage
 from mmrec_core.config import Config, setting
-from mmrec_core.datasets._base import DatasetReader, RawData
-from mmrec_core.datasets._times import END
+from mmrec_core.datasets._base import END, DatasetReader, RawData
 from mmrec_core.errors import MMRecError
 from mmrec_core.images import ENDINGS
 from mmrec_core.types import Array, Progress
@@ -169,7 +168,7 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
                 try:
                     yield json.read_json(pa.BufferReader(part), json.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
                 except (pa.ArrowException, KeyError) as error:
-                    raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({error}).") from None
+                    raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({inputs.brief(error)}).") from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:
             raise MMRecError(f"{file} is damaged or cut short ({error}). Fetch it again.") from None

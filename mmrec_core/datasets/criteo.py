@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import settings
+from mmrec_core import inputs, settings
 from mmrec_core.config import Config, setting
 from mmrec_core.datasets._base import DatasetReader, RawData
 from mmrec_core.datasets._columns import ColumnWriter
@@ -107,9 +107,9 @@ class Criteo(DatasetReader):
                                                    include_columns=names),
             )  # fmt: skip
             yield from reader
-        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        except pa.ArrowException as error:
             raise MMRecError(
-                f"{file} is not in Criteo's format (a label, 13 numbers, 26 categories): {error}"
+                f"{file} is not in Criteo's format (a label, 13 numbers, 26 categories): {inputs.brief(error)}"
             ) from None
 
     @staticmethod

@@ -40,6 +40,7 @@ class Folder(EnrichSource):
             return
         try:
             read = tables.read(index)
+            table = pd.DataFrame({name: read.texts(name) for name in ("file", *by) if name in read})
         except MMRecError as error:
             found.notes.append(f"{index.name} of the poster folder was not used ({reason(error, index)}); posters are matched by their names alone.")
             return
@@ -49,7 +50,6 @@ class Folder(EnrichSource):
             )
             return
         whole = folder.resolve()
-        table = pd.DataFrame({name: read.texts(name) for name in ("file", *by) if name in read})
         for record in table.to_dict("records"):
             rows = next((r for key, rows in by.items() if (r := rows.get(digits(record.get(key)) or ""))), [])
             if not rows:

@@ -43,12 +43,12 @@ class Links(EnrichSource):
             for file in sorted(source.glob("*/links.csv")):
                 try:
                     read = tables.read(file)
+                    if not all(name in read for name in ("movieId", "imdbId", "tmdbId")):
+                        continue
+                    links = pd.DataFrame({name: pd.Series(read.texts(name), dtype="str") for name in ("movieId", "imdbId", "tmdbId")})
                 except MMRecError as error:
                     found.notes.append(f"{file.parent.name}/{file.name} could not be read and was not used ({reason(error, file)}).")
                     continue
-                if not all(name in read for name in ("movieId", "imdbId", "tmdbId")):
-                    continue
-                links = pd.DataFrame({name: pd.Series(read.texts(name), dtype="str") for name in ("movieId", "imdbId", "tmdbId")})
                 links = links[numbers(links["movieId"]).isin(own) | numbers(links["imdbId"]).isin(imdb)]
                 for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):
                     for row in own.get(digits(movie) or "", ()):

@@ -50,24 +50,24 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
 
 
 def _form(start: Callable[[dict[str, object]], None], ratings: Path, films: Path | None) -> None:
-    told = _look(str(ratings))
-    if told.form:
-        st.success(f"Recognised as an export of {told.form}.", icon=":material/check:")
-    st.dataframe(told.head, hide_index=True, alt="First lines of your file")
-    options = _roles(told)
+    seen = _look(str(ratings))
+    if seen.form:
+        st.success(f"Recognised as an export of {seen.form}.", icon=":material/check:")
+    st.dataframe(seen.head, hide_index=True, alt="First lines of your file")
+    options = _roles(seen)
     ready = bool(options["item"]) and options["user"] is not None
-    names, film_key, film_columns = list(told.columns), "", told.film
+    names, film_key, film_columns = list(seen.columns), "", seen.film
     if films is not None and ready:
         names, film_key, film_columns = _own.look_at_films(films, options["item"], registry.config("datasets", "csv", {}))
-    options |= _films(names, film_key, film_columns, films is not None, told.blocks)
+    options |= _films(names, film_key, film_columns, films is not None, seen.blocks)
     options["items"] = f"films/{films.name}" if films is not None else ""
-    low_value, high_value = told.scale or (1.0, 5.0)
+    low_value, high_value = seen.scale or (1.0, 5.0)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name", value=slug(ratings.name.split(".")[0]), key=_key("name"), width=220)
         low = st.number_input("Lowest rating", value=low_value, key=_key("low"), width=140, disabled=not options["rating"])
         high = st.number_input("Highest rating", value=high_value, key=_key("high"), width=140, disabled=not options["rating"])
     options["scale"] = f"{number(low)}:{number(high)}" if options["rating"] else ""
-    options |= _more(told)
+    options |= _more(seen)
     if not ready:
         st.caption(":material/info: Choose the columns of users and of items, at least; or say that all rows are of one user.")
     elif len(chosen := [options[r] for r in (*ROLES, "event") if options.get(r)]) > len(set(chosen)):
@@ -76,18 +76,19 @@ def _form(start: Callable[[dict[str, object]], None], ratings: Path, films: Path
     if ready:
         ready = _preview(ratings, options)
     if st.button("Prepare", type="primary", icon=":material/play_arrow:", key="own_go", disabled=not ready):
+        st.session_state["own_started"] = ratings.parent
         start({"reader": "csv", "dataset": name, "source": str(ratings), "options": options})
 
 
-def _roles(told: _own.Look) -> dict[str, Any]:
+def _roles(seen: _own.Look) -> dict[str, Any]:
     """A column for each role; of users ``None`` where nobody has said yet whose rows they are."""
-    if told.blocks:  # its columns are known
-        return {role: told.roles.get(role, "") for role in ROLES}
+    if seen.blocks:  # its columns are known
+        return {role: seen.roles.get(role, "") for role in ROLES}
     chosen: dict[str, Any] = {}
     for slot, (role, label) in zip(st.columns(4), ROLES.items(), strict=True):
         chosen[role] = slot.selectbox(
             f"Column of {label.lower()}s",
-            ["", *told.columns], index=None if role == "user" and role not in told.roles and not told.form else _place(told.columns, told.roles.get(role, "")),
+            ["", *seen.columns], index=None if role == "user" and role not in seen.roles and not seen.form else _place(seen.columns, seen.roles.get(role, "")),
             key=_key(role), placeholder="choose …",
             format_func=lambda c, role=role: c or NONE.get(role, "none"),
         )  # fmt: skip
@@ -112,13 +113,13 @@ def _films(names: Sequence[str], key: str, columns: dict[str, str], own_table: b
     return chosen
 
 
-def _more(told: _own.Look) -> dict[str, str]:
+def _more(seen: _own.Look) -> dict[str, str]:
     """Settings that most files do not need."""
-    chosen: dict[str, str] = {"event": told.roles.get("event", "")}
-    with st.expander("More settings", expanded=len(told.event_types) > 1):
-        if told.event_types:
-            kept = st.multiselect("Keep events of type", told.event_types, default=told.event_types, key=_key("keep"))
-            chosen["keep"] = "|".join(kept) if kept and len(kept) < len(told.event_types) else ""
+    chosen: dict[str, str] = {"event": seen.roles.get("event", "")}
+    with st.expander("More settings", expanded=len(seen.event_types) > 1):
+        if seen.event_types:
+            kept = st.multiselect("Keep events of type", seen.event_types, default=seen.event_types, key=_key("keep"))
+            chosen["keep"] = "|".join(kept) if kept and len(kept) < len(seen.event_types) else ""
         with st.container(horizontal=True):
             chosen["repeats"] = st.selectbox("Repeats", list(REPEATS), key=_key("repeats"), width=190, format_func=REPEATS.get,
                                              help="What to do where a user has several rows for one item.")  # fmt: skip
@@ -155,7 +156,7 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
     asked = (file.file_id, films.file_id if films is not None else None)
     held = st.session_state.get("own_kept")
     if held is None or held[0] != asked or not held[1].exists():
-        if held is not None:
+        if held is not None and held[1] != st.session_state.get("own_started"):  # a preparation may still read what it was given
             shutil.rmtree(held[1], ignore_errors=True)
         ratings, both = st.session_state.get("own_counts", (0, 0))
         st.session_state["own_counts"] = (ratings + (held is None or held[0][0] != asked[0]), both + 1)

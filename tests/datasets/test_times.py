@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec_core.datasets._times import END, seconds
+from mmrec_core.datasets._base import END
+from mmrec_core.datasets._times import seconds
 from mmrec_core.errors import MMRecError
 from mmrec_core.tables import Table
 
