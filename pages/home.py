@@ -2,15 +2,17 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import preparation, registry, runs, settings
+from mmrec_core import preparation, registry, runs, settings, storage
 from mmrec_core.errors import MMRecError
-from pages.parts import shell
+from pages.parts import damage_view, shell
 from pages.parts.config_form import config_form
+from pages.parts.deleting import delete_button
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
 
@@ -71,12 +73,24 @@ def prepared_cards() -> None:
                 "Start with Reel World, a generated film world with drawn posters and written plots. It takes about half a minute and needs no network."
             )
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
-                runs.start("prepare", {"reader": "demo", "dataset": "demo"})
-                st.rerun()
+                start_these(lambda: runs.start("prepare", {"reader": "demo", "dataset": "demo"}))
         return
     with st.grid(min_column_width=300):
         for name in ready:
-            dataset_card(name)
+            try:
+                dataset_card(name)
+            except MMRecError as error:  # it was damaged or deleted since it was listed
+                shell.tell(error)
+
+
+def start_these(begin: Callable[[], object]) -> None:
+    """Queue work and draw the page anew; says why where it cannot be."""
+    try:
+        begin()
+    except MMRecError as error:
+        shell.tell(error)
+    else:
+        st.rerun()
 
 
 def dataset_card(name: str) -> None:
@@ -120,8 +134,8 @@ def dataset_card(name: str) -> None:
             if len(fitted) < len(able) and st.button(
                 "Fit the usual models", key=f"fit-{name}", icon=":material/model_training:"
             ):
-                runs.start_all(name)
-                st.rerun()
+                start_these(lambda: runs.start_all(name))
+            delete_button("dataset", name, f"dataset-{name}")
         if told["licence"]:
             with st.expander("Licence and source"):
                 st.caption(shell.plain(told["licence"]))
@@ -256,12 +270,17 @@ def bring_your_own() -> None:
     if not ready:
         st.caption(":material/info: Choose a column of its own for users and for items, at least.")
     if go:
-        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
-        path = folder / f"ratings{Path(file.name).suffix}"
-        path.write_bytes(file.getvalue())
+        try:
+            folder = upload_folder()
+            path = folder / f"ratings{Path(file.name).suffix}"
+            storage.write_bytes(path, file.getvalue())
+            if films is not None:
+                storage.write_bytes(folder / f"films{Path(films.name).suffix}", films.getvalue())
+        except MMRecError as error:
+            shell.tell(error)
+            return
         options = {**chosen, "scale": f"{low:g}:{high:g}" if chosen["rating"] else "", "repeats": repeats}
         if films is not None:
-            (folder / f"films{Path(films.name).suffix}").write_bytes(films.getvalue())
             options["items"] = f"films{Path(films.name).suffix}"
         start_prepare({"reader": "csv", "dataset": name, "source": str(path), "options": options})
 
@@ -281,14 +300,20 @@ def scale_of(frame: pd.DataFrame, column: str) -> tuple[float, float]:
 
 
 def upload_folder() -> Path:
-    """Where uploads wait to be prepared."""
+    """A new folder in which an upload waits to be prepared.
+
+    Raises:
+        MMRecError: the home cannot be written to.
+    """
     folder = settings.home() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    with storage.plain_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="upload-", dir=folder))
 
 
 hero()
 st.fragment(work_under_way, run_every=pace())()
 failures()
+damage_view.section()
 prepared_cards()
 prepare_more()
