@@ -222,13 +222,6 @@ def row_of(run: Run, result: Mapping[str, Any]) -> Row:
     return Row(key, run, result)
 
 
-def damaged(dataset: Dataset) -> list[DamagedFile]:
-    """What is wrong with finished results on these very data that :func:`rows` leaves out."""
-    own = [r for r in runs.all_runs() if r.kind in {"train", "evaluate"} and r.told["status"] == "finished"
-           and r.told.get("data") == dataset.checksum and r.params["dataset"] == dataset.name]  # fmt: skip
-    return [fault for run in own if (fault := run.damage) is not None]
-
-
 def keys(found: Iterable[Row]) -> list[Key]:
     """The keys there are, those with most models first."""
     count: dict[Key, int] = {}
@@ -257,7 +250,16 @@ def can_be_judged_like(row: Row, key: Key) -> bool:
         and row.key.rows_key == key.rows_key
         and row.key.beyond == key.beyond
         and row.key.known == key.known
+        and _is_there(row.trained)
     )
+
+
+def _is_there(run_id: str) -> bool:
+    """Whether a finished run can still be opened."""
+    try:
+        return runs.get(run_id).status == "finished"
+    except MMRecError:
+        return False
 
 
 def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:

@@ -44,6 +44,11 @@ def modalities(model: Any) -> tuple[str, ...]:
     return tuple(f.name for f in model.side if f.kind == "vector" and f.owner == "item")
 
 
+def has(model: Any, item: int) -> tuple[str, ...]:
+    """Which of the modalities that a model reads a film has: one without a poster has no ``image``."""
+    return tuple(f.name for f in model.side if f.kind == "vector" and f.owner == "item" and f.place[item] >= 0)
+
+
 def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Sequence[int] = ()) -> Any:
     """The same weights over other vectors of plots and posters.
 
@@ -169,7 +174,8 @@ def content_edits(
 
 
 def views(model: Any, told: History, item: int, hidden: Array | None = None) -> list[Answer]:
-    """How a film fares when the model sees ids only, text only, image only, or both without ids; "as it is" first.
+    """How a film fares when the model sees ids only, text only, image only, or both without ids; "as it is" first. What the film itself has not got, such
+    as a poster, is not looked at alone.
 
     "Only" text or image means that the film's id is hidden, too: the model treats it as one that nobody has met. A graph's edges stay, and so does
     what others' memories have made of meeting it.
@@ -180,7 +186,8 @@ def views(model: Any, told: History, item: int, hidden: Array | None = None) -> 
     out = told.items if hidden is None else hidden
     found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
     for name, (blanked, unmet) in VIEWS.items():
-        if unmet and not set(reads) - set(blanked) or (not blanked and len(reads) < 2):
+        left = set(reads) - set(blanked)
+        if unmet and (not left or not left <= set(has(model, item))) or (not blanked and len(reads) < 2):
             continue
         changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in blanked if m in reads}
         other = edited(model, changes, [item] if unmet else ())

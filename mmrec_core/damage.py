@@ -23,6 +23,7 @@ from mmrec_core import (
     tuning,
 )
 from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.types import Dataset
 
 OWN = ("slices", "coding", "cluster")
 """Kinds of files that begin anew once they are set aside."""
@@ -50,10 +51,7 @@ def survey() -> list[Damage]:
     found = [_one("run", name, fault) for name, fault in runs.damaged_runs().items()]
     found += [_one("dataset", name, fault) for name, fault in preparation.damaged().items()]
     for run in runs.all_runs():
-        if (fault := run.damage) is not None:
-            found.append(_one("result", run.id, fault))
-        if run.kind in {"train", "evaluate"}:
-            found += [_one("result", run.id, fault) for fault in _arrays(run)]
+        found += [_one("result", run.id, fault) for fault in of_run(run)]
         if run.kind == "tune" and (fault := _fault(partial(tuning.trials_of, run))) is not None:
             found.append(_one("trials", run.id, fault))
     for name in preparation.prepared():
@@ -77,6 +75,18 @@ def survey() -> list[Damage]:
         told = f'Write {{"format": {settings.FORMAT}}} into it, or remove it: it is then written anew.'
         found.append(Damage("home", "format.json", storage.shown(marker), "it does not name the version of the home's layout", told))
     return found
+
+
+def of_run(run: runs.Run) -> list[DamagedFile]:
+    """What is wrong with what a run found."""
+    own = [fault] if (fault := run.damage) is not None else []
+    return own + (_arrays(run) if run.kind in {"train", "evaluate"} else [])
+
+
+def of_results(dataset: Dataset) -> list[DamagedFile]:
+    """What is wrong with finished results on these very data: pages leave out what rests on them."""
+    own = [r for r in runs.all_runs() if r.told["status"] == "finished" and r.told.get("data") == dataset.checksum and r.params["dataset"] == dataset.name]
+    return [fault for run in own for fault in of_run(run)]
 
 
 def _one(about: str, name: str, fault: DamagedFile) -> Damage:

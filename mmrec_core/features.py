@@ -175,21 +175,19 @@ def _check(folder: Path) -> dict[str, Any]:
         records.array(folder / f"{modality}.npy", _remedy(folder), length=own["n"], ndim=2, kinds="f")
         records.array(folder / f"{modality}_ids.npy", _remedy(folder), length=own["n"], ndim=1, kinds="iuU")
     if (folder / "state.npz").exists():
-        _state(folder)
+        _state(folder, told)
     return told
 
 
-def _state(folder: Path) -> dict[str, Array]:
+def _state(folder: Path, told: Mapping[str, Any]) -> dict[str, Array]:
     """What an encoder learned from the catalog.
 
     Raises:
-        DamagedFile: it cannot be read.
+        DamagedFile: it cannot be read, or was changed since it was written.
     """
-    try:
-        with np.load(folder / "state.npz", allow_pickle=False) as held:
-            return dict(held)
-    except (*records.NUMPY, AttributeError):
-        raise DamagedFile(storage.shown(folder / "state.npz"), "it cannot be read as an archive of arrays", _remedy(folder)) from None
+    if told.get("state") not in {None, _digest(folder / "state.npz")}:  # manifests of earlier versions do not name it
+        raise DamagedFile(storage.shown(folder / "state.npz"), "it was changed since it was written", _remedy(folder))
+    return records.archive(folder / "state.npz", _remedy(folder))
 
 
 def split_pair(encoder: str) -> dict[Modality, str]:
@@ -514,6 +512,7 @@ def write(
         manifest = {
             "encoder": name, "version": version, "options": dict(options), "offers": list(offers), "joint": joint, "imported": imported,
             "catalog": dataset.checksum, "prompt": "rich text", "modality": told, "retrieval": retrieval,
+            "state": storage.checksum((draft / "state.npz").read_bytes()) if state else None,
         }  # fmt: skip
         storage.write_json(draft / "manifest.json", manifest)
     return manifest
@@ -539,7 +538,7 @@ def restored(dataset: Dataset, encoder: str, options: Mapping[str, Any] | None =
         )
     made = make_encoder(encoder, {**told["options"], **(options or {})})
     if (folder / "state.npz").exists():
-        made.restore(_state(folder))
+        made.restore(_state(folder, told))
     return made
 
 

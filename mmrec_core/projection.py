@@ -281,7 +281,7 @@ class Map:
         """
         items = records.array(self.folder / "items.npy", REMEDY, ndim=1, kinds="iu")
         n = len(items)
-        for name, ndim, kinds in (("xy", 2, "f"), ("kind", 1, "iu"), ("near", 2, "iu"), ("cosine", 2, "f")):
+        for name, ndim, kinds in (("xy", 2, "f"), ("pca", 2, "f"), ("kind", 1, "iu"), ("near", 2, "iu"), ("cosine", 2, "f")):
             records.array(self.folder / f"{name}.npy", REMEDY, length=n, ndim=ndim, kinds=kinds)
         for name, column, rows in (("items", items, n_items), ("near", self.near, n), ("kind", self.kind, len(KINDS))):
             if n and not 0 <= int(column.min()) <= int(column.max()) < rows:

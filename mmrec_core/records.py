@@ -42,6 +42,7 @@ def _types() -> dict[str, Any]:
 
         model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
+    Moment = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970 that a calendar can show
     Figures = dict[str, float | None]
     Spans = dict[str, list[float | None] | None]
 
@@ -74,12 +75,12 @@ def _types() -> dict[str, Any]:
         params: Params
         lane: str
         status: Literal["queued", "running", "finished", "failed", "stopped"]
-        created: float
-        queued: float | None = None
-        started: float | None = None
-        ended: float | None = None
+        created: Moment
+        queued: Moment | None = None
+        started: Moment | None = None
+        ended: Moment | None = None
         pid: int | None = Field(None, ge=0, le=2**31 - 1)
-        pid_started: float | None = None
+        pid_started: Moment | None = None
         host: str | None = None
         machine: str | None = None
         place: str | None = None
@@ -157,14 +158,14 @@ def _types() -> dict[str, Any]:
 
     class Progress(Record):
         kind: Literal["progress"]
-        time: float
+        time: Moment
         done: int
         total: int
         what: str
 
     class Tick(Record):
         kind: Literal["tick"]
-        time: float
+        time: Moment
         at: float
         loss: float | None
         samples_s: float = 0.0
@@ -172,14 +173,14 @@ def _types() -> dict[str, Any]:
 
     class Epoch(Record):
         kind: Literal["epoch"]
-        time: float
+        time: Moment
         epoch: int
         loss: float | None
         samples_s: float = 0.0
 
     class Note(Record):
         kind: Literal["note"]
-        time: float
+        time: Moment
         text: str
 
     class Coverage(Record):
@@ -237,7 +238,7 @@ def _types() -> dict[str, Any]:
         over: list[str]
         seeds: list[int]
         cells: list[Cell]
-        created: float
+        created: Moment
 
     class Vectors(Record):
         n: int
@@ -256,6 +257,7 @@ def _types() -> dict[str, Any]:
         catalog: str
         modality: dict[Literal["text", "image"], Vectors]
         retrieval: dict[str, Any] | None = None
+        state: str | None = None
 
     class Map(Record):
         recipe: int | str
@@ -341,6 +343,9 @@ def fault_of(value: Any, kind: str) -> str | None:
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             return f"'{place}' is missing"
+        if first["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+            given = {list: "a list", str: "text", bool: "true or false", type(None): "null"}.get(type(first["input"]), "a number")
+            return f"{f'{place!r}' if place else 'it'} is {given}, expected an object with named values"
         said = first["msg"][0].lower() + first["msg"][1:]
         return f"'{place}' is {repr(first['input'])[:60]}, and it {said.removeprefix('input ')}" if place else f"it {said.removeprefix('input ')}"
     return None
@@ -394,8 +399,23 @@ def array(path: Path, remedy: str, *, length: int | None = None, ndim: int | Non
     return found
 
 
+def archive(path: Path, remedy: str) -> dict[str, np.ndarray[Any, Any]]:
+    """A ``.npz`` file of whatever arrays, read whole.
+
+    Raises:
+        DamagedFile: it cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return {key: held[key] for key in held.files}
+    except (*NUMPY, AttributeError) as error:  # a single array is no archive
+        raise DamagedFile(storage.shown(path), _said(path, error, "an archive of arrays"), remedy) from None
+
+
 def arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray[Any, Any]]:
-    """A ``.npz`` file, read whole. All its arrays have equally many rows.
+    """The same, with arrays of numbers that all have equally many rows.
 
     Args:
         names: arrays that it must hold.
@@ -403,13 +423,7 @@ def arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarra
     Raises:
         DamagedFile: it cannot be read, lacks one of them, or their lengths differ.
     """
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            found = {key: held[key] for key in held.files}
-    except (*NUMPY, AttributeError) as error:  # a single array is no archive
-        raise DamagedFile(storage.shown(path), _said(path, error, "an archive of arrays"), remedy) from None
+    found = archive(path, remedy)
     if lacking := [name for name in names if name not in found]:
         raise DamagedFile(storage.shown(path), f"it holds no '{lacking[0]}'", remedy)
     lengths = {len(value) if value.ndim else -1 for value in found.values()}

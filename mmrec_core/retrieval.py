@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from mmrec_core.intervals import mean_intervals
-from mmrec_core.types import Array
+from mmrec_core.types import Array, blocks
+
+BLOCK = 512
+"""Queries at a time."""
 
 
 def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
@@ -22,14 +25,17 @@ def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
 def recall(text: Array, image: Array, ks: tuple[int, ...] = (1, 10)) -> dict[str, Any]:
     """How often the pair of a text is among the first ``k`` pictures of all, and the other way round.
 
-    Ties are averaged; with ``N`` pairs chance is ``k / N``. Intervals are 95 % bootstraps over pairs.
+    Ties are averaged; with ``N`` pairs chance is ``k / N``. Intervals are 95 % bootstraps over pairs. Memory grows with ``N``, not with its square.
     """
-    cosine = np.asarray(text, np.float32) @ np.asarray(image, np.float32).T
-    n = len(cosine)
+    texts, images = np.ascontiguousarray(text, np.float32), np.ascontiguousarray(image, np.float32)
+    n = len(texts)
     told: dict[str, Any] = {"pairs": n, **{f"chance@{k}": min(k / n, 1.0) for k in ks}}
-    for name, table in (("text_to_image", cosine), ("image_to_text", cosine.T)):
-        own = np.diagonal(table)[:, None]
-        above, tied = (table > own).sum(1), (table == own).sum(1)
+    for name, queries, among in (("text_to_image", texts, images), ("image_to_text", images, texts)):
+        above, tied = np.zeros(n, np.int64), np.ones(n, np.int64)
+        for part in blocks(n, BLOCK):
+            cosine = queries[part] @ among.T
+            own = cosine[np.arange(len(cosine)), np.arange(part.start, part.stop)][:, None]
+            above[part], tied[part] = (cosine > own).sum(1), (cosine == own).sum(1)
         values = np.stack([np.clip((k - above) / tied, 0.0, 1.0) for k in ks], 1)
         spans = mean_intervals(values)
         told[name] = {f"recall@{k}": float(values[:, at].mean()) for at, k in enumerate(ks)}

@@ -68,7 +68,7 @@ class Run:
     @property
     def place(self) -> float:
         """Where it stands in the queue: moments in seconds, earlier ones first."""
-        return float(self.told.get("queued", self.told["created"]))
+        return float(self.told.get("queued") or self.told["created"])
 
     @property
     def status(self) -> str:

@@ -546,6 +546,8 @@ class Dataset:
             records.array(self.folder / "interactions" / f"{role}.npy", self._remedy, length=n, ndim=1, kinds=roles[role])
         for file in [*self.folder.glob("interactions/label.*.npy"), *self.folder.glob("interactions/feature.*.npy")]:
             records.array(file, self._remedy, length=n)
+        for file in self.folder.glob("*.npz"):  # what its maker knows of a generated world
+            records.archive(file, self._remedy)
         for file in self.folder.glob("official/*.npy"):
             records.array(file, self._remedy, kinds="iu")
 

@@ -108,7 +108,8 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
     for left in run.folder.rglob(".*"):  # drafts of a worker that was killed while it wrote
         if left.is_file() and "tune" not in left.relative_to(run.folder).parts:
             left.unlink()
-    teller = Teller(run.folder, also)
+    with storage.plain_errors(run.folder):
+        teller = Teller(run.folder, also)
     settings.commit()  # asked before the work, during which somebody may commit
     try:
         result = _result(get(run.id), teller, flag)
@@ -121,7 +122,7 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
                 shutil.rmtree(run.folder / done, ignore_errors=True)
         return ended
     except (MMRecError, OSError, MemoryError) as error:
-        reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
+        reason = _reason(error, run.folder)
         print(reason, file=sys.stderr, flush=True)
         _end(run, "failed", reason)
         raise MMRecError(reason) from error
@@ -133,6 +134,12 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
             traceback.print_exc()
         _end(run, "stopped" if by_hand else "failed", None if by_hand else f"{type(error).__name__}: {error}")
         raise
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Why work failed, in a line."""
+    plain_one = storage.refused(error, folder) if isinstance(error, OSError) else error if isinstance(error, MMRecError) else None
+    return str(plain_one) if plain_one is not None else f"{type(error).__name__}: {error}"
 
 
 def _result(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
@@ -201,7 +208,7 @@ def _tried(run: Run, file: Path, do: Callable[[], dict[str, Any]]) -> None:
     except Interrupted:
         outcome = {"stopped": True}
     except (MMRecError, OSError, MemoryError) as error:
-        outcome = {"error": str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"}
+        outcome = {"error": _reason(error, run.folder)}
         print(outcome["error"], file=sys.stderr, flush=True)
     storage.write_json(file, outcome)
 
@@ -303,7 +310,8 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
 
     lane, here = str(run.told["lane"]), re.sub(r"[^\w.-]+", "-", liveness.machine())
     folder = storage.open_home() / "locks"
-    folder.mkdir(exist_ok=True)
+    with storage.plain_errors(folder):
+        folder.mkdir(exist_ok=True)
     earlier = [r.id for r in runs.ahead(run)]
     waited = False
     while True:

@@ -6,11 +6,11 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, metrics, runs
+from mmrec_core import comparison, damage, metrics, runs
 from mmrec_core.comparison import KINDS, Key, Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.seeds import over_seeds
-from pages.parts import charts, shell
+from pages.parts import charts, damage_view, shell
 from pages.parts.ablation import ablations
 from pages.parts.keys import choose_key, under
 from pages.parts.paired import two_models
@@ -512,8 +512,12 @@ def nothing_yet() -> None:
             st.write(f"Fit the models first: {', '.join(runs.usable_models(dataset))}.")
             with st.container(horizontal=True):
                 if st.button("Fit the usual models", type="primary", icon=":material/model_training:"):
-                    runs.start_all(dataset.name)
-                    st.rerun()
+                    try:
+                        runs.start_all(dataset.name)
+                    except MMRecError as error:
+                        shell.tell(error)
+                    else:
+                        st.rerun()
                 if st.button("Choose one to train", icon=":material/tune:"):
                     st.switch_page(shell.page("train"), query_params={"dataset": dataset.name})
 
@@ -533,6 +537,7 @@ st.caption(
     "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it means."
 )
 shell.generated_note(dataset)
+damage_view.note(damage.of_results(dataset))
 found = comparison.rows(dataset)
 if found:
     key = choose_key(found, dataset)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cases, coding, comparison, pairs
+from mmrec_core import cases, coding, comparison, damage, pairs
 from mmrec_core.cases import SORTS, Judged
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Split
-from pages.parts import blind, links, shell, slices
+from pages.parts import blind, damage_view, links, shell, slices
 from pages.parts.case_view import case
 from pages.parts.coding_panel import notebook, panel
 from pages.parts.keys import choose_key, under
@@ -279,6 +279,7 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
 st.title("Errors", anchor=False)
 st.caption("Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep what you find.")
 shell.generated_note(dataset)
+damage_view.note([*damage.of_results(dataset), slices.damage(dataset)])
 arrive()
 found = [r for r in comparison.rows(dataset) if r.kind != "click"]
 if not found:

@@ -1,13 +1,15 @@
 """What this is, what is prepared, and what to do next."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
 from mmrec_core import preparation, registry, runs, settings
 from mmrec_core.errors import MMRecError
-from pages.parts import own_ratings, shell
+from pages.parts import damage_view, own_ratings, shell
 from pages.parts.config_form import config_form
+from pages.parts.deleting import delete_button
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
 
@@ -68,12 +70,24 @@ def prepared_cards() -> None:
                 "Start with Reel World, a generated film world with drawn posters and written plots. It takes about half a minute and needs no network."
             )
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
-                runs.start("prepare", {"reader": "demo", "dataset": "demo"})
-                st.rerun()
+                start_these(lambda: runs.start("prepare", {"reader": "demo", "dataset": "demo"}))
         return
     with st.grid(min_column_width=300):
         for name in ready:
-            dataset_card(name)
+            try:
+                dataset_card(name)
+            except MMRecError as error:  # it was damaged or deleted since it was listed
+                shell.tell(error)
+
+
+def start_these(begin: Callable[[], object]) -> None:
+    """Queue work and draw the page anew; says why where it cannot be."""
+    try:
+        begin()
+    except MMRecError as error:
+        shell.tell(error)
+    else:
+        st.rerun()
 
 
 def dataset_card(name: str) -> None:
@@ -118,8 +132,8 @@ def dataset_card(name: str) -> None:
             if len(fitted) < len(able) and st.button(
                 "Fit the usual models", key=f"fit-{name}", icon=":material/model_training:"
             ):
-                runs.start_all(name)
-                st.rerun()
+                start_these(lambda: runs.start_all(name))
+            delete_button("dataset", name, f"dataset-{name}")
         if told["licence"]:
             with st.expander("Licence and source"):
                 st.caption(shell.plain(told["licence"]))
@@ -205,5 +219,6 @@ def start_prepare(params: dict[str, object]) -> None:
 hero()
 st.fragment(work_under_way, run_every=pace())()
 failures()
+damage_view.section()
 prepared_cards()
 prepare_more()

@@ -11,7 +11,7 @@ from mmrec_core import comparison, features, images, map_files, projection, regi
 from mmrec_core import search as searching
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import shell, slices
+from pages.parts import damage_view, shell, slices
 from pages.parts.map import film_map
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.wall import film, wall
@@ -175,8 +175,13 @@ def published(name: str, view: str, folder: str, modified_ns: int, _map: project
 
 
 def files_of(name: str, view: str, found: projection.Map) -> map_files.Published:
-    """The same, for a map as it is now."""
-    return published(name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
+    """The same, for a map as it is now; written again where it was cleared away since."""
+    asked = (name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
+    files = published(*asked)
+    if not all((storage.settings.static_dir() / file).exists() for file in (files.files["points"], *files.files["near"], *files.files["films"])):
+        published.clear()
+        files = published(*asked)
+    return files
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -185,13 +190,18 @@ def cluster_codes(points: str, _xy: np.ndarray) -> np.ndarray:
     return map_files.clusters(_xy)
 
 
-def errors_of_films() -> tuple[np.ndarray, str] | None:
-    """By catalog row the root mean squared error of the best rating model on test ratings, and that model's name."""
+def best_rating() -> comparison.Row | None:
+    """The result with the lowest RMSE that keeps its errors row by row."""
     rows = [r for r in comparison.rows(dataset) if r.kind == "rating" and r.result["metrics"].get("rmse") is not None]
     rows = [r for r in rows if (r.run.folder / "row_errors.npz").exists() and not r.key.beyond]
-    if not rows or dataset.interactions.item is None:
+    return min(rows, key=lambda r: r.result["metrics"]["rmse"], default=None)
+
+
+def errors_of_films() -> tuple[np.ndarray, str] | None:
+    """By catalog row the root mean squared error of the best rating model on test ratings, and that model's name."""
+    best = best_rating()
+    if best is None or dataset.interactions.item is None:
         return None
-    best = min(rows, key=lambda r: r.result["metrics"]["rmse"])
     held = comparison.arrays(best.run, "row_errors.npz")
     if held is None or "row" not in held:
         return None
@@ -234,8 +244,9 @@ def tint_of(
 
 def tint(what: str, files: map_files.Published, agreement: np.ndarray | None, other: str = "") -> dict[str, Any]:
     """The same for a map as it is now."""
-    results = str(len(runs.all_runs())) if what == "A model's error" else ""
-    return tint_of(
+    best = best_rating() if what == "A model's error" else None
+    results = f"{best.run.id} {(best.run.folder / 'row_errors.npz').stat().st_mtime_ns}" if best else ""
+    asked = (
         what,
         dataset.name,
         dataset.checksum,
@@ -244,6 +255,11 @@ def tint(what: str, files: map_files.Published, agreement: np.ndarray | None, ot
         files,
         agreement,
     )
+    colour = tint_of(*asked)
+    if not (storage.settings.static_dir() / colour["file"]).exists():  # it was cleared away since
+        tint_of.clear()
+        colour = tint_of(*asked)
+    return colour
 
 
 def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | None) -> dict[str, Any]:
@@ -530,6 +546,7 @@ def beside(
                 "posters. By keyboard: arrows, + and −, Enter.", icon=":material/touch_app:")  # fmt: skip
     with st.expander("Choose by filter instead", icon=":material/filter_alt:"):
         by_filter(files)
+    damage_view.note([slices.damage(dataset)])
     if names := slices.names(dataset):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.selectbox(
@@ -546,9 +563,13 @@ def beside(
                 st.query_params["slice"] = name
                 st.rerun()
             if name and st.button("Remove", key="drop_slice", icon=":material/delete:", type="tertiary"):
-                slices.remove(dataset, name)
-                st.query_params.pop("slice", None)
-                st.rerun()
+                try:
+                    slices.remove(dataset, name)
+                except MMRecError as error:
+                    shell.tell(error)
+                else:
+                    st.query_params.pop("slice", None)
+                    st.rerun()
 
 
 def opened(key: str) -> None:
@@ -611,10 +632,11 @@ def by_filter(files: map_files.Published) -> None:
         if words.strip():
             keep &= catalog["title"].str.lower().str.contains(words.strip().lower(), regex=False).to_numpy()
         if keep.any():
-            slices.save(dataset, "last filter", np.flatnonzero(keep))
-            st.query_params.pop("sel", None)
-            st.query_params["slice"] = "last filter"
-            st.rerun()
+            if kept("last filter", np.flatnonzero(keep)):
+                st.query_params.pop("sel", None)
+                st.query_params["slice"] = "last filter"
+                st.rerun()
+            return
         st.warning("No film on this map passes these filters.", icon=":material/filter_alt_off:")
 
 
@@ -707,8 +729,18 @@ def flat(found: projection.Map, files: map_files.Published, colour: dict[str, An
         for p in event["selection"]["points"]
     ]
     if chosen:
-        slices.save(dataset, "last selection", np.unique(chosen))
-        st.query_params["slice"] = "last selection"
+        if kept("last selection", np.unique(chosen)):
+            st.query_params["slice"] = "last selection"
+
+
+def kept(name: str, rows: np.ndarray) -> bool:
+    """Keep films under a name; whether that could be done, and why not."""
+    try:
+        slices.save(dataset, name, rows)
+    except MMRecError as error:
+        shell.tell(error)
+        return False
+    return True
 
 
 def search_box() -> tuple[str, Any]:
@@ -818,8 +850,8 @@ def on_twin_select(files: map_files.Published) -> None:
     for key in ("sel", "slice"):
         st.query_params.pop(key, None)
     if event["polygon"]:
-        slices.save(dataset, "last selection", np.unique(files.items[map_files.inside(files.xy, event["polygon"])]))
-        st.query_params["slice"] = "last selection"
+        if kept("last selection", np.unique(files.items[map_files.inside(files.xy, event["polygon"])])):
+            st.query_params["slice"] = "last selection"
 
 
 def twin(into: str, other: projection.Map | None, colour: str, hits: searching.Found | None, rows: np.ndarray) -> None:
@@ -842,5 +874,6 @@ def twin(into: str, other: projection.Map | None, colour: str, hits: searching.F
 
 st.title("Space", anchor=False)
 shell.generated_note(dataset)
+damage_view.note([*features.damaged(dataset), *projection.damaged(dataset)])
 page()
 st.fragment(under_way, run_every=pace())()

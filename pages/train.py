@@ -9,7 +9,7 @@ import streamlit as st
 from mmrec_core import comparison, features, registry, runs, settings, storage, tracking
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import cluster_view, shell
+from pages.parts import cluster_view, damage_view, shell
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
@@ -244,7 +244,11 @@ def donor(name: str, begin: str | None) -> str | None:
     if kept is None or kept[0] != file.file_id:
         # named by content: equal weights are one wish, unlike ones never share a label
         path = settings.home() / "uploads" / f"weights-{storage.checksum(file.getvalue())}{Path(file.name).suffix}"
-        storage.write_bytes(path, file.getvalue())
+        try:
+            storage.write_bytes(path, file.getvalue())
+        except MMRecError as error:
+            shell.tell(error)
+            return chosen
         kept = st.session_state["foreign_file"] = (file.file_id, str(path))
     return str(kept[1])
 
@@ -337,6 +341,7 @@ def under_way() -> None:
 def history() -> None:
     """What has ended, newest first."""
     st.subheader("Earlier trainings", anchor=False)
+    damage_view.note(runs.damaged_runs().values())
     ended = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.status not in runs.LIVE]
     mine = [r for r in ended if r.params["dataset"] == dataset.name]
     if not mine:

@@ -125,6 +125,18 @@ def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, 
     assert len(tmdb.asked) == asked, "a second run is answered from the cache, unknown films included"
 
 
+@pytest.mark.parametrize("answer", [[], "x", 3, {"overview": 3}, {"credits": {"cast": [{}]}}, None])
+def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+    from mmrec_core.enrich.tmdb import Tmdb
+
+    ask = Tmdb._ask
+    monkeypatch.setattr(Tmdb, "_ask", lambda self, url, params: type("Answer", (), {"json": lambda self: answer, "content": b"words"})())
+    found = find("tmdb", films(), per_second=40)
+    assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
+    monkeypatch.setattr(Tmdb, "_ask", ask)
+    assert find("tmdb", films(), per_second=40).values["plot"], "it is asked again"  # type: ignore[attr-defined]
+
+
 def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMDB_API_KEY", "bad")
     with pytest.raises(MMRecError, match="refused the key") as told:

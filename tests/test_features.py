@@ -23,6 +23,26 @@ def mine(home: Path, demo: Dataset) -> Dataset:
     return preparation.open_dataset("demo")
 
 
+def test_recall_in_blocks_is_recall_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against every cosine in one table, ties among equal vectors included; no table of N² numbers is made."""
+    from mmrec_core import retrieval
+
+    rng = np.random.default_rng(0)
+    text, image = (rng.integers(-2, 3, (57, 6)).astype(np.float32) for _ in range(2))
+    image[20:24] = image[3]
+    table = text.astype(np.float64) @ image.T.astype(np.float64)
+    found = {}
+    for size in (7, 512):
+        monkeypatch.setattr(retrieval, "BLOCK", size)
+        found[size] = recall(text, image, ks=(1, 10))
+    assert found[7] == found[512]
+    for name, cosine in (("text_to_image", table), ("image_to_text", table.T)):
+        own = np.diagonal(cosine)[:, None]
+        for k in (1, 10):
+            right = np.clip((k - (cosine > own).sum(1)) / (cosine == own).sum(1), 0, 1).mean()
+            assert found[7][name][f"recall@{k}"] == pytest.approx(right, abs=1e-12)
+
+
 def test_the_rich_text_prompt() -> None:
     film = {
         "title": "Inception", "year": 2010, "genres": ["Action", "Sci-Fi"], "director": "Christopher Nolan",

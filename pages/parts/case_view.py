@@ -29,6 +29,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
     learned = np.intersect1d(own, split.train)  # what the model learned of them: folding in the same tells the same
+    learned = learned[np.asarray(events.need("item"))[learned] != item]  # its own rating would answer the question
     told = history_of(events, learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned)
     known = np.asarray(events.need("item"))[np.intersect1d(own, np.concatenate([split.train, split.validation]))]
     seen = tuple(int(i) for i in np.unique(hidden(rows[0].key.protocol, known)) if int(i) != item)
@@ -38,7 +39,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         wall([film(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
-        what_models_say(dataset, split, rows, labels, user, item, seen)
+        what_models_say(dataset, split, rows, labels, user, item, told, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
         st.info("An oracle cannot be asked what it would say otherwise. Choose a trained model.", icon=":material/info:")
@@ -53,8 +54,8 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     model = as_judged(run.id, split.checksum, dataset, split)
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
-    st.caption("Exact: the model is asked again with something changed, its weights as they are. The table above uses what it learned of this person in training; here the person "
-               "is read from their ratings like a newcomer, with and without the change, so places may differ a little from the table. Retraining would change the weights, too.")  # fmt: skip
+    st.caption("Exact: the model is asked again with something changed, its weights as they are. Every what-if starts from the folded-in rank of the table above: the user is inferred "
+               "from their training ratings, with and without the change. Retraining would change the weights, too.")  # fmt: skip
     removals(dataset, run, split, told, item, seen)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
         other_stars(dataset, model, told, item, seen)
@@ -95,24 +96,37 @@ def verdict(run_id: str, split_checksum: str, user: int, item: int, seen: tuple[
     return cf.verdict(as_judged(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
 
 
-def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, seen: tuple[int, ...]) -> None:
-    """Prediction and place per model."""
+def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, told: History, seen: tuple[int, ...]) -> None:
+    """Prediction and ranks per model: of the profile learned in training, and of the one folded in from the same ratings."""
     table: list[dict[str, Any]] = []
     for row in rows:
         if row.trained is None:
             continue
         try:
             found = verdict(row.trained, split.checksum, user, item, seen, dataset, split)
+            folded = folded_in(row.trained, split.checksum, *columns_of(told), item, seen, dataset, split)
         except MMRecError as error:
             shell.tell(error)
             continue
-        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}), "Place": f"{found['place']:g}"})
+        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}),
+                      "Rank, learned profile": f"{found['place']:g}", "Rank, folded-in profile": f"{folded.rank:g}"})  # fmt: skip
+    among = f"Among the {len(dataset.items):,} films less those this user is known to have rated; ties share the middle."
     if table:
         st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
             "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
             "Score": st.column_config.TextColumn(help="What the model ranks by; scores of different models are on different scales."),
-            "Place": st.column_config.TextColumn(help=f"Among the {len(dataset.items):,} films less those this person is known to have rated; ties share the middle."),
+            "Rank, learned profile": st.column_config.TextColumn(help=f"By what the model learned of this user in training. {among}"),
+            "Rank, folded-in profile": st.column_config.TextColumn(help=f"By what the model infers from the user’s training ratings, as for a new user. What-ifs start from it. {among}"),
         })  # fmt: skip
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def folded_in(
+    run_id: str, split_checksum: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int,
+    seen: tuple[int, ...], _dataset: Dataset, _split: Split,
+) -> cf.Answer:  # fmt: skip
+    """Score and rank of a film for a history that is folded in."""
+    return cf.history_edits(as_judged(run_id, split_checksum, _dataset, _split), as_history(items, ratings, times), item, {}, np.array(seen, np.int64))[0]
 
 
 def in_a_sentence(
@@ -121,8 +135,7 @@ def in_a_sentence(
     """Why two models disagree, or one says what it says, in words."""
     parts = []
     for row in rows:
-        keep = told.items != item
-        known = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
+        known = told
         name = f"**{shell.plain(blind.name(row.label, labels))}**"
         try:
             place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
@@ -136,7 +149,7 @@ def in_a_sentence(
         else:
             stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
             why = f"what speaks most {'for' if most[1] > 0 else 'against'} it is {shell.plain(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
-        parts.append(f"{name} puts it at place **{place:g}**: {why}.")
+        parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")
     if parts:
         st.markdown(" ".join(parts))
 
@@ -193,8 +206,6 @@ def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None
 
 def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item: int, seen: tuple[int, ...]) -> None:
     """Which ratings hold the film where it is."""
-    keep = told.items != item
-    told = History(told.items[keep], None if told.ratings is None else told.ratings[keep], None if told.times is None else told.times[keep])
     if not len(told):
         st.caption("No rating of this person is known, so none can be left out.")
         return
@@ -208,7 +219,7 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
     if not any(abs(m[1]) > 1e-12 for m in moved):
         st.info("No single rating changes this model’s score: it does not look at what this person rated.", icon=":material/person_off:")
         return
-    st.markdown(f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and place {base.rank:g}.")
+    st.markdown(f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank {base.rank:g}.")
     most = sorted(moved, key=lambda m: -abs(m[1]))[: 2 * SHOWN]
     titles = dataset.catalog["title"]
     data = pd.DataFrame([
@@ -280,7 +291,10 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
             if not reads:
                 st.caption(f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
                 return
-            edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in reads}
+            there = cf.has(model, item)
+            if lacking := [{"text": "plot", "image": "poster"}[m] for m in reads if m not in there]:
+                st.caption(f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing to take away or to look at alone.")
+            edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
             shown_changes(cf.content_edits(model, told, item, edits, np.array(seen, np.int64)))
             found = cf.views(model, told, item, np.array(seen, np.int64))
@@ -306,7 +320,10 @@ def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: i
         text = st.text_area("Rewrite its plot", key="case.plot", height=80, max_chars=4000, placeholder="A new plot, encoded at once")
         if text.strip():
             encoder = features.split_pair(str(run.params.get("encoder") or features.usual(dataset)))["text"]
-            edits["the plot you wrote"] = {"text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}}
+            try:
+                edits["the plot you wrote"] = {"text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}}
+            except MMRecError as error:  # the other edits stand
+                st.info(f"Your plot is left out. {shell.plain(str(error))}", icon=":material/info:")
     return edits
 
 

@@ -7,7 +7,7 @@ import os
 import streamlit as st
 
 from mmrec_core import cluster, runs
-from mmrec_core.errors import MMRecError
+from mmrec_core.errors import DamagedFile, MMRecError
 from pages.parts import shell
 from pages.parts.run_card import run_card
 
@@ -32,12 +32,17 @@ def view() -> None:
 def naming() -> None:
     """Which cluster, if any."""
     st.subheader("Which cluster", anchor=False)
+    try:
+        cluster.address()
+    except DamagedFile as fault:
+        st.warning(shell.plain(str(fault)), title="The address is damaged", icon=":material/broken_image:")
+        st.caption("The damaged file is kept under another name once you name a cluster, or leave the address empty, and press Use it.")
     if (named := os.environ.get("RAY_ADDRESS")) is not None:
         st.markdown(f"**{shell.plain(named)}**, named by `RAY_ADDRESS`.")
         st.caption("To work on this machine again, stop the app and unset it.")
     else:
         with st.form("cluster", border=False):
-            where = st.text_input("Address", cluster.address() or "", placeholder="10.0.0.5:6379", key="cluster.address",
+            where = st.text_input("Address", kept() or "", placeholder="10.0.0.5:6379", key="cluster.address",
                                   help="HOST:PORT of the cluster's head. Empty: everything runs on this machine.")  # fmt: skip
             if st.form_submit_button("Use it", icon=":material/lan:", type="primary"):
                 try:
@@ -52,10 +57,18 @@ def naming() -> None:
                    "docker compose up brings a cluster with the app, MLflow and a database; train --slurm prints a job script.")  # fmt: skip
 
 
+def kept() -> str | None:
+    """The address that is kept; ``None`` where there is none, or where its file is damaged."""
+    try:
+        return cluster.address()
+    except MMRecError:
+        return None
+
+
 def nodes() -> None:
     """Every node and what is free on it; what runs there."""
     st.subheader("Nodes", anchor=False)
-    where = cluster.address()
+    where = kept()
     if where is None:
         st.info("No cluster is named: everything runs on this machine.", icon=":material/computer:")
         return

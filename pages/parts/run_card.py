@@ -10,9 +10,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import liveness, registry, runs
+from mmrec_core import damage, liveness, registry, runs
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
+from pages.parts.deleting import delete_button
 from pages.parts.shell import plain
 
 LABELS = {
@@ -64,6 +65,9 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             if tail := run.log_tail():
                 with st.expander("Last lines of its log", expanded=full):
                     st.code(tail, language=None)
+        elif status == "finished":
+            for fault in damage.of_run(run):
+                st.warning(plain(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
         elif status == "stopped" and full:
             st.caption(
                 f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training from it."
@@ -132,6 +136,8 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
                 shell.tell(error)
             else:
                 st.rerun()
+    if full:
+        delete_button("run", run.id, f"run-{run.id}")
     if not full or run.kind != "train":
         return
     if st.button("Settings", key=f"like-{run.id}", icon=":material/tune:", type="tertiary",
@@ -200,7 +206,8 @@ def figures(run: runs.Run, status: str) -> None:
                     (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
                 )
         told.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
-        told.append(("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none."))
+        if result.get("parameters") is not None:
+            told.append(("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none."))
         if result.get("epochs"):
             told.append(("Best epoch", f"{result['best_epoch'] + 1} of {result['epochs']}", "The epoch with the best validation score, whose weights are kept."))  # fmt: skip
     epoch, tick = run.last("epoch"), run.last("tick")
@@ -235,6 +242,10 @@ def curves(run: runs.Run) -> None:
     events = run.events()
     every = run.epochs()
     watched = next((m for m in WATCHED if every and m in every[0]), None)
+    if watched is not None:
+        every = [e for e in every if isinstance(e.get(watched), (int, float))]
+    if not every:
+        watched = None
     epochs = thin(every)
     if watched is not None:  # the best one is drawn, however many are left out
         top = (max if watched == "ndcg@10" else min)(every, key=lambda e: e[watched])

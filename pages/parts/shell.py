@@ -121,10 +121,9 @@ def _switch() -> None:
     current = asked if asked in ready else before if before in ready else preferred
     if asked is not None and asked not in ready:
         forget_films()
-        st.warning(
-            f"The link names the dataset “{plain(asked)}”, which is not prepared here. This is {current}.",
-            icon=":material/link_off:",
-        )
+        fault = preparation.damaged().get(asked)
+        why = f"which is not prepared here. This is {current}." if fault is None else f"which cannot be opened. This is {current}. {plain(str(fault))}"
+        st.warning(f"The link names the dataset “{plain(asked)}”, {why}", icon=":material/link_off:")
     st.session_state["dataset"] = st.session_state["switch_to"] = current
     if asked != current:
         st.query_params["dataset"] = current
@@ -173,6 +172,8 @@ def needs_dataset() -> Dataset:
     if chosen is None:
         with st.container(border=True):
             st.subheader("No films yet")
+            for fault in preparation.damaged().values():
+                st.warning(plain(str(fault)), icon=":material/broken_image:")
             st.write("Nothing is prepared so far. The demo world takes about half a minute; MovieLens works, too.")
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:"):
                 runs.start("prepare", {"reader": "demo", "dataset": "demo"})

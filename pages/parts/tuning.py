@@ -121,7 +121,11 @@ def searches(dataset: Dataset) -> None:
     picked = st.selectbox("Search", ids, format_func=names.__getitem__, key="tune.search", label_visibility="collapsed") if len(ids) > 1 else ids[0]
     run = next(r for r in known if r.id == picked)
     run_card(run)
-    found, metric = tuning.trials_of(run), tuning.metric_of(run)
+    try:
+        found, metric = tuning.trials_of(run), tuning.metric_of(run)
+    except MMRecError as error:
+        shell.tell(error)
+        return
     scored = [t for t in found if t.score is not None]
     if metric is None or not scored:
         if run.status in runs.LIVE:

@@ -160,3 +160,14 @@ def test_nonsense_is_refused(models: Any) -> None:
         cf.edited(model, {"text": {FILM: "rewritten"}})
     with pytest.raises(MMRecError, match="does not read"):
         cf.edited(models("ease"), {"text": {FILM: cf.BLANK}})
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_a_film_has_not_got_is_not_looked_at_alone(name: str, models: Any) -> None:
+    """A film without a poster has no "image only", nor "text and image only"; one with neither has "ids only" alone."""
+    model = models(name)
+    bare = cf.edited(model, {"image": {FILM: cf.BLANK}})
+    assert cf.has(model, FILM) == ("text", "image") and cf.has(bare, FILM) == ("text",)
+    assert [a.edit for a in cf.views(bare, TOLD, FILM)] == ["as it is", "ids only", "text only"]
+    barer = cf.edited(bare, {"text": {FILM: cf.BLANK}})
+    assert cf.has(barer, FILM) == () and [a.edit for a in cf.views(barer, TOLD, FILM)] == ["as it is", "ids only"]

@@ -1,0 +1,44 @@
+"""Deleting a dataset or a run: what goes with it is named before anything is deleted."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from mmrec_core import housekeeping
+from mmrec_core.errors import MMRecError
+from pages.parts import shell
+
+NAMED = 8
+
+
+def delete_button(what: str, name: str, key: str) -> None:
+    """A button that opens the confirmation."""
+    if st.button("Delete", key=f"delete-{key}", icon=":material/delete:", type="tertiary", help=f"Names what goes with this {what} first."):
+        confirm(what, name)
+
+
+@st.dialog("Delete", width="medium")
+def confirm(what: str, name: str) -> None:
+    """What would go, what would stay, and the button that deletes it."""
+    try:
+        plan = housekeeping.plan_dataset(name) if what == "dataset" else housekeeping.plan_run(name)
+    except MMRecError as error:
+        shell.tell(error)
+        return
+    st.markdown(f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It cannot be undone.")
+    st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[:NAMED]))
+    if len(plan.deleted) > NAMED:
+        with st.expander(f"{len(plan.deleted) - NAMED} more"):
+            st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[NAMED:]))
+    for line in plan.affected:
+        st.caption(f":material/info: {shell.plain(line)}")
+    with st.container(horizontal=True):
+        if st.button("Delete it", type="primary", icon=":material/delete_forever:", key=f"confirm-{what}-{name}"):
+            try:
+                housekeeping.delete(plan)
+            except MMRecError as error:
+                shell.tell(error)
+            else:
+                st.rerun()
+        if st.button("Keep it", key=f"keep-{what}-{name}"):
+            st.rerun()
