@@ -349,8 +349,8 @@ def test_what_a_killed_preparation_left_is_cleared_and_the_old_one_comes_back(ho
     folder = small_movielens(tmp_path / "raw")
     preparation.prepare("ml-latest", source=folder)
     place = home / "datasets" / "ml-latest"
-    place.rename(place.with_name(".ml-latest.dead.old"))
-    place.with_name(".ml-latest.beef").mkdir()
+    place.rename(place.with_name(".ml-latest.deadbeef.old"))
+    place.with_name(".ml-latest.beefbeef").mkdir()
     with pytest.raises(MMRecError):
         preparation.prepare("ml-latest", source=tmp_path / "nothing here")
     assert preparation.prepared() == ["ml-latest"] and [f.name for f in place.parent.iterdir()] == ["ml-latest"]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import inputs, registry, settings
+from mmrec_core import inputs, registry, settings, storage
 from mmrec_core.datasets import _own
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
@@ -42,7 +42,11 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
     films = st.file_uploader("Films (optional)", type=TYPES, key="own_films")
     if file is None:
         return
-    folder, ratings_path, films_path = _kept(file, films)
+    try:
+        folder, ratings_path, films_path = _kept(file, films)
+    except MMRecError as error:  # the home is full or cannot be written to
+        shell.tell(error)
+        return
     try:
         _form(start, ratings_path, films_path)
     except MMRecError as error:
@@ -160,11 +164,11 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
             shutil.rmtree(held[1], ignore_errors=True)
         ratings, both = st.session_state.get("own_counts", (0, 0))
         st.session_state["own_counts"] = (ratings + (held is None or held[0][0] != asked[0]), both + 1)
-        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
-        (folder / _safe(file.name)).write_bytes(file.getvalue())
+        with storage.plain_errors(settings.home() / "uploads"):
+            folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
+        storage.write_bytes(folder / _safe(file.name), file.getvalue())
         if films is not None:
-            (folder / "films").mkdir()
-            (folder / "films" / _safe(films.name)).write_bytes(films.getvalue())
+            storage.write_bytes(folder / "films" / _safe(films.name), films.getvalue())
         held = st.session_state["own_kept"] = (asked, folder)
     folder = held[1]
     return folder, folder / _safe(file.name), folder / "films" / _safe(films.name) if films is not None else None
