@@ -170,6 +170,18 @@ def test_broken_reviews_are_told(home: Path, tmp_path: Path) -> None:
         preparation.prepare("amazon-clothing", source=folder, options={"core": 50})
 
 
+@pytest.mark.parametrize("odd", ["null", '{"user_id": "U1"} null', "[1]", "7", '"x"', "true", "{} null {}"])
+def test_a_line_that_is_no_object_does_not_end_the_process(home: Path, tmp_path: Path, odd: str) -> None:
+    """pyarrow's reader of JSON crashes over a bare null."""
+    folder = reviews(tmp_path / "r")
+    for name in ("Clothing_Shoes_and_Jewelry.jsonl", "meta_Clothing_Shoes_and_Jewelry.jsonl"):
+        whole = (folder / name).read_text()
+        (folder / name).write_text(whole + odd + "\n")
+        with pytest.raises(MMRecError, match=r"line (145|146|147|12)( |,|:)|between lines"):
+            preparation.prepare("amazon-clothing", source=folder)
+        (folder / name).write_text(whole)
+
+
 def world(folder: Path, name: str, first: int) -> Dataset:
     """Sequences over products numbered from ``first`` on."""
     folder.mkdir()

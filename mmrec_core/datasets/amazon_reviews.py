@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -151,13 +153,13 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
         MMRecError: a line is no JSON object, or lacks the fields.
     """
     import pyarrow as pa
-    from pyarrow import json
+    from pyarrow import json as fast
 
     text, several = pa.string(), pa.list_(pa.string())
     picture = pa.struct([("thumb", text), ("large", text), ("hi_res", text)])
     kinds = {"rating": pa.float64(), "timestamp": pa.int64(), "features": several, "description": several, "categories": several, "images": pa.list_(picture)}
     schema = pa.schema([(name, kinds.get(name, text)) for name in fields])
-    how = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    how = fast.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     size, line = max(file.stat().st_size, 1), 1
     with file.open("rb") as raw:
         handle: IO[bytes] = inputs.gunzip(file) if file.suffix == ".gz" else raw
@@ -165,13 +167,29 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
             while part := handle.read(BLOCK_BYTES):
                 part += handle.readline()
                 progress(min(raw.tell(), size), size, what)
+                _objects_only(part, file, line)
                 try:
-                    yield json.read_json(pa.BufferReader(part), json.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
+                    yield fast.read_json(pa.BufferReader(part), fast.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
                 except (pa.ArrowException, KeyError) as error:
                     raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({inputs.brief(error)}).") from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:
             raise MMRecError(f"{file} is damaged or cut short ({error}). Fetch it again.") from None
+
+
+def _objects_only(part: bytes, file: Path, first: int) -> None:
+    """Refuse lines that are no JSON object before pyarrow sees them: a bare ``null`` ends its process, not its call.
+
+    Raises:
+        MMRecError: such a line; it is named.
+    """
+    odd = re.search(rb"^[ \t\r]*[^{\s]", part, re.MULTILINE)
+    if odd is None and not re.search(rb"\}\s*null", part):  # inside an object such a place can only be in a text
+        return
+    for at, line in enumerate(part.split(b"\n"), first):
+        with inputs.reading(f"{file}, line {at}", "one JSON object on each line", "Mend or remove the line."):
+            if line.strip() and not isinstance(json.loads(line), dict):
+                raise ValueError("no object")
 
 
 def core(events: pd.DataFrame, least: int) -> pd.DataFrame:
