@@ -285,11 +285,12 @@ def _interval(
 
 def as_csv(found: Mapping[str, Any]) -> str:
     """One line per arm: levels, seeds, and for each figure its mean, interval, spread and paired difference."""
-    import csv
     import io
 
+    from mmrec_core import csv_out
+
     out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n")
+    write = csv_out.Writer(out)
     parts = ("", "_low", "_high", "_sd_over_seeds", "_minus_base", "_minus_base_low", "_minus_base_high")
     write.writerow(
         [

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import settings, storage
+from mmrec_core import ownership, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 
@@ -62,6 +62,7 @@ def name(where: str | None) -> None:
     Raises:
         MMRecError: it is no ``HOST:PORT``.
     """
+    ownership.require("name a cluster")
     file = settings.home() / "cluster.json"
     if not where:
         file.unlink(missing_ok=True)

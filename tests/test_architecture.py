@@ -16,8 +16,8 @@ CORE = ROOT / "mmrec_core"
 
 LAYERS = [
     {"errors", "settings", "liveness"},
-    {"storage", "config", "types"},
-    {"registry", "desk"},
+    {"storage", "config", "types", "ownership"},
+    {"registry", "desk", "csv_out"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {
         "splits",

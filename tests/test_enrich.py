@@ -125,6 +125,20 @@ def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, 
     assert len(tmdb.asked) == asked, "a second run is answered from the cache, unknown films included"
 
 
+def test_the_key_reaches_no_log(home: Path, tmdb: type[_Tmdb], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A v3 key is a query parameter, which is all that TMDb takes it as; a read access token travels in a header."""
+    caplog.set_level("DEBUG")
+    find("tmdb", films(), per_second=40)
+    assert "movie" in caplog.text and "secret" not in caplog.text
+    assert any("api_key=secret" in path for path in tmdb.asked)
+    assert not any("secret" in path for path in tmdb.asked if "/img" in path), "another host serves the pictures"
+    tmdb.asked.clear()
+    monkeypatch.setenv("TMDB_API_KEY", "t0ken" * 20)
+    monkeypatch.setenv("MMREC_HOME", str(home) + "2")
+    find("tmdb", films(), per_second=40)
+    assert tmdb.asked and not any("t0ken" in path for path in tmdb.asked)
+
+
 def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMDB_API_KEY", "bad")
     with pytest.raises(MMRecError, match="refused the key") as told:
