@@ -779,16 +779,20 @@ def train_all(dataset: DatasetArg, as_json: Json = False) -> None:
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on localhost.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
     showcase: Annotated[
         str | None, typer.Option(help="Dataset whose models are trained in the background once the app is up.")
     ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Anything but localhost lets others look and rate; to start work they need the owner's token, which is printed.")
+    ] = "localhost",
+    names: Annotated[list[str] | None, typer.Option("--name", help="A further name by which people reach the app, such as lab.example.org; may be repeated.")] = None,
 ) -> None:
-    """Bring up the app on localhost."""
+    """Bring up the app, on localhost unless told otherwise."""
     from mmrec_core import launch
 
-    raise typer.Exit(launch.serve(port, showcase, headless))
+    raise typer.Exit(launch.serve(port, showcase, headless, host, names or ()))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import comparison, features, records, registry, runs, settings, storage
+from mmrec_core import comparison, features, ownership, records, registry, runs, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.intervals import mean_intervals, paired
 from mmrec_core.runs import Run
@@ -149,8 +149,9 @@ def save(dataset: Dataset, model: str, over: Sequence[str], seeds: Sequence[int]
     """Write an ablation down and return its id; the same wish has the same id.
 
     Raises:
-        MMRecError: see :func:`plan`.
+        MMRecError: see :func:`plan`; or nobody who may (:mod:`mmrec_core.ownership`).
     """
+    ownership.require("start work")
     cells = plan(dataset, model, over, seeds, base)
     told = {
         "dataset": dataset.name,
@@ -303,11 +304,12 @@ def _interval(
 
 def as_csv(found: Mapping[str, Any]) -> str:
     """One line per arm: levels, seeds, and for each figure its mean, interval, spread and paired difference."""
-    import csv
     import io
 
+    from mmrec_core import csv_out
+
     out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n")
+    write = csv_out.Writer(out)
     parts = ("", "_low", "_high", "_sd_over_seeds", "_minus_base", "_minus_base_low", "_minus_base_high")
     write.writerow(
         [

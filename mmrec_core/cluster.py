@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import records, settings, storage
+from mmrec_core import ownership, records, settings, storage
 from mmrec_core.desk import Interrupted, StopFlag
 from mmrec_core.errors import DamagedFile, MMRecError
 
@@ -69,6 +69,7 @@ def name(where: str | None) -> None:
     Raises:
         MMRecError: it is no ``HOST:PORT``, or the home cannot be written to.
     """
+    ownership.require("name a cluster")
     file = settings.home() / "cluster.json"
     if not where:
         _make_room(file)

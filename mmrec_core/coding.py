@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mmrec_core import settings, storage
+from mmrec_core import csv_out, ownership, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Dataset
 
@@ -125,6 +126,7 @@ def put(dataset: Dataset, *coded: Case) -> None:
 
 def remove(dataset: Dataset, ids: Iterable[str]) -> None:
     """Forget cases."""
+    ownership.require("delete cases")
     gone = set(ids)
     with storage.locked(f"coding-{dataset.name}"):
         _write(dataset, (c for c in cases(dataset) if c.id not in gone))
@@ -163,7 +165,7 @@ def counts(found: Sequence[Case], by: Literal["model", "slice", "kind", ""] = ""
 def as_csv(found: Sequence[Case]) -> str:
     """Cases as CSV that :func:`from_csv` reads back identically."""
     out = io.StringIO()
-    write = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    write = csv_out.DictWriter(out, COLUMNS)
     write.writeheader()
     for one in found:
         write.writerow({**one.model_dump(include=set(COLUMNS)), "tags": ";".join(one.tags), "made": repr(one.made),
@@ -190,7 +192,7 @@ def from_csv(text: str) -> list[Case]:
     except csv.Error as error:
         raise MMRecError(f"Line {read.line_num} of the CSV cannot be read ({error}); expected a table of cases as it is exported. Nothing was taken over.") from error
     for at, row in enumerate(rows, 2):
-        told: dict[str, Any] = {k: row.get(k) or "" for k in COLUMNS}
+        told: dict[str, Any] = {k: csv_out.plain(row.get(k) or "") for k in COLUMNS}
         try:
             told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",
                      "seed": int(told["seed"]) if told["seed"] else None, "made": float(told["made"] or 0)}  # fmt: skip
@@ -200,6 +202,11 @@ def from_csv(text: str) -> list[Case]:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise MMRecError(f"Line {at} of the CSV is no case: {first}. Nothing was taken over.") from error
     return found
+
+
+def ours(link: str) -> bool:
+    """Whether a link leads to a page of this app; any other came with somebody's file, and is shown as text."""
+    return bool(re.fullmatch(r"/[a-z_]+(\?[A-Za-z0-9_.~%+=&:,;@!$'*-]*)?", link))
 
 
 def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
@@ -219,5 +226,5 @@ def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
 
 def _line(one: Case) -> str:
     about = ", ".join(f"{k} {v}" for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model)) if v)
-    told = f"[{one.kind}: {about}]({one.link})" if one.link else f"{one.kind}: {about}"
+    told = f"[{one.kind}: {about}]({one.link})" if ours(one.link) else f"{one.kind}: {about}" + (f" ({one.link})" if one.link else "")
     return told + (f" — {one.note}" if one.note else "")

@@ -14,6 +14,7 @@ from mmrec_core import (
     coding,
     comparison,
     features,
+    ownership,
     preparation,
     projection,
     records,
@@ -129,6 +130,7 @@ def set_aside(about: str, name: str) -> Path:
     Raises:
         MMRecError: there is no damaged file of that kind, or it cannot be renamed.
     """
+    ownership.require("set files aside")
     if about not in OWN or not any(d.about == about and d.name == name for d in survey()):
         raise MMRecError(f"There is no damaged file of {about} '{name}' that could be set aside.")
     file = settings.home() / ("cluster.json" if about == "cluster" else f"{about}/{name}.json")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmrec_core import coding, preparation, registry, runs, settings, storage
+from mmrec_core import coding, ownership, preparation, registry, runs, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.types import Dataset
 
@@ -106,8 +106,9 @@ def delete(plan: Plan) -> None:
     """Delete what a plan names. Each folder vanishes at once; what a kill leaves of it is cleared by :func:`clean`.
 
     Raises:
-        MMRecError: work on it began meanwhile, or the home cannot be written to.
+        MMRecError: work on it began meanwhile, nobody who may (:mod:`mmrec_core.ownership`), or the home cannot be written to.
     """
+    ownership.require("delete datasets and runs")
     with storage.locked("start"):
         now = plan_dataset(plan.name) if plan.what == "dataset" else plan_run(plan.name)
         if plan.what == "dataset":
@@ -216,6 +217,7 @@ def _thumbnails(homes: Sequence[Path]) -> set[str]:
 
 def clean(found: Waste) -> dict[str, dict[str, int]]:
     """Remove what :func:`waste` found; how much went, by kind."""
+    ownership.require("clear files")
     told = found.told()
     for places in found.places.values():
         for place in places:

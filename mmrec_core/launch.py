@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -10,8 +11,9 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 
-from mmrec_core import runs, settings
+from mmrec_core import ownership, runs, settings
 from mmrec_core.errors import MMRecError
 
 
@@ -33,18 +35,27 @@ def check_port(port: int, address: str = "localhost") -> None:
             ) from None
 
 
-def serve(port: int, showcase: str | None = None, headless: bool = False) -> int:
+def serve(port: int, showcase: str | None = None, headless: bool = False, host: str = "localhost", names: Sequence[str] = ()) -> int:
     """Run the app until it is stopped; once it is up, train ``showcase``'s models in the background.
+
+    Args:
+        host: the address to listen on; anything but this machine's own makes its visitors ask for the owner's token before they start work.
+        names: further names by which people reach it.
 
     Raises:
         MMRecError: the port is taken.
     """
-    check_port(port)
-    command = [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "app.py"), "--server.port", str(port)]
+    check_port(port, host)
+    known = served_names(host, names)
+    command = [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "server.py"), "--server.port", str(port), "--server.address", host]
+    command += [word for name in known for word in ("--server.allowedHosts", name)]
+    shown = next((name for name in known if name not in ownership.LOCAL_NAMES), "localhost")
+    command += ["--browser.serverAddress", shown]  # else Streamlit asks a host on the internet for this machine's outer address, to print it
+    environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known)}
+    if not ownership.is_local(environment["MMREC_LISTENS"]):
+        print(f"Visitors may look and rate. Only who has the owner's token may start work:\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/?owner={ownership.token()}", flush=True)
     _warm_up()
-    app = subprocess.Popen(
-        [*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=os.environ.copy()
-    )
+    app = subprocess.Popen([*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=environment)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: app.terminate())
     if showcase:
@@ -56,10 +67,28 @@ def serve(port: int, showcase: str | None = None, headless: bool = False) -> int
         return 0
 
 
+def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
+    """Every name that requests may call the app by: this machine's own, the address it listens on (all of this machine's where it listens on each), and ``names``."""
+    import psutil
+
+    found = [*ownership.LOCAL_NAMES, *names]
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    if everywhere:
+        own = [part.address.partition("%")[0] for parts in psutil.net_if_addrs().values() for part in parts if part.family in {socket.AF_INET, socket.AF_INET6}]
+        found += [socket.gethostname(), *own]
+    elif host:
+        found.append(host)
+    return list(dict.fromkeys(name.strip().rstrip(".").lower() for name in found if name.strip()))
+
+
 def _warm_up() -> None:
     """Read every model's settings beside the starting app, so that its first page need not wait for torch."""
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen([sys.executable, "-m", "mmrec_core", "models", "--json"], cwd=settings.ROOT, **quiet)  # type: ignore[call-overload]
+    read = subprocess.Popen([sys.executable, "-m", "mmrec_core", "models", "--json"], cwd=settings.ROOT, **quiet)  # type: ignore[call-overload]
+    threading.Thread(target=read.wait, daemon=True).start()  # so that it does not stay as a zombie
 
 
 def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> None:

@@ -18,6 +18,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmrec_core import cluster, features, liveness, records, registry, settings, storage
+from mmrec_core import cluster, features, liveness, ownership, records, registry, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.protocols import AHEAD, Protocol, full_name, remembers
 from mmrec_core.types import Dataset
@@ -248,7 +249,6 @@ def _looked_at() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
 
 def all_runs() -> list[Run]:
     """Every run, oldest first, but those of :func:`damaged_runs`."""
-    _children[:] = [child for child in _children if child.poll() is None]
     return [Run(folder, told) for folder, told in _looked_at() if not isinstance(told, DamagedFile)]
 
 
@@ -354,13 +354,22 @@ def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None,
 
 
 def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, workers: int = 1) -> Run:
-    """Start work in the background; asking again for what is already queued or running gives that run."""
+    """Start work in the background; asking again for what is already queued or running gives that run.
+
+    Raises:
+        MMRecError: an unknown kind, nobody who may (:mod:`mmrec_core.ownership`), a path that may not be named, or too many runs that wait already.
+    """
     if kind not in KINDS:
         raise unknown_name("kind of run", kind, list(KINDS))
+    ownership.require("start work")
+    ownership.check_paths(params)
     with storage.locked("start"):
-        for run in all_runs():
-            if run.kind == kind and run.params == dict(params) and run.status in LIVE:
+        live = [run for run in all_runs() if run.status in LIVE]
+        for run in live:
+            if run.kind == kind and run.params == dict(params):
                 return run
+        if (waiting := sum(run.status == "queued" for run in live)) >= ownership.most_queued():
+            raise MMRecError(f"{waiting} runs are waiting already. Wait until some have ended, stop some, or raise MMREC_MOST_QUEUED.")
         return _launch(create(kind, params, executor=executor, workers=workers))
 
 
@@ -370,6 +379,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
     Raises:
         MMRecError: it is finished, or its data were prepared anew since.
     """
+    ownership.require("resume work")
     with storage.locked("start"):
         run = get(run_id)
         if run.status in LIVE:
@@ -410,7 +420,7 @@ def revive() -> list[Run]:
 def _launch(run: Run) -> Run:
     """A worker process for a queued run."""
     liveness.beat(run.folder)
-    with (run.folder / "log.txt").open("ab") as log:
+    with storage.plain_errors(run.folder), (run.folder / "log.txt").open("ab") as log:
         options: dict[str, Any] = (
             {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
         )
@@ -420,7 +430,7 @@ def _launch(run: Run) -> Run:
             [sys.executable, "-m", "mmrec_core", "work", run.id],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options,
         )  # fmt: skip
-    _children.append(process)
+    _reap(process)
     with storage.locked("run"):
         told = read_told(run.folder)
         if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
@@ -429,8 +439,9 @@ def _launch(run: Run) -> Run:
     return Run(run.folder, told)
 
 
-_children: list[subprocess.Popen[bytes]] = []
-"""Workers this process started, polled so that ended ones do not linger as zombies."""
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a worker in the background: one that ends while nobody looks does not linger as a zombie."""
+    threading.Thread(target=process.wait, daemon=True, name=f"reaper of {process.pid}").start()
 
 
 def update(run: Run, **changes: Any) -> Run:
@@ -443,6 +454,7 @@ def update(run: Run, **changes: Any) -> Run:
 
 def stop(run_id: str) -> Run:
     """Stop a queued or running run; a training keeps its best weights and its checkpoint. One that has ended stays as it is."""
+    ownership.require("stop work")
     run = get(run_id)
     if run.status not in LIVE:
         return run
@@ -473,7 +485,6 @@ def _wait_for_end(run: Run) -> None:
     until = time.time() + GRACE_S + 5
     own = liveness.owner()
     while (run := get(run.id)).told.get("pid") is not None and not liveness.same_owner(run.told, own) and liveness.lives(run.told, run.folder):
-        all_runs()  # reaps our own children
         if time.time() > until:
             there = liveness.elsewhere(run.told)
             if there or run.told.get("foreground"):
@@ -552,6 +563,7 @@ def rename(run_id: str, name: str) -> Run:
     Raises:
         MMRecError: an unknown run, a name that is too long or holds control characters.
     """
+    ownership.require("rename results")
     name = " ".join(name.split())
     if len(name) > NAME_LENGTH or not name.isprintable():
         raise MMRecError(f"A name has at most {NAME_LENGTH} printable characters; this one has {len(name)}.")
@@ -596,7 +608,7 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
         place = donor_place(params["from_run"])
         params["from_run"] = str(place) if place.is_file() else params["from_run"]
     if str(params["split"]).startswith("file:"):  # the worker stands elsewhere
-        params["split"] = f"file:{Path(str(params['split'])[5:]).expanduser().resolve()}"
+        params["split"] = f"file:{ownership.confined(str(params['split'])[5:])}"
     _check_protocol(params["protocol"], params["regime"], opened)
     params["protocol"] = full_name(params["protocol"], opened)
     params["options"] = _typed(model, params["options"])
@@ -749,7 +761,7 @@ def donor_place(name: str) -> Path:
         MMRecError: no such run or file, or the run left no model.
     """
     if Path(name).suffix in {".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt"} or os.sep in name:
-        path = Path(name).expanduser().resolve()
+        path = ownership.confined(name)
         if not path.is_file():
             raise MMRecError(f"{path} is not a file. Name a run, or weights saved as .safetensors, .pt or .pth.")
         return path

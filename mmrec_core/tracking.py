@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import liveness, records, runs, settings, storage, tuning
+from mmrec_core import liveness, ownership, records, runs, settings, storage, tuning
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import Run
 
@@ -197,8 +197,9 @@ def open_mlflow() -> str:
         Their address.
 
     Raises:
-        MMRecError: MLflow is missing, or did not come up.
+        MMRecError: MLflow is missing, did not come up, or nobody who may (:mod:`mmrec_core.ownership`).
     """
+    ownership.require("start MLflow")
     mirror()
     if store().startswith("http"):
         return store()

@@ -392,12 +392,13 @@ def _reason(own: Path) -> str:
 
 def as_csv(run: Run) -> str:
     """One line per trial: settings, score, epochs, seconds."""
-    import csv
     import io
+
+    from mmrec_core import csv_out
 
     found, names = trials_of(run), [d.name for d in dimensions(run.params)]
     out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n")
+    write = csv_out.Writer(out)
     write.writerow(["trial", *names, metric_of(run) or "score", "status", "epochs", "seconds"])
     for at, trial in enumerate(found):
         write.writerow([at + 1, *(json.dumps(trial.options.get(n)) for n in names), trial.score, trial.status, len(trial.curve), round(trial.seconds, 1)])

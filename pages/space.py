@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, features, images, map_files, projection, registry, runs, storage
+from mmrec_core import comparison, csv_out, features, images, map_files, projection, registry, runs, storage
 from mmrec_core import search as searching
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
@@ -699,7 +699,7 @@ def selection(rows: np.ndarray, how: str) -> None:
             else:
                 st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
                 st.rerun()
-        st.download_button("CSV", data=lambda: slices.table(dataset, rows).to_csv(index=False), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
+        st.download_button("CSV", data=lambda: csv_out.of_table(slices.table(dataset, rows)), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
                            icon=":material/download:", on_click="ignore")  # fmt: skip
         st.download_button("Parquet", data=lambda: slices.parquet(slices.table(dataset, rows)), file_name=f"{dataset.name}-films.parquet", key="parquet", type="tertiary",
                            icon=":material/download:", on_click="ignore")  # fmt: skip

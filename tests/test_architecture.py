@@ -16,8 +16,8 @@ CORE = ROOT / "mmrec_core"
 
 LAYERS = [
     {"errors", "settings", "liveness"},
-    {"storage", "config", "types", "records", "ids", "images", "inputs", "tables"},
-    {"registry", "desk"},
+    {"storage", "config", "types", "records", "ids", "images", "inputs", "tables", "ownership"},
+    {"registry", "desk", "csv_out"},
     {"datasets", "enrich", "encoders", "models", "metrics"},
     {
         "row_order",

@@ -130,11 +130,25 @@ def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(home: Path, tmdb: type
     from mmrec_core.enrich.tmdb import Tmdb
 
     ask = Tmdb._ask
-    monkeypatch.setattr(Tmdb, "_ask", lambda self, url, params: type("Answer", (), {"json": lambda self: answer, "content": b"words"})())
+    monkeypatch.setattr(Tmdb, "_ask", lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})())
     found = find("tmdb", films(), per_second=40)
     assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
     monkeypatch.setattr(Tmdb, "_ask", ask)
     assert find("tmdb", films(), per_second=40).values["plot"], "it is asked again"  # type: ignore[attr-defined]
+
+
+def test_the_key_reaches_no_log(home: Path, tmdb: type[_Tmdb], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A v3 key is a query parameter, which is all that TMDb takes it as; a read access token travels in a header."""
+    caplog.set_level("DEBUG")
+    find("tmdb", films(), per_second=40)
+    assert "movie" in caplog.text and "secret" not in caplog.text
+    assert any("api_key=secret" in path for path in tmdb.asked)
+    assert not any("secret" in path for path in tmdb.asked if "/img" in path), "another host serves the pictures"
+    tmdb.asked.clear()
+    monkeypatch.setenv("TMDB_API_KEY", "t0ken" * 20)
+    monkeypatch.setenv("MMREC_HOME", str(home) + "2")
+    find("tmdb", films(), per_second=40)
+    assert tmdb.asked and not any("t0ken" in path for path in tmdb.asked)
 
 
 def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mmrec_core import comparison, liveness, preparation, runs, work
@@ -224,3 +225,12 @@ def test_a_model_that_is_gone_hurts_nobody(mine: Dataset, monkeypatch: pytest.Mo
     monkeypatch.delenv("MMREC_PLUGINS")
     for page in ("train", "compare", "home"):
         assert not app(page).exception
+
+
+def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> None:
+    """It is waited for by whoever started it, not by the next one to ask for the list of runs."""
+    run = runs.start("train", asked())
+    pid = runs.get(run.id).told["pid"]
+    until(lambda: (run.folder / "result.json").exists(), 120)
+    until(lambda: not psutil.pid_exists(pid))
+    assert runs.get(run.id).status == "finished"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,26 @@ PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
 """How JPEG, PNG and WebP begin."""
 BAD_IN_A_ROW = 5
 """After so many unusable answers one after the other nobody is asked any more."""
+
+
+class _Hidden(logging.Filter):
+    """Takes a key out of what is logged: the library below logs whole addresses where somebody asks it to."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """The record, without the key."""
+        record.msg, record.args = record.getMessage().replace(self.key, "…"), ()
+        return True
+
+
+def hide(key: str) -> None:
+    """Keep a key out of the log of requests from now on."""
+    log = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(known, _Hidden) and known.key == key for known in log.filters):
+        log.addFilter(_Hidden(key))
 
 
 class Tmdb(EnrichSource):
@@ -99,25 +120,27 @@ class Tmdb(EnrichSource):
         kept = cache / f"{number}.jpg"
         if not kept.exists():
             site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
-            answer = self._ask(f"{site}{path}", {})
+            answer = self._ask(f"{site}{path}", {}, keyed=False)
             if answer is None or not answer.content.startswith(PICTURES):  # a page of words would stay for ever
                 return None
             storage.write_bytes(kept, answer.content)
         return kept
 
-    def _ask(self, url: str, params: dict[str, str]) -> Any:
-        """One polite request; ``None`` where TMDb knows no such film. The key never enters a message."""
+    def _ask(self, url: str, params: dict[str, str], keyed: bool = True) -> Any:
+        """One polite request; ``None`` where TMDb knows no such film. The key never enters a message, and pictures are asked for without it."""
         import requests
 
         key = os.environ["TMDB_API_KEY"]
-        long = len(key) > 40  # TMDb's v4 tokens travel in a header, v3 keys in the query
+        # TMDb takes an API Read Access Token in a header, and a v3 key as the query parameter api_key alone; that key is kept out of every log.
+        long = len(key) > 40
+        hide(key)
         for attempt in range(5):
             time.sleep(1 / self.config.per_second)
             try:
                 answer = requests.get(
                     url,
-                    params=params if long else {**params, "api_key": key},
-                    headers={"Authorization": f"Bearer {key}"} if long else {},
+                    params={**params, "api_key": key} if keyed and not long else params,
+                    headers={"Authorization": f"Bearer {key}"} if keyed and long else {},
                     timeout=20,
                 )
             except requests.RequestException as error:

@@ -94,13 +94,17 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
     data = pd.DataFrame([
         {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
-         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": (c.link + ("&blind=true" if blind.hidden() else "")) or None}
+         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link + ("&blind=true" if blind.hidden() else "") if coding.ours(c.link) else None,
+         "Link": None if coding.ours(c.link) else c.link or None}
         for c in found
     ])  # fmt: skip
+    if not data["Link"].notna().any():  # only what came with somebody else's file leads elsewhere, and stays text
+        data = data.drop(columns="Link")
     if blind.hidden():
         data = data.drop(columns=["Model", "Beside"])
     event = st.dataframe(data, hide_index=True, key="notes.table", on_select="rerun", selection_mode="multi-row", alt=f"{len(found)} coded cases", column_config={
         "Open": st.column_config.LinkColumn(display_text="open"), "Tags": st.column_config.ListColumn(),
+        "Link": st.column_config.TextColumn(help="A link that does not lead to this app; it came with a file."),
         "Blind": st.column_config.CheckboxColumn(help="Whether the model’s name was hidden when it was coded."),
     })  # fmt: skip
     chosen = event.selection.rows if event is not None else []

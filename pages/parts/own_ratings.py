@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import inputs, registry, settings, storage
+from mmrec_core import inputs, ownership, registry, settings, storage
 from mmrec_core.datasets import _own
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
@@ -164,6 +164,7 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
             shutil.rmtree(held[1], ignore_errors=True)
         ratings, both = st.session_state.get("own_counts", (0, 0))
         st.session_state["own_counts"] = (ratings + (held is None or held[0][0] != asked[0]), both + 1)
+        ownership.require("bring data")
         with storage.plain_errors(settings.home() / "uploads"):
             folder = Path(tempfile.mkdtemp(prefix="upload-", dir=upload_folder()))
         storage.write_bytes(folder / _safe(file.name), file.getvalue())

@@ -11,6 +11,7 @@ from mmrec_core import preparation, runs, storage
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
+from pages.parts import owner
 
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
@@ -60,6 +61,7 @@ def run() -> None:
     chosen = st.navigation([page(name) for name in names], position="top")
     st.html(STYLE)
     try:
+        owner.arrive()
         storage.open_home()
         _revive()
         _switch()
@@ -109,6 +111,7 @@ def _switch() -> None:
     """The dataset switch. The URL always names the dataset, so that a link shows what its sender saw."""
     ready = preparation.prepared()
     if not ready:
+        owner.badge()
         return
     preferred = (
         "ml-latest-small"
@@ -132,6 +135,7 @@ def _switch() -> None:
             "Dataset", ready, key="switch_to", on_change=_switched, label_visibility="collapsed", width=230,
             help="Which films and ratings every page shows.",
         )  # fmt: skip
+        owner.badge()
 
 
 def _switched() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrec_core import records, settings, storage
+from mmrec_core import ownership, records, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Array, Dataset
 
@@ -75,6 +75,7 @@ def remove(dataset: Dataset, name: str) -> None:
     Raises:
         MMRecError: as :func:`save`.
     """
+    ownership.require("delete slices")
     with storage.locked(f"slices-{dataset.name}"):
         storage.write_json(_file(dataset), {k: v for k, v in _all(dataset).items() if k != name})
 

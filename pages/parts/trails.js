@@ -44,14 +44,15 @@ export default function ({ data, parentElement }) {
     pen.fillStyle = "rgb(140 140 140 / .45)"
     for (const [px, py] of map.points) { pen.beginPath(); pen.arc(x(px), y(py), 2.1, 0, 7); pen.fill() }
     svg.setAttribute("viewBox", `0 0 ${wide} ${high}`)
-    const parts = map.labels.map((r) => make("text", { class: "region", x: x(r.x), y: y(r.y), "text-anchor": "middle" }, r.text))
+    const inside = (at, text) => Math.min(wide - 3.2 * text.length, Math.max(3.2 * text.length, at)) // about half as wide as it is written
+    const parts = map.labels.map((r) => make("text", { class: "region", x: inside(x(r.x), r.text), y: y(r.y), "text-anchor": "middle" }, r.text))
     for (const film of data.rated) {
       const at = `translate(${x(film.x)} ${y(film.y)})`
       const mark = film.liked ? make("circle", { r: 5, transform: at }) : make("path", { d: "M-4.5,-4.5L4.5,4.5M-4.5,4.5L4.5,-4.5", transform: at })
       for (const [key, value] of [["fill", "transparent"], ["stroke", "#CC79A7"], ["stroke-width", 2.5]]) mark.setAttribute(key, value)
       parts.push(named(mark, film.film))
     }
-    const ends = []
+    const ends = [], names = []
     for (const trail of data.trails) {
       if (!trail.points.length) continue
       const line = trail.points.map(([, px, py]) => `${x(px)},${y(py)}`).join(" ")
@@ -59,10 +60,14 @@ export default function ({ data, parentElement }) {
       for (const [step, px, py] of trail.points) parts.push(named(make("circle", { cx: x(px), cy: y(py), r: 3.3, fill: trail.colour }), `${trail.model}: after ${step} rating${step === 1 ? "" : "s"}`))
       const [, px, py] = trail.points[trail.points.length - 1]
       ends.push(named(make("path", { d: STAR, class: "edge", fill: trail.colour, transform: `translate(${x(px)} ${y(py)})` }), `${trail.model} sends you here`))
-      const right = x(px) > wide - 90 // a name at the edge stands on the other side
-      ends.push(make("text", { x: x(px) + (right ? -13 : 13), y: y(py) + 4, "text-anchor": right ? "end" : "start" }, trail.model))
+      names.push({ x: x(px), y: y(py) + 4, text: trail.model, right: x(px) > wide - 90 }) // a name at the edge stands on the other side
     }
-    svg.replaceChildren(...parts, ...ends)
+    names.sort((a, b) => a.y - b.y)
+    names.forEach((name, at) => { // names of stars that lie together stand below each other
+      for (const other of names.slice(0, at)) if (Math.abs(other.x - name.x) < 7.5 * Math.max(other.text.length, name.text.length) && name.y - other.y < 13) name.y = other.y + 13
+    })
+    const written = names.map((n) => make("text", { x: n.x + (n.right ? -13 : 13), y: n.y, "text-anchor": n.right ? "end" : "start" }, n.text))
+    svg.replaceChildren(...parts, ...ends, ...written)
   }
 
   const key = (mark, text) => {

@@ -1,0 +1,94 @@
+"""The gate before the app: requests that name another host, or come from another site, are refused before anything answers them.
+
+A foreign page can let its own name point to this machine (DNS rebinding); its visitors' browsers would then reach the app as if it were that page. So the
+``Host`` and the ``Origin`` of every request must be a name that the app was asked to serve. Refused here, a foreign origin also never reaches
+Streamlit's own check, which would ask a host on the internet for this machine's outer address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mmrec_core.ownership import LOCAL_NAMES
+
+QUIET_S = 15.0
+SAID = "This app does not go by that name. Open it by the address that was printed when it started, or name it: serve --host ADDRESS --name NAME."
+
+
+def names() -> frozenset[str]:
+    """The host names the app goes by: those of its own machine, and what ``MMREC_NAMES`` adds (``serve --host`` and ``--name``)."""
+    return frozenset([*LOCAL_NAMES, *(part.strip().lower() for part in os.environ.get("MMREC_NAMES", "").split(",") if part.strip())])
+
+
+def host_of(value: str, url: bool) -> str | None:
+    """The host in a ``Host`` header, or in an origin's address (``url``); ``None`` where it is none."""
+    try:
+        parts = urlsplit(value if url else f"//{value}")
+        _ = parts.port  # a port that is no number is refused here
+    except ValueError:
+        return None
+    if parts.username is not None or parts.password is not None or parts.path or parts.query or parts.fragment:
+        return None
+    return parts.hostname.rstrip(".").lower() if parts.hostname else None
+
+
+class Gate:
+    """Answers 403 to whom the app does not know by name; gives memory back after visitors have left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.names = app, names()
+        self.tidy: asyncio.TimerHandle | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or refuse."""
+        if scope["type"] not in {"http", "websocket"} or self.allows(scope["headers"]):
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                if scope["type"] == "websocket":
+                    self.left()
+        elif scope["type"] == "websocket":
+            await receive()  # the wish to connect
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await PlainTextResponse(SAID, status_code=403)(scope, receive, send)
+
+    def left(self) -> None:
+        """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not after each run, as usual: it
+        costs more than most of them."""
+        if self.tidy is not None:
+            self.tidy.cancel()
+        loop = asyncio.get_running_loop()
+        self.tidy = loop.call_later(QUIET_S, lambda: loop.run_in_executor(None, give_back))
+
+    def allows(self, headers: Any) -> bool:
+        """Whether a request's host, and its origin where it has one, are ours; an origin must be the very host that is asked."""
+        told = {name: [v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin")}
+        if len(told[b"host"]) != 1 or len(told[b"origin"]) > 1:
+            return False
+        host = host_of(told[b"host"][0], url=False)
+        if host not in self.names:
+            return False
+        return all(host_of(origin, url=True) in ({host} | set(LOCAL_NAMES) if host in LOCAL_NAMES else {host}) for origin in told[b"origin"])
+
+
+def give_back() -> None:
+    """Collect garbage, and let the C library return what it holds where it is glibc."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def gate() -> Middleware:
+    """The gate, for the server."""
+    return Middleware(Gate)

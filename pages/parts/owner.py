@@ -1,0 +1,64 @@
+"""Who looks: the owner, or a visitor. The rule is in ``mmrec_core/ownership.py``; here is how a browser says it holds the token."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from mmrec_core import ownership
+from mmrec_core.errors import MMRecError
+
+
+def wide() -> bool:
+    """Whether the server listens to more than its own machine."""
+    address = ownership.listens()
+    return not ownership.is_local(st.get_option("server.address") if address is None else address)
+
+
+def is_owner() -> bool:
+    """Whether this session may start work."""
+    return not wide() or bool(st.session_state.get("is_owner"))
+
+
+def refuse(what: str) -> None:
+    """Stop whoever is not the owner, and say so where they stand."""
+    if not is_owner():
+        said = f"Only the owner of this app may {what}. Its link with the owner’s token was printed where the app was started; the token can also be entered under Visitor, above."
+        if st.runtime.exists():
+            st.error(said, title="That is the owner’s", icon=":material/lock:")
+            st.stop()
+        raise MMRecError(said)
+
+
+def arrive() -> None:
+    """Take the token out of a link: it does not stay in the address, which people pass on."""
+    ownership.guard(refuse, wide())
+    if "owner" in st.query_params:
+        given = st.query_params["owner"]
+        del st.query_params["owner"]
+        check(given)
+
+
+def check(given: str) -> None:
+    """Remember for this session that somebody holds the token."""
+    if wide() and given:
+        st.session_state["is_owner"] = ownership.is_token(given)
+        st.session_state["owner_refused"] = not st.session_state["is_owner"]
+
+
+def badge() -> None:
+    """Beside the dataset switch, where the app listens wider: who one is, and the field for the token."""
+    if not wide():
+        return
+    if is_owner():
+        st.badge("Owner", icon=":material/key:", color="green", help="You may start work here, until this page is closed or loaded anew.")
+        return
+    with st.popover("Visitor", icon=":material/person:", help="Visitors look, rate and compare. The owner also starts work."):
+        st.text_input("The owner’s token", type="password", key="owner_token", on_change=_entered, autocomplete="off",
+                      help="Printed where the app was started, and kept in its home in owner.token.")  # fmt: skip
+        if st.session_state.get("owner_refused"):
+            st.caption(":material/error: That is not the owner’s token of this app.")
+
+
+def _entered() -> None:
+    check(st.session_state.get("owner_token", ""))
+    st.session_state["owner_token"] = ""
