@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import liveness, runs, settings, storage, tuning
+from mmrec_core import liveness, ownership, runs, settings, storage, tuning
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run
 
@@ -189,6 +189,7 @@ def open_mlflow() -> str:
     mirror()
     if store().startswith("http"):
         return store()
+    ownership.require("start MLflow's pages")
     file = storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', liveness.host())}.json"  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
         told = storage.read_json(file) if file.exists() else {}
