@@ -711,6 +711,14 @@ def mirror() -> None:
 
 
 @app.command(hidden=True)
+def supervise() -> None:
+    """Look after runs that wait; started by the app and by workers, not by people."""
+    from mmrec_core import supervision
+
+    supervision.supervise()
+
+
+@app.command(hidden=True)
 def work(run: str) -> None:
     """Do a queued run's work; started by the app, not by people."""
     from mmrec_core import work as worker

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,11 +137,28 @@ def nodes(where: str | None = None) -> list[Node]:
         raise MMRecError("Ray is not installed here; pip install -r requirements-cluster.txt.") from None
     _reachable(where)
     try:
-        status = get_cluster_status(where, timeout=5)
+        status = _within(8.0, lambda: get_cluster_status(where, timeout=5))
     except Exception as error:  # of many kinds, all of which mean the same
         raise MMRecError(f"The Ray cluster at {where} does not answer ({_first_line(error)}).") from error
     found = [Node(n.ip_address, True, n.total_resources(), n.available_resources()) for n in [*status.active_nodes, *status.idle_nodes]]
     return found + [Node(n.ip_address, False, {}, {}) for n in status.failed_nodes]
+
+
+def _within(seconds: float, ask: Callable[[], Any]) -> Any:
+    """What a question gives; one that is not answered in time is given up, for Ray's own client waits long for what accepts a connection and is no cluster."""
+    answer: Future[Any] = Future()
+
+    def go() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=go, daemon=True, name="asks a cluster").start()
+    try:
+        return answer.result(timeout=seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
 
 
 def _reachable(where: str) -> None:

@@ -4,8 +4,8 @@
 the worker printed), ``checkpoints/`` while it trains, then ``result.json``, ``per_query.npz`` and ``model/``. A worker is a
 low-priority process in a group of its own (:mod:`mmrec_core.work`); it outlives the page and the server. Runs wait their
 turn in the order asked for, in a lane per kind of device (one run per GPU, ``MMREC_CPU_RUNS`` on the CPU), on file locks
-that free themselves when their holder dies; there is no daemon. Several machines may share a home: each has lanes of its own, and
-sees of the others' workers what they write (:mod:`mmrec_core.liveness`).
+that free themselves when their holder dies; nothing has to be running for that. Several machines may share a home: each has lanes of its own, and
+sees of the others' workers what they write (:mod:`mmrec_core.liveness`). Runs far from their turn have no worker yet (:mod:`mmrec_core.supervision`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mmrec_core import cluster, features, liveness, ownership, records, registry, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
@@ -394,7 +395,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             if open_dataset(run.params["dataset"]).checksum != run.told["data"]:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
-        run = update(run, status="queued", queued=time.time(), **liveness.here(), pid=None, stopped_from=None, error=None, ended=None,
+        run = update(run, status="queued", queued=time.time(), **liveness.here(), pid=None, waits=False, stopped_from=None, error=None, ended=None,
                      lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
         return _launch(run) if background else run
 
@@ -411,25 +412,73 @@ def revive() -> list[Run]:
         for run in lost:
             liveness.beat(run.folder)  # nobody else is to take it for lost before its worker is up
             try:
-                begun.append(_launch(update(run, **liveness.here(), pid=None, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
+                begun.append(_launch(update(run, **liveness.here(), pid=None, waits=False, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
             except MMRecError as error:  # its model is gone; nobody else has to suffer for that
                 update(run, status="failed", error=str(error))
-        return begun
+    supervise_soon()
+    return begun
+
+
+def workers(lane_name: str) -> int:
+    """Processes of this machine that work in a lane, or wait there."""
+    return sum(r.told.get("lane") == lane_name and r.told.get("machine") == liveness.machine() and r.told.get("pid") is not None and r.status in LIVE for r in all_runs())
+
+
+def most_workers(lane_name: str) -> int:
+    """How many processes a lane may have: one for each slot, and two that are ready when slots fall free, for short work ends before another has started."""
+    return len(slots(lane_name)) + 2
 
 
 def _launch(run: Run) -> Run:
-    """A worker process for a queued run."""
+    """A worker process for a queued run; where enough of its lane wait already it gets one when its turn comes near (:mod:`mmrec_core.supervision`)."""
+    lane_name = str(run.told["lane"])
+    if workers(lane_name) < most_workers(lane_name) and not any(r.told["lane"] == lane_name for r in waiting()):
+        return spawn(run)
+    liveness.beat(run.folder)
+    run = update(run, waits=True)
+    supervise_soon()
+    return run
+
+
+def waiting() -> list[Run]:
+    """Runs of this place that have no worker yet, in their order."""
+    there = (r for r in all_runs() if r.told["status"] == "queued" and r.told.get("waits") and r.told.get("place") == liveness.place())
+    return sorted(there, key=lambda r: r.place)
+
+
+def supervisor_lock() -> FileLock:
+    """Held by the one process that looks after this place's waiting runs."""
+    folder = storage.open_home() / "locks"
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / f"supervisor-{re.sub(r'[^A-Za-z0-9.-]+', '-', liveness.place())}.lock")
+
+
+def supervise_soon() -> None:
+    """See to it that somebody looks after the runs that wait, in a process of its own."""
+    if not waiting():
+        return
+    try:
+        with supervisor_lock().acquire(timeout=0):
+            pass
+    except Timeout:
+        return  # whoever holds it looks once more after letting go
+    with (settings.home() / "supervisor.log").open("ab") as log:
+        _reap(_background(["supervise"], log))
+
+
+def _background(words: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
+    """A process of ours that outlives the one that starts it."""
+    options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # one core stays with the app
+    return subprocess.Popen([sys.executable, "-m", "mmrec_core", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options)
+
+
+def spawn(run: Run) -> Run:
+    """A worker process for a queued run, now."""
     liveness.beat(run.folder)
     with storage.plain_errors(run.folder), (run.folder / "log.txt").open("ab") as log:
-        options: dict[str, Any] = (
-            {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
-        )
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # one core stays with the app
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mmrec_core", "work", run.id],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options,
-        )  # fmt: skip
+        process = _background(["work", run.id], log)
     _reap(process)
     with storage.locked("run"):
         told = read_told(run.folder)

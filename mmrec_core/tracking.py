@@ -199,10 +199,10 @@ def open_mlflow() -> str:
     Raises:
         MMRecError: MLflow is missing, did not come up, or nobody who may (:mod:`mmrec_core.ownership`).
     """
-    ownership.require("start MLflow")
     mirror()
     if store().startswith("http"):
         return store()
+    ownership.require("start MLflow's pages")
     file = storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', liveness.host())}.json"  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
         told = _server(file)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import features, registry, runs, settings
+from mmrec_core import features, ownership, registry, runs, settings
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import GradientModel, _to
 from mmrec_core.preparation import open_dataset
@@ -28,6 +28,7 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         MMRecError: settings that do not fit, or a closed form, which has no epochs.
     """
+    ownership.require("take steps of a training")
     name, dataset = params["model"], open_dataset(params["dataset"])
     cls = registry.load("models", name)
     if not issubclass(cls, GradientModel):

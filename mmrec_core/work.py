@@ -62,6 +62,8 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
         finally:
             if not any(r.status in runs.LIVE for r in runs.all_runs()):
                 mirror_soon()
+            elif not foreground:
+                runs.supervise_soon()  # in case that whoever looked after those who wait was killed
     return run
 
 

@@ -40,7 +40,7 @@ LAYERS = [
     },
     {"cluster", "evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
     {"search_space", "training", "runs", "teller", "cold_start", "contrastive", "rating_links", "map_files", "crossing", "trail"},
-    {"answers", "comparison", "tracking", "tasks", "work", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
+    {"answers", "comparison", "tracking", "tasks", "work", "supervision", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
     {"launch", "notebook", "ablation", "slurm", "smoke", "damage", "housekeeping"},
     {"__main__"},
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,18 @@ from typing import Any
 import pytest
 import websockets
 
-from mmrec_core import ablation, cluster, coding, damage, housekeeping, launch, ownership, runs, tracking
+from mmrec_core import (
+    ablation,
+    cluster,
+    coding,
+    damage,
+    housekeeping,
+    launch,
+    ownership,
+    runs,
+    tracking,
+    training_estimate,
+)
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import slices
@@ -67,6 +80,7 @@ def test_work_is_refused_where_it_is_started(home: Path, ratings_csv: Path, demo
         lambda: slices.remove(demo, "any"),
         lambda: tracking.open_mlflow(),
         lambda: ablation.save(demo, "mf", ["dim"], [1], {}),
+        lambda: training_estimate.measure({"model": "bpr", "dataset": "demo"}),
     ):
         with pytest.raises(MMRecError, match="Only the owner"):
             act()
@@ -136,10 +150,11 @@ def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("host", "origin", "allowed"),
     [
-        ("localhost:8501", None, True), ("localhost:8501", "http://localhost:8501", True), ("127.0.0.1:8501", "http://localhost:8501", True), ("[::1]:8501", "http://[::1]:8501", True),
+        ("localhost:8501", None, True), ("localhost:8501", "http://localhost:8501", True), ("127.0.0.1:8501", "http://127.0.0.1:8501", True), ("[::1]:8501", "http://[::1]:8501", True),
         ("LOCALHOST.:8501", None, True), ("evil.example:8501", None, False), ("evil.example:8501", "http://evil.example:8501", False),
         ("localhost:8501", "http://evil.example", False), ("localhost:8501", "null", False), ("localhost:8501", "", False), ("localhost@evil.example", None, False),
         ("localhost:x", None, False), ("", None, False), (None, None, False), ("lab.example.org", "https://lab.example.org", True), ("lab.example.org", "http://localhost", False),
+        ("localhost:8501", "http://localhost:9999", False), ("localhost:8501", "https://lab.example.org", True), ("127.0.0.1:8501", "https://lab.example.org.evil.example", False),
         ("10.0.0.5:8501", "http://10.0.0.5:8501", True), ("10.0.0.6:8501", "http://10.0.0.6:8501", False),
     ],
 )  # fmt: skip
@@ -183,3 +198,15 @@ def test_a_rebound_name_reaches_neither_pages_nor_the_socket(home: Path, monkeyp
         assert fetches(f"localhost:{port}") == 200 and fetches("evil.example") == 403
     finally:
         end(server)
+
+
+def test_what_accepts_a_connection_and_is_no_cluster_is_given_up() -> None:
+    """Ray's client would wait for most of a minute, and the page with it."""
+    pytest.importorskip("ray")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        with pytest.raises(MMRecError, match="does not answer"):
+            cluster.nodes(f"127.0.0.1:{mute.getsockname()[1]}")
+    with pytest.raises(TimeoutError):
+        cluster._within(0.05, lambda: time.sleep(5))

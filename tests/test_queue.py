@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -234,3 +235,30 @@ def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> No
     until(lambda: (run.folder / "result.json").exists(), 120)
     until(lambda: not psutil.pid_exists(pid))
     assert runs.get(run.id).status == "finished"
+
+
+def test_many_that_wait_are_a_few_processes_and_end_in_their_order(mine: Dataset) -> None:
+    """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is replaced."""
+    wanted = [runs.start("train", asked(seed=seed)) for seed in range(9)]
+    workers = [r for r in map(lambda r: runs.get(r.id), wanted) if r.told.get("pid") is not None]
+    assert len(workers) <= 4 and any(runs.get(r.id).told.get("waits") for r in wanted[5:])
+    assert all(runs.get(r.id).status in {"queued", "running", "finished"} for r in wanted)
+    runs.stop(wanted[7].id)
+    until(lambda: bool(supervisors()))
+    for process in supervisors():
+        process.kill()
+    until(lambda: all(runs.get(r.id).status == "finished" for r in wanted if r.id != wanted[7].id), 300)
+    assert runs.get(wanted[7].id).status == "stopped" and runs.get(wanted[7].id).result() is None
+    begun = [runs.get(r.id).told["started"] for r in wanted if r.id != wanted[7].id]
+    assert begun == sorted(begun)
+    until(lambda: not supervisors())
+
+
+def supervisors() -> list[psutil.Process]:
+    """Supervisors of this test's home."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            if (process.info["cmdline"] or [])[-1:] == ["supervise"] and process.environ().get("MMREC_HOME") == str(runs.settings.home()):
+                found.append(process)
+    return found

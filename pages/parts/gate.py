@@ -72,14 +72,13 @@ class Gate:
         self.tidy = loop.call_later(QUIET_S, lambda: loop.run_in_executor(None, give_back))
 
     def allows(self, headers: Any) -> bool:
-        """Whether a request's host, and its origin where it has one, are ours; an origin must be the very host that is asked."""
-        told = {name: [v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin")}
-        if len(told[b"host"]) != 1 or len(told[b"origin"]) > 1:
+        """Whether a request's host, and its origin where it has one, are ours: the very host and port that are asked, or a name that was given to the
+        app (a proxy before it may ask by another). Another port of this machine is somebody else's page."""
+        hosts, origins = ([v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin"))
+        if len(hosts) != 1 or len(origins) > 1 or host_of(hosts[0], url=False) not in self.names:
             return False
-        host = host_of(told[b"host"][0], url=False)
-        if host not in self.names:
-            return False
-        return all(host_of(origin, url=True) in ({host} | set(LOCAL_NAMES) if host in LOCAL_NAMES else {host}) for origin in told[b"origin"])
+        given = self.names - set(LOCAL_NAMES)
+        return all((name := host_of(origin, url=True)) is not None and (urlsplit(origin).netloc.lower() == hosts[0].lower() or name in given) for origin in origins)
 
 
 def give_back() -> None:
