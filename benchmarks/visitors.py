@@ -307,6 +307,7 @@ def main() -> None:
     asked.add_argument("--visitors", default="1,10,25,50", help="how many at once, one measurement after the other; at most 200")
     asked.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 300")
     told = asked.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the app ends with whoever is stopped here
     counts = [min(int(part), 200) for part in told.visitors.split(",")]
     with fitted_home(told.home) as home:
         server = Server(home)
