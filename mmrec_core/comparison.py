@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import metrics, records, runs
+from mmrec_core import csv_out, metrics, records, runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.intervals import paired
 from mmrec_core.protocols import full_name
@@ -442,7 +442,6 @@ def shown_metrics(found: Sequence[Row], wanted: Sequence[str] = SHOWN) -> list[s
 
 def as_csv(found: Sequence[Row]) -> str:
     """Machine-readable: value, low and high of each metric in columns of their own, and all that names the result."""
-    import csv
     import io
 
     names = shown_metrics(found)
@@ -461,7 +460,7 @@ def as_csv(found: Sequence[Row]) -> str:
         "regime",
         "known",
     ]
-    write = csv.writer(out, lineterminator="\n")
+    write = csv_out.Writer(out)
     write.writerow(
         [*head, *(c for m in names for c in (m, f"{m}_low", f"{m}_high")), "parameters", "fit_s", "evaluate_s"]
     )

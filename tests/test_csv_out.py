@@ -67,7 +67,7 @@ def test_only_links_to_our_own_pages_are_links(link: str, own: bool) -> None:
 
 def test_pages_offer_no_table_that_was_not_made_safe() -> None:
     """No page and no export writes CSV by itself; files that programs read back (splits, candidates) keep ids as they are."""
-    programs = {"rankings.py", "splits.py", "csv_out.py", "comparison.py"}
+    programs = {"rankings.py", "splits.py", "csv_out.py"}
     for file in [*(ROOT / "pages").rglob("*.py"), *(ROOT / "mmrec_core").glob("*.py")]:
         if file.name in programs:
             continue
