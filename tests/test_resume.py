@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -141,11 +142,11 @@ def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> N
     def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
         real(path, tensors, told)  # type: ignore[arg-type]
         if path.stem == "refit" and told["course"]["steps"] >= 5:
-            raise OSError(5, "the machine went down")
+            raise OSError(errno.EIO, "the machine went down")
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write", dies)
-        with pytest.raises(MMRecError, match="went down"):
+        with pytest.raises(MMRecError, match="Input/output error"):
             work.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
     work.work(run.id, foreground=True)
@@ -169,11 +170,11 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
     def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
         real(path, tensors, told)  # type: ignore[arg-type]
         if path.stem == "fit" and told["course"]["done"]:
-            raise OSError(5, "the machine went down")
+            raise OSError(errno.EIO, "the machine went down")
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write", dies)
-        with pytest.raises(MMRecError, match="went down"):
+        with pytest.raises(MMRecError, match="Input/output error"):
             work.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
     work.work(run.id, foreground=True)
