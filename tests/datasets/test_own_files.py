@@ -55,7 +55,8 @@ def test_a_letterboxd_diary_counts_a_film_once_and_the_latest_rating(home: Path,
 def test_netflix_prize(home: Path, tmp_path: Path) -> None:
     (tmp_path / "movie_titles.csv").write_bytes("1,2003,Dinosaur Planet\n2,NULL,Amélie, The Film\n9,1999,Unrated\n".encode("latin-1"))
     dataset = prepared(tmp_path / "combined_data_1.txt", "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n2:\n1488844,4,2005-09-07\n")
-    assert raw(dataset, "item") == [1, 1, 2] and raw(dataset, "user") == [1488844, 822109, 1488844] and raw(dataset, "rating") == [3, 5, 4]
+    rows = zip(raw(dataset, "user"), raw(dataset, "item"), raw(dataset, "rating"), strict=True)
+    assert list(rows) == [(822109, 1, 5), (1488844, 1, 3), (1488844, 2, 4)], "by user and time"
     assert dataset.catalog["title"].tolist() == ["Dinosaur Planet", "Amélie, The Film", "Unrated"] and dataset.scale == (1.0, 5.0)
     assert dataset.manifest["first_time"] == 1115942400
 
