@@ -47,7 +47,7 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
         runs._wait_for_end(run)
         learned = {t.id: t.curve for t in tuning.trials_of(run) if t.status in {"finished", "stopped early"}}
         page.get_by_role("button", name="Resume").first.click()
-        page.get_by_text("Tested once: ").wait_for(timeout=240_000)
+        page.get_by_text("Tested once: ").wait_for(timeout=700_000)
         until = time.time() + 60
         while runs.get(run.id).status in runs.LIVE:
             assert time.time() < until

@@ -145,7 +145,7 @@ def test_training_on_ones_own_films_resumes_and_reports(
 
     with monkeypatch.context() as patch:
         patch.setattr(contrastive, "vectors", dies)
-        with pytest.raises(MMRecError, match="went down"):
+        with pytest.raises(MMRecError, match="Input/output error"):
             work.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
     again = work.work(run.id, foreground=True)
