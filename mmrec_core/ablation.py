@@ -212,7 +212,8 @@ def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
 
 def runs_of(told: Mapping[str, Any]) -> list[Run | None]:
     """For each cell its newest run on these data: finished if there is one, else one on its way, else whatever ended."""
-    known = [r for r in runs.all_runs() if r.kind == "train" and r.told.get("data") in {None, told["data"]}]
+    known = [r for r in runs.all_runs() if r.kind == "train" and r.told.get("data") in {None, told["data"]}
+             and (r.status != "finished" or r.told.get("known") is not None)]  # an earlier version did not record what a model knows
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []
     for cell in told["cells"]:

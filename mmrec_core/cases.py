@@ -14,6 +14,7 @@ from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.groups import row_groups, user_groups
 from mmrec_core.intervals import clustered_interval, error_intervals, wilson
 from mmrec_core.projection import neighbours, overlap
+from mmrec_core.splits import known_rows
 from mmrec_core.types import Array, Dataset, Split
 
 TOP = 10
@@ -79,29 +80,31 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
 # Slices
 
 
-def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = None, saved: Mapping[str, Array] | None = None) -> dict[str, dict[str, Array]]:
+def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = None, saved: Mapping[str, Array] | None = None,
+           known: str = "training") -> dict[str, dict[str, Array]]:  # fmt: skip
     """Family → slice → mask over test rows ``[N]``; slices without a row are left out.
 
     Args:
         apart: how far each film's plot and poster disagree ``[I]``; see :func:`disagreement`.
         saved: item rows by name, chosen on the map or by a filter.
+        known: which rows the model knows; see :func:`mmrec_core.splits.known_rows`.
     """
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
     found: dict[str, dict[str, Array]] = {"Everything": {"all test ratings": np.ones(len(rows), bool)}}
+    learned = known_rows(split, known, dataset)
     starts = {"user by then": "User history by then", "film by then": "Film ratings by then", "user training": "User history in training",
               "film training": "Film ratings in training", "genre": "Genre", "decade": "Decade",
               "films without a": "Missing poster or plot", "tail": "Popular or rare films", "head": "Popular or rare films",
               "films without training": "Popular or rare films", "transductive": "Known or new", "inductive": "Known or new"}  # fmt: skip
-    for name, mask in row_groups(dataset, split, rows).items():
+    for name, mask in row_groups(dataset, split, rows, learned).items():
         when = "by then" if name.endswith("by then") else "training"
         name_of = f"{name.partition(' ')[0]} {when}" if name.startswith(("user with", "film with")) else name
         family = next(f for start, f in starts.items() if name_of.startswith(start))
         if family != "Genre" or mask.any():
             found.setdefault(family, {})[name] = mask
     people, at = np.unique(user, return_inverse=True)
-    known = np.concatenate([split.train, split.validation])
-    groups = user_groups(dataset, split, people, known, dataset.manifest.get("relevant_from"))
+    groups = user_groups(dataset, split, people, learned, dataset.manifest.get("relevant_from"))
     found["Taste of the person"] = {n: m[at] for n, m in groups.items() if n.startswith("taste")}
     if "time" in events.has:
         burst = burst_raters(dataset)[user]

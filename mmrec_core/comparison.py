@@ -12,7 +12,7 @@ import numpy as np
 from mmrec_core import csv_out, metrics, records, runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.intervals import paired
-from mmrec_core.protocols import full_name
+from mmrec_core.protocols import full_name, in_plain_words
 from mmrec_core.runs import Run
 from mmrec_core.significance import holm
 from mmrec_core.types import Array, Dataset
@@ -30,6 +30,11 @@ KINDS = {
 
 NOT_RECORDED = "not recorded (an earlier version)"
 """Of results whose version did not write down which rows a model knew: some models had seen validation rows, others not."""
+
+
+def known_in_words(known: str) -> str:
+    """Which rows models know, as a part of a sentence."""
+    return "which rows models know was not recorded" if known == NOT_RECORDED else f"models know {known} rows"
 
 
 @dataclass(frozen=True, order=True)
@@ -52,9 +57,9 @@ class Key:
         """For people, in a line."""
         liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
         dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
-        among = f"full ranking{self.protocol[4:]}" if self.protocol.startswith("full") else self.protocol
+        among = in_plain_words(self.protocol)
         other = f" · {self.beyond}" if self.beyond else ""
-        known = "" if self.regime == "stream" else f" · models know {self.known}"
+        known = "" if self.regime == "stream" else f" · {known_in_words(self.known)}"
         return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{known}{other}"
 
     @property
@@ -79,9 +84,10 @@ class Key:
             found.append(f"split {other.split} (seed {other.split_seed}{', filtered' if other.filter_from else ''})")
         if other.beyond != self.beyond:
             found.append(other.beyond or "weights from this split alone")
-        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime"), ("known", "known rows:")):
+        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime")):
             if getattr(self, name) != getattr(other, name):
                 found.append(f"{word} {getattr(other, name)}")
+        found += [known_in_words(other.known)] if self.known != other.known else []
         return found
 
 

@@ -36,6 +36,7 @@ from mmrec_core.protocols import AHEAD, Protocol, remembers
 from mmrec_core.rankings import Ranker, revealed
 from mmrec_core.ranks import only_relevant
 from mmrec_core.shown import LENGTH, lists_of
+from mmrec_core.splits import known_rows, with_validation
 from mmrec_core.types import (
     Array,
     ClickRows,
@@ -119,6 +120,8 @@ def evaluate(
         when = np.asarray(dataset.interactions.need("time"))
         if len(split.train) and len(split.test) and when[split.train].max() > when[split.test].min():
             raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {AHEAD}")
+    if regime == "stream" and part == "test" and known == "training":  # what was cut off for validation is observed in its turn
+        split = with_validation(split, dataset=dataset)
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
     model: Any = scorer
@@ -180,6 +183,7 @@ def _judge(
     wanted = only
     found = Judgement({}, {}, {}, np.zeros(0, np.int64))
     test = getattr(split, part)
+    learned = known_rows(split, known, dataset) if part == "test" else split.train
     by_rows = dataset.interactions.item is None  # a table that memory may not hold is read in blocks
     rows = Interactions() if by_rows else dataset.interactions.take(test)
     schema_scale = dataset.scale
@@ -188,7 +192,7 @@ def _judge(
         if schema_scale is not None and rows.rating is not None and chosen and len(rows) and regime == "frozen":
             progress(0, 2, f"judging {kind}s")
             scores = _row_scores(scorer, dataset, split, rows, test, reveal)[:, at]
-            _judge_ratings(found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals)
+            _judge_ratings(found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals, learned)
     clicks = [(at, head) for at, head in enumerate(heads) if head.kind == "click"]
     if clicks:
         progress(0, 2, "judging clicks")
@@ -202,8 +206,7 @@ def _judge(
         bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
         judge = Ranker(scorer, dataset, split, part, Protocol.parse(protocol), bar, reveal, progress, regime)
         found.left_out = judge.left_out
-        learned = split.train if known == "training" else np.concatenate([split.train, split.validation])
-        judge.known = np.concatenate([learned, judge.revealed_rows()])
+        judge.known = np.concatenate([np.setdiff1d(learned, split.revealed), judge.revealed_rows()])
         _judge_rankings(found, judge, regime, among, chosen, groups and part == "test", intervals)
     return found
 
@@ -242,7 +245,7 @@ def _row_scores(
 
 def _judge_ratings(
     found: Judgement, rows: Interactions, scores: Tensor, chosen: list[Metric], groups: bool,
-    dataset: Dataset, split: Split, test: Array, intervals: bool,
+    dataset: Dataset, split: Split, test: Array, intervals: bool, learned: Array,
 ) -> None:  # fmt: skip
     truth, predicted = np.asarray(rows.need("rating"), np.float64), scores.numpy().astype(np.float64)
     user = np.asarray(rows.user) if rows.user is not None else np.arange(len(truth))
@@ -258,7 +261,7 @@ def _judge_ratings(
             found.intervals[metric.name] = interval
     found.row_errors = {"user": user, "row": test, "predicted": predicted, "squared_error": (truth - predicted) ** 2}
     if groups and rows.item is not None:
-        for name, mask in row_groups(dataset, split, test).items():
+        for name, mask in row_groups(dataset, split, test, learned).items():
             if mask.any():
                 values = {m.name: m.compute(RatingRows(truth[mask], predicted[mask], ones[mask])) for m in chosen}
                 errors = np.abs(truth[mask] - predicted[mask])
@@ -427,7 +430,7 @@ def _event_groups(found: Judgement, judge: Ranker, ranking: Ranking, chosen: lis
     """Where every liked event has a ranking of its own: events by what was known at their moment and by what the film is."""
     values = {m.name: m.compute(ranking) for m in chosen}
     user = judge.user[judge.rows]
-    for name, mask in row_groups(judge.dataset, judge.split, judge.rows).items():
+    for name, mask in row_groups(judge.dataset, judge.split, judge.rows, judge.known).items():
         if not mask.any():
             continue
         group = found.groups.setdefault(name, {})

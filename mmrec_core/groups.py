@@ -61,9 +61,14 @@ def user_groups(
     return found
 
 
-def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
+def row_groups(dataset: Dataset, split: Split, rows: Array, known: Array | None = None) -> dict[str, Array]:
     """Masks over test rows: by how much there was of the user and the film by that moment, by how much training held of them,
-    and by what the film is. On splits that are not by time the two differ: training may hold later ratings."""
+    and by what the film is. On splits that are not by time the two differ: training may hold later ratings.
+
+    Args:
+        known: rows that models know when they are tested; ``None``: training and validation rows.
+    """
+    train = np.concatenate([split.train, split.validation]) if known is None else known
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
     found: dict[str, Array] = {}
@@ -73,9 +78,8 @@ def row_groups(dataset: Dataset, split: Split, rows: Array) -> dict[str, Array]:
             found |= {f"{kind} with {name} ratings by then": bins == at for at, name in enumerate(PRIOR_NAMES)}
     for kind, owner in (("user", user), ("film", item)):
         column = np.asarray(events.need("user" if kind == "user" else "item"))
-        bins = np.digitize(np.bincount(column[split.train], minlength=owner.max(initial=0) + 1)[owner], PRIOR_EDGES) - 1
+        bins = np.digitize(np.bincount(column[train], minlength=owner.max(initial=0) + 1)[owner], PRIOR_EDGES) - 1
         found |= {f"{kind} with {name} training ratings": bins == at for at, name in enumerate(PRIOR_NAMES)}
-    train = np.concatenate([split.train, split.validation])
     known_user = np.isin(user, np.unique(np.asarray(events.need("user"))[train]))
     known_item = np.isin(item, np.unique(np.asarray(events.need("item"))[train]))
     found["transductive (user and film known)"] = known_user & known_item

@@ -14,7 +14,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.groups import user_groups
 from mmrec_core.intervals import paired
 from mmrec_core.significance import holm
-from mmrec_core.splits import make_split
+from mmrec_core.splits import known_rows, make_split
 from mmrec_core.types import Array, Dataset, Split
 
 FEWEST = 5
@@ -75,7 +75,7 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     mine, other = np.array([own[u] for u in shared]), np.array([theirs[u] for u in shared])
     told = paired(own, theirs)
     split = split or split_of(dataset, a)
-    known = known_rows(split, a.key.known)
+    known = known_rows(split, a.key.known, dataset)
     groups = [
         {"group": name, **paired(_some(shared, mine, mask), _some(shared, other, mask))}
         for name, mask in user_groups(dataset, split, shared, known, a.key.relevant_from).items()
@@ -84,12 +84,6 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     for group, raised in zip(groups, holm([g["p"] for g in groups]), strict=True):
         group["p_holm"] = raised
     return Pair(shared, mine, other, told, groups)
-
-
-def known_rows(split: Split, known: str) -> Array:
-    """Rows that models know of users: training rows, with validation rows where the key says so, and what is revealed of cold users."""
-    held = [split.train] if known == "training" else [split.train, split.validation]
-    return np.concatenate([*held, split.revealed])
 
 
 def _some(users: Array, values: Array, mask: Array) -> dict[int, float]:

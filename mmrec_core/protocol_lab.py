@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmrec_core import metrics, runs
-from mmrec_core.comparison import Key, Row
+from mmrec_core.comparison import NOT_RECORDED, Key, Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import full_name
 from mmrec_core.types import Dataset, replace
@@ -78,6 +78,8 @@ def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, 
         if there is None:
             if row.trained is None:
                 return Cell(None, why_not="Oracles are asked on one split.")
+            if row.key.known == NOT_RECORDED:
+                return Cell(None, why_not="A result of an earlier version; train the model again.")
             try:
                 trained = runs.get(row.trained).params
                 asked = runs.training_params(dataset.name, trained["model"], **{

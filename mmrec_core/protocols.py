@@ -37,8 +37,23 @@ def in_words(protocol: str, regime: str) -> str:
     return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
 
 
+def in_plain_words(protocol: str) -> str:
+    """A protocol for people: ``full ranking, 10,000 users, items met before stay candidates``."""
+    told = Protocol.parse(protocol)
+    words = ["the makers' candidates" if told.shipped else "full ranking"]
+    if told.negatives is not None:
+        words = [f"{told.negatives:,} {'popularity-sampled' if told.by_popularity else 'sampled'} negatives"]
+    if told.users is not None:
+        words.append(f"{told.users:,} users")
+    if told.of is not None:
+        words.append(f"{told.of:,} relevant rows")
+    if told.seen is not None:
+        words.append("items met before hidden" if told.seen == "hide" else "items met before stay candidates")
+    return ", ".join([*words, *["only items that existed then"] * told.existing])
+
+
 def default_seen(dataset: Dataset) -> Seen:
-    """Whether items that a user has met before are left out where nobody says: not where events repeat, for there they are right answers."""
+    """The default of ``seen``: ``allow`` where events repeat (items met before can be right answers), else ``hide``."""
     return "allow" if dataset.manifest.get("repeats") == "allowed" else "hide"
 
 

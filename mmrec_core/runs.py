@@ -273,21 +273,26 @@ def get(run_id: str) -> Run:
 
 def finished(dataset: Dataset) -> dict[str, Run]:
     """The newest finished training of each model on this very data, by model name; usual settings before special ones."""
+    full = full_name(USUAL["protocol"], dataset)
     found: dict[str, Run] = {}
     for run in all_runs():
         if run.kind == "train" and run.told["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.told.get("data") == dataset.checksum and run.has_model:
                 model = run.params["model"]
-                if _usual(run) or model not in found or not _usual(found[model]):
+                if _usual(run, full) or model not in found or not _usual(found[model], full):
                     found[model] = run
     return found
 
 
-def _usual(run: Run) -> bool:
-    """Whether a training was asked for with all its usual settings."""
+def _usual(run: Run, full: str) -> bool:
+    """Whether a training was asked for with all its usual settings, and recorded which rows it knows, as results of today do.
+
+    Args:
+        full: what the usual protocol is called on these data (:func:`mmrec_core.protocols.full_name`).
+    """
     params = run.params
-    plain = {**params, "protocol": str(params["protocol"]).partition(":seen=")[0]}  # the dataset decides that part
-    return plain == {"dataset": params["dataset"], "model": params["model"], **USUAL}
+    usual = {"dataset": params["dataset"], "model": params["model"], **USUAL, "protocol": full}
+    return params == usual and run.told.get("known") is not None
 
 
 # The queue
@@ -616,7 +621,10 @@ def rename(run_id: str, name: str) -> Run:
     name = " ".join(name.split())
     if len(name) > NAME_LENGTH or not name.isprintable():
         raise MMRecError(f"A name has at most {NAME_LENGTH} printable characters; this one has {len(name)}.")
-    return update(get(run_id), name=name or None)
+    run = get(run_id)
+    if name in registry.names("models"):
+        raise MMRecError(f"'{name}' is the name of a model; choose another.")
+    return update(run, name=name or None)
 
 
 def known_rows(asked: Mapping[str, Any]) -> Literal["training", "training + validation"]:
@@ -831,7 +839,8 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     from mmrec_core.preparation import open_dataset
 
     opened = open_dataset(dataset)
-    done = {model for model, run in finished(opened).items() if _usual(run)}
+    full = full_name(USUAL["protocol"], opened)
+    done = {model for model, run in finished(opened).items() if _usual(run, full)}
     known, films = registry.builtin("models"), bool(opened.manifest["films"])
     usual = [m for m in usable_models(opened) if m in SHOWN_FIRST or m not in known or not films]
     cheap_first = sorted(models or usual, key=lambda m: bool(registry.schema("models", m)["trains"]))

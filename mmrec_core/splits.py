@@ -249,6 +249,14 @@ def with_validation(split: Split, share: float = 0.10, dataset: Dataset | None =
     return replace(split, train=split.train[~chosen], validation=split.train[chosen])
 
 
+def known_rows(split: Split, known: str, dataset: Dataset) -> Array:
+    """Rows that models know when they are tested: training rows without validation (a tenth is cut off where the split brings none),
+    or both; and what is revealed of cold users."""
+    rows = split.train if known != "training" else with_validation(split, dataset=dataset).train
+    held = [rows] if known == "training" else [rows, split.validation]
+    return np.concatenate([*held, split.revealed])
+
+
 def export_split(dataset: Dataset, split: Split, folder: Path) -> None:
     """Write each part as CSV (row, user, item, rating, time in raw ids) and ``split.json``; all of it or nothing."""
     import pandas as pd

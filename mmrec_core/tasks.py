@@ -51,7 +51,7 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         place = runs.donor_place(asked["from_run"])
         donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
         if not run.has_checkpoint:
-            beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum)
+            beyond = _learned_beyond(asked["from_run"], dataset.checksum, split.checksum, runs.known_rows(asked))
     first = parallel.rank() == 0  # of several processes that train together
     known = runs.known_rows(asked)
     if first:
@@ -102,7 +102,7 @@ def _same_split(trained: Run, checksum: str) -> None:
         )
 
 
-def _learned_beyond(donor: str, data: str, split_checksum: str) -> str | None:
+def _learned_beyond(donor: str, data: str, split_checksum: str, known: str) -> str | None:
     """Why weights to begin with may know this split's test rows: what a donor learned from elsewhere nobody can take out."""
     if Path(donor).is_absolute():
         return "weights of unknown origin"
@@ -113,6 +113,8 @@ def _learned_beyond(donor: str, data: str, split_checksum: str) -> str | None:
         return f"weights learned on {get(donor).params['dataset']}, whose ratings may be among these"
     if told.get("split_checksum") != split_checksum:
         return "weights learned on another split, whose training rows may be test rows here"
+    if known == "training" and told.get("known") != "training":
+        return "weights that learned validation rows"
     return None
 
 
@@ -149,7 +151,7 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         known=known or "training + validation", progress=teller.progress,
     )  # fmt: skip
     serving = (
-        _serving(scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
+        _serving(known or "training + validation", scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
     )
     told = report(
         run,
@@ -173,14 +175,14 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
 
 
 def _serving(
-    model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, teller: Teller
+    known: Any, model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, teller: Teller
 ) -> dict[str, Any]:  # fmt: skip
     """What smaller tables would cost: bytes, and each figure's change."""
     from mmrec_core.evaluation import evaluate
     from mmrec_core.serving import shrink, table_bytes
 
     small = shrink(model, tables)
-    other = evaluate(small, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar, groups=False,
+    other = evaluate(small, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar, known=known, groups=False,
                      intervals=False, progress=teller.progress)  # fmt: skip
     change = {
         k: v - judged.metrics[k]

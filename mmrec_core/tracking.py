@@ -129,7 +129,7 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     if result is not None:
         at = int(float(run.told.get("ended", time.time())) * 1000)
         metrics += [Metric(_name(key), value, at, 0) for key, value in _figures(result)]
-        tags = [RunTag(f"mmrec.{key}", str(result[key])) for key in ("split_checksum", "protocol", "winner") if key in result]
+        tags = [RunTag(f"mmrec.{key}", str(result[key])) for key in ("split_checksum", "protocol", "regime", "relevant_from", "known", "winner") if key in result]
         client.log_batch(note["run_id"], tags=tags)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(note["run_id"], metrics=metrics[start : start + BATCH])

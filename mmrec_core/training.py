@@ -132,13 +132,13 @@ def fit(
     started = time.perf_counter()
     torch.manual_seed(seed)
     content = features.content(dataset, encoder, modality) if reads_content(cls) else ()
+    refit = refit and (not cls.streams or not len(split.validation))  # who takes in events observes the validation rows
     if not issubclass(cls, GradientModel):
         if donor is not None:
             raise MMRecError(
                 f"'{model_name}' is solved in closed form; there is nothing to begin with from another model."
             )
-        rows = learned_rows(split, refit and not cls.streams, dataset)
-        train = train_set(dataset, thinned(rows, fraction, split.seed), seed, bar, content)
+        train = train_set(dataset, learned_rows(split, refit, dataset, fraction), seed, bar, content)
         model = _new(cls, model_name, config, train, dataset)
         model.fit(train, desk.progress)
         model.eval()
@@ -146,7 +146,6 @@ def fit(
     how = _checked(cls, model_name, trainer)
     parts = with_validation(split, dataset=dataset)
     parts = replace(parts, train=thinned(parts.train, fraction, split.seed))
-    refit = refit and (not cls.streams or not len(split.validation))
     device = settings.device(how.device)
 
     def heed(done: int, total: int, what: str) -> None:
@@ -176,7 +175,7 @@ def fit(
         course = descend(model, train, how, watched, sign, metric, desk, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
-    everything = thinned(learned_rows(split, True, dataset), fraction, split.seed)
+    everything = learned_rows(split, True, dataset, fraction)
 
     def noted(fitted: Fitted, notes: list[str]) -> Fitted:
         """The same with its notes, which are written down where progress is."""
@@ -198,11 +197,16 @@ def fit(
     return noted(both, convergence_notes(first, how, watch or validation_metric(first.model)))
 
 
-def learned_rows(split: Split, refit: bool, dataset: Dataset) -> Array:
-    """Rows that models learn from: training rows without validation (a tenth is cut off where the split brings none), or both."""
-    if refit:
-        return np.sort(np.concatenate([split.train, split.validation]))
-    return with_validation(split, dataset=dataset).train
+def learned_rows(split: Split, refit: bool, dataset: Dataset, fraction: float = 1.0) -> Array:
+    """Rows that models learn from: training rows without validation (a tenth is cut off where the split brings none), or both.
+
+    Args:
+        fraction: share of the training rows; validation rows are known whole.
+    """
+    if refit and not len(split.validation):
+        return thinned(split.train, fraction, split.seed)
+    rows = thinned(with_validation(split, dataset=dataset).train, fraction, split.seed)
+    return np.sort(np.concatenate([rows, split.validation])) if refit else rows
 
 
 def convergence_notes(fitted: Fitted, how: TrainConfig, metric: str) -> list[str]:
@@ -213,8 +217,8 @@ def convergence_notes(fitted: Fitted, how: TrainConfig, metric: str) -> list[str
     sign = better(metric)
     if max(sign * s for s in scores[1:]) <= sign * scores[0]:
         return [
-            f"Validation {metric} never improved after the first epoch ({scores[0]:.4f}): the model may not have learned. "
-            "Try another lr, or more warm-up."
+            f"Validation {metric} was best after the first epoch ({scores[0]:.4f}). The model may not have learned; try another "
+            "learning rate (lr)."
         ]
     if fitted.best_epoch == len(fitted.epochs) - 1:
         return [

@@ -122,7 +122,7 @@ def best_of(found: Sequence[Trial], metric: str) -> Trial | None:
 
 
 def winner_params(asked: Mapping[str, Any], best: Trial) -> dict[str, Any]:
-    """The training that tests the best settings: on all training rows where the split brought no validation, else as in its trial."""
+    """The training that tests the best settings: on the rows that its trial learned from."""
     shared = {k: asked[k] for k in ("dataset", "model", *runs.USUAL)}
     shared["options"] = {**shared["options"], **best.options}
     return runs.training_params(shared.pop("dataset"), shared.pop("model"), **shared)

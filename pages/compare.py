@@ -144,8 +144,8 @@ def fine_print(rows: list[Row]) -> None:
     future = [(r, v) for r in rows if (v := r.result["metrics"].get("future_items@10")) and v >= 0.0005]
     if future:
         row, value = max(future, key=lambda pair: pair[1])
-        lines.append(f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet when the user was "
-                     "last seen: the split lets models learn from later ratings. The protocol full:existing ranks only items that existed.")  # fmt: skip
+        lines.append(f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet at the user’s last test "
+                     "event. This protocol does not leave them out; full:existing does.")  # fmt: skip
     for line in lines:
         st.caption(f":material/info: {line}")
 
@@ -478,7 +478,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
                 elif st.button("Judge it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
                     start("evaluate", wanted)
             elif row.result.get("run") and st.button("Train it on this split", key=f"again-{row.run.id}", icon=":material/model_training:",
-                                                     help="It learned from other rows, or knows other rows, than the models above: only a new training is comparable."):  # fmt: skip
+                                                     help="Its model knows other rows than the models above. Train it again to compare."):  # fmt: skip
                 trained = runs.get(str(row.trained)).params
                 mine = comparison.yardstick_params(dataset, key, row.model)
                 same = ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime", "refit")

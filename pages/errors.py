@@ -43,14 +43,15 @@ def choose_models(rows: list[Row]) -> list[Row]:
     labels = [*by]
     shown = blind.order(labels)
     asked = {name: st.query_params.get(name) for name in ("a", "b")}
-    first = asked["a"] if asked["a"] in by else usual[0]
+    linked = {name: comparison.find(rows, label) if label else None for name, label in asked.items()}  # by label, description or run
+    first = linked["a"].label if linked["a"] is not None else usual[0]
     tell = None if blind.hidden() else in_address  # the address would tell the names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a = st.selectbox("Model", shown, index=shown.index(first), key=blind.key("a.asked"), on_change=tell, args=("a",), width=260,
                          format_func=lambda n: blind.name(n, labels))  # fmt: skip
         beside_it = [*(n for n in shown if n != a), NOTHING]
         other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
-        second = asked["b"] if asked["b"] in beside_it else other
+        second = linked["b"].label if linked["b"] is not None and linked["b"].label in beside_it else other
         b = st.selectbox("Beside it", beside_it, index=beside_it.index(second), key=blind.key("b.asked"), on_change=tell, args=("b",), width=260,
                          format_func=lambda n: n if n == NOTHING else blind.name(n, labels))  # fmt: skip
         st.toggle("Hide names", key="blind", bind="query-params", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
@@ -76,16 +77,16 @@ def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
 
 
 @st.cache_data(max_entries=8, show_spinner="Cutting slices …")
-def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], stamp: int, _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
+def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], stamp: int, known: str, _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
     """Every slice there is."""
     held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
-    return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held)
+    return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held, known)
 
 
 def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
     told = [judged(r.run.id, dataset, split, r) for r in rows]
-    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), slices.stamp(dataset), dataset, split)
+    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), slices.stamp(dataset), rows[0].key.known, dataset, split)
     family = st.pills("Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params") or next(iter(families))
     figures(families[family], told, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -190,7 +190,7 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
                               accept_new_options=True, help="full: each liked film is ranked among all films. sampled:N: among N "
                               "others; kinder to weak models, and never compared with full. shipped: among those that the split's makers drew. "
                               "Add :existing for items that existed at the time asked about, :seen=hide or :seen=allow for items "
-                              "that the user has met before (hidden, but where events repeat).")  # fmt: skip
+                              "that the user has met before (hidden by default; candidates by default where events repeat).")  # fmt: skip
         regime = st.selectbox("Regime", ["frozen", "stream"], index=["frozen", "stream"].index(before["regime"]), key=f"{key}.regime",
                               help="frozen: models know the training rows alone, or with refit also the validation rows. stream: every "
                               "earlier event is known when the next is asked.")  # fmt: skip
@@ -312,7 +312,7 @@ def begin_run(params: dict[str, Any]) -> None:
                         for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from", "refit")
                     }
                     wanted = runs.training_params(dataset.name, name, **shared)
-                    if not any(r.params == wanted and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+                    if not any(r.params == wanted and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum and r.told.get("known")
                                for r in runs.all_runs() if r.kind == "train"):  # fmt: skip
                         runs.start("train", wanted)
     except MMRecError as error:

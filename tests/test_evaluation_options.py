@@ -15,10 +15,10 @@ from mmrec_core.config import TrainConfig
 from mmrec_core.evaluation import evaluate
 from mmrec_core.intervals import mean_intervals, row_intervals
 from mmrec_core.metrics import metric
-from mmrec_core.protocols import Protocol, full_name
+from mmrec_core.protocols import Protocol, full_name, in_plain_words
 from mmrec_core.rankings import Ranker
 from mmrec_core.splits import make_split
-from mmrec_core.training import Fitted, convergence_notes, fit
+from mmrec_core.training import Fitted, convergence_notes, fit, learned_rows
 from mmrec_core.types import Array, Dataset, Lists, Query, quiet
 from tests.test_evaluation import Fixed, Streaming
 
@@ -215,7 +215,7 @@ def test_film_ratings_by_then_and_in_training_are_two_things(home: Path, tmp_pat
 
 @pytest.mark.parametrize(
     ("scores", "says"),
-    [([0.1, 0.2, 0.3], "best epoch is the last"), ([0.3, 0.2, 0.1], "never improved"), ([0.1, 0.3, 0.2], None), ([0.2], None)],
+    [([0.1, 0.2, 0.3], "best epoch is the last"), ([0.3, 0.2, 0.1], "was best after the first epoch"), ([0.1, 0.3, 0.2], None), ([0.2], None)],
 )
 def test_a_training_that_did_not_converge_says_so(scores: list[float], says: str | None) -> None:
     fitted = Fitted(None, [{"ndcg@10": s} for s in scores], best_epoch=int(np.argmax(scores)))  # type: ignore[arg-type]
@@ -288,3 +288,61 @@ def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratin
     assert not comparison.can_be_judged_like(rows["popularity"], new.key)
     again = work.work(runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True)
     assert (again.result() or {})["known"] is None
+
+
+@pytest.mark.parametrize("name", ["popularity", "markov", "ease", "itemknn"])
+def test_with_refit_every_closed_form_knows_all_rows(home: Path, ratings_csv: Path, name: str) -> None:
+    """Learned and observed rows together are training and validation, whether the split brings validation or not."""
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    for strategy in ("user-temporal", "random-global:90-0-10"):
+        split = make_split(dataset, strategy)
+        model: Any = fit(name, dataset, split, refit=True).model
+        observed = split.validation if model.streams else split.validation[:0]
+        items = np.asarray(dataset.interactions.item)
+        known = np.union1d(np.flatnonzero(model.known_items[:-1].numpy()), items[observed])
+        assert known.tolist() == np.unique(items[np.concatenate([split.train, split.validation])]).tolist()
+        learned = learned_rows(split, not model.streams or not len(split.validation), dataset)
+        assert sorted([*learned, *observed]) == sorted([*split.train, *split.validation])
+
+
+def test_a_stream_observes_what_was_cut_off(home: Path, ratings_csv: Path) -> None:
+    """Where the split brings no validation, the tenth that no model learned is known in its turn, to models with a memory as to others."""
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    split = make_split(dataset, "chronological:85-0-15")
+    seen: list[int] = []
+
+    class Watching(Streaming):
+        def observe(self, events: Any) -> None:
+            seen.append(len(events))
+            super().observe(events)
+
+    evaluate(Watching(np.random.default_rng(0).random((30, 20))), dataset, split, regime="stream", groups=False, intervals=False)
+    cut = len(split.train) - len(learned_rows(split, False, dataset))
+    assert 0 < cut <= seen[0] < cut + len(split.test), "and test rows before the first relevant one"
+
+
+def test_a_special_protocol_is_not_the_usual_one(home: Path, ratings_csv: Path) -> None:
+    """A training evaluated with items met before as candidates does not take the usual one's place on Cold start."""
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    usual = trained(dataset, "popularity")
+    trained(dataset, "popularity", protocol="full:seen=allow")
+    assert runs.finished(dataset)["popularity"].id == usual.run.id
+
+
+def test_weights_that_learned_validation_rows_stand_apart(home: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    quick = {"max_epochs": 1, "device": "cpu"}
+    donor = trained(dataset, "mf", refit=True, options=quick)
+    assert trained(dataset, "mf", from_run=donor.run.id, options=quick).key.beyond == "weights that learned validation rows"
+    assert trained(dataset, "mf", from_run=donor.run.id, refit=True, options=quick).key.beyond == ""
+
+
+def test_a_protocol_reads_as_a_sentence() -> None:
+    assert in_plain_words("full") == "full ranking" and in_plain_words("shipped") == "the makers' candidates"
+    assert in_plain_words("full:of=10000:seen=allow") == "full ranking, 10,000 users, items met before stay candidates"
+    assert in_plain_words("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
+    assert in_plain_words("full:existing") == "full ranking, only items that existed then"

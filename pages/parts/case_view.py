@@ -11,10 +11,11 @@ import streamlit as st
 
 from mmrec_core import cold_start, features, registry, runs
 from mmrec_core import counterfactuals as cf
-from mmrec_core.comparison import Row
+from mmrec_core.comparison import NOT_RECORDED, Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import hidden
 from mmrec_core.rankings import history_of
+from mmrec_core.splits import known_rows
 from mmrec_core.types import Array, Dataset, History, Split
 from pages.parts import blind, shell
 from pages.parts.wall import film, wall
@@ -28,11 +29,12 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     """The whole view of one case."""
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
-    learned = np.intersect1d(own, split.train)  # what the model learned of them: folding in the same tells the same
+    asked = rows[0].key
+    learned = np.intersect1d(own, known_rows(split, "training" if asked.known == NOT_RECORDED else asked.known, dataset))  # what the model learned of them: folding in the same tells the same
     learned = learned[np.asarray(events.need("item"))[learned] != item]  # its own rating would answer the question
     told = history_of(events, learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned)
     known = np.asarray(events.need("item"))[np.intersect1d(own, np.concatenate([split.train, split.validation]))]
-    seen = tuple(int(i) for i in np.unique(hidden(rows[0].key.protocol, known)) if int(i) != item)
+    seen = tuple(int(i) for i in np.unique(hidden(asked.protocol, known)) if int(i) != item)
     at = own[np.asarray(events.need("item"))[own] == item]
     left, right = st.columns([1, 4])
     with left:
