@@ -9,7 +9,7 @@ from typing import Any
 from mmrec_core import metrics, runs
 from mmrec_core.comparison import NOT_RECORDED, Key, Row
 from mmrec_core.errors import MMRecError
-from mmrec_core.protocols import full_name
+from mmrec_core.protocols import Protocol
 from mmrec_core.types import Dataset, replace
 
 
@@ -58,7 +58,9 @@ def lab(
 
 
 def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, metric: str) -> Cell:
-    way = replace(way, protocol=full_name(way.protocol, dataset))
+    own = Protocol.parse(row.key.protocol).on(dataset)  # what is hidden, and which items exist, stay as they are
+    same = replace(Protocol.parse(way.protocol), seen=own.seen, existing=own.existing)
+    way = replace(way, protocol=same.name(dataset))
     if way.split is None:
         key = replace(row.key, protocol=way.protocol, regime="frozen")
         there = row if key == row.key else by.get((key, row.description))

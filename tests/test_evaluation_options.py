@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import comparison, pairs, preparation, runs, work
+from mmrec_core import comparison, pairs, preparation, protocol_lab, runs, work
 from mmrec_core.config import TrainConfig
 from mmrec_core.evaluation import evaluate
 from mmrec_core.intervals import mean_intervals, row_intervals
@@ -346,3 +346,14 @@ def test_a_protocol_reads_as_a_sentence() -> None:
     assert in_plain_words("full:of=10000:seen=allow") == "full ranking, 10,000 users, items met before stay candidates"
     assert in_plain_words("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
     assert in_plain_words("full:existing") == "full ranking, only items that existed then"
+
+
+def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
+    """Under a key that hides items met before, "every film" is that key's own figure, not one with them as candidates."""
+    rows = [(u, 1 + (t * t + u) % 7, 5, t) for u in range(1, 9) for t in range(1, 12)]
+    dataset = log(tmp_path, "again", rows, repeats="allowed")
+    trained(dataset, "popularity")
+    row = trained(dataset, "popularity", protocol="full:seen=hide")
+    cells = protocol_lab.lab(dataset, comparison.rows(dataset), [row], "ndcg@10")[row.label]
+    assert cells["every film"].value == row.result["metrics"]["ndcg@10"]
+    assert cells["100 drawn"].wanted is None or cells["100 drawn"].wanted[1]["protocol"].endswith(":seen=hide")
