@@ -293,8 +293,8 @@ def fitted_home(named: str | None) -> Iterator[Path]:
         if not named:
             print("Preparing the demo and fitting its models; about three minutes.", flush=True)
             do("prepare", "demo")
-            do("encode", "demo", "mini_clip")
-            do("project", "demo", "mini_clip")
+            do("encode", "demo", "--encoder", "mini_clip")
+            do("project", "demo", "--encoder", "mini_clip")
             for model in MODELS:
                 do("train", "demo", model)
         yield home
