@@ -324,6 +324,7 @@ def split(
     protocol: Annotated[
         str | None, typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000.")
     ] = None,
+    regime: Regime = "frozen",
     relevant_from: RelevantFrom = None,
     as_json: Json = False,
 ) -> None:
@@ -343,7 +344,7 @@ def split(
         if protocol is not None:
             from mmrec_core.rankings import export_candidates
 
-            told = {"candidates": export_candidates(opened, made, protocol, export, liked)}
+            told = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
     say(
         {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum, **told},

@@ -179,6 +179,21 @@ def named(found: Sequence[Row]) -> list[Row]:
     return out
 
 
+def rename(found: Sequence[Row], row: Row, name: str) -> Run:
+    """Give a result's run a name of one's own (:func:`mmrec_core.runs.rename`).
+
+    Args:
+        found: every result of the dataset.
+
+    Raises:
+        MMRecError: also where another of these results goes by that name.
+    """
+    name = " ".join(name.split())
+    if any(name in {other.label, other.description} and other.trained != row.trained for other in found):
+        raise MMRecError(f"Another result is called '{name}' already; choose another name.")
+    return runs.rename(str(row.trained), name)
+
+
 def _name_of(run_id: str | None) -> str | None:
     """The name a user gave to a training."""
     try:
@@ -388,8 +403,10 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
     key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen", known=runs.known_rows({"refit": refit}))
     chosen = [row for row in rows(dataset) if row.key == (key.of_oracles if row.kind == "oracle" else key)]
     if not any(row.kind != "oracle" for row in chosen):
+        older = sum(row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset))
+        left = f" {older} of an earlier version, which does not say what its models knew, cannot be compared; train them again." * (older > 0)
         raise MMRecError(
-            f"No finished run on {dataset.name} with split {how} and protocol {protocol}. Train some first: train-all {dataset.name}"
+            f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} Train some first: train-all {dataset.name}"
         )
     rival = find(chosen, against)
     if rival is None:

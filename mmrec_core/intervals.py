@@ -80,14 +80,21 @@ def row_intervals(
     return _percentiles(np.array(values, np.float64))
 
 
+def _within(low: float, high: float, values: Array) -> tuple[float, float]:
+    """An interval cut at 0 where no value lies below, and at 1 where none lies outside 0 to 1."""
+    if values.min() >= 0:
+        return max(low, 0.0), min(high, 1.0) if values.max() <= 1 else high
+    return low, high
+
+
 def mean_interval(values: Array) -> tuple[float, float] | None:
     """95 % interval of a mean over users by the normal approximation (for groups)."""
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return None
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
-    low = float(values.mean()) - half
-    return (max(low, 0.0) if values.min() >= 0 else low), float(values.mean()) + half
+    mean = float(values.mean())
+    return _within(mean - half, mean + half, values)
 
 
 def clustered_interval(user: Array, values: Array) -> tuple[float, float] | None:
@@ -100,7 +107,7 @@ def clustered_interval(user: Array, values: Array) -> tuple[float, float] | None
     mean = float(values.mean())
     spread = ((np.bincount(user, weights=values) - mean * n) ** 2).sum() * len(n) / (len(n) - 1)
     half = 1.96 * float(np.sqrt(spread)) / len(values)
-    return max(mean - half, 0.0), mean + half
+    return _within(mean - half, mean + half, values)
 
 
 def error_intervals(user: Array, errors: Array) -> dict[str, tuple[float, float] | None]:

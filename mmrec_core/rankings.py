@@ -22,6 +22,7 @@ from mmrec_core.availability import exists_from
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import Protocol
 from mmrec_core.ranks import LOWEST, largest, rank_scores
+from mmrec_core.row_order import event_hash, id_hash, mixed, uniform
 from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Query, Ranking, Split, blocks, quiet
 
 STREAM_BLOCK, SAMPLED_BLOCK = 256, 200
@@ -30,6 +31,11 @@ BLOCK = 512
 """Users ranked at once."""
 GPU_BLOCK, GPU_SCORES = 2048, 1 << 25
 """The same on a GPU, where each block ends in waiting for it: so many users, or fewer, so that there are so many scores (128 MiB) at most."""
+
+
+def _seed(*parts: int) -> int:
+    """One number from 0 to 2⁶³ − 1 from several, each of which changes it."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def history_of(events: Interactions, rows: Array) -> History:
@@ -50,9 +56,13 @@ def revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) -
 
 
 def export_candidates(
-    dataset: Dataset, split: Split, protocol: str, folder: Path, relevant_from: float | None = None
+    dataset: Dataset, split: Split, protocol: str, folder: Path, relevant_from: float | None = None, regime: str = "frozen"
 ) -> dict[str, Any]:
-    """Write what each liked test row is ranked among as ``candidates.csv`` (row, user, item, candidates in raw ids) beside an exported split.
+    """Write what each relevant test row is ranked among as ``candidates.csv`` (row, user, item, candidates in raw ids) beside an exported split.
+
+    Args:
+        regime: ``frozen`` or ``stream``; where pairs of user and item come again they ask about different rows. A row that both ask
+            about has the same candidates in both.
 
     Returns:
         ``protocol``, ``rows`` and a ``checksum`` of rows and candidates, which whoever is judged shares.
@@ -63,14 +73,14 @@ def export_candidates(
     import pandas as pd
 
     bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-    asked = Ranker(None, dataset, split, "test", Protocol.parse(protocol).on(dataset), bar, None, quiet)
+    asked = Ranker(None, dataset, split, "test", Protocol.parse(protocol).on(dataset), bar, None, quiet, regime)
     drawn, raw = asked.candidates(), dataset.items.raw
     table = pd.DataFrame(
         {"row": asked.rows, "user": dataset.users.raw[asked.user[asked.rows]], "item": raw[asked.item[asked.rows]]}
     )
     table["candidates"] = [" ".join(map(str, raw[own[own >= 0]].tolist())) for own in drawn]
     told = {
-        "protocol": asked.protocol.name(dataset), "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
+        "protocol": asked.protocol.name(dataset), "regime": regime, "relevant_from": bar, "rows": len(drawn), "split": split.checksum,
         "checksum": storage.checksum(np.ascontiguousarray(asked.rows).tobytes(), np.ascontiguousarray(drawn).tobytes()),
     }  # fmt: skip
     table.to_csv(folder / "candidates.csv", index=False)
@@ -85,7 +95,8 @@ class Ranker:
         protocol: with ``seen`` decided (:meth:`Protocol.on`).
         bar: ratings from here on are relevant; ``None``: all.
         reveal: for ``cold-user`` splits, how many first ratings of each user are known; ``None``: all before the targets.
-        regime: ``frozen`` or ``stream``; decides by when an item must have been met to count as seen.
+        regime: ``frozen`` or ``stream``; decides by when an item must have been met to count as seen, and whether a pair of user and
+            item that comes again in the evaluated part is asked about once or at each of its events.
     """
 
     def __init__(
@@ -110,7 +121,7 @@ class Ranker:
         self.left_out: dict[str, int] = {}
         """Relevant rows that were not asked about, by reason."""
         self.exists = exists_from(dataset) if self.protocol.existing else None
-        self.rows = self._sample(self._unmet(self._relevant(getattr(split, part)), regime))
+        self.rows = self._sample(self._unmet(self._relevant(getattr(split, part), regime), regime))
         self._leave_out_without_candidates()
         self.raw_scores: list[tuple[Array, Array]] = []
         """Of relevant rows ``[p]`` and their candidates ``[p, n]``, where candidates are sampled."""
@@ -126,15 +137,22 @@ class Ranker:
             shown = shown[np.arange(len(shown)) - np.searchsorted(user, user) < self.reveal]
         return shown
 
-    def _relevant(self, rows: Array) -> Array:
-        """Relevant rows by user, of a pair that comes again the first in time."""
+    def _relevant(self, rows: Array, regime: str) -> Array:
+        """Relevant rows by user and time. Of a pair that comes again only the first, since a ranking holds an item once; a stream
+        asks about each event, of equal ones at one moment once."""
         if self.rating is not None and self.bar is not None:
             rows = rows[self.rating[rows] >= self.bar]
         if self.time is not None:
             rows = rows[np.argsort(self.time[rows], kind="stable")]
         rows = rows[np.argsort(self.user[rows], kind="stable")]
-        _, first = np.unique(self._pair(rows), return_index=True)
-        return rows[np.sort(first)]
+        pair = self._pair(rows)
+        order = np.argsort(pair, kind="stable")  # by pair, within it in time
+        again = pair[order][1:] == pair[order][:-1]
+        if regime == "stream" and self.time is not None:
+            again &= self.time[rows][order][1:] == self.time[rows][order][:-1]
+        if again.any():
+            self.left_out["same user and item as an earlier one"] = int(again.sum())
+        return np.delete(rows, order[1:][again])
 
     def _pair(self, rows: Array) -> Array:
         """User and item of rows as one number."""
@@ -156,15 +174,16 @@ class Ranker:
         return rows[~met]
 
     def _sample(self, rows: Array) -> Array:
-        """The rows that the protocol asks for."""
+        """The rows that the protocol asks for: those of lowest hash, so that which other rows there are changes little."""
         split, protocol = self.split, self.protocol
         if protocol.of is not None and protocol.of < len(rows):
-            lot = np.random.default_rng([split.seed, protocol.of, 5]).permutation(len(rows))
+            lot = np.argsort(event_hash(self.dataset, rows, _seed(split.seed, protocol.of, 5)), kind="stable")
             rows = rows[np.sort(lot[: protocol.of])]
         people = np.unique(self.user[rows])
         if protocol.users is not None and protocol.users < len(people):
-            lot = np.random.default_rng([split.seed, protocol.users, 7]).permutation(people)[: protocol.users]
-            rows = rows[np.isin(self.user[rows], lot)]
+            salt = np.array([_seed(split.seed, protocol.users, 7)], np.uint64)
+            lot = np.argsort(mixed(id_hash(self.dataset.users)[people] ^ mixed(salt)), kind="stable")
+            rows = rows[np.isin(self.user[rows], people[lot[: protocol.users]])]
         return rows
 
     def _leave_out_without_candidates(self) -> None:
@@ -317,7 +336,9 @@ class Ranker:
     def candidates(self) -> Array:
         """Item rows ``[rows, n]`` that each liked row is ranked among; a function of the split and its seed, not of who is judged.
 
-        Drawn with replacement, as published code does; where ``n`` reaches all of a user's other items each comes once, and −1 fills the row.
+        Drawn with replacement, as published code does; where ``n`` reaches all of a user's other items each comes once, and −1 fills the
+        row. What is drawn for a row depends on the split's seed, the ids and the time of the row and the items that may be drawn, not on
+        which other rows are asked about.
 
         Raises:
             MMRecError: the protocol ranks every item, or the split's makers drew none.
@@ -333,7 +354,8 @@ class Ranker:
         n = self.protocol.negatives
         if n is None:
             raise MMRecError("Protocol 'full' ranks every film; only sampled ones draw candidates.")
-        rng = np.random.default_rng([self.split.seed, n, self.protocol.by_popularity])
+        seed = _seed(self.split.seed, n, self.protocol.by_popularity)
+        keys = event_hash(self.dataset, self.rows, seed)
         by_id = np.argsort(self.dataset.items.raw, kind="stable")  # the order of the catalog must not matter
         counts = self._counts.astype(float)
         bounds = np.searchsorted(self.query, np.arange(len(self.users) + 1))
@@ -342,6 +364,7 @@ class Ranker:
             drawn = np.full((len(rows), n), -1, np.int64)
             free = self._free(int(user))
             pool = by_id[free[by_id]]
+            chance = uniform(keys[bounds[at] : bounds[at + 1]], n)
             for place, row in enumerate(rows):
                 if self.exists is not None:
                     there = self._pool(free, row)
@@ -349,9 +372,10 @@ class Ranker:
                 if n >= len(pool):
                     drawn[place, : len(pool)] = pool
                 elif self.protocol.by_popularity:
-                    drawn[place] = rng.choice(pool, n, p=counts[pool] / counts[pool].sum())
+                    upto = np.cumsum(counts[pool])
+                    drawn[place] = pool[np.searchsorted(upto, chance[place] * upto[-1], side="right")]
                 else:
-                    drawn[place] = pool[rng.integers(0, len(pool), n)]
+                    drawn[place] = pool[(chance[place] * len(pool)).astype(np.int64)]
             yield drawn
 
     def _shipped(self) -> Iterator[Array]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmrec_core.types import Array, IdMap
+from mmrec_core.types import Array, Dataset, IdMap
 
 STORED_SEED = 0
 """Seed of the order in which events are stored."""
@@ -40,6 +40,27 @@ def pair_hash(users: IdMap, items: IdMap, user: Array, item: Array, seed: int) -
     with np.errstate(over="ignore"):
         salt = mixed(np.array([seed], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
         return mixed(mixed(id_hash(users)[user] ^ salt) + id_hash(items)[item])
+
+
+def event_hash(dataset: Dataset, rows: Array, seed: int) -> Array:
+    """uint64 ``[n]``: a seeded hash of each event's user id, item id and time, whatever its row and whichever other rows are asked for."""
+    events = dataset.interactions
+    user, item = (np.asarray(events.need(column))[rows] for column in ("user", "item"))
+    found = pair_hash(dataset.users, dataset.items, user, item, seed)
+    if events.time is None:
+        return found
+    with np.errstate(over="ignore"):
+        return mixed(found + np.asarray(events.time)[rows].astype(np.int64).view(np.uint64))
+
+
+def uniform(key: Array, n: int) -> Array:
+    """float64 ``[len(key), n]`` in [0, 1): ``n`` draws for each key, the same for a key whatever is drawn for others (SplitMix64
+    started at the key, Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        at = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = mixed(key[:, None] + at[None])
+    found: Array = (bits >> np.uint64(11)) * 2.0**-53
+    return found
 
 
 def stored_order(users: IdMap, items: IdMap, columns: Mapping[str, Array]) -> Array:

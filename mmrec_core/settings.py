@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -43,6 +44,19 @@ def sources() -> list[Path]:
     """The folders of ``MMREC_SOURCES`` that exist, in order."""
     named = os.environ.get("MMREC_SOURCES", "")
     return [Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part and Path(part).is_dir()]
+
+
+def without_paths(text: str) -> str:
+    """A text for people with this machine's folders named by what they are: ``MMREC_HOME/…``, ``MMREC_SOURCES/…``, ``MMREC/…`` (the
+    program), ``TEMP/…``, ``~/…``. Logs and errors may hold them, and nobody who looks at a page needs to know them."""
+    import tempfile
+
+    named = [(home(), "MMREC_HOME"), *((folder, "MMREC_SOURCES") for folder in sources()), (ROOT, "MMREC"),
+             (Path(tempfile.gettempdir()).resolve(), "TEMP"), (Path.home(), "~")]  # fmt: skip
+    for folder, name in sorted(named, key=lambda pair: -len(str(pair[0]))):
+        if folder != Path(folder.anchor):
+            text = re.sub(rf"{re.escape(str(folder))}(?=[/\\\s'\":,;.)]|$)", name, text)
+    return text
 
 
 def cpu_runs() -> int:

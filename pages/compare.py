@@ -162,7 +162,7 @@ def rename(rows: list[Row]) -> None:
         name = st.text_input("Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name")
         if st.button("Save", key="rename.save", type="primary"):
             try:
-                runs.rename(str(by[label].trained), name)
+                comparison.rename(comparison.rows(dataset), by[label], name)
             except MMRecError as error:
                 shell.tell(error)
             else:

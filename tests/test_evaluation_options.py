@@ -12,6 +12,7 @@ import torch
 
 from mmrec_core import comparison, pairs, preparation, protocol_lab, runs, work
 from mmrec_core.config import TrainConfig
+from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
 from mmrec_core.intervals import mean_intervals, row_intervals
 from mmrec_core.metrics import metric
@@ -245,6 +246,8 @@ def test_variants_are_told_apart_by_what_differs(home: Path, ratings_csv: Path) 
     for text in ("small", a.description, a.run.id):
         row = comparison.find(rows, text)
         assert row is not None and row.run.id == a.run.id
+    with pytest.raises(MMRecError, match="Another result is called 'small'"):
+        comparison.rename(rows, next(r for r in rows if r.run.id == b.run.id), " small ")
     runs.rename(b.run.id, "small")
     assert len({r.label for r in comparison.rows(dataset)}) == 3, "two of one name are still two"
 
@@ -357,3 +360,16 @@ def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
     cells = protocol_lab.lab(dataset, comparison.rows(dataset), [row], "ndcg@10")[row.label]
     assert cells["every film"].value == row.result["metrics"]["ndcg@10"]
     assert cells["100 drawn"].wanted is None or cells["100 drawn"].wanted[1]["protocol"].endswith(":seen=hide")
+
+
+def test_a_text_names_folders_by_what_they_are(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page shows of a log or an error holds no path of the server."""
+    from mmrec_core.settings import ROOT, without_paths
+
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("MMREC_SOURCES", str(data))
+    text = f"No file '{data}/ml/ratings.csv'; {ROOT}/mmrec_core/runs.py, {home}/runs and {home}2 stay."
+    shown = without_paths(text)
+    assert "'MMREC_SOURCES/ml/ratings.csv'; MMREC/mmrec_core/runs.py, MMREC_HOME/runs" in shown
+    assert str(data) not in shown and str(ROOT) not in shown

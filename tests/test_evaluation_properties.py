@@ -163,10 +163,10 @@ def reference(
     visible = sorted({*split.train.tolist(), *split.validation.tolist(), *split.test.tolist()})
     before = {*split.train.tolist(), *split.validation.tolist()}
     exists = years_from(dataset) if protocol.existing else [float("-inf")] * len(dataset.items)
-    asked: dict[tuple[int, int], int] = {}
+    asked: dict[tuple[int, ...], int] = {}
     for row in sorted(split.test.tolist(), key=lambda r: (time[r], r)):
-        if bar is None or rating[row] >= bar:
-            asked.setdefault((user[row], item[row]), row)
+        if bar is None or rating[row] >= bar:  # a ranking holds an item once; a stream asks about each event
+            asked.setdefault((user[row], item[row], *([time[row]] if regime == "stream" else [])), row)
 
     def known(row: int) -> list[int]:
         if regime == "stream":
@@ -250,6 +250,8 @@ def test_every_combination_equals_the_slow_reference(place: Path, world: World, 
     told = evaluate(scorer, dataset, split, protocol=protocol.name(), regime=how["regime"], relevant_from=bar,  # type: ignore[arg-type]
                     only=["ndcg@10", "recall@10", "mrr"], groups=False, intervals=False)  # fmt: skip
     expected = reference(scorer, dataset, split, protocol, bar, how["regime"], candidates)
+    relevant = int((np.asarray(dataset.interactions.need("rating"))[split.test] >= bar).sum())
+    assert len(asker.rows) + sum(told.left_out.values()) == relevant  # whatever is not asked about is counted
     assert told.queries.tolist() == sorted(expected)
     for at, metric in enumerate(("ndcg@10", "recall@10", "mrr")):
         assert told.per_query.get(metric, np.zeros(0)).tolist() == pytest.approx([expected[u][at] for u in sorted(expected)], abs=1e-9)
@@ -265,10 +267,14 @@ def test_candidates_are_each_rows_own_and_hide_by_history_alone(place: Path, wor
         return
     split, protocol, bar, _ = found
     bar = bar if bar is not None else dataset.manifest["relevant_from"]
-    asker = Ranker(None, dataset, split, "test", protocol, bar, None, quiet)
+    asker = Ranker(None, dataset, split, "test", protocol, bar, None, quiet, how["regime"])
+    other = Ranker(None, dataset, split, "test", protocol, bar, None, quiet, "stream" if how["regime"] == "frozen" else "frozen")
     user, item, rating, time = (np.asarray(dataset.interactions.need(c)) for c in ("user", "item", "rating", "time"))
     visible = np.concatenate([split.train, split.validation, split.test])
     drawn_rows = asker.candidates()
+    theirs = dict(zip(other.rows.tolist(), other.candidates().tolist(), strict=True))
+    for row, own in zip(asker.rows.tolist(), drawn_rows.tolist(), strict=True):
+        assert theirs.get(row, own) == own  # a row's candidates do not depend on which other rows are asked about
     if how["kind"] == "shipped":
         makers, test = dataset.candidates("mine"), dataset.official("mine")
         assert makers is not None and test is not None
@@ -286,7 +292,7 @@ def test_candidates_are_each_rows_own_and_hide_by_history_alone(place: Path, wor
             assert all(exists[i] <= time[row] for i in own)
     (place / "out").mkdir(exist_ok=True)
     if len(asker.rows):
-        export_candidates(dataset, split, protocol.name(), place / "out", bar)
+        export_candidates(dataset, split, protocol.name(), place / "out", bar, how["regime"])
         with (place / "out" / "candidates.csv").open() as held:
             written = [[int(v) for v in line["candidates"].split()] for line in csv.DictReader(held)]
         assert written == [dataset.items.raw[own[own >= 0]].tolist() for own in drawn_rows]
@@ -332,10 +338,10 @@ def test_a_stream_of_blocks_of_one_equals_a_loop(place: Path, world: World, seed
         patch.setattr(rankings, "STREAM_BLOCK", 1)
         scorer = Counting(len(dataset.users), n, 0, np.bincount(item[split.train], minlength=n))
         told = evaluate(scorer, dataset, split, regime="stream", only=["mrr"], groups=False, intervals=False)  # type: ignore[arg-type]
-    asked: dict[tuple[int, int], int] = {}
+    asked: dict[tuple[int, int, int], int] = {}
     for row in sorted(split.test.tolist(), key=lambda r: (time[r], r)):
         if rating[row] >= bar:
-            asked.setdefault((int(user[row]), int(item[row])), row)
+            asked.setdefault((int(user[row]), int(item[row]), int(time[row])), row)
     visible = np.concatenate([split.train, split.validation, split.test])
     found: dict[int, list[float]] = {}
     for row in asked.values():

@@ -7,13 +7,14 @@ import time
 import numpy as np
 import streamlit as st
 
-from mmrec_core import cold_start, comparison, runs
+from mmrec_core import comparison
 from mmrec_core.cases import TOP
 from mmrec_core.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.protocols import hidden
-from mmrec_core.types import Array, Dataset, Split
+from mmrec_core.types import Array, Dataset, Query, Split
 from pages.parts import blind, shell
+from pages.parts.case_view import as_judged
 from pages.parts.wall import film, wall
 
 MOST_SHOWN = 60
@@ -27,7 +28,7 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
     about(dataset, user, own, known, asked)
     history(dataset, known)
     liked = asked[likes(dataset, asked, rows[0])] if rows else asked
-    lists = {row.label: lists_of(dataset, row, user, known) for row in rows}
+    lists = {row.label: lists_of(dataset, split, row, user, known) for row in rows}
     held_out(dataset, liked, lists, labels)
     columns = st.columns(len(rows), gap="large") if rows else []
     for place, (column, row) in enumerate(zip(columns, rows, strict=True)):
@@ -82,12 +83,13 @@ def likes(dataset: Dataset, rows: Array, row: Row) -> Array:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def asked_again(run_id: str, name: str, checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset) -> Array:
-    """A trained model's list for a person, known films left out, held-out ones not."""
-    return np.asarray(cold_start.recommend_known(runs.get(run_id), _dataset, user, top, np.array(known, np.int64)).items)
+def asked_again(run_id: str, split_checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset, _split: Split) -> Array:
+    """A trained model's list for a person, asked as evaluation asks it; known films left out, held-out ones not."""
+    model = as_judged(run_id, split_checksum, _dataset, _split)
+    return np.asarray(model.recommend_rows(Query(np.array([user])), [np.array(known, np.int64)], top)[0][0])
 
 
-def lists_of(dataset: Dataset, row: Row, user: int, known: Array) -> Array | str:
+def lists_of(dataset: Dataset, split: Split, row: Row, user: int, known: Array) -> Array | str:
     """The first twenty films of a result for a person; words where there are none."""
     if (held := comparison.arrays(row.run, "first.npz")) is not None:
         at = int(np.searchsorted(held["user"], user))
@@ -98,7 +100,7 @@ def lists_of(dataset: Dataset, row: Row, user: int, known: Array) -> Array | str
         return "An oracle’s list is kept for people with held-out likes only."
     known_items = tuple(hidden(row.key.protocol, np.asarray(dataset.interactions.need("item"))[known]).tolist())
     try:
-        return asked_again(row.trained, dataset.name, dataset.checksum, user, known_items, 20, dataset)
+        return asked_again(row.trained, split.checksum, user, known_items, 20, dataset, split)
     except MMRecError as error:
         return str(error)
 

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import damage, liveness, registry, runs
+from mmrec_core import damage, liveness, registry, runs, settings
 from mmrec_core.errors import MMRecError
 from pages.parts import shell
 from pages.parts.deleting import delete_button
@@ -61,10 +61,10 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
         elif status == "running":
             progress(run)
         elif status == "failed":
-            st.error(plain(run.error or ""), icon=":material/error:")
+            st.error(plain(settings.without_paths(run.error or "")), icon=":material/error:")
             if tail := run.log_tail():
                 with st.expander("Last lines of its log", expanded=full):
-                    st.code(tail, language=None)
+                    st.code(settings.without_paths(tail), language=None)
         elif status == "finished":
             for fault in damage.of_run(run):
                 st.warning(plain(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
@@ -78,10 +78,10 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             figures(run, status)
             curves(run)
             for note in [e["text"] for e in run.events() if e.get("kind") == "note"][-3:]:
-                st.caption(f":material/info: {plain(note)}")
+                st.caption(f":material/info: {plain(settings.without_paths(note))}")
             if status in {"running", "finished"} and (tail := run.log_tail()):
                 with st.expander("Log"):
-                    st.code(tail, language=None)
+                    st.code(settings.without_paths(tail), language=None)
 
 
 def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:

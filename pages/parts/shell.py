@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from mmrec_core import preparation, runs, storage
+from mmrec_core import preparation, runs, settings, storage
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
@@ -212,7 +212,7 @@ def generated_note(chosen: Dataset) -> None:
 
 def tell(error: MMRecError) -> None:
     """A known error, as a person should meet it."""
-    st.error(plain(str(error)), title="That did not work", icon=":material/error:")
+    st.error(plain(settings.without_paths(str(error))), title="That did not work", icon=":material/error:")
 
 
 def stars(value: float) -> str:
