@@ -518,18 +518,24 @@ class GradientModel(Model):
         told = self.history_rows(histories) if any(len(h) for h in histories) else None
         with torch.no_grad():
             free = [state[key] for key in moving]
-            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros(()) for _ in free])
+            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros((), device=t.device) for t in free])
+            fused = all(t.device.type == "cpu" for t in free)  # one operation a step, not a dozen, on data too small to notice anything else
             slopes = self.fold_slopes(told, state, moving) if told is not None else None
+            known: Tensor | None = None
+            pulls: list[Tensor] = []
             for step in range(self.FOLD_STEPS if slopes is not None else 0):
                 assert slopes is not None
                 slope, count = slopes(step)
-                usable |= count > 0
-                pull = 2 * self.FOLD_L2 / count.clamp(min=1)
-                for own, value, key in zip(slope, free, moving, strict=True):
-                    own.add_((value - prior[key]) * pull.view(-1, *[1] * (value.ndim - 1)))
+                if count is not known:
+                    known = count
+                    usable |= count > 0
+                    pull = 2 * self.FOLD_L2 / count.clamp(min=1)
+                    pulls = [pull.view(-1, *[1] * (value.ndim - 1)) for value in free]
+                for own, value, key, pull in zip(slope, free, moving, pulls, strict=True):
+                    own.addcmul_(value - prior[key], pull)
                 rate = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
                 # torch's own Adam, without what its wrapper does around each step
-                adam(free, slope, mean, square, [], count_of_steps, foreach=False, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
+                adam(free, slope, mean, square, [], count_of_steps, foreach=False, fused=fused, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
                      weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
         usable = usable.cpu()
         source: tuple[Source, ...] = tuple("folded" if u else "fallback" for u in usable.tolist())

@@ -57,7 +57,7 @@ def means(user: Tensor, state: Tensor, slope: RowSlopes) -> Slopes:
     share = count.clamp(min=1)[user].reciprocal()[:, None]
 
     def slopes(step: int) -> tuple[list[Tensor], Tensor]:
-        return [torch.zeros_like(state).index_add_(0, user, slope(state[user]) * share)], count
+        return [torch.zeros_like(state).index_add_(0, user, slope(state[user]).mul_(share))], count
 
     return slopes
 

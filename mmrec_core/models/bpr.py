@@ -75,14 +75,15 @@ class BPR(Pairwise):
         others = self.oov_item(drawn)
         mine, my_bias, their_bias = self.item_factors(item), self.item_bias(item)[:, 0], self.item_bias(others)[..., 0]
 
+        counts = factors.new_zeros(steps, len(factors)).index_add_(1, user, free.to(factors.dtype))
+        shares = (free / counts.clamp(min=1)[:, user])[..., None]
+        apart_bias, shrink = their_bias - my_bias, 2 * self.config.l2 * shares
+
         def slopes(step: int) -> tuple[list[Tensor], Tensor]:
-            there = free[step]
-            count = factors.new_zeros(len(factors)).index_add_(0, user, there.to(factors.dtype))
-            own, apart = factors[user], self.item_factors(others[step]) - mine
-            pull = torch.sigmoid((own * apart).sum(1) + their_bias[step] - my_bias)
-            share = there / count.clamp(min=1)[user]
-            by_row = (pull * share)[:, None] * apart + (2 * self.config.l2 * share)[:, None] * own
-            return [torch.zeros_like(factors).index_add_(0, user, by_row)], count
+            own, apart = factors[user], self.item_factors(others[step]).sub_(mine)
+            pull = torch.sigmoid((own * apart).sum(1).add_(apart_bias[step]))[:, None] * shares[step]
+            by_row = apart.mul_(pull).addcmul_(own, shrink[step])
+            return [torch.zeros_like(factors).index_add_(0, user, by_row)], counts[step]
 
         return slopes
 
