@@ -39,7 +39,7 @@ class Recommendations:
 
 
 def use_threads(n: int) -> None:
-    """How many threads this process's models may use."""
+    """How many threads models may use that are asked by the calling thread, or by one that starts later; torch leaves other threads as they are."""
     import torch
 
     torch.set_num_threads(n)
