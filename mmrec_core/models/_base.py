@@ -483,6 +483,10 @@ class GradientModel(Model):
 
         return slopes
 
+    def learns_as(self, cls: type[GradientModel]) -> bool:
+        """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for this subclass, too."""
+        return all(getattr(type(self), name) is getattr(cls, name) for name in ("row_losses", "user_tensors", "history_rows", "history_epoch"))
+
     def as_train_set(self, histories: Sequence[History]) -> TrainSet:
         """Histories as a training set whose users are the histories."""
         size = [len(h) for h in histories]

@@ -652,7 +652,7 @@ class FieldModel(GradientModel):
 
     def fold_slopes(self, told: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
         """Where no films are drawn, each step reads the same but for the id vectors."""
-        if told[1] is not None or list(moving) != ["id"]:
+        if not self.learns_as(FieldModel) or told[1] is not None or list(moving) != ["id"]:
             return super().fold_slopes(told, state, moving)
         batch = _to(self.history_epoch(told, 0), self.mean.device)
         looked = self.look_up(self.user_tensors({**batch, "state": state}), batch)

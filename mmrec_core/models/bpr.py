@@ -67,6 +67,8 @@ class BPR(Pairwise):
 
     def fold_slopes(self, told: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
         """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is drawn at once."""
+        if not self.learns_as(BPR):
+            return super().fold_slopes(told, state, moving)
         liked, negatives = told
         device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
         row = negatives.row

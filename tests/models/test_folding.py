@@ -61,3 +61,12 @@ def test_a_film_outside_training_has_no_part_to_leave_out(name: str) -> None:
     assert bool(torch.isfinite(made.score_all(alone)).all())
     told, _ = made.history_rows([History(np.array([1, N_FILMS - 1]), np.array([5, 5], np.float32))])
     assert told["own_user"].tolist() == [1.0, 0.0]
+
+
+def test_a_subclass_with_a_loss_of_its_own_is_folded_in_by_it() -> None:
+    """A gradient written down for a model's loss does not serve another loss."""
+    for name in ("bpr", "svdpp", "dlrm"):
+        made = model(name, dim=4)
+        base = type(made)
+        made.__class__ = type("Own", (base,), {"row_losses": lambda self, batch, base=base: 3 * base.row_losses(self, batch)})
+        assert gradients_agree(made, histories())
