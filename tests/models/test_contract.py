@@ -441,7 +441,7 @@ def test_fold_in_with_little(world: World, name: str) -> None:
 def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -> None:
     """Where a model looks things up once, or writes its gradient down, each step moves a state as autograd of the training loss would."""
     model = _ranker(world, name)
-    if isinstance(model, GradientModel):
+    if isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
         gradients_agree(model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))])
 
 
