@@ -637,6 +637,8 @@ class FieldModel(GradientModel):
     def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace | None]:
         """The histories as rows, what is known of their films, and what draws others where the model learns from some."""
         batch = self.targets(self.rows(self.as_train_set(histories).interactions))
+        # a film that training never saw is no part of what `past_of` counts, so there is nothing of it to leave out
+        batch["own_user"] = self.known_items[batch["item"].to(self.known_items.device)].float().cpu()
         if self.draws:
             return batch, ByPlace(self, batch["user"], batch["item"], self.config.negatives)
         return self._with_films(batch), None

@@ -433,7 +433,7 @@ def test_fold_in_with_little(world: World, name: str) -> None:
     """Nobody at all, unseen films, and films without ratings or times are answered too."""
     model = _ranker(world, name)
     star = np.array([5.0], np.float32)
-    bare = [History(np.array([3, 5])), History(np.array([UNSEEN])), History(np.array([3]), star)]
+    bare = [History(np.array([3, 5])), History(np.array([UNSEEN])), History(np.array([3]), star), History(np.array([UNSEEN]), star)]
     assert bool(torch.isfinite(model.score_all(model.fold_in(bare))).all())
     assert model.score_all(model.fold_in([])).shape == (0, N_FILMS)
 

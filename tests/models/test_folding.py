@@ -52,6 +52,17 @@ def test_written_gradients_are_autograds(name: str, settings: dict[str, Any]) ->
     assert gradients_agree(made, histories())
 
 
+@pytest.mark.parametrize("name", ["svdpp", "dlrm", "deepfm"])
+def test_a_film_outside_training_has_no_part_to_leave_out(name: str) -> None:
+    """A history of nothing but such a film is answered in numbers, and beside others it takes nothing off what they say."""
+    rows = Interactions(np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32), np.full(4, 4, np.float32), np.arange(4) * 60)
+    made = model(name, rows=rows, dim=4)
+    alone = made.fold_in([History(np.array([N_FILMS - 1]), np.array([5], np.float32))])
+    assert bool(torch.isfinite(made.score_all(alone)).all())
+    told, _ = made.history_rows([History(np.array([1, N_FILMS - 1]), np.array([5, 5], np.float32))])
+    assert told["own_user"].tolist() == [1.0, 0.0]
+
+
 def test_a_subclass_with_a_loss_of_its_own_is_folded_in_by_it() -> None:
     """A gradient written down for a model's loss does not serve another loss."""
     for name in ("bpr", "svdpp", "dlrm"):
