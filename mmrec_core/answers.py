@@ -57,7 +57,8 @@ def question(history: History) -> tuple[bytes, bytes, bytes]:
 
 
 def answer(folder: Any, histories: Sequence[History]) -> list[Answer]:
-    """What the model in a run's folder recommends to each history, in one batch."""
+    """What the model in a run's folder recommends to each history, in one batch, on one thread: several wait for each other on data this small, and waiting costs processor time."""
+    cold_start.use_threads(1)
     model = cold_start.load_run_model(folder)
     state = model.fold_in(list(histories))
     protocol = get(folder.name).params["protocol"]

@@ -22,6 +22,8 @@ MODEL_BYTES = 2_000_000_000
 """Loaded models are kept up to this many bytes; the one unused longest goes first."""
 
 _loaded: OrderedDict[tuple[str, int], Any] = OrderedDict()
+_sizes: dict[tuple[str, int], int] = {}
+"""Bytes of each of the loaded models."""
 _lock = threading.Lock()
 
 
@@ -39,7 +41,7 @@ class Recommendations:
 
 
 def use_threads(n: int) -> None:
-    """How many threads this process's models may use."""
+    """How many threads models may use that are asked by the calling thread, or by one that starts later; torch leaves other threads as they are."""
     import torch
 
     torch.set_num_threads(n)
@@ -67,9 +69,10 @@ def _kept(folder: Path, key: tuple[str, int], load_model: Callable[[Path], Any])
     with _lock:
         if key not in _loaded:
             _loaded[key] = load_model(folder / "model")
+            _sizes[key] = _bytes(_loaded[key])
         _loaded.move_to_end(key)
-        while len(_loaded) > 1 and sum(_bytes(m) for m in _loaded.values()) > MODEL_BYTES:
-            _loaded.popitem(last=False)
+        while len(_loaded) > 1 and sum(_sizes.values()) > MODEL_BYTES:
+            del _sizes[_loaded.popitem(last=False)[0]]
         return _loaded[key]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.visitors import Server, Visitor
 from mmrec_core import answers, cold_start, runs, taste, trail
@@ -48,6 +49,27 @@ def test_answers_are_those_of_the_model_alone(demo: Dataset, shared_home: Path, 
     run = runs.finished(demo)["ease"]
     lists = [asked.result(60).items for asked in answers.ask(run, told)]
     np.testing.assert_allclose(trail.middles(lists, where), trail.trail(cold_start.load_run_model(run.folder), told[-1], where), atol=1e-6)
+
+
+def test_models_are_asked_on_one_thread(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the asking thread has used several before: torch leaves a thread that it has met as it is."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    train(shared_home, "demo", **QUICK)
+    run = next(iter(runs.finished(demo).values()))
+    seen: list[int] = []
+
+    def asks() -> None:
+        torch.set_num_threads(2)
+        assert torch.get_num_threads() == 2
+        answers.answer(run.folder, [history(1)])
+        seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    thread = threading.Thread(target=asks)
+    thread.start()
+    thread.join(60)
+    torch.set_num_threads(before)
+    assert seen == [1]
 
 
 def test_those_who_wait_share_a_batch_and_equal_questions_an_answer() -> None:

@@ -9,7 +9,7 @@ new users have theirs made from a history (:meth:`Model.fold_in`), and both are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -47,6 +47,9 @@ from mmrec_core.types import (
 Batch = dict[str, Any]
 """Tensors by name, one row per event; ``state`` may hold user tensors that ``user`` then indexes."""
 
+
+Slopes = Callable[[int], tuple[list[Tensor], Tensor]]
+"""From a step of a fold-in to the gradient of each history's mean loss, one ``[B, …]`` for each tensor that moves, and each history's number of rows ``[B]``."""
 
 UNKNOWN = "\0unknown"
 """The name of the row that serves every unknown id; no raw id is called so."""
@@ -458,6 +461,32 @@ class GradientModel(Model):
         """What :meth:`history_rows` gave as one batch with negatives, ``user`` counting the histories."""
         return self.epoch(told, step)
 
+    def fold_slopes(self, told: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+        """What gives the gradients of a fold-in, step by step: by autograd here; a model may write them down instead.
+
+        Args:
+            told: from :meth:`history_rows`.
+            state: the states; those named in ``moving`` are changed in place between the steps.
+        """
+
+        def slopes(step: int) -> tuple[list[Tensor], Tensor]:
+            batch = _to(self.history_epoch(told, step), self.known_users.device)
+            count = torch.bincount(batch["user"], minlength=len(state[moving[0]]))
+            if not len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
+                return [torch.zeros_like(state[key]) for key in moving], count
+            with torch.enable_grad():
+                free = [state[key].detach().requires_grad_(True) for key in moving]
+                batch["state"] = {**state, **dict(zip(moving, free, strict=True))}
+                loss = (self.row_losses(batch) / count.clamp(min=1)[batch["user"]]).sum()
+                # of the states alone: no weight is given a gradient
+                return list(torch.autograd.grad(loss, free, materialize_grads=True)), count
+
+        return slopes
+
+    def learns_as(self, cls: type[GradientModel]) -> bool:
+        """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for this subclass, too."""
+        return all(getattr(type(self), name) is getattr(cls, name) for name in ("row_losses", "user_tensors", "history_rows", "history_epoch"))
+
     def as_train_set(self, histories: Sequence[History]) -> TrainSet:
         """Histories as a training set whose users are the histories."""
         size = [len(h) for h in histories]
@@ -489,28 +518,30 @@ class GradientModel(Model):
         if not moving:
             return UserState(state, nobody(len(histories)))
         prior = {k: state[k].clone() for k in moving}
-        usable = torch.zeros(len(histories), dtype=torch.bool)
-        with torch.enable_grad():
-            free = [state[key].requires_grad_(True) for key in moving]
-            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros(()) for _ in free])
-            told = self.history_rows(histories) if any(len(h) for h in histories) else None
-            for step in range(self.FOLD_STEPS if told is not None else 0):
-                batch = _to(self.history_epoch(told, step), self.known_users.device)
-                count = torch.bincount(batch["user"], minlength=len(histories))
-                usable |= count.cpu() > 0
-                n = count.clamp(min=1)
-                loss = torch.zeros((), device=n.device)
-                if len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
-                    batch["state"] = state
-                    loss = (self.row_losses(batch) / n[batch["user"]]).sum()
-                for key in moving:
-                    pull = (state[key] - prior[key]).square().flatten(1).sum(1)
-                    loss = loss + self.FOLD_L2 * (pull / n).sum()
-                slope = list(torch.autograd.grad(loss, free, materialize_grads=True))  # of the states alone: no weight is given a gradient
+        usable = torch.zeros(len(histories), dtype=torch.bool, device=self.known_users.device)
+        told = self.history_rows(histories) if any(len(h) for h in histories) else None
+        with torch.no_grad():
+            free = [state[key] for key in moving]
+            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros((), device=t.device) for t in free])
+            fused = all(t.device.type == "cpu" for t in free)  # one operation a step, not a dozen, on data too small to notice anything else
+            slopes = self.fold_slopes(told, state, moving) if told is not None else None
+            known: Tensor | None = None
+            pulls: list[Tensor] = []
+            for step in range(self.FOLD_STEPS if slopes is not None else 0):
+                assert slopes is not None
+                slope, count = slopes(step)
+                if count is not known:
+                    known = count
+                    usable |= count > 0
+                    pull = 2 * self.FOLD_L2 / count.clamp(min=1)
+                    pulls = [pull.view(-1, *[1] * (value.ndim - 1)) for value in free]
+                for own, value, key, pull in zip(slope, free, moving, pulls, strict=True):
+                    own.addcmul_(value - prior[key], pull)
                 rate = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
-                with torch.no_grad():  # torch's own Adam, without what its wrapper does around each step
-                    adam(free, slope, mean, square, [], count_of_steps, foreach=False, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
-                         weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+                # torch's own Adam, without what its wrapper does around each step
+                adam(free, slope, mean, square, [], count_of_steps, foreach=False, fused=fused, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
+                     weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+        usable = usable.cpu()
         source: tuple[Source, ...] = tuple("folded" if u else "fallback" for u in usable.tolist())
         out = {k: v.detach() for k, v in state.items()}
         for key in moving:

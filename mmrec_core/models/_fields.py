@@ -7,7 +7,7 @@ experts) is its own file's business. Ids are looked up in tables, never read as 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.errors import MMRecError
-from mmrec_core.models._base import Batch, GradientModel
+from mmrec_core.models._base import Batch, GradientModel, Slopes, _to
+from mmrec_core.models._folding import Fixed, RowSlopes, by_autograd, means
 from mmrec_core.models._moment import SIZES, Moment
 from mmrec_core.models._negatives import ByPlace, unmet
 from mmrec_core.models._past import Past
@@ -409,7 +410,10 @@ class FieldModel(GradientModel):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """The loss of each row, and the pull on the vectors it reads."""
-        looked = self.look_up(self.user_tensors(batch), batch)
+        return self.looked_losses(self.look_up(self.user_tensors(batch), batch), batch)
+
+    def looked_losses(self, looked: Looked, batch: Batch) -> Tensor:
+        """The same from what the rows read."""
         losses = self.losses(self.outputs(looked), batch)
         return losses + self.config.l2 * looked.vectors[:, : self.n_vectors].square().sum((1, 2)) if self.config.l2 else losses
 
@@ -633,6 +637,8 @@ class FieldModel(GradientModel):
     def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace | None]:
         """The histories as rows, what is known of their films, and what draws others where the model learns from some."""
         batch = self.targets(self.rows(self.as_train_set(histories).interactions))
+        # a film that training never saw is no part of what `past_of` counts, so there is nothing of it to leave out
+        batch["own_user"] = self.known_items[batch["item"].to(self.known_items.device)].float().cpu()
         if self.draws:
             return batch, ByPlace(self, batch["user"], batch["item"], self.config.negatives)
         return self._with_films(batch), None
@@ -643,6 +649,20 @@ class FieldModel(GradientModel):
         if negatives is not None:
             batch = self._with_films(self.with_drawn(batch, *negatives.draw(self.generator(step, 2))))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
+
+    def fold_slopes(self, told: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+        """Where no films are drawn, each step reads the same but for the id vectors."""
+        if not self.learns_as(FieldModel) or told[1] is not None or list(moving) != ["id"]:
+            return super().fold_slopes(told, state, moving)
+        batch = _to(self.history_epoch(told, 0), self.mean.device)
+        looked = self.look_up(self.user_tensors({**batch, "state": state}), batch)
+        if self.linear:
+            looked = replace(looked, first=looked.first - state["id"][batch["user"], -1])
+        return means(batch["user"], state["id"], self.row_slopes(Fixed(batch, looked, self.linear)))
+
+    def row_slopes(self, fixed: Fixed) -> RowSlopes:
+        """The gradient of each row's loss by its id vector: by autograd here; a model may write it down instead."""
+        return by_autograd(self.looked_losses, fixed)
 
     @torch.no_grad()
     def _with_films(self, batch: Batch) -> Batch:

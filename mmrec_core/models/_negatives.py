@@ -48,9 +48,14 @@ class ByPlace:
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which row, which film, as many as found."""
-        drawn = self.pool[torch.randint(len(self.pool), self.shape, generator=generator)][self.place].flatten()
-        free = ~torch.isin(self.own + drawn, self.taken)
+        drawn, free = self.drawn(generator)
         return self.row[free], drawn[free]
+
+    def drawn(self, *generators: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What each generator draws, laid end to end, a film for each of :attr:`row`; and whether it is free to be compared with."""
+        films = [self.pool[torch.randint(len(self.pool), self.shape, generator=g)][self.place].flatten() for g in generators]
+        drawn = torch.cat(films)
+        return drawn, ~torch.isin(self.own.repeat(len(films)) + drawn, self.taken)
 
 
 class Pairwise(GradientModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Batch
-from mmrec_core.models._negatives import Pairwise
+from mmrec_core.models._base import Batch, Slopes
+from mmrec_core.models._negatives import ByPlace, Pairwise
 from mmrec_core.types import Array, Schema, Side
 
 
@@ -64,6 +64,30 @@ class BPR(Pairwise):
         rival = torch.einsum("bd,bnd->bn", user, rest) + self.item_bias(other)[..., 0]
         sizes = user.square().sum(1) + liked.square().sum(1) + rest.square().sum(2).mean(1)
         return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
+
+    def fold_slopes(self, told: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+        """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is drawn at once."""
+        if not self.learns_as(BPR):
+            return super().fold_slopes(told, state, moving)
+        liked, negatives = told
+        device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
+        row = negatives.row
+        user, item = liked["user"][row].to(device), self.oov_item(liked["item"][row].to(device))
+        drawn, free = (each.view(steps, -1).to(device) for each in negatives.drawn(*(self.generator(step, 2) for step in range(steps))))
+        others = self.oov_item(drawn)
+        mine, my_bias, their_bias = self.item_factors(item), self.item_bias(item)[:, 0], self.item_bias(others)[..., 0]
+
+        counts = factors.new_zeros(steps, len(factors)).index_add_(1, user, free.to(factors.dtype))
+        shares = (free / counts.clamp(min=1)[:, user])[..., None]
+        apart_bias, shrink = their_bias - my_bias, 2 * self.config.l2 * shares
+
+        def slopes(step: int) -> tuple[list[Tensor], Tensor]:
+            own, apart = factors[user], self.item_factors(others[step]).sub_(mine)
+            pull = torch.sigmoid((own * apart).sum(1).add_(apart_bias[step]))[:, None] * shares[step]
+            by_row = apart.mul_(pull).addcmul_(own, shrink[step])
+            return [torch.zeros_like(factors).index_add_(0, user, by_row)], counts[step]
+
+        return slopes
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product."""

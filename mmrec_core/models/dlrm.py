@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._folding import Fixed, RowSlopes, back, there
 from mmrec_core.models._inside import Inside
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side, UserState
@@ -85,6 +86,33 @@ class DLRM(FieldModel):
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
+
+    def row_slopes(self, fixed: Fixed) -> RowSlopes:
+        """Written down for ratings: of all dot products only the id vector's change, and the top network carries their gradient back."""
+        if self.mode != "rating" or self.config.interaction == "none" or self.config.append or self.config.self_interaction:
+            return super().row_slopes(fixed)
+        looked, target = fixed.looked, fixed.batch["rating"][:, None] - self.mean
+        z = self.bottom(looked.dense) if self.bottom is not None else None
+        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
+        mine = 0 if z is None else 1
+        others = torch.cat([everything[:, :mine], everything[:, mine + 1 :]], 1)
+        above = 0 if z is None else z.shape[1]
+        place = self.place.view(everything.shape[1], -1)[mine]
+        column = above + torch.cat([place[:mine], place[mine + 1 :]])
+        first, rest = self.top[0], self.top[1:]
+        assert isinstance(first, nn.Linear)
+        weight = first.weight[:, column]
+        dots = torch.bmm(others, looked.vectors[:, 0, :, None])[..., 0]
+        seen = self.interact(everything) if z is None else torch.cat([z, self.interact(everything)], 1)
+        still = first(seen) - dots @ weight.T
+
+        def slope(own: Tensor) -> Tensor:
+            inner = torch.addmm(still, torch.bmm(others, own[..., None])[..., 0], weight.T)
+            out, kept = there(rest, inner)
+            by_dots = back(rest, 2 * (out - target), kept) @ weight
+            return torch.bmm(by_dots[:, None], others)[:, 0].add_(own, alpha=2 * self.config.l2)
+
+        return slope
 
     @torch.no_grad()
     def inside(self, state: UserState, item: int) -> Inside | None:

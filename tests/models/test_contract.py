@@ -26,10 +26,11 @@ from safetensors.torch import load_file, save_file
 from mmrec_core import features, preparation, registry
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import evaluate
-from mmrec_core.models._base import Model, load_model
+from mmrec_core.models._base import GradientModel, Model, load_model
 from mmrec_core.splits import make_split
 from mmrec_core.training import Fitted, check_needs, fit, split_settings, train_set
 from mmrec_core.types import Dataset, History, Interactions, Query, Split
+from tests.models.gradients import gradients_agree
 
 MINIATURES = Path(__file__).parents[1] / "miniatures"
 SHIPPED = registry.names("models")
@@ -431,9 +432,17 @@ def test_fold_in(world: World, name: str) -> None:
 def test_fold_in_with_little(world: World, name: str) -> None:
     """Nobody at all, unseen films, and films without ratings or times are answered too."""
     model = _ranker(world, name)
-    bare = [History(np.array([3, 5])), History(np.array([UNSEEN])), History(np.array([3]), np.array([5.0], np.float32))]
+    star = np.array([5.0], np.float32)
+    bare = [History(np.array([3, 5])), History(np.array([UNSEEN])), History(np.array([3]), star), History(np.array([UNSEEN]), star)]
     assert bool(torch.isfinite(model.score_all(model.fold_in(bare))).all())
     assert model.score_all(model.fold_in([])).shape == (0, N_FILMS)
+
+
+def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -> None:
+    """Where a model looks things up once, or writes its gradient down, each step moves a state as autograd of the training loss would."""
+    model = _ranker(world, name)
+    if isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
+        gradients_agree(model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))])
 
 
 def test_fold_in_company_does_not_matter(world: World, name: str) -> None:
