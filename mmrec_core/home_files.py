@@ -1,7 +1,7 @@
 """The files of the home that the browser fetches: thumbnails and maps, by name. A thumbnail that is missing is found or made anew.
 
-Homes of MMRec 0.1 before it could be installed kept thumbnails in ``static/`` of the checkout. Their catalogs name them still, so a name is looked
-for there, and else made from the poster that a catalog says it was made of.
+Earlier, thumbnails lay in ``static/`` of the checkout, and catalogs of older homes name such ones. So a name that is missing here is looked for
+there, and else its thumbnail is made of the poster file that the catalog names.
 """
 
 from __future__ import annotations
