@@ -10,7 +10,7 @@ COPY tools/install.py tools/install.py
 RUN python tools/install.py requirements.txt requirements-serve.txt
 
 COPY . .
-RUN useradd --uid 1000 --create-home mmrec && mkdir -p /data && chown -R 1000 /data /app
+RUN useradd --uid 1000 --create-home mmrec && mkdir -p /data && chown -R 1000 /data /app/docs
 USER 1000
 ENV MMREC_HOME=/data
 VOLUME /data

@@ -661,8 +661,7 @@ def delete(
 @app.command()
 def clean(
     budget: Annotated[float, typer.Option(min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first.")] = 1000.0,
-    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names; name every other home of this checkout with --home.")] = False,
-    homes: Annotated[list[Path] | None, typer.Option("--home", help="Another home whose catalogs count for --thumbnails; may be given more than once.")] = None,
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names.")] = False,
     aside: Annotated[bool, typer.Option("--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, what would be done is listed.")] = False,
     as_json: Json = False,
@@ -670,7 +669,7 @@ def clean(
     """Clear away generated files that nothing refers to any more; list damaged files, and set them aside."""
     from mmrec_core import damage, housekeeping
 
-    found = housekeeping.waste(budget, thumbnails, [h.expanduser().resolve() for h in homes or ()])
+    found = housekeeping.waste(budget, thumbnails)
     told, broken = found.told(), damage.survey()
     movable = [d for d in broken if aside and d.about in damage.OWN]
     if yes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,17 +153,16 @@ class Waste:
         return {kind: {"n": len(places), "bytes": sum(size_of(p) for p in places)} for kind, places in self.places.items()}
 
 
-def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False, homes: Sequence[Path] = ()) -> Waste:
+def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
     """Generated files that nothing refers to any more: drafts of killed processes, uploads that are prepared, schemas of older code, maps of the
     browser beyond a budget.
 
     Args:
         budget_mb: megabytes that maps for the browser may take; those used longest ago go first.
-        thumbnails: also those that no catalog names. They lie in the checkout: other homes of it must be named in ``homes``.
-        homes: further homes whose catalogs count.
+        thumbnails: also those that no catalog of this home names.
 
     Raises:
-        MMRecError: a home that is none, or a dataset whose catalog cannot be read, where thumbnails are asked for.
+        MMRecError: a dataset whose catalog cannot be read, where thumbnails are asked for.
     """
     found, home = Waste(), settings.home()
     for parent in (home / "datasets", *(home / "datasets").glob("[!.]*/features"), *(home / "datasets").glob("[!.]*/maps"), home / "runs", *(home / "runs").glob("[!.]*")):
@@ -184,7 +183,7 @@ def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False, homes: Sequenc
         if held > budget_mb * 1e6:
             found.add("maps for the browser", file)
     if thumbnails:
-        named = _thumbnails([home, *homes])
+        named = _thumbnails()
         found.add("thumbnails", *(f for f in sorted((settings.static_dir() / "thumbs").glob("*/*.jpg")) if f.relative_to(settings.static_dir()).as_posix() not in named and _old(f)))
     return found
 
@@ -202,16 +201,13 @@ def _named(run: runs.Run) -> list[Path]:
     return [Path(str(name)) for name in named if name and Path(str(name)).is_absolute()]
 
 
-def _thumbnails(homes: Sequence[Path]) -> set[str]:
-    """Thumbnails that catalogs of some homes name."""
+def _thumbnails() -> set[str]:
+    """Thumbnails that catalogs of the home name."""
     found: set[str] = set()
-    for home in homes:
-        if not (home / "format.json").exists():
-            raise MMRecError(f"{home} is no home of MMRec: it holds no format.json.")
-        for manifest in (home / "datasets").glob("[!.]*/manifest.json"):
-            catalog = Dataset(manifest.parent).catalog
-            if "poster" in catalog:
-                found |= {str(p) for p in catalog["poster"].dropna()}
+    for manifest in (settings.home() / "datasets").glob("[!.]*/manifest.json"):
+        catalog = Dataset(manifest.parent).catalog
+        if "poster" in catalog:
+            found |= {str(p) for p in catalog["poster"].dropna()}
     return found
 
 

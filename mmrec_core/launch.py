@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import signal
@@ -43,8 +44,10 @@ def serve(port: int, showcase: str | None = None, headless: bool = False, host: 
         names: further names by which people reach it.
 
     Raises:
-        MMRecError: the port is taken.
+        MMRecError: the port is taken, or Streamlit is not installed.
     """
+    if importlib.util.find_spec("streamlit") is None:
+        raise MMRecError("The app needs Streamlit, which is not installed here: pip install . or pip install -r requirements.txt in a checkout.")
     check_port(port, host)
     known = served_names(host, names)
     command = [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "server.py"), "--server.port", str(port), "--server.address", host]

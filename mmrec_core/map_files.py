@@ -1,4 +1,4 @@
-"""What the browser fetches of a map: small binary files under ``static/``, named by content, so that a page only sends their names.
+"""What the browser fetches of a map: small binary files under ``static/`` of the home, named by content, so that a page only sends their names.
 
 ``points-<sum>.bin`` holds uint16 x ``[N]``, uint16 y ``[N]`` (0 … 65,535 across the map's square), int32 catalog row ``[N]`` and uint8
 kind ``[N]``: 9 bytes a point. Colours are one byte a point. Titles, posters and true neighbours come in chunks, when a pointer asks.

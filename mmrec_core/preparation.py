@@ -263,7 +263,7 @@ def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progres
 
 
 def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> list[str]:
-    """Replace ``poster`` (an image file) by a thumbnail's path under ``static/``; ``poster_file`` keeps where it came from."""
+    """Replace ``poster`` (an image file) by a thumbnail's path under ``static/`` of the home; ``poster_file`` keeps where it came from."""
     if catalog.empty:
         return []
     jobs = [(row, Path(file)) for row, file in enumerate(catalog["poster"]) if file is not None]
@@ -290,7 +290,7 @@ def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> 
 
 
 def thumbnail(file: Path) -> str | None:
-    """Make an image's thumbnail once, named by the image's content; its path under ``static/``, or ``None`` if unreadable.
+    """Make an image's thumbnail once, named by the image's content; its path under ``static/`` of the home, or ``None`` if unreadable.
 
     The image is decoded and encoded anew, so nothing but pixels reaches the browser.
     """

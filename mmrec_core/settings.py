@@ -16,8 +16,16 @@ from pathlib import Path
 FORMAT = 1
 """The layout of ``MMREC_HOME`` that this version reads and writes."""
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: where ``assets/``, ``pages/`` and ``static/`` are."""
+INSTALLED = Path(__file__).resolve().with_name("_app")
+"""Where a wheel puts ``app.py``, ``server.py``, ``pages/``, ``assets/`` and ``static/``; a checkout has no such folder."""
+
+
+def app_folder() -> Path:
+    """The folder of ``app.py``, ``pages/``, ``assets/`` and ``static/``: the checkout, or a folder of the installed package. Nothing is written there."""
+    return INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1]
+
+
+ROOT = app_folder()
 
 TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,9 +43,9 @@ def silence_telemetry() -> None:
 
 
 def home() -> Path:
-    """The folder for everything the app makes (``MMREC_HOME``, else ``.mmrec`` in the checkout)."""
+    """The folder for everything the app makes: ``MMREC_HOME``, else ``.mmrec`` in the checkout, or in the user's folder where MMRec is installed."""
     named = os.environ.get("MMREC_HOME")
-    return Path(named).expanduser().resolve() if named else ROOT / ".mmrec"
+    return Path(named).expanduser().resolve() if named else (Path.home() if ROOT == INSTALLED else ROOT) / ".mmrec"
 
 
 def sources() -> list[Path]:
@@ -90,8 +98,8 @@ def gpus() -> int:
 
 
 def static_dir() -> Path:
-    """What the browser fetches straight; Streamlit serves this one folder and no other."""
-    return ROOT / "static"
+    """Thumbnails and files of maps, which the browser fetches (:mod:`mmrec_core.home_files`); part of the home."""
+    return home() / "static"
 
 
 def device(name: str = "auto") -> str:
@@ -147,7 +155,7 @@ def commit() -> str | None:
             return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
         return ""
 
-    head = git("rev-parse", "HEAD")
+    head = "" if ROOT == INSTALLED else git("rev-parse", "HEAD")  # an environment may lie in somebody's repository
     return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ def program() -> str:
     return str(found)
 
 
-def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """The app in a process of its own, on a free port."""
+def serve(home: Path, program: Sequence[str] = (sys.executable, "-m", "mmrec_core"), folder: Path = ROOT) -> tuple[subprocess.Popen[bytes], str]:
+    """The app in a process of its own, on a free port; an installed one by its own program, from another folder."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mmrec_core", "serve", "--port", str(port), "--headless"]
-    app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)
+    command = [*program, "serve", "--port", str(port), "--headless"]
+    app = subprocess.Popen(command, cwd=folder, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)
     for _ in range(240):
         try:
             with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2):

@@ -39,7 +39,7 @@ LAYERS = [
         "shown",
     },
     {"cluster", "evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
-    {"search_space", "training", "runs", "teller", "cold_start", "contrastive", "rating_links", "map_files", "crossing", "trail"},
+    {"search_space", "training", "runs", "teller", "cold_start", "contrastive", "rating_links", "map_files", "home_files", "crossing", "trail"},
     {"answers", "comparison", "tracking", "tasks", "work", "supervision", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
     {"launch", "notebook", "ablation", "slurm", "smoke", "damage", "housekeeping"},
     {"__main__"},

@@ -161,8 +161,7 @@ def test_deleting_names_what_goes_first(trained: runs.Run, capsys: pytest.Captur
 
 
 def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    home, static = settings.home(), tmp_path / "static"
-    monkeypatch.setattr(settings, "static_dir", lambda: static)
+    home, static = settings.home(), settings.static_dir()
     old = time.time() - 3 * 86_400
     uploads = {name: home / "uploads" / name / "ratings.csv" for name in ("upload-done", "upload-waiting", "upload-new")}
     for file in uploads.values():
@@ -185,12 +184,9 @@ def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: 
     assert uploads["upload-waiting"].exists() and uploads["upload-new"].exists()
 
 
-def test_thumbnails_of_other_homes_are_kept_where_they_are_named(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "static_dir", lambda: tmp_path / "static")
+def test_thumbnails_that_no_catalog_names_are_cleared_where_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "_old", lambda place, days=1.0: True)
     storage.open_home()
-    storage.write_bytes(tmp_path / "static" / "thumbs" / "ab" / "ab1.jpg", b"x")
+    storage.write_bytes(home / "static" / "thumbs" / "ab" / "ab1.jpg", b"x")
     assert housekeeping.waste().places == {}
     assert list(housekeeping.waste(thumbnails=True).places) == ["thumbnails"]
-    with pytest.raises(MMRecError, match="no home"):
-        housekeeping.waste(thumbnails=True, homes=[tmp_path])

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +31,7 @@ from mmrec_core.datasets._reel_world._compositions import (
     Slot,
     mix,
 )
+from mmrec_core.settings import ROOT
 
 __all__ = ["HEIGHT", "IMAGE_TRAITS", "WIDTH", "draw_poster"]
 
@@ -39,7 +39,7 @@ IMAGE_TRAITS = ("warmth", "light", "density", "roundness")
 READABLE = 4.5
 """The contrast ratio that lettering must reach against what lies behind it."""
 
-FONTS = Path(__file__).resolve().parents[3] / "assets" / "fonts"
+FONTS = ROOT / "assets" / "fonts"
 CREDIT_FONT = "BarlowCondensed-SemiBold"
 CREDIT_TRACKING = 0.12
 NARROW_FONT = "BebasNeue"
