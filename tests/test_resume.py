@@ -58,6 +58,7 @@ ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedu
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @posix
 def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
     whole = work.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
@@ -148,6 +149,7 @@ def alike(one: tuple[dict, dict], other: tuple[dict, dict]) -> bool:  # type: ig
     return same_tensors and untimed(one[1]) == untimed(other[1])
 
 
+@pytest.mark.slow
 @posix
 def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
     options = {"max_epochs": 400, "patience": 1000, "batch_size": 16, "device": "cpu"}
@@ -327,6 +329,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @posix
 def test_twelve_runs_from_two_tabs_and_the_command_line_each_run_once_in_order(mine: str, home: Path) -> None:
     environment = {**os.environ, "MMREC_HOME": str(home)}
