@@ -14,6 +14,7 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import threading
@@ -28,6 +29,8 @@ from mmrec_core.errors import MMRecError, unknown_name
 ROOMS = ("datasets", "enrich", "encoders", "models")
 _PACKAGE = Path(__file__).parent
 _importing = threading.RLock()
+_plugins: dict[str, tuple[str, int, int]] = {}
+"""The file that each imported plugin came from, as it was then."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Entry:
 
 
 @lru_cache(maxsize=512)
-def _read(file: Path, modified_ns: int) -> tuple[str, str, tuple[str, ...], str | None]:
+def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str, ...], str | None]:
     """Class name, summary, preset names and fault of a file, from its text alone."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
@@ -77,17 +80,39 @@ def _folders(room: str) -> list[Path]:
     return [folder for folder in (_PACKAGE / room, *plugins) if folder.is_dir()]
 
 
+State = tuple[tuple[str, int, int], ...]
+"""Files with the time of their last change (ns) and their size (bytes): what the memories of this module are keyed by."""
+
+
+def _state(room: str) -> State:
+    """Every ``*.py`` of a room's folders as it is now, folder by folder: one look at each folder and no file read."""
+    found: list[tuple[str, int, int]] = []
+    for folder in _folders(room):
+        with os.scandir(folder) as there:
+            files = sorted((entry for entry in there if entry.name.endswith(".py")), key=lambda entry: entry.name)
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                kept = file.stat()
+                found.append((file.path, kept.st_mtime_ns, kept.st_size))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _entries(room: str, state: State) -> dict[str, Entry]:
+    found = {}
+    for path, modified_ns, size in state:
+        file = Path(path)
+        if file.stem.startswith("_"):
+            continue
+        class_name, summary, presets, fault = _read(file, modified_ns, size)
+        for name in presets or (file.stem,):
+            found[name] = Entry(room, name, file, class_name, summary, fault)
+    return dict(sorted(found.items()))
+
+
 def entries(room: str) -> dict[str, Entry]:
     """Everything in a room by name, in alphabetical order, faulty files included."""
-    found = {}
-    for folder in _folders(room):
-        for file in sorted(folder.glob("*.py")):
-            if file.stem.startswith("_"):
-                continue
-            class_name, summary, presets, fault = _read(file, file.stat().st_mtime_ns)
-            for name in presets or (file.stem,):
-                found[name] = Entry(room, name, file, class_name, summary, fault)
-    return dict(sorted(found.items()))
+    return dict(_entries(room, _state(room)))
 
 
 def builtin(room: str) -> set[str]:
@@ -106,9 +131,13 @@ def entry(room: str, name: str) -> Entry:
     Raises:
         MMRecError: unknown name (the known ones are listed), or its file is broken.
     """
-    known = entries(room)
+    return _usable(room, name, entries(room))
+
+
+def _usable(room: str, name: str, known: Mapping[str, Entry]) -> Entry:
+    """The entry of a name, where it can be used."""
     if name not in known:
-        raise unknown_name(room.rstrip("s"), name, names(room))
+        raise unknown_name(room.rstrip("s"), name, [n for n, found in known.items() if found.fault is None])
     if (fault := known[name].fault) is not None:
         raise MMRecError(f"{room.rstrip('s').capitalize()} '{name}' cannot be used: {fault}")
     return known[name]
@@ -117,9 +146,10 @@ def entry(room: str, name: str) -> Entry:
 def _module(found: Entry) -> Any:
     if found.file.parent == _PACKAGE / found.room:
         return importlib.import_module(f"mmrec_core.{found.room}.{found.file.stem}")
-    name = f"mmrec_plugins.{found.room}.{found.file.stem}"
+    name, kept = f"mmrec_plugins.{found.room}.{found.file.stem}", found.file.stat()
+    state = (str(found.file), kept.st_mtime_ns, kept.st_size)
     with _importing:  # a module stands in sys.modules while it runs, and another thread must not take it for whole
-        if name not in sys.modules:
+        if name not in sys.modules or _plugins.get(name) != state:  # new, changed, or another folder's of the same name
             spec = importlib.util.spec_from_file_location(name, found.file)
             assert spec is not None and spec.loader is not None
             module = importlib.util.module_from_spec(spec)
@@ -129,6 +159,7 @@ def _module(found: Entry) -> Any:
             except BaseException:
                 del sys.modules[name]
                 raise
+            _plugins[name] = state
         return sys.modules[name]
 
 
@@ -160,19 +191,20 @@ def in_words(needs: Iterable[str]) -> str:
 
 def schemas(room: str) -> dict[str, dict[str, Any]]:
     """The schemas of everything in a room that can be used, by name; what fails to import is left out (see :func:`faults`)."""
-    found = {}
-    for name in names(room):
+    found, state = {}, _state(room)
+    for name in _entries(room, state):
         with contextlib.suppress(MMRecError):
-            found[name] = schema(room, name)
+            found[name] = _schema(room, name, state)
     return found
 
 
 def faults(room: str) -> dict[str, str]:
     """Why each unusable entry of a room is unusable."""
-    told = {name: known.fault for name, known in entries(room).items() if known.fault is not None}
-    for name in names(room):
+    state = _state(room)
+    told = {name: known.fault for name, known in _entries(room, state).items() if known.fault is not None}
+    for name in sorted(_entries(room, state).keys() - told.keys()):
         try:
-            schema(room, name)
+            _schema(room, name, state)
         except MMRecError as error:
             told[name] = str(error)
     return told
@@ -211,31 +243,57 @@ def explain(error: Any, name: str, known: list[str]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _digest(files: tuple[tuple[Path, int], ...]) -> bytes:
+def _digest(files: State) -> bytes:
     """Names the content of some files; a class may inherit from any other of its room."""
     from mmrec_core import storage
 
-    return storage.checksum(b"5", *(file.read_bytes() for file, _ in files)).encode()
+    return storage.checksum(b"5", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+
+
+@lru_cache(maxsize=1024)
+def _schema_key(room: str, name: str, state: State) -> str:
+    """Names the content of the files that an entry's schema follows from."""
+    from mmrec_core import storage
+
+    found, config = _entries(room, state)[name], _PACKAGE / "config.py"
+    shared = {(str(config), config.stat().st_mtime_ns, config.stat().st_size)}
+    for file in state:
+        path = Path(file[0])
+        beside = path.parent == found.file.parent and path.stem.startswith("_")
+        if path.parent == _PACKAGE / room or beside or path == found.file:
+            shared.add(file)
+    return storage.checksum(_digest(tuple(sorted(shared))), found.file.name.encode(), name.encode())
 
 
 def schema_file(room: str, name: str) -> Path:
     """Where the schema of an entry is kept, named by the content of the files that it follows from."""
-    from mmrec_core import settings, storage
+    from mmrec_core import settings
 
-    found = entry(room, name)
-    shared = {*(_PACKAGE / room).glob("*.py"), *found.file.parent.glob("_*.py"), found.file, _PACKAGE / "config.py"}
-    parts = [_digest(tuple(sorted((f, f.stat().st_mtime_ns) for f in shared))), found.file.name.encode(), name.encode()]
-    return settings.home() / "cache" / "schemas" / f"{storage.checksum(*parts)}.json"
+    entry(room, name)
+    return settings.home() / "cache" / "schemas" / f"{_schema_key(room, name, _state(room))}.json"
 
 
 def schema(room: str, name: str) -> dict[str, Any]:
     """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
-    from mmrec_core import records, storage
+    return _schema(room, name, _state(room))
 
-    found, cached = entry(room, name), schema_file(room, name)
-    with contextlib.suppress(MMRecError):  # missing or damaged: it is made again
-        return records.read(cached, records.SCHEMA)
-    cls = load(room, name)
+
+@lru_cache(maxsize=512)
+def _read_schema(path: Path, modified_ns: int, size: int) -> str:
+    """The checked schema in a file, as JSON text: whoever asks gets a copy of its own.
+
+    Raises:
+        MMRecError: the file is missing or damaged.
+    """
+    from mmrec_core import records
+
+    return json.dumps(records.read(path, records.SCHEMA))
+
+
+@lru_cache(maxsize=256)
+def _make_schema(room: str, name: str, key: str) -> str:
+    """The schema from the class itself, as JSON text; ``key`` names the content it follows from."""
+    found, cls = entry(room, name), load(room, name)
     made: dict[str, Any] = {
         "config": cls.Config.model_json_schema(),
         "preset": preset(room, name),
@@ -248,8 +306,22 @@ def schema(room: str, name: str) -> dict[str, Any]:
     if made["trains"]:
         how = cls.train_config({})
         made["train"] = type(how).model_json_schema()
-        for key, told in made["train"]["properties"].items():
-            told["default"] = getattr(how, key)
+        for setting, told in made["train"]["properties"].items():
+            told["default"] = getattr(how, setting)
+    return json.dumps(made)
+
+
+def _schema(room: str, name: str, state: State) -> dict[str, Any]:
+    from mmrec_core import settings, storage
+
+    _usable(room, name, _entries(room, state))
+    key = _schema_key(room, name, state)
+    cached = settings.home() / "cache" / "schemas" / f"{key}.json"
+    with contextlib.suppress(MMRecError, OSError):  # missing or damaged: it is made again
+        kept = cached.stat()
+        read: dict[str, Any] = json.loads(_read_schema(cached, kept.st_mtime_ns, kept.st_size))
+        return read
+    made: dict[str, Any] = json.loads(_make_schema(room, name, key))
     with contextlib.suppress(OSError, MMRecError):  # a home that cannot be written only makes the next look slower
         storage.write_json(cached, made)
     return made

@@ -101,8 +101,36 @@ def encode(home: Path, dataset: str, encoder: str, *views: str) -> None:
 QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"}}
 
 
+WATCH = """(() => {
+    if (window.__activity) return;
+    const seen = window.__activity = {last: performance.now(), asked: 0, answered: 0};
+    const sockets = new WeakSet(), send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (...given) {
+        if (!sockets.has(this)) {
+            sockets.add(this);
+            this.addEventListener("message", () => { seen.answered = seen.asked; seen.last = performance.now(); });
+        }
+        seen.asked += 1;
+        seen.last = performance.now();
+        return send.apply(this, given);
+    };
+    const touch = () => { seen.last = performance.now(); };
+    new PerformanceObserver(touch).observe({type: "resource"});
+    new MutationObserver(touch).observe(document, {subtree: true, attributeFilter: ["data-test-script-state"]});
+})()"""
+"""Notes when a page last sent something to its server, was answered, fetched a file, or began or ended a run of its script."""
+QUIET = """quiet => {
+    const seen = window.__activity, app = document.querySelector("[data-testid=stApp]");
+    return seen && seen.answered === seen.asked && performance.now() - seen.last > quiet
+        && app && !app.matches("[data-test-script-state=running]");
+}"""
+QUIET_MS = 250
+"""How long nothing happens after the last thing that did; whatever a part of a page puts off for longer, a test waits for itself."""
+
+
 def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=light)
+    context.add_init_script(WATCH)
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(url)
@@ -111,9 +139,18 @@ def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> 
 
 
 def settled(page: Any) -> None:
-    """Wait until Streamlit has stopped running."""
-    page.wait_for_timeout(400)
+    """Wait until what was done has been sent, answered and drawn: no run of the script is under way and nothing comes any more."""
+    page.evaluate(f"() => {{ {WATCH}; window.__activity.last = performance.now(); }}")  # what was just done may be sent a moment later
+    page.wait_for_function(QUIET, arg=QUIET_MS, polling=50)
+
+
+def drawn(page: Any) -> None:
+    """Settled, and neither a skeleton nor an image in view still stands for what is to come."""
+    settled(page)
     page.wait_for_function(
-        "!document.querySelector('[data-testid=stApp]')?.matches('[data-test-script-state=running]')"
+        """() => !document.querySelector("[data-testid=stSkeleton]") && [...document.images].every(image => {
+            const box = image.getBoundingClientRect();
+            return image.complete || !box.width || box.bottom < 0 || box.top > innerHeight;
+        })"""
     )
-    page.wait_for_timeout(300)
+    settled(page)

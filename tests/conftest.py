@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,20 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # drawing a map would raise tor
 os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 
-LONGEST = ("test_resume", "test_browser", "test_learn", "test_contract", "test_browser_train", "test_browser_space", "test_train_and_compare", "test_every_model")
+LONGEST = (
+    "test_browser", "test_learn", "test_damaged_home", "test_resume", "test_contract", "test_every_model", "test_tuning", "test_queue", "test_browser_tune",
+    "test_cluster", "test_browser_train", "test_browser_space", "test_evaluation_properties", "test_train_and_compare", "test_fuzz_readers", "test_temporal",
+)  # fmt: skip
 """Files that take longest: they begin first, so that no worker is left alone with one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files in the order of :data:`LONGEST`, the others after them as they stood."""
+    """Files in the order of :data:`LONGEST`, the others after them as they stood; what asks for the browser is marked so."""
     places = {name: at for at, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +39,16 @@ def _own_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _one_look_at_the_packages() -> None:
+    """Streamlit's AppTest reads the metadata of every installed package, a second of work, for each app that a test opens; here once a process."""
+    if "streamlit.testing.v1" in sys.modules:
+        from streamlit.components.v2 import manifest_scanner as scanner
+
+        if not hasattr(scanner.scan_component_manifests, "cache_clear"):
+            scanner.scan_component_manifests = functools.cache(scanner.scan_component_manifests)
 
 
 @pytest.fixture

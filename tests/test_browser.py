@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from mmrec_core.types import Dataset
-from tests.browsing import QUICK, encode, end, page_at, serve, settled, train
+from tests.browsing import QUICK, drawn, encode, end, page_at, serve, settled, train
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,7 @@ def rate(page: Any, place: int, stars: float) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_the_main_path_on_real_films(browser: Any, shared_home: Path, ml_small: Dataset) -> None:
     """Browse, open a film, rate five films; EASE and BPR change with it and differ from each other."""
     train(shared_home, "ml-latest-small", **QUICK)
@@ -116,8 +117,7 @@ def test_every_page_is_accessible_and_fits(browser: Any, demo_app: str, name: st
     from axe_playwright_python.sync_playwright import Axe
 
     page = page_at(browser, demo_app + PATHS[name])
-    settled(page)
-    page.wait_for_timeout(1_500)
+    drawn(page)
     for width, light in ((1440, "light"), (1440, "dark"), (390, "dark")):  # colours know no width
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=light)
@@ -202,6 +202,7 @@ def other_films(page: Any) -> None:
     raise AssertionError(f"the films suggested still begin with {before}")
 
 
+@pytest.mark.slow
 def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, demo_app: str) -> None:
     """Stars, a film not seen, an undo; then the link alone brings all of it back in another browser."""
     page = page_at(browser, demo_app + "/cold_start?dataset=demo")

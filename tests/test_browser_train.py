@@ -29,6 +29,7 @@ def epochs_done(page: Any) -> int:
     return int(box.split("Epochs done")[1].split()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_a_training_outlives_the_server_and_is_trained_on(
     browser: Any,

@@ -16,6 +16,7 @@ from mmrec_core.types import Dataset
 from tests.browsing import end, page_at, serve, settled
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_search_is_begun_stopped_and_gone_on_with(

@@ -184,6 +184,7 @@ def every_page(relative: str) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_every_file_damaged_one_by_one(whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     mf = next(r for r in runs.all_runs() if r.params["model"] == "mf" and r.kind == "train").id
     assert every_page("") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ NAMES = [lesson.name for lesson in lessons.lessons()]
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Dataset]]:
+def taught(tmp_path_factory: pytest.TempPathFactory, demo: Dataset) -> Iterator[tuple[Path, Dataset]]:
     """A small demo with everything run that the five lessons ask for, just as pressing their buttons would."""
     home = tmp_path_factory.mktemp("taught") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMREC_HOME", str(home))
         patch.setenv("MMREC_MLFLOW", "off")
-        preparation.prepare("demo", options={"films": 200, "scale": 0.4})
+        shutil.copytree(demo.folder, home / "datasets" / "demo", ignore=shutil.ignore_patterns("features", "maps"))
         dataset = preparation.open_dataset("demo")
         for _ in range(3):  # what one run gives may show that another is wanted
             wanted: list[facts.Wanted] = []
@@ -95,6 +96,7 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
     assert "This lesson’s numbers come from" in text(page) and any(b.label == "Run them in the background" for b in page.button)
 
 
+@pytest.mark.slow
 def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Dataset]) -> None:
     """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers; start over."""
     app_process, url = serve(taught[0])

@@ -168,3 +168,26 @@ def test_a_broken_file_hurts_nobody_else(plugins: Path, home: Path) -> None:
     with pytest.raises(MMRecError, match="nowhere_to_be_found"):
         registry.load("models", "raising")
     assert registry.load("models", "vintage")
+
+
+def test_a_changed_file_counts_at_once(plugins: Path, home: Path) -> None:
+    """What is remembered of a plugin follows its file: settings, class, and the schema of a form."""
+    before = registry.schemas("models")["vintage"]
+    file = plugins / "models" / "vintage.py"
+    file.write_text(file.read_text().replace("slope", "steepness"))
+    after = registry.schemas("models")["vintage"]
+    assert "slope" in before["config"]["properties"] and "steepness" not in before["config"]["properties"]
+    assert "steepness" in after["config"]["properties"] and "slope" not in after["config"]["properties"]
+    assert registry.config("models", "vintage", {"steepness": 2.0}).steepness == 2.0
+    assert after == json.loads(registry.schema_file("models", "vintage").read_text())
+    file.unlink()
+    assert "vintage" not in registry.schemas("models") and "vintage" not in registry.names("models")
+
+
+def test_whoever_changes_a_schema_changes_his_own(plugins: Path, home: Path) -> None:
+    registry.schema("models", "vintage")["config"]["properties"].clear()
+    assert registry.schema("models", "vintage")["config"]["properties"]
+    file = registry.schema_file("models", "vintage")
+    file.write_text("{")
+    assert registry.schema("models", "vintage")["config"]["properties"], "a damaged file is made again"
+    assert json.loads(file.read_text()) == registry.schema("models", "vintage")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -57,15 +58,16 @@ ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedu
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @posix
-def test_ten_kills_at_random_steps_change_nothing(mine: str) -> None:
+def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
     whole = work.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
     rng = random.Random(0)
     run = runs.start("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE))
     until(lambda: done(run) > 0)
     total = int((runs.get(run.id).last("progress") or {})["total"])
-    for kill in range(10):
-        target = (kill + rng.random()) * total / 11
+    for kill in range(3):
+        target = (kill + rng.random()) * total / 4
         until(lambda target=target: done(run) >= target or runs.get(run.id).status not in runs.LIVE)  # type: ignore[misc]
         pid = int(runs.get(run.id).told["pid"])
         os.kill(pid, signal.SIGKILL)
@@ -76,7 +78,7 @@ def test_ten_kills_at_random_steps_change_nothing(mine: str) -> None:
         before = len(runs.get(run.id).events())
         until(lambda before=before: any(e["kind"] == "progress" for e in runs.get(run.id).events()[before:]))  # type: ignore[misc]
     until(lambda: runs.get(run.id).status == "finished")
-    assert runs.get(run.id).told["resumed"] == 10
+    assert runs.get(run.id).told["resumed"] == 3
     assert same(figures(run), figures(whole))
     until(lambda: not any(run.id in (p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])), 20)
     assert not [f for f in run.folder.rglob(".*")], "a half-written file is left"
@@ -85,6 +87,69 @@ def test_ten_kills_at_random_steps_change_nothing(mine: str) -> None:
         json.loads(line)
 
 
+def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed from any of its checkpoints, one after each boundary and each epoch, a training writes the very next one."""
+    from mmrec_core import training
+    from mmrec_core.desk import Desk, Interrupted
+    from mmrec_core.splits import make_split
+
+    dataset = preparation.open_dataset(mine)
+    split, options = make_split(dataset, "user-temporal"), {**ALL_AT_ONCE, "max_epochs": 4, "checkpoint_s": 0.0}
+    real, kept = checkpoint.write, []
+
+    def keeps(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, told)  # type: ignore[arg-type]
+        kept.append(path.read_bytes())
+
+    monkeypatch.setattr(checkpoint, "write", keeps)
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    whole = training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    written, kept = kept, []
+    batches = {(told["course"]["epoch"], told["course"]["batch"]) for told in (read(at, tmp_path)[1] for at in written)}
+    assert len(batches) > 4 * 8, "a checkpoint after each two batches of four epochs"
+
+    def ends(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
+        keeps(path, tensors, told)
+        raise Interrupted()
+
+    monkeypatch.setattr(checkpoint, "write", ends)
+    for at, (before, after) in enumerate(zip(written, written[1:], strict=False)):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        (folder / "fit.safetensors").write_bytes(before)
+        with pytest.raises(Interrupted):
+            training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+        assert alike(read(kept[-1], tmp_path), read(after, tmp_path)), f"checkpoint {at + 1} of {len(written)}"
+    monkeypatch.setattr(checkpoint, "write", real)
+    again = training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    assert [e["loss"] for e in again.epochs] == [e["loss"] for e in whole.epochs]
+
+
+def read(body: bytes, folder: Path) -> tuple[dict, dict]:  # type: ignore[type-arg]
+    """A checkpoint's tensors and what it says about them."""
+    file = folder / f"{hashlib.sha256(body).hexdigest()}.safetensors"  # the tensors lie in it: it is not written over
+    if not file.exists():
+        file.write_bytes(body)
+    return checkpoint.read(file)
+
+
+TIMES = {"seconds", "epoch_s", "judge_s", "samples_s"}
+
+
+def alike(one: tuple[dict, dict], other: tuple[dict, dict]) -> bool:  # type: ignore[type-arg]
+    """Whether two checkpoints hold the same, apart from how long it took."""
+
+    def untimed(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: untimed(v) for k, v in value.items() if k not in TIMES}
+        return [untimed(v) for v in value] if isinstance(value, list) else value
+
+    same_tensors = one[0].keys() == other[0].keys() and all(bool((one[0][k] == other[0][k]).all()) for k in one[0])
+    return same_tensors and untimed(one[1]) == untimed(other[1])
+
+
+@pytest.mark.slow
 @posix
 def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
     options = {"max_epochs": 400, "patience": 1000, "batch_size": 16, "device": "cpu"}
@@ -264,6 +329,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @posix
 def test_twelve_runs_from_two_tabs_and_the_command_line_each_run_once_in_order(mine: str, home: Path) -> None:
     environment = {**os.environ, "MMREC_HOME": str(home)}
