@@ -13,9 +13,11 @@ import time
 import numpy as np
 import torch
 
-from mmrec_core import features, preparation, registry, runs, taste
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core import features, registry, runs
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
+from mmrec_core.serving import elicitation
+from mmrec_core.training.fit import fit
 from mmrec_core.types import History
 
 
@@ -31,7 +33,7 @@ def main() -> None:
     dataset = preparation.open_dataset(told.dataset)
     split = make_split(dataset, "user-temporal")
     ks = [int(k) for k in told.ratings.split(",")]
-    films = taste.well_known(dataset, max(ks))
+    films = elicitation.well_known(dataset, max(ks))
     stars = np.resize(np.array([5.0, 4.0, 2.0, 4.5, 3.0], np.float32), max(ks))
     when = None if dataset.interactions.time is None else 2_000_000_000 + 60 * np.arange(max(ks))
     print("| model | " + " | ".join(f"{k} ratings: median, worst (ms)" for k in ks) + " |\n|---" + "|---" * len(ks) + "|")

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import preparation
-from mmrec_core.evaluation import evaluate
-from mmrec_core.intervals import paired
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.stats import paired
+from mmrec_core.training.fit import fit
 
 QUICK = {"max_epochs": 12, "patience": 5}
 """MM-TGN's settings, the same for every arm; otherwise as it comes, chosen on validation (of ml-latest-small's events, seed 1)."""

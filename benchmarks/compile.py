@@ -9,9 +9,9 @@ import argparse
 
 import numpy as np
 
-from mmrec_core.preparation import open_dataset
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.data.preparation import open_dataset
+from mmrec_core.data.splits import make_split
+from mmrec_core.training.fit import fit
 
 WAYS = {"fp32": {}, "fp32, compiled": {"compile": True}, "bf16": {"precision": "bf16"}, "bf16, compiled": {"precision": "bf16", "compile": True}}
 

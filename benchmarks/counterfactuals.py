@@ -13,11 +13,11 @@ import argparse
 import numpy as np
 from scipy.stats import spearmanr
 
-from mmrec_core import counterfactuals as cf
-from mmrec_core import preparation
-from mmrec_core.rankings import history_of
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
+from mmrec_core.evaluation.ranker import history_of
+from mmrec_core.serving import counterfactuals as cf
+from mmrec_core.training.fit import fit
 from mmrec_core.types import Query, replace
 
 LONGEST = 60

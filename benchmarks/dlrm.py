@@ -59,7 +59,7 @@ def here(code: str, *args: str, home: Path) -> dict[str, float]:
 
 def reference(folder: Path, rows: int, threads: int, work: Path) -> float:
     """Samples per second of the reference's script on the same rows: its own steps, after its own reading."""
-    from mmrec_core.datasets.criteo_generated import write_rows
+    from mmrec_core.data.datasets.criteo_generated import write_rows
 
     raw = work / "train.txt"
     write_rows(raw, rows, 1, lambda *_: None)

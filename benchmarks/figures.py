@@ -81,19 +81,20 @@ def command(table: Table, row: str) -> str:
 
 def take(table: Table, row: str) -> dict[str, Any]:
     """One row's figures, by training or asking an oracle."""
-    from mmrec_core import runs, settings, work
+    from mmrec_core import runs, runtime
+    from mmrec_core.jobs import worker
 
     if row.startswith("oracle:"):
         kind, asked = "evaluate", runs.oracle_params(table.dataset, row)
     else:
         kind, asked = "train", parsed(table, row)
     started = time.perf_counter()
-    run = work.work(runs.create(kind, asked).id, foreground=True)
+    run = worker.work(runs.create(kind, asked).id, foreground=True)
     result = run.result() or {}
     names = [m for m in table.metrics if result["metrics"].get(m) is not None]
     return {
         "values": {m: result["metrics"][m] for m in names}, "intervals": {m: result["intervals"].get(m) for m in names},
-        "seconds": round(time.perf_counter() - started, 1), "commit": (settings.commit() or "")[:7] + ("+" if "+" in (settings.commit() or "") else ""),
+        "seconds": round(time.perf_counter() - started, 1), "commit": (runtime.commit() or "")[:7] + ("+" if "+" in (runtime.commit() or "") else ""),
         "protocol": result["protocol"], "known": result["known"], "left_out": result.get("left_out") or {}, "notes": result.get("notes") or [],
         "best_epoch": result.get("best_epoch"), "epochs": result.get("epochs"),
     }  # fmt: skip
@@ -118,7 +119,7 @@ def parsed(table: Table, row: str) -> dict[str, Any]:
 
 def ready(table: Table) -> bool:
     """Whether the table's dataset is prepared, or could be."""
-    from mmrec_core import preparation
+    from mmrec_core.data import preparation
     from mmrec_core.errors import MMRecError
 
     if table.dataset in preparation.prepared():

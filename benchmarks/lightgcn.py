@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmrec_core import preparation, registry
-from mmrec_core.evaluation import evaluate
-from mmrec_core.splits import make_split
-from mmrec_core.training import train_set
+from mmrec_core import registry
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.training.fit import train_set
 from mmrec_core.types import Dataset, Head, Query, Split
 
 BATCH, LR, DECAY, LAYERS, DIM = 2048, 1e-3, 1e-4, 3, 64

@@ -62,11 +62,13 @@ def main() -> None:
     os.environ["MMREC_HOME"], os.environ["MMREC_MLFLOW"] = str(home), "off"
     from playwright.sync_api import sync_playwright
 
-    from mmrec_core import preparation, runs, work
+    from mmrec_core import runs
+    from mmrec_core.data import preparation
+    from mmrec_core.jobs import worker
 
     preparation.prepare("demo")
     for name in ("popularity", "ease", "itemknn"):
-        work.work(runs.create("train", runs.training_params("demo", name)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("demo", name)).id, foreground=True)
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]

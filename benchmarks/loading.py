@@ -71,7 +71,7 @@ def main(millions: float) -> None:
             }
         )
         table.to_csv(raw, index=False)
-        from mmrec_core.preparation import prepare
+        from mmrec_core.data.preparation import prepare
 
         told = prepare("csv", source=raw, name="big", options={"scale": "0.5:5"})
         prepared = Path(os.environ["MMREC_HOME"]) / "datasets" / "big"

@@ -68,7 +68,8 @@ def prepare(home: Path) -> Any:
     import pandas as pd
 
     from benchmarks.projection import vectors
-    from mmrec_core import features, preparation, projection
+    from mmrec_core import features, spaces
+    from mmrec_core.data import preparation
 
     rng = np.random.default_rng(0)
     genres = np.array(["Action", "Comedy", "Drama", "Horror", "Romance", "Sci-Fi", "Western", "War"])
@@ -98,11 +99,11 @@ def prepare(home: Path) -> Any:
     np.save(source / "x_text_drawn.npy", vectors(N, 128).astype(np.float16))
     np.save(source / "x_text_drawn_ids.npy", np.arange(1, N + 1))
     features.import_folder(dataset, source, "drawn")
-    told = projection.project(dataset, "drawn", "text")
+    told = spaces.project(dataset, "drawn", "text")
     print(
         f"project 60,000 × 128: {told['seconds']} s, of which UMAP {told['layout_s']} s; trustworthiness {told['trustworthiness']:.4f}"
     )
-    return projection.stored(dataset, "drawn", "text")
+    return spaces.stored(dataset, "drawn", "text")
 
 
 def drag(page: Any, box: Any) -> list[float]:
@@ -137,10 +138,11 @@ def main() -> None:
     """Measure and print."""
     home = Path(tempfile.mkdtemp(prefix="mmrec-map-"))
     os.environ["MMREC_HOME"], os.environ["MMREC_MLFLOW"] = str(home), "off"
-    from mmrec_core import map_files, preparation
+    from mmrec_core.data import preparation
+    from mmrec_core.spaces import publish
 
     found = prepare(home)
-    made = map_files.publish(preparation.open_dataset("sixty"), found)
+    made = publish.publish(preparation.open_dataset("sixty"), found)
     for name, array in (("xy", made.xy), ("items", made.items), ("codes", np.arange(N) % 8)):
         np.save(home / f"{name}.npy", array)
     (home / "plotly_page.py").write_text(PLOTLY)
@@ -228,7 +230,7 @@ def main() -> None:
                 told[name]["lasso s"] = lasso(page, box, done)
                 page.wait_for_timeout(3_000)
                 chosen = (
-                    len(np.unique(made.items[map_files.inside(made.xy, [[float(v) for v in p.split("%2C" if "%2C" in p else ",")] for p in page.url.split("sel=")[1].split("&")[0].split("_")])]))
+                    len(np.unique(made.items[publish.inside(made.xy, [[float(v) for v in p.split("%2C" if "%2C" in p else ",")] for p in page.url.split("sel=")[1].split("&")[0].split("_")])]))
                     if name == "ours" else int(page.get_by_text("chosen").inner_text().split()[1])
                 )  # fmt: skip
                 told[name] |= {

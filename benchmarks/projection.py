@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from mmrec_core import projection
+from mmrec_core import spaces
 from mmrec_core.encoders._base import unit
 from mmrec_core.types import Array
 
@@ -33,12 +33,12 @@ def main(n: int) -> None:
     warnings.simplefilter("ignore")
     table = vectors(n)
     recipes = {
-        "mmrec": lambda: projection.layout(table),
+        "mmrec": lambda: spaces.layout(table),
         "umap-learn, its defaults": lambda: umap.UMAP().fit_transform(table),
         "umap-learn, one thread, seeded": lambda: umap.UMAP(random_state=0, n_jobs=1).fit_transform(table),
     }
     small = vectors(600)
-    projection.layout(small)  # compiles
+    spaces.layout(small)  # compiles
     umap.UMAP().fit_transform(small)
     found = {}
     for name, work in recipes.items():
@@ -47,7 +47,7 @@ def main(n: int) -> None:
             started = time.perf_counter()
             xy = work()
             times.append(time.perf_counter() - started)
-        found[name] = (min(times), projection.trust(table, np.asarray(xy, np.float32))["trustworthiness"])
+        found[name] = (min(times), spaces.trust(table, np.asarray(xy, np.float32))["trustworthiness"])
     ours = found["mmrec"]
     print(f"{n:,} × 512{'':<22}{'s':>8}{'times ours':>12}{'trustworthiness@15':>20}")
     for name, (spent, trust) in found.items():

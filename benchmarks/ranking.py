@@ -17,8 +17,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from mmrec_core.evaluation.tie_ranks import rank_scores
 from mmrec_core.metrics import metric
-from mmrec_core.ranks import rank_scores
 from mmrec_core.types import Ranking, blocks
 
 USERS, ITEMS, ROWS, WIDTH, K = 6_040, 3_706, 1_000_209, 64, 10

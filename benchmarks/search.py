@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.projection import vectors
-from mmrec_core.retrieval import nearest
+from mmrec_core.features.nearest_neighbours import nearest
 
 K = 10
 

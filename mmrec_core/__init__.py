@@ -11,13 +11,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "prepare": "preparation",
-    "open_dataset": "preparation",
-    "prepared": "preparation",
-    "make_split": "splits",
-    "fit": "training",
-    "train": "notebook",
-    "evaluate": "evaluation",
+    "prepare": "data.preparation",
+    "open_dataset": "data.preparation",
+    "prepared": "data.preparation",
+    "make_split": "data.splits",
+    "fit": "training.fit",
+    "train": "api",
+    "evaluate": "evaluation.evaluate",
     "load_model": "models._base",
     "MMRecError": "errors",
 }

@@ -60,7 +60,7 @@ def is_local(address: str | None) -> bool:
 
 
 def listens() -> str | None:
-    """The address that :func:`mmrec_core.launch.serve` gave its server (``MMREC_LISTENS``); a container whose port is published on its machine alone says localhost."""
+    """The address that :func:`mmrec_core.cli.launch.serve` gave its server (``MMREC_LISTENS``); a container whose port is published on its machine alone says localhost."""
     return os.environ.get("MMREC_LISTENS")
 
 

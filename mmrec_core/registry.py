@@ -1,6 +1,6 @@
 """What each room holds, found by file name and read without importing it.
 
-A room (``datasets``, ``enrich``, ``encoders``, ``models``) is a folder; each ``*.py`` in it that does not start with an
+A kind (``datasets``, ``enrich``, ``encoders``, ``models``) has a folder; each ``*.py`` in it that does not start with an
 underscore holds one public class and is named after it. A file with a literal ``PRESETS`` dict stands under its keys
 instead (``ml-1m`` of ``movielens``). Listing a room parses its files and imports none, so ``--help`` and the first page
 need no torch; a file that does not parse is listed with its fault, and hurts nobody else.
@@ -28,6 +28,8 @@ from mmrec_core.errors import MMRecError, unknown_name
 
 ROOMS = ("datasets", "enrich", "encoders", "models")
 _PACKAGE = Path(__file__).parent
+_INSIDE = {"datasets": "data/datasets", "enrich": "data/enrich"}
+"""Folders within the package that do not carry a kind's name."""
 _importing = threading.RLock()
 _plugins: dict[str, tuple[str, int, int]] = {}
 """The file that each imported plugin came from, as it was then."""
@@ -75,9 +77,14 @@ def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str,
     return classes[0].name, summary, presets, None
 
 
+def _own_folder(room: str) -> Path:
+    """Where the package keeps its own of a kind."""
+    return _PACKAGE / _INSIDE.get(room, room)
+
+
 def _folders(room: str) -> list[Path]:
     plugins = [Path(p) / room for p in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep) if p]
-    return [folder for folder in (_PACKAGE / room, *plugins) if folder.is_dir()]
+    return [folder for folder in (_own_folder(room), *plugins) if folder.is_dir()]
 
 
 State = tuple[tuple[str, int, int], ...]
@@ -117,7 +124,7 @@ def entries(room: str) -> dict[str, Entry]:
 
 def builtin(room: str) -> set[str]:
     """The names that come with the package, plugins left out."""
-    return {name for name, found in entries(room).items() if found.file.parent == _PACKAGE / room}
+    return {name for name, found in entries(room).items() if found.file.parent == _own_folder(room)}
 
 
 def names(room: str) -> list[str]:
@@ -144,8 +151,9 @@ def _usable(room: str, name: str, known: Mapping[str, Entry]) -> Entry:
 
 
 def _module(found: Entry) -> Any:
-    if found.file.parent == _PACKAGE / found.room:
-        return importlib.import_module(f"mmrec_core.{found.room}.{found.file.stem}")
+    if found.file.parent == _own_folder(found.room):
+        inside = _INSIDE.get(found.room, found.room).replace("/", ".")
+        return importlib.import_module(f"mmrec_core.{inside}.{found.file.stem}")
     name, kept = f"mmrec_plugins.{found.room}.{found.file.stem}", found.file.stat()
     state = (str(found.file), kept.st_mtime_ns, kept.st_size)
     with _importing:  # a module stands in sys.modules while it runs, and another thread must not take it for whole
@@ -260,7 +268,7 @@ def _schema_key(room: str, name: str, state: State) -> str:
     for file in state:
         path = Path(file[0])
         beside = path.parent == found.file.parent and path.stem.startswith("_")
-        if path.parent == _PACKAGE / room or beside or path == found.file:
+        if path.parent == _own_folder(room) or beside or path == found.file:
             shared.add(file)
     return storage.checksum(_digest(tuple(sorted(shared))), found.file.name.encode(), name.encode())
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core.similarity import Similarity, similarity
+from mmrec_core.spaces.item_similarity import Similarity, similarity
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.wall import film, wall

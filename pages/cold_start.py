@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from mmrec_core import answers, cold_start, registry, runs, taste
+from mmrec_core import registry, runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.rating_links import read_items, read_ratings, write_items, write_ratings
+from mmrec_core.serving import answers, elicitation, recommender
+from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.crossing_view import crossing_view
@@ -120,21 +121,21 @@ def on_rate() -> None:
 @st.cache_data(max_entries=64, show_spinner=False)
 def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[int]:
     """Well-known films unlike each other, more than are shown at once: one that was not seen is followed by the next."""
-    return [int(row) for row in taste.spread(_dataset, 6 * SUGGESTED, seed=seed)]
+    return [int(row) for row in elicitation.spread(_dataset, 6 * SUGGESTED, seed=seed)]
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def bundles(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
     """Bundles of well-known films that go together."""
-    return taste.bundles(_dataset)
+    return elicitation.bundles(_dataset)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def disputed(run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...], without: tuple[int, ...], _dataset: Dataset) -> list[int]:
     """Films that the chosen models disagree on most."""
-    history = cold_start.history(_dataset, dict(ratings))
-    scores = [cold_start.scores(runs.get(run_id), history) for run_id in run_ids]
-    return [int(row) for row in taste.disputed(scores, _dataset, SUGGESTED, without)]
+    history = recommender.history(_dataset, dict(ratings))
+    scores = [recommender.scores(runs.get(run_id), history) for run_id in run_ids]
+    return [int(row) for row in elicitation.disputed(scores, _dataset, SUGGESTED, without)]
 
 
 def pick_bundles(ratings: dict[int, float]) -> None:
@@ -270,7 +271,7 @@ def every_answer(ratings: dict[int, float]) -> None:
         st.info("Choose a model above to see what it recommends.", icon=":material/touch_app:")
         return
     told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
-    history = cold_start.history(dataset, dict(told_ratings))
+    history = recommender.history(dataset, dict(told_ratings))
     asked = {name: answers.ask(fitted[name], [history])[0] for name in names if name in shown}
     common: set[int] = set()
     listed: dict[str, list[int]] = {}
@@ -317,7 +318,7 @@ def waited_for(name: str, asked: Future[answers.Answer]) -> answers.Answer:
 @st.cache_data(max_entries=256, show_spinner=False)
 def why_these(run_id: str, told_ratings: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset) -> list[list[tuple[int, float]]]:
     """For each film which ratings hold it up, kept for as long as the question is the same."""
-    return cold_start.reasons(runs.get(run_id), cold_start.history(_dataset, dict(told_ratings)), items)
+    return recommender.reasons(runs.get(run_id), recommender.history(_dataset, dict(told_ratings)), items)
 
 
 def on_open() -> None:
@@ -411,7 +412,7 @@ def coming() -> None:
 @st.cache_resource(show_spinner=False)
 def one_thread() -> None:
     """Small, quick questions: more threads only get in each other's way."""
-    cold_start.use_threads(1)
+    recommender.use_threads(1)
 
 
 @st.fragment(key=CHOOSER)

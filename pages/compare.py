@@ -6,10 +6,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, damage, metrics, runs
-from mmrec_core.comparison import KINDS, Key, Row
+from mmrec_core import metrics, runs
+from mmrec_core.analysis import comparison
+from mmrec_core.analysis.comparison import KINDS, Key, Row
+from mmrec_core.analysis.seed_variance import over_seeds
 from mmrec_core.errors import MMRecError
-from mmrec_core.seeds import over_seeds
+from mmrec_core.maintenance import damage
 from pages.parts import charts, damage_view, shell
 from pages.parts.ablation import ablations
 from pages.parts.keys import choose_key, under

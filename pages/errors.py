@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cases, coding, comparison, damage, pairs
-from mmrec_core.cases import SORTS, Judged
-from mmrec_core.comparison import Row
+from mmrec_core.analysis import comparison, error_analysis, error_annotations, paired
+from mmrec_core.analysis.comparison import Row
+from mmrec_core.analysis.error_analysis import SORTS, Judged
 from mmrec_core.errors import MMRecError
+from mmrec_core.maintenance import damage
 from mmrec_core.types import Array, Dataset, Split
 from pages.parts import blind, damage_view, links, shell, slices
 from pages.parts.case_view import case
@@ -61,26 +62,26 @@ def choose_models(rows: list[Row]) -> list[Row]:
 @st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
 def split_for(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) -> Split:
     """The rows' division, made once."""
-    return pairs.split_of(_dataset, _row)
+    return paired.split_of(_dataset, _row)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def judged(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> Judged:
     """A result's test rows."""
-    return cases.judged(_dataset, _split, _row)
+    return error_analysis.judged(_dataset, _split, _row)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking where plots and posters disagree …")
 def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
     """How far each film's plot and poster disagree."""
-    return cases.disagreement(_dataset)
+    return error_analysis.disagreement(_dataset)
 
 
 @st.cache_data(max_entries=8, show_spinner="Cutting slices …")
 def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], stamp: int, known: str, _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
     """Every slice there is."""
     held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
-    return cases.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held, known)
+    return error_analysis.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held, known)
 
 
 def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
@@ -97,7 +98,7 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         seed = int(st.number_input("Seed", 0, 10**6, 0, key="seed", width=110, help="The same seed draws the same cases.")) if sort == "random" else None
     st.caption(SORTS[sort])
     try:
-        where = cases.worst(told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0)
+        where = error_analysis.worst(told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0)
     except MMRecError as error:
         st.info(str(error), icon=":material/info:")
         return
@@ -121,7 +122,7 @@ def possible(sort: str, told: list[Judged]) -> bool:
 
 def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
-    measured = {name: [cases.measure(t, mask) for t in told] for name, mask in masks.items()}
+    measured = {name: [error_analysis.measure(t, mask) for t in told] for name, mask in masks.items()}
     data: dict[str, list[Any]] = {"Slice": [*masks], "n": [m[0]["n"] for m in measured.values()], "Likes": [m[0]["likes"] for m in measured.values()],
                                   "People": [m[0]["people"] for m in measured.values()]}  # fmt: skip
     meaning = {"found": "Found in ten ↑", "rmse": "RMSE ↓"}
@@ -175,9 +176,9 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
             drawn = []
             for at in where:
                 who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
-                drawn.append(coding.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, slice=name, blind=blind.hidden(),
+                drawn.append(error_annotations.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, slice=name, blind=blind.hidden(),
                                          link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows])))  # fmt: skip
-            coding.put(dataset, *drawn)
+            error_annotations.put(dataset, *drawn)
             st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
     return int(where[chosen[0]]) if chosen else None
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from mmrec_core import preparation, registry, runs, settings
+from mmrec_core import registry, runs, settings
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from pages.parts import damage_view, own_ratings, shell
 from pages.parts.config_form import config_form

@@ -8,9 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from mmrec_core import facts, lessons, preparation, runs
+from mmrec_core import runs
+from mmrec_core.analysis import lesson_values, lessons
+from mmrec_core.analysis.lessons import Lesson, Step
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.lessons import Lesson, Step
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.run_card import live_runs, pace, start_these
@@ -110,24 +112,24 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
         st.markdown(told.text if not told.wanted else told.text + "\n\n:small[… stands for figures that are not there yet.]")
 
 
-def filled(text: str) -> facts.Told:
+def filled(text: str) -> lesson_values.Told:
     """A text with its numbers, computed anew whenever a run has ended."""
     ended = tuple(sorted(r.id for r in runs.all_runs() if r.told["status"] == "finished"))
     return computed(text, dataset.name, dataset.checksum, hash(ended), dataset)
 
 
 @st.cache_data(max_entries=256, show_spinner="Computing the numbers …")
-def computed(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> facts.Told:
+def computed(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> lesson_values.Told:
     """The same, kept; an error in a lesson is shown, not raised."""
     try:
-        return facts.fill(text, _dataset)
+        return lesson_values.fill(text, _dataset)
     except MMRecError as error:
-        return facts.Told(f":red[{shell.plain(str(error))}]")
+        return lesson_values.Told(f":red[{shell.plain(str(error))}]")
 
 
 def prepare(lesson: Lesson) -> None:
     """What has to be run before the numbers are there, in one press."""
-    wanted: list[facts.Wanted] = []
+    wanted: list[lesson_values.Wanted] = []
     for step in lesson.steps:
         wanted += [w for w in filled(step.answer).wanted if w not in wanted]
     live = [(r.kind, r.params) for r in live_runs()]

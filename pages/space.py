@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, csv_out, features, images, map_files, projection, registry, runs, storage
-from mmrec_core import search as searching
+from mmrec_core import csv_out, features, registry, runs, storage
+from mmrec_core import spaces as projection
+from mmrec_core.analysis import comparison
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import images
+from mmrec_core.spaces import publish
+from mmrec_core.spaces import search as searching
 from mmrec_core.types import Dataset
 from pages.parts import damage_view, shell, slices
 from pages.parts.map import film_map
@@ -169,12 +173,12 @@ def drawn(name: str, view: str) -> projection.Map | None:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def published(name: str, view: str, folder: str, modified_ns: int, _map: projection.Map) -> map_files.Published:
+def published(name: str, view: str, folder: str, modified_ns: int, _map: projection.Map) -> publish.Published:
     """A map's files for the browser, written once."""
-    return map_files.publish(dataset, _map)
+    return publish.publish(dataset, _map)
 
 
-def files_of(name: str, view: str, found: projection.Map) -> map_files.Published:
+def files_of(name: str, view: str, found: projection.Map) -> publish.Published:
     """The same, for a map as it is now; written again where it was cleared away since."""
     asked = (name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
     files = published(*asked)
@@ -187,7 +191,7 @@ def files_of(name: str, view: str, found: projection.Map) -> map_files.Published
 @st.cache_data(max_entries=16, show_spinner=False)
 def cluster_codes(points: str, _xy: np.ndarray) -> np.ndarray:
     """Clusters of a map, by the name of its file."""
-    return map_files.clusters(_xy)
+    return publish.clusters(_xy)
 
 
 def best_rating() -> comparison.Row | None:
@@ -235,14 +239,14 @@ def tint_of(
     checksum: str,
     points: str,
     stamp: str,
-    _files: map_files.Published,
+    _files: publish.Published,
     _agreement: np.ndarray | None,
 ) -> dict[str, Any]:
     """Colours, kept as long as map, data and results are the same."""
     return colours_for(what, _files, _agreement)
 
 
-def tint(what: str, files: map_files.Published, agreement: np.ndarray | None, other: str = "") -> dict[str, Any]:
+def tint(what: str, files: publish.Published, agreement: np.ndarray | None, other: str = "") -> dict[str, Any]:
     """The same for a map as it is now."""
     best = best_rating() if what == "A model's error" else None
     results = f"{best.run.id} {(best.run.folder / 'row_errors.npz').stat().st_mtime_ns}" if best else ""
@@ -262,7 +266,7 @@ def tint(what: str, files: map_files.Published, agreement: np.ndarray | None, ot
     return colour
 
 
-def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | None) -> dict[str, Any]:
+def colours_for(what: str, files: publish.Published, agreement: np.ndarray | None) -> dict[str, Any]:
     """A byte a point, a palette, and the legend."""
     items = files.items
     if what == "Genre":
@@ -270,7 +274,7 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
         names = counts.index[:7].tolist()
         first = np.where(first < len(names), first, 7).astype(np.uint8)
         return {
-            "file": map_files.colours(first[items]),
+            "file": publish.colours(first[items]),
             "palette": HUES,
             "names": [*names, "other"],
             "hint": "A film's first genre.",
@@ -289,17 +293,17 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
             else f"No {column} is known here."
         )
         return {
-            "file": map_files.colours(codes[items]),
+            "file": publish.colours(codes[items]),
             "palette": HUES,
             "names": [*map(str, names), "other"] if names else [],
             "hint": hint,
         }
     if what == "Nothing":
-        return {"file": map_files.colours(np.zeros(len(items))), "palette": HUES, "names": [], "hint": ""}
+        return {"file": publish.colours(np.zeros(len(items))), "palette": HUES, "names": [], "hint": ""}
     if what == "Agreement with the other space":
         if agreement is None:
             return {
-                "file": map_files.colours(np.full(len(items), 255)),
+                "file": publish.colours(np.full(len(items), 255)),
                 "palette": RAMP,
                 "names": [],
                 "hint": "Choose another space under Turn into.",
@@ -307,16 +311,16 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
         codes = np.where(np.isfinite(agreement), np.clip(agreement * 10, 0, 9), 255)[items]
         names = [f"{low / 10:.0%} – {(low + 1) / 10:.0%}" for low in range(10)]
         return {
-            "file": map_files.colours(np.nan_to_num(codes, nan=255)),
+            "file": publish.colours(np.nan_to_num(codes, nan=255)),
             "palette": RAMP,
             "names": names,
             "hint": "Share of true neighbours that both spaces agree on.",
         }
     if what == "Cluster":
         codes = cluster_codes(files.files["points"], files.xy)
-        palette = [HUES[at % 8] for at in range(map_files.REGIONS)]
+        palette = [HUES[at % 8] for at in range(publish.REGIONS)]
         return {
-            "file": map_files.colours(codes),
+            "file": publish.colours(codes),
             "palette": palette,
             "names": [],
             "hint": "Neighbouring regions of the map; their names stand on it.",
@@ -330,7 +334,7 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
         found = errors_of_films()
         if found is None:
             return {
-                "file": map_files.colours(np.full(len(items), 255)),
+                "file": publish.colours(np.full(len(items), 255)),
                 "palette": RAMP,
                 "names": [],
                 "hint": "No rating model has been judged here; train mf, say.",
@@ -346,7 +350,7 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
     known = value[np.isfinite(value)]
     if not len(known):
         return {
-            "file": map_files.colours(np.full(len(items), 255)),
+            "file": publish.colours(np.full(len(items), 255)),
             "palette": RAMP,
             "names": [],
             "hint": "Nothing is known of it here.",
@@ -361,7 +365,7 @@ def colours_for(what: str, files: map_files.Published, agreement: np.ndarray | N
     names = [f"from {shown(low)}" for low in edges[:-1]]
     picked = [RAMP[int(round(at * 9 / max(len(edges) - 2, 1)))] for at in range(len(edges) - 1)]
     return {
-        "file": map_files.colours(np.nan_to_num(codes, nan=255)[items]),
+        "file": publish.colours(np.nan_to_num(codes, nan=255)[items]),
         "palette": picked,
         "names": names,
         "hint": f"{told}In steps of equal size.",
@@ -509,19 +513,19 @@ def scores(found: projection.Map, agreement: np.ndarray | None) -> None:
         st.caption(":material/hourglass_top: This is PCA, a first look; the UMAP layout takes its place in a moment.")
 
 
-def chosen_rows(files: map_files.Published) -> tuple[np.ndarray, str]:
+def chosen_rows(files: publish.Published) -> tuple[np.ndarray, str]:
     """The films that are chosen: by lasso or box, by a saved slice, or by filter; and how."""
     saved = st.query_params.get("slice")
     if saved and (rows := slices.load(dataset, saved)) is not None:
         return rows, f"slice “{saved}”"
     shape = polygon()
     if shape:
-        return np.unique(files.items[map_files.inside(files.xy, shape)]), "chosen on the map"
+        return np.unique(files.items[publish.inside(files.xy, shape)]), "chosen on the map"
     return np.zeros(0, np.int64), ""
 
 
 def beside(
-    found: projection.Map, files: map_files.Published, hits: searching.Found | None, why: str, chosen: tuple[np.ndarray, str]
+    found: projection.Map, files: publish.Published, hits: searching.Found | None, why: str, chosen: tuple[np.ndarray, str]
 ) -> None:  # fmt: skip
     """What is chosen, found or opened, as posters."""
     asked = st.query_params.get("film")
@@ -613,7 +617,7 @@ def one_film(row: int, found: projection.Map) -> None:
              on_open=lambda: opened("near"), label="True neighbours")  # fmt: skip
 
 
-def by_filter(files: map_files.Published) -> None:
+def by_filter(files: publish.Published) -> None:
     """The same as a lasso, without a canvas."""
     counts, has, _ = genres()
     years = catalog["year"].dropna()
@@ -705,7 +709,7 @@ def selection(rows: np.ndarray, how: str) -> None:
                            icon=":material/download:", on_click="ignore")  # fmt: skip
 
 
-def flat(found: projection.Map, files: map_files.Published, colour: dict[str, Any]) -> None:
+def flat(found: projection.Map, files: publish.Published, colour: dict[str, Any]) -> None:
     """The map without WebGL2: at most 10,000 points in Plotly, chosen by box or lasso there."""
     import plotly.graph_objects as go
 
@@ -842,7 +846,7 @@ def page() -> None:
             beside(found, files, hits, why, chosen)
 
 
-def on_twin_select(files: map_files.Published) -> None:
+def on_twin_select(files: publish.Published) -> None:
     """Films chosen on the second map are chosen on the first as well: as a slice, since their outline there is another."""
     event = st.session_state["twin_map"].get("select")
     if event is None:
@@ -850,7 +854,7 @@ def on_twin_select(files: map_files.Published) -> None:
     for key in ("sel", "slice"):
         st.query_params.pop(key, None)
     if event["polygon"]:
-        if kept("last selection", np.unique(files.items[map_files.inside(files.xy, event["polygon"])])):
+        if kept("last selection", np.unique(files.items[publish.inside(files.xy, event["polygon"])])):
             st.query_params["slice"] = "last selection"
 
 

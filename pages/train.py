@@ -6,8 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from mmrec_core import comparison, features, registry, runs, settings, storage, tracking
+from mmrec_core import features, registry, runs, settings, storage
+from mmrec_core.analysis import comparison
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import tracking
 from mmrec_core.types import Dataset
 from pages.parts import cluster_view, damage_view, shell
 from pages.parts.config_form import config_form, fields_form
@@ -293,9 +295,9 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
 
 def estimate(params: dict[str, Any]) -> str:
     """What a few measured steps say."""
-    from mmrec_core import training_estimate  # loads torch, which nothing else on this page needs
+    from mmrec_core.jobs import profile  # loads torch, which nothing else on this page needs
 
-    told = training_estimate.measure(params)
+    told = profile.measure(params)
     size = f"{told['parameters']:,} parameters, {told['rows']:,} rows an epoch in {told['batches']:,} batches"
     return f"An epoch takes about {span(told['epoch_s'])}, all {told['max_epochs']} at most {span(told['epoch_s'] * told['max_epochs'])} and validation; {size}."
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import runs, work
+from mmrec_core import runs
+from mmrec_core.jobs import worker
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -65,12 +66,12 @@ def train(home: Path, dataset: str, **models: dict[str, str]) -> None:
     before = os.environ.get("MMREC_HOME")
     os.environ["MMREC_HOME"] = str(home)
     try:
-        from mmrec_core import preparation
+        from mmrec_core.data import preparation
 
         fitted = runs.finished(preparation.open_dataset(dataset))
         for model, options in models.items():
             if model not in fitted:
-                work.work(
+                worker.work(
                     runs.create("train", runs.training_params(dataset, model, options=options)).id, foreground=True
                 )
     finally:
@@ -85,12 +86,13 @@ def encode(home: Path, dataset: str, encoder: str, *views: str) -> None:
     before = os.environ.get("MMREC_HOME")
     os.environ["MMREC_HOME"] = str(home)
     try:
-        from mmrec_core import features, preparation, projection
+        from mmrec_core import features, spaces
+        from mmrec_core.data import preparation
 
         opened = preparation.open_dataset(dataset)
         features.encode(opened, encoder)
         for view in views:
-            projection.project(opened, encoder, view)  # type: ignore[arg-type]
+            spaces.project(opened, encoder, view)  # type: ignore[arg-type]
     finally:
         if before is None:
             del os.environ["MMREC_HOME"]

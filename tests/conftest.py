@@ -75,7 +75,7 @@ def sources() -> Path:
 
 def prepare_once(shared: Path, reader: str, **options: object) -> object:
     """A dataset in the shared home, prepared the first time it is asked for."""
-    from mmrec_core import preparation
+    from mmrec_core.data import preparation
 
     before = os.environ.get("MMREC_HOME")
     os.environ["MMREC_HOME"] = str(shared)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import ablation, features, runs, work
+from mmrec_core import features, runs
+from mmrec_core.analysis import ablation
+from mmrec_core.data.preparation import open_dataset, prepare
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.preparation import open_dataset, prepare
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.jobs import worker
+from mmrec_core.training.fit import fit
 from mmrec_core.types import Dataset, Query
 from tests.models.test_contract import _ratings_csv
 from tests.test_pages import app, text
@@ -63,10 +65,10 @@ def test_table_of_an_ablation(films: Dataset) -> None:
     name = ablation.save(films, "svdpp", ["history"], [1, 2], QUICK)
     told = ablation.load(name)
     assert ablation.table(told)["done"] == 0
-    work.work_all([cell["params"] for cell in told["cells"][:2]])
+    worker.work_all([cell["params"] for cell in told["cells"][:2]])
     half = ablation.table(told)
     assert (half["done"], half["total"]) == (2, 4) and not half["rows"][1]["metrics"]
-    work.work_all([c["params"] for c, r in zip(told["cells"], ablation.runs_of(told), strict=True) if r is None])
+    worker.work_all([c["params"] for c, r in zip(told["cells"], ablation.runs_of(told), strict=True) if r is None])
     before = len(runs.all_runs())
     assert ablation.start(told) == 0 and len(runs.all_runs()) == before
     found = ablation.table(told)
@@ -92,7 +94,7 @@ def test_table_of_an_ablation(films: Dataset) -> None:
 def test_compare_shows_ablations(films: Dataset) -> None:
     """The form says what it would start; a finished ablation has its table."""
     told = ablation.load(ablation.save(films, "svdpp", ["counts"], [1], QUICK))
-    work.work_all([cell["params"] for cell in told["cells"]])
+    worker.work_all([cell["params"] for cell in told["cells"]])
     page = app("compare", dataset="films")
     assert not page.exception and "Ablations" in text(page)
     tables = [frame.value for frame in page.dataframe if "Arm" in frame.value.columns]

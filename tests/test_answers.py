@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from benchmarks.visitors import Server, Visitor
-from mmrec_core import answers, cold_start, runs, taste, trail
-from mmrec_core.answers import Answer, Batches
+from mmrec_core import runs
 from mmrec_core.errors import MMRecError
+from mmrec_core.serving import answers, elicitation, recommender, user_trajectory
+from mmrec_core.serving.answers import Answer, Batches
 from mmrec_core.types import Dataset, History
 from tests.browsing import QUICK, train
 
@@ -34,13 +35,13 @@ def test_answers_are_those_of_the_model_alone(demo: Dataset, shared_home: Path, 
     """In a batch and from what is kept, each history is told what the model tells it alone; the trail is the same, too."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     train(shared_home, "demo", **QUICK)
-    films = taste.spread(demo, 5)
+    films = elicitation.spread(demo, 5)
     told = answers.prefixes(History(films.astype(np.int64), np.array([5, 1, 4.5, 5, 2], np.float32)))
     for name in QUICK:
         run = runs.finished(demo)[name]
         for _ in range(2):
             for own, asked in zip(told, answers.ask(run, told), strict=True):
-                alone = cold_start.recommend(run, own, answers.LISTED)
+                alone = recommender.recommend(run, own, answers.LISTED)
                 found = asked.result(60)
                 assert found.items.tolist() == alone.items.tolist() and found.source == alone.source
                 np.testing.assert_allclose(found.scores, alone.scores, rtol=1e-4)
@@ -48,7 +49,7 @@ def test_answers_are_those_of_the_model_alone(demo: Dataset, shared_home: Path, 
     where[films] = np.nan
     run = runs.finished(demo)["ease"]
     lists = [asked.result(60).items for asked in answers.ask(run, told)]
-    np.testing.assert_allclose(trail.middles(lists, where), trail.trail(cold_start.load_run_model(run.folder), told[-1], where), atol=1e-6)
+    np.testing.assert_allclose(user_trajectory.middles(lists, where), user_trajectory.trail(recommender.load_run_model(run.folder), told[-1], where), atol=1e-6)
 
 
 def test_models_are_asked_on_one_thread(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,37 +14,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "mmrec_core"
 
-LAYERS = [
-    {"errors", "settings", "liveness"},
-    {"storage", "config", "types", "records", "ids", "images", "inputs", "tables", "ownership"},
-    {"registry", "desk", "csv_out"},
-    {"datasets", "enrich", "encoders", "models", "metrics"},
-    {
-        "row_order",
-        "availability",
-        "splits",
-        "side",
-        "features",
-        "retrieval",
-        "preparation",
-        "similarity",
-        "checkpoint",
-        "parallel",
-        "intervals",
-        "significance",
-        "protocols",
-        "groups",
-        "ranks",
-        "rankings",
-        "shown",
-    },
-    {"cluster", "evaluation", "descent", "warm_start", "projection", "search", "serving", "counterfactuals", "coding", "lessons", "taste", "new_film"},
-    {"search_space", "training", "runs", "teller", "cold_start", "contrastive", "rating_links", "map_files", "home_files", "crossing", "trail"},
-    {"answers", "comparison", "tracking", "tasks", "work", "supervision", "tuning", "training_estimate", "pairs", "seeds", "protocol_lab", "cases", "facts"},
-    {"launch", "notebook", "ablation", "slurm", "smoke", "damage", "housekeeping"},
+ORDER = [
+    {"errors", "settings", "runtime", "ids", "config", "storage", "ownership", "records", "types", "csv_out", "registry", "callbacks", "stats"},
+    {"reading"},
+    {"data"},
+    {"encoders", "models", "metrics"},
+    {"features"},
+    {"evaluation"},
+    {"training"},
+    {"spaces"},
+    {"runs"},
+    {"serving"},
+    {"analysis"},
+    {"tuning"},
+    {"jobs"},
+    {"maintenance"},
+    {"cli", "api"},
     {"__main__"},
 ]
-"""Arrows point upwards only; within a layer the rooms of the fourth line do not import each other at all."""
+"""Packages and modules from low to high: imports point from high to low. Packages of one line do not import each other."""
 
 
 def imports(file: Path) -> set[str]:
@@ -58,35 +46,54 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-def room(module: str) -> str | None:
+def package(module: str) -> str | None:
+    """The package or module directly below ``mmrec_core``."""
     parts = module.split(".")
     return parts[1] if parts[0] == "mmrec_core" and len(parts) > 1 else None
 
 
-def layer(name: str) -> int:
-    return next(at for at, names in enumerate(LAYERS) if name in names)
+def place(name: str) -> int:
+    return next(at for at, names in enumerate(ORDER) if name in names)
 
 
 def test_every_file_has_a_place() -> None:
-    rooms = {f.stem for f in CORE.glob("*.py")} | {
-        f.name for f in CORE.iterdir() if f.is_dir() and f.name != "__pycache__"
-    }
-    assert rooms - {"__init__"} - set().union(*LAYERS) == set()
+    there = {f.stem for f in CORE.glob("*.py")} | {f.name for f in CORE.iterdir() if f.is_dir() and f.name != "__pycache__"}
+    assert there - {"__init__"} == set().union(*ORDER)
 
 
-def test_arrows_point_one_way() -> None:
+def test_imports_point_one_way() -> None:
     for file in CORE.rglob("*.py"):
         own = file.relative_to(CORE).parts[0].removesuffix(".py")
         if own == "__init__":
             continue
         for module in imports(file):
-            other = room(module)
-            if other is None or other == own or not any(other in names for names in LAYERS):
+            other = package(module)
+            if other is None or other == own or not any(other in names for names in ORDER):
                 continue
-            assert layer(other) <= layer(own), f"{file.relative_to(ROOT)} imports {module}"
-            assert other != own and not (layer(other) == layer(own) == 3), (
-                f"{file.relative_to(ROOT)} imports its sibling room {other}"
-            )
+            assert place(other) <= place(own), f"{file.relative_to(ROOT)} imports {module}"
+            assert place(other) < place(own) or place(own) == 0, f"{file.relative_to(ROOT)} imports its sibling {other}"
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_there_are_no_cycles() -> None:
+    """Among modules, by the imports that run when a module is loaded. A package that exports what its modules hold is no cycle with them."""
+    files = {module_of(file): file for file in CORE.rglob("*.py")}
+    arrows: dict[str, set[str]] = {}
+    for name, file in files.items():
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        found: set[str] = set()
+        for node in body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {m if m in files else node.module for m in (f"{node.module}.{alias.name}" for alias in node.names)}
+        arrows[name] = {m for m in found if m in files and not name.startswith(m + ".") and m != name}
+    left = {name: set(others) for name, others in arrows.items()}
+    while ready := [name for name, others in left.items() if not others & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left, f"in or above a cycle: {sorted(left)}"
 
 
 def test_the_core_knows_no_screens_and_pages_no_torch() -> None:
@@ -122,13 +129,13 @@ def test_help_and_listing_load_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("absent", ["streamlit", "mlflow", "ray", "open_clip", "umap", "transformers", "torchvision"])
 def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
-    code = f"sys.modules['{absent}'] = None\nimport mmrec_core.training, mmrec_core.work, mmrec_core.cold_start"
+    code = f"sys.modules['{absent}'] = None\nimport mmrec_core.training.fit, mmrec_core.jobs.worker, mmrec_core.serving.recommender"
     assert "mmrec_core" in loaded(code)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchmetrics") is not None, reason="torchmetrics is installed, which Fabric then loads")
 def test_a_training_loads_no_library_of_pictures_or_texts() -> None:
-    assert not loaded("import mmrec_core.training, lightning_fabric") & {"torchvision", "transformers", "open_clip", "mlflow", "ray"}
+    assert not loaded("import mmrec_core.training.fit, lightning_fabric") & {"torchvision", "transformers", "open_clip", "mlflow", "ray"}
 
 
 def test_no_page_or_component_names_another_host() -> None:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core import __main__ as command_line
-from mmrec_core import preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.cli import main as command_line
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
 from tests.test_datasets import small_movielens, zipped
 from tests.test_pages import app, text
 
@@ -117,7 +119,7 @@ def test_in_the_app(home: Path, good: str, tmp_path: Path, name: str) -> None:
         return
     run = runs.create("prepare", params)
     with pytest.raises(MMRecError):
-        work.work(run.id, foreground=True)
+        worker.work(run.id, foreground=True)
     shown = app()
     assert not shown.exception and expected in text(shown)
     assert any(b.label == "Start again" for b in shown.button) and "ml-latest" in text(shown)
@@ -175,7 +177,7 @@ def test_a_home_that_is_read_only(
 def test_an_unknown_film(
     home: Path, good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = work.work(
+    run = worker.work(
         runs.create("train", runs.training_params("ml-latest", "popularity", split="random-global:50-0-50")).id,
         foreground=True,
     )

@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 
-from mmrec_core import map_files, preparation, projection
+from mmrec_core import spaces
+from mmrec_core.data import preparation
+from mmrec_core.spaces import publish
 from mmrec_core.types import Dataset
 from tests.browsing import encode, end, page_at, serve, settled
 
@@ -60,11 +62,11 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
     page.get_by_text("chosen on the map").wait_for()
     settled(page)
     dataset = preparation.open_dataset("demo")
-    found = projection.stored(dataset, "mini_clip", "image")
+    found = spaces.stored(dataset, "mini_clip", "image")
     assert found is not None
-    made = map_files.publish(dataset, found)
+    made = publish.publish(dataset, found)
     shape = [[float(v) for v in point.split(",")] for point in asked(page, "sel").split("_")]
-    chosen = np.unique(made.items[map_files.inside(made.xy, shape)])
+    chosen = np.unique(made.items[publish.inside(made.xy, shape)])
     assert 0 < len(chosen) < 200
     page.get_by_role("heading", name=f"{len(chosen)} films").wait_for()
     assert page.locator(".state").first.inner_text() == f"{len(chosen)} chosen", "the browser counts as Python does"

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import runs, tuning
+from mmrec_core import runs
+from mmrec_core.tuning import sweep
 from mmrec_core.types import Dataset
 from tests.browsing import end, page_at, serve, settled
 
@@ -38,7 +39,7 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
         page.get_by_text("Tune demo · bpr").first.wait_for()
         run = next(r for r in runs.all_runs() if r.kind == "tune")
         until = time.time() + 400
-        while not any(t.score is not None for t in tuning.trials_of(run)):
+        while not any(t.score is not None for t in sweep.trials_of(run)):
             now = runs.get(run.id)
             assert now.status in runs.LIVE and time.time() < until, (now.status, now.error, now.log_tail())
             time.sleep(0.2)
@@ -46,14 +47,14 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
         page.get_by_role("button", name="Stop").first.click()
         page.get_by_role("button", name="Start again").or_(page.get_by_role("button", name="Resume")).first.wait_for()
         runs._wait_for_end(run)
-        learned = {t.id: t.curve for t in tuning.trials_of(run) if t.status in {"finished", "stopped early"}}
+        learned = {t.id: t.curve for t in sweep.trials_of(run) if t.status in {"finished", "stopped early"}}
         page.get_by_role("button", name="Resume").first.click()
         page.get_by_text("Tested once: ").wait_for(timeout=700_000)
         until = time.time() + 60
         while runs.get(run.id).status in runs.LIVE:
             assert time.time() < until
             time.sleep(0.2)
-        found = tuning.trials_of(run)
+        found = sweep.trials_of(run)
         assert len(found) == 4 and all(t.curve == learned.get(t.id, t.curve) for t in found) and learned.keys() <= {t.id for t in found}
         page.wait_for_function("() => document.querySelectorAll('[data-testid=stVegaLiteChart]').length == 2")
         result = runs.get(run.id).result()

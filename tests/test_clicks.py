@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import metrics, preparation, settings
-from mmrec_core.datasets.criteo import CATEGORIES, NUMBERS, hashes
+from mmrec_core import metrics, settings
+from mmrec_core.data import preparation
+from mmrec_core.data.datasets.criteo import CATEGORIES, NUMBERS, hashes
+from mmrec_core.data.side_features import fit_side
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import calibration, evaluate
-from mmrec_core.side import fit_side
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit, train_set
+from mmrec_core.evaluation.evaluate import calibration, evaluate
+from mmrec_core.training.fit import fit, train_set
 from mmrec_core.types import ClickRows, Dataset
 
 

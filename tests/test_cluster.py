@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmrec_core import cluster, parallel, runs, work
-from mmrec_core.desk import StopFlag
+from mmrec_core import runs
+from mmrec_core.callbacks import StopFlag
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.runs import ray_cluster
+from mmrec_core.training import distributed
 from mmrec_core.types import Dataset
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray loads
@@ -79,7 +82,7 @@ class Cluster:
 
     def alive(self) -> int:
         with contextlib.suppress(MMRecError):
-            return sum(n.alive and n.total.get("CPU", 0) > 0 for n in cluster.nodes(self.address))
+            return sum(n.alive and n.total.get("CPU", 0) > 0 for n in ray_cluster.nodes(self.address))
         return 0
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
@@ -105,7 +108,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def cluster_answers(made: Cluster) -> bool:
     with contextlib.suppress(MMRecError):
-        return bool(cluster.nodes(made.address))
+        return bool(ray_cluster.nodes(made.address))
     return False
 
 
@@ -122,7 +125,7 @@ QUICK = {"max_epochs": 4, "patience": 0, "device": "cpu"}
 
 def trained(seed: int = 3, executor: str = "local", workers: int = 1, **options: Any) -> dict[str, Any]:
     asked = runs.training_params("demo", "mf", seed=seed, options={**QUICK, **options})
-    run = work.work(runs.create("train", asked, executor=executor, workers=workers).id, foreground=True)
+    run = worker.work(runs.create("train", asked, executor=executor, workers=workers).id, foreground=True)
     assert run.status == "finished", run.log_tail()
     return run.result() or {}
 
@@ -170,31 +173,31 @@ def test_a_stop_reaches_the_cluster_and_resuming_goes_on(two: Cluster, home: Pat
     runs._wait_for_end(run)
     run = runs.get(run.id)
     assert run.status == "stopped" and run.has_checkpoint and run.has_model
-    until(lambda: any(n.free.get("CPU") for n in cluster.nodes(two.address)))
+    until(lambda: any(n.free.get("CPU") for n in ray_cluster.nodes(two.address)))
     runs.resume(run.id)
     until_it(run, lambda now: now.status == "finished")
     with pytest.raises(MMRecError, match="no setting"):  # a reason is told as if it had failed here
         bad = runs.create("train", {**asked, "options": {"nothing": 1}})
-        work.work(bad.id, foreground=True)
+        worker.work(bad.id, foreground=True)
 
 
 def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MMRecError, match="No Ray cluster is named"):
-        cluster.executor("train", "ray")
-    assert cluster.executor("train") == "local"
+        ray_cluster.executor("train", "ray")
+    assert ray_cluster.executor("train") == "local"
     with pytest.raises(MMRecError, match="HOST:PORT"):
-        cluster.name("http://here")
-    cluster.name(f"127.0.0.1:{free_port()}")
-    assert cluster.executor("train") == "ray" and cluster.executor("prepare") == "local"
+        ray_cluster.name("http://here")
+    ray_cluster.name(f"127.0.0.1:{free_port()}")
+    assert ray_cluster.executor("train") == "ray" and ray_cluster.executor("prepare") == "local"
     with pytest.raises(MMRecError, match="Nothing answers at"):
-        cluster.nodes()
+        ray_cluster.nodes()
     with pytest.raises(MMRecError, match="Nothing answers at"):
         trained(executor="ray")
     monkeypatch.setenv("MMREC_ON_RAY", "1")
-    assert cluster.executor("train") == "local", "a cluster's job does not send itself on"
+    assert ray_cluster.executor("train") == "local", "a cluster's job does not send itself on"
     monkeypatch.delenv("MMREC_ON_RAY")
-    cluster.name(None)
-    assert cluster.address() is None
+    ray_cluster.name(None)
+    assert ray_cluster.address() is None
     with pytest.raises(MMRecError, match="--workers"):
         runs.create("train", runs.training_params("demo", "ease"), workers=2)
 
@@ -212,10 +215,10 @@ def test_a_refused_job_says_why(said: str, told: str, monkeypatch: pytest.Monkey
         def submit_job(self, **_: object) -> None:
             raise RuntimeError(said)
 
-    monkeypatch.setattr(cluster, "_client", lambda where: Refuses())
+    monkeypatch.setattr(ray_cluster, "_client", lambda where: Refuses())
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(MMRecError, match=told):
-        cluster.send("run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag())
+        ray_cluster.send("run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag())
 
 
 def test_a_ray_of_this_machine_alone_listens_on_localhost() -> None:
@@ -248,23 +251,23 @@ def test_two_workers_take_the_steps_of_one(home: Path) -> None:
 def test_workers_that_cannot_be_had_and_models_that_cannot_be_shared_are_said(home: Path) -> None:
     asked = runs.training_params("demo", "mf", options=QUICK)
     with pytest.raises(MMRecError, match="64 workers need 64 CPUs"):
-        work.work(runs.create("train", asked, workers=64).id, foreground=True)
+        worker.work(runs.create("train", asked, workers=64).id, foreground=True)
 
 
 def test_shares_make_up_the_batch() -> None:
     import torch
 
     batch = {"user": torch.arange(7), "item": torch.arange(14).view(7, 2), "scale": torch.tensor(3.0), "state": "as it is"}
-    parts = [parallel.share(batch, at, 3) for at in range(3)]
+    parts = [distributed.share(batch, at, 3) for at in range(3)]
     assert sorted(torch.cat([p["user"] for p in parts]).tolist()) == list(range(7))
     assert all(torch.equal(p["item"], batch["item"][p["user"]]) and p["scale"] == 3 and p["state"] == "as it is" for p in parts)
-    lonely = parallel.share({"user": torch.arange(1)}, 2, 3)
+    lonely = distributed.share({"user": torch.arange(1)}, 2, 3)
     assert lonely["user"].tolist() == [0]
-    assert parallel.world() == 1 and parallel.rank() == 0 and np.isfinite(1.0)
+    assert distributed.world() == 1 and distributed.rank() == 0 and np.isfinite(1.0)
 
 
 def test_a_stop_by_file_is_a_stop(tmp_path: Path) -> None:
-    flag = work._StopFile(tmp_path / "stop")
+    flag = worker._StopFile(tmp_path / "stop")
     assert isinstance(flag, StopFlag) and not flag.wanted
     (tmp_path / "stop").touch()
     assert flag.wanted

@@ -7,24 +7,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import cold_start, crossing, features, projection, runs, taste, trail, work
+from mmrec_core import features, runs, spaces
+from mmrec_core.analysis import cold_start_curve
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.serving import elicitation, recommender, user_trajectory
 from mmrec_core.types import Dataset, History
 from tests.test_pages import app, text
 
 
 def test_the_first_is_where_it_stays_above() -> None:
     by_k = {str(k): {"against": {"interval": [low, 1.0]}} for k, low in ((0, -0.1), (1, 0.1), (2, -0.1), (5, 0.01), (10, 0.2))}
-    assert crossing.crosses(by_k, [0, 1, 2, 5, 10]) == 5, "a lucky k in between does not count"
-    assert crossing.crosses({"0": {"against": None}}, [0]) is None
-    assert crossing.above([0.1, 0.3, 0.2, 0.4], [0.2, 0.2, 0.3, 0.3], [0, 1, 2, 5]) == 5
-    assert crossing.above([0.1], [0.2], [0]) is None
+    assert cold_start_curve.crosses(by_k, [0, 1, 2, 5, 10]) == 5, "a lucky k in between does not count"
+    assert cold_start_curve.crosses({"0": {"against": None}}, [0]) is None
+    assert cold_start_curve.above([0.1, 0.3, 0.2, 0.4], [0.2, 0.2, 0.3, 0.3], [0, 1, 2, 5]) == 5
+    assert cold_start_curve.above([0.1], [0.2], [0]) is None
 
 
 def test_crossing_judges_the_same_people_for_every_k(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows nobody at 0."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
-    told = crossing.crossing(demo, ["ease"], [0, 5, 20])
+    told = cold_start_curve.crossing(demo, ["ease"], [0, 5, 20])
     assert set(told["models"]) == {"popularity", "ease"} and told["users"] > 10
     assert told["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(told["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05)
     for k in ("0", "5", "20"):
@@ -36,46 +39,46 @@ def test_crossing_judges_the_same_people_for_every_k(demo: Dataset, shared_home:
 def test_films_asked_about_are_known_and_far_apart(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
-    first = taste.spread(demo, 8)
-    assert len(set(first.tolist())) == 8 and np.isin(first, taste.well_known(demo)).all()
-    more = taste.spread(demo, 8, without=first.tolist())
+    first = elicitation.spread(demo, 8)
+    assert len(set(first.tolist())) == 8 and np.isin(first, elicitation.well_known(demo)).all()
+    more = elicitation.spread(demo, 8, without=first.tolist())
     assert not set(more.tolist()) & set(first.tolist())
-    from mmrec_core.shown import vectors_of
+    from mmrec_core.evaluation.list_inputs import vectors_of
 
     vectors = vectors_of(demo)
     assert vectors is not None
     alike = lambda rows: float((vectors[rows] @ vectors[rows].T)[np.triu_indices(len(rows), 1)].mean())
-    assert alike(first) < alike(taste.well_known(demo, 8)), "less alike than the most popular"
-    bundles = taste.bundles(demo)
+    assert alike(first) < alike(elicitation.well_known(demo, 8)), "less alike than the most popular"
+    bundles = elicitation.bundles(demo)
     films = np.concatenate([b["films"] for b in bundles])
     assert len(bundles) == 6 and len(set(films.tolist())) == len(films) and all(b["name"] for b in bundles)
 
 
 def test_disputed_films_are_those_whose_places_differ_most(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
-    pool = taste.well_known(demo)
+    pool = elicitation.well_known(demo)
     one = np.zeros(len(demo.items))
     one[pool] = np.arange(len(pool))[::-1]
     other = one.copy()
     other[pool[[0, -1]]] = other[pool[[-1, 0]]]
-    assert set(taste.disputed([one, other], demo, 2).tolist()) == {int(pool[0]), int(pool[-1])}
+    assert set(elicitation.disputed([one, other], demo, 2).tolist()) == {int(pool[0]), int(pool[-1])}
     with pytest.raises(MMRecError, match="two of them"):
-        taste.disputed([one], demo)
+        elicitation.disputed([one], demo)
 
 
 def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
-    projection.project(demo, "mini_clip", "image")
-    found = trail.map_of(demo)
+    spaces.project(demo, "mini_clip", "image")
+    found = user_trajectory.map_of(demo)
     assert found is not None and found[:2] == ("mini_clip", "image")
-    where = trail.positions(found[2], len(demo.items))
-    run = runs.finished(demo).get("ease") or work.work(runs.create("train", runs.training_params("demo", "ease")).id, foreground=True)
-    model = cold_start.load_run_model(run.folder)
-    told = History(taste.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
-    path = trail.trail(model, told, where)
+    where = user_trajectory.positions(found[2], len(demo.items))
+    run = runs.finished(demo).get("ease") or worker.work(runs.create("train", runs.training_params("demo", "ease")).id, foreground=True)
+    model = recommender.load_run_model(run.folder)
+    told = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
+    path = user_trajectory.trail(model, told, where)
     assert path.shape == (5, 2) and np.isfinite(path).all()
-    listed = cold_start.recommend(run, told, 10).items
+    listed = recommender.recommend(run, told, 10).items
     drawn = [i for i in listed if np.isfinite(where[i, 0])]
     if len(drawn) == 10:
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)

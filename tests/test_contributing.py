@@ -67,7 +67,7 @@ def test_model_dataset_encoder_and_metric_work(worked: tuple[Path, dict[str, str
 
 
 def test_the_lesson_can_be_read(worked: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmrec_core import lessons
+    from mmrec_core.analysis import lessons
 
     monkeypatch.setenv("MMREC_PLUGINS", str(worked[0]))
     read = next(lesson for lesson in lessons.lessons() if lesson.name == "90-first-place")

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec_core import coding, csv_out
-from mmrec_core.coding import Case
+from mmrec_core import csv_out
+from mmrec_core.analysis import error_annotations
+from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.types import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,11 +44,11 @@ def test_any_text_comes_back_and_none_runs(text: str) -> None:
 def test_cases_come_back_identically_whatever_their_notes_say(demo: Dataset) -> None:
     notes = ["=HYPERLINK(1)", "-3", "'=x", "+ plus", "@me", "plain, with \"quotes\"\nand lines"]
     cases = [Case(id=str(at), kind="user", user=str(at), note=note, tags=("=tag", "-other"), link="javascript:alert(1)", made=1.5) for at, note in enumerate(notes)]
-    text = coding.as_csv(cases)
-    assert coding.from_csv(text) == cases
+    text = error_annotations.as_csv(cases)
+    assert error_annotations.from_csv(text) == cases
     for row in list(csv.reader(io.StringIO(text)))[1:]:
         assert not any(cell.startswith(RUNS) and cell != "-3" for cell in row)
-    assert "](javascript" not in coding.as_markdown(cases, demo)
+    assert "](javascript" not in error_annotations.as_markdown(cases, demo)
 
 
 def test_a_table_is_made_safe_with_its_columns() -> None:
@@ -62,7 +63,7 @@ def test_a_table_is_made_safe_with_its_columns() -> None:
      ("/errors?x=1)[y](z", False), ("/errors?x=<b>", False), ("/\\evil.example", False), (" /errors", False), ("", False), ("data:text/html,x", False), ("/errors\n", False)],
 )  # fmt: skip
 def test_only_links_to_our_own_pages_are_links(link: str, own: bool) -> None:
-    assert coding.ours(link) is own
+    assert error_annotations.ours(link) is own
 
 
 def test_pages_offer_no_table_that_was_not_made_safe() -> None:

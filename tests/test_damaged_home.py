@@ -16,22 +16,15 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mmrec_core import __main__ as command_line
-from mmrec_core import (
-    ablation,
-    cluster,
-    coding,
-    damage,
-    features,
-    preparation,
-    projection,
-    records,
-    runs,
-    storage,
-    tuning,
-    work,
-)
+from mmrec_core import features, records, runs, spaces, storage
+from mmrec_core.analysis import ablation, error_annotations
+from mmrec_core.cli import main as command_line
+from mmrec_core.data import preparation
 from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.maintenance import damage
+from mmrec_core.runs import ray_cluster
+from mmrec_core.tuning import sweep
 from pages.parts import slices
 from tests.test_pages import PAGES, ROOT
 
@@ -45,9 +38,9 @@ def build(home: Path) -> None:
     preparation.prepare("demo", options={"films": 60, "scale": 0.15})
     dataset = preparation.open_dataset("demo")
     for model, options in (("popularity", {}), ("ease", {}), ("mf", {"max_epochs": 2})):
-        work.work(runs.create("train", runs.training_params("demo", model, options=options)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("demo", model, options=options)).id, foreground=True)
     mf = next(r for r in runs.all_runs() if r.params["model"] == "mf")
-    work.work(runs.create("evaluate", runs.evaluation_params(mf.id, "sampled:10", "frozen")).id, foreground=True)
+    worker.work(runs.create("evaluate", runs.evaluation_params(mf.id, "sampled:10", "frozen")).id, foreground=True)
     crossing = runs.create("crossing", runs.crossing_params("demo", ["itemknn"], ks=[0, 1]))
     at = {"metrics": {"ndcg@10": 0.1}, "intervals": {"ndcg@10": [0.0, 0.2]}, "against": {"difference": 0.0, "interval": [-0.1, 0.1]}}
     models = {name: {"0": at, "1": at} for name in ("itemknn", "popularity")}
@@ -55,9 +48,9 @@ def build(home: Path) -> None:
     storage.write_json(crossing.folder / "result.json", told)
     runs.update(crossing, status="finished", data=dataset.checksum, ended=crossing.told["created"])
     features.encode(dataset, "classic")
-    projection.project(dataset, "classic", "text")
-    projection.project(dataset, f"run:{mf.id}", "text")
-    search = runs.create("tune", tuning.params("demo", "mf", trials=2, over=["dim=2:8"]))
+    spaces.project(dataset, "classic", "text")
+    spaces.project(dataset, f"run:{mf.id}", "text")
+    search = runs.create("tune", sweep.params("demo", "mf", trials=2, over=["dim=2:8"]))
     trials = [{"id": "a", "options": {"dim": 4}, "status": "finished", "curve": [0.1], "score": 0.1, "best_epoch": 0, "seconds": 1.0, "error": None}]
     storage.write_json(search.folder / "trials.json", {"metric": "rmse", "trials": trials})
     found = {"winner": mf.id, "metric": "rmse", "metrics": {"rmse": 1.0}, "intervals": {"rmse": [0.9, 1.1]}, "seconds": {"search": 1.0}}
@@ -65,8 +58,8 @@ def build(home: Path) -> None:
     runs.update(search, status="finished", data=dataset.checksum, ended=search.told["created"])
     ablation.save(dataset, "mf", ["dim=2:4"], [1], {})
     slices.save(dataset, "first ten", np.arange(10))
-    coding.put(dataset, coding.case("film", film=str(dataset.items.raw[0]), tags=("odd",)))
-    cluster.name("127.0.0.1:9")
+    error_annotations.put(dataset, error_annotations.case("film", film=str(dataset.items.raw[0]), tags=("odd",)))
+    ray_cluster.name("127.0.0.1:9")
     storage.write_json(mf.folder / "mlflow.json", {"store": "sqlite:///x", "run_id": "1", "events": 0, "status": "finished"})
 
 
@@ -251,7 +244,7 @@ def test_a_run_of_any_wrong_form_leaves_the_others(whole: Path) -> None:
 def test_earlier_slices_and_cases_survive_a_cut_file(whole: Path) -> None:
     dataset = preparation.open_dataset("demo")
     for file, add in ((whole / "slices" / "demo.json", lambda: slices.save(dataset, "new", np.arange(3))),
-                      (whole / "coding" / "demo.json", lambda: coding.put(dataset, coding.case("film", film="1", tags=("new",))))):  # fmt: skip
+                      (whole / "coding" / "demo.json", lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))))):  # fmt: skip
         cut = file.read_bytes()[:-4]
         with Broken(file, cut):
             with pytest.raises(DamagedFile, match="left as it is"):
@@ -270,9 +263,9 @@ def test_a_cut_address_of_the_cluster_is_kept_aside(whole: Path) -> None:
     file = whole / "cluster.json"
     with Broken(file, b'{"address": "10.0'):
         with pytest.raises(DamagedFile, match="cluster --use"):
-            cluster.address()
-        cluster.name("127.0.0.1:10")
-        assert cluster.address() == "127.0.0.1:10"
+            ray_cluster.address()
+        ray_cluster.name("127.0.0.1:10")
+        assert ray_cluster.address() == "127.0.0.1:10"
         (kept,) = whole.glob("cluster.json.damaged-*")
         assert kept.read_bytes() == b'{"address": "10.0'
         kept.unlink()
@@ -295,16 +288,16 @@ def test_a_home_that_takes_no_writing_is_told_by_every_writer(whole: Path, monke
     monkeypatch.setattr(Path, "open", refuse)
     writers: dict[str, Callable[[], object]] = {
         "slices": lambda: slices.save(dataset, "new", np.arange(3)), "slices.remove": lambda: slices.remove(dataset, "first ten"),
-        "coding": lambda: coding.put(dataset, coding.case("film", film="1", tags=("new",))), "cluster": lambda: cluster.name("127.0.0.1:10"),
+        "coding": lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))), "cluster": lambda: ray_cluster.name("127.0.0.1:10"),
         "run": lambda: runs.update(mf, note="x"), "create": lambda: runs.create("train", mf.params), "ablation": lambda: ablation.save(dataset, "mf", ["dim=2:4"], [2], {}),
-        "bytes": lambda: storage.write_bytes(whole / "x" / "y", b"1"), "work": lambda: work.work(runs.create("train", mf.params).id, foreground=True),
+        "bytes": lambda: storage.write_bytes(whole / "x" / "y", b"1"), "work": lambda: worker.work(runs.create("train", mf.params).id, foreground=True),
     }  # fmt: skip
     for name, write in writers.items():
         with pytest.raises(MMRecError, match=r"disk that holds|Cannot write to") as told:
             write()
         assert "\n" not in str(told.value) and "MMREC_HOME" in str(told.value), name
     monkeypatch.undo()
-    assert slices.names(dataset) == ["first ten"] and len(coding.cases(dataset)) == 1
+    assert slices.names(dataset) == ["first ten"] and len(error_annotations.cases(dataset)) == 1
     for folder in [r.folder for r in runs.all_runs() if r.status != "finished"]:
         shutil.rmtree(folder)
     for folder in (whole / "runs").iterdir():

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmrec_core import preparation, storage
-from mmrec_core.datasets.movielens import modern, split_title
+from mmrec_core import storage
+from mmrec_core.data import preparation
+from mmrec_core.data.datasets.movielens import modern, split_title
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 

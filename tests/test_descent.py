@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import preparation, registry
-from mmrec_core.descent import able_precision, descend
-from mmrec_core.desk import Desk, Interrupted
+from mmrec_core import registry
+from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
+from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models.mf import MF
-from mmrec_core.splits import make_split
-from mmrec_core.training import Fitted, fit, thinned, train_set
+from mmrec_core.training.fit import Fitted, fit, thinned, train_set
+from mmrec_core.training.trainer import able_precision, descend
 from mmrec_core.types import Dataset
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mmrec_core import preparation, registry
-from mmrec_core.enrich._base import digits, plain_title
+from mmrec_core import registry
+from mmrec_core.data import preparation
+from mmrec_core.data.enrich._base import digits, plain_title
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import quiet
 
@@ -127,7 +128,7 @@ def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, 
 
 @pytest.mark.parametrize("answer", [[], "x", 3, {"overview": 3}, {"credits": {"cast": [{}]}}, None])
 def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
-    from mmrec_core.enrich.tmdb import Tmdb
+    from mmrec_core.data.enrich.tmdb import Tmdb
 
     ask = Tmdb._ask
     monkeypatch.setattr(Tmdb, "_ask", lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})())

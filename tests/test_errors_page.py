@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import cases, coding, comparison, pairs, preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.analysis import comparison, error_analysis, error_annotations, paired
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
 from mmrec_core.types import Dataset
 from tests.test_pages import app, text
 
@@ -23,7 +26,7 @@ def judged_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("MMREC_MLFLOW", "off")
         preparation.prepare("csv", source=_ratings_csv(folder), name="mine", options={"scale": "0.5:5", "items": "films.csv"})
         for model in ("popularity", "ease", "bias", "mf"):
-            work.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+            worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
     return folder / "home"
 
 
@@ -39,30 +42,30 @@ def row(dataset: Dataset, label: str) -> comparison.Row:
 
 def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     """Places agree with what the model recommends, predictions with what it predicts."""
-    from mmrec_core import cold_start
+    from mmrec_core.serving import recommender
 
-    split = pairs.split_of(mine, row(mine, "ease"))
-    told = cases.judged(mine, split, row(mine, "ease"))
+    split = paired.split_of(mine, row(mine, "ease"))
+    told = error_analysis.judged(mine, split, row(mine, "ease"))
     assert told.predicted is None and told.place is not None
     user = int(told.user[told.liked][0])
     known = np.concatenate([split.train, split.validation])
     seen = np.asarray(mine.interactions.need("item"))[known[np.asarray(mine.interactions.need("user"))[known] == user]]
-    listed = cold_start.recommend_known(runs.get(str(row(mine, "ease").trained)), mine, user, 20, seen).items.tolist()
+    listed = recommender.recommend_known(runs.get(str(row(mine, "ease").trained)), mine, user, 20, seen).items.tolist()
     for at in np.flatnonzero(told.user == user):
         expected = listed.index(told.item[at]) + 1 if told.item[at] in listed else 0
         assert told.place[at] == expected
-    stars = cases.judged(mine, split, row(mine, "mf"))
-    model = cold_start.load_run_model(runs.get(str(row(mine, "mf").trained)).folder)
+    stars = error_analysis.judged(mine, split, row(mine, "mf"))
+    model = recommender.load_run_model(runs.get(str(row(mine, "mf").trained)).folder)
     np.testing.assert_allclose(stars.predicted, model.score(stars.user, stars.item)[:, 0].numpy(), atol=1e-5)  # type: ignore[arg-type]
-    whole = cases.measure(stars, np.ones(len(stars.rows), bool))
+    whole = error_analysis.measure(stars, np.ones(len(stars.rows), bool))
     assert whole["rmse"][0] == pytest.approx(row(mine, "mf").result["metrics"]["rmse"], abs=1e-6)
     low, high = whole["rmse"][1]
     assert low < whole["rmse"][0] < high and whole["n"] == len(split.test)
 
 
 def test_slices_cover_what_they_say(mine: Dataset) -> None:
-    split = pairs.split_of(mine, row(mine, "ease"))
-    found = cases.slices(mine, split, split.test, saved={"mine": np.arange(5)})
+    split = paired.split_of(mine, row(mine, "ease"))
+    found = error_analysis.slices(mine, split, split.test, saved={"mine": np.arange(5)})
     item = np.asarray(mine.interactions.need("item"))[split.test]
     assert (found["Saved on the map"]["mine"] == (item < 5)).all()
     assert sum(m.sum() for m in found["Stars given"].values()) == len(split.test)
@@ -72,29 +75,29 @@ def test_slices_cover_what_they_say(mine: Dataset) -> None:
 
 
 def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:
-    split = pairs.split_of(mine, row(mine, "mf"))
-    told, other = (cases.judged(mine, split, row(mine, n)) for n in ("mf", "bias"))
+    split = paired.split_of(mine, row(mine, "mf"))
+    told, other = (error_analysis.judged(mine, split, row(mine, n)) for n in ("mf", "bias"))
     everything = np.ones(len(told.rows), bool)
-    where = cases.worst(told, everything, "largest error", 10, mine, split)
+    where = error_analysis.worst(told, everything, "largest error", 10, mine, split)
     error = np.abs(told.error)  # type: ignore[arg-type]
     assert (np.diff(error[where]) <= 0).all() and error[where[0]] == error.max()
-    apart = cases.worst(told, everything, "largest difference", 10, mine, split, other)
+    apart = error_analysis.worst(told, everything, "largest difference", 10, mine, split, other)
     worse = np.abs(told.error) - np.abs(other.error)  # type: ignore[arg-type,operator]
     assert worse[apart[0]] == worse.max()
-    a, b, c = (cases.worst(told, everything, "random", 30, mine, split, seed=s) for s in (4, 4, 5))
+    a, b, c = (error_analysis.worst(told, everything, "random", 30, mine, split, seed=s) for s in (4, 4, 5))
     assert (a == b).all() and not (a == c).all() and len(a) == 30
     with pytest.raises(MMRecError, match="second model"):
-        cases.worst(told, everything, "largest difference", 5, mine, split)
+        error_analysis.worst(told, everything, "largest difference", 5, mine, split)
 
 
 def test_pairs_agree_with_the_table(mine: Dataset) -> None:
-    found = pairs.pair(mine, row(mine, "ease"), row(mine, "popularity"))
+    found = paired.pair(mine, row(mine, "ease"), row(mine, "popularity"))
     mean = row(mine, "ease").result["metrics"]["ndcg@10"] - row(mine, "popularity").result["metrics"]["ndcg@10"]
     assert found.told["difference"] == pytest.approx(mean, abs=1e-9)
     assert sum(g["users"] for g in found.groups if g["group"].startswith("taste")) == len(found.users)
     better, worse = found.extremes(3)
     assert (found.difference[better] > 0).all() and (found.difference[worse] < 0).all()
-    same = pairs.pair(mine, row(mine, "ease"), row(mine, "ease"))
+    same = paired.pair(mine, row(mine, "ease"), row(mine, "ease"))
     assert same.told["p"] == 1 and same.told["ties"] == len(same.users) and len(same.extremes()[0]) == 0
 
 
@@ -103,7 +106,7 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     assert not page.exception and not page.error
     next(t for t in page.text_input if t.label == "Note").set_value("too kind").run()
     next(b for b in page.button if b.label == "Keep").click().run()
-    held = coding.cases(mine)
+    held = error_annotations.cases(mine)
     assert [(c.kind, c.user, c.film, c.note, c.model, c.blind) for c in held] == [("rating", "5", "3", "too kind", "mf", False)]
     assert "who=5" in held[0].link and "look=Case" in held[0].link
     again = app("errors", dataset="mine", look="Notebook")
@@ -116,16 +119,16 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     assert len(boxes) == 2 and all(str(o).startswith("Model ") or o == "nothing" for b in boxes for o in b.options)
     assert [b.value for b in boxes] == ["mf", "ease"], "whoever hides the names goes on with the same models"
     assert not any(f.value.columns.isin(["Score"]).any() for f in page.dataframe if "Predicted stars" in f.value.columns)
-    coding.remove(mine, [c.id for c in held])
+    error_annotations.remove(mine, [c.id for c in held])
 
 
 def test_a_random_sample_goes_into_the_notebook(mine: Dataset) -> None:
     page = app("errors", dataset="mine", a="ease", b="popularity")
     next(g for g in page.button_group if g.key == "sort").set_value("random").run()
     next(b for b in page.button if b.label.startswith("Put these")).click().run()
-    drawn = coding.cases(mine)
+    drawn = error_annotations.cases(mine)
     assert len(drawn) == 20 and all(c.seed == 0 and c.kind == "rating" for c in drawn)
-    coding.remove(mine, [c.id for c in drawn])
+    error_annotations.remove(mine, [c.id for c in drawn])
 
 
 @pytest.mark.parametrize(("query", "says"), [({"look": "Person", "who": "nobody"}, "has no person"), ({"look": "Case", "who": "5", "what": "no film"}, "What if")])

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from mmrec_core import preparation
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
-from mmrec_core.groups import prior_counts, row_groups
-from mmrec_core.intervals import mean_intervals, paired
-from mmrec_core.protocols import Protocol
-from mmrec_core.rankings import Ranker, export_candidates
-from mmrec_core.ranks import largest
-from mmrec_core.splits import make_split
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.evaluation.protocols import Protocol
+from mmrec_core.evaluation.ranker import Ranker, export_candidates
+from mmrec_core.evaluation.subgroups import prior_counts, row_groups
+from mmrec_core.evaluation.tie_ranks import largest
+from mmrec_core.stats import mean_intervals, paired
 from mmrec_core.types import Dataset, Head, Interactions, Query, Split, quiet
 
 
@@ -165,7 +165,7 @@ def test_paired_differences_count_wins_and_exclude_strangers() -> None:
 
 
 def test_stream_lets_popularity_count_what_came_before(demo: Dataset) -> None:
-    from mmrec_core.training import fit
+    from mmrec_core.training.fit import fit
 
     split = make_split(demo, "chronological:70-15-15")
     model = fit("popularity", demo, split).model
@@ -179,7 +179,7 @@ def test_stream_lets_popularity_count_what_came_before(demo: Dataset) -> None:
 
 
 def test_cold_users_are_judged_by_what_is_revealed(demo: Dataset) -> None:
-    from mmrec_core.training import fit
+    from mmrec_core.training.fit import fit
 
     split = make_split(demo, "cold-user")
     model = fit("ease", demo, split).model
@@ -208,8 +208,8 @@ def test_a_perfect_scorer_is_perfect_even_where_films_repeat(home: Path, tmp_pat
 
 
 def test_cold_user_validation_judges_known_users(demo: Dataset) -> None:
-    from mmrec_core.splits import with_validation
-    from mmrec_core.training import fit
+    from mmrec_core.data.splits import with_validation
+    from mmrec_core.training.fit import fit
 
     split = with_validation(make_split(demo, "cold-user"))
     model = fit("bpr", demo, split, options={"max_epochs": 3}).model

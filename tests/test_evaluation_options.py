@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import comparison, pairs, preparation, protocol_lab, runs, work
+from mmrec_core import runs
+from mmrec_core.analysis import comparison, paired, protocol_sensitivity
 from mmrec_core.config import TrainConfig
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
-from mmrec_core.intervals import mean_intervals, row_intervals
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.evaluation.protocols import Protocol, full_name, in_plain_words
+from mmrec_core.evaluation.ranker import Ranker
+from mmrec_core.jobs import worker
 from mmrec_core.metrics import metric
-from mmrec_core.protocols import Protocol, full_name, in_plain_words
-from mmrec_core.rankings import Ranker
-from mmrec_core.splits import make_split
-from mmrec_core.training import Fitted, convergence_notes, fit, learned_rows
+from mmrec_core.stats import mean_intervals, row_intervals
+from mmrec_core.training.fit import Fitted, convergence_notes, fit, learned_rows
 from mmrec_core.types import Array, Dataset, Lists, Query, quiet
 from tests.test_evaluation import Fixed, Streaming
 
@@ -34,7 +37,7 @@ def log(folder: Path, name: str, rows: list[tuple[Any, ...]], scale: str = "1:5"
 
 def trained(dataset: Dataset, model: str, **asked: Any) -> comparison.Row:
     """A model's result as Compare shows it."""
-    run = work.work(runs.create("train", runs.training_params(dataset.name, model, **asked)).id, foreground=True)
+    run = worker.work(runs.create("train", runs.training_params(dataset.name, model, **asked)).id, foreground=True)
     return next(r for r in comparison.rows(dataset) if r.run.id == run.id)
 
 
@@ -96,21 +99,21 @@ def test_a_stream_observes_the_splits_rows_alone(home: Path, tmp_path: Path) -> 
 
 def test_cold_users_divide_by_the_threshold_of_their_training(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Pairing, Errors and the command line divide the rows as training did, whatever the threshold."""
-    from mmrec_core.__main__ import split as split_command
+    from mmrec_core.cli.data import split as split_command
 
     rng = np.random.default_rng(0)
     rows = [(u, i, int(rng.integers(1, 6)), 1000 * u + place) for u in range(1, 41) for place, i in enumerate(rng.permutation(80)[:70])]
     dataset = log(tmp_path, "mine", rows)
     a, b = (trained(dataset, m, split="cold-user", relevant_from=3.0) for m in ("popularity", "ease"))
-    assert pairs.pair(dataset, a, b).told["users"] > 0
-    assert pairs.split_of(dataset, a).checksum == a.key.split_checksum != make_split(dataset, "cold-user").checksum
+    assert paired.pair(dataset, a, b).told["users"] > 0
+    assert paired.split_of(dataset, a).checksum == a.key.split_checksum != make_split(dataset, "cold-user").checksum
     split_command("mine", how="cold-user", relevant_from=3.0, as_json=True)
     assert json.loads(capsys.readouterr().out)["checksum"] == a.key.split_checksum
 
 
 def test_zero_is_a_threshold(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a scale around zero everything from 0 on is relevant; 0 is not "not given"."""
-    from mmrec_core.__main__ import split as split_command
+    from mmrec_core.cli.data import split as split_command
 
     rows = [(u, i + u, -10 + (7 * u + 3 * i) % 21, i) for u in range(1, 5) for i in range(1, 13)]
     dataset = log(tmp_path, "jester", rows, scale="-10:10")
@@ -262,17 +265,17 @@ def test_a_query_is_asked_by_user(home: Path, tmp_path: Path) -> None:
 
 def test_lists_hide_what_the_protocol_hides(home: Path, tmp_path: Path) -> None:
     """Where events repeat, what a user has met may be recommended again, on pages and at the command line as in evaluation."""
-    from mmrec_core import cold_start
+    from mmrec_core.serving import recommender
 
     rows = [(u, 1 + (t * t + u) % 5, 5, t) for u in range(1, 9) for t in range(1, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     row = trained(dataset, "popularity")
-    assert len(cold_start.recommend_known(row.run, dataset, 0, top=20).items) == len(dataset.items)
-    told = cold_start.history(dataset, {dataset.items.raw[0]: 5.0})
-    assert len(cold_start.recommend(row.run, told, top=20).items) == len(dataset.items)
+    assert len(recommender.recommend_known(row.run, dataset, 0, top=20).items) == len(dataset.items)
+    told = recommender.history(dataset, {dataset.items.raw[0]: 5.0})
+    assert len(recommender.recommend(row.run, told, top=20).items) == len(dataset.items)
     hide = trained(dataset, "popularity", protocol="full:seen=hide")
     met = np.asarray(dataset.interactions.item)[np.asarray(dataset.interactions.user) == 0]
-    assert not np.isin(cold_start.recommend_known(hide.run, dataset, 0, top=20).items, met).any()
+    assert not np.isin(recommender.recommend_known(hide.run, dataset, 0, top=20).items, met).any()
 
 
 def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratings_csv: Path) -> None:
@@ -289,7 +292,7 @@ def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratin
     rows = {r.model: r for r in comparison.rows(dataset)}
     assert rows["popularity"].key.known == comparison.NOT_RECORDED and rows["popularity"].key != rows["ease"].key == new.key
     assert not comparison.can_be_judged_like(rows["popularity"], new.key)
-    again = work.work(runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True)
+    again = worker.work(runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True)
     assert (again.result() or {})["known"] is None
 
 
@@ -357,7 +360,7 @@ def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     trained(dataset, "popularity")
     row = trained(dataset, "popularity", protocol="full:seen=hide")
-    cells = protocol_lab.lab(dataset, comparison.rows(dataset), [row], "ndcg@10")[row.label]
+    cells = protocol_sensitivity.lab(dataset, comparison.rows(dataset), [row], "ndcg@10")[row.label]
     assert cells["every film"].value == row.result["metrics"]["ndcg@10"]
     assert cells["100 drawn"].wanted is None or cells["100 drawn"].wanted[1]["protocol"].endswith(":seen=hide")
 
@@ -369,7 +372,7 @@ def test_a_text_names_folders_by_what_they_are(home: Path, tmp_path: Path, monke
     data = tmp_path / "data"
     data.mkdir()
     monkeypatch.setenv("MMREC_SOURCES", str(data))
-    text = f"No file '{data}/ml/ratings.csv'; {ROOT}/mmrec_core/runs.py, {home}/runs and {home}2 stay."
+    text = f"No file '{data}/ml/ratings.csv'; {ROOT}/mmrec_core/runs/store.py, {home}/runs and {home}2 stay."
     shown = without_paths(text)
-    assert "'MMREC_SOURCES/ml/ratings.csv'; MMREC/mmrec_core/runs.py, MMREC_HOME/runs" in shown
+    assert "'MMREC_SOURCES/ml/ratings.csv'; MMREC/mmrec_core/runs/store.py, MMREC_HOME/runs" in shown
     assert str(data) not in shown and str(ROOT) not in shown

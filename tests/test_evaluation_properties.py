@@ -18,13 +18,14 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mmrec_core import preparation, rankings, splits
+from mmrec_core.data import preparation, splits
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
-from mmrec_core.protocols import Protocol
-from mmrec_core.rankings import Ranker, export_candidates
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit, learned_rows
+from mmrec_core.evaluation import ranker
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.evaluation.protocols import Protocol
+from mmrec_core.evaluation.ranker import Ranker, export_candidates
+from mmrec_core.training.fit import fit, learned_rows
 from mmrec_core.types import Dataset, Head, History, Interactions, Query, Split, UserState, quiet
 
 EXAMPLES = int(os.environ.get("MMREC_EXAMPLES", "40"))
@@ -335,7 +336,7 @@ def test_a_stream_of_blocks_of_one_equals_a_loop(place: Path, world: World, seed
     user, item, time, rating = (np.asarray(dataset.interactions.need(c)) for c in ("user", "item", "time", "rating"))
     bar, n, hides = dataset.manifest["relevant_from"], len(dataset.items), dataset.manifest["repeats"] == "refused"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rankings, "STREAM_BLOCK", 1)
+        patch.setattr(ranker, "STREAM_BLOCK", 1)
         scorer = Counting(len(dataset.users), n, 0, np.bincount(item[split.train], minlength=n))
         told = evaluate(scorer, dataset, split, regime="stream", only=["mrr"], groups=False, intervals=False)  # type: ignore[arg-type]
     asked: dict[tuple[int, int, int], int] = {}

@@ -15,7 +15,11 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from mmrec_core import cold_start, comparison, features, preparation, registry, runs, work
+from mmrec_core import features, registry, runs
+from mmrec_core.analysis import comparison
+from mmrec_core.data import preparation
+from mmrec_core.jobs import worker
+from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from tests.models.test_contract import _census_files, _ratings_csv
 from tests.test_pages import app, text
@@ -41,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for model in runs.usable_models(preparation.open_dataset(name)):
                 trains = registry.schema("models", model)["trains"]
                 how = {"max_epochs": 1, "patience": 1, "device": "cpu"} if trains else {}
-                work.work(
+                worker.work(
                     runs.create("train", runs.training_params(name, model, split=split, options=how)).id,
                     foreground=True,
                 )
@@ -126,7 +130,7 @@ def test_a_newcomer_gets_films_or_a_reason(model: str) -> None:
         assert "labels" in registry.schema("models", model)["needs"][0]
         return
     run = runs.finished(datasets[0])[model]
-    found = cold_start.recommend(run, cold_start.history(datasets[0], {"3": 5.0, "4": 1.0, "5": 4.5}))
+    found = recommender.recommend(run, recommender.history(datasets[0], {"3": 5.0, "4": 1.0, "5": 4.5}))
     assert len(found.items) == 10 and np.isfinite(found.scores).all() and found.source in {"folded", "fallback"}
     page = shown("cold_start", FILMS, ratings="3:5_4:1_5:4.5", models=model)
     assert f"**{model}**" in " ".join(m.value for m in page.markdown)
@@ -140,7 +144,7 @@ def test_space_has_the_models_films_or_not(model: str) -> None:
     if not datasets:
         return
     run = runs.finished(datasets[0])[model]
-    vectors = cold_start.load_run_model(run.folder).item_vectors()
+    vectors = recommender.load_run_model(run.folder).item_vectors()
     assert (vectors is not None) == registry.schema("models", model)["vectors"]
     if vectors is not None:
         assert vectors.shape[0] == datasets[0].manifest["films"] and bool(torch.isfinite(vectors).all())

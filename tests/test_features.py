@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import features, preparation, search
+from mmrec_core import features
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.retrieval import nearest, recall
+from mmrec_core.features.nearest_neighbours import nearest, recall
+from mmrec_core.spaces import search
 from mmrec_core.types import Dataset
 
 
@@ -25,7 +27,7 @@ def mine(home: Path, demo: Dataset) -> Dataset:
 
 def test_recall_in_blocks_is_recall_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against every cosine in one table, ties among equal vectors included; no table of N² numbers is made."""
-    from mmrec_core import retrieval
+    from mmrec_core.features import nearest_neighbours
 
     rng = np.random.default_rng(0)
     text, image = (rng.integers(-2, 3, (57, 6)).astype(np.float32) for _ in range(2))
@@ -33,7 +35,7 @@ def test_recall_in_blocks_is_recall_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     table = text.astype(np.float64) @ image.T.astype(np.float64)
     found = {}
     for size in (7, 512):
-        monkeypatch.setattr(retrieval, "BLOCK", size)
+        monkeypatch.setattr(nearest_neighbours, "BLOCK", size)
         found[size] = recall(text, image, ks=(1, 10))
     assert found[7] == found[512]
     for name, cosine in (("text_to_image", table), ("image_to_text", table.T)):
@@ -76,7 +78,7 @@ def test_what_is_done_is_skipped_and_what_was_begun_is_gone_on_with(
     mine: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after two shards: they are not made again, and the result is that of an undisturbed run."""
-    monkeypatch.setattr(features, "SHARD", 40)
+    monkeypatch.setattr(features.encoding, "SHARD", 40)
     made = features.make_encoder("mini_clip")
     asked: list[int] = []
     real = made.encode_images
@@ -87,7 +89,7 @@ def test_what_is_done_is_skipped_and_what_was_begun_is_gone_on_with(
             raise KeyboardInterrupt
         return real(images)
 
-    monkeypatch.setattr(features, "make_encoder", lambda *_: made)
+    monkeypatch.setattr(features.encoding, "make_encoder", lambda *_: made)
     monkeypatch.setattr(made, "encode_images", counted)
     with pytest.raises(KeyboardInterrupt):
         features.encode(mine, "mini_clip")

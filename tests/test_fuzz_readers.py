@@ -22,10 +22,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mmrec_core import coding, features, images, preparation, registry, splits
-from mmrec_core.datasets import _own
-from mmrec_core.datasets._base import END
+from mmrec_core import features, registry
+from mmrec_core.analysis import error_annotations
+from mmrec_core.data import preparation, splits
+from mmrec_core.data.datasets import _own
+from mmrec_core.data.datasets._base import END
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import images
 from mmrec_core.types import Dataset
 
 TRIES = int(os.environ.get("MMREC_FUZZ", "100"))
@@ -343,13 +346,13 @@ def test_vectors_are_taken_over_whole_or_refused(prepared: Dataset, tmp_path: Pa
 
 
 def test_coded_cases_are_taken_over_whole_or_refused(tmp_path: Path) -> None:
-    cases = [coding.case("rating", user=str(at), film="7", tags=("too kind", "long"), note=f'a "note", {at}', made=1.5 + at) for at in range(6)]
-    good = {"cases.csv": coding.as_csv(cases).encode()}
+    cases = [error_annotations.case("rating", user=str(at), film="7", tags=("too kind", "long"), note=f'a "note", {at}', made=1.5 + at) for at in range(6)]
+    good = {"cases.csv": error_annotations.as_csv(cases).encode()}
 
     def read(folder: Path) -> None:
-        found = coding.from_csv((folder / "cases.csv").read_bytes().decode("utf-8", "replace"))
+        found = error_annotations.from_csv((folder / "cases.csv").read_bytes().decode("utf-8", "replace"))
         json.dumps([c.model_dump(mode="json") for c in found], allow_nan=False)
-        assert coding.from_csv(coding.as_csv(found)) == found
+        assert error_annotations.from_csv(error_annotations.as_csv(found)) == found
 
     rng = random.Random(4)
     for _ in range(TRIES):

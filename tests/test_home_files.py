@@ -11,7 +11,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from mmrec_core import home_files, map_files, preparation, settings, storage
+from mmrec_core import settings, storage
+from mmrec_core.data import preparation, served_files
+from mmrec_core.spaces import publish
 from mmrec_core.types import Dataset
 from pages.parts import home_files as routes
 
@@ -67,7 +69,7 @@ def test_a_thumbnail_that_cannot_be_made_is_not_found(app: Starlette, films: Dat
     for file in posters["poster_file"]:
         if Path(file).is_relative_to(settings.home()):
             Path(file).unlink(missing_ok=True)
-    assert home_files.find("thumbs/ab/ab" + "0" * 14 + ".jpg") is None
+    assert served_files.find("thumbs/ab/ab" + "0" * 14 + ".jpg") is None
     (films.folder / "catalog.parquet").write_bytes(b"damaged")
     assert get(app, f"/app/static/{posters['poster'].iloc[0]}")[0] == 404
 
@@ -75,7 +77,7 @@ def test_a_thumbnail_that_cannot_be_made_is_not_found(app: Starlette, films: Dat
 def test_files_of_a_map_are_bytes_and_of_one_home_alone(app: Starlette, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
-    name = map_files.colours(np.arange(5))
+    name = publish.colours(np.arange(5))
     assert (home / "static" / name).is_file() and not (settings.ROOT / "static" / name).exists()
     status, told, body = get(app, f"/app/static/{name}")
     assert (status, body, told["content-type"]) == (200, bytes(range(5)), "application/octet-stream")

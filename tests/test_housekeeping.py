@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import __main__ as command_line
-from mmrec_core import cold_start, housekeeping, preparation, projection, runs, settings, storage, work
+from mmrec_core import runs, settings, spaces, storage
+from mmrec_core.cli import main as command_line
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.maintenance import cleanup
+from mmrec_core.serving import recommender
 from mmrec_core.types import History
 
 
@@ -43,7 +47,7 @@ FILMS = [f"m{n:02d}" for n in range(1, 11)]
 def trained(home: Path, tmp_path: Path) -> runs.Run:
     """A model of films m01 … m10."""
     preparation.prepare("csv", source=ratings(tmp_path / "v1.csv", FILMS), name="mine", options={"scale": "1:5"})
-    return work.work(runs.create("train", runs.training_params("mine", "bpr", split="leave-one-out", options={"max_epochs": 1})).id, foreground=True)
+    return worker.work(runs.create("train", runs.training_params("mine", "bpr", split="leave-one-out", options={"max_epochs": 1})).id, foreground=True)
 
 
 OTHERS = {
@@ -61,9 +65,9 @@ def test_a_model_is_not_asked_about_other_films(trained: runs.Run, tmp_path: Pat
     dataset = preparation.open_dataset("mine")
     told = History(np.array([0, 3]), np.array([5, 4], np.float32))
     asks: dict[str, Callable[[], object]] = {
-        "recommend": lambda: cold_start.recommend(trained, told), "known": lambda: cold_start.recommend_known(trained, dataset, 0), "scores": lambda: cold_start.scores(trained, told),
-        "reasons": lambda: cold_start.reasons(trained, told, [1]), "map": lambda: projection.space(dataset, f"run:{trained.id}", "text"),
-        "what-ifs and pages": lambda: cold_start.load_run_model(trained.folder),
+        "recommend": lambda: recommender.recommend(trained, told), "known": lambda: recommender.recommend_known(trained, dataset, 0), "scores": lambda: recommender.scores(trained, told),
+        "reasons": lambda: recommender.reasons(trained, told, [1]), "map": lambda: spaces.space(dataset, f"run:{trained.id}", "text"),
+        "what-ifs and pages": lambda: recommender.load_run_model(trained.folder),
     }  # fmt: skip
     for name, ask in asks.items():
         with pytest.raises(MMRecError, match="prepared anew"):
@@ -93,7 +97,8 @@ def killed_between(folder: Path) -> None:
 
 
 def test_what_was_moved_aside_comes_back_for_every_user(trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mmrec_core import features, splits
+    from mmrec_core import features
+    from mmrec_core.data import splits
     from mmrec_core.models._base import load_model
 
     dataset = preparation.open_dataset("mine")
@@ -103,11 +108,11 @@ def test_what_was_moved_aside_comes_back_for_every_user(trained: runs.Run, monke
     np.save(vectors / "a_text_x.npy", rng.normal(size=(10, 4)).astype(np.float32))
     np.save(vectors / "a_text_x_ids.npy", np.array(FILMS))
     features.import_folder(dataset, vectors, "theirs")
-    projection.project(dataset, "theirs", "text")
+    spaces.project(dataset, "theirs", "text")
     splits.export_split(dataset, splits.make_split(dataset, "leave-one-out"), tmp_path / "split")
     readers: dict[Path, Callable[[], object]] = {
         dataset.folder: preparation.prepared, features.folder_of(dataset, "theirs"): lambda: features.available(dataset)["theirs"],
-        projection.folder_of(dataset, "theirs", "text"): lambda: projection.stored(dataset, "theirs", "text"), trained.folder / "model": lambda: load_model(trained.folder / "model"),
+        spaces.folder_of(dataset, "theirs", "text"): lambda: spaces.stored(dataset, "theirs", "text"), trained.folder / "model": lambda: load_model(trained.folder / "model"),
     }  # fmt: skip
     for folder, read in readers.items():
         killed_between(folder)
@@ -128,36 +133,36 @@ def test_a_run_with_a_long_name_gets_its_map(home: Path, tmp_path: Path) -> None
     name = "a-dataset-whose-name-is-as-long-as-names-of-datasets-may-be-here"
     assert len(name) == 64
     preparation.prepare("csv", source=ratings(tmp_path / "v1.csv", FILMS), name=name, options={"scale": "1:5"})
-    run = work.work(runs.create("train", runs.training_params(name, "bpr", options={"max_epochs": 1})).id, foreground=True)
+    run = worker.work(runs.create("train", runs.training_params(name, "bpr", options={"max_epochs": 1})).id, foreground=True)
     assert len(run.id) > 64
     dataset = preparation.open_dataset(name)
-    assert projection.project(dataset, f"run:{run.id}", "text")["points"] == 10
-    assert projection.stored(dataset, f"run:{run.id}", "text") is not None
+    assert spaces.project(dataset, f"run:{run.id}", "text")["points"] == 10
+    assert spaces.stored(dataset, f"run:{run.id}", "text") is not None
     with pytest.raises(MMRecError, match="left no model"):
-        projection.space(dataset, "run:../runs/" + run.id, "text")
+        spaces.space(dataset, "run:../runs/" + run.id, "text")
 
 
 def test_deleting_names_what_goes_first(trained: runs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = work.work(runs.create("evaluate", runs.evaluation_params(trained.id, "sampled:2", "frozen")).id, foreground=True)
+    judged = worker.work(runs.create("evaluate", runs.evaluation_params(trained.id, "sampled:2", "frozen")).id, foreground=True)
     second = runs.create("train", runs.training_params("mine", "bpr", from_run=trained.id))
     with pytest.raises(MMRecError, match="in use by 1 queued"):
-        housekeeping.plan_dataset("mine")
+        cleanup.plan_dataset("mine")
     runs.update(second, status="stopped")
-    plan = housekeeping.plan_run(trained.id)
+    plan = cleanup.plan_run(trained.id)
     assert f"evaluation {judged.id}" in plan.deleted and any(second.id in line for line in plan.affected)
     assert command(monkeypatch, "delete", "run", trained.id) == 0
     assert "Nothing was deleted" in capsys.readouterr().out and trained.folder.exists()
     assert command(monkeypatch, "delete", "run", trained.id, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out)["deleted"] and not trained.folder.exists() and not judged.folder.exists() and second.folder.exists()
     (runs.runs_folder() / second.id / "run.json").write_text("[]")
-    housekeeping.delete(housekeeping.plan_run(second.id))
+    cleanup.delete(cleanup.plan_run(second.id))
     assert runs.damaged_runs() == {} and runs.all_runs() == []
-    plan = housekeeping.plan_dataset("mine")
-    housekeeping.delete(plan)
+    plan = cleanup.plan_dataset("mine")
+    cleanup.delete(plan)
     assert preparation.prepared() == [] and not list((settings.home() / "datasets").iterdir())
     for wrong in ("..", "mine", ".hidden", "../runs"):
         with pytest.raises(MMRecError, match="Unknown dataset"):
-            housekeeping.plan_dataset(wrong)
+            cleanup.plan_dataset(wrong)
 
 
 def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -174,19 +179,19 @@ def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: 
     for at in range(4):
         storage.write_bytes(static / "maps" / f"points-{at}.bin", b"x" * 400_000)
         os.utime(static / "maps" / f"points-{at}.bin", (old + at, old + at))
-    monkeypatch.setattr(housekeeping, "_old", lambda place, days=1.0: "new" not in str(place))
-    found = housekeeping.waste(budget_mb=1.0)
+    monkeypatch.setattr(cleanup, "_old", lambda place, days=1.0: "new" not in str(place))
+    found = cleanup.waste(budget_mb=1.0)
     told = {kind: sorted(p.name for p in places) for kind, places in found.places.items()}
     assert told == {"left by killed processes": [".mine.0123abcd"], "uploads": ["upload-done"], "schemas of older code": ["0000.json"],
                     "maps for the browser": ["points-0.bin", "points-1.bin"]}  # fmt: skip
-    housekeeping.clean(found)
-    assert housekeeping.waste(budget_mb=1.0).places == {} and preparation.prepared() == ["mine"] and trained.has_model
+    cleanup.clean(found)
+    assert cleanup.waste(budget_mb=1.0).places == {} and preparation.prepared() == ["mine"] and trained.has_model
     assert uploads["upload-waiting"].exists() and uploads["upload-new"].exists()
 
 
 def test_thumbnails_that_no_catalog_names_are_cleared_where_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "_old", lambda place, days=1.0: True)
+    monkeypatch.setattr(cleanup, "_old", lambda place, days=1.0: True)
     storage.open_home()
     storage.write_bytes(home / "static" / "thumbs" / "ab" / "ab1.jpg", b"x")
-    assert housekeeping.waste().places == {}
-    assert list(housekeeping.waste(thumbnails=True).places) == ["thumbnails"]
+    assert cleanup.waste().places == {}
+    assert list(cleanup.waste(thumbnails=True).places) == ["thumbnails"]

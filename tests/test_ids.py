@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec_core import features, ids, preparation
+from mmrec_core import features, ids
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset, IdMap
 

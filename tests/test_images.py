@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core import images, preparation, settings
+from mmrec_core import settings
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import images
 
 ROOT = Path(__file__).resolve().parents[1]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 48\n%%EndComments\n{ } loop\nshowpage\n%%EOF\n"

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import inputs, preparation, settings, tables
+from mmrec_core import settings
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import input_files, tables
 from tests.test_datasets import small_movielens
 
 HEAD = b"userId,movieId,rating,timestamp\n"
@@ -21,7 +23,7 @@ HEAD = b"userId,movieId,rating,timestamp\n"
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can pass quickly."""
-    monkeypatch.setattr(inputs, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(input_files, "FREE_BYTES", 1 << 20)
 
 
 def zeros(n: int) -> bytes:
@@ -151,7 +153,7 @@ def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(tmp_pat
         told = out.getvalue().replace(b"'shape': (4,), }".ljust(30), f"'shape': {shape}, }}".ljust(30).encode())
         (tmp_path / "a.npy").write_bytes(told)
         with pytest.raises(MMRecError, match="cannot be read"):
-            inputs.array(tmp_path / "a.npy")
+            input_files.array(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(("named", "runs"), [("²", 1), ("٣", 1), ("", 1), ("-2", 1), ("0", 1), ("3", 3), ("9" * 5000, 1), ("x", 1)])
@@ -161,11 +163,11 @@ def test_a_number_of_runs_that_is_none(monkeypatch: pytest.MonkeyPatch, named: s
 
 
 def test_only_the_known_exceptions_become_plain() -> None:
-    with pytest.raises(MMRecError, match="x.csv cannot be read"), inputs.reading("x.csv", "a table"):
+    with pytest.raises(MMRecError, match="x.csv cannot be read"), input_files.reading("x.csv", "a table"):
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")
-    with pytest.raises(AssertionError), inputs.reading("x.csv", "a table"):
+    with pytest.raises(AssertionError), input_files.reading("x.csv", "a table"):
         raise AssertionError("ours")
-    with pytest.raises(MMRecError), inputs.outermost("x.csv"):
+    with pytest.raises(MMRecError), input_files.outermost("x.csv"):
         raise zipfile.BadZipFile("bad")
-    with pytest.raises(ValueError), inputs.outermost("x.csv"):
+    with pytest.raises(ValueError), input_files.outermost("x.csv"):
         raise ValueError("ours")

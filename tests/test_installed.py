@@ -24,10 +24,10 @@ from tests import browsing
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_PAGE = """
 from streamlit.testing.v1 import AppTest
-from mmrec_core import settings
+from mmrec_core import runtime, settings
 shown = AppTest.from_file(str(settings.ROOT / "app.py"), default_timeout=120).run()
 assert not shown.exception and not shown.error, (shown.exception, shown.error)
-print(settings.ROOT, settings.commit(), len(shown.button), sep="|")
+print(settings.ROOT, runtime.commit(), len(shown.button), sep="|")
 """
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import facts, lessons, preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.analysis import lesson_values, lessons
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
 from mmrec_core.types import Dataset
 from tests.browsing import end, page_at, serve, settled
 from tests.test_pages import app, text
@@ -28,17 +31,17 @@ def taught(tmp_path_factory: pytest.TempPathFactory, demo: Dataset) -> Iterator[
         shutil.copytree(demo.folder, home / "datasets" / "demo", ignore=shutil.ignore_patterns("features", "maps"))
         dataset = preparation.open_dataset("demo")
         for _ in range(3):  # what one run gives may show that another is wanted
-            wanted: list[facts.Wanted] = []
+            wanted: list[lesson_values.Wanted] = []
             for lesson in lessons.lessons():
                 for step in lesson.steps:
-                    wanted += [w for w in facts.fill(step.answer, dataset).wanted if w not in wanted]
+                    wanted += [w for w in lesson_values.fill(step.answer, dataset).wanted if w not in wanted]
             for kind, params in wanted:
-                work.work(runs.create(kind, params).id, foreground=True)
+                worker.work(runs.create(kind, params).id, foreground=True)
         for name in ("mini_clip", "mini_siglip"):
-            from mmrec_core import projection
+            from mmrec_core import spaces
 
             for view in ("image", "text"):
-                projection.project(dataset, name, view)  # type: ignore[arg-type]
+                spaces.project(dataset, name, view)  # type: ignore[arg-type]
         yield home, dataset
 
 
@@ -52,28 +55,28 @@ def test_every_number_is_computed(name: str, taught: tuple[Path, Dataset], monke
     monkeypatch.setenv("MMREC_HOME", str(taught[0]))
     lesson = next(one for one in lessons.lessons() if one.name == name)
     for step in lesson.steps:
-        told = facts.fill(step.answer, taught[1])
+        told = lesson_values.fill(step.answer, taught[1])
         assert told.wanted == () and "{" not in told.text and "–" not in told.text
-        assert facts.HOLE.search(step.answer) is None or any(c.isdigit() for c in told.text)
+        assert lesson_values.HOLE.search(step.answer) is None or any(c.isdigit() for c in told.text)
 
 
 def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_HOME", str(taught[0]))
     dataset = taught[1]
-    ease = facts.usual_rows(dataset)["ease"].result
-    assert facts.fact("value", ["ease", "ndcg@10"], dataset).startswith(f"{ease['metrics']['ndcg@10']:.4f} [")
-    best = min(("bias", "mf", "dlrm", "svdpp"), key=lambda m: facts.usual_rows(dataset)[m].result["metrics"]["rmse"])
-    assert facts.fact("winner", ["rmse"], dataset) == best
-    assert facts.fact("place", [facts.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset).startswith("1st of ")
-    mrr, half = (part.split()[-1] for part in facts.fact("identity", ["ease"], dataset).split(","))
+    ease = lesson_values.usual_rows(dataset)["ease"].result
+    assert lesson_values.fact("value", ["ease", "ndcg@10"], dataset).startswith(f"{ease['metrics']['ndcg@10']:.4f} [")
+    best = min(("bias", "mf", "dlrm", "svdpp"), key=lambda m: lesson_values.usual_rows(dataset)[m].result["metrics"]["rmse"])
+    assert lesson_values.fact("winner", ["rmse"], dataset) == best
+    assert lesson_values.fact("place", [lesson_values.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset).startswith("1st of ")
+    mrr, half = (part.split()[-1] for part in lesson_values.fact("identity", ["ease"], dataset).split(","))
     assert mrr == half
 
 
 def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Dataset]) -> None:
     with pytest.raises(MMRecError, match="Unknown fact 'valu'"):
-        facts.fill("{valu ease ndcg@10}", taught[1])
+        lesson_values.fill("{valu ease ndcg@10}", taught[1])
     with pytest.raises(MMRecError, match="takes model metric"):
-        facts.fill("{value ease}", taught[1])
+        lesson_values.fill("{value ease}", taught[1])
     for body, says in {"no title": "is no lesson", "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below", "# T\n\n## q\nlook: compare\n\na": "how many minutes"}.items():
         file = tmp_path / "bad.md"
         file.write_text(body)

@@ -11,14 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmrec_core import contrastive, features, preparation, runs, work
-from mmrec_core.datasets._reel_world import words
-from mmrec_core.datasets._reel_world.motifs import MOTIFS
-from mmrec_core.datasets._reel_world.posters import composition_of
-from mmrec_core.datasets._reel_world.world import World
-from mmrec_core.datasets.demo import film_seeds_of
+from mmrec_core import features, runs
+from mmrec_core.data import preparation
+from mmrec_core.data.datasets.demo import film_seeds_of
+from mmrec_core.data.synthetic.reel_world import words
+from mmrec_core.data.synthetic.reel_world.motifs import MOTIFS
+from mmrec_core.data.synthetic.reel_world.posters import composition_of
+from mmrec_core.data.synthetic.reel_world.world import World
 from mmrec_core.encoders._dual import infonce, sigmoid_loss, tokens
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.training import contrastive
 from mmrec_core.types import Dataset
 from tests.queries import LOOK, QUERIES
 
@@ -132,7 +135,7 @@ def test_training_on_ones_own_films_resumes_and_reports(
     shutil.copytree(demo.folder, home / "datasets" / "demo")
     options = {"max_epochs": 3, "batch_size": 64, "device": "cpu", "checkpoint_s": 0.0}
     asked = runs.encoder_training_params(["demo"], "mini_siglip", options=options)
-    whole = work.work(runs.create("train-encoder", asked).id, foreground=True)
+    whole = worker.work(runs.create("train-encoder", asked).id, foreground=True)
     run = runs.create("train-encoder", asked)
     real = contrastive.vectors
     calls: list[int] = []
@@ -146,9 +149,9 @@ def test_training_on_ones_own_films_resumes_and_reports(
     with monkeypatch.context() as patch:
         patch.setattr(contrastive, "vectors", dies)
         with pytest.raises(MMRecError, match="Input/output error"):
-            work.work(run.id, foreground=True)
+            worker.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
-    again = work.work(run.id, foreground=True)
+    again = worker.work(run.id, foreground=True)
     one, other = whole.result(), again.result()
     assert one is not None and other is not None
     assert one["retrieval"] == other["retrieval"] and one["retrieval"]["pairs"] == 40

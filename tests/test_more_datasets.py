@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core import preparation
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.training.fit import fit
 from mmrec_core.types import Dataset
 
 
@@ -193,7 +193,7 @@ def world(folder: Path, name: str, first: int) -> Dataset:
 
 def test_an_encoder_moves_to_another_catalog(home: Path, tmp_path: Path) -> None:
     """Warm start of SSE-PT: attention moves, tables of users and products begin anew, and each tensor is told."""
-    from mmrec_core.warm_start import donor_of
+    from mmrec_core.training.warm_start import donor_of
 
     old, new = world(tmp_path / "a", "old", 1), world(tmp_path / "b", "new", 1001)
     how = {"max_epochs": 1, "device": "cpu", "length": 6, "patience": 0}

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import mmrec_core
-from mmrec_core import preparation
+from mmrec_core.api import fit
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.notebook import fit
 
 
 def test_train_and_ask_in_raw_ids(home: Path, ratings_csv: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import preparation, runs
+from mmrec_core import runs
+from mmrec_core.data import preparation
 from tests.test_pages import app, text
 
 

@@ -13,19 +13,13 @@ from typing import Any
 import pytest
 import websockets
 
-from mmrec_core import (
-    ablation,
-    cluster,
-    coding,
-    damage,
-    housekeeping,
-    launch,
-    ownership,
-    runs,
-    tracking,
-    training_estimate,
-)
+from mmrec_core import ownership, runs
+from mmrec_core.analysis import ablation, error_annotations
+from mmrec_core.cli import launch
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import profile, tracking
+from mmrec_core.maintenance import cleanup, damage
+from mmrec_core.runs import ray_cluster
 from mmrec_core.types import Dataset
 from pages.parts import slices
 from pages.parts.gate import Gate
@@ -70,17 +64,17 @@ def test_work_is_refused_where_it_is_started(home: Path, ratings_csv: Path, demo
         lambda: runs.start("prepare", {"reader": "demo", "dataset": "demo"}),
         lambda: runs.resume("any"),
         lambda: runs.stop("any"),
-        lambda: cluster.name("127.0.0.1:9"),
-        lambda: cluster.name(None),
-        lambda: coding.remove(demo, ["any"]),
+        lambda: ray_cluster.name("127.0.0.1:9"),
+        lambda: ray_cluster.name(None),
+        lambda: error_annotations.remove(demo, ["any"]),
         lambda: runs.rename("any", "name"),
-        lambda: housekeeping.delete(housekeeping.Plan("run", "any", (), (), ())),
-        lambda: housekeeping.clean(housekeeping.Waste()),
+        lambda: cleanup.delete(cleanup.Plan("run", "any", (), (), ())),
+        lambda: cleanup.clean(cleanup.Waste()),
         lambda: damage.set_aside("slices", "any"),
         lambda: slices.remove(demo, "any"),
         lambda: tracking.open_mlflow(),
         lambda: ablation.save(demo, "mf", ["dim"], [1], {}),
-        lambda: training_estimate.measure({"model": "bpr", "dataset": "demo"}),
+        lambda: profile.measure({"model": "bpr", "dataset": "demo"}),
     ):
         with pytest.raises(MMRecError, match="Only the owner"):
             act()
@@ -128,7 +122,7 @@ def test_the_queue_is_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a page: refused with a reason, allowed once the token came with the link, which does not stay in the address."""
     started: list[Any] = []
-    monkeypatch.setattr(runs, "_launch", lambda run: started.append(run) or run)
+    monkeypatch.setattr(runs.queue, "_launch", lambda run: started.append(run) or run)
     monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
     shown = app()
     next(b for b in shown.button if b.label == "Prepare the demo").click().run()
@@ -207,6 +201,6 @@ def test_what_accepts_a_connection_and_is_no_cluster_is_given_up() -> None:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         with pytest.raises(MMRecError, match="does not answer"):
-            cluster.nodes(f"127.0.0.1:{mute.getsockname()[1]}")
+            ray_cluster.nodes(f"127.0.0.1:{mute.getsockname()[1]}")
     with pytest.raises(TimeoutError):
-        cluster._within(0.05, lambda: time.sleep(5))
+        ray_cluster._within(0.05, lambda: time.sleep(5))

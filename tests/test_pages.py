@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mmrec_core import preparation, runs, storage, work
+from mmrec_core import runs, storage
+from mmrec_core.data import preparation
+from mmrec_core.jobs import worker
 from mmrec_core.types import Dataset
 from tests.test_datasets import small_movielens
 
@@ -106,7 +108,7 @@ def test_cold_start_names_what_is_coming_and_then_shows_it(home: Path, tmp_path:
     shown = app("cold_start")
     assert "No model is fitted" in text(shown)
     for model in ("popularity", "ease"):
-        work.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
     shown.query_params["ratings"] = "3:5_4:1"
     shown.run()
     assert not shown.exception and not shown.error
@@ -116,7 +118,7 @@ def test_cold_start_names_what_is_coming_and_then_shows_it(home: Path, tmp_path:
 def test_a_damaged_model_is_told_and_the_others_go_on(home: Path, ratings_csv: Path) -> None:
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     for model in ("popularity", "ease"):
-        work.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
     folder = runs.finished(preparation.open_dataset("mine"))["ease"].folder
     storage.write_bytes(folder / "model" / "model.safetensors", b"garbage")
     shown = app("cold_start")
@@ -128,7 +130,7 @@ def test_home_shows_failed_work_with_its_reason(home: Path, tmp_path: Path) -> N
     bad = small_movielens(tmp_path / "raw", "1,10,9.5,100\n")
     run = runs.create("prepare", {"reader": "ml-latest", "dataset": "ml-latest", "source": str(bad)})
     with pytest.raises(Exception, match="expected a number from 0.5 to 5"):
-        work.work(run.id, foreground=True)
+        worker.work(run.id, foreground=True)
     shown = app()
     assert not shown.exception and "line 2: rating is 9.5" in text(shown)
     assert any(b.label == "Start again" for b in shown.button)

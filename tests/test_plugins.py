@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mmrec_core import metrics, preparation, registry
+from mmrec_core import metrics, registry
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.training.fit import fit
 from tests.test_command_line import mmrec
 
 MODEL = '''

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import preparation, protocol_lab, registry, runs
+from mmrec_core import registry, runs
+from mmrec_core.analysis import protocol_sensitivity
+from mmrec_core.analysis.protocol_sensitivity import Cell
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
-from mmrec_core.protocol_lab import Cell
-from mmrec_core.protocols import Protocol
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.evaluation.protocols import Protocol
+from mmrec_core.training.fit import fit
 from mmrec_core.types import Dataset, Head, Query
 from tests.models.test_contract import _ratings_csv
 
@@ -83,29 +85,30 @@ def test_ties_told_optimistically_flatter_who_says_nothing(films: Dataset) -> No
 
 def test_places_share_and_leave_out() -> None:
     table = {"a": {"x": Cell(0.5), "y": Cell(0.1)}, "b": {"x": Cell(0.5), "y": Cell(0.3)}, "c": {"x": Cell(0.2), "y": Cell(None)}}
-    found = protocol_lab.ranks(table, "ndcg@10")
+    found = protocol_sensitivity.ranks(table, "ndcg@10")
     assert found == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 1}, "c": {"x": 3}}
     waiting = {**table, "c": {"x": Cell(0.2), "y": Cell(None, wanted=("evaluate", {}))}}
-    assert all("y" not in p for p in protocol_lab.ranks(waiting, "ndcg@10").values()), "no places while one is still to come"
-    assert protocol_lab.ranks(table, "rmse")["c"]["x"] == 1, "lower is better there"
+    assert all("y" not in p for p in protocol_sensitivity.ranks(waiting, "ndcg@10").values()), "no places while one is still to come"
+    assert protocol_sensitivity.ranks(table, "rmse")["c"]["x"] == 1, "lower is better there"
 
 
 def test_the_lab_asks_for_what_is_missing(home: Path, ratings_csv: Path) -> None:
-    from mmrec_core import comparison, work
+    from mmrec_core.analysis import comparison
+    from mmrec_core.jobs import worker
 
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     for model in ("popularity", "ease"):
-        work.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
     rows = comparison.rows(dataset)
-    table = protocol_lab.lab(dataset, rows, rows, "ndcg@10", protocol_lab.WAYS)
+    table = protocol_sensitivity.lab(dataset, rows, rows, "ndcg@10", protocol_sensitivity.WAYS)
     ease = table["ease"]
     assert ease["every film"].value is not None and ease["ties optimistic"].value is not None
     assert ease["1 drawn"].wanted is not None and ease["1 drawn"].wanted[0] == "evaluate"
     assert ease["random split"].wanted is not None and ease["random split"].wanted[0] == "train"
     kind, params = ease["1 drawn"].wanted
-    work.work(runs.create(kind, params).id, foreground=True)
-    again = protocol_lab.lab(dataset, comparison.rows(dataset), rows, "ndcg@10", protocol_lab.WAYS)
+    worker.work(runs.create(kind, params).id, foreground=True)
+    again = protocol_sensitivity.lab(dataset, comparison.rows(dataset), rows, "ndcg@10", protocol_sensitivity.WAYS)
     assert again["ease"]["1 drawn"].value is not None and again["popularity"]["1 drawn"].value is None
 
 

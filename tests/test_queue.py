@@ -16,8 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
-from mmrec_core import comparison, liveness, preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.analysis import comparison
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.runs import heartbeat
 from mmrec_core.types import Dataset, quiet
 from tests.test_pages import app
 
@@ -42,7 +46,7 @@ def asked(model: str = "popularity", **more: Any) -> dict[str, Any]:
 
 
 def trained(model: str, **more: Any) -> runs.Run:
-    return work.work(runs.create("train", asked(model, **more)).id, foreground=True)
+    return worker.work(runs.create("train", asked(model, **more)).id, foreground=True)
 
 
 def test_a_run_resumed_behind_another_does_not_block_it(mine: Dataset) -> None:
@@ -53,11 +57,11 @@ def test_a_run_resumed_behind_another_does_not_block_it(mine: Dataset) -> None:
     entered: list[str] = []
 
     def wait(run: runs.Run) -> None:
-        with work._turn(runs.get(run.id), quiet):
+        with worker._turn(runs.get(run.id), quiet):
             entered.append(run.id)
 
-    with work._turn(runs.get(holder.id), quiet):
-        runs.update(holder, status="running", **liveness.owner())
+    with worker._turn(runs.get(holder.id), quiet):
+        runs.update(holder, status="running", **heartbeat.owner())
         waiting = threading.Thread(target=wait, args=(second,))
         waiting.start()
         time.sleep(0.6)
@@ -75,9 +79,9 @@ def test_giving_up_while_waiting_frees_the_queue(mine: Dataset, monkeypatch: pyt
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(work.time, "sleep", pressed)
+        patch.setattr(worker.time, "sleep", pressed)
         with pytest.raises(KeyboardInterrupt):
-            work.work(run.id, foreground=True)
+            worker.work(run.id, foreground=True)
     assert runs.get(run.id).status == "stopped" and runs.get(run.id).told["pid"] is None
     assert runs.get(ahead.id).status == "queued" and run.id not in [r.id for r in runs.ahead(runs.get(ahead.id))]
 
@@ -88,7 +92,7 @@ def test_an_ended_run_lets_go_of_its_process(mine: Dataset) -> None:
     (run.folder / "checkpoints").mkdir()
     (run.folder / "checkpoints" / "fit.safetensors").write_bytes(b"damaged")
     with pytest.raises(MMRecError):
-        work.work(run.id, foreground=True)
+        worker.work(run.id, foreground=True)
     assert runs.get(run.id).told["pid"] is None
     started = time.time()
     runs.resume(run.id, background=False)
@@ -100,8 +104,8 @@ def test_a_run_of_a_living_worker_is_not_taken_over(mine: Dataset) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         run = runs.create("train", asked())
-        runs.update(run, **liveness.owner(other.pid))
-        assert work.work(run.id, foreground=True).told["pid"] == other.pid
+        runs.update(run, **heartbeat.owner(other.pid))
+        assert worker.work(run.id, foreground=True).told["pid"] == other.pid
         assert runs.get(run.id).told["status"] == "queued"
     finally:
         other.send_signal(signal.SIGKILL)
@@ -153,7 +157,7 @@ def test_weights_that_may_know_the_test_rows_are_kept_apart(mine: Dataset) -> No
 def test_a_model_trained_on_another_threshold_is_not_taken_for_the_usual_one(mine: Dataset) -> None:
     usual, odd = trained("popularity"), trained("popularity", relevant_from=4.5)
     again = runs.create("evaluate", runs.evaluation_params(odd.id, "full", "frozen", 3.5))
-    work.work(again.id, foreground=True)
+    worker.work(again.id, foreground=True)
     labels = {row.run.id: row.label for row in comparison.rows(mine)}
     assert labels[usual.id] == "popularity" and labels[again.id] == "popularity (trained on 4.5 or more)"
 
@@ -161,7 +165,7 @@ def test_a_model_trained_on_another_threshold_is_not_taken_for_the_usual_one(min
 def test_the_usual_model_judged_elsewhere_does_not_hide_one_trained_there(mine: Dataset) -> None:
     usual, there = trained("popularity"), trained("popularity", relevant_from=4.5)
     again = runs.create("evaluate", runs.evaluation_params(usual.id, "full", "frozen", 4.5))
-    work.work(again.id, foreground=True)
+    worker.work(again.id, foreground=True)
     labels = {row.run.id: row.label for row in comparison.rows(mine)}
     assert labels == {usual.id: "popularity", there.id: "popularity", again.id: "popularity (trained on 3.5 or more)"}
 

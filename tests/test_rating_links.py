@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmrec_core import cold_start, preparation
-from mmrec_core.rating_links import quoted, read_items, read_ratings, write_items, write_ratings
+from mmrec_core.data import preparation
+from mmrec_core.serving import recommender
+from mmrec_core.serving.rating_links import quoted, read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 
 IDS = ["7", "film_7", "a:b", "a,b", "50%", "ü b", "x_y:1", "007", "-3", "~."]
@@ -32,7 +33,7 @@ def test_any_id_and_rating_come_back(odd: Dataset, ratings: dict[str, float]) ->
     back = read_ratings(write_ratings(ratings), odd)
     assert {str(odd.items.raw[row]): stars for row, stars in back.items()} == ratings
     assert [str(odd.items.raw[row]) for row in read_items(write_items(ratings), odd)] == list(ratings)
-    told = cold_start.parse_ratings(",".join(f"{quoted(item)}:{stars:g}" for item, stars in ratings.items()))
+    told = recommender.parse_ratings(",".join(f"{quoted(item)}:{stars:g}" for item, stars in ratings.items()))
     assert told == ratings
 
 
@@ -40,7 +41,7 @@ def test_a_rating_of_film_7_is_not_one_of_7(odd: Dataset) -> None:
     row = {str(raw): at for at, raw in enumerate(odd.items.raw.tolist())}
     assert read_ratings(write_ratings({"film_7": -1.0}), odd) == {row["film_7"]: -1.0}
     assert read_ratings("7:-2", odd) == {row["7"]: -2.0}, "links of plain ids read as before"
-    assert cold_start.parse_ratings("a:b:-1") == {"a:b": -1.0}
+    assert recommender.parse_ratings("a:b:-1") == {"a:b": -1.0}
 
 
 def test_what_is_no_rating_is_left_out(odd: Dataset) -> None:

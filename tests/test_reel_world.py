@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrec_core.datasets._reel_world import oracle, world
-from mmrec_core.datasets.demo import Demo
-from mmrec_core.evaluation import evaluate
-from mmrec_core.splits import make_split
+from mmrec_core.data.datasets.demo import Demo
+from mmrec_core.data.splits import make_split
+from mmrec_core.data.synthetic.reel_world import oracle, world
+from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.types import Dataset
 
 
@@ -77,7 +77,7 @@ def test_ratings_average_to_what_the_oracle_expects(demo: Dataset) -> None:
 
 
 def test_no_model_beats_what_knows_everything(demo: Dataset) -> None:
-    from mmrec_core.training import fit
+    from mmrec_core.training.fit import fit
 
     split = make_split(demo)
     best = evaluate(oracle.Oracle(demo, split, "all"), demo, split, groups=False, intervals=False).metrics

@@ -18,8 +18,11 @@ import numpy as np
 import psutil
 import pytest
 
-from mmrec_core import checkpoint, preparation, runs, storage, work
+from mmrec_core import runs, storage
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.training import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
@@ -61,7 +64,7 @@ ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedu
 @pytest.mark.slow
 @posix
 def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
-    whole = work.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
+    whole = worker.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
     rng = random.Random(0)
     run = runs.start("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE))
     until(lambda: done(run) > 0)
@@ -89,9 +92,9 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
 
 def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed from any of its checkpoints, one after each boundary and each epoch, a training writes the very next one."""
-    from mmrec_core import training
-    from mmrec_core.desk import Desk, Interrupted
-    from mmrec_core.splits import make_split
+    from mmrec_core.callbacks import Desk, Interrupted
+    from mmrec_core.data.splits import make_split
+    from mmrec_core.training import fit
 
     dataset = preparation.open_dataset(mine)
     split, options = make_split(dataset, "user-temporal"), {**ALL_AT_ONCE, "max_epochs": 4, "checkpoint_s": 0.0}
@@ -104,7 +107,7 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
     monkeypatch.setattr(checkpoint, "write", keeps)
     folder = tmp_path / "whole"
     folder.mkdir()
-    whole = training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    whole = fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
     written, kept = kept, []
     batches = {(told["course"]["epoch"], told["course"]["batch"]) for told in (read(at, tmp_path)[1] for at in written)}
     assert len(batches) > 4 * 8, "a checkpoint after each two batches of four epochs"
@@ -119,10 +122,10 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
         folder.mkdir()
         (folder / "fit.safetensors").write_bytes(before)
         with pytest.raises(Interrupted):
-            training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+            fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
         assert alike(read(kept[-1], tmp_path), read(after, tmp_path)), f"checkpoint {at + 1} of {len(written)}"
     monkeypatch.setattr(checkpoint, "write", real)
-    again = training.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    again = fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
     assert [e["loss"] for e in again.epochs] == [e["loss"] for e in whole.epochs]
 
 
@@ -153,7 +156,7 @@ def alike(one: tuple[dict, dict], other: tuple[dict, dict]) -> bool:  # type: ig
 @posix
 def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
     options = {"max_epochs": 400, "patience": 1000, "batch_size": 16, "device": "cpu"}
-    whole = work.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
+    whole = worker.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
     run = runs.start("train", runs.training_params(mine, "mf", options=options))
     until(lambda: runs.get(run.id).last("epoch") is not None)
     pid = int(runs.get(run.id).told["pid"])
@@ -175,7 +178,7 @@ def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
 
 def test_a_full_disk_fails_in_plain_words_and_is_resumed(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"max_epochs": 60, "patience": 1000, "batch_size": 16, "checkpoint_s": 0.0, "device": "cpu"}
-    whole = work.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
+    whole = worker.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
     run = runs.create("train", runs.training_params(mine, "mf", options=options))
     real, written = storage.write_bytes, []
 
@@ -189,18 +192,18 @@ def test_a_full_disk_fails_in_plain_words_and_is_resumed(mine: str, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(storage, "write_bytes", full)
         with pytest.raises(MMRecError, match="full"):
-            work.work(run.id, foreground=True)
+            worker.work(run.id, foreground=True)
     failed = runs.get(run.id)
     assert failed.status == "failed" and "full" in str(failed.error) and failed.has_checkpoint
     runs.resume(run.id, background=False)
-    work.work(run.id, foreground=True)
+    worker.work(run.id, foreground=True)
     assert same(figures(run), figures(whole))
 
 
 def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"max_epochs": 30, "batch_size": 32, "checkpoint_s": 0.0, "device": "cpu"}
     asked = runs.training_params(mine, "mf", split="random-global:90-0-10", refit=True, options=options)
-    whole = work.work(runs.create("train", asked).id, foreground=True)
+    whole = worker.work(runs.create("train", asked).id, foreground=True)
     run = runs.create("train", asked)
     real = checkpoint.write
 
@@ -212,15 +215,15 @@ def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> N
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write", dies)
         with pytest.raises(MMRecError, match="Input/output error"):
-            work.work(run.id, foreground=True)
+            worker.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
-    work.work(run.id, foreground=True)
+    worker.work(run.id, foreground=True)
     assert same(figures(run), figures(whole))
 
 
 def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its second phase begins from the donor as well, though the first one's checkpoint is there already."""
-    donor = work.work(
+    donor = worker.work(
         runs.create("train", runs.training_params(mine, "mf", options={"max_epochs": 5, "device": "cpu"})).id,
         foreground=True,
     )
@@ -228,7 +231,7 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
     asked = runs.training_params(
         mine, "mf", split="random-global:90-0-10", refit=True, options=options, from_run=donor.id
     )
-    whole = work.work(runs.create("train", asked).id, foreground=True)
+    whole = worker.work(runs.create("train", asked).id, foreground=True)
     run = runs.create("train", asked)
     real = checkpoint.write
 
@@ -240,9 +243,9 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write", dies)
         with pytest.raises(MMRecError, match="Input/output error"):
-            work.work(run.id, foreground=True)
+            worker.work(run.id, foreground=True)
     runs.resume(run.id, background=False)
-    work.work(run.id, foreground=True)
+    worker.work(run.id, foreground=True)
     assert same(figures(run), figures(whole))
     result = runs.get(run.id).result()
     assert result is not None and result["warm_start"]["loaded"] is not None
@@ -250,47 +253,48 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
 
 def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
     """Rows a model learned from must not become test rows because somebody exported another split into the same folder."""
-    from mmrec_core import splits
+    from mmrec_core.data import splits
 
     dataset = preparation.open_dataset(mine)
     splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 0), tmp_path / "split")
-    run = work.work(
+    run = worker.work(
         runs.create("train", runs.training_params(mine, "popularity", split=f"file:{tmp_path / 'split'}")).id,
         foreground=True,
     )
     splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 1), tmp_path / "split")
     again = runs.create("evaluate", runs.evaluation_params(run.id, "sampled:2", "frozen"))
     with pytest.raises(MMRecError, match="divides the rows otherwise"):
-        work.work(again.id, foreground=True)
+        worker.work(again.id, foreground=True)
 
 
 def test_a_stop_is_heard_while_validation_is_judged(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the resumed training judges that epoch again, without taking another step."""
-    from mmrec_core import evaluation, training
-    from mmrec_core.desk import Desk, Interrupted
-    from mmrec_core.splits import make_split
+    from mmrec_core.callbacks import Desk, Interrupted
+    from mmrec_core.data.splits import make_split
+    from mmrec_core.evaluation import evaluate
+    from mmrec_core.training import fit
 
     dataset = preparation.open_dataset(mine)
     split, options = (
         make_split(dataset, "user-temporal"),
         {"max_epochs": 6, "batch_size": 50, "accumulate": 2, "device": "cpu"},
     )
-    whole = training.fit("mf", dataset, split, options=options)
+    whole = fit.fit("mf", dataset, split, options=options)
     desk = Desk(home := runs.runs_folder() / "desk")
     home.mkdir(parents=True)
-    real, calls = evaluation.evaluate, []
+    real, calls = evaluate.evaluate, []
 
     def stopped(*given: object, **named: object) -> object:
         calls.append(1)
         desk.stop.wanted = len(calls) == 3
         return real(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training, "evaluate", stopped)
+    monkeypatch.setattr(fit, "evaluate", stopped)
     with pytest.raises(Interrupted):
-        training.fit("mf", dataset, split, options=options, desk=desk)
+        fit.fit("mf", dataset, split, options=options, desk=desk)
     assert len(calls) == 3
     desk.stop.wanted = False
-    resumed = training.fit("mf", dataset, split, options=options, desk=desk)
+    resumed = fit.fit("mf", dataset, split, options=options, desk=desk)
     assert [e["loss"] for e in resumed.epochs] == pytest.approx([e["loss"] for e in whole.epochs], abs=1e-9)
     assert np.allclose(
         resumed.model.state_dict()["item_factors.weight"], whole.model.state_dict()["item_factors.weight"], atol=1e-6
@@ -307,7 +311,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(mine: str, tmp_path
     (run.folder / "checkpoints").mkdir()
     (run.folder / "checkpoints" / "fit.safetensors").write_bytes(b"not a checkpoint")
     with pytest.raises(MMRecError, match="not a checkpoint"):
-        work.work(run.id, foreground=True)
+        worker.work(run.id, foreground=True)
     (tmp_path / "evil.pt").write_bytes(pickle.dumps({"weights": os.system}))
     torch.save({"weights": subprocess.run}, tmp_path / "evil2.pt")
     (tmp_path / "odd.safetensors").write_bytes(b"12345678garbage")

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mmrec_core import liveness, preparation, runs, settings, storage, work
+from mmrec_core import runs, runtime, settings, storage
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.runs import heartbeat
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_a_background_training_finishes_and_is_found_again(mine: str) -> None:
 def test_a_failure_says_why(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "mf", options={"lr": "1e9"}))
     with pytest.raises(MMRecError):
-        work.work(run.id, foreground=True)
+        worker.work(run.id, foreground=True)
     failed = runs.get(run.id)
     assert failed.status == "failed" and failed.error
 
@@ -65,7 +68,7 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
     assert runs.get(waiting.id).status == "queued"
     pid = int(runs.get(slow.id).told["pid"])
     assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
-    until(lambda: not liveness.lives({**runs.get(slow.id).told, "pid": pid}, slow.folder), 20)
+    until(lambda: not heartbeat.lives({**runs.get(slow.id).told, "pid": pid}, slow.folder), 20)
     assert runs.get(slow.id).status == "stopped"
 
 
@@ -93,8 +96,8 @@ def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path,
     monkeypatch.setattr(settings, "ROOT", tmp_path)
 
     def commit() -> str | None:
-        settings.commit.cache_clear()
-        return settings.commit()
+        runtime.commit.cache_clear()
+        return runtime.commit()
 
     def git(*words: str) -> str:
         asked = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false", *words]
@@ -113,6 +116,6 @@ def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path,
         (code.parent / "model.py").write_text("1\n")
         assert commit() == f"{head}+changes"
         monkeypatch.setenv("PATH", str(tmp_path))  # a container may have no git
-        assert commit() is None and settings.environment()["commit"] is None
+        assert commit() is None and runtime.environment()["commit"] is None
     finally:
-        settings.commit.cache_clear()
+        runtime.commit.cache_clear()

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mmrec_core import liveness, preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.runs import heartbeat
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE7 = {"host": "node7", "machine": "7", "place": "7 pid:[1]"}
@@ -22,7 +25,7 @@ LONG = {"max_epochs": "10000", "batch_size": "4", "patience": "0", "device": "cp
 @pytest.fixture
 def mine(home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
-    monkeypatch.setattr(liveness, "BEAT_S", 0.2)
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.2)
     return "mine"
 
 
@@ -46,18 +49,18 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
     try:
         until(lambda: any(r.status == "running" and len(r.epochs()) > 2 and r.has_checkpoint for r in runs.all_runs()))
         (run,) = runs.all_runs()
-        assert liveness.elsewhere(run.told) == "node7"
-        here = work.work(runs.create("train", runs.training_params(mine, "popularity")).id, foreground=True)
+        assert heartbeat.elsewhere(run.told) == "node7"
+        here = worker.work(runs.create("train", runs.training_params(mine, "popularity")).id, foreground=True)
         assert here.status == "finished", "each machine has lanes of its own"
         assert runs.start("train", run.params).id == run.id, "what is under way anywhere is not started twice"
-        assert work.work(run.id, foreground=True).told["pid"] == other.pid, "nobody takes it over"
+        assert worker.work(run.id, foreground=True).told["pid"] == other.pid, "nobody takes it over"
         assert runs.revive() == []
         runs.stop(run.id)
         assert other.wait(60) == 0
         run = runs.get(run.id)
         assert run.status == "stopped" and run.has_model and run.has_checkpoint
         again = runs.resume(run.id)
-        assert liveness.elsewhere(again.told) is None
+        assert heartbeat.elsewhere(again.told) is None
         until(lambda: runs.get(run.id).status == "running")
         runs.stop(run.id)
         runs._wait_for_end(run)
@@ -72,22 +75,22 @@ def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypa
     gone = 2**22 + 7  # no process here has this number
     run = runs.update(run, status="running", **NODE7, pid=gone, pid_started=1.0)
     assert run.status == "running", "just asked for: believed for a while"
-    liveness.beat(run.folder)
+    heartbeat.beat(run.folder)
     run = runs.update(run, queued=time.time() - 3600)
     assert run.status == "running"
     with pytest.raises(MMRecError, match="still ending on node7"):
-        monkeypatch.setattr(runs, "GRACE_S", -5.0)
+        monkeypatch.setattr(runs.queue, "GRACE_S", -5.0)
         runs._wait_for_end(run)
-    silent = time.time() - liveness.SILENT_S - 5
+    silent = time.time() - heartbeat.SILENT_S - 5
     os.utime(run.folder / "alive", (silent, silent))
     assert run.status == "failed" and "Resume it" in str(run.error)
     mine_now = runs.resume(run.id, background=False)
-    assert liveness.elsewhere(mine_now.told) is None and mine_now.status == "queued"
+    assert heartbeat.elsewhere(mine_now.told) is None and mine_now.status == "queued"
 
 
 def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "popularity"))
-    liveness.beat(run.folder)
+    heartbeat.beat(run.folder)
     run = runs.update(run, **NODE7, pid=123, pid_started=1.0, queued=time.time() - 3600)
     assert run.status == "queued" and runs.revive() == []
     own = runs.create("train", runs.training_params(mine, "random"))
@@ -97,43 +100,43 @@ def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
 def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was taken for dead and replaced writes nothing when it wakes."""
     run = runs.create("train", runs.training_params(mine, "popularity"))
-    slow, begun, before = work.DO["train"], [], work._begin
+    slow, begun, before = worker.DO["train"], [], worker._begin
 
     def taken(*words: object) -> dict[str, object]:
         found = slow(*words)  # type: ignore[arg-type]
         runs.update(run, **NODE7, pid=77, pid_started=1.0)
-        assert work._unwanted(begun[0])
+        assert worker._unwanted(begun[0])
         return found
 
     def begin(told: runs.Run) -> bool:
         begun.append(told)
         return before(told)
 
-    monkeypatch.setattr(work, "_begin", begin)
-    monkeypatch.setitem(work.DO, "train", taken)
-    work.work(run.id, foreground=True)
+    monkeypatch.setattr(worker, "_begin", begin)
+    monkeypatch.setitem(worker.DO, "train", taken)
+    worker.work(run.id, foreground=True)
     told = runs.get(run.id).told
     assert told["pid"] == 77 and told["status"] == "running" and not (run.folder / "result.json").exists()
 
 
 def test_a_restarted_container_knows_its_dead(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "popularity"))
-    here = {"host": liveness.host(), "machine": liveness.machine(), "place": f"{liveness.machine()} pid:[before]"}
+    here = {"host": heartbeat.host(), "machine": heartbeat.machine(), "place": f"{heartbeat.machine()} pid:[before]"}
     run = runs.update(run, **here, pid=1, pid_started=1.0, queued=time.time() - 3600)
-    liveness.beat(run.folder)
+    heartbeat.beat(run.folder)
     assert run.status == "queued"
-    silent = time.time() - liveness.GONE_S - 1
+    silent = time.time() - heartbeat.GONE_S - 1
     os.utime(run.folder / "alive", (silent, silent))
     assert run.status == "failed", "it has our name and our clock: no need to wait a minute"
     own = runs.create("train", runs.training_params(mine, "random"))
-    liveness.beat(run.folder)
+    heartbeat.beat(run.folder)
     assert [r.id for r in runs.ahead(own)] == [run.id], "containers of one machine share its devices"
 
 
 def test_a_name_tells_machines_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert liveness.place() == liveness.place() and liveness.elsewhere(liveness.here()) is None
-    assert liveness.elsewhere({}) is None, "runs of earlier versions are this machine's"
-    before = liveness.owner()
+    assert heartbeat.place() == heartbeat.place() and heartbeat.elsewhere(heartbeat.here()) is None
+    assert heartbeat.elsewhere({}) is None, "runs of earlier versions are this machine's"
+    before = heartbeat.owner()
     monkeypatch.setenv("MMREC_HOST", "node8")
-    assert liveness.host() == "node8" and liveness.elsewhere(before) == before["host"]
-    assert not liveness.same_owner(before, liveness.owner()) and liveness.same_owner(before, dict(before))
+    assert heartbeat.host() == "node8" and heartbeat.elsewhere(before) == before["host"]
+    assert not heartbeat.same_owner(before, heartbeat.owner()) and heartbeat.same_owner(before, dict(before))

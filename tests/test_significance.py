@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrec_core.intervals import mean_intervals, paired
-from mmrec_core.significance import holm, permutation_p
+from mmrec_core.stats import holm, mean_intervals, paired, permutation_p
 
 
 def simulated(rng: np.random.Generator, n: int, shift: float) -> np.ndarray:

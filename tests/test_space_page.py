@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrec_core import preparation
+from mmrec_core.data import preparation
 from mmrec_core.types import Dataset
 from tests.browsing import encode
 from tests.test_pages import app, text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmrec_core import splits
+from mmrec_core.data import splits
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mmrec_core import preparation, runs, storage, tracking, work
+from mmrec_core import runs, storage
+from mmrec_core.data import preparation
+from mmrec_core.jobs import tracking, worker
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -19,7 +21,7 @@ def ran(home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch) -> runs.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     asked = runs.training_params("mine", "mf", options={"max_epochs": 3, "patience": 0, "device": "cpu"})
-    return work.work(runs.create("train", asked).id, foreground=True)
+    return worker.work(runs.create("train", asked).id, foreground=True)
 
 
 def test_a_mirror_is_whole_and_idempotent(ran: runs.Run) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mmrec_core import comparison, preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.analysis import comparison
+from mmrec_core.data import preparation
+from mmrec_core.jobs import worker
 from mmrec_core.types import Dataset
 from tests.test_pages import app, text
 
@@ -24,7 +27,7 @@ def mine(home: Path, ratings_csv: Path) -> Dataset:
 
 
 def trained(model: str, **asked: Any) -> runs.Run:
-    return work.work(runs.create("train", runs.training_params("mine", model, **asked)).id, foreground=True)
+    return worker.work(runs.create("train", runs.training_params("mine", model, **asked)).id, foreground=True)
 
 
 def press(page: AppTest, label: str) -> AppTest:
@@ -238,7 +241,7 @@ def test_the_pareto_front_by_hand() -> None:
 
 def test_the_oracles_are_named_as_they_answer(demo: Dataset) -> None:
     from mmrec_core import registry
-    from mmrec_core.splits import make_split
+    from mmrec_core.data.splits import make_split
 
     reader = registry.load("datasets", demo.manifest["reader"])
     assert set(reader.oracle_names) == set(reader.oracles(demo, make_split(demo, "user-temporal")))

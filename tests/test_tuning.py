@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmrec_core import preparation, registry, runs, search_space, tracking, tuning, work
+from mmrec_core import registry, runs
+from mmrec_core.data import preparation
+from mmrec_core.data.preparation import open_dataset
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.preparation import open_dataset
-from mmrec_core.splits import make_split
+from mmrec_core.jobs import tracking, worker
+from mmrec_core.tuning import search_space, sweep
 
 PLANTED = '''
 """As good as its settings are near to a planted place."""
@@ -105,15 +108,15 @@ def test_a_space_by_hand() -> None:
 
 def test_what_a_search_refuses(mine: Any) -> None:
     with pytest.raises(MMRecError, match="both set and tuned"):
-        tuning.params("mine", "mf", over=["lr"], options={"lr": 0.1})
+        sweep.params("mine", "mf", over=["lr"], options={"lr": 0.1})
     with pytest.raises(MMRecError, match="--trials"):
-        tuning.params("mine", "mf", trials=0)
+        sweep.params("mine", "mf", trials=0)
     with pytest.raises(MMRecError, match="metric"):
-        tuning.params("mine", "mf", metric="beauty")
+        sweep.params("mine", "mf", metric="beauty")
     with pytest.raises(MMRecError, match="cannot be judged by rmse"):
-        tuning.params("mine", "bpr", metric="rmse")
+        sweep.params("mine", "bpr", metric="rmse")
     with pytest.raises(MMRecError, match="--minutes"):
-        tuning.params("mine", "mf", minutes=0)
+        sweep.params("mine", "mf", minutes=0)
 
 
 # What a trial sees
@@ -124,7 +127,7 @@ def test_a_trial_never_sees_a_test_row(mine: Any, model: str, tmp_path: Path, mo
     """Whatever the test ratings are, every score is the same."""
     tune = pytest.importorskip("ray.tune")
     monkeypatch.setattr(tune, "get_context", lambda: type("Here", (), {"get_trial_id": staticmethod(lambda: "one")}))
-    asked = tuning.params("mine", model, options={"max_epochs": 3} if model == "mf" else {})
+    asked = sweep.params("mine", model, options={"max_epochs": 3} if model == "mf" else {})
     told: list[list[float]] = []
     for worse in (False, True):
         dataset = open_dataset("mine")
@@ -133,10 +136,10 @@ def test_a_trial_never_sees_a_test_row(mine: Any, model: str, tmp_path: Path, mo
             rating = np.array(dataset.interactions.rating)
             rating[rows] = 5.5 - rating[rows]
             vars(dataset)["interactions"] = replace(dataset.interactions, rating=rating)
-        monkeypatch.setattr("mmrec_core.preparation.open_dataset", lambda name, dataset=dataset: dataset)
+        monkeypatch.setattr("mmrec_core.data.preparation.open_dataset", lambda name, dataset=dataset: dataset)
         scores: list[float] = []
         monkeypatch.setattr(tune, "report", lambda found, scores=scores: scores.append(found["score"]))
-        tuning._try({}, asked=asked, metric="rmse" if model == "mf" else "ndcg@10", folder=str(tmp_path / str(worse)))
+        sweep._try({}, asked=asked, metric="rmse" if model == "mf" else "ndcg@10", folder=str(tmp_path / str(worse)))
         told.append(scores)
     assert told[0] and told[0] == told[1]
 
@@ -146,11 +149,11 @@ def test_a_trial_never_sees_a_test_row(mine: Any, model: str, tmp_path: Path, mo
 
 def test_it_finds_a_planted_optimum(mine: Any, planted: None) -> None:
     pytest.importorskip("ray")
-    asked = tuning.params("mine", "planted", trials=40, over=["x", "y=1e-4:1"], seed=1)
-    run = work.work(runs.create("tune", asked).id, foreground=True)
+    asked = sweep.params("mine", "planted", trials=40, over=["x", "y=1e-4:1"], seed=1)
+    run = worker.work(runs.create("tune", asked).id, foreground=True)
     result = run.result()
     assert result is not None and result["trials"] == 40
-    found = tuning.trials_of(run)
+    found = sweep.trials_of(run)
     assert found[0].options == {"x": 0.9, "y": 0.2}, "the first trial is the usual settings"
     assert abs(result["best"]["options"]["x"] - 0.3) < 0.07 and abs(np.log10(result["best"]["options"]["y"]) + 2) < 0.4
     assert result["best"]["score"] == min(t.score for t in found if t.score is not None)
@@ -164,18 +167,18 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
     pytest.importorskip("ray")
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    asked = tuning.params("mine", "mf", trials=8, over=["dim=2:16", "lr"], options={"max_epochs": 40, "patience": 0, "checkpoint_s": 0.5})
+    asked = sweep.params("mine", "mf", trials=8, over=["dim=2:16", "lr"], options={"max_epochs": 40, "patience": 0, "checkpoint_s": 0.5})
     asked["options"] |= {"patience": 40}
     run = runs.start("tune", asked)
     until = time.time() + 240
-    while sum(t.status in {"finished", "stopped early"} for t in tuning.trials_of(run)) < 2:
+    while sum(t.status in {"finished", "stopped early"} for t in sweep.trials_of(run)) < 2:
         assert time.time() < until and runs.get(run.id).status in runs.LIVE, run.log_tail()
         time.sleep(0.1)
     runs.stop(run.id)
     runs._wait_for_end(run)
     run = runs.get(run.id)
     assert run.status == "stopped"
-    before = {t.id: t for t in tuning.trials_of(run) if t.status in {"finished", "stopped early"}}
+    before = {t.id: t for t in sweep.trials_of(run) if t.status in {"finished", "stopped early"}}
     assert 2 <= len(before) < 8 and run.told.get("winner") is None
     runs.resume(run.id)
     while runs.get(run.id).status in runs.LIVE:
@@ -183,7 +186,7 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
         time.sleep(0.2)
     run = runs.get(run.id)
     assert run.status == "finished", run.log_tail()
-    after = tuning.trials_of(run)
+    after = sweep.trials_of(run)
     assert len(after) == 8 and {t.status for t in after} <= {"finished", "stopped early"}
     for trial in after:
         assert trial.score is not None and trial.id not in before or before[trial.id].curve == trial.curve
@@ -204,14 +207,14 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
 
 def test_time_is_a_bound_and_a_trial_that_fails_hurts_no_other(mine: Any, planted: None) -> None:
     pytest.importorskip("ray")
-    asked = tuning.params("mine", "planted", trials=6, over=["steps=9|1", "x"])
-    run = work.work(runs.create("tune", asked).id, foreground=True)
-    found = tuning.trials_of(run)
+    asked = sweep.params("mine", "planted", trials=6, over=["steps=9|1", "x"])
+    run = worker.work(runs.create("tune", asked).id, foreground=True)
+    found = sweep.trials_of(run)
     bad = [t for t in found if t.options["steps"] == 9]
     assert bad and all(t.status == "failed" and t.score is None and "nine steps" in str(t.error) for t in bad)
     assert all(t.status == "finished" and t.score is not None for t in found if t not in bad)
     assert (run.result() or {})["ended"] == {"failed": len(bad), "finished": 6 - len(bad)}
-    assert tuning.as_csv(run).count("\n") == 7
-    asked = tuning.params("mine", "mf", trials=500, over=["lr"], minutes=0.001, options={"max_epochs": 500, "patience": 400})
+    assert sweep.as_csv(run).count("\n") == 7
+    asked = sweep.params("mine", "mf", trials=500, over=["lr"], minutes=0.001, options={"max_epochs": 500, "patience": 400})
     with pytest.raises(MMRecError, match="more minutes"):
-        work.work(runs.create("tune", asked).id, foreground=True)
+        worker.work(runs.create("tune", asked).id, foreground=True)

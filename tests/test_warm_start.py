@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmrec_core import preparation, runs, work
+from mmrec_core import runs
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
 from mmrec_core.models._base import load_model
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
-from mmrec_core.warm_start import Donor, donor_file, donor_of
+from mmrec_core.training.fit import fit
+from mmrec_core.training.warm_start import Donor, donor_file, donor_of
 
 STILL = {"max_epochs": 1, "lr": 1e-7, "patience": 0, "device": "cpu"}
 """So small a step that what was taken over is still to be seen."""
@@ -23,7 +25,7 @@ STILL = {"max_epochs": 1, "lr": 1e-7, "patience": 0, "device": "cpu"}
 
 def trained(dataset: str, model: str = "mf", **options: object) -> runs.Run:
     asked = runs.training_params(dataset, model, options={"max_epochs": 3, "device": "cpu", **options})
-    return work.work(runs.create("train", asked).id, foreground=True)
+    return worker.work(runs.create("train", asked).id, foreground=True)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_from_run_on_the_command_line(grown: tuple[runs.Run, Path], capsys: pyte
     import sys
     from unittest import mock
 
-    from mmrec_core.__main__ import main
+    from mmrec_core.cli.main import main
 
     words = ["mmrec_core", "train", "mine", "mf", "--from-run", grown[0].id, "--set", "max_epochs=2", "--json"]
     with mock.patch.object(sys, "argv", words), pytest.raises(SystemExit, match="0"):
@@ -116,7 +118,7 @@ def test_from_run_on_the_command_line(grown: tuple[runs.Run, Path], capsys: pyte
     told = json.loads(capsys.readouterr().out)
     assert told["from_run"] == grown[0].id and told["warm_start"]["matched"]["item_factors.weight"] == [20, 21]
     with pytest.raises(MMRecError, match="closed form"):
-        work.work(runs.create("train", runs.training_params("mine", "ease", from_run=grown[0].id)).id, foreground=True)
+        worker.work(runs.create("train", runs.training_params("mine", "ease", from_run=grown[0].id)).id, foreground=True)
 
 
 def test_each_model_names_the_rows_of_its_tables(home: Path, ratings_csv: Path) -> None:

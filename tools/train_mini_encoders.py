@@ -22,7 +22,9 @@ LEARNED, STOPPING, UNSEEN = range(101, 113), 201, (301, 0)
 def main(folder: Path) -> None:
     """Train and print."""
     os.environ.setdefault("MMREC_HOME", tempfile.mkdtemp(prefix="mmrec-encoders-"))
-    from mmrec_core import contrastive, features, preparation
+    from mmrec_core import features
+    from mmrec_core.data import preparation
+    from mmrec_core.training import contrastive
 
     worlds = {}
     for seed in (*LEARNED, STOPPING, *UNSEEN):

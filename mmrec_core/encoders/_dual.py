@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmrec_core.images import rgb
+from mmrec_core.reading.images import rgb
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.encoders._base import Encoder, Modality, unit
 from mmrec_core.errors import MMRecError
-from mmrec_core.images import rgb
+from mmrec_core.reading.images import rgb
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mmrec_core.config import setting
 from mmrec_core.encoders._base import Encoder, Modality
 from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
-from mmrec_core.images import rgb
+from mmrec_core.reading.images import rgb
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from mmrec_core.config import Config, setting
 from mmrec_core.encoders._base import Encoder, Modality, local
 from mmrec_core.encoders._hub import HubConfig, in_batches, loading
 from mmrec_core.errors import MMRecError
-from mmrec_core.images import rgb
+from mmrec_core.reading.images import rgb
 from mmrec_core.types import Array
 
 if TYPE_CHECKING:

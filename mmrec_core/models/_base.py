@@ -112,7 +112,7 @@ class Model(nn.Module):
     # Learning
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Fit in closed form. Gradient models are fitted by :func:`mmrec_core.training.fit` instead."""
+        """Fit in closed form. Gradient models are fitted by :func:`mmrec_core.training.fit.fit` instead."""
         raise NotImplementedError
 
     def mark_known(self, rows: Interactions) -> None:

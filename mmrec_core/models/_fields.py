@@ -19,9 +19,9 @@ from mmrec_core.config import Config, setting
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Batch, GradientModel, Slopes, _to
 from mmrec_core.models._folding import Fixed, RowSlopes, by_autograd, means
-from mmrec_core.models._moment import SIZES, Moment
-from mmrec_core.models._negatives import ByPlace, unmet
-from mmrec_core.models._past import Past
+from mmrec_core.models._interaction_matrix import Past
+from mmrec_core.models._negative_sampling import ByPlace, unmet
+from mmrec_core.models._time_features import SIZES, Moment
 from mmrec_core.types import Array, Field, Head, History, Interactions, Schema, Side, TrainSet, UserState, blocks
 
 Mode = Literal["rating", "stars", "liked", "labels"]

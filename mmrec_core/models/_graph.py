@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._dots import dots, side_by_side, sizes_of
-from mmrec_core.models._negatives import Pairwise
-from mmrec_core.models._past import Past
+from mmrec_core.models._gathered_dot import dots, side_by_side, sizes_of
+from mmrec_core.models._interaction_matrix import Past
+from mmrec_core.models._negative_sampling import Pairwise
 from mmrec_core.types import Array, History, Schema, Side, Source, TrainSet, UserState
 
 Owner = Literal["user", "item"]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._negatives import unmet
+from mmrec_core.models._negative_sampling import unmet
 from mmrec_core.types import Array, History, Interactions, Schema, Side, Source, TrainSet, UserState, blocks
 
 POOL = 32

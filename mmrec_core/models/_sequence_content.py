@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._content import ContentConfig, FusedContent
+from mmrec_core.models._item_content import ContentConfig, FusedContent
 from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.types import Array, ItemState, TrainSet
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, Slopes
-from mmrec_core.models._negatives import ByPlace, Pairwise
+from mmrec_core.models._negative_sampling import ByPlace, Pairwise
 from mmrec_core.types import Array, Schema, Side
 
 

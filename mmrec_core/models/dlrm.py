@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
+from mmrec_core.models._attribution import Inside
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
 from mmrec_core.models._folding import Fixed, RowSlopes, back, there
-from mmrec_core.models._inside import Inside
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side, UserState
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._content import ContentConfig, FusedContent
+from mmrec_core.models._item_content import ContentConfig, FusedContent
 from mmrec_core.models.dlrm import DLRM
 from mmrec_core.types import ItemState, TrainSet
 

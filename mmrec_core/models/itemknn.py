@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmrec_core.config import Config, setting
-from mmrec_core.models._history import HistoryModel
+from mmrec_core.models._item_item import HistoryModel
 from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
 
 

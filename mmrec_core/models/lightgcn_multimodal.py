@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._content import ContentConfig, FusedContent
-from mmrec_core.models._dots import side_by_side
+from mmrec_core.models._gathered_dot import side_by_side
 from mmrec_core.models._graph import Layers, Owner
+from mmrec_core.models._item_content import ContentConfig, FusedContent
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.types import ItemState, TrainSet
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._content import ContentConfig, FusedContent
+from mmrec_core.models._item_content import ContentConfig, FusedContent
 from mmrec_core.models._temporal import code, node_of
 from mmrec_core.models.lightgcn import LightGCN
 from mmrec_core.models.tgn import TGN

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.models._base import Batch
-from mmrec_core.models._content import Content
 from mmrec_core.models._graph import GraphConfig, GraphModel, Layers, Owner
+from mmrec_core.models._item_content import Content
 from mmrec_core.types import Array, ItemState, TrainSet
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.models._negatives import ByPlace, unmet
+from mmrec_core.models._negative_sampling import ByPlace, unmet
 from mmrec_core.types import Array, Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._negatives import unmet
+from mmrec_core.models._negative_sampling import unmet
 from mmrec_core.models._temporal import (
     NEVER,
     Level,

@@ -8,7 +8,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import ablation, features, registry, runs
+from mmrec_core import features, registry, runs
+from mmrec_core.analysis import ablation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import charts, shell

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cold_start, features, registry, runs
-from mmrec_core import counterfactuals as cf
-from mmrec_core.comparison import NOT_RECORDED, Row
+from mmrec_core import features, registry, runs
+from mmrec_core.analysis.comparison import NOT_RECORDED, Row
+from mmrec_core.data.splits import known_rows
 from mmrec_core.errors import MMRecError
-from mmrec_core.protocols import hidden
-from mmrec_core.rankings import history_of
-from mmrec_core.splits import known_rows
+from mmrec_core.evaluation.protocols import hidden
+from mmrec_core.evaluation.ranker import history_of
+from mmrec_core.serving import counterfactuals as cf
+from mmrec_core.serving import recommender
 from mmrec_core.types import Array, Dataset, History, Split
 from pages.parts import blind, shell
 from pages.parts.wall import film, wall
@@ -89,7 +90,7 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
 def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
     """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
     run = runs.get(run_id)
-    return cf.as_judged(cold_start.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation"))
+    return cf.as_judged(recommender.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation"))
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -159,7 +160,7 @@ def in_a_sentence(
 @st.cache_data(max_entries=32, show_spinner=False)
 def learned_vectors(run_id: str) -> Array | None:
     """A model's own film vectors, unit rows."""
-    found = cold_start.load_run_model(runs.get(run_id).folder).item_vectors()
+    found = recommender.load_run_model(runs.get(run_id).folder).item_vectors()
     if found is None:
         return None
     table = found.float().numpy()

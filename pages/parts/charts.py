@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_core import metrics
-from mmrec_core.comparison import KINDS, Row, pareto
+from mmrec_core.analysis.comparison import KINDS, Row, pareto
 
 KIND_COLOURS = {"ranking": "#0072B2", "rating": "#E69F00", "click": "#009E73", "oracle": "#8C8C8C"}
 KIND_SHAPES = {"ranking": "circle", "rating": "square", "click": "triangle-up", "oracle": "diamond"}

@@ -6,8 +6,9 @@ import os
 
 import streamlit as st
 
-from mmrec_core import cluster, runs
+from mmrec_core import runs
 from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.runs import ray_cluster
 from pages.parts import shell
 from pages.parts.run_card import run_card
 
@@ -33,7 +34,7 @@ def naming() -> None:
     """Which cluster, if any."""
     st.subheader("Which cluster", anchor=False)
     try:
-        cluster.address()
+        ray_cluster.address()
     except DamagedFile as fault:
         st.warning(shell.plain(str(fault)), title="The address is damaged", icon=":material/broken_image:")
         st.caption("The damaged file is kept under another name once you name a cluster, or leave the address empty, and press Use it.")
@@ -46,7 +47,7 @@ def naming() -> None:
                                   help="HOST:PORT of the cluster's head. Empty: everything runs on this machine.")  # fmt: skip
             if st.form_submit_button("Use it", icon=":material/lan:", type="primary"):
                 try:
-                    cluster.name(where.strip() or None)
+                    ray_cluster.name(where.strip() or None)
                 except MMRecError as error:
                     shell.tell(error)
                 else:
@@ -60,7 +61,7 @@ def naming() -> None:
 def kept() -> str | None:
     """The address that is kept; ``None`` where there is none, or where its file is damaged."""
     try:
-        return cluster.address()
+        return ray_cluster.address()
     except MMRecError:
         return None
 
@@ -73,7 +74,7 @@ def nodes() -> None:
         st.info("No cluster is named: everything runs on this machine.", icon=":material/computer:")
         return
     try:
-        found = cluster.nodes(where)
+        found = ray_cluster.nodes(where)
     except MMRecError as error:
         shell.tell(error)
         st.caption("Runs that are sent now will fail with this reason; those on their way are looked for again.")

@@ -8,8 +8,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import coding
-from mmrec_core.coding import Case
+from mmrec_core.analysis import error_annotations
+from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import blind, shell
@@ -21,11 +21,11 @@ PIN = "pinned"
 def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: str = "", **what: str) -> None:
     """Tags and a note for one case; kept at once."""
     try:
-        known = coding.cases(dataset)
+        known = error_annotations.cases(dataset)
     except MMRecError as error:
         shell.tell(error)
         return
-    wanted = coding.case(kind, **what).id
+    wanted = error_annotations.case(kind, **what).id
     held = next((c for c in known if c.id == wanted), None)
     tags = sorted({t for c in known for t in c.tags} | {PIN})
     with st.container(border=True, key="coding"):
@@ -33,13 +33,13 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
             chosen = st.multiselect("Tags", tags, default=list(held.tags) if held else [], accept_new_options=True, key=f"tags.{wanted}",
                                     placeholder="Choose a tag or type your own", width=360,
                                     help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.")  # fmt: skip
-            note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=coding.LONGEST["note"],
+            note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=error_annotations.LONGEST["note"],
                                  placeholder="Why? What would help?")  # fmt: skip
             if st.button("Keep", key=f"keep.{wanted}", icon=":material/bookmark:", help="Keeps tags and note with a link back to this case."):
                 try:
-                    told = coding.case(kind, model=model, beside=beside, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
+                    told = error_annotations.case(kind, model=model, beside=beside, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
                                        seed=held.seed if held else None, **what)  # fmt: skip
-                    coding.put(dataset, told)
+                    error_annotations.put(dataset, told)
                 except MMRecError as error:
                     shell.tell(error)
                 else:
@@ -49,7 +49,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
 def notebook(dataset: Dataset) -> None:
     """Every coded case: counts, tags to rename, export, import."""
     try:
-        found = coding.cases(dataset)
+        found = error_annotations.cases(dataset)
     except MMRecError as error:
         shell.tell(error)
         return
@@ -68,15 +68,15 @@ def notebook(dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rename(dataset, found)
     with st.container(horizontal=True):
-        st.download_button("CSV", coding.as_csv(found), f"{dataset.name}-cases.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore")
-        st.download_button("Markdown", coding.as_markdown(found, dataset), f"{dataset.name}-cases.md", "text/markdown", icon=":material/download:",
+        st.download_button("CSV", error_annotations.as_csv(found), f"{dataset.name}-cases.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore")
+        st.download_button("Markdown", error_annotations.as_markdown(found, dataset), f"{dataset.name}-cases.md", "text/markdown", icon=":material/download:",
                            type="tertiary", on_click="ignore")  # fmt: skip
     take_in(dataset)
 
 
 def counted(found: list[Case], by: Any) -> None:
     """How often each tag was given."""
-    rows = [{"tag": tag, by: name or f"no {by}", "cases": n} for tag, count in coding.counts(found, by).items() for name, n in count.items()]
+    rows = [{"tag": tag, by: name or f"no {by}", "cases": n} for tag, count in error_annotations.counts(found, by).items() for name, n in count.items()]
     if not rows:
         st.caption("No case has a tag yet.")
         return
@@ -94,8 +94,8 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
     data = pd.DataFrame([
         {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
-         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link + ("&blind=true" if blind.hidden() else "") if coding.ours(c.link) else None,
-         "Link": None if coding.ours(c.link) else c.link or None}
+         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link + ("&blind=true" if blind.hidden() else "") if error_annotations.ours(c.link) else None,
+         "Link": None if error_annotations.ours(c.link) else c.link or None}
         for c in found
     ])  # fmt: skip
     if not data["Link"].notna().any():  # only what came with somebody else's file leads elsewhere, and stays text
@@ -109,7 +109,7 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     })  # fmt: skip
     chosen = event.selection.rows if event is not None else []
     if chosen and st.button(f"Forget {len(chosen)}", icon=":material/delete:", key="notes.forget"):
-        coding.remove(dataset, [found[at].id for at in chosen])
+        error_annotations.remove(dataset, [found[at].id for at in chosen])
         st.rerun()
 
 
@@ -119,10 +119,10 @@ def rename(dataset: Dataset, found: list[Case]) -> None:
     if not tags:
         return
     old = st.selectbox("Rename the tag", tags, key="notes.old", width=220)
-    new = st.text_input("to", key="notes.new", width=220, max_chars=coding.LONGEST["tag"], help="A name that another tag has already merges the two.")
+    new = st.text_input("to", key="notes.new", width=220, max_chars=error_annotations.LONGEST["tag"], help="A name that another tag has already merges the two.")
     if st.button("Rename" if new not in tags else "Merge", key="notes.rename", disabled=not new.strip() or new == old, icon=":material/label:"):
         try:
-            n = coding.rename(dataset, old, new.strip())
+            n = error_annotations.rename(dataset, old, new.strip())
         except MMRecError as error:
             shell.tell(error)
         else:
@@ -136,8 +136,8 @@ def take_in(dataset: Dataset) -> None:
         file = st.file_uploader("CSV", type="csv", key="notes.file", label_visibility="collapsed", max_upload_size=20)
         if file is not None and st.button("Take in", key="notes.take", icon=":material/upload:"):
             try:
-                told = coding.from_csv(file.getvalue().decode("utf-8"))
-                coding.put(dataset, *told)
+                told = error_annotations.from_csv(file.getvalue().decode("utf-8"))
+                error_annotations.put(dataset, *told)
             except UnicodeDecodeError:
                 shell.tell(MMRecError("This is no UTF-8 text. Save the table as CSV UTF-8."))
             except MMRecError as error:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from mmrec_core import damage
-from mmrec_core.damage import Damage
 from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.maintenance import damage
+from mmrec_core.maintenance.damage import Damage
 from pages.parts import shell
 from pages.parts.deleting import delete_button
 

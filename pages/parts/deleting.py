@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from mmrec_core import housekeeping
 from mmrec_core.errors import MMRecError
+from mmrec_core.maintenance import cleanup
 from pages.parts import shell
 
 NAMED = 8
@@ -21,7 +21,7 @@ def delete_button(what: str, name: str, key: str) -> None:
 def confirm(what: str, name: str) -> None:
     """What would go, what would stay, and the button that deletes it."""
     try:
-        plan = housekeeping.plan_dataset(name) if what == "dataset" else housekeeping.plan_run(name)
+        plan = cleanup.plan_dataset(name) if what == "dataset" else cleanup.plan_run(name)
     except MMRecError as error:
         shell.tell(error)
         return
@@ -35,7 +35,7 @@ def confirm(what: str, name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Delete it", type="primary", icon=":material/delete_forever:", key=f"confirm-{what}-{name}"):
             try:
-                housekeeping.delete(plan)
+                cleanup.delete(plan)
             except MMRecError as error:
                 shell.tell(error)
             else:

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from mmrec_core import preparation, runs
+from mmrec_core import runs
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import shell

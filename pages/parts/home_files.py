@@ -17,7 +17,7 @@ KEPT = "public, max-age=31536000, immutable"
 
 
 class HomeFiles(StaticFiles):
-    """Serves one folder of :func:`mmrec_core.settings.static_dir`; names of any other form are not found (:data:`mmrec_core.home_files.NAME`)."""
+    """Serves one folder of :func:`mmrec_core.settings.static_dir`; names of any other form are not found (:data:`mmrec_core.data.served_files.NAME`)."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -25,9 +25,9 @@ class HomeFiles(StaticFiles):
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The file of a name and its state; ``None`` for its state where there is none. Runs in a thread."""
-        from mmrec_core import home_files  # pandas: not while the server comes up
+        from mmrec_core.data import served_files  # pandas: not while the server comes up
 
-        found = home_files.find(f"{self.folder}/{path.replace(os.sep, '/')}")
+        found = served_files.find(f"{self.folder}/{path.replace(os.sep, '/')}")
         return ("", None) if found is None else (str(found), found.stat())
 
     def file_response(self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200):  # type: ignore[no-untyped-def]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from mmrec_core import comparison
-from mmrec_core.comparison import Key, Row
+from mmrec_core.analysis import comparison
+from mmrec_core.analysis.comparison import Key, Row
 from mmrec_core.types import Dataset
 
 

@@ -57,7 +57,7 @@ def film_map(
     """Show a map. Triggers: ``select`` is ``{"polygon": [[x, y], …]}`` in the unit square, ``open`` is ``{"item": row}``.
 
     Args:
-        files: from :func:`mmrec_core.map_files.publish`.
+        files: from :func:`mmrec_core.spaces.publish.publish`.
         colour: ``file`` (a byte a point), ``palette`` and ``names``.
         other: another map's files, to morph to where ``morph`` is on.
         polygon: what is chosen.

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cold_start, features, new_film, pairs, projection, runs
-from mmrec_core.comparison import Row
-from mmrec_core.comparison import rows as results
+from mmrec_core import features, runs, spaces
+from mmrec_core.analysis import paired
+from mmrec_core.analysis.comparison import Row
+from mmrec_core.analysis.comparison import rows as results
 from mmrec_core.errors import MMRecError
-from mmrec_core.new_film import NewFilm
+from mmrec_core.serving import new_item, recommender
+from mmrec_core.serving.new_item import NewFilm
 from mmrec_core.types import Array, Dataset, Split
 from pages.parts import shell
 from pages.parts.trail_view import background
@@ -23,7 +25,7 @@ from pages.parts.wall import film, wall
 def new_film_view(dataset: Dataset) -> None:
     """The form, the neighbours, the expected reception."""
     st.caption("Models that read plots and posters can say something of a film on its first day; models of ids cannot. Write one, or take a film that was held out of training.")
-    encoders = new_film.able(dataset)
+    encoders = new_item.able(dataset)
     if not encoders:
         cannot_encode(dataset)
         return
@@ -104,7 +106,7 @@ def form(dataset: Dataset) -> NewFilm | None:
 @st.cache_data(max_entries=32, show_spinner="Encoding …")
 def encoded(name: str, checksum: str, encoder: str, told: NewFilm, _dataset: Dataset) -> dict[str, Array]:
     """Vectors of what was told."""
-    return new_film.encoded(_dataset, encoder, told)
+    return new_item.encoded(_dataset, encoder, told)
 
 
 def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
@@ -133,7 +135,7 @@ def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
 @st.cache_resource(max_entries=8, show_spinner="Dividing the ratings …")
 def split_of(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) -> Split:
     """A result's division of rows."""
-    return pairs.split_of(_dataset, _row)
+    return paired.split_of(_dataset, _row)
 
 
 def content_of(dataset: Dataset, encoder: str, item: int) -> dict[str, Array]:
@@ -152,21 +154,21 @@ def content_of(dataset: Dataset, encoder: str, item: int) -> dict[str, Array]:
 
 def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int | None) -> None:
     """Neighbours in the original space, and the place on the map."""
-    near = new_film.neighbours(dataset, encoder, content, 9)
+    near = new_item.neighbours(dataset, encoder, content, 9)
     columns = st.columns(len(near))
     for column, (modality, (items, cosine)) in zip(columns, near.items(), strict=True):
         with column:
             st.markdown(f"**Nearest by {'plot' if modality == 'text' else 'poster'}**")
             keep = [at for at in range(len(items)) if int(items[at]) != item][:8]
             wall([film(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep], key=f"nf.near.{modality}", size="small", label=f"Nearest by {modality}")
-    drawn = next(((m, found) for m in content if (found := projection.stored(dataset, encoder, m)) is not None), None)  # type: ignore[arg-type]
+    drawn = next(((m, found) for m in content if (found := spaces.stored(dataset, encoder, m)) is not None), None)  # type: ignore[arg-type]
     if drawn is None:
         return
     modality, found = drawn
     own = features.load(dataset, encoder, modality)  # type: ignore[arg-type]
     xy = np.full((len(dataset.items), 2), np.nan, np.float32)
     xy[found.items] = found.xy
-    here = projection.place(own.dense, xy[own.items], content[modality])
+    here = spaces.place(own.dense, xy[own.items], content[modality])
     star = alt.Chart(pd.DataFrame({"x": [here[0]], "y": [here[1]], "what": ["your film" if item is None else "the film"]})).mark_point(
         shape="M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.55L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z", size=380, filled=True, color="#D55E00", opacity=1, stroke="#222", strokeWidth=1,
     ).encode(x="x:Q", y="y:Q", tooltip="what:N")  # fmt: skip
@@ -175,10 +177,10 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
 
 
 @st.cache_data(max_entries=32, show_spinner="Showing it to everybody …")
-def received(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Row) -> new_film.Reception:
+def received(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Row) -> new_item.Reception:
     """What one model expects."""
-    model = cold_start.load_run_model(runs.get(run_id).folder)
-    return new_film.reception(model, _dataset, pairs.split_of(_dataset, _row), content)
+    model = recommender.load_run_model(runs.get(run_id).folder)
+    return new_item.reception(model, _dataset, paired.split_of(_dataset, _row), content)
 
 
 def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], item: int | None, encoder: str) -> None:
@@ -203,9 +205,9 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
             told(dataset, row, found, item)
 
 
-def told(dataset: Dataset, row: Row, found: new_film.Reception, item: int | None) -> None:
+def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None) -> None:
     """One model's word: figures, tastes, people."""
-    real: dict[str, Any] | None = new_film.real_answer(dataset, item, found) if item is not None else None
+    real: dict[str, Any] | None = new_item.real_answer(dataset, item, found) if item is not None else None
     st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")
     with st.container(horizontal=True):
         st.metric("Stands above", f"{100 * float(found.share.mean()):.0f} % of films", border=True,

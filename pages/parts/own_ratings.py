@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import inputs, ownership, registry, settings, storage
-from mmrec_core.datasets import _own
+from mmrec_core import ownership, registry, settings, storage
+from mmrec_core.data.datasets import _own
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import input_files
 from pages.parts import shell
 
 TYPES = ["csv", "tsv", "txt", "parquet", "gz", "zip"]
@@ -177,7 +178,7 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
 
 @st.cache_data(max_entries=8, show_spinner="Reading the file …")
 def _look(path: str) -> _own.Look:
-    with inputs.outermost(Path(path).name):
+    with input_files.outermost(Path(path).name):
         return _own.look(Path(path))
 
 

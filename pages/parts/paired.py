@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import comparison, pairs
-from mmrec_core.comparison import Row
+from mmrec_core.analysis import comparison, paired
+from mmrec_core.analysis.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import charts, links, shell
@@ -27,7 +27,7 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a = st.selectbox("Model", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
         b = st.selectbox("Against", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
-        names = pairs.metrics_of([by[a], by[b]])
+        names = paired.metrics_of([by[a], by[b]])
         metric = st.selectbox(
             "in",
             names,
@@ -68,12 +68,12 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing person by person …")
-def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row, _b: Row) -> pairs.Pair:
+def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row, _b: Row) -> paired.Pair:
     """Kept as long as the runs are the same."""
-    return pairs.pair(_dataset, _a, _b, metric)
+    return paired.pair(_dataset, _a, _b, metric)
 
 
-def told_in_words(found: pairs.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
+def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
     """The figures, each with what it means."""
     told = found.told
     low, high = told["interval"]
@@ -97,7 +97,7 @@ def as_p(p: float) -> str:
     return "≤ .0001" if p <= 0.0001 else f"{p:.4f}"
 
 
-def on_whom(found: pairs.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
+def on_whom(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
     """The people behind the mean."""
     better, worse = found.extremes()
     events = dataset.interactions

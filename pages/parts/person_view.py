@@ -7,11 +7,11 @@ import time
 import numpy as np
 import streamlit as st
 
-from mmrec_core import comparison
-from mmrec_core.cases import TOP
-from mmrec_core.comparison import Row
+from mmrec_core.analysis import comparison
+from mmrec_core.analysis.comparison import Row
+from mmrec_core.analysis.error_analysis import TOP
 from mmrec_core.errors import MMRecError
-from mmrec_core.protocols import hidden
+from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.types import Array, Dataset, Query, Split
 from pages.parts import blind, shell
 from pages.parts.case_view import as_judged

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import metrics, protocol_lab
-from mmrec_core.comparison import Row, figure
-from mmrec_core.protocol_lab import WAYS, Cell
+from mmrec_core import metrics
+from mmrec_core.analysis import protocol_sensitivity
+from mmrec_core.analysis.comparison import Row, figure
+from mmrec_core.analysis.protocol_sensitivity import WAYS, Cell
 from mmrec_core.types import Dataset
 from pages.parts import charts
 from pages.parts.run_card import live_runs, start_these
@@ -42,10 +43,10 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     if not picked or not models:
         st.info("Choose models and ways of judging.", icon=":material/touch_app:")
         return
-    table = protocol_lab.lab(dataset, found, models, metric, picked)
+    table = protocol_sensitivity.lab(dataset, found, models, metric, picked)
     missing = [c.wanted for cells in table.values() for c in cells.values() if c.wanted is not None]
     ask_for(missing)
-    places = protocol_lab.ranks(table, metric)
+    places = protocol_sensitivity.ranks(table, metric)
     shown(table, places, picked, metric)
     moved = [w.name for w in picked if any(w.name in p for p in places.values())]
     if len(moved) > 1:
@@ -74,7 +75,7 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 def shown(
-    table: dict[str, dict[str, Cell]], places: dict[str, dict[str, int]], ways: list[protocol_lab.Way], metric: str
+    table: dict[str, dict[str, Cell]], places: dict[str, dict[str, int]], ways: list[protocol_sensitivity.Way], metric: str
 ) -> None:
     """Models by ways: place, figure, interval."""
     data: dict[str, list[str]] = {"Model": [*table]}
@@ -99,7 +100,7 @@ def told(cell: Cell, place: int | None) -> str:
 def one_negative(found: list[Row], models: list[Row], dataset: Dataset) -> None:
     """With one film drawn, MRR is a line of AUC; see it happen."""
     pair = {
-        name: protocol_lab.lab(dataset, found, models, name, [w for w in WAYS if w.protocol == "sampled:1"])
+        name: protocol_sensitivity.lab(dataset, found, models, name, [w for w in WAYS if w.protocol == "sampled:1"])
         for name in ("auc", "mrr")
     }
     rows = [

@@ -10,8 +10,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import damage, liveness, registry, runs, settings
+from mmrec_core import registry, runs, settings
 from mmrec_core.errors import MMRecError
+from mmrec_core.maintenance import damage
+from mmrec_core.runs import heartbeat
 from pages.parts import shell
 from pages.parts.deleting import delete_button
 from pages.parts.shell import plain
@@ -51,7 +53,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     with st.container(border=True, key=f"run-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             there = "on the cluster" if run.told.get("executor") == "ray" else None
-            if status in runs.LIVE and (other := liveness.elsewhere(run.told)):
+            if status in runs.LIVE and (other := heartbeat.elsewhere(run.told)):
                 there = f"on {other}"
             where = f" :gray-badge[:material/lan: {plain(there)}]" if there else ""
             st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}{where}")

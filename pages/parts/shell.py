@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from mmrec_core import preparation, runs, settings, storage
+from mmrec_core import runs, settings, storage
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset

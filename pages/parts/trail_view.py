@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import answers, cold_start, map_files, runs, trail
+from mmrec_core import runs
 from mmrec_core.errors import MMRecError
+from mmrec_core.serving import answers, recommender, user_trajectory
+from mmrec_core.spaces import publish
 from mmrec_core.types import Array, Dataset, History
 from pages.parts import shell
 from pages.parts.charts import SERIES
@@ -30,11 +32,11 @@ _TRAILS = st.components.v2.component(
 @st.cache_data(max_entries=8, show_spinner=False)
 def where(name: str, checksum: str, _dataset: Dataset) -> tuple[str, Array, list[dict[str, Any]]] | None:
     """A drawn map: its name, each film's place, names of its regions."""
-    found = trail.map_of(_dataset)
+    found = user_trajectory.map_of(_dataset)
     if found is None:
         return None
     encoder, view, drawn = found
-    return f"{encoder}, {view}", trail.positions(drawn, len(_dataset.items)), map_files.regions(_dataset, np.asarray(drawn.xy), drawn.items)
+    return f"{encoder}, {view}", user_trajectory.positions(drawn, len(_dataset.items)), publish.regions(_dataset, np.asarray(drawn.xy), drawn.items)
 
 
 def background(dataset: Dataset, xy: Array, regions: list[dict[str, Any]] | None = None) -> alt.LayerChart:
@@ -64,15 +66,15 @@ def apart(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
 @st.cache_data(max_entries=8, show_spinner=False)
 def backdrop(name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Array, _regions: list[dict[str, Any]]) -> str:
     """The map behind the trails as a static file: it is sent once, not with every rating."""
-    return map_files.backdrop(_dataset, _xy, apart(_regions, _xy), MOST_DOTS)
+    return publish.backdrop(_dataset, _xy, apart(_regions, _xy), MOST_DOTS)
 
 
 def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, xy: Array) -> Array:
     """One model's trail, from its answers after none, one, two … ratings."""
     lists = [future.result().items for future in asked]
-    if any(np.isfinite(xy[items, 0]).sum() < min(trail.TOP, len(items)) and len(items) == answers.LISTED for items in lists):
-        return trail.trail(cold_start.load_run_model(run.folder), history, xy)  # a map of few films: the list does not reach far enough
-    return trail.middles(lists, xy)
+    if any(np.isfinite(xy[items, 0]).sum() < min(user_trajectory.TOP, len(items)) and len(items) == answers.LISTED for items in lists):
+        return user_trajectory.trail(recommender.load_run_model(run.folder), history, xy)  # a map of few films: the list does not reach far enough
+    return user_trajectory.middles(lists, xy)
 
 
 def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
@@ -82,7 +84,7 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
         return
     name, xy, regions = found
-    history = cold_start.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
+    history = recommender.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
     asked = {model: answers.ask(run, answers.prefixes(history)) for model, run in models.items()}
     trails = []
     for at, (model, run) in enumerate(models.items()):

@@ -10,11 +10,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import registry, runs, search_space, tuning
+from mmrec_core import registry, runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.protocols import in_words
-from mmrec_core.search_space import Dimension
-from mmrec_core.tuning import Trial
+from mmrec_core.evaluation.protocols import in_words
+from mmrec_core.tuning import search_space, sweep
+from mmrec_core.tuning.search_space import Dimension
+from mmrec_core.tuning.sweep import Trial
 from mmrec_core.types import Dataset
 from pages.parts import charts, shell
 from pages.parts.run_card import pace, run_card, span
@@ -65,7 +66,7 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
         st.caption("Choose at least one setting to search.")
         return
     try:
-        asked = tuning.params(
+        asked = sweep.params(
             dataset.name, name, trials=int(trials), over=over, minutes=minutes, split=how, seed=int(seed), fraction=round(share / 100, 6),
             options={} if epochs is None else {"max_epochs": int(epochs)},
         )  # fmt: skip
@@ -122,7 +123,7 @@ def searches(dataset: Dataset) -> None:
     run = next(r for r in known if r.id == picked)
     run_card(run)
     try:
-        found, metric = tuning.trials_of(run), tuning.metric_of(run)
+        found, metric = sweep.trials_of(run), sweep.metric_of(run)
     except MMRecError as error:
         shell.tell(error)
         return
@@ -131,13 +132,13 @@ def searches(dataset: Dataset) -> None:
         if run.status in runs.LIVE:
             st.caption(":material/hourglass: The first trial is on its way.")
         return
-    best = tuning.best_of(found, metric)
+    best = sweep.best_of(found, metric)
     assert best is not None
     winner(run, found, best, metric)
     if str(run.params["split"]).startswith("chronological") and (told := in_words(*registry.schema("models", run.params["model"])["watched"])):
         st.caption(f"Validation scores of {run.params['model']} are {told}.")
     st.altair_chart(so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}")
-    dims = tuning.dimensions(run.params)
+    dims = sweep.dimensions(run.params)
     st.altair_chart(parallel(found, dims, metric),
                     alt=f"Each trial as a line through its settings ({', '.join(d.name for d in dims)}) to its validation {metric}")  # fmt: skip
     table(run, found, dims, metric)
@@ -256,5 +257,5 @@ def table(run: runs.Run, found: list[Trial], dims: list[Dimension], metric: str)
         data = pd.DataFrame(rows).sort_values(metric.upper(), ascending=charts.lower_is_better(metric), na_position="last")
         st.dataframe(data, hide_index=True, key=f"tune.table.{run.id}", alt=f"{len(found)} trials with their settings and validation {metric}",
                      column_config={metric.upper(): st.column_config.NumberColumn(format="%.4f")})  # fmt: skip
-        st.download_button("CSV", data=tuning.as_csv(run), file_name=f"{run.id}.csv", mime="text/csv", key=f"tune.csv.{run.id}",
+        st.download_button("CSV", data=sweep.as_csv(run), file_name=f"{run.id}.csv", mime="text/csv", key=f"tune.csv.{run.id}",
                            icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip

@@ -6,9 +6,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import cold_start, runs
-from mmrec_core import counterfactuals as cf
+from mmrec_core import runs
 from mmrec_core.errors import MMRecError
+from mmrec_core.serving import counterfactuals as cf
+from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import shell
 from pages.parts.case_view import shown_changes
@@ -19,8 +20,8 @@ MOST = 25
 @st.cache_data(max_entries=256, show_spinner=False)
 def reasons(run_id: str, told: tuple[tuple[object, float], ...], item: int, _dataset: Dataset) -> tuple[list[cf.Answer], list[cf.Answer]]:
     """Leave-one-rating-out, and the views of ids, text and image."""
-    model = cold_start.load_run_model(runs.get(run_id).folder)
-    history = cold_start.history(_dataset, dict(told))
+    model = recommender.load_run_model(runs.get(run_id).folder)
+    history = recommender.history(_dataset, dict(told))
     return cf.leave_one_out(model, history, item), cf.views(model, history, item)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmrec_core import preparation
-from mmrec_core.datasets._recognise import recognise
+from mmrec_core.data import preparation
+from mmrec_core.data.datasets._recognise import recognise
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core.datasets._reel_world import posters
-from mmrec_core.datasets._reel_world._compositions import COMPOSITIONS, SUITS
+from mmrec_core.data.synthetic.reel_world import posters
+from mmrec_core.data.synthetic.reel_world._compositions import COMPOSITIONS, SUITS
 
 SEEDS = range(14)
 GENRES = sorted({genre for genres in SUITS.values() for genre in genres})

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrec_core.datasets._base import END
-from mmrec_core.datasets._times import seconds
+from mmrec_core.data.datasets._base import END
+from mmrec_core.data.datasets._times import seconds
 from mmrec_core.errors import MMRecError
-from mmrec_core.tables import Table
+from mmrec_core.reading.tables import Table
 
 NEW_YEAR = 1_609_459_200
 """2021-01-01T00:00:00Z."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mmrec_core.datasets._reel_world import words
+from mmrec_core.data.synthetic.reel_world import words
 
 N_FILMS = 1200
 N_TRAIN = 800

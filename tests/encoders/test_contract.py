@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrec_core import features, images, registry
+from mmrec_core import features, registry
 from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import MMRecError
+from mmrec_core.reading import images
 from mmrec_core.types import Dataset
 from tests.encoders import weights
 
@@ -103,7 +104,7 @@ def test_it_encodes_a_catalog_end_to_end(
 ) -> None:
     """Random weights are thrown away afterwards: their figures mean nothing."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
-    monkeypatch.setattr(features, "make_encoder", lambda *_: encoder)
+    monkeypatch.setattr(features.encoding, "make_encoder", lambda *_: encoder)
     name = f"try-{encoder.name}"
     try:
         told = features.encode(demo, name)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from mmrec_core import ranks
+from mmrec_core.evaluation import tie_ranks
+from mmrec_core.evaluation.tie_ranks import only_relevant, rank_scores
 from mmrec_core.metrics import metric, ranking
-from mmrec_core.ranks import only_relevant, rank_scores
 from mmrec_core.types import Ranking
 
 CUTS = ["ndcg@3", "recall@3", "precision@3", "hr@3", "mrr", "ndcg_graded@3", "ndcg@1", "hr@1"]
@@ -134,11 +134,11 @@ def test_only_relevant_keeps_the_others_as_candidates() -> None:
 
 def test_both_ways_of_counting_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU counts and what numpy counts, with ties and in blocks."""
-    monkeypatch.setattr(ranks, "AT_ONCE", 60)
+    monkeypatch.setattr(tie_ranks, "AT_ONCE", 60)
     rng = np.random.default_rng(2)
     scores = torch.tensor(rng.integers(0, 5, (7, 20)).astype(np.float32))
     row = torch.tensor(np.sort(rng.integers(0, 7, 31)))
     value = scores[row, torch.tensor(rng.integers(0, 20, 31))]
-    for one, other in zip(ranks._counted(scores, row, value), ranks._counted_by_torch(scores, row, value), strict=True):
+    for one, other in zip(tie_ranks._counted(scores, row, value), tie_ranks._counted_by_torch(scores, row, value), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert [len(part) for part in ranks._counted_by_torch(scores, row[:0], value[:0])] == [0, 0]
+    assert [len(part) for part in tie_ranks._counted_by_torch(scores, row[:0], value[:0])] == [0, 0]

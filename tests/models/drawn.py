@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmrec_core import features, preparation
+from mmrec_core import features
+from mmrec_core.data import preparation
 from mmrec_core.types import Array, Dataset
 from tests.models.test_contract import _ratings_csv
 

@@ -23,13 +23,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmrec_core import features, preparation, registry
-from mmrec_core.desk import Desk, Interrupted
+from mmrec_core import features, registry
+from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
+from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models._base import GradientModel, Model, load_model
-from mmrec_core.splits import make_split
-from mmrec_core.training import Fitted, check_needs, fit, split_settings, train_set
+from mmrec_core.training.fit import Fitted, check_needs, fit, split_settings, train_set
 from mmrec_core.types import Dataset, History, Interactions, Query, Split
 from tests.models.gradients import gradients_agree
 

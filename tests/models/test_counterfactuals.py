@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmrec_core import counterfactuals as cf
 from mmrec_core import registry
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import Model, load_model
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.serving import counterfactuals as cf
+from mmrec_core.training.fit import fit
 from mmrec_core.types import History
 from tests.models.drawn import films_with_vectors
 from tests.models.test_contract import N_FILMS

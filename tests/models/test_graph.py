@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
-from mmrec_core.models import _dots
+from mmrec_core.models import _gathered_dot
 from mmrec_core.types import Field, History, Interactions, Schema, TrainSet
 
 N_USERS, N_FILMS = 6, 8
@@ -177,9 +177,9 @@ def test_dots_are_products_of_rows_and_hand_their_gradient_back() -> None:
     rng = torch.Generator().manual_seed(0)
     left, right = (torch.randn(n, 3, generator=rng, dtype=torch.float64, requires_grad=True) for n in (5, 7))
     row, column = torch.randint(4, (6,), generator=rng), torch.randint(6, (6, 2), generator=rng)
-    assert torch.autograd.gradcheck(lambda a, b: _dots.dots(a, b, row, column), (left, right))
-    many = torch.randint(5, (3 * _dots.BLOCK // 6,), generator=rng)
+    assert torch.autograd.gradcheck(lambda a, b: _gathered_dot.dots(a, b, row, column), (left, right))
+    many = torch.randint(5, (3 * _gathered_dot.BLOCK // 6,), generator=rng)
     others = torch.randint(7, (len(many), 2), generator=rng)
-    found = _dots.dots(left, right, many, others)
+    found = _gathered_dot.dots(left, right, many, others)
     torch.testing.assert_close(found, (left[many][:, None] * right[others]).sum(2))
-    assert _dots.dots(left, right, many[:0], others[:0]).shape == (0, 2)
+    assert _gathered_dot.dots(left, right, many[:0], others[:0]).shape == (0, 2)

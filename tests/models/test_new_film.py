@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mmrec_core import features, new_film
+from mmrec_core import features
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.new_film import NewFilm
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit
+from mmrec_core.serving import new_item
+from mmrec_core.serving.new_item import NewFilm
+from mmrec_core.training.fit import fit
 from mmrec_core.types import Query
 from tests.models.drawn import films_with_vectors
 from tests.models.test_counterfactuals import READERS, SCHEMAS
@@ -45,10 +46,10 @@ def test_a_new_film_fares_as_a_cold_one(name: str, films: Any) -> None:
     state = model.user_state(Query(np.arange(6)))
     new = model.score_new(state.tensors, item.tensors)[:, 0]
     torch.testing.assert_close(new, model.score_all(state)[:, cold], rtol=1e-4, atol=1e-5)
-    found = new_film.reception(model, dataset, split, vectors)
+    found = new_item.reception(model, dataset, split, vectors)
     assert len(found.users) == len(found.share) and ((found.share >= 0) & (found.share <= 1)).all()
     assert (found.mean_stars is not None) == any(h.kind == "rating" for h in model.scorer_heads())
-    real = new_film.real_answer(dataset, cold, found)
+    real = new_item.real_answer(dataset, cold, found)
     assert real is not None and real["ratings"] > 0 and 0 <= real["auc"] <= 1
 
 
@@ -56,7 +57,7 @@ def test_models_of_ids_say_so(films: Any) -> None:
     dataset, split = films
     model = fit("ease", dataset, split).model
     with pytest.raises(MMRecError, match="by their ids alone"):
-        new_film.reception(model, dataset, split, {"text": np.ones(12)})
+        new_item.reception(model, dataset, split, {"text": np.ones(12)})
 
 
 def test_vectors_of_another_encoder_are_refused(films: Any) -> None:
@@ -64,23 +65,23 @@ def test_vectors_of_another_encoder_are_refused(films: Any) -> None:
     how = {"max_epochs": 1, "device": "cpu"}
     model = fit("lightgcn_multimodal", dataset, split, options=how, encoder="drawn", modality="both").model
     with pytest.raises(MMRecError, match="another encoder"):
-        new_film.reception(model, dataset, split, {"text": np.ones(40)})
+        new_item.reception(model, dataset, split, {"text": np.ones(40)})
 
 
 def test_a_poster_and_a_plot_are_encoded_and_set_among_neighbours(films: Any) -> None:
     dataset, _ = films
     features.encode(dataset, "classic")
-    assert new_film.able(dataset) == ["classic"], "imported vectors cannot read a new film"
+    assert new_item.able(dataset) == ["classic"], "imported vectors cannot read a new film"
     held = io.BytesIO()
     Image.new("RGB", (60, 90), (200, 30, 30)).save(held, "PNG")
-    own = new_film.encoded(dataset, "classic", NewFilm("Sorrow", "A sad tale.", ("Drama",), poster=held.getvalue()))
+    own = new_item.encoded(dataset, "classic", NewFilm("Sorrow", "A sad tale.", ("Drama",), poster=held.getvalue()))
     assert set(own) == {"text", "image"} and np.linalg.norm(own["text"]) == pytest.approx(1, abs=1e-3)
-    near = new_film.neighbours(dataset, "classic", {"text": own["text"]}, 5)["text"]
+    near = new_item.neighbours(dataset, "classic", {"text": own["text"]}, 5)["text"]
     told = [dataset.catalog["plot"].iloc[i] for i in near[0]]
     assert told.count("A sad tale.") >= 4 and (np.diff(near[1]) <= 1e-6).all()
     with pytest.raises(MMRecError, match="nothing to encode"):
-        new_film.encoded(dataset, "classic", NewFilm("Nothing told"))
+        new_item.encoded(dataset, "classic", NewFilm("Nothing told"))
     with pytest.raises(MMRecError):
-        new_film.encoded(dataset, "classic", NewFilm("Broken", poster=b"no picture"))
+        new_item.encoded(dataset, "classic", NewFilm("Broken", poster=b"no picture"))
     with pytest.raises(MMRecError, match="imported"):
-        new_film.encoded(dataset, "drawn", NewFilm("Told", "A plot."))
+        new_item.encoded(dataset, "drawn", NewFilm("Told", "A plot."))

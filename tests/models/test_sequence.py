@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import preparation, registry
-from mmrec_core.desk import Desk, Interrupted
+from mmrec_core import registry
+from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.data import preparation
+from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation import evaluate
+from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models._sequence import SequenceModel
-from mmrec_core.splits import make_split
-from mmrec_core.training import fit, train_set
+from mmrec_core.training.fit import fit, train_set
 from mmrec_core.types import Dataset, History, Query, TrainSet
 from tests.models.drawn import draw_vectors
 

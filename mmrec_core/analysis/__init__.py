@@ -1,0 +1,1 @@
+"""Comparisons, error analysis and lessons over finished runs."""

@@ -1,0 +1,363 @@
+"""Finished results by what they can be ranked with: dataset, split, threshold, candidates, protocol and regime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrec_core import records, runs
+from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.evaluation.protocols import full_name, in_plain_words
+from mmrec_core.runs import Run
+from mmrec_core.stats import holm, paired
+from mmrec_core.types import Array, Dataset
+
+YARDSTICKS = ("popularity", "ease")
+"""Rows that are always there: what everybody likes, and a linear model that is hard to beat."""
+NOT_RECORDED = "not recorded (an earlier version)"
+"""Of results whose version did not write down which rows a model knew: some models had seen validation rows, others not."""
+
+
+def known_in_words(known: str) -> str:
+    """Which rows models know, as a part of a sentence."""
+    return "which rows models know was not recorded" if known == NOT_RECORDED else f"models know {known} rows"
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What must agree before two figures may stand in one ranking."""
+
+    split: str
+    split_seed: int
+    split_checksum: str
+    filter_from: float | None
+    relevant_from: float | None
+    protocol: str
+    regime: str
+    beyond: str = ""
+    """Why its models may have learned from test rows; empty where they have not."""
+    known: str = "training"
+    """Which rows its models know when they are tested: ``training``, ``training + validation``, or :data:`NOT_RECORDED`."""
+
+    def __str__(self) -> str:
+        """For people, in a line."""
+        liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
+        dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
+        among = in_plain_words(self.protocol)
+        other = f" · {self.beyond}" if self.beyond else ""
+        known = "" if self.regime == "stream" else f" · {known_in_words(self.known)}"
+        return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{known}{other}"
+
+    @property
+    def fair(self) -> Key:
+        """The same with weights from this split alone, under which baselines always stand."""
+        return replace(self, beyond="")
+
+    @property
+    def of_oracles(self) -> Key:
+        """The same for oracles, which know the truth whatever models know."""
+        return replace(self, beyond="", known="training")
+
+    @property
+    def rows_key(self) -> tuple[Any, ...]:
+        """What divides the rows, and draws the candidates."""
+        return self.split, self.split_seed, self.split_checksum, self.filter_from
+
+    def differs(self, other: Key) -> list[str]:
+        """In what the other differs, in words."""
+        found = []
+        if self.rows_key != other.rows_key:
+            found.append(f"split {other.split} (seed {other.split_seed}{', filtered' if other.filter_from else ''})")
+        if other.beyond != self.beyond:
+            found.append(other.beyond or "weights from this split alone")
+        for name, word in (("relevant_from", "threshold"), ("protocol", "protocol"), ("regime", "regime")):
+            if getattr(self, name) != getattr(other, name):
+                found.append(f"{word} {getattr(other, name)}")
+        found += [known_in_words(other.known)] if self.known != other.known else []
+        return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result: a trained model judged in one way, or an oracle."""
+
+    key: Key
+    run: Run
+    """The run that judged it."""
+    result: Mapping[str, Any] = field(repr=False)
+    name: str = ""
+    """Short name among the results of its dataset; empty: :attr:`description`."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, or ``oracle: …``."""
+        return str(self.result["model"])
+
+    @property
+    def trained(self) -> str | None:
+        """The run whose model this is; ``None`` for an oracle."""
+        run = self.result.get("run")
+        return None if self.kind == "oracle" or run is None else str(run)
+
+    @property
+    def kind(self) -> str:
+        """``rating``, ``ranking``, ``click`` or ``oracle``."""
+        return "oracle" if self.model.startswith("oracle") else str((self.result.get("heads") or ["ranking"])[0])
+
+    @property
+    def content(self) -> str:
+        """Whose vectors of plots and posters the model was given; empty for one that reads none."""
+        encoder, modality = self.result.get("encoder"), self.result.get("modality")
+        if modality in (None, "none"):
+            return "ids only" if modality else ""
+        return f"{encoder}{'' if modality == 'both' else ' ' + str(modality)}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Whatever is unusual about the training: settings, seed, share of rows."""
+        told = self.result
+        unusual = [
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in sorted((told.get("settings") or {}).items())
+            if k not in {"device", "checkpoint_s"}
+        ]
+        unusual += [f"seed {told['seed']}"] if told.get("seed") else []
+        unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
+        unusual += [content] if (content := self.content) else []
+        unusual += [f"from {Path(told['from_run']).name[:40]}"] if told.get("from_run") else []
+        trained = told.get("trained_from", told.get("relevant_from"))
+        unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
+        return tuple(unusual)
+
+    @property
+    def usual(self) -> bool:
+        """Whether the model was trained with its default settings."""
+        return not self.parts
+
+    @property
+    def description(self) -> str:
+        """The model with all of :attr:`parts`."""
+        return self.model + (f" ({', '.join(self.parts)})" if self.parts else "")
+
+    @property
+    def label(self) -> str:
+        """What the result is called among others of its dataset; see :func:`named`."""
+        return self.name or self.description
+
+
+def named(found: Sequence[Row]) -> list[Row]:
+    """The same results with short names: the name a user gave, else the model with those of its :attr:`Row.parts` in which it differs
+    from another result of the same model. Names are unique within a key."""
+    by_model: dict[str, list[Row]] = {}
+    for row in found:
+        by_model.setdefault(row.model, []).append(row)
+    shared = {model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
+              for model, own in by_model.items()}  # fmt: skip
+    out: list[Row] = []
+    taken: set[tuple[Key, str]] = set()
+    for row in found:
+        differing = [part for part in row.parts if part not in shared[row.model]]
+        short = row.model + (f" ({', '.join(differing)})" if differing else "")
+        own = str(row.run.told.get("name") or "") or str(_name_of(row.trained) or "") or short
+        own = own if (row.key, own) not in taken else row.description
+        taken.add((row.key, own))
+        out.append(replace(row, name=own))
+    return out
+
+
+def rename(found: Sequence[Row], row: Row, name: str) -> Run:
+    """Give a result's run a name of one's own (:func:`mmrec_core.runs.rename`).
+
+    Args:
+        found: every result of the dataset.
+
+    Raises:
+        MMRecError: also where another of these results goes by that name.
+    """
+    name = " ".join(name.split())
+    if any(name in {other.label, other.description} and other.trained != row.trained for other in found):
+        raise MMRecError(f"Another result is called '{name}' already; choose another name.")
+    return runs.rename(str(row.trained), name)
+
+
+def _name_of(run_id: str | None) -> str | None:
+    """The name a user gave to a training."""
+    try:
+        return runs.get(run_id).told.get("name") if run_id else None
+    except MMRecError:
+        return None
+
+
+def find(found: Sequence[Row], text: str) -> Row | None:
+    """The result that a link or a command names: by label, by description, or by run."""
+    for attribute in ("label", "description", "trained"):
+        for row in found:
+            if getattr(row, attribute) == text:
+                return row
+    return next((row for row in found if row.run.id == text), None)
+
+
+def rows(dataset: Dataset) -> list[Row]:
+    """Every finished result on these very data; of several that are alike in description and key, the newest."""
+    found: dict[tuple[Key, str], Row] = {}
+    for run in runs.all_runs():
+        if run.kind not in {"train", "evaluate"} or run.told["status"] != "finished":
+            continue
+        if run.told.get("data") != dataset.checksum or run.params["dataset"] != dataset.name:
+            continue
+        result = run.result()
+        if result is None or "split_checksum" not in result:
+            continue
+        bar = result.get("relevant_from")
+        bar = dataset.manifest.get("relevant_from") if bar is None else bar
+        key = row_of(run, {**result, "relevant_from": bar}).key
+        usual = (
+            result.get("filter_from")
+            if result.get("filter_from") is not None
+            else dataset.manifest.get("relevant_from")
+        )
+        trained = result.get("trained_from")
+        row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
+        found[key, row.description] = row
+    return named(list(found.values()))
+
+
+def row_of(run: Run, result: Mapping[str, Any]) -> Row:
+    """A finished run as a row."""
+    key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), result.get("relevant_from"),
+              result["protocol"], result["regime"], result.get("beyond") or "", result.get("known") or NOT_RECORDED)  # fmt: skip
+    return Row(key, run, result)
+
+
+def keys(found: Iterable[Row]) -> list[Key]:
+    """The keys there are, those with most models first."""
+    count: dict[Key, int] = {}
+    for row in found:
+        count[row.key] = count.get(row.key, 0) + (row.kind != "oracle")
+    return sorted(count, key=lambda k: (-count[k], k.split != "user-temporal", str(k)))
+
+
+def outdated(dataset: Dataset) -> list[Run]:
+    """Finished trainings of this name whose data have been prepared anew since: their figures belong to other data."""
+    return [r for r in runs.all_runs() if r.kind == "train" and r.told["status"] == "finished"
+            and r.params["dataset"] == dataset.name and r.told.get("data") not in {None, dataset.checksum}]  # fmt: skip
+
+
+def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
+    """The key of trainings with usual settings, if there are any."""
+    full = full_name("full", dataset)
+    able = [k for k in keys(found) if k.split == "user-temporal" and k.protocol == full and not k.beyond]
+    return next((k for k in able if k.known == "training"), next(iter(able), None))
+
+
+def can_be_judged_like(row: Row, key: Key) -> bool:
+    """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
+    return (
+        row.trained is not None
+        and row.key.rows_key == key.rows_key
+        and row.key.beyond == key.beyond
+        and row.key.known == key.known
+        and _is_there(row.trained)
+    )
+
+
+def _is_there(run_id: str) -> bool:
+    """Whether a finished run can still be opened."""
+    try:
+        return runs.get(run_id).status == "finished"
+    except MMRecError:
+        return False
+
+
+def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
+    """Yardsticks that have no row under a key, out of those that work on these data."""
+    if key.known == NOT_RECORDED:
+        return []
+    there = {row.model for row in found if row.key == key.fair and row.usual}
+    return [name for name in YARDSTICKS if name not in there and name in runs.usable_models(dataset)]
+
+
+def yardstick_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
+    """The training that gives a model a row under a key."""
+    return runs.training_params(
+        dataset.name, model, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
+        relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime,
+        refit=key.known == "training + validation",
+    )  # fmt: skip
+
+
+def missing_oracles(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
+    """Oracles that have not been asked under a key; none where the data are real."""
+    there = {row.model for row in found if row.key == key.of_oracles}
+    return [name for name in runs.oracle_names(dataset) if name not in there and key.regime == "frozen"]
+
+
+def oracle_params(dataset: Dataset, key: Key, name: str) -> dict[str, Any]:
+    """What to ask of :func:`mmrec_core.runs.start` so that an oracle gets a row under a key."""
+    return runs.oracle_params(dataset.name, name, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
+                              relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime)  # fmt: skip
+
+
+def _asked_bar(dataset: Dataset, key: Key) -> float | None:
+    """The threshold to ask for: ``None`` where the usual one, or that of dropped ratings, is meant."""
+    usual = key.filter_from if key.filter_from is not None else dataset.manifest.get("relevant_from")
+    return None if key.relevant_from == usual else key.relevant_from
+
+
+def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
+    """For each row by run id: the paired per-user difference to a rival (see :func:`mmrec_core.stats.paired`), and ``p_holm``, its p-value
+    once it is counted how many were compared."""
+    theirs = values(rival).get(metric)
+    found = {}
+    for row in rows_:
+        own = values(row).get(metric)
+        if row is not rival and own is not None and theirs is not None:
+            try:
+                found[row.run.id] = paired(own, theirs)
+            except MMRecError:
+                continue
+    for pair, raised in zip(found.values(), holm([pair["p"] for pair in found.values()]), strict=True):
+        pair["p_holm"] = raised
+    return found
+
+
+def values(row: Row) -> dict[str, dict[int, float]]:
+    """Per-user values of a result, by metric and user row; ``squared_error`` is each user's mean. A damaged file gives none, see :func:`damage`."""
+    found: dict[str, dict[int, float]] = {}
+    if (held := arrays(row.run, "per_query.npz")) is not None:
+        found = {m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held if m != "user"}
+    if (held := arrays(row.run, "row_errors.npz")) is not None:
+        found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
+    return found
+ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
+"""What a result leaves beside its figures, and which arrays each file holds."""
+
+
+def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
+    """One of :data:`ARRAYS`; ``None`` where the run left none.
+
+    Raises:
+        DamagedFile: it cannot be read, or lacks an array.
+    """
+    file = run.folder / name
+    if not file.exists():
+        return None
+    remedy = f"What rests on it is left out. Evaluate the model again: python -m mmrec_core evaluate {run.params.get('run') or run.id}"
+    return records.arrays(file, ARRAYS[name], remedy)
+
+
+def arrays(run: Run, name: str) -> dict[str, Array] | None:
+    """The same; ``None`` where it is damaged, too."""
+    try:
+        return read_arrays(run, name)
+    except DamagedFile:
+        return None
+
+
+def _mean_by_user(user: Array, value: Array) -> dict[int, float]:
+    users, at = np.unique(user, return_inverse=True)
+    return dict(zip(users.tolist(), (np.bincount(at, value) / np.bincount(at)).tolist(), strict=True))

@@ -1,0 +1,252 @@
+"""Sentences' numbers, computed when they are read: ``{value ease ndcg@10}`` in a lesson becomes the figure that this machine has.
+
+Each fact is a function below, called by its name with a dataset and the words after it. It gives text, or says what has to be run first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mmrec_core import features, metrics, runs, spaces
+from mmrec_core.analysis import comparison, protocol_sensitivity
+from mmrec_core.analysis.comparison import Row
+from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.stats import paired
+from mmrec_core.types import Dataset
+
+HOLE = re.compile(r"\{([a-z_]+)((?: [^\s{}]+)*)\}")
+Wanted = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A text with its numbers, or what is missing for them."""
+
+    text: str
+    wanted: tuple[Wanted, ...] = field(default=())
+    """Kinds and params of runs that would give what is missing."""
+
+
+class Missing(Exception):
+    """A fact that needs a run first."""
+
+    def __init__(self, *wanted: Wanted) -> None:
+        super().__init__("something has to be run first")
+        self.wanted = wanted
+
+
+def fill(text: str, dataset: Dataset) -> Told:
+    """A text with every hole filled; a hole that cannot be yet is "…" and what it needs is listed.
+
+    Raises:
+        MMRecError: an unknown fact, or one with the wrong number of words.
+    """
+    wanted: list[Wanted] = []
+
+    def one(found: re.Match[str]) -> str:
+        try:
+            return fact(found[1], found[2].split(), dataset)
+        except Missing as missing:
+            wanted.extend(w for w in missing.wanted if w not in wanted)
+            return "…"
+
+    return Told(HOLE.sub(one, text), tuple(wanted))
+
+
+def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:
+    """One fact.
+
+    Raises:
+        MMRecError: unknown, or the wrong number of words.
+        Missing: it needs a run first.
+    """
+    if name not in FACTS:
+        raise unknown_name("fact", name, sorted(FACTS))
+    takes = list(inspect.signature(FACTS[name]).parameters)[1:]
+    if len(words) != len(takes):
+        raise MMRecError(f"{{{name}}} takes {' '.join(takes) or 'nothing'}, not '{' '.join(words)}'.")
+    return str(FACTS[name](dataset, *words))
+
+
+# What facts rest on
+
+
+def usual_rows(dataset: Dataset) -> dict[str, Row]:
+    """Results under the usual key, by model where its settings are the default ones, else by description."""
+    found = comparison.rows(dataset)
+    key = comparison.usual_key(dataset, found)
+    return {r.description: r for r in found if r.key == key}
+
+
+def row(dataset: Dataset, model: str) -> Row:
+    """A model's usual result.
+
+    Raises:
+        Missing: it has not been trained.
+    """
+    found = usual_rows(dataset).get(model)
+    if found is None or "optimistic" not in found.result:  # an older result lacks what lessons tell
+        if model.startswith("oracle"):
+            raise Missing(("evaluate", runs.oracle_params(dataset.name, model)))
+        raise Missing(("train", runs.training_params(dataset.name, model)))
+    return found
+
+
+def _judged(dataset: Dataset, model: str, protocol: str, metric: str) -> protocol_sensitivity.Cell:
+    own = row(dataset, model)
+    way = protocol_sensitivity.Way(protocol, protocol)
+    cell = protocol_sensitivity.lab(dataset, comparison.rows(dataset), [own], metric, [way])[own.label][protocol]
+    if cell.wanted is not None:
+        raise Missing(cell.wanted)
+    return cell
+
+
+def _models(dataset: Dataset) -> dict[str, Row]:
+    found = {n: r for n, r in usual_rows(dataset).items() if r.kind != "oracle" and n == r.model}
+    lacking = [m for m in runs.SHOWN_FIRST if m in runs.usable_models(dataset) and m not in found]
+    if lacking:
+        raise Missing(*(("train", runs.training_params(dataset.name, m)) for m in lacking))
+    return found
+
+
+def _order(dataset: Dataset, metric: str) -> list[str]:
+    sign = 1 if metrics.metric(metric).better == "lower" else -1
+    able = {n: sign * r.result["metrics"][metric] for n, r in _models(dataset).items() if r.result["metrics"].get(metric) is not None}
+    return sorted(able, key=lambda n: able[n])
+
+
+# Facts
+
+
+def value(dataset: Dataset, model: str, metric: str) -> str:
+    """A figure with its interval."""
+    return comparison.cell(row(dataset, model), metric)
+
+
+def winner(dataset: Dataset, metric: str) -> str:
+    """The best of the usual models."""
+    return _order(dataset, metric)[0]
+
+
+def second(dataset: Dataset, metric: str) -> str:
+    """The second best of the usual models."""
+    return _order(dataset, metric)[1]
+
+
+def second_value(dataset: Dataset, metric: str) -> str:
+    """Its figure."""
+    return value(dataset, second(dataset, metric), metric)
+
+
+def place(dataset: Dataset, model: str, metric: str) -> str:
+    """Where a model stands among the usual ones: ``4th of 8``."""
+    order = _order(dataset, metric)
+    at = order.index(model) + 1
+    return f"{at}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(at, 'th')} of {len(order)}"
+
+
+def winner_place(dataset: Dataset, by: str, metric: str) -> str:
+    """Where the best by one metric stands by another."""
+    return place(dataset, winner(dataset, by), metric)
+
+
+def winner_value(dataset: Dataset, by: str, metric: str) -> str:
+    """What the best by one metric has by another."""
+    return value(dataset, winner(dataset, by), metric)
+
+
+def difference(dataset: Dataset, a: str, b: str, metric: str) -> str:
+    """Paired difference with its interval and p."""
+    told = paired(comparison.values(row(dataset, a))[metric], comparison.values(row(dataset, b))[metric])
+    low, high = told["interval"]
+    return f"{told['difference']:+.4f} [{low:+.4f}, {high:+.4f}], p = {told['p']:.4f}"
+
+
+def judged(dataset: Dataset, model: str, protocol: str, metric: str) -> str:
+    """A figure under another protocol."""
+    cell = _judged(dataset, model, protocol, metric)
+    return comparison.figure(cell.value, cell.interval)
+
+
+def identity(dataset: Dataset, model: str) -> str:
+    """With one negative: MRR beside (1 + AUC) / 2."""
+    mrr, auc = (_judged(dataset, model, "sampled:1", m).value for m in ("mrr", "auc"))
+    return f"MRR {mrr:.6f}, (1 + AUC) / 2 = {(1 + (auc or 0)) / 2:.6f}"
+
+
+def gap(dataset: Dataset, a: str, b: str, protocol: str, metric: str) -> str:
+    """How many times one model's figure another's is, under a protocol."""
+    one, other = (_judged(dataset, m, protocol, metric).value for m in (a, b))
+    return f"{(one or 0) / (other or 1):.2f} times"
+
+
+def group(dataset: Dataset, model: str, metric: str, name: str) -> str:
+    """A figure in a group; the name's spaces as ``_``."""
+    told = row(dataset, model).result["groups"].get(name.replace("_", " "))
+    if told is None or told.get(metric) is None:
+        return "–"
+    return comparison.figure(told[metric], (told.get("intervals") or {}).get(metric))
+
+
+def same_as_popular(dataset: Dataset, model: str) -> str:
+    """How much of a model's first ten are popularity's, on average."""
+    lists = []
+    for name in (model, "popularity"):
+        held = comparison.read_arrays(row(dataset, name).run, "first.npz")
+        if held is None:
+            return "–"
+        lists.append(held["items"][:, :10])
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(*lists, strict=True)]
+    return f"{np.mean(shared):.1f} of 10"
+
+
+def crosses(dataset: Dataset, model: str) -> str:
+    """From how many ratings on a newcomer is served better than by popularity."""
+    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+            and model in r.params["models"]]  # fmt: skip
+    told = done[-1].result() if done else None
+    if told is None:
+        raise Missing(("crossing", runs.crossing_params(dataset.name, sorted({model, "ease", "itemknn", "bpr"}))))
+    sure, mean = told["crosses"][model], (told.get("above") or {}).get(model)
+    last = told["models"][model][str(told["ks"][-1])]["against"]
+    about = f"with {told['ks'][-1]} ratings {last['difference']:+.4f} [{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}] over {told['users']} people"
+    if sure is not None:
+        return f"from {sure} on beyond its interval ({about})"
+    return (f"by its mean from {mean} on, nowhere beyond its interval" if mean is not None else "nowhere") + f" ({about})"
+
+
+def finds(dataset: Dataset, encoder: str, direction: str) -> str:
+    """How often an encoder's text finds its own poster among the first ten (``text_to_image``), or the other way, against chance."""
+    told = _encoded(dataset, encoder).get("retrieval")
+    if not told:
+        return "–"
+    own = told[direction]
+    low, high = own["intervals"]["recall@10"]
+    return f"{own['recall@10']:.3f} [{low:.3f}, {high:.3f}] (chance {told['chance@10']:.3f})"
+
+
+def agree(dataset: Dataset, a: str, b: str, modality: str) -> str:
+    """The share of true neighbours that two encoders agree on."""
+    sides = []
+    for name in (a, b):
+        _encoded(dataset, name)
+        own = features.load(dataset, name, modality)  # type: ignore[arg-type]
+        near = spaces.neighbours(own.dense)[0]
+        sides.append((own.items, own.items[near]))
+    return f"{float(spaces.overlap(*sides)[1].mean()):.2f}"
+
+
+def _encoded(dataset: Dataset, encoder: str) -> dict[str, Any]:
+    told = features.available(dataset).get(encoder)
+    if told is None:
+        raise Missing(("encode", runs.encoding_params(dataset.name, encoder)))
+    return dict(told)
+
+
+FACTS = {f.__name__: f for f in (value, winner, second, second_value, place, winner_place, winner_value, difference, judged, identity, gap, group, same_as_popular, crosses, finds, agree)}

@@ -1,0 +1,157 @@
+"""For people at a notebook: train as the app does, then ask in raw ids."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmrec_core import runs, storage
+from mmrec_core.data.preparation import open_dataset, prepare
+from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
+from mmrec_core.serving import recommender
+from mmrec_core.types import Dataset, Progress, quiet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its figures, its curve, and a model that answers in raw ids."""
+
+    run: runs.Run
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """All that it found; see ``docs/contracts.md``."""
+        return self.run.result() or {}
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Figures on the test rows; ``result["intervals"]`` has their 95 % intervals."""
+        return dict(self.result["metrics"])
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """What it was trained on."""
+        return open_dataset(self.run.params["dataset"])
+
+    @cached_property
+    def model(self) -> Any:
+        """The model itself, which speaks in rows."""
+        return recommender.load_run_model(self.run.folder)
+
+    def curve(self) -> pd.DataFrame:
+        """One row per epoch: loss, validation score, lr, seconds, rows per second."""
+        import pandas as pd
+
+        return pd.DataFrame([*self.run.epochs(), *self.run.epochs("refit")]).drop(
+            columns=["time", "kind"], errors="ignore"
+        )
+
+    def predict(self, user_id: Any, item_id: Any) -> float:
+        """The expected rating, or the ranking score, of one pair.
+
+        Raises:
+            MMRecError: an unknown id.
+        """
+        return float(self.batch_predict([(user_id, item_id)])[0])
+
+    def batch_predict(self, pairs: Iterable[tuple[Any, Any]]) -> Any:
+        """The same for many pairs: float array ``[N]``.
+
+        Raises:
+            MMRecError: an unknown id.
+        """
+        rows = [(self.dataset.users.row(u, "user"), self.dataset.items.row(i, "item")) for u, i in pairs]
+        user, item = np.array(rows, np.int64).reshape(-1, 2).T
+        return self.model.score(user, item)[:, 0].numpy()
+
+    def recommend(self, user_id: Any, top_k: int = 10) -> pd.DataFrame:
+        """The best films for a user of the dataset, what they rated left out: ``item``, ``title``, ``score``.
+
+        Raises:
+            MMRecError: an unknown user.
+        """
+        found = recommender.recommend_known(self.run, self.dataset, self.dataset.users.row(user_id, "user"), top_k)
+        return self._table(found)
+
+    def recommend_to(self, ratings: dict[Any, float], top_k: int = 10) -> pd.DataFrame:
+        """The best films for somebody new, from ratings by raw item id.
+
+        Raises:
+            MMRecError: an unknown film, or a rating off the scale.
+        """
+        return self._table(recommender.recommend(self.run, recommender.history(self.dataset, ratings), top_k))
+
+    def _table(self, found: recommender.Recommendations) -> pd.DataFrame:
+        import pandas as pd
+
+        titles = self.dataset.catalog["title"].to_numpy()[found.items]
+        return pd.DataFrame({"item": self.dataset.items.raw[found.items], "title": titles, "score": found.scores})
+
+
+def train(dataset: str, model: str, *, progress: Progress = quiet, resume: str | None = None, **asked: Any) -> Trained:
+    """Train and judge a model here and now; the run shows up in the app like any other.
+
+    Args:
+        dataset: a prepared dataset.
+        model: a model's name.
+        progress: told ``(done, total, what)``.
+        resume: a failed or stopped run to go on with; everything else is then taken from it.
+        asked: ``split``, ``seed``, ``protocol``, ``fraction``, ``from_run`` … as on the command line; every other name is a
+            setting of the model or its trainer (``dim=32``, ``max_epochs=5``).
+
+    Raises:
+        MMRecError: unknown names, settings out of range, or a training that failed.
+    """
+    if resume is not None:
+        if runs.get(resume).status in runs.LIVE:
+            raise MMRecError(f"Run '{resume}' is under way already; wait for it, or stop it first.")
+        runs.resume(resume, background=False)
+        return Trained(worker.work(resume, foreground=True, also=progress))
+    own = {k: v for k, v in asked.items() if k in runs.USUAL and k != "options"}
+    options = {**asked.get("options", {}), **{k: v for k, v in asked.items() if k not in runs.USUAL}}
+    from mmrec_core.training.fit import split_settings
+
+    split_settings(model, options)
+    params = runs.training_params(dataset, model, options=options, **own)
+    return Trained(worker.work(runs.create("train", params).id, foreground=True, also=progress))
+
+
+def fit(
+    model: str, *, user_ids: Sequence[Any], item_ids: Sequence[Any], ratings: Sequence[float] | None = None,
+    times: Sequence[int] | None = None, scale: tuple[float, float] | None = None, name: str = "notebook", **asked: Any,
+) -> Trained:  # fmt: skip
+    """Train a model on arrays: they become a dataset called ``name``, which the app shows, too.
+
+    Args:
+        scale: lowest and highest rating; the least and the greatest of ``ratings`` where it is left out.
+        times: seconds since 1970; without them the split is ``random:80-10-10``.
+
+    Raises:
+        MMRecError: arrays of unlike length, repeated pairs, NaN, or anything :func:`train` refuses.
+    """
+    import pandas as pd
+
+    columns = {"user": user_ids, "item": item_ids, "rating": ratings, "time": times}
+    given = {k: np.asarray(v) for k, v in columns.items() if v is not None}
+    if len({len(v) for v in given.values()}) != 1:
+        raise MMRecError(f"The arrays differ in length: {', '.join(f'{k} {len(v)}' for k, v in given.items())}.")
+    options = {k: k if k in given else "" for k in columns}
+    if ratings is not None:
+        low, high = scale or (float(np.min(given["rating"])), float(np.max(given["rating"])))
+        options["scale"] = f"{low:g}:{high:g}"
+    with tempfile.TemporaryDirectory(dir=storage.open_home()) as folder:
+        file = Path(folder) / "events.parquet"
+        pd.DataFrame(given).to_parquet(file)
+        prepare("csv", source=file, name=name, options=options)
+    asked.setdefault("split", "user-temporal" if times is not None else "random:80-10-10")
+    return train(name, model, **asked)

@@ -1,0 +1,127 @@
+"""Commands: datasets, prepare, split."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec_core.cli.options import (
+    DatasetArg,
+    FilterFrom,
+    Json,
+    Regime,
+    RelevantFrom,
+    Sets,
+    SplitOption,
+    SplitSeed,
+    app,
+    options,
+    progress,
+    say,
+)
+from mmrec_core.errors import MMRecError
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """What can be prepared, and what is."""
+    from mmrec_core import registry
+    from mmrec_core.data import preparation
+
+    ready = preparation.prepared()
+    known = [
+        {"dataset": e.name, "about": e.summary, "prepared": e.name in ready, "fault": e.fault}
+        for e in registry.entries("datasets").values()
+    ]
+    known += [
+        {"dataset": name, "about": "brought along", "prepared": True, "fault": None}
+        for name in ready
+        if name not in registry.entries("datasets")
+    ]
+    broken = {name: str(fault) for name, fault in preparation.damaged().items()}
+    known = [{**row, "fault": broken.pop(str(row["dataset"]))} if row["dataset"] in broken else row for row in known]
+    known += [{"dataset": name, "about": "brought along", "prepared": False, "fault": fault} for name, fault in broken.items()]
+    if as_json:
+        say({"datasets": known}, True)
+    else:
+        for row in known:
+            print(f"{'●' if row['prepared'] else '○'} {row['dataset']:<18} {row['fault'] or row['about']}")
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A dataset of 'datasets', or csv for your own.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder, zip or file to read instead of searching.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Rating scale of your own data, LOW:HIGH.")] = None,
+    settings: Sets = None,
+    enrich: Annotated[list[str] | None, typer.Option(help="More sources of posters and plots, such as tmdb.")] = None,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where it is prepared already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read, check and store a dataset with its posters and plots."""
+    from mmrec_core.data import preparation
+
+    if if_missing and (name or dataset) in preparation.prepared():
+        told = preparation.open_dataset(name or dataset).manifest
+        say(
+            {
+                **{k: told[k] for k in ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")},
+                "seconds": 0,
+            },
+            as_json,
+        )
+        return
+    wanted = options(settings) | ({"scale": scale} if scale else {})
+    result = preparation.prepare(
+        dataset, source=source, name=name, options=wanted, enrich=enrich or (), progress=progress
+    )
+    licence = preparation.open_dataset(result["dataset"]).manifest["licence"]
+    if licence:
+        print(licence, file=sys.stderr)
+    say(result, as_json)
+
+
+@app.command()
+def split(
+    dataset: DatasetArg,
+    how: SplitOption = "user-temporal",
+    split_seed: SplitSeed = 0,
+    filter_from: FilterFrom = None,
+    export: Annotated[Path | None, typer.Option(help="Folder to write the parts to as CSV.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000.")
+    ] = None,
+    regime: Regime = "frozen",
+    relevant_from: RelevantFrom = None,
+    as_json: Json = False,
+) -> None:
+    """Divide a dataset and say how; export it for others."""
+    from mmrec_core import runs
+    from mmrec_core.data import preparation, splits
+    from mmrec_core.evaluation import protocols
+
+    opened = preparation.open_dataset(dataset)
+    liked = runs.liked_from({"relevant_from": relevant_from, "filter_from": filter_from})
+    made = splits.make_split(opened, how, split_seed, filter_from, liked)
+    if protocol is not None:
+        if export is None:
+            raise MMRecError("--protocol says which candidates to export; name the folder with --export FOLDER.")
+        protocols.Protocol.parse(protocol)
+    told = {}
+    if export is not None:
+        splits.export_split(opened, made, export)
+        if protocol is not None:
+            from mmrec_core.evaluation.ranker import export_candidates
+
+            told = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
+    sizes = {part: len(getattr(made, part)) for part in made.PARTS}
+    say(
+        {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum, **told},
+        as_json,
+    )

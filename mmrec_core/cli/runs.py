@@ -1,0 +1,159 @@
+"""Commands: runs, stop, resume, delete, clean, export, and those that workers run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmrec_core.cli.options import Background, Json, app, progress, say, say_result
+from mmrec_core.errors import MMRecError
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """Every run and how it stands."""
+    from mmrec_core import runs as room
+
+    rows = []
+    for run in room.all_runs():
+        last = run.last("progress") or {}
+        rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
+                     "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
+                     "error": run.error or (str(run.damage) if run.damage else None)})  # fmt: skip
+    for name, fault in room.damaged_runs().items():
+        rows.append({"run": name, "kind": None, "dataset": None, "model": None, "status": "damaged", "pid": None, "step": None, "checkpoint": False, "error": str(fault)})
+    if as_json:
+        say({"runs": rows}, True)
+    else:
+        for row in rows:
+            print(f"{row['status']:<9} {row['run']}  {row['error'] or ''}")
+
+
+@app.command()
+def stop(run: Annotated[str, typer.Argument(help="A queued or running run.")], as_json: Json = False) -> None:
+    """Stop a run; a training keeps its best weights and can be resumed."""
+    from mmrec_core import runs as room
+
+    say({"run": run, "status": room.stop(run).status}, as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A failed or stopped run.")],
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that failed or was stopped, from its last checkpoint."""
+    from mmrec_core import runs as room
+    from mmrec_core.jobs import worker
+
+    found = room.resume(run, background=background)
+    if background or found.told.get("pid") is not None:
+        say({"run": run, "status": found.status}, as_json)
+    else:
+        say_result(worker.work(run, foreground=True, also=progress), as_json)
+
+
+@app.command()
+def delete(
+    what: Annotated[str, typer.Argument(help="dataset or run.")],
+    name: Annotated[str, typer.Argument(help="Which one.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; without this, what would be deleted is listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a dataset or a run; what depends on it is named first."""
+    from mmrec_core.maintenance import cleanup
+
+    if what not in {"dataset", "run"}:
+        raise MMRecError(f"'{what}' cannot be deleted; expected dataset or run, such as: delete run RUN.")
+    plan = cleanup.plan_dataset(name) if what == "dataset" else cleanup.plan_run(name)
+    freed = plan.size
+    told = {"deletes": list(plan.deleted), "affects": list(plan.affected), "bytes": freed, "deleted": yes}
+    if yes:
+        cleanup.delete(plan)
+    if as_json:
+        say(told, True)
+        return
+    print(f"{'Deleted' if yes else 'Would delete'} ({freed / 1e6:,.1f} MB):")
+    for line in (*plan.deleted, *(f"! {line}" for line in plan.affected)):
+        print(f"  {line}")
+    if not yes:
+        print("Nothing was deleted. Add --yes to delete it.")
+
+
+@app.command()
+def clean(
+    budget: Annotated[float, typer.Option(min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first.")] = 1000.0,
+    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names.")] = False,
+    aside: Annotated[bool, typer.Option("--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, what would be done is listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Clear away generated files that nothing refers to any more; list damaged files, and set them aside."""
+    from mmrec_core.maintenance import cleanup, damage
+
+    found = cleanup.waste(budget, thumbnails)
+    told, broken = found.told(), damage.survey()
+    movable = [d for d in broken if aside and d.about in damage.OWN]
+    if yes:
+        cleanup.clean(found)
+    kept = [str(damage.set_aside(d.about, d.name)) for d in movable] if yes else []
+    if as_json:
+        say({"removes": told, "damaged": [d.line for d in broken], "set_aside": kept or [d.place for d in movable], "done": yes}, True)
+        return
+    for kind, own in told.items():
+        print(f"{own['n']:>6} {kind} ({own['bytes'] / 1e6:,.1f} MB)")
+    for one in broken:
+        print(f"{'! set aside: ' if one in movable and yes else '! '}{one.line}")
+    print("Done." if yes else "Nothing was changed. Add --yes to do it." if told or movable else "There is nothing to clear away.")
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="tensorboard or mlflow.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to write event files to (tensorboard).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give every run's history to TensorBoard or MLflow."""
+    from mmrec_core.jobs import tracking
+
+    if what == "tensorboard":
+        say({"runs": tracking.to_tensorboard(to or Path("tensorboard")), "folder": str(to or "tensorboard")}, as_json)
+    elif what == "mlflow":
+        say({"runs": tracking.mirror(), "store": tracking.store()}, as_json)
+    else:
+        raise MMRecError(f"Nothing is exported as '{what}'. Known: tensorboard, mlflow.")
+
+
+@app.command(hidden=True)
+def mirror() -> None:
+    """Copy what is new into MLflow; started by workers, not by people."""
+    from mmrec_core.jobs import tracking
+
+    tracking.mirror()
+
+
+@app.command(hidden=True)
+def supervise() -> None:
+    """Look after runs that wait; started by the app and by workers, not by people."""
+    from mmrec_core.runs import supervisor
+
+    supervisor.supervise()
+
+
+@app.command(hidden=True)
+def work(run: str) -> None:
+    """Do a queued run's work; started by the app, not by people."""
+    from mmrec_core.jobs import worker
+
+    worker.work(run)
+
+
+@app.command(name="work-here", hidden=True)
+def work_here(run: str) -> None:
+    """Do a run's work for a worker that waits elsewhere; started by the cluster, not by people."""
+    from mmrec_core.jobs import worker
+
+    worker.work_here(run)

@@ -1,0 +1,1 @@
+"""Datasets: readers, preparation, splits, side features."""

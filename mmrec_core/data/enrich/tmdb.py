@@ -1,0 +1,159 @@
+"""Posters, plots and credits from The Movie Database, with the user's own key."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from mmrec_core import records, settings, storage
+from mmrec_core.config import Config, setting
+from mmrec_core.data.enrich._base import EnrichSource, Found, digits
+from mmrec_core.errors import DamagedFile, MMRecError
+from mmrec_core.types import Progress
+
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
+"""How JPEG, PNG and WebP begin."""
+BAD_IN_A_ROW = 5
+"""After so many unusable answers one after the other nobody is asked any more."""
+
+
+class _Hidden(logging.Filter):
+    """Takes a key out of what is logged: the library below logs whole addresses where somebody asks it to."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """The record, without the key."""
+        record.msg, record.args = record.getMessage().replace(self.key, "…"), ()
+        return True
+
+
+def hide(key: str) -> None:
+    """Keep a key out of the log of requests from now on."""
+    log = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(known, _Hidden) and known.key == key for known in log.filters):
+        log.addFilter(_Hidden(key))
+
+
+class Tmdb(EnrichSource):
+    """TMDb's API: needs TMDB_API_KEY, asks politely, keeps every answer, goes on where it stopped."""
+
+    class Config(Config):
+        """How fast to ask."""
+
+        per_second: float = setting(20.0, "requests a second at most", ge=0.1, le=40.0, unit="requests/s")
+        limit: int = setting(0, "films to ask about at most; 0: all", ge=0)
+
+    on_request: ClassVar[bool] = True
+    config: Config
+
+    def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
+        """Ask about every film that has a TMDb number and lacks a plot or poster.
+
+        Raises:
+            MMRecError: no key, a refused key, or no answer; what was fetched so far is kept.
+        """
+        if not os.environ.get("TMDB_API_KEY"):
+            raise MMRecError("TMDb needs a key: get one at themoviedb.org and set TMDB_API_KEY, then run this again.")
+        cache = settings.home() / "cache" / "tmdb"
+        found = Found()
+        lacking = [
+            (row, number)
+            for row, record in enumerate(items.to_dict("records"))
+            if (number := digits(record.get("tmdb_id"))) and not (record.get("plot") and record.get("poster"))
+        ]
+        lacking = lacking[: self.config.limit or None]
+        unusable = refused = 0
+        for done, (row, number) in enumerate(lacking):
+            progress(done, len(lacking), "asking TMDb")
+            try:
+                film, refused = self._film(number, cache), 0
+            except DamagedFile as error:
+                unusable, refused = unusable + 1, refused + 1
+                if refused == BAD_IN_A_ROW:
+                    raise MMRecError(f"{BAD_IN_A_ROW} answers of TMDb in a row were of another form than expected: {error.fault}. Run this again later: it goes on where it stopped.") from None
+                continue
+            found.add("plot", row, film.get("overview"))
+            crew = film.get("credits") or {}
+            found.add(
+                "director", row, next((p["name"] for p in crew.get("crew", []) if p.get("job") == "Director"), None)
+            )
+            found.add("cast", row, [p["name"] for p in crew.get("cast", [])[:4]] or None)
+            found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
+        if unusable:
+            found.notes.append(f"TMDb's answers about {unusable:,} films could not be used; prepare again to ask once more.")
+        return found
+
+    def _film(self, number: str, cache: Path) -> dict[str, Any]:
+        """What TMDb says of a film; only an answer of the right form is kept, and one that was kept damaged is asked for again.
+
+        Raises:
+            DamagedFile: its answer is of another form.
+        """
+        kept = cache / f"{number}.json"
+        with contextlib.suppress(MMRecError):
+            return records.read(kept, records.FILM)
+        site = os.environ.get("MMREC_TMDB", "https://api.themoviedb.org/3")
+        answer = self._ask(f"{site}/movie/{number}", {"append_to_response": "credits"})
+        film: Any = {}
+        if answer is not None:
+            try:
+                film = answer.json()
+            except ValueError:
+                film = None
+        if (fault := records.fault_of(film, records.FILM)) is not None:
+            raise DamagedFile(f"TMDb's answer about film {number}", fault, "Run this again later.")
+        storage.write_json(kept, film)
+        return dict(film)
+
+    def _poster(self, number: str, path: str | None, cache: Path) -> Path | None:
+        if not path:
+            return None
+        kept = cache / f"{number}.jpg"
+        if not kept.exists():
+            site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
+            answer = self._ask(f"{site}{path}", {}, keyed=False)
+            if answer is None or not answer.content.startswith(PICTURES):  # a page of words would stay for ever
+                return None
+            storage.write_bytes(kept, answer.content)
+        return kept
+
+    def _ask(self, url: str, params: dict[str, str], keyed: bool = True) -> Any:
+        """One polite request; ``None`` where TMDb knows no such film. The key never enters a message, and pictures are asked for without it."""
+        import requests
+
+        key = os.environ["TMDB_API_KEY"]
+        # TMDb takes an API Read Access Token in a header, and a v3 key as the query parameter api_key alone; that key is kept out of every log.
+        long = len(key) > 40
+        hide(key)
+        for attempt in range(5):
+            time.sleep(1 / self.config.per_second)
+            try:
+                answer = requests.get(
+                    url,
+                    params={**params, "api_key": key} if keyed and not long else params,
+                    headers={"Authorization": f"Bearer {key}"} if keyed and long else {},
+                    timeout=20,
+                )
+            except requests.RequestException as error:
+                raise MMRecError(
+                    f"TMDb did not answer ({type(error).__name__}). Run this again: it goes on where it stopped."
+                ) from None
+            if answer.status_code == 429:
+                time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
+                continue
+            if answer.status_code == 401:
+                raise MMRecError("TMDb refused the key in TMDB_API_KEY. Check it at themoviedb.org and run this again.")
+            if answer.status_code == 404:
+                return None
+            if answer.ok:
+                return answer
+        raise MMRecError("TMDb keeps refusing requests. Wait a while and run this again: it goes on where it stopped.")

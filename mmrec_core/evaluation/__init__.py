@@ -1,0 +1,1 @@
+"""Protocols, rankings and metrics of a scorer on a split."""

@@ -1,0 +1,43 @@
+"""Finding: nearest vectors exactly, and how often a text finds its own picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmrec_core.stats import mean_intervals
+from mmrec_core.types import Array, blocks
+
+BLOCK = 512
+"""Queries at a time."""
+
+
+def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
+    """The ``k`` rows of unit ``vectors`` ``[N, d]`` most like a unit ``query`` ``[d]``, best first, and their cosines; exact."""
+    cosine = vectors @ query.astype(vectors.dtype, copy=False)
+    k = min(k, len(cosine))
+    best = np.argpartition(-cosine, k - 1)[:k] if k < len(cosine) else np.arange(len(cosine))
+    best = best[np.argsort(-cosine[best], kind="stable")]
+    return best, cosine[best]
+
+
+def recall(text: Array, image: Array, ks: tuple[int, ...] = (1, 10)) -> dict[str, Any]:
+    """How often the pair of a text is among the first ``k`` pictures of all, and the other way round.
+
+    Ties are averaged; with ``N`` pairs chance is ``k / N``. Intervals are 95 % bootstraps over pairs. Memory grows with ``N``, not with its square.
+    """
+    texts, images = np.ascontiguousarray(text, np.float32), np.ascontiguousarray(image, np.float32)
+    n = len(texts)
+    told: dict[str, Any] = {"pairs": n, **{f"chance@{k}": min(k / n, 1.0) for k in ks}}
+    for name, queries, among in (("text_to_image", texts, images), ("image_to_text", images, texts)):
+        above, tied = np.zeros(n, np.int64), np.ones(n, np.int64)
+        for part in blocks(n, BLOCK):
+            cosine = queries[part] @ among.T
+            own = cosine[np.arange(len(cosine)), np.arange(part.start, part.stop)][:, None]
+            above[part], tied[part] = (cosine > own).sum(1), (cosine == own).sum(1)
+        values = np.stack([np.clip((k - above) / tied, 0.0, 1.0) for k in ks], 1)
+        spans = mean_intervals(values)
+        told[name] = {f"recall@{k}": float(values[:, at].mean()) for at, k in enumerate(ks)}
+        told[name]["intervals"] = {f"recall@{k}": spans[at] for at, k in enumerate(ks)}
+    return told

@@ -1,0 +1,1 @@
+"""Finding damaged files and giving back space."""

@@ -1,0 +1,1 @@
+"""Checked reading of files that people bring: tables, archives, pictures."""

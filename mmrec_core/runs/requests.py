@@ -1,0 +1,233 @@
+"""Checked descriptions of work, defaults filled in, so that equal requests are equal runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmrec_core import features, ownership, registry
+from mmrec_core.errors import MMRecError, unknown_name
+from mmrec_core.evaluation.protocols import AHEAD, Protocol, full_name, remembers
+from mmrec_core.runs.record import USUAL
+from mmrec_core.runs.store import SPLITS, get
+from mmrec_core.types import Dataset
+
+
+def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
+    """The full description of a training, defaults filled in and settings checked, so that equal wishes are equal runs.
+
+    Raises:
+        MMRecError: unknown dataset or model, or settings out of range.
+    """
+    from mmrec_core.data.preparation import open_dataset
+
+    opened = open_dataset(dataset)
+    registry.entry("models", model)
+    if unknown := set(asked) - set(USUAL):
+        raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
+    params = {"dataset": dataset, "model": model, **USUAL, **asked}
+    if not 0 < params["fraction"] <= 1:
+        raise MMRecError(f"--fraction is {params['fraction']:g}; expected more than 0 and at most 1, such as 0.1.")
+    if params["from_run"] is not None:
+        place = donor_place(params["from_run"])
+        params["from_run"] = str(place) if place.is_file() else params["from_run"]
+    if str(params["split"]).startswith("file:"):  # the worker stands elsewhere
+        params["split"] = f"file:{ownership.confined(str(params['split'])[5:])}"
+    _check_protocol(params["protocol"], params["regime"], opened)
+    params["protocol"] = full_name(params["protocol"], opened)
+    params["options"] = _typed(model, params["options"])
+    params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
+    by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}  # of a file evaluation will tell
+    if params["regime"] == "stream" and remembers(registry.schema("models", model)["needs"]) and not by_time:
+        raise MMRecError(f"'{model}' {AHEAD}")
+    if str(params["split"]).partition(":")[0] not in SPLITS:
+        raise unknown_name("split", str(params["split"]), list(SPLITS))
+    return params
+
+
+def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | None) -> tuple[str | None, str | None]:
+    """Whose vectors, and which, a model of plots and posters is given; ``None`` for a model that reads none.
+
+    Raises:
+        MMRecError: vectors were asked for that the model does not read, or that are not there.
+    """
+    reads = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")} & {"text", "image"}
+    if not reads:
+        if encoder is not None or modality not in {None, "none"}:
+            raise MMRecError(f"'{model}' reads neither plots nor posters; leave out --encoder and --modality.")
+        return None, None
+    wanted = modality or "both"
+    chosen = None if wanted == "none" else encoder or features.usual(dataset)
+    features.content(dataset, chosen, wanted)
+    return chosen, wanted
+
+
+def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
+    """Refuse what evaluation would refuse once the training is over."""
+    n = Protocol.parse(protocol).negatives or 0
+    if n >= dataset.manifest["films"] > 0:
+        raise MMRecError(
+            f"Protocol '{protocol}' wants {n:,} other films; {dataset.name} has {dataset.manifest['films']:,} in all."
+        )
+    if regime not in {"frozen", "stream"}:
+        raise unknown_name("regime", regime, ["frozen", "stream"])
+    if regime == "stream" and "time" not in dataset.manifest["has"]:
+        raise MMRecError(f"Regime 'stream' needs times, which {dataset.name} does not have.")
+
+
+def _typed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as their config has them, those at their default left out: ``{"dim": "64"}`` and ``{}`` are one wish."""
+    told = registry.schema("models", model)
+    known = {**told.get("train", {}).get("properties", {}), **told["config"].get("properties", {})}
+    found = {}
+    for key, value in options.items():
+        kind = known.get(key, {}).get("type")
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # what is no number is refused later, with what was expected
+                value = {"integer": int, "number": float}.get(kind, str)(value)
+            if kind == "boolean":
+                value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+                    str(value).lower(), value
+                )
+        default = told["preset"].get(key, known.get(key, {}).get("default"))
+        if key not in known or value != default:
+            found[key] = value
+    return found
+
+
+def evaluation_params(
+    run_id: str, protocol: str, regime: str, relevant_from: float | None = None, tables: str | None = None
+) -> dict[str, Any]:
+    """The full description of judging a trained model again; with ``tables`` also with smaller embedding tables.
+
+    Raises:
+        MMRecError: the run is no finished training.
+    """
+    run = get(run_id)
+    if run.kind != "train" or run.status != "finished":
+        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be judged.")
+    from mmrec_core.data.preparation import open_dataset
+
+    opened = open_dataset(run.params["dataset"])
+    _check_protocol(protocol, regime, opened)
+    return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": full_name(protocol, opened),
+            "regime": regime, "relevant_from": relevant_from, **({"tables": tables} if tables else {})}  # fmt: skip
+
+
+def encoding_params(dataset: str, encoder: str, **asked: Any) -> dict[str, Any]:
+    """The full description of encoding a catalog, and of drawing its maps afterwards.
+
+    Raises:
+        MMRecError: not prepared.
+    """
+    from mmrec_core.data.preparation import open_dataset
+
+    open_dataset(dataset)
+    return {
+        "dataset": dataset,
+        "model": encoder,
+        "encoder": encoder,
+        "options": {},
+        "device": "auto",
+        "project": True,
+        **asked,
+    }
+
+
+def projection_params(dataset: str, encoder: str, view: str, **asked: Any) -> dict[str, Any]:
+    """The full description of drawing a map."""
+    return {
+        "dataset": dataset,
+        "model": encoder,
+        "encoder": encoder,
+        "view": view,
+        "dim": 2,
+        "seed": 0,
+        "again": False,
+        **asked,
+    }
+
+
+def encoder_training_params(datasets: Sequence[str], encoder: str, **asked: Any) -> dict[str, Any]:
+    """The full description of training a dual encoder on the poster–plot pairs of one or more datasets.
+
+    Raises:
+        MMRecError: not prepared.
+    """
+    from mmrec_core.data.preparation import open_dataset
+
+    for name in datasets:
+        open_dataset(name)
+    usual = {"seed": 0, "held_out": 0.2, "options": {}, "out": None}
+    return {"dataset": datasets[0], "datasets": list(datasets), "model": encoder, "encoder": encoder, **usual, **asked}
+
+
+def crossing_params(dataset: str, models: Sequence[str], **asked: Any) -> dict[str, Any]:
+    """The full description of drawing a crossing: how good models are for newcomers, rating by rating.
+
+    Raises:
+        MMRecError: not prepared, or a model that does not work on these data.
+    """
+    from mmrec_core.data.preparation import open_dataset
+
+    opened = open_dataset(dataset)
+    for name in models:
+        if name not in usable_models(opened):
+            raise unknown_name("model for these data", name, usable_models(opened))
+    usual = {"ks": [0, 1, 2, 3, 5, 10, 20], "seed": 0, "split_seed": 0}
+    return {"dataset": dataset, "model": "crossing", "models": list(models), **usual, **asked}
+
+
+def donor_place(name: str) -> Path:
+    """Where the weights of a run, or of a file, lie.
+
+    Raises:
+        MMRecError: no such run or file, or the run left no model.
+    """
+    if Path(name).suffix in {".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt"} or os.sep in name:
+        path = ownership.confined(name)
+        if not path.is_file():
+            raise MMRecError(f"{path} is not a file. Name a run, or weights saved as .safetensors, .pt or .pth.")
+        return path
+    run = get(name)
+    if run.kind != "train" or not run.has_model:
+        raise MMRecError(
+            f"Run '{name}' is {run.status} and left no model; resume it, or stop it to keep its best weights."
+        )
+    return run.folder / "model"
+SHOWN_FIRST = ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "svdpp", "dlrm")
+"""One model of films of each family, those that take minutes left out: what ``train-all`` trains where nobody names models."""
+
+
+def usual_encoders(dataset: Dataset) -> list[str]:
+    """Encoders that need nobody's weights and have not encoded these data: our own on the worlds they know, else ``classic``."""
+    wanted = ["mini_clip", "mini_siglip"] if dataset.manifest["generated"] else ["classic"]
+    has = dataset.manifest["posters"] or dataset.manifest["plots"]
+    return [name for name in wanted if has and not (dataset.folder / "features" / name / "manifest.json").exists()]
+
+
+def oracle_names(dataset: Dataset) -> tuple[str, ...]:
+    """The best possible scorers that these data know; none where they are real."""
+    if not dataset.manifest["generated"]:
+        return ()
+    names: tuple[str, ...] = registry.load("datasets", dataset.manifest["reader"]).oracle_names
+    return names
+
+
+def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
+    """The full description of asking an oracle, in the usual way unless said otherwise."""
+    from mmrec_core.data.preparation import open_dataset
+
+    usual = {k: USUAL[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")}
+    name = oracle.replace(":", "-").replace("+", "-")
+    params = {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **asked}
+    return params | {"protocol": full_name(params["protocol"], open_dataset(dataset))}
+
+
+def usable_models(dataset: Dataset) -> list[str]:
+    """Models whose needs this dataset meets, without importing any (schemas are cached)."""
+    there = features.offers(dataset)
+    return [name for name, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]

@@ -1,0 +1,107 @@
+"""What this machine and environment are: GPUs, devices, library versions, commit, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from functools import cache, lru_cache
+
+from mmrec_core.settings import INSTALLED, ROOT
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` names them; asked of NVML, so without loading torch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [part.strip() for part in named.split(",") if part.strip() and part.strip() != "-1"]
+    return [str(at) for at in range(_count_gpus())]
+
+
+@lru_cache(maxsize=1)
+def _count_gpus() -> int:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except Exception:  # no NVML, no driver, no GPU: all the same to us
+        return 0
+
+
+def gpus() -> int:
+    """How many NVIDIA GPUs may be used."""
+    return len(visible_gpus())
+
+
+def device(name: str = "auto") -> str:
+    """The torch device to use: ``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    from mmrec_core.errors import MMRecError
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MMRecError("Device 'cuda' was asked for, but PyTorch sees no NVIDIA GPU here. Use --device cpu or auto.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise MMRecError("Device 'mps' was asked for, but there is none here. Use --device cpu or auto.")
+    if name not in {"cpu", "cuda", "mps"}:
+        raise MMRecError(f"Unknown device '{name}'. Known: auto, cpu, cuda, mps.")
+    return name
+
+
+def environment() -> dict[str, object]:
+    """What a result must record to be repeated: package versions, git commit, threads and device."""
+    import platform
+    from importlib import metadata
+
+    import torch
+
+    versions = {}
+    for package in ("torch", "lightning-fabric", "numpy", "scipy", "pandas", "pillow", "streamlit"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "commit": commit(),
+        "threads": torch.get_num_threads(),
+        "device": device(),
+    }
+
+
+@cache
+def commit() -> str | None:
+    """The commit this code is at, asked for once in a process; ``+changes`` where the code holds what no commit does. ``None`` outside a checkout, without git,
+    or where git refuses a folder of somebody else's."""
+    import subprocess
+
+    def git(*words: str) -> str:
+        with suppress(OSError):
+            return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        return ""
+
+    head = "" if ROOT == INSTALLED else git("rev-parse", "HEAD")  # an environment may lie in somebody's repository
+    return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
+
+
+@cache
+def keep_memory() -> bool:
+    """Let this process keep what it frees, where the C library is glibc: a training asks for the same large blocks at every step, and getting them anew
+    from the system each time costs a page fault per 4 KiB (a fifth of a full-softmax epoch on a CPU). What is freed is used again, not given back.
+
+    Returns:
+        whether it was done.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mmap_max, trim_threshold, top_pad = -4, -1, -2  # names of malloc.h
+        return bool(libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1) and libc.mallopt(top_pad, 64 << 20))
+    except (OSError, AttributeError):
+        return False

@@ -1,0 +1,1 @@
+"""What trained models answer: recommendations, cold start, counterfactuals."""

@@ -1,0 +1,85 @@
+"""Search a space: by film, by words, by a picture. Exact, in the original space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmrec_core import features
+from mmrec_core.encoders._base import Encoder, Modality
+from mmrec_core.errors import MMRecError
+from mmrec_core.features.nearest_neighbours import nearest
+from mmrec_core.types import Array, Dataset
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Found:
+    """Films in the order of their likeness to a query."""
+
+    items: Array
+    """Catalog rows, best first."""
+    cosine: Array
+    into: Modality
+    """Whose vectors were searched: posters or plots."""
+    query: Array
+    """The query's own vector."""
+
+
+def by_text(dataset: Dataset, encoder: str, words: str, top: int = 10, made: Encoder | None = None) -> Found:
+    """Words → posters in a joint space, words → plots in a text space.
+
+    Args:
+        made: the encoder, where it is loaded already.
+
+    Raises:
+        MMRecError: no words, nothing encoded, or an encoder that is not here.
+    """
+    if not words.strip():
+        raise MMRecError("Say what to search for: a word or two at least.")
+    name = features.split_pair(encoder)["text"]
+    made = made or features.restored(dataset, name)
+    into: Modality = "image" if made.joint and "image" in features.available(dataset)[name]["modality"] else "text"
+    return _found(dataset, name, into, made.encode_text([words])[0], top)
+
+
+def by_image(dataset: Dataset, encoder: str, image: Image, top: int = 10, made: Encoder | None = None) -> Found:
+    """A picture → posters like it.
+
+    Raises:
+        MMRecError: nothing encoded, or an encoder that reads no pictures.
+    """
+    name = features.split_pair(encoder)["image"]
+    made = made or features.restored(dataset, name)
+    if "image" not in made.modalities:
+        raise MMRecError(f"'{name}' reads no pictures.")
+    return _found(dataset, name, "image", made.encode_images([image])[0], top)
+
+
+def by_film(dataset: Dataset, encoder: str, row: int, top: int = 10, modality: Modality = "image") -> Found:
+    """Films like a film by plot or by poster, itself left out.
+
+    Raises:
+        MMRecError: the film has no such vector.
+    """
+    own = features.load(dataset, encoder, modality)
+    at = own.by_item(len(dataset.items))[row]
+    if at < 0:
+        missing = "plot" if modality == "text" else "poster"
+        raise MMRecError(
+            f"'{dataset.catalog['title'].iloc[row]}' has no {missing}, so '{encoder}' knows no {modality} of it."
+        )
+    query = own.dense[at]
+    rows, cosine = nearest(own.dense, query, top + 1)
+    keep = rows != at
+    return Found(own.items[rows[keep][:top]], cosine[keep][:top], modality, query)
+
+
+def _found(dataset: Dataset, name: str, into: Modality, query: Array, top: int) -> Found:
+    if not query.any():
+        raise MMRecError("None of these words occurs in the catalog; try others.")
+    own = features.load(dataset, name, into)
+    rows, cosine = nearest(own.dense, query, top)
+    return Found(own.items[rows], cosine, into, query)

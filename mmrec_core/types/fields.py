@@ -1,0 +1,299 @@
+"""Arrays of ids, events and feature fields, and the schema that a model is built from."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mmrec_core.errors import MMRecError
+from mmrec_core.ids import as_text, is_canonical
+
+if TYPE_CHECKING:
+    pass
+
+Array = npt.NDArray[Any]
+HeadKind = Literal["rating", "ranking", "click"]
+
+
+class Progress(Protocol):
+    """Told how far a long piece of work is: ``done`` of ``total`` and what is being done."""
+
+    def __call__(self, done: int, total: int, what: str) -> None: ...
+
+
+def quiet(done: int, total: int, what: str) -> None:
+    """The progress listener that does not care."""
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """Raw ids (int64 or str, unique) and the 0-based rows they stand in: ``raw[row]``, ``rows(raw)``."""
+
+    raw: Array
+    """``[N]`` raw ids by row."""
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @cached_property
+    def _order(self) -> Array:
+        return np.argsort(self.raw, kind="stable")
+
+    def rows(self, raw: npt.ArrayLike) -> Array:
+        """Rows ``[M]`` of raw ids ``[M]``; −1 where an id is unknown."""
+        asked = np.asarray(raw)
+        if not len(self.raw) or not asked.size:
+            return np.full(asked.shape, -1, np.int64)
+        if asked.dtype.kind != self.raw.dtype.kind or asked.dtype.kind == "O":
+            one = _int64 if self.raw.dtype.kind in "iu" else _text
+            asked = np.array([one(a) for a in asked.ravel().tolist()]).reshape(asked.shape)
+        place = np.searchsorted(self.raw, asked, sorter=self._order)
+        row = self._order[np.minimum(place, len(self.raw) - 1)]
+        found: Array = np.where(self.raw[row] == asked, row, -1).astype(np.int64)
+        return found
+
+    def row(self, raw: int | str, kind: str = "id") -> int:
+        """The row of one raw id.
+
+        Raises:
+            MMRecError: the id is unknown.
+        """
+        row = int(self.rows([raw])[0])
+        if row < 0:
+            raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
+        return row
+NO_ID = np.iinfo(np.int64).min
+"""Stands for what is no int64 at all; no id is that small."""
+
+
+def _text(value: Any) -> str:
+    """A raw id as text; ``""``, which is no id, for what cannot be one."""
+    try:
+        return value if type(value) is str else as_text(value) or ""
+    except ValueError:
+        return ""
+
+
+def _int64(value: Any) -> int:
+    """A raw id as a number, or :data:`NO_ID`: ``"007"`` and ``1.5`` are not 7 and 1."""
+    text = _text(value)
+    return int(text) if is_canonical(text) else NO_ID
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A table of events with roles, each optional; every column has ``N`` rows.
+
+    ``labels`` are things to predict other than the rating (``income``, ``click``); ``features`` are columns that
+    describe the event itself (the rows of a click table). Columns may be memory-mapped.
+    """
+
+    user: Array | None = None
+    """int32 ``[N]`` user rows."""
+    item: Array | None = None
+    """int32 ``[N]`` item rows."""
+    rating: Array | None = None
+    """float32 ``[N]`` on the dataset's own scale."""
+    time: Array | None = None
+    """int64 ``[N]`` seconds since 1970 (UTC)."""
+    labels: Mapping[str, Array] = field(default_factory=dict)
+    features: Mapping[str, Array] = field(default_factory=dict)
+
+    ROLES = ("user", "item", "rating", "time")
+
+    def __len__(self) -> int:
+        for column in (*self._columns().values(), *self.labels.values(), *self.features.values()):
+            return len(column)
+        return 0
+
+    def _columns(self) -> dict[str, Array]:
+        return {role: column for role in self.ROLES if (column := getattr(self, role)) is not None}
+
+    @property
+    def has(self) -> frozenset[str]:
+        """The roles that are filled."""
+        return frozenset(self._columns()) | ({"labels"} if self.labels else set())
+
+    def take(self, rows: Array) -> Interactions:
+        """The same table with only these rows (indices or a mask), copied out of any memory map."""
+        pick: Callable[[Mapping[str, Array]], dict[str, Array]] = lambda table: {k: v[rows] for k, v in table.items()}
+        return Interactions(**pick(self._columns()), labels=pick(self.labels), features=pick(self.features))
+
+    def need(self, role: str) -> Array:
+        """A column that must be there.
+
+        Raises:
+            MMRecError: it is not.
+        """
+        column: Array | None = getattr(self, role)
+        if column is None:
+            raise MMRecError(f"This needs a '{role}' column; the dataset has {', '.join(sorted(self.has)) or 'none'}.")
+        return column
+
+
+@dataclass(frozen=True)
+class Field:
+    """One side-information column, ready for a model.
+
+    ``categorical``: ``codes`` int64 ``[n]``; ``multi`` (genres, cast): ``codes`` int64 ``[n, width]`` padded with 0;
+    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing; ``vector``: what an encoder made of plots or posters.
+    Code 0 means missing or never seen in training.
+    """
+
+    name: str
+    owner: Literal["user", "item", "row"]
+    kind: Literal["categorical", "multi", "dense", "vector"]
+    vocabulary: tuple[str, ...] = ()
+    """What codes 1, 2, … stand for."""
+    codes: int = 0
+    """How many codes there are where they stand for hashed values, which have no names."""
+    mean: float = 0.0
+    std: float = 1.0
+    log: bool = False
+    """A heavy-tailed count: ``log(1 + value)`` is what is standardised, values below 0 taken for 0."""
+    width: int = 1
+    data: Array = field(default_factory=lambda: np.zeros(0))
+    """Codes or values by row of the owner; empty for owner ``row``, whose rows come with each batch, but for hashed values:
+    the code of each hash, and for numbers: the edges of steps that hold equally many training rows. Vectors: float16 ``[N, width]`` with unit rows, of those rows of the owner that have one."""
+    place: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Vectors only: where each row's vector stands in ``data``, int64 ``[n]``; −1 where it has none."""
+
+    @property
+    def size(self) -> int:
+        """Rows an embedding table for this field needs (code 0 included)."""
+        return (self.codes or len(self.vocabulary)) + 1
+
+    def encode(self, values: Array) -> Array:
+        """Raw values ``[N]`` as codes int64, or as standardised floats where the field is dense."""
+        if self.kind == "dense":
+            numbers = np.asarray(values, np.float64)
+            numbers = np.log1p(np.maximum(numbers, 0)) if self.log else numbers
+            return np.nan_to_num((numbers - self.mean) / self.std).astype(np.float32)
+        if self.codes:
+            return np.asarray(self.data)[np.asarray(values, np.int64) % len(self.data)].astype(np.int64)
+        code = {value: at + 1 for at, value in enumerate(self.vocabulary)}
+        unique, inverse = np.unique(values, return_inverse=True)
+        codes: Array = np.array([code.get(str(v), 0) for v in unique], np.int64)[inverse]
+        return codes
+
+    def steps(self, values: Array, most: int) -> Array:
+        """Raw numbers ``[N]`` of rows as codes int64: 0 where missing, else which of at most ``most`` steps they lie in, from 1."""
+        edges = np.unique(np.asarray(self.data)[:: max(len(self.data) // most, 1)])
+        numbers = np.asarray(values, np.float64)
+        return np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, side="right") + 1, 0).astype(np.int64)
+Side = tuple[Field, ...]
+
+
+def let_go(column: Array) -> None:
+    """Give back the memory behind what was read of a memory-mapped column; it is read from its file again when it is needed."""
+    held, advice = getattr(column, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
+    if held is not None and advice is not None:
+        held.madvise(advice)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model may know of a dataset before it sees a row."""
+
+    n_users: int
+    n_items: int
+    has: frozenset[str]
+    scale: tuple[float, float] | None = None
+    labels: tuple[str, ...] = ()
+    relevant_from: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {f.name: (sorted(v) if isinstance(v := getattr(self, f.name), frozenset) else v) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Schema:
+        """The inverse of :meth:`to_json`."""
+        scale = value["scale"]
+        return cls(
+            **{
+                **value,
+                "has": frozenset(value["has"]),
+                "scale": tuple(scale) if scale else None,
+                "labels": tuple(value["labels"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a model and what it means: a rating, a ranking score, or the log-odds of a click or label."""
+
+    name: str
+    kind: HeadKind
+
+
+@dataclass(frozen=True)
+class TrainSet:
+    """All that fitting may see: training rows, side information fitted on them, the seed. Nothing of the rest."""
+
+    events: Interactions
+    """A table that holds the training rows; it may be memory-mapped and hold others, too."""
+    schema: Schema
+    side: Side = ()
+    seed: int = 0
+    rows: Array | None = None
+    """int ``[N]``: which rows of the table are the training rows; ``None``: all."""
+
+    def __len__(self) -> int:
+        return len(self.events) if self.rows is None else len(self.rows)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The training rows in memory. Models of tables that memory may not hold ask :meth:`block` instead."""
+        return self.events if self.rows is None else self.events.take(self.rows)
+
+    def block(self, part: slice) -> Interactions:
+        """Some of the training rows, read now."""
+        found = self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
+        for column in (*self.events.labels.values(), *self.events.features.values()):
+            let_go(column)
+        return found
+
+    @cached_property
+    def positives(self) -> Interactions:
+        """Training rows that count as relevant: rating ≥ ``schema.relevant_from``, or all where there are no ratings."""
+        rating, bar = self.interactions.rating, self.schema.relevant_from
+        if rating is None or bar is None:
+            return self.interactions
+        return self.interactions.take(np.flatnonzero(rating >= bar))
+
+    @cached_property
+    def items(self) -> Array:
+        """Item rows that training has met, sorted."""
+        return np.unique(np.asarray(self.interactions.need("item"))).astype(np.int64)
+
+    @cached_property
+    def met(self) -> Array:
+        """Every training pair once, as ``user · n_items + item``, sorted."""
+        return self._pairs(self.interactions)
+
+    @cached_property
+    def liked(self) -> Array:
+        """The same of the rows that count as relevant."""
+        return self._pairs(self.positives)
+
+    def _pairs(self, rows: Interactions) -> Array:
+        user, item = (np.asarray(rows.need(role), np.int64) for role in ("user", "item"))
+        return np.unique(user * self.schema.n_items + item)
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``n`` rows."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def with_data(side: Sequence[Field], owner: str) -> Side:
+    """The fields of one owner."""
+    return tuple(f for f in side if f.owner == owner)
