@@ -36,13 +36,22 @@ def main() -> None:
     films = elicitation.well_known(dataset, max(ks))
     stars = np.resize(np.array([5.0, 4.0, 2.0, 4.5, 3.0], np.float32), max(ks))
     when = None if dataset.interactions.time is None else 2_000_000_000 + 60 * np.arange(max(ks))
-    print("| model | " + " | ".join(f"{k} ratings: median, worst (ms)" for k in ks) + " |\n|---" + "|---" * len(ks) + "|")
+    print(
+        "| model | " + " | ".join(f"{k} ratings: median, worst (ms)" for k in ks) + " |\n|---" + "|---" * len(ks) + "|"
+    )
     wanted = told.only.split(",") if told.only else runs.usable_models(dataset)
     for name in wanted:
         schema = registry.schema("models", name)
         options = {"max_epochs": 1, "device": "cpu"} if schema["trains"] else {}
         reads = any({"text", "image"} & set(need.split("|")) for need in schema["needs"])
-        model = fit(name, dataset, split, options=options, encoder=features.usual(dataset) if reads else None, modality="both" if reads else "none").model
+        model = fit(
+            name,
+            dataset,
+            split,
+            options=options,
+            encoder=features.usual(dataset) if reads else None,
+            modality="both" if reads else "none",
+        ).model
         cells = []
         for k in ks:
             history = History(films[:k], stars[:k], None if when is None else when[:k])

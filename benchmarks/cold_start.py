@@ -151,7 +151,9 @@ def main() -> None:
             cells = [cell(done[name], way, None if h == "all" else h) for h in heads]
             print(f"| `{name}` ({len(done[name])}) | " + " | ".join(cells) + " |")
         for rival in (r for r in ("popularity", "mm_tgn vanilla") if r in done):
-            for name in (n for n in done if n != rival and all("users" in run.get(way, {}) for run in (*done[n], *done[rival]))):
+            for name in (
+                n for n in done if n != rival and all("users" in run.get(way, {}) for run in (*done[n], *done[rival]))
+            ):
                 print(f"{name} − {rival}, by user: {against(done[name], done[rival], way)}")
 
 

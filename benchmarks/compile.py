@@ -13,7 +13,12 @@ from mmrec_core.data.preparation import open_dataset
 from mmrec_core.data.splits import make_split
 from mmrec_core.training.fit import fit
 
-WAYS = {"fp32": {}, "fp32, compiled": {"compile": True}, "bf16": {"precision": "bf16"}, "bf16, compiled": {"precision": "bf16", "compile": True}}
+WAYS = {
+    "fp32": {},
+    "fp32, compiled": {"compile": True},
+    "bf16": {"precision": "bf16"},
+    "bf16, compiled": {"precision": "bf16", "compile": True},
+}
 
 
 def main(name: str, models: list[str], epochs: int, settings: dict[str, str]) -> None:
@@ -23,12 +28,17 @@ def main(name: str, models: list[str], epochs: int, settings: dict[str, str]) ->
     for model in models:
         base = None
         for way, options in WAYS.items():
-            found = fit(model, dataset, split, options={"max_epochs": epochs, "patience": epochs, **settings, **options}, seed=1)
+            found = fit(
+                model, dataset, split, options={"max_epochs": epochs, "patience": epochs, **settings, **options}, seed=1
+            )
             told = [e["samples_s"] for e in found.epochs[1:]]
             rate, first = float(np.median(told)), found.epochs[0]["seconds"]
             base = base or rate
             last = {k: v for k, v in found.epochs[-1].items() if k in {"rmse", "ndcg@10", "log_loss"}}
-            print(f"{model:<10} {way:<16} {rate:>12,.0f} rows/s  {rate / base:5.2f} x   first epoch {first:6.1f} s   validation {last}", flush=True)
+            print(
+                f"{model:<10} {way:<16} {rate:>12,.0f} rows/s  {rate / base:5.2f} x   first epoch {first:6.1f} s   validation {last}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

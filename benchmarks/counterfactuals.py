@@ -51,16 +51,23 @@ def main() -> None:
             film = int(np.random.default_rng([told.seed, person]).choice(np.argsort(-allowed)[:10]))
             answers = cf.leave_one_out(model, history, film)
             at = int(np.argmax([abs(answers[0].score - a.score) for a in answers[1:]]))
-            without = fit(name, dataset, replace(split, train=np.setdiff1d(split.train, rows[at])), seed=told.seed).model
+            without = fit(
+                name, dataset, replace(split, train=np.setdiff1d(split.train, rows[at])), seed=told.seed
+            ).model
             asked = Query(np.array([person]))
-            before, after = (cf.standing(m.score_all(asked)[0].double().numpy(), film, history.items) for m in (model, without))
+            before, after = (
+                cf.standing(m.score_all(asked)[0].double().numpy(), film, history.items) for m in (model, without)
+            )
             folded.append((answers[0].score - answers[1 + at].score, answers[1 + at].rank - answers[0].rank))
             trained.append((before[0] - after[0], after[1] - before[1]))
             if len(folded) == told.cases:
                 break
         a, b = np.array(folded), np.array(trained)
         same = int((np.sign(a[:, 0]) == np.sign(b[:, 0])).sum())
-        print(f"| `{name}` | {same} of {len(a)} | {spearmanr(a[:, 0], b[:, 0]).statistic:.2f} | {np.median(a[:, 1]):+.1f} | {np.median(b[:, 1]):+.1f} |", flush=True)
+        print(
+            f"| `{name}` | {same} of {len(a)} | {spearmanr(a[:, 0], b[:, 0]).statistic:.2f} | {np.median(a[:, 1]):+.1f} | {np.median(b[:, 1]):+.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

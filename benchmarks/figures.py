@@ -114,7 +114,9 @@ def parsed(table: Table, row: str) -> dict[str, Any]:
     parser.add_argument("--refit", action="store_true")
     parser.add_argument("--set", action="append", default=[])
     told = vars(parser.parse_args(words))
-    return runs.training_params(table.dataset, model, options=dict(pair.split("=", 1) for pair in told.pop("set")), **told)
+    return runs.training_params(
+        table.dataset, model, options=dict(pair.split("=", 1) for pair in told.pop("set")), **told
+    )
 
 
 def ready(table: Table) -> bool:
@@ -155,7 +157,13 @@ def page(record: dict[str, Any]) -> str:
         if not rows:
             continue
         any_row = next(iter(rows.values()))
-        out += ["", f"## {table.title}", "", f"`train {table.dataset} MODEL{' ' + table.shared if table.shared else ''}`. {table.note}".strip(), ""]
+        out += [
+            "",
+            f"## {table.title}",
+            "",
+            f"`train {table.dataset} MODEL{' ' + table.shared if table.shared else ''}`. {table.note}".strip(),
+            "",
+        ]
         out += [f"Protocol {any_row['protocol']}; models know {any_row['known']} rows.", ""]
         shown = [m for m in table.metrics if any(m in r["values"] for r in rows.values())]
         out += ["| model | " + " | ".join(shown) + " | s | commit |", "|---" * (len(shown) + 3) + "|"]
@@ -199,7 +207,11 @@ def main() -> None:
             print(f"{table.name:16} {row:40} {now['values']} {now['seconds']} s", flush=True)
             RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
             PAGE.write_text(page(record))
-    print("\n".join(["Outside the interval they had before:", *changed] if changed else ["No figure lies outside its interval."]))
+    print(
+        "\n".join(
+            ["Outside the interval they had before:", *changed] if changed else ["No figure lies outside its interval."]
+        )
+    )
 
 
 if __name__ == "__main__":

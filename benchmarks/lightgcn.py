@@ -134,7 +134,9 @@ def main() -> None:
                 quality[name] = judged(scorer, dataset, split)
     for name, spent in seconds.items():
         each = ", ".join(f"{s:.1f}" for s in spent)
-        print(f"{name}: {min(spent):.1f} s an epoch ({each}; the first with what it prepares), validation NDCG@10 {quality[name]:.4f} after {told.epochs}")
+        print(
+            f"{name}: {min(spent):.1f} s an epoch ({each}; the first with what it prepares), validation NDCG@10 {quality[name]:.4f} after {told.epochs}"
+        )
     print(f"an epoch is {min(seconds['theirs']) / min(seconds['ours']):.1f} × faster")
 
 

@@ -84,13 +84,17 @@ class Ours:
         """``[rows, 101]`` scores at the events' moments."""
         t = self.told
         films = np.concatenate([t.item[a:b, None], t.drawn[a:b]], 1)
-        found = self.model.score(np.repeat(t.user[a:b], films.shape[1]), films.ravel(), np.repeat(t.time[a:b], films.shape[1]))
+        found = self.model.score(
+            np.repeat(t.user[a:b], films.shape[1]), films.ravel(), np.repeat(t.time[a:b], films.shape[1])
+        )
         return found[:, 0].numpy().reshape(films.shape)
 
     def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores of events and first negatives; then the events happen."""
         t = self.told
-        pos, neg = (self.model.score(t.user[a:b], film, t.time[a:b])[:, 0].numpy() for film in (t.item[a:b], t.drawn[a:b, 0]))
+        pos, neg = (
+            self.model.score(t.user[a:b], film, t.time[a:b])[:, 0].numpy() for film in (t.item[a:b], t.drawn[a:b, 0])
+        )
         happened = (torch.from_numpy(column[a:b]) for column in (t.user, t.item, t.time))
         self.model.take_in(self.model.now(), *happened, torch.zeros(b - a))
         self.model.train(False)
@@ -122,7 +126,9 @@ class Theirs:
         self.model.train()
         self.descent = torch.optim.Adam(self.model.parameters(), lr=LR)
 
-    def _pair(self, user: np.ndarray, one: np.ndarray, other: np.ndarray, a: int, b: int, times: int = 1, **how: Any) -> Any:
+    def _pair(
+        self, user: np.ndarray, one: np.ndarray, other: np.ndarray, a: int, b: int, times: int = 1, **how: Any
+    ) -> Any:
         when, edge = self.told.time[a:b].astype(float), np.arange(a, b) + 1
         return self.model.compute_edge_probabilities(
             user, one, other, np.repeat(when, times), np.repeat(edge, times), NEIGHBOURS, **how
@@ -198,7 +204,10 @@ def main() -> None:
     mine, theirs = lambda: Ours(events, events.n, told.waves), lambda: Theirs(events, told.reference)
     with contextlib.redirect_stderr(io.StringIO()):
         rates = {"ours": timed(mine(), middle, 10), "theirs": timed(theirs(), middle, 5)}
-    print(f"training: ours {rates['ours']:,.0f} events/s, theirs {rates['theirs']:,.1f}: {rates['ours'] / rates['theirs']:.1f} ×", flush=True)
+    print(
+        f"training: ours {rates['ours']:,.0f} events/s, theirs {rates['theirs']:,.1f}: {rates['ours'] / rates['theirs']:.1f} ×",
+        flush=True,
+    )
     ours, their = mine(), theirs()
     started = time.perf_counter()
     ours.rank(events.n - told.rows, events.n)

@@ -64,7 +64,15 @@ def judged(scorer: Any, dataset: Dataset, split: Split) -> float:
 def ours(dataset: Dataset, split: Split) -> Iterator[Any]:
     """What scores after each epoch of ours."""
     train = train_set(dataset, split.train, 0, None)
-    how = {"dim": DIM, "blocks": BLOCKS, "heads": 1, "length": LENGTH, "dropout": DROPOUT, "negatives": 1, "id_dropout": 0.0}
+    how = {
+        "dim": DIM,
+        "blocks": BLOCKS,
+        "heads": 1,
+        "length": LENGTH,
+        "dropout": DROPOUT,
+        "negatives": 1,
+        "id_dropout": 0.0,
+    }
     model = registry.load("models", "sasrec")(registry.config("models", "sasrec", how), train.schema, (), 0)
     model.mark_known(train.interactions)
     model.begin(train)
@@ -82,7 +90,9 @@ def ours(dataset: Dataset, split: Split) -> Iterator[Any]:
 
 def histories(dataset: Dataset, split: Split) -> dict[int, list[int]]:
     """Training events by person, in order, both counted from 1."""
-    user, item = (np.asarray(dataset.interactions.need(role))[split.train].astype(np.int64) + 1 for role in ("user", "item"))
+    user, item = (
+        np.asarray(dataset.interactions.need(role))[split.train].astype(np.int64) + 1 for role in ("user", "item")
+    )
     order: Array = np.lexsort((np.asarray(dataset.interactions.need("time"))[split.train], user))
     found: dict[int, list[int]] = {}
     for who, what in zip(user[order].tolist(), item[order].tolist(), strict=True):
@@ -97,7 +107,15 @@ def theirs(dataset: Dataset, split: Split, folder: Path) -> Iterator[Any]:
     from utils import WarpSampler  # type: ignore[import-not-found]
 
     told, n_users, n_items = histories(dataset, split), len(dataset.users), len(dataset.items)
-    args = SimpleNamespace(device="cpu", norm_first=True, hidden_units=DIM, maxlen=LENGTH, dropout_rate=DROPOUT, num_blocks=BLOCKS, num_heads=1)
+    args = SimpleNamespace(
+        device="cpu",
+        norm_first=True,
+        hidden_units=DIM,
+        maxlen=LENGTH,
+        dropout_rate=DROPOUT,
+        num_blocks=BLOCKS,
+        num_heads=1,
+    )
     torch.manual_seed(0)
     np.random.seed(0)
     model = SASRec(n_users, n_items, args)
@@ -116,7 +134,9 @@ def theirs(dataset: Dataset, split: Split, folder: Path) -> Iterator[Any]:
                 liked, other = model(u, seq, pos, neg)
                 descent.zero_grad()
                 asked = np.where(pos != 0)
-                loss = criterion(liked[asked], torch.ones(liked.shape)[asked]) + criterion(other[asked], torch.zeros(other.shape)[asked])
+                loss = criterion(liked[asked], torch.ones(liked.shape)[asked]) + criterion(
+                    other[asked], torch.zeros(other.shape)[asked]
+                )
                 loss.backward()
                 descent.step()
             yield Theirs(model, told)
@@ -147,11 +167,15 @@ def main() -> None:
     turns["theirs"].close()  # type: ignore[attr-defined]
     best = {name: min(own) for name, own in spent.items()}
     ndcg = {name: judged(one, dataset, split) for name, one in scorer.items()}
-    print(f"{told.dataset}, {told.threads} threads, best of {told.epochs} epochs: ours {best['ours']:.1f} s, theirs {best['theirs']:.1f} s: {best['theirs'] / best['ours']:.2f} x")
+    print(
+        f"{told.dataset}, {told.threads} threads, best of {told.epochs} epochs: ours {best['ours']:.1f} s, theirs {best['theirs']:.1f} s: {best['theirs'] / best['ours']:.2f} x"
+    )
     print(f"validation NDCG@10 after {told.epochs} epochs: ours {ndcg['ours']:.4f}, theirs {ndcg['theirs']:.4f}")
     start = time.perf_counter()
     evaluate(scorer["ours"], dataset, split, only=["ndcg@10", "recall@10", "mrr"], groups=False, intervals=False)
-    print(f"ranking {len(dataset.items):,} products for {len(dataset.users):,} people: {time.perf_counter() - start:.1f} s")
+    print(
+        f"ranking {len(dataset.items):,} products for {len(dataset.users):,} people: {time.perf_counter() - start:.1f} s"
+    )
 
 
 if __name__ == "__main__":

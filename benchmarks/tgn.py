@@ -60,7 +60,15 @@ class Ours:
 
     def __init__(self, events: Events, preset: str, seed: int) -> None:
         self.events, cls = events, registry.load("models", "tgn")
-        how = {"dim": DIM, "neighbours": NEIGHBOURS, "nodes": "none", "stars": False, "loss": "bce", "id_dropout": 0.0, "score": "mlp"}
+        how = {
+            "dim": DIM,
+            "neighbours": NEIGHBOURS,
+            "nodes": "none",
+            "stars": False,
+            "loss": "bce",
+            "id_dropout": 0.0,
+            "score": "mlp",
+        }
         how |= {} if preset == "tgn" else {"nodes": "ids"}
         config = registry.config("models", preset, how)
         schema = Schema(events.n_users, events.n_items, frozenset({"user", "item", "time"}))
@@ -84,7 +92,9 @@ class Ours:
     def step(self, part: slice, negative: np.ndarray) -> None:
         """One batch of training."""
         told = self.events
-        batch = {k: torch.from_numpy(v[part]) for k, v in (("user", told.user), ("item", told.item), ("time", told.time))}
+        batch = {
+            k: torch.from_numpy(v[part]) for k, v in (("user", told.user), ("item", told.item), ("time", told.time))
+        }
         batch |= {"negative": torch.from_numpy(negative), "mark": torch.zeros(len(negative))}
         self.descent.zero_grad()
         self.model.loss(batch).backward()
@@ -110,7 +120,11 @@ class PyG:
         self.events, self.n = events, events.n_users + events.n_items
         self.memory = TGNMemory(self.n, 1, DIM, DIM, IdentityMessage(1, DIM, DIM), LastAggregator())
         self.attend = TransformerConv(DIM, DIM // 2, heads=2, dropout=0.1, edge_dim=DIM + 1)
-        self.source, self.target, self.last = torch.nn.Linear(DIM, DIM), torch.nn.Linear(DIM, DIM), torch.nn.Linear(DIM, 1)
+        self.source, self.target, self.last = (
+            torch.nn.Linear(DIM, DIM),
+            torch.nn.Linear(DIM, DIM),
+            torch.nn.Linear(DIM, 1),
+        )
         self.loader = LastNeighborLoader(self.n, NEIGHBOURS)
         self.place = torch.empty(self.n, dtype=torch.long)
         parts = (self.memory, self.attend, self.source, self.target, self.last)
@@ -279,7 +293,9 @@ def main() -> None:
             rates["twitter-research"] = [speed(Twitter(events, told.reference, 0), events, 40)]
     for name, found in rates.items():
         ratio = max(rates["ours"]) / max(found)
-        print(f"training {name}: {max(found):,.0f} events/s ({', '.join(f'{r:,.0f}' for r in found)}); ours is {ratio:.2f} ×")
+        print(
+            f"training {name}: {max(found):,.0f} events/s ({', '.join(f'{r:,.0f}' for r in found)}); ours is {ratio:.2f} ×"
+        )
     for seed in map(int, told.seeds.split(",")):
         arms = {p: (lambda p=p, s=seed: Ours(events, p, s)) for p in told.presets.split(",")}
         for name, make in {"PyG": lambda s=seed: PyG(events, s), **arms}.items():

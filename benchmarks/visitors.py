@@ -134,7 +134,13 @@ class Visitor:
         """Connect, and wait for the first page."""
         begun = time.perf_counter()
         address = f"ws://localhost:{self.port}/_stcore/stream"
-        self.socket = await websockets.connect(address, subprotocols=[websockets.Subprotocol("streamlit")], max_size=None, open_timeout=60, ping_interval=None)
+        self.socket = await websockets.connect(
+            address,
+            subprotocols=[websockets.Subprotocol("streamlit")],
+            max_size=None,
+            open_timeout=60,
+            ping_interval=None,
+        )
         self.tasks = [asyncio.create_task(self.listen()), asyncio.create_task(self.tick())]
         await self.say()
         if await self.until(lambda: self.ended > 0, 120):
@@ -168,7 +174,9 @@ class Visitor:
         said = self.saying(element, film, stars)
         begun, wait = time.perf_counter(), AGAIN_S
         await self.say([said], fragment)
-        while not await self.until(lambda: self.shown(film) == stars, min(wait, begun + GIVE_UP_S - time.perf_counter())):
+        while not await self.until(
+            lambda: self.shown(film) == stars, min(wait, begun + GIVE_UP_S - time.perf_counter())
+        ):
             if time.perf_counter() - begun >= GIVE_UP_S:
                 self.unanswered += 1
                 return
@@ -200,10 +208,18 @@ class Server:
             self.port = int(probe.getsockname()[1])
         command = [sys.executable, "-m", "mmrec_core", "serve", "--port", str(self.port), "--headless"]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "MMREC_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, "MMREC_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         for _ in range(240):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://localhost:{self.port}/_stcore/health", timeout=2):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://localhost:{self.port}/_stcore/health", timeout=2),
+            ):
                 return
             time.sleep(0.5)
         raise SystemExit("The app did not come up.")
@@ -306,7 +322,9 @@ def main() -> None:
     """Measure and print."""
     asked = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     asked.add_argument("--home", help="a home in which the demo's usual models are fitted")
-    asked.add_argument("--visitors", default="1,10,25,50", help="how many at once, one measurement after the other; at most 200")
+    asked.add_argument(
+        "--visitors", default="1,10,25,50", help="how many at once, one measurement after the other; at most 200"
+    )
     asked.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 300")
     told = asked.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the app ends with whoever is stopped here
@@ -314,9 +332,13 @@ def main() -> None:
     with fitted_home(told.home) as home:
         server = Server(home)
         try:
-            asyncio.run(measure(server, 1, 8, seed=10**6))  # the first visitor waits for torch and for the models to be loaded
+            asyncio.run(
+                measure(server, 1, 8, seed=10**6)
+            )  # the first visitor waits for torch and for the models to be loaded
             for at, n in enumerate(counts):
-                found = asyncio.run(measure(server, n, min(told.seconds, 300.0), seed=1000 * (at + 1)))  # ratings that nobody gave before
+                found = asyncio.run(
+                    measure(server, n, min(told.seconds, 300.0), seed=1000 * (at + 1))
+                )  # ratings that nobody gave before
                 print(
                     f"{found['visitors']:>3} visitors: {found['ratings']} ratings, p50 {found['p50']:.2f} s, p95 {found['p95']:.2f} s, unanswered {found['unanswered']}, "
                     f"said again {found['again']}; {found['cpu']:.3f} CPU s a rating; first page p95 {found['first']:.2f} s, Browse beside p95 {found['browse']:.2f} s; "

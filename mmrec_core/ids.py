@@ -82,7 +82,9 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
     try:
         raw = column.dictionary.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException):
-        raise MMRecError(f"{where}: column '{name}' holds values of type {column.type.value_type} that cannot be ids.") from None
+        raise MMRecError(
+            f"{where}: column '{name}' holds values of type {column.type.value_type} that cannot be ids."
+        ) from None
     codes = column.indices.to_numpy(zero_copy_only=False)
     codes = np.where(np.isnan(codes), -1, codes).astype(np.int64) if codes.dtype.kind == "f" else codes.astype(np.int64)
     place: dict[str, int] = {}
@@ -116,7 +118,9 @@ def as_text(value: Any) -> str | None:
         if number != number:
             return None
         if number % 1 or abs(number) >= EXACT:
-            raise ValueError("expected a whole number, or ids as text: a fraction or a float beyond 2^53 names no item exactly")
+            raise ValueError(
+                "expected a whole number, or ids as text: a fraction or a float beyond 2^53 names no item exactly"
+            )
         return str(int(number))
     if isinstance(value, bytes):
         try:

@@ -108,7 +108,9 @@ def confined(path: Path | str) -> Path:
     if not _wide:
         return found
     if not any(found.is_relative_to(place.resolve()) for place in places()):
-        raise MMRecError(f"'{path}' lies outside the folders that this app may read. Put the file into a folder of MMREC_SOURCES, or upload it.")
+        raise MMRecError(
+            f"'{path}' lies outside the folders that this app may read. Put the file into a folder of MMREC_SOURCES, or upload it."
+        )
     return found
 
 
@@ -122,7 +124,11 @@ def check_paths(asked: Any) -> None:
         return
     for text in _texts(asked):
         bare = text.removeprefix("file:")
-        if bare and (Path(bare).expanduser().is_absolute() or ".." in Path(bare).parts or (os.sep in bare and Path(bare).exists())):
+        if bare and (
+            Path(bare).expanduser().is_absolute()
+            or ".." in Path(bare).parts
+            or (os.sep in bare and Path(bare).exists())
+        ):
             confined(bare)
 
 

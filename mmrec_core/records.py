@@ -344,10 +344,16 @@ def fault_of(value: Any, kind: str) -> str | None:
         if first["type"] == "missing":
             return f"'{place}' is missing"
         if first["type"] in {"model_type", "model_attributes_type", "dict_type"}:
-            given = {list: "a list", str: "text", bool: "true or false", type(None): "null"}.get(type(first["input"]), "a number")
+            given = {list: "a list", str: "text", bool: "true or false", type(None): "null"}.get(
+                type(first["input"]), "a number"
+            )
             return f"{f'{place!r}' if place else 'it'} is {given}, expected an object with named values"
         said = first["msg"][0].lower() + first["msg"][1:]
-        return f"'{place}' is {repr(first['input'])[:60]}, and it {said.removeprefix('input ')}" if place else f"it {said.removeprefix('input ')}"
+        return (
+            f"'{place}' is {repr(first['input'])[:60]}, and it {said.removeprefix('input ')}"
+            if place
+            else f"it {said.removeprefix('input ')}"
+        )
     return None
 
 
@@ -371,7 +377,9 @@ def read(path: Path, kind: str, remedy: str = storage.MAKE_AGAIN) -> dict[str, A
     return value
 
 
-def array(path: Path, remedy: str, *, length: int | None = None, ndim: int | None = None, kinds: str = "", mapped: bool = True) -> np.ndarray[Any, Any]:
+def array(
+    path: Path, remedy: str, *, length: int | None = None, ndim: int | None = None, kinds: str = "", mapped: bool = True
+) -> np.ndarray[Any, Any]:
     """A ``.npy`` file.
 
     Args:
@@ -480,4 +488,3 @@ def _said(path: Path, error: BaseException, what: str) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return f"it cannot be read ({error.strerror})"
     return "it is empty" if path.is_file() and path.stat().st_size == 0 else f"it cannot be read as {what}"
-

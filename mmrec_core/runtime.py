@@ -102,6 +102,8 @@ def keep_memory() -> bool:
     try:
         libc = ctypes.CDLL("libc.so.6")
         mmap_max, trim_threshold, top_pad = -4, -1, -2  # names of malloc.h
-        return bool(libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1) and libc.mallopt(top_pad, 64 << 20))
+        return bool(
+            libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1) and libc.mallopt(top_pad, 64 << 20)
+        )
     except (OSError, AttributeError):
         return False

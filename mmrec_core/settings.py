@@ -19,6 +19,8 @@ INSTALLED = Path(__file__).resolve().with_name("_app")
 def app_folder() -> Path:
     """The folder of ``app.py``, ``pages/``, ``assets/`` and ``static/``: the checkout, or a folder of the installed package. Nothing is written there."""
     return INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1]
+
+
 ROOT = app_folder()
 TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -30,7 +30,9 @@ SETTLED_S = 10.0
 def shown(path: Path) -> str:
     """A path as people are shown it: from ``MMREC_HOME`` on where it lies in there."""
     home = settings.home()
-    return f"MMREC_HOME/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) and path != home else str(path)
+    return (
+        f"MMREC_HOME/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) and path != home else str(path)
+    )
 
 
 @contextlib.contextmanager
@@ -52,7 +54,9 @@ def refused(error: OSError, where: Path) -> MMRecError | None:
             "what was there before is untouched."
         )
     if error.errno in REFUSED:
-        return MMRecError(f"Cannot write to {where} ({os.strerror(error.errno or 0)}). Set MMREC_HOME to a folder you may write to.")
+        return MMRecError(
+            f"Cannot write to {where} ({os.strerror(error.errno or 0)}). Set MMREC_HOME to a folder you may write to."
+        )
     return None
 
 
@@ -126,7 +130,9 @@ def read_json(path: Path) -> Any:
         raise DamagedFile(shown(path), f"it cannot be read ({os.strerror(error.errno or 0)})", MAKE_AGAIN) from None
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, numbers or nesting beyond what Python reads
         empty = path.stat().st_size == 0
-        raise DamagedFile(shown(path), "it is empty" if empty else f"it is not readable as JSON ({error})", MAKE_AGAIN) from None
+        raise DamagedFile(
+            shown(path), "it is empty" if empty else f"it is not readable as JSON ({error})", MAKE_AGAIN
+        ) from None
 
 
 @contextlib.contextmanager

@@ -257,7 +257,11 @@ def show_ratings(row: int) -> None:
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("item")) == row)
     if not len(own) or events.rating is None:
-        st.caption("Nobody has rated this film." if not len(own) else f"{_people(own):,} people watched it" + (f", {len(own):,} times." if _people(own) < len(own) else "."))
+        st.caption(
+            "Nobody has rated this film."
+            if not len(own)
+            else f"{_people(own):,} people watched it" + (f", {len(own):,} times." if _people(own) < len(own) else ".")
+        )
         return
     ratings = np.asarray(events.rating)[own]
     one, two, three = st.columns(3)

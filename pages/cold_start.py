@@ -131,7 +131,9 @@ def bundles(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, objec
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def disputed(run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...], without: tuple[int, ...], _dataset: Dataset) -> list[int]:
+def disputed(
+    run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...], without: tuple[int, ...], _dataset: Dataset
+) -> list[int]:
     """Films that the chosen models disagree on most."""
     history = recommender.history(_dataset, dict(ratings))
     scores = [recommender.scores(runs.get(run_id), history) for run_id in run_ids]
@@ -140,16 +142,25 @@ def disputed(run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...]
 
 def pick_bundles(ratings: dict[int, float]) -> None:
     """Taste clusters: four posters each; picking one rates all four with four stars of five."""
-    st.caption(f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them afterwards.")
+    st.caption(
+        f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them afterwards."
+    )
     for at, bundle in enumerate(bundles(dataset.name, dataset.checksum, dataset)):
         films = [int(i) for i in np.asarray(bundle["films"])]
         with st.container(border=True, key=f"bundle-{at}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{shell.plain(str(bundle['name']))}**")
-                if st.button("That’s me", key=f"pick-{at}", icon=":material/favorite:", disabled=all(i in ratings for i in films)):
+                if st.button(
+                    "That’s me", key=f"pick-{at}", icon=":material/favorite:", disabled=all(i in ratings for i in films)
+                ):
                     remember({**ratings, **{i: liking() for i in films}})
                     st.rerun()
-            wall([film(dataset, i) for i in films], key=f"bundle-films-{at}", size="small", label=f"Bundle {bundle['name']}")
+            wall(
+                [film(dataset, i) for i in films],
+                key=f"bundle-films-{at}",
+                size="small",
+                label=f"Bundle {bundle['name']}",
+            )
 
 
 def liking() -> float:
@@ -231,7 +242,10 @@ def my_ratings(ratings: dict[int, float]) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**", help="Tap a film’s own star once more to take its rating back.")
+        st.markdown(
+            f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**",
+            help="Tap a film’s own star once more to take its rating back.",
+        )
         if st.button("Undo", icon=":material/undo:", type="tertiary", disabled=not st.session_state.get("past"), key="undo",
                      help="Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you said."):  # fmt: skip
             undo()
@@ -281,7 +295,11 @@ def every_answer(ratings: dict[int, float]) -> None:
             head.markdown(f"**{name}**", help=summary(name))
             try:
                 found = waited_for(name, asked[name])
-                why = why_these(fitted[name].id, told_ratings, found.items.tolist(), dataset) if explain and found.source == "folded" else None
+                why = (
+                    why_these(fitted[name].id, told_ratings, found.items.tolist(), dataset)
+                    if explain and found.source == "folded"
+                    else None
+                )
             except MMRecError as error:
                 shell.tell(error)
                 if st.button("Fit it again", key=f"refit-{name}", icon=":material/refresh:"):
@@ -316,7 +334,9 @@ def waited_for(name: str, asked: Future[answers.Answer]) -> answers.Answer:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def why_these(run_id: str, told_ratings: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset) -> list[list[tuple[int, float]]]:
+def why_these(
+    run_id: str, told_ratings: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset
+) -> list[list[tuple[int, float]]]:
     """For each film which ratings hold it up, kept for as long as the question is the same."""
     return recommender.reasons(runs.get(run_id), recommender.history(_dataset, dict(told_ratings)), items)
 
@@ -437,13 +457,20 @@ st.title("Cold start", anchor=False)
 shell.generated_note(dataset)
 one_thread()
 WHO = ["New person", "New film", "The crossing"]
-who = st.segmented_control("What is new", WHO, default=WHO[0], required=True, key="new", bind="query-params", label_visibility="collapsed") or WHO[0]
+who = (
+    st.segmented_control(
+        "What is new", WHO, default=WHO[0], required=True, key="new", bind="query-params", label_visibility="collapsed"
+    )
+    or WHO[0]
+)
 if who == "New film":
     new_film_view(dataset)
 elif who == "The crossing":
     crossing_view(dataset)
 else:
-    st.caption("You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining.")
+    st.caption(
+        "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
+    )
     come_back()
     left, right = st.columns([1, 1.6], gap="large")
     with left:

@@ -157,11 +157,15 @@ def rename(rows: list[Row]) -> None:
     able = [r for r in rows if r.trained is not None]
     if not able:
         return
-    with st.popover("Rename", icon=":material/edit:", type="tertiary", help="Give a result a short name, shown on every page."):
+    with st.popover(
+        "Rename", icon=":material/edit:", type="tertiary", help="Give a result a short name, shown on every page."
+    ):
         by = {r.label: r for r in able}
         label = st.selectbox("Result", [*by], key=f"rename.which.{dataset.name}")
         st.caption(shell.plain(by[label].description))
-        name = st.text_input("Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name")
+        name = st.text_input(
+            "Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name"
+        )
         if st.button("Save", key="rename.save", type="primary"):
             try:
                 comparison.rename(comparison.rows(dataset), by[label], name)
@@ -311,7 +315,9 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         others = {name: epochs[0]["judged"] for name, epochs in curves.items() if epochs[0].get("judged")}
         if others:
             ways = "; ".join(f"{shell.plain(name)} {judged}" for name, judged in others.items())
-            st.caption(f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell nothing of each other.")
+            st.caption(
+                f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell nothing of each other."
+            )
     return chart
 
 

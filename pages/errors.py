@@ -44,7 +44,9 @@ def choose_models(rows: list[Row]) -> list[Row]:
     labels = [*by]
     shown = blind.order(labels)
     asked = {name: st.query_params.get(name) for name in ("a", "b")}
-    linked = {name: comparison.find(rows, label) if label else None for name, label in asked.items()}  # by label, description or run
+    linked = {
+        name: comparison.find(rows, label) if label else None for name, label in asked.items()
+    }  # by label, description or run
     first = linked["a"].label if linked["a"] is not None else usual[0]
     tell = None if blind.hidden() else in_address  # the address would tell the names
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -55,7 +57,12 @@ def choose_models(rows: list[Row]) -> list[Row]:
         second = linked["b"].label if linked["b"] is not None and linked["b"].label in beside_it else other
         b = st.selectbox("Beside it", beside_it, index=beside_it.index(second), key=blind.key("b.asked"), on_change=tell, args=("b",), width=260,
                          format_func=lambda n: n if n == NOTHING else blind.name(n, labels))  # fmt: skip
-        st.toggle("Hide names", key="blind", bind="query-params", help="Codes without knowing which model is which: names are replaced, and their order is drawn.")
+        st.toggle(
+            "Hide names",
+            key="blind",
+            bind="query-params",
+            help="Codes without knowing which model is which: names are replaced, and their order is drawn.",
+        )
     return [by[n] for n in (a, b) if n in by]
 
 
@@ -78,7 +85,16 @@ def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
 
 
 @st.cache_data(max_entries=8, show_spinner="Cutting slices …")
-def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], stamp: int, known: str, _dataset: Dataset, _split: Split) -> dict[str, dict[str, Array]]:
+def cut(
+    name: str,
+    checksum: str,
+    split_checksum: str,
+    saved: tuple[str, ...],
+    stamp: int,
+    known: str,
+    _dataset: Dataset,
+    _split: Split,
+) -> dict[str, dict[str, Array]]:
     """Every slice there is."""
     held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
     return error_analysis.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held, known)
@@ -87,25 +103,55 @@ def cut(name: str, checksum: str, split_checksum: str, saved: tuple[str, ...], s
 def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
     told = [judged(r.run.id, dataset, split, r) for r in rows]
-    families = cut(dataset.name, dataset.checksum, split.checksum, tuple(slices.names(dataset)), slices.stamp(dataset), rows[0].key.known, dataset, split)
-    family = st.pills("Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params") or next(iter(families))
+    families = cut(
+        dataset.name,
+        dataset.checksum,
+        split.checksum,
+        tuple(slices.names(dataset)),
+        slices.stamp(dataset),
+        rows[0].key.known,
+        dataset,
+        split,
+    )
+    family = st.pills(
+        "Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
+    ) or next(iter(families))
     figures(families[family], told, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
         can = [s for s in SORTS if possible(s, told)]
-        sort = st.segmented_control("Show", can, default=can[0], required=True, key="sort", persist_state="session", help=" · ".join(f"**{s}**: {SORTS[s]}" for s in can)) or can[0]
+        sort = (
+            st.segmented_control(
+                "Show",
+                can,
+                default=can[0],
+                required=True,
+                key="sort",
+                persist_state="session",
+                help=" · ".join(f"**{s}**: {SORTS[s]}" for s in can),
+            )
+            or can[0]
+        )
         n = st.number_input("Cases", 5, 200, 20, 5, key="n", width=110, persist_state="session")
-        seed = int(st.number_input("Seed", 0, 10**6, 0, key="seed", width=110, help="The same seed draws the same cases.")) if sort == "random" else None
+        seed = (
+            int(st.number_input("Seed", 0, 10**6, 0, key="seed", width=110, help="The same seed draws the same cases."))
+            if sort == "random"
+            else None
+        )
     st.caption(SORTS[sort])
     try:
-        where = error_analysis.worst(told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0)
+        where = error_analysis.worst(
+            told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0
+        )
     except MMRecError as error:
         st.info(str(error), icon=":material/info:")
         return
     chosen = listed(where, told, rows, labels, name, seed)
     if chosen is not None:
         u, i = int(told[0].user[chosen]), int(told[0].item[chosen])
-        st.caption(f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and {shell.plain(str(dataset.catalog['title'].iloc[i]))}")
+        st.caption(
+            f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and {shell.plain(str(dataset.catalog['title'].iloc[i]))}"
+        )
         panel(dataset, "rating", link=links.rating(dataset, str(dataset.users.raw[u]), i, *[r.label for r in rows]), user=str(dataset.users.raw[u]), film=str(dataset.items.raw[i]),
               run=rows[0].run.id, model=rows[0].label, beside=beside(rows), slice=name)  # fmt: skip
         return
@@ -140,17 +186,25 @@ def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels
                                           else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters.") for c in data if "·" in c},
     })  # fmt: skip
     if not any("found" in m[0] or "rmse" in m[0] for m in measured.values()):
-        st.info("This result was kept before lists were: judge the run again on Compare, or train it anew.", icon=":material/refresh:")
+        st.info(
+            "This result was kept before lists were: judge the run again on Compare, or train it anew.",
+            icon=":material/refresh:",
+        )
 
 
-def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None) -> int | None:
+def listed(
+    where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None
+) -> int | None:
     """The cases as a table; choose one to open it. The chosen one's place among the test rows."""
     if not len(where):
         st.info("No such case in this slice.", icon=":material/check_circle:")
         return None
     first = told[0]
     raw_user, raw_item, titles = dataset.users.raw, dataset.items.raw, dataset.catalog["title"]
-    data: dict[str, list[Any]] = {"Person": [str(raw_user[u]) for u in first.user[where]], "Film": [str(titles.iloc[i]) for i in first.item[where]]}
+    data: dict[str, list[Any]] = {
+        "Person": [str(raw_user[u]) for u in first.user[where]],
+        "Film": [str(titles.iloc[i]) for i in first.item[where]],
+    }
     if first.rating is not None:
         data["Stars"] = first.rating[where].tolist()
     for t, label in zip(told, (r.label for r in rows), strict=True):
@@ -158,7 +212,9 @@ def listed(where: Array, told: list[Judged], rows: list[Row], labels: list[str],
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()
         if t.place is not None:
-            data[f"Place · {shown}"] = [f"#{p}" if p > 0 else "beyond 20" if p == 0 else "–" for p in t.place[where].tolist()]
+            data[f"Place · {shown}"] = [
+                f"#{p}" if p > 0 else "beyond 20" if p == 0 else "–" for p in t.place[where].tolist()
+            ]
     event = st.dataframe(pd.DataFrame(data), hide_index=True, height=min(36 * len(where) + 40, 420), key=f"cases.{name}.{len(where)}.{seed}", on_select="rerun",
                          selection_mode="single-row", alt=f"{len(where)} cases of {name}",
                          column_config={c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"})  # fmt: skip
@@ -226,7 +282,9 @@ def who(split: Split) -> int | None:
     asked = st.query_params.get("who") or str(dataset.users.raw[users[np.argmax(n)]])
     st.session_state["who.asked"] = asked
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Person", key="who.asked", on_change=in_address, args=("who",), width=200, help="An id of the dataset.")
+        text = st.text_input(
+            "Person", key="who.asked", on_change=in_address, args=("who",), width=200, help="An id of the dataset."
+        )
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
             go(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
     user = row_of(dataset.users, text.strip())
@@ -249,7 +307,15 @@ def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         return
     person(dataset, split, user, rows, labels)
     raw = str(dataset.users.raw[user])
-    panel(dataset, "user", link=links.person(dataset, raw, *[r.label for r in rows]), user=raw, run=rows[0].run.id, model=rows[0].label, beside=beside(rows))
+    panel(
+        dataset,
+        "user",
+        link=links.person(dataset, raw, *[r.label for r in rows]),
+        user=raw,
+        run=rows[0].run.id,
+        model=rows[0].label,
+        beside=beside(rows),
+    )
 
 
 def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
@@ -275,11 +341,22 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         return
     case(dataset, split, user, item, rows, labels)
     u, i = str(dataset.users.raw[user]), str(dataset.items.raw[item])
-    panel(dataset, "rating", link=links.rating(dataset, u, item, *[r.label for r in rows]), user=u, film=i, run=rows[0].run.id, model=rows[0].label, beside=beside(rows))
+    panel(
+        dataset,
+        "rating",
+        link=links.rating(dataset, u, item, *[r.label for r in rows]),
+        user=u,
+        film=i,
+        run=rows[0].run.id,
+        model=rows[0].label,
+        beside=beside(rows),
+    )
 
 
 st.title("Errors", anchor=False)
-st.caption("Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep what you find.")
+st.caption(
+    "Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep what you find."
+)
 shell.generated_note(dataset)
 damage_view.note([*damage.of_results(dataset), slices.damage(dataset)])
 arrive()
@@ -293,13 +370,26 @@ else:
     key = choose_key(found, dataset)
     rows = choose_models(under(found, key))
     top(f"{st.session_state.get('look')}|{st.query_params.get('who')}|{st.query_params.get('what')}")
-    look = st.segmented_control("Look at", LOOKS, default="Slices", required=True, key="look", bind="query-params", label_visibility="collapsed") or "Slices"
+    look = (
+        st.segmented_control(
+            "Look at",
+            LOOKS,
+            default="Slices",
+            required=True,
+            key="look",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        or "Slices"
+    )
     labels = [r.label for r in under(found, key)]
     try:
         if look == "Notebook":
             notebook(dataset)
         else:
-            split = split_for(dataset.name, dataset.checksum, f"{rows[0].key} {rows[0].key.split_checksum}", dataset, rows[0])
+            split = split_for(
+                dataset.name, dataset.checksum, f"{rows[0].key} {rows[0].key.split_checksum}", dataset, rows[0]
+            )
             if look == "Slices":
                 slices_look(rows, split, labels)
             elif look == "Person":

@@ -107,7 +107,9 @@ def dataset_card(name: str) -> None:
                 )
         if told["films"]:
             events = "ratings" if "rating" in told["has"] else "events"
-            st.markdown(f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}** {told.get('what', 'films')}")
+            st.markdown(
+                f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}** {told.get('what', 'films')}"
+            )
         else:
             labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
             st.markdown(f"**{told['ratings']:,}** rows · labels {labels}")

@@ -42,7 +42,12 @@ def shelf(found: list[Lesson]) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{lesson.title}** · {lesson.minutes} min · {len(lesson.steps)} questions")
                 done = len(mine["seen"])
-                if st.button("Go on" if done else "Begin", key=f"begin-{lesson.name}", icon=":material/play_arrow:", type="primary" if not done else "secondary"):
+                if st.button(
+                    "Go on" if done else "Begin",
+                    key=f"begin-{lesson.name}",
+                    icon=":material/play_arrow:",
+                    type="primary" if not done else "secondary",
+                ):
                     st.query_params["lesson"] = lesson.name
                     st.rerun()
             st.caption(lesson.why)
@@ -66,7 +71,9 @@ def open_lesson(lesson: Lesson) -> None:
             look(lesson, step, at)
             answer(lesson, step, at, mine)
     if len(mine["seen"]) == len(lesson.steps):
-        st.success("That was the lesson. Take the sheet with your own numbers along, or start over.", icon=":material/school:")
+        st.success(
+            "That was the lesson. Take the sheet with your own numbers along, or start over.", icon=":material/school:"
+        )
     with st.container(horizontal=True):
         st.download_button("Sheet to print", data=lambda: sheet(lesson, mine), file_name=f"{lesson.name}.html", mime="text/html", icon=":material/print:", on_click="ignore",
                            help="Questions, your answers and this machine’s numbers as a page to print.")  # fmt: skip
@@ -85,7 +92,12 @@ def look(lesson: Lesson, step: Step, at: int) -> None:
     """The permalink; the lesson follows along as a strip on that page."""
     page = shell.page(step.page)
     if st.button(f"Look: {page.title}", key=f"look-{lesson.name}-{at}", icon=":material/visibility:"):
-        st.session_state["lesson_strip"] = {"lesson": lesson.name, "title": lesson.title, "at": at, "question": step.question}
+        st.session_state["lesson_strip"] = {
+            "lesson": lesson.name,
+            "title": lesson.title,
+            "at": at,
+            "question": step.question,
+        }
         st.switch_page(page, query_params={"dataset": dataset.name, **step.query})
 
 
@@ -95,21 +107,33 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
     before = mine["answers"].get(at)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if step.choices:
-            said = st.segmented_control("Your answer", step.choices, default=before if before in step.choices else None, key=key)
+            said = st.segmented_control(
+                "Your answer", step.choices, default=before if before in step.choices else None, key=key
+            )
         else:
-            said = st.text_input("Your answer", before or "", key=key, max_chars=400, placeholder="In your own words", width=420)
+            said = st.text_input(
+                "Your answer", before or "", key=key, max_chars=400, placeholder="In your own words", width=420
+            )
         if said:
             mine["answers"][at] = said
         shown = at in mine["seen"]
-        if not shown and st.button("See what the numbers say", key=f"see-{lesson.name}-{at}", disabled=not said, icon=":material/lightbulb:"):
+        if not shown and st.button(
+            "See what the numbers say", key=f"see-{lesson.name}-{at}", disabled=not said, icon=":material/lightbulb:"
+        ):
             mine["seen"].append(at)
             st.rerun()
     if shown:
         told = filled(step.answer)
         if step.right:
             right = filled(step.right).text
-            st.markdown(f":green[:material/check: {right} is right.]" if said == right else f":orange[:material/close: Here it is {right}.]")
-        st.markdown(told.text if not told.wanted else told.text + "\n\n:small[… stands for figures that are not there yet.]")
+            st.markdown(
+                f":green[:material/check: {right} is right.]"
+                if said == right
+                else f":orange[:material/close: Here it is {right}.]"
+            )
+        st.markdown(
+            told.text if not told.wanted else told.text + "\n\n:small[… stands for figures that are not there yet.]"
+        )
 
 
 def filled(text: str) -> lesson_values.Told:
@@ -135,13 +159,20 @@ def prepare(lesson: Lesson) -> None:
     live = [(r.kind, r.params) for r in live_runs()]
     due = [w for w in wanted if w not in live]
     if wanted and not due:
-        st.info(f"{len(wanted)} runs of this lesson are under way; its numbers fill in as they end.", icon=":material/hourglass_empty:")
+        st.info(
+            f"{len(wanted)} runs of this lesson are under way; its numbers fill in as they end.",
+            icon=":material/hourglass_empty:",
+        )
         st.fragment(waiting, run_every=pace())(len(wanted))
     elif due:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             names = ", ".join(dict.fromkeys(f"{k} {p.get('model') or ''}".strip() for k, p in due))
-            st.markdown(f":material/construction: This lesson’s numbers come from {len(due)} more run{'s' if len(due) > 1 else ''}: {shell.plain(names)}.")
-            if st.button("Run them in the background", key="lesson.prepare", type="primary", icon=":material/play_arrow:"):
+            st.markdown(
+                f":material/construction: This lesson’s numbers come from {len(due)} more run{'s' if len(due) > 1 else ''}: {shell.plain(names)}."
+            )
+            if st.button(
+                "Run them in the background", key="lesson.prepare", type="primary", icon=":material/play_arrow:"
+            ):
                 start_these(due)
 
 
@@ -172,10 +203,14 @@ def sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
 
 
 st.title("Learn", anchor=False)
-st.caption("Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this machine say.")
+st.caption(
+    "Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this machine say."
+)
 shell.generated_note(dataset)
 if "demo" in preparation.prepared() and dataset.name != "demo":
-    st.caption("The lessons were written for the demo; on other data the numbers are computed just the same, and the answers may read oddly.")
+    st.caption(
+        "The lessons were written for the demo; on other data the numbers are computed just the same, and the answers may read oddly."
+    )
 found = lessons.lessons()
 chosen = next((lesson for lesson in found if lesson.name == st.query_params.get("lesson")), None)
 if chosen is None:

@@ -182,7 +182,10 @@ def files_of(name: str, view: str, found: projection.Map) -> publish.Published:
     """The same, for a map as it is now; written again where it was cleared away since."""
     asked = (name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
     files = published(*asked)
-    if not all((storage.settings.static_dir() / file).exists() for file in (files.files["points"], *files.files["near"], *files.files["films"])):
+    if not all(
+        (storage.settings.static_dir() / file).exists()
+        for file in (files.files["points"], *files.files["near"], *files.files["films"])
+    ):
         published.clear()
         files = published(*asked)
     return files

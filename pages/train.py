@@ -212,7 +212,11 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
                                    "(RecBole's protocol).")  # fmt: skip
             asked["filter_from"] = drop
             asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
-        cut = " This split brings no validation rows, so a tenth of training is cut off for them." if brings_no_validation(how or "") else ""
+        cut = (
+            " This split brings no validation rows, so a tenth of training is cut off for them."
+            if brings_no_validation(how or "")
+            else ""
+        )
         asked["refit"] = st.toggle("Refit on training and validation rows", value=bool(before["refit"]), key=f"{key}.refit",
                                    help="Usually models know the training rows alone when they are tested; validation rows serve early "
                                    "stopping. With refit they know both: closed forms and gradient models are fitted on both, models of "
@@ -392,7 +396,10 @@ tabs = dict(zip(PARTS, st.tabs(PARTS, default=asked_part, key="part", on_change=
 shown = next((name for name, tab in tabs.items() if tab.open), "Train")
 if shown == "Train" and "part" in st.query_params:
     del st.query_params["part"]
-elif shown not in {"Train", asked_part}:  # the link names the part; a bound widget could not be left by a link that names a run
+elif shown not in {
+    "Train",
+    asked_part,
+}:  # the link names the part; a bound widget could not be left by a link that names a run
     st.query_params["part"] = shown
 with tabs[shown]:
     if shown == "Tune":

@@ -41,7 +41,9 @@ def program() -> str:
     return str(found)
 
 
-def serve(home: Path, program: Sequence[str] = (sys.executable, "-m", "mmrec_core"), folder: Path = ROOT) -> tuple[subprocess.Popen[bytes], str]:
+def serve(
+    home: Path, program: Sequence[str] = (sys.executable, "-m", "mmrec_core"), folder: Path = ROOT
+) -> tuple[subprocess.Popen[bytes], str]:
     """The app in a process of its own, on a free port; an installed one by its own program, from another folder."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -142,7 +144,9 @@ def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> 
 
 def settled(page: Any) -> None:
     """Wait until what was done has been sent, answered and drawn: no run of the script is under way and nothing comes any more."""
-    page.evaluate(f"() => {{ {WATCH}; window.__activity.last = performance.now(); }}")  # what was just done may be sent a moment later
+    page.evaluate(
+        f"() => {{ {WATCH}; window.__activity.last = performance.now(); }}"
+    )  # what was just done may be sent a moment later
     page.wait_for_function(QUIET, arg=QUIET_MS, polling=50)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # drawing a map would raise torch's threads, too: two processes of two on two cores wait for each other
+os.environ.setdefault(
+    "NUMBA_NUM_THREADS", "1"
+)  # drawing a map would raise torch's threads, too: two processes of two on two cores wait for each other
 os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 

@@ -31,7 +31,9 @@ def echo(folder: Any, histories: Sequence[History]) -> list[Answer]:
     return [Answer(np.array([*h.items], np.int64), np.zeros(len(h)), str(folder)) for h in histories]
 
 
-def test_answers_are_those_of_the_model_alone(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_those_of_the_model_alone(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a batch and from what is kept, each history is told what the model tells it alone; the trail is the same, too."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     train(shared_home, "demo", **QUICK)
@@ -49,7 +51,11 @@ def test_answers_are_those_of_the_model_alone(demo: Dataset, shared_home: Path, 
     where[films] = np.nan
     run = runs.finished(demo)["ease"]
     lists = [asked.result(60).items for asked in answers.ask(run, told)]
-    np.testing.assert_allclose(user_trajectory.middles(lists, where), user_trajectory.trail(recommender.load_run_model(run.folder), told[-1], where), atol=1e-6)
+    np.testing.assert_allclose(
+        user_trajectory.middles(lists, where),
+        user_trajectory.trail(recommender.load_run_model(run.folder), told[-1], where),
+        atol=1e-6,
+    )
 
 
 def test_models_are_asked_on_one_thread(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

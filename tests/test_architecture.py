@@ -15,7 +15,21 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "mmrec_core"
 
 ORDER = [
-    {"errors", "settings", "runtime", "ids", "config", "storage", "ownership", "records", "types", "csv_out", "registry", "callbacks", "stats"},
+    {
+        "errors",
+        "settings",
+        "runtime",
+        "ids",
+        "config",
+        "storage",
+        "ownership",
+        "records",
+        "types",
+        "csv_out",
+        "registry",
+        "callbacks",
+        "stats",
+    },
     {"reading"},
     {"data"},
     {"encoders", "models", "metrics"},
@@ -57,7 +71,9 @@ def place(name: str) -> int:
 
 
 def test_every_file_has_a_place() -> None:
-    there = {f.stem for f in CORE.glob("*.py")} | {f.name for f in CORE.iterdir() if f.is_dir() and f.name != "__pycache__"}
+    there = {f.stem for f in CORE.glob("*.py")} | {
+        f.name for f in CORE.iterdir() if f.is_dir() and f.name != "__pycache__"
+    }
     assert there - {"__init__"} == set().union(*ORDER)
 
 
@@ -87,7 +103,9 @@ def test_there_are_no_cycles() -> None:
         found: set[str] = set()
         for node in body:
             if isinstance(node, ast.ImportFrom) and node.module:
-                found |= {m if m in files else node.module for m in (f"{node.module}.{alias.name}" for alias in node.names)}
+                found |= {
+                    m if m in files else node.module for m in (f"{node.module}.{alias.name}" for alias in node.names)
+                }
         arrows[name] = {m for m in found if m in files and not name.startswith(m + ".") and m != name}
     left = {name: set(others) for name, others in arrows.items()}
     while ready := [name for name, others in left.items() if not others & left.keys()]:
@@ -133,9 +151,17 @@ def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
     assert "mmrec_core" in loaded(code)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torchmetrics") is not None, reason="torchmetrics is installed, which Fabric then loads")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torchmetrics") is not None, reason="torchmetrics is installed, which Fabric then loads"
+)
 def test_a_training_loads_no_library_of_pictures_or_texts() -> None:
-    assert not loaded("import mmrec_core.training.fit, lightning_fabric") & {"torchvision", "transformers", "open_clip", "mlflow", "ray"}
+    assert not loaded("import mmrec_core.training.fit, lightning_fabric") & {
+        "torchvision",
+        "transformers",
+        "open_clip",
+        "mlflow",
+        "ray",
+    }
 
 
 def test_no_page_or_component_names_another_host() -> None:

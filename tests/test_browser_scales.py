@@ -11,7 +11,17 @@ from mmrec_core.data import preparation
 from pages.parts.wall import star_steps
 from tests.browsing import end, page_at, serve, settled, train
 
-SCALES = [(0.5, 5.0), (1.0, 5.0), (-10.0, 10.0), (-5.0, -1.0), (0.0, 1.0), (0.0, 10.0), (1.0, 10.0), (1.0, 100.0), (-3.5, 0.25)]
+SCALES = [
+    (0.5, 5.0),
+    (1.0, 5.0),
+    (-10.0, 10.0),
+    (-5.0, -1.0),
+    (0.0, 1.0),
+    (0.0, 10.0),
+    (1.0, 10.0),
+    (1.0, 100.0),
+    (-3.5, 0.25),
+]
 
 
 @pytest.mark.parametrize(("low", "high"), SCALES)
@@ -23,11 +33,15 @@ def test_both_ends_of_every_scale_can_be_said(low: float, high: float) -> None:
         assert steps == [max(low, half / 2) for half in range(1, 11)]
 
 
-def test_the_lowest_rating_of_film_7_is_its_own(browser: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lowest_rating_of_film_7_is_its_own(
+    browser: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The left half of the first star says −10, of ``film_7`` and not of ``7``; once more takes it back; the link survives a reload."""
     ids = ["7", "film_7", *(f"m:{n}" for n in range(8))]
     titles = {"7": "Seven Seas", "film_7": "Film Seven Remake"}
-    (tmp_path / "films.csv").write_text("movieId,title\n" + "".join(f"{i},{titles.get(i, f'Other {i}')}\n" for i in ids))
+    (tmp_path / "films.csv").write_text(
+        "movieId,title\n" + "".join(f"{i},{titles.get(i, f'Other {i}')}\n" for i in ids)
+    )
     lines = [f"u{u},{i},{(7 * u + 3 * at) % 21 - 10},{100 * u + at}" for u in range(8) for at, i in enumerate(ids)]
     (tmp_path / "r.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(lines) + "\n")
     preparation.prepare("csv", source=tmp_path / "r.csv", name="odd", options={"scale": "-10:10", "items": "films.csv"})

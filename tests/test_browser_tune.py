@@ -55,10 +55,17 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
             assert time.time() < until
             time.sleep(0.2)
         found = sweep.trials_of(run)
-        assert len(found) == 4 and all(t.curve == learned.get(t.id, t.curve) for t in found) and learned.keys() <= {t.id for t in found}
+        assert (
+            len(found) == 4
+            and all(t.curve == learned.get(t.id, t.curve) for t in found)
+            and learned.keys() <= {t.id for t in found}
+        )
         page.wait_for_function("() => document.querySelectorAll('[data-testid=stVegaLiteChart]').length == 2")
         result = runs.get(run.id).result()
-        assert result is not None and f"{result['metrics']['ndcg@10']:.4f}" in page.locator(".stMainBlockContainer").inner_text()
+        assert (
+            result is not None
+            and f"{result['metrics']['ndcg@10']:.4f}" in page.locator(".stMainBlockContainer").inner_text()
+        )
         page.get_by_role("button", name="Settings into the form").click()
         page.get_by_text("like bpr of").wait_for()
         lr = page.get_by_role("spinbutton", name="lr").first

@@ -70,7 +70,9 @@ class Cluster:
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1",
                    "--object-store-memory", "80000000", "--dashboard-agent-listen-port", str(free_port()), *words]  # fmt: skip
-        process = subprocess.Popen(command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True, cwd="/")
+        process = subprocess.Popen(
+            command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True, cwd="/"
+        )
         self.started.append(process)
         return process
 
@@ -142,7 +144,9 @@ def test_a_run_on_the_cluster_equals_one_here(two: Cluster, home: Path, monkeypa
     assert run.told["executor"] == "ray" and run.has_model and run.epochs()
 
 
-def test_a_node_lost_in_mid_run_costs_nothing_but_time(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_lost_in_mid_run_costs_nothing_but_time(
+    two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.1}
     whole = trained(**options)
     monkeypatch.setenv("RAY_ADDRESS", two.address)
@@ -161,11 +165,15 @@ def test_a_node_lost_in_mid_run_costs_nothing_but_time(two: Cluster, home: Path,
     assert (run.result() or {})["metrics"]["rmse"] == pytest.approx(whole["metrics"]["rmse"], abs=1e-6)
 
 
-def test_a_stop_reaches_the_cluster_and_resuming_goes_on(two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_reaches_the_cluster_and_resuming_goes_on(
+    two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_ADDRESS", two.address)
     if not two.alive():
         two.node()
-    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, "max_epochs": 30, "batch_size": 128, "checkpoint_s": 0.5})
+    asked = runs.training_params(
+        "demo", "mf", seed=3, options={**QUICK, "max_epochs": 30, "batch_size": 128, "checkpoint_s": 0.5}
+    )
     run = runs.start("train", asked)
     assert run.told["executor"] == "ray", "a named cluster is used"
     until_it(run, lambda now: len(now.epochs()) > 3)
@@ -205,7 +213,10 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("status code 500: Traceback:\n  await self.get_target_agent()\nValueError: no room", r"took no job \(ValueError: no room\)\.$"),
+        (
+            "status code 500: Traceback:\n  await self.get_target_agent()\nValueError: no room",
+            r"took no job \(ValueError: no room\)\.$",
+        ),
         ("status code 500: No available agent to submit job", "a port of its own"),
         ("", "no reason given"),
     ],
@@ -218,7 +229,9 @@ def test_a_refused_job_says_why(said: str, told: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ray_cluster, "_client", lambda where: Refuses())
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(MMRecError, match=told):
-        ray_cluster.send("run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag())
+        ray_cluster.send(
+            "run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag()
+        )
 
 
 def test_a_ray_of_this_machine_alone_listens_on_localhost() -> None:
@@ -257,10 +270,17 @@ def test_workers_that_cannot_be_had_and_models_that_cannot_be_shared_are_said(ho
 def test_shares_make_up_the_batch() -> None:
     import torch
 
-    batch = {"user": torch.arange(7), "item": torch.arange(14).view(7, 2), "scale": torch.tensor(3.0), "state": "as it is"}
+    batch = {
+        "user": torch.arange(7),
+        "item": torch.arange(14).view(7, 2),
+        "scale": torch.tensor(3.0),
+        "state": "as it is",
+    }
     parts = [distributed.share(batch, at, 3) for at in range(3)]
     assert sorted(torch.cat([p["user"] for p in parts]).tolist()) == list(range(7))
-    assert all(torch.equal(p["item"], batch["item"][p["user"]]) and p["scale"] == 3 and p["state"] == "as it is" for p in parts)
+    assert all(
+        torch.equal(p["item"], batch["item"][p["user"]]) and p["scale"] == 3 and p["state"] == "as it is" for p in parts
+    )
     lonely = distributed.share({"user": torch.arange(1)}, 2, 3)
     assert lonely["user"].tolist() == [0]
     assert distributed.world() == 1 and distributed.rank() == 0 and np.isfinite(1.0)

@@ -17,26 +17,35 @@ from tests.test_pages import app, text
 
 
 def test_the_first_is_where_it_stays_above() -> None:
-    by_k = {str(k): {"against": {"interval": [low, 1.0]}} for k, low in ((0, -0.1), (1, 0.1), (2, -0.1), (5, 0.01), (10, 0.2))}
+    by_k = {
+        str(k): {"against": {"interval": [low, 1.0]}}
+        for k, low in ((0, -0.1), (1, 0.1), (2, -0.1), (5, 0.01), (10, 0.2))
+    }
     assert cold_start_curve.crosses(by_k, [0, 1, 2, 5, 10]) == 5, "a lucky k in between does not count"
     assert cold_start_curve.crosses({"0": {"against": None}}, [0]) is None
     assert cold_start_curve.above([0.1, 0.3, 0.2, 0.4], [0.2, 0.2, 0.3, 0.3], [0, 1, 2, 5]) == 5
     assert cold_start_curve.above([0.1], [0.2], [0]) is None
 
 
-def test_crossing_judges_the_same_people_for_every_k(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crossing_judges_the_same_people_for_every_k(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows nobody at 0."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     told = cold_start_curve.crossing(demo, ["ease"], [0, 5, 20])
     assert set(told["models"]) == {"popularity", "ease"} and told["users"] > 10
-    assert told["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(told["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05)
+    assert told["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(
+        told["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05
+    )
     for k in ("0", "5", "20"):
         pair = told["models"]["ease"][k]["against"]
         mean = told["models"]["ease"][k]["metrics"]["ndcg@10"] - told["models"]["popularity"][k]["metrics"]["ndcg@10"]
         assert pair["difference"] == pytest.approx(mean, abs=1e-9) and pair["users"] == told["users"]
 
 
-def test_films_asked_about_are_known_and_far_apart(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_asked_about_are_known_and_far_apart(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
     first = elicitation.spread(demo, 8)
@@ -54,7 +63,9 @@ def test_films_asked_about_are_known_and_far_apart(demo: Dataset, shared_home: P
     assert len(bundles) == 6 and len(set(films.tolist())) == len(films) and all(b["name"] for b in bundles)
 
 
-def test_disputed_films_are_those_whose_places_differ_most(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disputed_films_are_those_whose_places_differ_most(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     pool = elicitation.well_known(demo)
     one = np.zeros(len(demo.items))
@@ -66,14 +77,18 @@ def test_disputed_films_are_those_whose_places_differ_most(demo: Dataset, shared
         elicitation.disputed([one], demo)
 
 
-def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
     spaces.project(demo, "mini_clip", "image")
     found = user_trajectory.map_of(demo)
     assert found is not None and found[:2] == ("mini_clip", "image")
     where = user_trajectory.positions(found[2], len(demo.items))
-    run = runs.finished(demo).get("ease") or worker.work(runs.create("train", runs.training_params("demo", "ease")).id, foreground=True)
+    run = runs.finished(demo).get("ease") or worker.work(
+        runs.create("train", runs.training_params("demo", "ease")).id, foreground=True
+    )
     model = recommender.load_run_model(run.folder)
     told = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
     path = user_trajectory.trail(model, told, where)
@@ -84,7 +99,9 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(d
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)
 
 
-def test_the_page_offers_bundles_undo_and_new_films(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_offers_bundles_undo_and_new_films(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
     page = app("cold_start", dataset="demo")

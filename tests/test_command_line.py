@@ -86,7 +86,9 @@ def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
 
 
 def test_bad_input_gives_one_clear_line(home: Path, shared_home: Path, demo: Dataset) -> None:
-    shutil.copytree(shared_home / "datasets" / "demo", home / "datasets" / "demo")  # a run that fails would stay in the home of all
+    shutil.copytree(
+        shared_home / "datasets" / "demo", home / "datasets" / "demo"
+    )  # a run that fails would stay in the home of all
     refused = {
         ("train", "demo", "eaze"): "Did you mean 'ease'?",
         ("train", "nowhere", "ease"): "Unknown dataset 'nowhere'",

@@ -47,7 +47,14 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 def test_each_kind_is_shown_once() -> None:
-    assert sorted(Path(name).parts[0] for name in FILES) == ["datasets", "encoders", "lessons", "metrics", "models", "pages"]
+    assert sorted(Path(name).parts[0] for name in FILES) == [
+        "datasets",
+        "encoders",
+        "lessons",
+        "metrics",
+        "models",
+        "pages",
+    ]
 
 
 def test_the_files_pass_the_style_check() -> None:
@@ -80,5 +87,7 @@ def test_the_page_is_in_the_navigation_and_opens(worked: tuple[Path, dict[str, s
     shutil.copy(ROOT / "app.py", tmp_path)
     shutil.copy(worked[0] / "pages" / "longest.py", tmp_path / "pages")
     environment = {**os.environ, "MMREC_HOME": str(worked[0] / "home"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", PAGE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PAGE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

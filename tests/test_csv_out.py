@@ -42,8 +42,19 @@ def test_any_text_comes_back_and_none_runs(text: str) -> None:
 
 
 def test_cases_come_back_identically_whatever_their_notes_say(demo: Dataset) -> None:
-    notes = ["=HYPERLINK(1)", "-3", "'=x", "+ plus", "@me", "plain, with \"quotes\"\nand lines"]
-    cases = [Case(id=str(at), kind="user", user=str(at), note=note, tags=("=tag", "-other"), link="javascript:alert(1)", made=1.5) for at, note in enumerate(notes)]
+    notes = ["=HYPERLINK(1)", "-3", "'=x", "+ plus", "@me", 'plain, with "quotes"\nand lines']
+    cases = [
+        Case(
+            id=str(at),
+            kind="user",
+            user=str(at),
+            note=note,
+            tags=("=tag", "-other"),
+            link="javascript:alert(1)",
+            made=1.5,
+        )
+        for at, note in enumerate(notes)
+    ]
     text = error_annotations.as_csv(cases)
     assert error_annotations.from_csv(text) == cases
     for row in list(csv.reader(io.StringIO(text)))[1:]:

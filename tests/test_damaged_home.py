@@ -42,25 +42,56 @@ def build(home: Path) -> None:
     mf = next(r for r in runs.all_runs() if r.params["model"] == "mf")
     worker.work(runs.create("evaluate", runs.evaluation_params(mf.id, "sampled:10", "frozen")).id, foreground=True)
     crossing = runs.create("crossing", runs.crossing_params("demo", ["itemknn"], ks=[0, 1]))
-    at = {"metrics": {"ndcg@10": 0.1}, "intervals": {"ndcg@10": [0.0, 0.2]}, "against": {"difference": 0.0, "interval": [-0.1, 0.1]}}
+    at = {
+        "metrics": {"ndcg@10": 0.1},
+        "intervals": {"ndcg@10": [0.0, 0.2]},
+        "against": {"difference": 0.0, "interval": [-0.1, 0.1]},
+    }
     models = {name: {"0": at, "1": at} for name in ("itemknn", "popularity")}
-    told = {"models": models, "crosses": {"itemknn": None}, "above": {"itemknn": 1}, "ks": [0, 1], "users": 9, "seed": 0, "split_seed": 0}
+    told = {
+        "models": models,
+        "crosses": {"itemknn": None},
+        "above": {"itemknn": 1},
+        "ks": [0, 1],
+        "users": 9,
+        "seed": 0,
+        "split_seed": 0,
+    }
     storage.write_json(crossing.folder / "result.json", told)
     runs.update(crossing, status="finished", data=dataset.checksum, ended=crossing.told["created"])
     features.encode(dataset, "classic")
     spaces.project(dataset, "classic", "text")
     spaces.project(dataset, f"run:{mf.id}", "text")
     search = runs.create("tune", sweep.params("demo", "mf", trials=2, over=["dim=2:8"]))
-    trials = [{"id": "a", "options": {"dim": 4}, "status": "finished", "curve": [0.1], "score": 0.1, "best_epoch": 0, "seconds": 1.0, "error": None}]
+    trials = [
+        {
+            "id": "a",
+            "options": {"dim": 4},
+            "status": "finished",
+            "curve": [0.1],
+            "score": 0.1,
+            "best_epoch": 0,
+            "seconds": 1.0,
+            "error": None,
+        }
+    ]
     storage.write_json(search.folder / "trials.json", {"metric": "rmse", "trials": trials})
-    found = {"winner": mf.id, "metric": "rmse", "metrics": {"rmse": 1.0}, "intervals": {"rmse": [0.9, 1.1]}, "seconds": {"search": 1.0}}
+    found = {
+        "winner": mf.id,
+        "metric": "rmse",
+        "metrics": {"rmse": 1.0},
+        "intervals": {"rmse": [0.9, 1.1]},
+        "seconds": {"search": 1.0},
+    }
     storage.write_json(search.folder / "result.json", found)
     runs.update(search, status="finished", data=dataset.checksum, ended=search.told["created"])
     ablation.save(dataset, "mf", ["dim=2:4"], [1], {})
     slices.save(dataset, "first ten", np.arange(10))
     error_annotations.put(dataset, error_annotations.case("film", film=str(dataset.items.raw[0]), tags=("odd",)))
     ray_cluster.name("127.0.0.1:9")
-    storage.write_json(mf.folder / "mlflow.json", {"store": "sqlite:///x", "run_id": "1", "events": 0, "status": "finished"})
+    storage.write_json(
+        mf.folder / "mlflow.json", {"store": "sqlite:///x", "run_id": "1", "events": 0, "status": "finished"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +158,9 @@ class Broken:
         return self.file
 
     def __exit__(self, *_: object) -> None:
-        assert self.file.read_bytes() == self.new or self.file.suffix not in {".json", ".parquet"}, f"{self.file} was written over"
+        assert self.file.read_bytes() == self.new or self.file.suffix not in {".json", ".parquet"}, (
+            f"{self.file} was written over"
+        )
         self.file.write_bytes(self.old)
         os.utime(self.file, ns=(self.told.st_atime_ns, self.told.st_mtime_ns))
 
@@ -159,7 +192,11 @@ READS = {
 
 def every_page(relative: str) -> list[str]:
     """What is wrong with any page that reads the file, or with the part of one; of every page where all are asked for."""
-    pages = PAGES[1:] if EVERY or not relative else next((pages for start, pages in READS.items() if relative.startswith(start)), ())
+    pages = (
+        PAGES[1:]
+        if EVERY or not relative
+        else next((pages for start, pages in READS.items() if relative.startswith(start)), ())
+    )
     wrong = []
     shown = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     shown.query_params["dataset"] = "demo"
@@ -178,7 +215,9 @@ def every_page(relative: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_file_damaged_one_by_one(whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_damaged_one_by_one(
+    whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mf = next(r for r in runs.all_runs() if r.params["model"] == "mf" and r.kind == "train").id
     assert every_page("") == []
     assert damage.survey() == []
@@ -213,7 +252,18 @@ def test_every_file_damaged_one_by_one(whole: Path, capsys: pytest.CaptureFixtur
 
 
 # Which arrays the world of a generated dataset holds is its maker's own affair.
-UNTOLD = ("events.jsonl", "mlflow.json", "model/", "cache/", "users.parquet", "format.json", "posters/", "static/", "mlflow", "alive")
+UNTOLD = (
+    "events.jsonl",
+    "mlflow.json",
+    "model/",
+    "cache/",
+    "users.parquet",
+    "format.json",
+    "posters/",
+    "static/",
+    "mlflow",
+    "alive",
+)
 """Files whose damage is told where they are used, or that are made again by themselves."""
 
 
@@ -273,7 +323,9 @@ def test_a_cut_address_of_the_cluster_is_kept_aside(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [28, 30, 13])
-def test_a_home_that_takes_no_writing_is_told_by_every_writer(whole: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_home_that_takes_no_writing_is_told_by_every_writer(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     """A full disk, a read-only one, a folder of somebody else's."""
     dataset = preparation.open_dataset("demo")
     mf = next(r for r in runs.all_runs() if r.params["model"] == "mf" and r.kind == "train")

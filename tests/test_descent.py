@@ -197,13 +197,17 @@ def test_models_in_time_are_watched_in_a_stream(mine: Dataset) -> None:
     split = make_split(mine, "chronological:70-15-15")
     fitted = fit("tgn", mine, split, options=how)
     assert fitted.epochs and all(e["judged"] == "among 100, streaming" for e in fitted.epochs)
-    told = evaluate(fitted.model, mine, split, part="validation", protocol="sampled:100:of=5000", regime="stream", only=["ndcg@10"])
+    told = evaluate(
+        fitted.model, mine, split, part="validation", protocol="sampled:100:of=5000", regime="stream", only=["ndcg@10"]
+    )
     assert fitted.best_epoch is not None and told.metrics["ndcg@10"] == fitted.epochs[fitted.best_epoch]["ndcg@10"]
     for name, other in (("tgn", "user-temporal"), ("bpr", "chronological:70-15-15")):
         assert "judged" not in fit(name, mine, make_split(mine, other), options=how).epochs[0]
 
 
-def test_what_a_model_in_time_is_watched_with(home: Path, mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_a_model_in_time_is_watched_with(
+    home: Path, mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Only validation rows stream in while it is validated, whatever part of training it learns from; where nobody can be drawn it is watched as
     everybody is; and a checkpoint of scores of another kind is refused."""
     split, seen = make_split(mine, "chronological:70-15-15"), []
@@ -214,10 +218,20 @@ def test_what_a_model_in_time_is_watched_with(home: Path, mine: Dataset, monkeyp
     time = np.asarray(mine.interactions.time)
     assert set(np.concatenate(seen)) <= set(time[split.validation])
     rows = [(1, film, film) for film in range(1, 13)] + [(2, film, 100 + film) for film in range(1, 4)]
-    (tmp_path / "all.csv").write_text("userId,movieId,rating,timestamp\n" + "".join(f"{u},{i},5,{t}\n" for u, i, t in rows))
+    (tmp_path / "all.csv").write_text(
+        "userId,movieId,rating,timestamp\n" + "".join(f"{u},{i},5,{t}\n" for u, i, t in rows)
+    )
     preparation.prepare("csv", source=tmp_path / "all.csv", name="all", options={"scale": "0.5:5"})
     everything = preparation.open_dataset("all")
-    assert "judged" not in fit("tgn", everything, make_split(everything, "chronological:50-40-10"), options={"max_epochs": 1, "device": "cpu"}).epochs[0]
+    assert (
+        "judged"
+        not in fit(
+            "tgn",
+            everything,
+            make_split(everything, "chronological:50-40-10"),
+            options={"max_epochs": 1, "device": "cpu"},
+        ).epochs[0]
+    )
     with pytest.raises(Interrupted):
         fit("tgn", mine, split, options={"device": "cpu"}, desk=_stopped_after_one(tmp_path))
     monkeypatch.setattr(tgn, "watched", ("full", "frozen"))

@@ -127,18 +127,26 @@ def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, 
 
 
 @pytest.mark.parametrize("answer", [[], "x", 3, {"overview": 3}, {"credits": {"cast": [{}]}}, None])
-def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(
+    home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
     from mmrec_core.data.enrich.tmdb import Tmdb
 
     ask = Tmdb._ask
-    monkeypatch.setattr(Tmdb, "_ask", lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})())
+    monkeypatch.setattr(
+        Tmdb,
+        "_ask",
+        lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})(),
+    )
     found = find("tmdb", films(), per_second=40)
     assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
     monkeypatch.setattr(Tmdb, "_ask", ask)
     assert find("tmdb", films(), per_second=40).values["plot"], "it is asked again"  # type: ignore[attr-defined]
 
 
-def test_the_key_reaches_no_log(home: Path, tmdb: type[_Tmdb], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_reaches_no_log(
+    home: Path, tmdb: type[_Tmdb], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A v3 key is a query parameter, which is all that TMDb takes it as; a read access token travels in a header."""
     caplog.set_level("DEBUG")
     find("tmdb", films(), per_second=40)
@@ -162,10 +170,14 @@ def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypat
         find("tmdb", films())
 
 
-def test_a_generated_film_gets_nothing_of_a_real_one_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generated_film_gets_nothing_of_a_real_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "movie_text"
     folder.mkdir()
-    pd.DataFrame({"title": ["The Lost City"], "release_date": ["2005-03-01"], "overview": ["Jungle."]}).to_csv(folder / "a.csv", index=False)
+    pd.DataFrame({"title": ["The Lost City"], "release_date": ["2005-03-01"], "overview": ["Jungle."]}).to_csv(
+        folder / "a.csv", index=False
+    )
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
     real, generated = films(), films()
     preparation._enrich(real, (), "", quiet, offered=True)

@@ -24,7 +24,9 @@ def judged_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMREC_HOME", str(folder / "home"))
         patch.setenv("MMREC_MLFLOW", "off")
-        preparation.prepare("csv", source=_ratings_csv(folder), name="mine", options={"scale": "0.5:5", "items": "films.csv"})
+        preparation.prepare(
+            "csv", source=_ratings_csv(folder), name="mine", options={"scale": "0.5:5", "items": "films.csv"}
+        )
         for model in ("popularity", "ease", "bias", "mf"):
             worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
     return folder / "home"
@@ -107,7 +109,9 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     next(t for t in page.text_input if t.label == "Note").set_value("too kind").run()
     next(b for b in page.button if b.label == "Keep").click().run()
     held = error_annotations.cases(mine)
-    assert [(c.kind, c.user, c.film, c.note, c.model, c.blind) for c in held] == [("rating", "5", "3", "too kind", "mf", False)]
+    assert [(c.kind, c.user, c.film, c.note, c.model, c.blind) for c in held] == [
+        ("rating", "5", "3", "too kind", "mf", False)
+    ]
     assert "who=5" in held[0].link and "look=Case" in held[0].link
     again = app("errors", dataset="mine", look="Notebook")
     table = next(f.value for f in again.dataframe if "Note" in f.value.columns)
@@ -118,7 +122,9 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     boxes = [b for b in page.selectbox if b.label in {"Model", "Beside it"}]
     assert len(boxes) == 2 and all(str(o).startswith("Model ") or o == "nothing" for b in boxes for o in b.options)
     assert [b.value for b in boxes] == ["mf", "ease"], "whoever hides the names goes on with the same models"
-    assert not any(f.value.columns.isin(["Score"]).any() for f in page.dataframe if "Predicted stars" in f.value.columns)
+    assert not any(
+        f.value.columns.isin(["Score"]).any() for f in page.dataframe if "Predicted stars" in f.value.columns
+    )
     error_annotations.remove(mine, [c.id for c in held])
 
 
@@ -131,7 +137,13 @@ def test_a_random_sample_goes_into_the_notebook(mine: Dataset) -> None:
     error_annotations.remove(mine, [c.id for c in drawn])
 
 
-@pytest.mark.parametrize(("query", "says"), [({"look": "Person", "who": "nobody"}, "has no person"), ({"look": "Case", "who": "5", "what": "no film"}, "What if")])
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"look": "Person", "who": "nobody"}, "has no person"),
+        ({"look": "Case", "who": "5", "what": "no film"}, "What if"),
+    ],
+)
 def test_unknown_ids_in_a_link_do_no_harm(mine: Dataset, query: dict[str, str], says: str) -> None:
     page = app("errors", dataset="mine", **query)
     assert not page.exception and says in text(page)

@@ -144,7 +144,11 @@ def test_prior_counts_are_strictly_before(demo: Dataset, split: Split) -> None:
     for at, row in enumerate(rows):
         assert by_user[at] == ((user == user[row]) & (time < time[row])).sum()
         assert by_item[at] == ((item == item[row]) & (time < time[row])).sum()
-    bins = [m for name, m in row_groups(demo, split, split.test).items() if name.startswith("user with") and name.endswith("by then")]
+    bins = [
+        m
+        for name, m in row_groups(demo, split, split.test).items()
+        if name.startswith("user with") and name.endswith("by then")
+    ]
     assert (np.sum(bins, axis=0) == 1).all()
 
 

@@ -50,7 +50,9 @@ def test_items_met_before_are_hidden_by_the_history_alone(home: Path, tmp_path: 
     table = np.tile([4.0, 5.0, 1.0, 2.0, 3.0], (2, 1))  # item 2 before item 1
     allow = evaluate(Fixed(table), dataset, split, only=["mrr"], groups=False, intervals=False)
     assert allow.per_query["mrr"].tolist() == pytest.approx([1 / 2, 1 / 3]) and allow.left_out == {}
-    hide = evaluate(Fixed(table), dataset, split, protocol="full:seen=hide", only=["mrr"], groups=False, intervals=False)
+    hide = evaluate(
+        Fixed(table), dataset, split, protocol="full:seen=hide", only=["mrr"], groups=False, intervals=False
+    )
     assert hide.queries.tolist() == [1] and hide.left_out == {"item met before": 1}
     assert hide.per_query["mrr"].tolist() == pytest.approx([1 / 3]), "items 1 and 2 are candidates for user 2"
 
@@ -63,7 +65,10 @@ def test_the_protocol_of_repeats_is_part_of_the_name(home: Path, tmp_path: Path,
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5", "repeats": "allowed"})
     assert preparation.open_dataset("mine").manifest["repeats"] == "refused", "no pair comes again"
     assert runs.training_params("mine", "popularity")["protocol"] == "full"
-    assert Protocol.parse("sampled:5:popularity:of=9:seen=hide:existing").name() == "sampled:5:popularity:of=9:seen=hide:existing"
+    assert (
+        Protocol.parse("sampled:5:popularity:of=9:seen=hide:existing").name()
+        == "sampled:5:popularity:of=9:seen=hide:existing"
+    )
 
 
 def test_shipped_candidates_go_by_the_makers_row(home: Path, tmp_path: Path) -> None:
@@ -92,17 +97,30 @@ def test_a_stream_observes_the_splits_rows_alone(home: Path, tmp_path: Path) -> 
             seen.append(np.asarray(events.rating))
             super().observe(events)
 
-    evaluate(Watching(np.random.default_rng(0).random((6, 12))), dataset, split, regime="stream", relevant_from=3.0, groups=False)
+    evaluate(
+        Watching(np.random.default_rng(0).random((6, 12))),
+        dataset,
+        split,
+        regime="stream",
+        relevant_from=3.0,
+        groups=False,
+    )
     observed = np.concatenate(seen)
     assert observed.min() >= 3.0 and len(observed) <= len(split.validation) + len(split.test)
 
 
-def test_cold_users_divide_by_the_threshold_of_their_training(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cold_users_divide_by_the_threshold_of_their_training(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Pairing, Errors and the command line divide the rows as training did, whatever the threshold."""
     from mmrec_core.cli.data import split as split_command
 
     rng = np.random.default_rng(0)
-    rows = [(u, i, int(rng.integers(1, 6)), 1000 * u + place) for u in range(1, 41) for place, i in enumerate(rng.permutation(80)[:70])]
+    rows = [
+        (u, i, int(rng.integers(1, 6)), 1000 * u + place)
+        for u in range(1, 41)
+        for place, i in enumerate(rng.permutation(80)[:70])
+    ]
     dataset = log(tmp_path, "mine", rows)
     a, b = (trained(dataset, m, split="cold-user", relevant_from=3.0) for m in ("popularity", "ease"))
     assert paired.pair(dataset, a, b).told["users"] > 0
@@ -120,7 +138,9 @@ def test_zero_is_a_threshold(home: Path, tmp_path: Path, capsys: pytest.CaptureF
     split_command("jester", export=tmp_path / "out", protocol="sampled:3", relevant_from=0.0, as_json=True)
     told = json.loads(capsys.readouterr().out)["candidates"]
     test = make_split(dataset).test
-    assert told["relevant_from"] == 0 and told["rows"] == int((np.asarray(dataset.interactions.rating)[test] >= 0).sum())
+    assert told["relevant_from"] == 0 and told["rows"] == int(
+        (np.asarray(dataset.interactions.rating)[test] >= 0).sum()
+    )
     assert dataset.manifest["relevant_from"] != 0
 
 
@@ -135,20 +155,28 @@ def test_what_is_not_defined_has_no_interval() -> None:
 
 def test_graded_gains_start_at_the_lowest_rating(home: Path, tmp_path: Path) -> None:
     """On −5…5, gains of P (−3) and Q (−1) are 2 and 4; ranked P, Q: (2 + 4 / log2 3) / (4 + 2 / log2 3) = .8600."""
-    rows = [("z", f"m{i}", 3, i) for i in range(8)] + [("z", "P", -3, 20), ("z", "Q", -1, 21)] + [("y", f"m{i}", 3, i) for i in range(8)]
+    rows = (
+        [("z", f"m{i}", 3, i) for i in range(8)]
+        + [("z", "P", -3, 20), ("z", "Q", -1, 21)]
+        + [("y", f"m{i}", 3, i) for i in range(8)]
+    )
     dataset = log(tmp_path, "graded", rows, scale="-5:5")
     split = make_split(dataset, "user-temporal:60-20-20")
     item, order = {str(raw): at for at, raw in enumerate(dataset.items.raw.tolist())}, np.zeros((2, len(dataset.items)))
     z = int(dataset.users.rows(["z"])[0])
     order[z, item["P"]], order[z, item["Q"]] = 2, 1
-    found = evaluate(Fixed(order), dataset, split, relevant_from=-4, only=["ndcg_graded@10"], groups=False, intervals=False)
+    found = evaluate(
+        Fixed(order), dataset, split, relevant_from=-4, only=["ndcg_graded@10"], groups=False, intervals=False
+    )
     value = dict(zip(found.queries.tolist(), found.per_query["ndcg_graded@10"].tolist(), strict=True))[z]
     assert value == pytest.approx((2 + 4 / np.log2(3)) / (4 + 2 / np.log2(3)), abs=1e-9)
 
 
 def test_novelty_counts_users_not_events() -> None:
     """Two of four users know the film, however often they met it: one bit."""
-    lists = Lists(np.array([[0]]), np.array([9]), 4, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1), raters=np.array([2]))
+    lists = Lists(
+        np.array([[0]]), np.array([9]), 4, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1), raters=np.array([2])
+    )
     assert metric("novelty@10").compute(lists).tolist() == [1.0]
 
 
@@ -156,7 +184,14 @@ def test_who_has_met_every_item_is_left_out_and_counted(home: Path, tmp_path: Pa
     rows = [(1, i, 5, i) for i in range(1, 7)] + [(u, i, 5, i) for u in (2, 3) for i in range(1, 5)]
     dataset = log(tmp_path, "all", rows)
     split = make_split(dataset, "leave-one-out")
-    found = evaluate(Fixed(np.random.default_rng(0).random((3, 6))), dataset, split, protocol="sampled:2", groups=False, intervals=False)
+    found = evaluate(
+        Fixed(np.random.default_rng(0).random((3, 6))),
+        dataset,
+        split,
+        protocol="sampled:2",
+        groups=False,
+        intervals=False,
+    )
     assert found.queries.tolist() == [1, 2] and found.left_out == {"no item left to draw": 1}
     row = trained(dataset, "popularity", split="leave-one-out", protocol="sampled:2")
     assert row.result["left_out"] == {"no item left to draw": 1} and row.run.status == "finished"
@@ -167,14 +202,24 @@ def test_every_model_of_a_comparison_knows_the_same_rows(home: Path, ratings_csv
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     split, events = make_split(dataset), dataset.interactions
-    likes = lambda rows: np.bincount(np.asarray(events.item)[rows[np.asarray(events.rating)[rows] >= 3.5]], minlength=20)  # type: ignore[index]
+    likes = lambda rows: np.bincount(
+        np.asarray(events.item)[rows[np.asarray(events.rating)[rows] >= 3.5]], minlength=20
+    )  # type: ignore[index]
     model: Any = fit("popularity", dataset, split, refit=True).model
-    assert model.counts.tolist() == likes(split.train).tolist(), "a model that takes in events is shown them by evaluation"
-    keys = {(model, refit): trained(dataset, model, refit=refit).key for model in ("popularity", "ease", "mf") for refit in (False, True)}
+    assert model.counts.tolist() == likes(split.train).tolist(), (
+        "a model that takes in events is shown them by evaluation"
+    )
+    keys = {
+        (model, refit): trained(dataset, model, refit=refit).key
+        for model in ("popularity", "ease", "mf")
+        for refit in (False, True)
+    }
     assert {k.known for (_, refit), k in keys.items() if refit} == {"training + validation"}
     assert {k.known for (_, refit), k in keys.items() if not refit} == {"training"}
     assert len(set(keys.values())) == 2
-    with_it = evaluate(model, dataset, split, known="training + validation", only=["ndcg@10"], groups=False, intervals=False)
+    with_it = evaluate(
+        model, dataset, split, known="training + validation", only=["ndcg@10"], groups=False, intervals=False
+    )
     counted: Any = fit("popularity", dataset, split).model
     counted.counts = torch.from_numpy(likes(np.concatenate([split.train, split.validation])).astype(np.float32))
     assert with_it.metrics == evaluate(counted, dataset, split, only=["ndcg@10"], groups=False, intervals=False).metrics
@@ -186,7 +231,11 @@ def test_a_closed_form_sees_no_more_than_a_gradient_model(home: Path, ratings_cs
     dataset = preparation.open_dataset("mine")
     split = make_split(dataset, "random-global:90-0-10")
     seen = {}
-    for name, options in (("bias", {}), ("mf", {"max_epochs": 1, "device": "cpu"}), ("mf", {"max_epochs": 1, "patience": 0, "device": "cpu"})):
+    for name, options in (
+        ("bias", {}),
+        ("mf", {"max_epochs": 1, "device": "cpu"}),
+        ("mf", {"max_epochs": 1, "patience": 0, "device": "cpu"}),
+    ):
         model: Any = fit(name, dataset, split, options=options).model
         seen[name, len(options)] = int(model.known_users.sum()), int(model.known_items.sum())
     assert len(set(seen.values())) == 1
@@ -194,16 +243,22 @@ def test_a_closed_form_sees_no_more_than_a_gradient_model(home: Path, ratings_cs
 
 def test_what_existed_then_is_all_that_is_ranked(home: Path, tmp_path: Path) -> None:
     """User 1 leaves in 2000; the film of 2005 is no candidate then, and a list that holds it is counted as impossible."""
-    (tmp_path / "films.csv").write_text("movieId,title,year\n" + "".join(f"{i},Film {i},{1990 if i < 6 else 2005}\n" for i in range(1, 7)))
+    (tmp_path / "films.csv").write_text(
+        "movieId,title,year\n" + "".join(f"{i},Film {i},{1990 if i < 6 else 2005}\n" for i in range(1, 7))
+    )
     y2000, y2010 = 946_684_800, 1_262_304_000
     rows = [(1, i, 5, y2000 + i) for i in (1, 2, 3)] + [(2, i, 5, y2010 + i) for i in (4, 5, 6)]
     dataset = log(tmp_path, "years", rows, items="films.csv")
     split = make_split(dataset, "leave-one-out")
     table = np.tile([0.0, 1, 2, 3, 4, 5], (2, 1))  # the film of 2005 first
     full = evaluate(Fixed(table), dataset, split, intervals=False)
-    assert full.per_query["future_items@10"].tolist() == [1 / 4, 0.0], "films 4 and 5 are of 1990, film 6 is not yet made"
+    assert full.per_query["future_items@10"].tolist() == [1 / 4, 0.0], (
+        "films 4 and 5 are of 1990, film 6 is not yet made"
+    )
     then = evaluate(Fixed(table), dataset, split, protocol="full:existing", groups=False, intervals=False)
-    assert full.per_query["mrr"].tolist() == pytest.approx([1 / 4, 1.0]) and then.per_query["mrr"].tolist() == pytest.approx([1 / 3, 1.0])
+    assert full.per_query["mrr"].tolist() == pytest.approx([1 / 4, 1.0]) and then.per_query[
+        "mrr"
+    ].tolist() == pytest.approx([1 / 3, 1.0])
 
 
 def test_film_ratings_by_then_and_in_training_are_two_things(home: Path, tmp_path: Path) -> None:
@@ -213,13 +268,22 @@ def test_film_ratings_by_then_and_in_training_are_two_things(home: Path, tmp_pat
     dataset = log(tmp_path, "two", rows)
     found = evaluate(Fixed(np.zeros((5, 4)), "rating"), dataset, make_split(dataset, "leave-one-out"), only=["rmse"])
     groups = {name: group["rows"] for name, group in found.groups.items() if name.startswith("film with")}
-    assert (groups["film with 0 ratings by then"], groups["film with 1–4 training ratings"]) == (1, 1), "film 9, tested on user 1"
-    assert (groups["film with 1–4 ratings by then"], groups["film with 0 training ratings"]) == (4, 4), "film 3, in validation and test only"
+    assert (groups["film with 0 ratings by then"], groups["film with 1–4 training ratings"]) == (1, 1), (
+        "film 9, tested on user 1"
+    )
+    assert (groups["film with 1–4 ratings by then"], groups["film with 0 training ratings"]) == (4, 4), (
+        "film 3, in validation and test only"
+    )
 
 
 @pytest.mark.parametrize(
     ("scores", "says"),
-    [([0.1, 0.2, 0.3], "best epoch is the last"), ([0.3, 0.2, 0.1], "was best after the first epoch"), ([0.1, 0.3, 0.2], None), ([0.2], None)],
+    [
+        ([0.1, 0.2, 0.3], "best epoch is the last"),
+        ([0.3, 0.2, 0.1], "was best after the first epoch"),
+        ([0.1, 0.3, 0.2], None),
+        ([0.2], None),
+    ],
 )
 def test_a_training_that_did_not_converge_says_so(scores: list[float], says: str | None) -> None:
     fitted = Fitted(None, [{"ndcg@10": s} for s in scores], best_epoch=int(np.argmax(scores)))  # type: ignore[arg-type]
@@ -290,9 +354,14 @@ def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratin
         del told["known"]
         storage.write_json(old.run.folder / name, told)
     rows = {r.model: r for r in comparison.rows(dataset)}
-    assert rows["popularity"].key.known == comparison.NOT_RECORDED and rows["popularity"].key != rows["ease"].key == new.key
+    assert (
+        rows["popularity"].key.known == comparison.NOT_RECORDED
+        and rows["popularity"].key != rows["ease"].key == new.key
+    )
     assert not comparison.can_be_judged_like(rows["popularity"], new.key)
-    again = worker.work(runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True)
+    again = worker.work(
+        runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True
+    )
     assert (again.result() or {})["known"] is None
 
 
@@ -324,7 +393,14 @@ def test_a_stream_observes_what_was_cut_off(home: Path, ratings_csv: Path) -> No
             seen.append(len(events))
             super().observe(events)
 
-    evaluate(Watching(np.random.default_rng(0).random((30, 20))), dataset, split, regime="stream", groups=False, intervals=False)
+    evaluate(
+        Watching(np.random.default_rng(0).random((30, 20))),
+        dataset,
+        split,
+        regime="stream",
+        groups=False,
+        intervals=False,
+    )
     cut = len(split.train) - len(learned_rows(split, False, dataset))
     assert 0 < cut <= seen[0] < cut + len(split.test), "and test rows before the first relevant one"
 
@@ -343,7 +419,10 @@ def test_weights_that_learned_validation_rows_stand_apart(home: Path, ratings_cs
     dataset = preparation.open_dataset("mine")
     quick = {"max_epochs": 1, "device": "cpu"}
     donor = trained(dataset, "mf", refit=True, options=quick)
-    assert trained(dataset, "mf", from_run=donor.run.id, options=quick).key.beyond == "weights that learned validation rows"
+    assert (
+        trained(dataset, "mf", from_run=donor.run.id, options=quick).key.beyond
+        == "weights that learned validation rows"
+    )
     assert trained(dataset, "mf", from_run=donor.run.id, refit=True, options=quick).key.beyond == ""
 
 

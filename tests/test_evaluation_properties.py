@@ -55,7 +55,10 @@ def worlds(draw: st.DrawFn, repeats: bool | None = None) -> World:
     pairs = [(int(u), int(i)) for u, i in zip(rng.integers(0, users, n), rng.integers(0, items, n), strict=True)]
     pairs = pairs if again else list(dict.fromkeys(pairs))
     span = draw(st.sampled_from([5, 1000]))
-    rows = [(10 + u, 100 + i, low + int(rng.integers(0, 5)), 1_000_000_000 + 86_400 * int(rng.integers(0, span))) for u, i in pairs]
+    rows = [
+        (10 + u, 100 + i, low + int(rng.integers(0, 5)), 1_000_000_000 + 86_400 * int(rng.integers(0, span)))
+        for u, i in pairs
+    ]
     return World(tuple(rows), low, again)
 
 
@@ -67,7 +70,11 @@ def prepared(world: World, folder: Path, name: str, order: Sequence[int] | None 
     items = sorted({row[1] for row in rows})
     with (folder / f"{name}-items.csv").open("w", newline="") as held:
         csv.writer(held).writerows([("movieId", "title", "year"), *((i, f"Film {i}", 1999 + i % 5) for i in items)])
-    options = {"scale": f"{world.low}:{world.low + 4}", "repeats": "allowed" if world.repeats else "refused", "items": f"{name}-items.csv"}
+    options = {
+        "scale": f"{world.low}:{world.low + 4}",
+        "repeats": "allowed" if world.repeats else "refused",
+        "items": f"{name}-items.csv",
+    }
     preparation.prepare("csv", source=folder / f"{name}.csv", name=name, options=options)
     return preparation.open_dataset(name)
 
@@ -177,7 +184,11 @@ def reference(
     hides = protocol.seen == "hide"
     kept = [row for row in asked.values() if not (hides and item[row] in {item[r] for r in known(row)})]
     single = regime == "stream" or candidates is not None
-    groups = [[row] for row in kept] if single else [[r for r in kept if user[r] == u] for u in sorted({user[r] for r in kept})]
+    groups = (
+        [[row] for row in kept]
+        if single
+        else [[r for r in kept if user[r] == u] for u in sorted({user[r] for r in kept})]
+    )
     found: dict[int, list[tuple[float, float, float]]] = {}
     for rows in groups:
         own, moment = rows[0], max(time[r] for r in rows)
@@ -207,7 +218,11 @@ OPTIONS = st.fixed_dictionaries({
 
 def choose(dataset: Dataset, how: dict[str, Any]) -> tuple[Split, Protocol, float | None, float | None] | None:
     """What a drawn combination asks for; ``None`` where the data have no such split."""
-    words = [how["kind"]] + [f"seen={how['seen']}"] * (how["seen"] is not None) + ["existing"] * (how["existing"] and how["kind"] != "shipped")
+    words = (
+        [how["kind"]]
+        + [f"seen={how['seen']}"] * (how["seen"] is not None)
+        + ["existing"] * (how["existing"] and how["kind"] != "shipped")
+    )
     protocol = Protocol.parse(":".join(words)).on(dataset)
     low = dataset.scale[0] if dataset.scale else 0
     dropped = low + 1 if how["filtered"] else None
@@ -255,7 +270,9 @@ def test_every_combination_equals_the_slow_reference(place: Path, world: World, 
     assert len(asker.rows) + sum(told.left_out.values()) == relevant  # whatever is not asked about is counted
     assert told.queries.tolist() == sorted(expected)
     for at, metric in enumerate(("ndcg@10", "recall@10", "mrr")):
-        assert told.per_query.get(metric, np.zeros(0)).tolist() == pytest.approx([expected[u][at] for u in sorted(expected)], abs=1e-9)
+        assert told.per_query.get(metric, np.zeros(0)).tolist() == pytest.approx(
+            [expected[u][at] for u in sorted(expected)], abs=1e-9
+        )
 
 
 @drawn
@@ -269,7 +286,9 @@ def test_candidates_are_each_rows_own_and_hide_by_history_alone(place: Path, wor
     split, protocol, bar, _ = found
     bar = bar if bar is not None else dataset.manifest["relevant_from"]
     asker = Ranker(None, dataset, split, "test", protocol, bar, None, quiet, how["regime"])
-    other = Ranker(None, dataset, split, "test", protocol, bar, None, quiet, "stream" if how["regime"] == "frozen" else "frozen")
+    other = Ranker(
+        None, dataset, split, "test", protocol, bar, None, quiet, "stream" if how["regime"] == "frozen" else "frozen"
+    )
     user, item, rating, time = (np.asarray(dataset.interactions.need(c)) for c in ("user", "item", "rating", "time"))
     visible = np.concatenate([split.train, split.validation, split.test])
     drawn_rows = asker.candidates()
@@ -323,8 +342,14 @@ def test_dropped_rows_are_seen_by_nobody(place: Path, world: World, how: dict[st
     kept = {i for i, _ in allowed}
     assert all(i in kept for history in folding.shown for i in history)
     if told.groups:
-        by_then = [g.get("films", 0) for name, g in told.groups.items() if name.startswith("user with") and name.endswith("by then")]
-        assert sum(by_then) == sum(g.get("films", 0) for name, g in told.groups.items() if name.startswith(("transd", "induct")))
+        by_then = [
+            g.get("films", 0)
+            for name, g in told.groups.items()
+            if name.startswith("user with") and name.endswith("by then")
+        ]
+        assert sum(by_then) == sum(
+            g.get("films", 0) for name, g in told.groups.items() if name.startswith(("transd", "induct"))
+        )
 
 
 @drawn
@@ -369,7 +394,10 @@ def test_permuting_the_rows_of_the_file_changes_nothing(place: Path, world: Worl
         a, b = make_split(one, name, seed), make_split(other, name, seed)
         assert a.checksum == b.checksum, name
         assert np.array_equal(learned_rows(a, False, one), learned_rows(b, False, other))
-        draws = [Ranker(None, d, s, "test", Protocol.parse("sampled:3").on(d), 2, None, quiet) for d, s in ((one, a), (other, b))]
+        draws = [
+            Ranker(None, d, s, "test", Protocol.parse("sampled:3").on(d), 2, None, quiet)
+            for d, s in ((one, a), (other, b))
+        ]
         assert np.array_equal(draws[0].candidates(), draws[1].candidates())
     model = data.draw(st.sampled_from(["popularity", "markov", "itemknn"]))
     figures = []
@@ -382,7 +410,9 @@ def test_permuting_the_rows_of_the_file_changes_nothing(place: Path, world: Worl
 
 @drawn
 @given(world=worlds(), name=st.sampled_from(SPLITS), seed=st.integers(0, 3), refit=st.booleans(), data=st.data())
-def test_every_model_learns_from_the_same_rows(place: Path, world: World, name: str, seed: int, refit: bool, data: st.DataObject) -> None:
+def test_every_model_learns_from_the_same_rows(
+    place: Path, world: World, name: str, seed: int, refit: bool, data: st.DataObject
+) -> None:
     """A closed form's counts are those of training rows, or of training and validation rows with ``refit``; a model that takes in
     events is shown validation rows only where they are known."""
     dataset = prepared(world, place, "drawn")
@@ -405,7 +435,9 @@ def test_every_model_learns_from_the_same_rows(place: Path, world: World, name: 
 
 @drawn
 @given(world=worlds(), name=st.sampled_from(SPLITS), seed=st.integers(0, 3), filtered=st.booleans())
-def test_splits_divide_what_is_kept_and_keep_time(place: Path, world: World, name: str, seed: int, filtered: bool) -> None:
+def test_splits_divide_what_is_kept_and_keep_time(
+    place: Path, world: World, name: str, seed: int, filtered: bool
+) -> None:
     dataset = prepared(world, place, "drawn")
     dropped = world.low + 1 if filtered else None
     try:

@@ -170,7 +170,9 @@ def test_errors_opens_the_model_up(model: str, look: str) -> None:
     else:
         ranks = ["Rank, learned profile", "Rank, folded-in profile"]
         says = next(t for t in tables if {"Model", *ranks} <= set(t.columns))
-        assert says["Model"].tolist()[0] == label and all(math.isfinite(float(p)) for column in ranks for p in says[column])
+        assert says["Model"].tolist()[0] == label and all(
+            math.isfinite(float(p)) for column in ranks for p in says[column]
+        )
         reads = "reads neither plots nor posters"
         needs = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")}
         assert (reads in text(page)) == (not needs & {"text", "image"})

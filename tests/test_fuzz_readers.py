@@ -59,7 +59,7 @@ def mutated(body: bytes, rng: random.Random) -> bytes:
         elif kind == 5:
             body = body[:at] + rng.randbytes(length) + body[at + length :]
         else:  # a cell, a line or a word
-            marks = b"\n" if kind == 6 else b",;\t|:\n \""
+            marks = b"\n" if kind == 6 else b',;\t|:\n "'
             ends = [0, *(i + 1 for i, c in enumerate(body) if c in marks), len(body) + 1]
             which = rng.randrange(len(ends) - 1)
             start, end = ends[which], max(ends[which + 1] - 1, ends[which])
@@ -83,7 +83,12 @@ def prepare(name: str, source: str = "", **options: Any) -> Callable[[Path], Dat
     """Prepares a dataset of the folder and checks what was stored."""
 
     def go(folder: Path) -> Dataset:
-        preparation.prepare(name, source=folder / source if source else folder, name="fuzzed" if name == "csv" else None, options=options)
+        preparation.prepare(
+            name,
+            source=folder / source if source else folder,
+            name="fuzzed" if name == "csv" else None,
+            options=options,
+        )
         dataset = preparation.open_dataset("fuzzed" if name == "csv" else name)
         whole(dataset)
         return dataset
@@ -99,10 +104,16 @@ def whole(dataset: Dataset) -> None:
         column = getattr(events, role)
         if column is not None:
             assert 0 <= int(column.min()) and int(column.max()) < len(ids) and len(np.unique(ids.raw)) == len(ids)
-            assert ids.raw.dtype.kind in "iU" and not any("\0" in str(i) or str(i).strip() != str(i) or not str(i) for i in ids.raw.tolist())
+            assert ids.raw.dtype.kind in "iU" and not any(
+                "\0" in str(i) or str(i).strip() != str(i) or not str(i) for i in ids.raw.tolist()
+            )
     if events.rating is not None:
         low, high = dataset.scale or (0, 0)
-        assert np.isfinite(events.rating).all() and low - 1e-6 <= float(events.rating.min()) and float(events.rating.max()) <= high + 1e-6
+        assert (
+            np.isfinite(events.rating).all()
+            and low - 1e-6 <= float(events.rating.min())
+            and float(events.rating.max()) <= high + 1e-6
+        )
     if events.time is not None:
         assert 0 <= int(events.time.min()) and int(events.time.max()) < END
     if len(dataset.catalog):
@@ -124,7 +135,10 @@ def ratings() -> bytes:
 
 
 def films() -> bytes:
-    return text("movieId,title,year,genres,director,plot", [f'{i},"Film, number {i}",{1990 + i},Drama|War,Ann Bee,A plot of {i}.' for i in range(10, 16)])
+    return text(
+        "movieId,title,year,genres,director,plot",
+        [f'{i},"Film, number {i}",{1990 + i},Drama|War,Ann Bee,A plot of {i}.' for i in range(10, 16)],
+    )
 
 
 def parquet(table: pd.DataFrame) -> bytes:
@@ -171,14 +185,38 @@ def movielens_100k() -> dict[str, bytes]:
 
 
 def amazon() -> dict[str, bytes]:
-    return {"Beauty.txt": text("", [f"{u} {u} {u + 1} {u + 2} {u + 3}" for u in range(1, 9)]), "Beauty_item2attributes.json": json.dumps({str(i): [i, 2] for i in range(1, 12)}).encode()}
+    return {
+        "Beauty.txt": text("", [f"{u} {u} {u + 1} {u + 2} {u + 3}" for u in range(1, 9)]),
+        "Beauty_item2attributes.json": json.dumps({str(i): [i, 2] for i in range(1, 12)}).encode(),
+    }
 
 
 def reviews(squeezed: bool = False) -> dict[str, bytes]:
-    lines = [json.dumps({"user_id": f"U{u}", "parent_asin": f"B{i}", "rating": max(float(int(r)), 1.0), "timestamp": t * 1000}) for u, i, r, t in rows()]
-    meta = [json.dumps({"parent_asin": f"B{i}", "title": f"Boots {i}", "features": ["warm"], "description": [], "categories": ["A", "B"], "store": "S", "images": []}) for i in range(10, 15)]
+    lines = [
+        json.dumps(
+            {"user_id": f"U{u}", "parent_asin": f"B{i}", "rating": max(float(int(r)), 1.0), "timestamp": t * 1000}
+        )
+        for u, i, r, t in rows()
+    ]
+    meta = [
+        json.dumps(
+            {
+                "parent_asin": f"B{i}",
+                "title": f"Boots {i}",
+                "features": ["warm"],
+                "description": [],
+                "categories": ["A", "B"],
+                "store": "S",
+                "images": [],
+            }
+        )
+        for i in range(10, 15)
+    ]
     body = text("", lines)
-    return {f"Clothing_Shoes_and_Jewelry.jsonl{'.gz' if squeezed else ''}": gzip.compress(body) if squeezed else body, "meta_Clothing_Shoes_and_Jewelry.jsonl": text("", meta)}
+    return {
+        f"Clothing_Shoes_and_Jewelry.jsonl{'.gz' if squeezed else ''}": gzip.compress(body) if squeezed else body,
+        "meta_Clothing_Shoes_and_Jewelry.jsonl": text("", meta),
+    }
 
 
 def shards() -> dict[str, bytes]:
@@ -192,16 +230,30 @@ def shards() -> dict[str, bytes]:
 
 def census() -> dict[str, bytes]:
     line = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K"
-    return {"adult.data": text("", [line, line.replace("39", "50").replace("<=", ">")] * 4), "adult.test": text("|1x3 Cross validator", [line + "."] * 4)}
+    return {
+        "adult.data": text("", [line, line.replace("39", "50").replace("<=", ">")] * 4),
+        "adult.test": text("|1x3 Cross validator", [line + "."] * 4),
+    }
 
 
 def criteo() -> dict[str, bytes]:
-    return {"train.txt": text("", ["\t".join([str(at % 2), *(str(at + k) for k in range(13)), *(f"c{k}{at % 3}" for k in range(26))]) for at in range(12)])}
+    return {
+        "train.txt": text(
+            "",
+            [
+                "\t".join([str(at % 2), *(str(at + k) for k in range(13)), *(f"c{k}{at % 3}" for k in range(26))])
+                for at in range(12)
+            ],
+        )
+    }
 
 
 def vectors() -> dict[str, bytes]:
     out = {}
-    for name, held in (("x_text_v.npy", np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)), ("x_text_v_ids.npy", np.arange(1, 31))):
+    for name, held in (
+        ("x_text_v.npy", np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)),
+        ("x_text_v_ids.npy", np.arange(1, 31)),
+    ):
         body = io.BytesIO()
         np.save(body, held)
         out[name] = body.getvalue()
@@ -210,9 +262,18 @@ def vectors() -> dict[str, bytes]:
 
 def pictures() -> dict[str, bytes]:
     out = {}
-    for ending, form, mode in (("jpg", "JPEG", "RGB"), ("png", "PNG", "RGBA"), ("webp", "WEBP", "RGB"), ("gif", "GIF", "P"), ("bmp", "BMP", "RGB"), ("tif", "TIFF", "I;16")):
+    for ending, form, mode in (
+        ("jpg", "JPEG", "RGB"),
+        ("png", "PNG", "RGBA"),
+        ("webp", "WEBP", "RGB"),
+        ("gif", "GIF", "P"),
+        ("bmp", "BMP", "RGB"),
+        ("tif", "TIFF", "I;16"),
+    ):
         body = io.BytesIO()
-        Image.effect_noise((24, 32), 80).convert("RGB" if mode == "I;16" else mode).convert("L" if mode == "I;16" else mode).convert(mode).save(body, form)
+        Image.effect_noise((24, 32), 80).convert("RGB" if mode == "I;16" else mode).convert(
+            "L" if mode == "I;16" else mode
+        ).convert(mode).save(body, form)
         out[f"1.{ending}"] = body.getvalue()
     return out
 
@@ -227,18 +288,37 @@ def open_every(folder: Path) -> None:
 def look(folder: Path) -> None:
     """What the form asks of an upload."""
     told = _own.look(folder / "r.csv")
-    _own.preview(folder / "r.csv", registry.config("datasets", "csv", {"items": "", "scale": "0.5:5", **{r: told.roles.get(r, "") for r in ("user", "rating", "time")}}))
+    _own.preview(
+        folder / "r.csv",
+        registry.config(
+            "datasets",
+            "csv",
+            {"items": "", "scale": "0.5:5", **{r: told.roles.get(r, "") for r in ("user", "rating", "time")}},
+        ),
+    )
 
 
 def one(name: str, body: Callable[[], bytes]) -> Callable[[], dict[str, bytes]]:
     return lambda: {name: body()}
 
 
-LETTERBOXD = text("Date,Name,Year,Letterboxd URI,Rating", [f'2017-04-{1 + at:02},"Film, {at}",{1990 + at},https://boxd.it/{at},{at % 5 + 0.5}' for at in range(20)])
-BLOCKS = text("", [line for i in range(1, 6) for line in (f"{i}:", *(f"{u},{1 + (u + i) % 5},2005-0{i}-1{u}" for u in range(1, 9)))])
+LETTERBOXD = text(
+    "Date,Name,Year,Letterboxd URI,Rating",
+    [f'2017-04-{1 + at:02},"Film, {at}",{1990 + at},https://boxd.it/{at},{at % 5 + 0.5}' for at in range(20)],
+)
+BLOCKS = text(
+    "",
+    [line for i in range(1, 6) for line in (f"{i}:", *(f"{u},{1 + (u + i) % 5},2005-0{i}-1{u}" for u in range(1, 9)))],
+)
 TITLES = text("", [f"{i},{1990 + i},Film, the {i}" for i in range(1, 6)])
-GERMAN = ("Benutzer;Film;Bewertung;Datum\n" + "".join(f"Müller-{u};Fünf {i};{str(r).replace('.', ',')};{1 + u}.10.2015 19:27\n" for u, i, r, _ in rows())).encode("latin-1")
-LOG = text("event_time,visitor,item,event", [f"2020-01-0{1 + at % 9}T10:00:{at:02}Z,u{at % 4},tt{at % 6},{'view' if at % 2 else 'buy'}" for at in range(40)])
+GERMAN = (
+    "Benutzer;Film;Bewertung;Datum\n"
+    + "".join(f"Müller-{u};Fünf {i};{str(r).replace('.', ',')};{1 + u}.10.2015 19:27\n" for u, i, r, _ in rows())
+).encode("latin-1")
+LOG = text(
+    "event_time,visitor,item,event",
+    [f"2020-01-0{1 + at % 9}T10:00:{at:02}Z,u{at % 4},tt{at % 6},{'view' if at % 2 else 'buy'}" for at in range(40)],
+)
 
 READERS = {
     "csv": Reader(one("r.csv", ratings), prepare("csv", "r.csv", scale="0.5:5", items="")),
@@ -287,7 +367,9 @@ def attempt(reader: Reader, good: dict[str, bytes], folder: Path, rng: random.Ra
 
 
 @pytest.mark.parametrize("name", list(READERS))
-def test_a_reader_ends_in_success_or_one_plain_line(home: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_ends_in_success_or_one_plain_line(
+    home: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_SOURCES", "")
     monkeypatch.setattr("mmrec_core.settings.static_dir", lambda: tmp_path / "static")
     reader = READERS[name]
@@ -305,7 +387,9 @@ def test_a_reader_ends_in_success_or_one_plain_line(home: Path, tmp_path: Path, 
         except Exception as error:
             kept = tmp_path / "failed"
             shutil.copytree(tmp_path / "bad", kept, dirs_exist_ok=True)
-            raise AssertionError(f"{name}, try {at} ({type(error).__name__}: {error}); input in {kept}, state {hash(state)}") from error
+            raise AssertionError(
+                f"{name}, try {at} ({type(error).__name__}: {error}); input in {kept}, state {hash(state)}"
+            ) from error
         if (home / "datasets").is_dir():
             assert not [f.name for f in (home / "datasets").iterdir() if f.name.startswith(".")], "half-written"
     print(f"{name}: {TRIES} tried, {accepted} accepted")
@@ -325,7 +409,9 @@ def test_an_exported_split_is_read_back_or_refused(prepared: Dataset, tmp_path: 
     good = {f.name: f.read_bytes() for f in (tmp_path / "split").iterdir()}
 
     def read(folder: Path) -> None:
-        assert splits.import_split(prepared, folder).checksum == made.checksum, "what is accepted is the split that was exported"
+        assert splits.import_split(prepared, folder).checksum == made.checksum, (
+            "what is accepted is the split that was exported"
+        )
 
     rng = random.Random(2)
     for _ in range(TRIES):
@@ -337,7 +423,11 @@ def test_vectors_are_taken_over_whole_or_refused(prepared: Dataset, tmp_path: Pa
 
     def read(folder: Path) -> None:
         rows, unit = features._take(prepared, folder / "x_text_v.npy")
-        assert np.isfinite(unit).all() and np.allclose(np.linalg.norm(unit.astype(np.float64), axis=1), 1, atol=1e-4) and len(np.unique(rows)) == len(rows)
+        assert (
+            np.isfinite(unit).all()
+            and np.allclose(np.linalg.norm(unit.astype(np.float64), axis=1), 1, atol=1e-4)
+            and len(np.unique(rows)) == len(rows)
+        )
         assert np.isfinite(unit.astype(np.float16)).all() and (rows >= 0).all()
 
     rng = random.Random(3)
@@ -346,7 +436,12 @@ def test_vectors_are_taken_over_whole_or_refused(prepared: Dataset, tmp_path: Pa
 
 
 def test_coded_cases_are_taken_over_whole_or_refused(tmp_path: Path) -> None:
-    cases = [error_annotations.case("rating", user=str(at), film="7", tags=("too kind", "long"), note=f'a "note", {at}', made=1.5 + at) for at in range(6)]
+    cases = [
+        error_annotations.case(
+            "rating", user=str(at), film="7", tags=("too kind", "long"), note=f'a "note", {at}', made=1.5 + at
+        )
+        for at in range(6)
+    ]
     good = {"cases.csv": error_annotations.as_csv(cases).encode()}
 
     def read(folder: Path) -> None:
@@ -359,7 +454,9 @@ def test_coded_cases_are_taken_over_whole_or_refused(tmp_path: Path) -> None:
         attempt(Reader(lambda: good, read), good, tmp_path / "bad", rng)
 
 
-def test_stray_tables_among_the_sources_end_in_a_note(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stray_tables_among_the_sources_end_in_a_note(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = {
         "x/links.csv": text("movieId,imdbId,tmdbId", [f"{i},000{i},{i}" for i in range(10, 16)]),
         "movie_text/a.csv": text("id,title,release_date,overview", [f"{i},Alpha,{1990 + i}-01-01,Plot {i}." for i in range(10, 16)]),
@@ -378,4 +475,6 @@ def test_stray_tables_among_the_sources_end_in_a_note(home: Path, tmp_path: Path
             (tmp_path / "sources" / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "sources" / file).write_bytes(mutated(body, rng) if file == changed else body)
         told = preparation.prepare("ml-latest", source=tmp_path / "raw")
-        assert told["ratings"] == 40 and not any("Error" in note and "could not be used" in note for note in told["notes"]), told["notes"]
+        assert told["ratings"] == 40 and not any(
+            "Error" in note and "could not be used" in note for note in told["notes"]
+        ), told["notes"]

@@ -29,7 +29,16 @@ def get(app: ASGIApp, path: str, **headers: str) -> tuple[int, dict[str, str], b
         sent.append(message)
 
     asked = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": asked, "http_version": "1.1"}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": asked,
+        "http_version": "1.1",
+    }
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:])
@@ -51,12 +60,19 @@ def films(home: Path, demo: Dataset) -> Dataset:
 def test_a_thumbnail_that_is_missing_is_made_of_its_poster(app: Starlette, films: Dataset, shared_home: Path) -> None:
     thumb = films.catalog["poster"].dropna().iloc[0]
     status, told, body = get(app, f"/app/static/{thumb}")
-    assert status == 200 and told["content-type"] == "image/jpeg" and "immutable" in told["cache-control"] and told["x-content-type-options"] == "nosniff"
+    assert (
+        status == 200
+        and told["content-type"] == "image/jpeg"
+        and "immutable" in told["cache-control"]
+        and told["x-content-type-options"] == "nosniff"
+    )
     assert body == (settings.static_dir() / thumb).read_bytes() == (shared_home / "static" / thumb).read_bytes()
     assert get(app, f"/app/static/{thumb}", if_none_match=told["etag"])[0] == 304
 
 
-def test_a_thumbnail_of_an_older_checkout_is_taken_over(app: Starlette, films: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thumbnail_of_an_older_checkout_is_taken_over(
+    app: Starlette, films: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     thumb = films.catalog["poster"].dropna().iloc[0]
     monkeypatch.setattr(settings, "ROOT", tmp_path / "checkout")
     storage.write_bytes(tmp_path / "checkout" / "static" / thumb, b"as it was")
@@ -74,7 +90,9 @@ def test_a_thumbnail_that_cannot_be_made_is_not_found(app: Starlette, films: Dat
     assert get(app, f"/app/static/{posters['poster'].iloc[0]}")[0] == 404
 
 
-def test_files_of_a_map_are_bytes_and_of_one_home_alone(app: Starlette, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_map_are_bytes_and_of_one_home_alone(
+    app: Starlette, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy as np
 
     name = publish.colours(np.arange(5))

@@ -27,7 +27,10 @@ def ratings(file: Path, films: list[str]) -> Path:
     rng = np.random.default_rng(0)
     lines = ["userId,movieId,rating,timestamp"]
     for user in range(12):
-        lines += [f"u{user:02d},{films[at]},{rng.integers(1, 6)},{1000 * user + place}" for place, at in enumerate(rng.permutation(len(films))[:8])]
+        lines += [
+            f"u{user:02d},{films[at]},{rng.integers(1, 6)},{1000 * user + place}"
+            for place, at in enumerate(rng.permutation(len(films))[:8])
+        ]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
 
@@ -47,7 +50,10 @@ FILMS = [f"m{n:02d}" for n in range(1, 11)]
 def trained(home: Path, tmp_path: Path) -> runs.Run:
     """A model of films m01 … m10."""
     preparation.prepare("csv", source=ratings(tmp_path / "v1.csv", FILMS), name="mine", options={"scale": "1:5"})
-    return worker.work(runs.create("train", runs.training_params("mine", "bpr", split="leave-one-out", options={"max_epochs": 1})).id, foreground=True)
+    return worker.work(
+        runs.create("train", runs.training_params("mine", "bpr", split="leave-one-out", options={"max_epochs": 1})).id,
+        foreground=True,
+    )
 
 
 OTHERS = {
@@ -56,7 +62,13 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("films", OTHERS.values(), ids=OTHERS.keys())
-def test_a_model_is_not_asked_about_other_films(trained: runs.Run, tmp_path: Path, films: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_not_asked_about_other_films(
+    trained: runs.Run,
+    tmp_path: Path,
+    films: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It answered with each film's neighbour's score, or with an IndexError."""
     assert command(monkeypatch, "recommend", trained.id, "--user", "u01", "--json") == 0
     first = json.loads(capsys.readouterr().out)["recommendations"]
@@ -82,12 +94,23 @@ def test_a_model_is_not_asked_about_other_films(trained: runs.Run, tmp_path: Pat
 
 
 def test_sweeping_leaves_names_that_only_begin_alike(tmp_path: Path) -> None:
-    for name in (".ratings.v2.0123abcd", ".ratings.v2.0123abcd.old", ".ratings.0123abcd", ".ratings.0123abcd.old", ".ratings.begun"):
+    for name in (
+        ".ratings.v2.0123abcd",
+        ".ratings.v2.0123abcd.old",
+        ".ratings.0123abcd",
+        ".ratings.0123abcd.old",
+        ".ratings.begun",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text(name)
     storage.sweep(tmp_path / "ratings")
     assert (tmp_path / "ratings" / "x").read_text() == ".ratings.0123abcd.old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".ratings.begun", ".ratings.v2.0123abcd", ".ratings.v2.0123abcd.old", "ratings"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".ratings.begun",
+        ".ratings.v2.0123abcd",
+        ".ratings.v2.0123abcd.old",
+        "ratings",
+    ]
 
 
 def killed_between(folder: Path) -> None:
@@ -96,7 +119,9 @@ def killed_between(folder: Path) -> None:
     folder.with_name(f".{folder.name}.89abcdef").mkdir()
 
 
-def test_what_was_moved_aside_comes_back_for_every_user(trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_moved_aside_comes_back_for_every_user(
+    trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from mmrec_core import features
     from mmrec_core.data import splits
     from mmrec_core.models._base import load_model
@@ -116,7 +141,11 @@ def test_what_was_moved_aside_comes_back_for_every_user(trained: runs.Run, monke
     }  # fmt: skip
     for folder, read in readers.items():
         killed_between(folder)
-        with pytest.raises((MMRecError, KeyError)) if folder.name in {"theirs", "model"} else pytest.MonkeyPatch.context():
+        with (
+            pytest.raises((MMRecError, KeyError))
+            if folder.name in {"theirs", "model"}
+            else pytest.MonkeyPatch.context()
+        ):
             read()
         assert not folder.exists(), "whoever moved it just now may still be at work"
         with monkeypatch.context() as patch:
@@ -133,7 +162,9 @@ def test_a_run_with_a_long_name_gets_its_map(home: Path, tmp_path: Path) -> None
     name = "a-dataset-whose-name-is-as-long-as-names-of-datasets-may-be-here"
     assert len(name) == 64
     preparation.prepare("csv", source=ratings(tmp_path / "v1.csv", FILMS), name=name, options={"scale": "1:5"})
-    run = worker.work(runs.create("train", runs.training_params(name, "bpr", options={"max_epochs": 1})).id, foreground=True)
+    run = worker.work(
+        runs.create("train", runs.training_params(name, "bpr", options={"max_epochs": 1})).id, foreground=True
+    )
     assert len(run.id) > 64
     dataset = preparation.open_dataset(name)
     assert spaces.project(dataset, f"run:{run.id}", "text")["points"] == 10
@@ -142,8 +173,12 @@ def test_a_run_with_a_long_name_gets_its_map(home: Path, tmp_path: Path) -> None
         spaces.space(dataset, "run:../runs/" + run.id, "text")
 
 
-def test_deleting_names_what_goes_first(trained: runs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = worker.work(runs.create("evaluate", runs.evaluation_params(trained.id, "sampled:2", "frozen")).id, foreground=True)
+def test_deleting_names_what_goes_first(
+    trained: runs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = worker.work(
+        runs.create("evaluate", runs.evaluation_params(trained.id, "sampled:2", "frozen")).id, foreground=True
+    )
     second = runs.create("train", runs.training_params("mine", "bpr", from_run=trained.id))
     with pytest.raises(MMRecError, match="in use by 1 queued"):
         cleanup.plan_dataset("mine")
@@ -153,7 +188,12 @@ def test_deleting_names_what_goes_first(trained: runs.Run, capsys: pytest.Captur
     assert command(monkeypatch, "delete", "run", trained.id) == 0
     assert "Nothing was deleted" in capsys.readouterr().out and trained.folder.exists()
     assert command(monkeypatch, "delete", "run", trained.id, "--yes", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["deleted"] and not trained.folder.exists() and not judged.folder.exists() and second.folder.exists()
+    assert (
+        json.loads(capsys.readouterr().out)["deleted"]
+        and not trained.folder.exists()
+        and not judged.folder.exists()
+        and second.folder.exists()
+    )
     (runs.runs_folder() / second.id / "run.json").write_text("[]")
     cleanup.delete(cleanup.plan_run(second.id))
     assert runs.damaged_runs() == {} and runs.all_runs() == []
@@ -165,10 +205,14 @@ def test_deleting_names_what_goes_first(trained: runs.Run, capsys: pytest.Captur
             cleanup.plan_dataset(wrong)
 
 
-def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_what_nothing_refers_to_is_cleared(
+    trained: runs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     home, static = settings.home(), settings.static_dir()
     old = time.time() - 3 * 86_400
-    uploads = {name: home / "uploads" / name / "ratings.csv" for name in ("upload-done", "upload-waiting", "upload-new")}
+    uploads = {
+        name: home / "uploads" / name / "ratings.csv" for name in ("upload-done", "upload-waiting", "upload-new")
+    }
     for file in uploads.values():
         storage.write_bytes(file, b"x" * 10)
     run = runs.create("prepare", {"reader": "csv", "dataset": "theirs", "source": str(uploads["upload-waiting"])})
@@ -189,7 +233,9 @@ def test_only_what_nothing_refers_to_is_cleared(trained: runs.Run, monkeypatch: 
     assert uploads["upload-waiting"].exists() and uploads["upload-new"].exists()
 
 
-def test_thumbnails_that_no_catalog_names_are_cleared_where_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_that_no_catalog_names_are_cleared_where_asked_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cleanup, "_old", lambda place, days=1.0: True)
     storage.open_home()
     storage.write_bytes(home / "static" / "thumbs" / "ab" / "ab1.jpg", b"x")

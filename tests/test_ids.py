@@ -26,7 +26,25 @@ def test_canonical_integers(text: str) -> None:
     assert ids.is_canonical(text)
 
 
-@pytest.mark.parametrize("text", ["007", "-0", "+7", "7.0", "1e3", "1_000", "", "²", "٣", "9223372036854775808", "12345678901234567890", "x", " 7", "7\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "007",
+        "-0",
+        "+7",
+        "7.0",
+        "1e3",
+        "1_000",
+        "",
+        "²",
+        "٣",
+        "9223372036854775808",
+        "12345678901234567890",
+        "x",
+        " 7",
+        "7\n",
+    ],
+)
 def test_all_else_is_text(text: str) -> None:
     assert not ids.is_canonical(text)
 
@@ -43,7 +61,13 @@ def test_one_text_id_in_any_file_makes_all_of_them_text() -> None:
 
 
 @settings(deadline=None, derandomize=True)
-@given(st.lists(st.one_of(st.integers(-(10**20), 10**20).map(str), st.from_regex(r"[0-9a-z.+-]{1,6}", fullmatch=True)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.one_of(st.integers(-(10**20), 10**20).map(str), st.from_regex(r"[0-9a-z.+-]{1,6}", fullmatch=True)),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_ids_that_differ_as_text_stay_apart(texts: list[str]) -> None:
     (found,) = ids.decide(of(texts))
     assert [str(i) for i in found.tolist()] == texts
@@ -56,7 +80,17 @@ def test_integers_are_the_same_from_text_and_from_numbers(values: list[int]) -> 
     assert as_text.dtype == as_numbers.dtype == np.int64 and as_text.tolist() == as_numbers.tolist() == values
 
 
-@pytest.mark.parametrize(("values", "said"), [([1.0, 2.5], "line 3: id is 2.5"), ([2.0**60], "2\\^53"), (["a", "b\0"], "control characters"), (["x" * 501], "500 characters"), ([True], "true or false"), ([b"\xff"], "UTF-8")])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, 2.5], "line 3: id is 2.5"),
+        ([2.0**60], "2\\^53"),
+        (["a", "b\0"], "control characters"),
+        (["x" * 501], "500 characters"),
+        ([True], "true or false"),
+        ([b"\xff"], "UTF-8"),
+    ],
+)
 def test_what_cannot_be_an_id_is_named(values: list[object], said: str) -> None:
     with pytest.raises(MMRecError, match=said):
         of(values)
@@ -79,7 +113,12 @@ def prepared(tmp_path: Path, ratings: str, films: str | None = None, **options: 
     (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + ratings)
     if films is not None:
         (tmp_path / "films.csv").write_text(films)
-    preparation.prepare("csv", source=tmp_path / "ratings.csv", name="mine", options={"scale": "0.5:5", "items": "films.csv" if films else "", **options})
+    preparation.prepare(
+        "csv",
+        source=tmp_path / "ratings.csv",
+        name="mine",
+        options={"scale": "0.5:5", "items": "films.csv" if films else "", **options},
+    )
     return preparation.open_dataset("mine")
 
 
@@ -87,8 +126,12 @@ RATINGS = "a,0108,5,100\na,0109,1,200\nb,0108,2,300\nb,0110,4,400\n"
 
 
 def test_one_text_id_in_the_table_leaves_the_others_joined(home: Path, tmp_path: Path) -> None:
-    dataset = prepared(tmp_path, RATINGS, "movieId,title,year\n0108,Alpha,1990\n0109,Beta,1991\n0110,Gamma,1992\nX12,Delta,1993\n")
-    assert dataset.catalog["title"].tolist() == ["Alpha", "Beta", "Gamma", "Delta"] and dataset.catalog["n_ratings"].tolist() == [2, 1, 1, 0]
+    dataset = prepared(
+        tmp_path, RATINGS, "movieId,title,year\n0108,Alpha,1990\n0109,Beta,1991\n0110,Gamma,1992\nX12,Delta,1993\n"
+    )
+    assert dataset.catalog["title"].tolist() == ["Alpha", "Beta", "Gamma", "Delta"] and dataset.catalog[
+        "n_ratings"
+    ].tolist() == [2, 1, 1, 0]
 
 
 def test_a_blank_id_in_the_table_is_named(home: Path, tmp_path: Path) -> None:
@@ -105,7 +148,9 @@ def test_parquet_ids_beyond_two_to_the_53_stay_apart(home: Path, tmp_path: Path)
     ids_ = [9007199254740993, 9007199254740992]
     pd.DataFrame({"userId": ["u", "u"], "movieId": ids_, "rating": [4.0, 3.0]}).to_parquet(tmp_path / "r.parquet")
     pd.DataFrame({"movieId": ids_, "title": ["Odd", "Even"]}).to_parquet(tmp_path / "films.parquet")
-    preparation.prepare("csv", source=tmp_path / "r.parquet", name="mine", options={"scale": "0.5:5", "items": "films.parquet"})
+    preparation.prepare(
+        "csv", source=tmp_path / "r.parquet", name="mine", options={"scale": "0.5:5", "items": "films.parquet"}
+    )
     catalog = preparation.open_dataset("mine").catalog
     assert catalog.set_index("item")["title"].to_dict() == {9007199254740993: "Odd", 9007199254740992: "Even"}
 
@@ -118,7 +163,12 @@ def test_posters_are_found_by_the_id_as_it_is_written(home: Path, tmp_path: Path
         Image.new("RGB", (20, 30), "red").save(tmp_path / "posters" / name)
     films = "movieId,title\n0108,Alpha\n0109,Beta\n0110,Gamma\n0111,Nobody rated it\n"
     dataset = prepared(tmp_path, RATINGS, films, posters="posters")
-    assert dataset.catalog.set_index("item")["poster"].notna().to_dict() == {"0108": True, "0109": False, "0110": False, "0111": True}
+    assert dataset.catalog.set_index("item")["poster"].notna().to_dict() == {
+        "0108": True,
+        "0109": False,
+        "0110": False,
+        "0111": True,
+    }
     assert any("1 poster file match" in note and "108.jpg" in note for note in dataset.manifest["notes"])
 
 
@@ -138,7 +188,16 @@ def test_vectors_of_ids_that_are_not_the_datasets(home: Path, tmp_path: Path, he
         features.import_folder(dataset, tmp_path / "v", "theirs")
 
 
-@pytest.mark.parametrize("held", [np.array([1, 2], ">i8"), np.array([b"1", b"2"]), np.array([1, 2], np.uint16), np.array([1.0, 2.0]), np.array(["1", "2"])])
+@pytest.mark.parametrize(
+    "held",
+    [
+        np.array([1, 2], ">i8"),
+        np.array([b"1", b"2"]),
+        np.array([1, 2], np.uint16),
+        np.array([1.0, 2.0]),
+        np.array(["1", "2"]),
+    ],
+)
 def test_vectors_of_ids_in_any_honest_type(home: Path, tmp_path: Path, held: np.ndarray) -> None:
     dataset = prepared(tmp_path, "a,1,5,100\nb,2,4,200\n")
     (tmp_path / "v").mkdir()
@@ -146,4 +205,6 @@ def test_vectors_of_ids_in_any_honest_type(home: Path, tmp_path: Path, held: np.
     np.save(tmp_path / "v" / "x_text.npy", np.eye(2) * [[1e300], [1e-300]])
     features.import_folder(dataset, tmp_path / "v", "theirs")
     own = features.load(dataset, "theirs", "text")
-    assert own.items.tolist() == [0, 1] and own.dense.tolist() == [[1, 0], [0, 1]], "large and small rows are unit rows, too"
+    assert own.items.tolist() == [0, 1] and own.dense.tolist() == [[1, 0], [0, 1]], (
+        "large and small rows are unit rows, too"
+    )

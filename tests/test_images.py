@@ -36,7 +36,9 @@ def arrow() -> Image.Image:
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.eps"])
-def test_postscript_under_any_name_starts_no_program(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postscript_under_any_name_starts_no_program(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def started(*words: object, **more: object) -> None:
         raise AssertionError(f"a program was started: {words}")
 
@@ -44,7 +46,9 @@ def test_postscript_under_any_name_starts_no_program(tmp_path: Path, name: str, 
         monkeypatch.setattr(subprocess, call, started)
     (tmp_path / name).write_bytes(EPS)
     for source in (tmp_path / name, EPS):
-        with pytest.raises(MMRecError, match="cannot be read as a picture .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"):
+        with pytest.raises(
+            MMRecError, match="cannot be read as a picture .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"
+        ):
             images.open_image(source)
     assert preparation.thumbnail(tmp_path / name) is None
 
@@ -66,14 +70,28 @@ def test_the_six_formats_are_read(form: str) -> None:
 
 
 def test_pictures_are_opened_in_one_place_only() -> None:
-    found = [f for folder in ("mmrec_core", "pages") for f in (ROOT / folder).rglob("*.py") if re.search(r"\b(Image|pillow|PIL)\.open\(", f.read_text(encoding="utf-8"))]
+    found = [
+        f
+        for folder in ("mmrec_core", "pages")
+        for f in (ROOT / folder).rglob("*.py")
+        if re.search(r"\b(Image|pillow|PIL)\.open\(", f.read_text(encoding="utf-8"))
+    ]
     assert [f.name for f in found] == ["images.py"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_turns_a_picture_upright(orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "static_dir", lambda: tmp_path / "static")
-    turned = {1: None, 2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}[orientation]
+    turned = {
+        1: None,
+        2: "FLIP_LEFT_RIGHT",
+        3: "ROTATE_180",
+        4: "FLIP_TOP_BOTTOM",
+        5: "TRANSPOSE",
+        6: "ROTATE_90",
+        7: "TRANSVERSE",
+        8: "ROTATE_270",
+    }[orientation]
     image = arrow() if turned is None else arrow().transpose(getattr(Image.Transpose, turned))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -109,7 +127,12 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(MMRecError, match=r"pixels|DecompressionBomb"):
         images.open_image(bomb)
     smaller = bomb.replace(struct.pack(">II", 30_000, 30_000), struct.pack(">II", 7_000, 7_000))

@@ -80,7 +80,9 @@ def test_a_size_that_a_zip_understates_does_not_help(tmp_path: Path, small: None
         tables.read(tmp_path / "r.zip")
 
 
-def test_a_bomb_among_movielens_files_and_other_sources(home: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_among_movielens_files_and_other_sources(
+    home: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = small_movielens(tmp_path / "raw")
     with zipfile.ZipFile(tmp_path / "ml.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for file in folder.iterdir():
@@ -89,7 +91,9 @@ def test_a_bomb_among_movielens_files_and_other_sources(home: Path, tmp_path: Pa
     with pytest.raises(MMRecError, match="decompression bomb"):
         preparation.prepare("ml-latest", source=tmp_path / "ml.zip")
     (tmp_path / "sources" / "movie_text").mkdir(parents=True)
-    (tmp_path / "sources" / "movie_text" / "x.csv.gz").write_bytes(gzip.compress(b"id,overview\n" + b"862,a\n" * 800_000))
+    (tmp_path / "sources" / "movie_text" / "x.csv.gz").write_bytes(
+        gzip.compress(b"id,overview\n" + b"862,a\n" * 800_000)
+    )
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "sources"))
     told = preparation.prepare("ml-latest", source=folder)
     assert told["ratings"] == 2 and any("decompression bomb" in note for note in told["notes"])
@@ -101,7 +105,10 @@ def test_ordinary_compression_is_read(home: Path, tmp_path: Path, ratings_csv: P
         archive.write(ratings_csv, "export/ratings.csv")
         archive.writestr("export/profile.csv", "a,b\n1,2\n")
     for name in ("r.csv.gz", "r.zip"):
-        assert preparation.prepare("csv", source=tmp_path / name, name="mine", options={"scale": "0.5:5"})["ratings"] == 360
+        assert (
+            preparation.prepare("csv", source=tmp_path / name, name="mine", options={"scale": "0.5:5"})["ratings"]
+            == 360
+        )
 
 
 def encrypted(folder: Path) -> Path:
@@ -156,7 +163,9 @@ def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(tmp_pat
             input_files.array(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize(("named", "runs"), [("²", 1), ("٣", 1), ("", 1), ("-2", 1), ("0", 1), ("3", 3), ("9" * 5000, 1), ("x", 1)])
+@pytest.mark.parametrize(
+    ("named", "runs"), [("²", 1), ("٣", 1), ("", 1), ("-2", 1), ("0", 1), ("3", 3), ("9" * 5000, 1), ("x", 1)]
+)
 def test_a_number_of_runs_that_is_none(monkeypatch: pytest.MonkeyPatch, named: str, runs: int) -> None:
     monkeypatch.setenv("MMREC_CPU_RUNS", named)
     assert settings.cpu_runs() == runs

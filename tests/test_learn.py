@@ -65,9 +65,13 @@ def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monk
     dataset = taught[1]
     ease = lesson_values.usual_rows(dataset)["ease"].result
     assert lesson_values.fact("value", ["ease", "ndcg@10"], dataset).startswith(f"{ease['metrics']['ndcg@10']:.4f} [")
-    best = min(("bias", "mf", "dlrm", "svdpp"), key=lambda m: lesson_values.usual_rows(dataset)[m].result["metrics"]["rmse"])
+    best = min(
+        ("bias", "mf", "dlrm", "svdpp"), key=lambda m: lesson_values.usual_rows(dataset)[m].result["metrics"]["rmse"]
+    )
     assert lesson_values.fact("winner", ["rmse"], dataset) == best
-    assert lesson_values.fact("place", [lesson_values.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset).startswith("1st of ")
+    assert lesson_values.fact(
+        "place", [lesson_values.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset
+    ).startswith("1st of ")
     mrr, half = (part.split()[-1] for part in lesson_values.fact("identity", ["ease"], dataset).split(","))
     assert mrr == half
 
@@ -77,7 +81,11 @@ def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Datas
         lesson_values.fill("{valu ease ndcg@10}", taught[1])
     with pytest.raises(MMRecError, match="takes model metric"):
         lesson_values.fill("{value ease}", taught[1])
-    for body, says in {"no title": "is no lesson", "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below", "# T\n\n## q\nlook: compare\n\na": "how many minutes"}.items():
+    for body, says in {
+        "no title": "is no lesson",
+        "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below",
+        "# T\n\n## q\nlook: compare\n\na": "how many minutes",
+    }.items():
         file = tmp_path / "bad.md"
         file.write_text(body)
         with pytest.raises(MMRecError, match=says):
@@ -86,7 +94,9 @@ def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Datas
 
 def test_adding_a_lesson_is_adding_a_file(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lessons").mkdir()
-    (tmp_path / "lessons" / "mine.md").write_text("# Mine\nminutes: 3\n\nWhy.\n\n## Really?\nlook: browse?q=moon\nchoose: yes | no\n\nYes.\n")
+    (tmp_path / "lessons" / "mine.md").write_text(
+        "# Mine\nminutes: 3\n\nWhy.\n\n## Really?\nlook: browse?q=moon\nchoose: yes | no\n\nYes.\n"
+    )
     monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path))
     mine = lessons.lessons()[-1]
     assert mine.title == "Mine" and mine.steps[0].query == {"q": "moon"} and mine.steps[0].choices == ("yes", "no")
@@ -96,7 +106,9 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     page = app("learn", dataset="demo", lesson=NAMES[3])
     assert not page.exception
-    assert "This lesson’s numbers come from" in text(page) and any(b.label == "Run them in the background" for b in page.button)
+    assert "This lesson’s numbers come from" in text(page) and any(
+        b.label == "Run them in the background" for b in page.button
+    )
 
 
 @pytest.mark.slow
@@ -120,7 +132,9 @@ def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Datas
                     page.get_by_role("heading", name=lesson.title).wait_for()
                     settled(page)
                 if step.choices:
-                    box.get_by_role("radio", name=step.choices[-1], exact=True).or_(box.get_by_role("button", name=step.choices[-1], exact=True)).first.click()
+                    box.get_by_role("radio", name=step.choices[-1], exact=True).or_(
+                        box.get_by_role("button", name=step.choices[-1], exact=True)
+                    ).first.click()
                 else:
                     box.get_by_role("textbox").fill("the second list")
                     box.get_by_role("textbox").press("Enter")

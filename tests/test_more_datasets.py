@@ -47,14 +47,21 @@ def test_shards_are_read_in_parts(home: Path, tmp_path: Path) -> None:
     split = make_split(dataset, "folds:evaluation")
     assert (len(split.train), len(split.test)) == (160, 80) and not set(split.train) & set(split.test)
     raw = np.concatenate([np.load(tmp_path / "flat" / f"testx16x32_{at}.npz")["arr_0"] for at in range(8, 16)])
-    user, item = (ids.raw[np.asarray(dataset.interactions.need(role))[split.test]] for role, ids in (("user", dataset.users), ("item", dataset.items)))
+    user, item = (
+        ids.raw[np.asarray(dataset.interactions.need(role))[split.test]]
+        for role, ids in (("user", dataset.users), ("item", dataset.items))
+    )
     assert sorted(zip(user.tolist(), item.tolist(), strict=True)) == sorted(map(tuple, raw.tolist()))
     fit("popularity", dataset, split)
 
 
 def test_shards_in_folders_are_the_same(home: Path, tmp_path: Path) -> None:
     shards(tmp_path / "flat")
-    for part, pattern, which in (("training", "train", range(16)), ("validation", "test", range(8)), ("evaluation", "test", range(8, 16))):
+    for part, pattern, which in (
+        ("training", "train", range(16)),
+        ("validation", "test", range(8)),
+        ("evaluation", "test", range(8, 16)),
+    ):
         (tmp_path / "parts" / part).mkdir(parents=True)
         for at in which:
             source = tmp_path / "flat" / f"{pattern}x16x32_{at}.npz"
@@ -97,7 +104,9 @@ def reviews(folder: Path, squeezed: bool = False) -> Path:
     lines.append({"user_id": "U3", "parent_asin": "B003", "rating": 2.0, "timestamp": 1_700_000_000_000})
     text = "".join(json.dumps(line) + "\n" for line in lines).encode()
     folder.mkdir(exist_ok=True)
-    (folder / f"Clothing_Shoes_and_Jewelry.jsonl{'.gz' if squeezed else ''}").write_bytes(gzip.compress(text) if squeezed else text)
+    (folder / f"Clothing_Shoes_and_Jewelry.jsonl{'.gz' if squeezed else ''}").write_bytes(
+        gzip.compress(text) if squeezed else text
+    )
     products = [{"parent_asin": f"B{i:03}", "title": f"Boots {i}", "features": ["warm"], "description": [], "categories": ["Clothing", "Shoes"], "store": "Maker",
                  "images": [{"thumb": "t", "large": f"https://pictures.example/{i}.jpg", "variant": "MAIN"}], "average_rating": 4.0, "details": {"a": 1}} for i in range(11)]  # fmt: skip
     (folder / "meta_Clothing_Shoes_and_Jewelry.jsonl").write_text("".join(json.dumps(p) + "\n" for p in products))
@@ -113,13 +122,21 @@ def test_reviews_become_ratings(home: Path, tmp_path: Path, squeezed: bool) -> N
     events = dataset.interactions
     user, item = (np.asarray(events.need(role)) for role in ("user", "item"))
     again = (dataset.users.raw[user] == "U3") & (dataset.items.raw[item] == "B003")
-    assert np.asarray(events.rating)[again].tolist() == [2.0] and np.asarray(events.time)[again].tolist() == [1_700_000_000]
+    assert np.asarray(events.rating)[again].tolist() == [2.0] and np.asarray(events.time)[again].tolist() == [
+        1_700_000_000
+    ]
     films = dataset.catalog.set_index("item")
-    assert films.loc["B004", "title"] == "Boots 4" and "warm" in films.loc["B004", "plot"] and list(films.loc["B004", "genres"]) == ["Shoes"]
+    assert (
+        films.loc["B004", "title"] == "Boots 4"
+        and "warm" in films.loc["B004", "plot"]
+        and list(films.loc["B004", "genres"]) == ["Shoes"]
+    )
     assert films.loc["B011", "title"] == "Product B011"
 
 
-def test_pictures_come_from_the_folder_or_the_server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_come_from_the_folder_or_the_server(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = reviews(tmp_path / "r")
     (folder / "images_Clothing_Shoes_and_Jewelry").mkdir()
     Image.new("RGB", (60, 80), "red").save(folder / "images_Clothing_Shoes_and_Jewelry" / "B001.jpg")
@@ -199,11 +216,22 @@ def test_an_encoder_moves_to_another_catalog(home: Path, tmp_path: Path) -> None
     how = {"max_epochs": 1, "device": "cpu", "length": 6, "patience": 0}
     first = fit("sse_pt", old, make_split(old, "leave-one-out"), options=how).model
     first.save(tmp_path / "model")
-    then = fit("sse_pt", new, make_split(new, "leave-one-out"), options={**how, "lr": 1e-7}, donor=donor_of(tmp_path / "model", "old"))
+    then = fit(
+        "sse_pt",
+        new,
+        make_split(new, "leave-one-out"),
+        options={**how, "lr": 1e-7},
+        donor=donor_of(tmp_path / "model", "old"),
+    )
     assert then.adopted is not None
     assert {"places.weight", "blocks.0.attend.weight", "last.weight"} <= set(then.adopted.loaded)
     assert then.adopted.matched["people.weight"][0] == 0, "equal numbers are other people there"
     assert then.adopted.matched["films.weight"] == (1, 31), "the start mark alone"
     import torch
 
-    torch.testing.assert_close(then.model.get_parameter("blocks.0.attend.weight"), first.get_parameter("blocks.0.attend.weight"), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        then.model.get_parameter("blocks.0.attend.weight"),
+        first.get_parameter("blocks.0.attend.weight"),
+        rtol=0,
+        atol=1e-4,
+    )

@@ -34,7 +34,11 @@ def test_an_export_is_recognised_and_previewed(started: list[dict[str, Any]]) ->
     shown.file_uploader(key="own_ratings").set_value(("my films.csv", LETTERBOXD.encode(), "text/csv")).run()
     assert not shown.exception and not shown.error and "Recognised as an export of Letterboxd" in text(shown)
     preview = shown.dataframe[1].value
-    assert preview["title"].tolist() == ["Alpha", "Alpha"] and preview["time"].iloc[0] == "2017-04-28 00:00:00" and preview["user"].tolist() == ["me", "me"]
+    assert (
+        preview["title"].tolist() == ["Alpha", "Alpha"]
+        and preview["time"].iloc[0] == "2017-04-28 00:00:00"
+        and preview["user"].tolist() == ["me", "me"]
+    )
     shown.button(key="own_go").click().run()
     assert started[0]["options"]["scale"] == "0.5:5" and started[0]["options"]["user"] == ""
     dataset = prepared(started[0])
@@ -43,10 +47,16 @@ def test_an_export_is_recognised_and_previewed(started: list[dict[str, Any]]) ->
 
 def test_columns_of_films_can_be_mapped_and_books_stay_books(started: list[dict[str, Any]], tmp_path: Path) -> None:
     shown = app()
-    shown.file_uploader(key="own_ratings").set_value(("r.csv", b"user_id,book_id,rating\n1,7,5\n2,8,3\n", "text/csv")).run()
+    shown.file_uploader(key="own_ratings").set_value(
+        ("r.csv", b"user_id,book_id,rating\n1,7,5\n2,8,3\n", "text/csv")
+    ).run()
     table = b"book_id,heading,authors,original_publication_year\n7,Heat,A B,1995.0\n8,Dune,F H,1965.0\n"
     shown.file_uploader(key="own_films").set_value(("books.csv", table, "text/csv")).run()
-    assert not shown.exception and shown.selectbox(key="own_film_title.2").value == "" and shown.selectbox(key="own_film_year.2").value == "original_publication_year"
+    assert (
+        not shown.exception
+        and shown.selectbox(key="own_film_title.2").value == ""
+        and shown.selectbox(key="own_film_year.2").value == "original_publication_year"
+    )
     shown.selectbox(key="own_film_title.2").set_value("heading").run()
     assert shown.dataframe[1].value["title"].tolist() == ["Heat", "Dune"]
     shown.button(key="own_go").click().run()
@@ -78,7 +88,9 @@ def test_a_cell_that_cannot_be_is_named_without_the_servers_folders(started: lis
 
 
 def test_a_scale_of_long_decimals_is_one_that_fits(started: list[dict[str, Any]]) -> None:
-    body = "userId,movieId,rating\n" + "".join(f"u{at},i{at},{value}\n" for at, value in enumerate((0.1234567, 9.8765432, 5.5)))
+    body = "userId,movieId,rating\n" + "".join(
+        f"u{at},i{at},{value}\n" for at, value in enumerate((0.1234567, 9.8765432, 5.5))
+    )
     shown = app()
     shown.file_uploader(key="own_ratings").set_value(("r.csv", body.encode(), "text/csv")).run()
     shown.button(key="own_go").click().run()
@@ -87,7 +99,9 @@ def test_a_scale_of_long_decimals_is_one_that_fits(started: list[dict[str, Any]]
 
 def test_another_upload_forgets_the_choices_for_the_first(started: list[dict[str, Any]], home: Path) -> None:
     shown = app()
-    shown.file_uploader(key="own_ratings").set_value(("a.csv", b"who,movieId,rating,day\n1,1,4,2020-01-01\n", "text/csv")).run()
+    shown.file_uploader(key="own_ratings").set_value(
+        ("a.csv", b"who,movieId,rating,day\n1,1,4,2020-01-01\n", "text/csv")
+    ).run()
     assert shown.selectbox(key="own_user.1").value is None and shown.button(key="own_go").disabled
     shown.selectbox(key="own_user.1").set_value("who").run()
     shown.file_uploader(key="own_ratings").set_value(("b.csv", b"user,who,movieId,rating\n5,1,1,4\n", "text/csv")).run()

@@ -89,10 +89,19 @@ def test_paths_are_confined_where_others_may_come(home: Path, tmp_path: Path, mo
     (home / "uploads").mkdir(parents=True)
     (sources / "way_out").symlink_to(outside)
     monkeypatch.setenv("MMREC_SOURCES", str(sources))
-    anywhere = [outside, outside / "none", "/etc/passwd", "~", sources / ".." / "outside", sources / "way_out" / "weights.safetensors"]
+    anywhere = [
+        outside,
+        outside / "none",
+        "/etc/passwd",
+        "~",
+        sources / ".." / "outside",
+        sources / "way_out" / "weights.safetensors",
+    ]
     inside = [sources / "ml", home / "uploads" / "a.csv", home / "runs" / "x" / "model"]
     for path in anywhere:
-        assert ownership.confined(path) == Path(path).expanduser().resolve(), "on one's own machine any file may be named"
+        assert ownership.confined(path) == Path(path).expanduser().resolve(), (
+            "on one's own machine any file may be named"
+        )
     ownership.guard(lambda what: None, wide=True)
     for path in inside:
         ownership.confined(path)
@@ -106,7 +115,9 @@ def test_paths_are_confined_where_others_may_come(home: Path, tmp_path: Path, mo
             runs.start("train", {"dataset": "x", "model": "ease", "split": f"file:{path}"})
     with pytest.raises(MMRecError, match="outside the folders"):
         runs.donor_place(str(outside / "weights.safetensors"))
-    ownership.check_paths({"encoder": "clip:openai/ViT-B-32", "model": "ease", "options": {"lr": 0.1, "fields": "all,-age"}})
+    ownership.check_paths(
+        {"encoder": "clip:openai/ViT-B-32", "model": "ease", "options": {"lr": 0.1, "fields": "all,-age"}}
+    )
 
 
 def test_the_queue_is_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,13 +163,17 @@ def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.Monk
         ("10.0.0.5:8501", "http://10.0.0.5:8501", True), ("10.0.0.6:8501", "http://10.0.0.6:8501", False),
     ],
 )  # fmt: skip
-def test_only_names_the_app_was_given(host: str | None, origin: str | None, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_names_the_app_was_given(
+    host: str | None, origin: str | None, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_NAMES", ",".join(launch.served_names("10.0.0.5", ["Lab.example.org"])))
 
     async def inside(*_: Any) -> None:
         raise AssertionError
 
-    headers = [(b"host", (host or "").encode())] * (host is not None) + [(b"origin", (origin or "").encode())] * (origin is not None)
+    headers = [(b"host", (host or "").encode())] * (host is not None) + [(b"origin", (origin or "").encode())] * (
+        origin is not None
+    )
     assert Gate(inside).allows(headers) is allowed
     assert not Gate(inside).allows([*headers, (b"host", b"localhost")]) or host is None
 

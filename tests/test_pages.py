@@ -218,7 +218,9 @@ def test_films_of_the_real_catalog_open(shared_home: Path, ml_small: Dataset, mo
         assert not shown.exception and "Similar films" in text(shown)
 
 
-def test_a_cluster_that_does_not_answer_is_said(shared_home: Path, demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_does_not_answer_is_said(
+    shared_home: Path, demo: Dataset, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     pytest.importorskip("ray")

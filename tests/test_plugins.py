@@ -97,7 +97,9 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_plugin_that_many_ask_for_at_once_is_whole(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_many_ask_for_at_once_is_whole(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its module runs once, and nobody is handed it before it has run to its end."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "slow_vintage.py").write_text("import time\ntime.sleep(0.3)\n" + MODEL)

@@ -79,9 +79,7 @@ def test_a_new_point_lies_between_its_neighbours(clouds: np.ndarray) -> None:
     assert np.linalg.norm(at - flat[4]) < 0.05, "a point that is there stays there"
     between = features.unit((clouds[4] + clouds[near[4][0]])[None])[0]
     low, high = flat[[4, *near[4]]].min(0) - 0.3, flat[[4, *near[4]]].max(0) + 0.3
-    assert (spaces.place(clouds, flat, between) >= low).all() and (
-        spaces.place(clouds, flat, between) <= high
-    ).all()
+    assert (spaces.place(clouds, flat, between) >= low).all() and (spaces.place(clouds, flat, between) <= high).all()
 
 
 @pytest.fixture
@@ -148,9 +146,7 @@ def test_points_in_a_polygon() -> None:
     notch = [[0, 0], [1, 0], [1, 1], [0.5, 0.5], [0, 1]]
     points = np.array([[0.5, 0.5], [0.1, 0.5], [0.79, 0.79], [0.5, 0.9]])
     assert publish.inside(points, square).tolist() == [True, False, True, False]
-    assert publish.inside(points, notch).tolist()[3] is False and bool(
-        publish.inside(np.array([[0.5, 0.2]]), notch)[0]
-    )
+    assert publish.inside(points, notch).tolist()[3] is False and bool(publish.inside(np.array([[0.5, 0.2]]), notch)[0])
     rng = np.random.default_rng(0)
     many = rng.random((500, 2))
     centre, radius = np.array([0.5, 0.5]), 0.3

@@ -26,7 +26,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("protocols")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMREC_HOME", str(folder / "home"))
-        preparation.prepare("csv", source=_ratings_csv(folder), name="films", options={"scale": "0.5:5", "items": "films.csv"})
+        preparation.prepare(
+            "csv", source=_ratings_csv(folder), name="films", options={"scale": "0.5:5", "items": "films.csv"}
+        )
         return preparation.open_dataset("films")
 
 
@@ -43,7 +45,10 @@ class Coarse:
 
 def scorers(dataset: Dataset, split: object) -> dict[str, object]:
     known = [n for n in ("popularity", "ease", "itemknn", "random", "mf") if n in registry.names("models")]
-    return {"coarse": Coarse(), **{n: fit(n, dataset, split, options={"max_epochs": 1} if n == "mf" else {}).model for n in known}}  # type: ignore[arg-type]
+    return {
+        "coarse": Coarse(),
+        **{n: fit(n, dataset, split, options={"max_epochs": 1} if n == "mf" else {}).model for n in known},
+    }  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", ["user-temporal", "leave-one-out", "random:80-10-10"])
@@ -84,11 +89,17 @@ def test_ties_told_optimistically_flatter_who_says_nothing(films: Dataset) -> No
 
 
 def test_places_share_and_leave_out() -> None:
-    table = {"a": {"x": Cell(0.5), "y": Cell(0.1)}, "b": {"x": Cell(0.5), "y": Cell(0.3)}, "c": {"x": Cell(0.2), "y": Cell(None)}}
+    table = {
+        "a": {"x": Cell(0.5), "y": Cell(0.1)},
+        "b": {"x": Cell(0.5), "y": Cell(0.3)},
+        "c": {"x": Cell(0.2), "y": Cell(None)},
+    }
     found = protocol_sensitivity.ranks(table, "ndcg@10")
     assert found == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 1}, "c": {"x": 3}}
     waiting = {**table, "c": {"x": Cell(0.2), "y": Cell(None, wanted=("evaluate", {}))}}
-    assert all("y" not in p for p in protocol_sensitivity.ranks(waiting, "ndcg@10").values()), "no places while one is still to come"
+    assert all("y" not in p for p in protocol_sensitivity.ranks(waiting, "ndcg@10").values()), (
+        "no places while one is still to come"
+    )
     assert protocol_sensitivity.ranks(table, "rmse")["c"]["x"] == 1, "lower is better there"
 
 
@@ -127,7 +138,9 @@ def test_full_ranking_of_some_people(shared_home: Path, demo: Dataset, monkeypat
     assert len(some.queries) == 40 and set(some.queries) < set(whole.queries)
     theirs = dict(zip(whole.queries.tolist(), whole.per_query["ndcg@10"].tolist(), strict=True))
     assert [theirs[u] for u in some.queries.tolist()] == some.per_query["ndcg@10"].tolist()
-    assert evaluate(model, demo, split, protocol="full:of=100000", groups=False, intervals=False).metrics == whole.metrics
+    assert (
+        evaluate(model, demo, split, protocol="full:of=100000", groups=False, intervals=False).metrics == whole.metrics
+    )
     for wrong in ("full:of=0", "full:of=", "full:10"):
         with pytest.raises(MMRecError, match="Unknown protocol"):
             Protocol.parse(wrong)

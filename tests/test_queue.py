@@ -263,6 +263,8 @@ def supervisors() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
-            if (process.info["cmdline"] or [])[-1:] == ["supervise"] and process.environ().get("MMREC_HOME") == str(runs.settings.home()):
+            if (process.info["cmdline"] or [])[-1:] == ["supervise"] and process.environ().get("MMREC_HOME") == str(
+                runs.settings.home()
+            ):
                 found.append(process)
     return found

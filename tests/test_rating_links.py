@@ -26,7 +26,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         return preparation.open_dataset("odd")
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(ratings=st.dictionaries(st.sampled_from(IDS), st.sampled_from([-5.0, -4.5, -0.5, 0.0]), max_size=len(IDS)))
 def test_any_id_and_rating_come_back(odd: Dataset, ratings: dict[str, float]) -> None:
     """Every id keeps its own rating, zero and the lowest included; no other item is rated."""

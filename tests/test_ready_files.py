@@ -46,7 +46,9 @@ def test_compose_names_what_there_is_and_listens_on_localhost_alone() -> None:
         for mount in service["volumes"]:
             source = mount.split(":")[0]
             assert source in told["volumes"] or source.startswith("${MMREC_SOURCES")
-    assert "password" not in re.sub(r"\$\{\w+[^}]*\}|POSTGRES_PASSWORD", "", json.dumps(services)).lower(), "secrets come from the environment"
+    assert "password" not in re.sub(r"\$\{\w+[^}]*\}|POSTGRES_PASSWORD", "", json.dumps(services)).lower(), (
+        "secrets come from the environment"
+    )
     words = services["prepare"]["command"]
     assert words[:4] == ["python", "-m", "mmrec_core", "prepare"]
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -56,9 +58,24 @@ def test_compose_names_what_there_is_and_listens_on_localhost_alone() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_job_script_lints_and_says_what_was_asked(shared_home: Path, demo: Dataset, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_script_lints_and_says_what_was_asked(
+    shared_home: Path, demo: Dataset, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
-    command = [sys.executable, "-m", "mmrec_core", "train", "demo", "mf", "--set", "lr=0.01", "--seed=3", "--workers", str(workers), "--slurm"]
+    command = [
+        sys.executable,
+        "-m",
+        "mmrec_core",
+        "train",
+        "demo",
+        "mf",
+        "--set",
+        "lr=0.01",
+        "--seed=3",
+        "--workers",
+        str(workers),
+        "--slurm",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     script = done.stdout
     lint("shellcheck", "--shell", "bash", "-", given=script)
@@ -70,11 +87,19 @@ def test_a_job_script_lints_and_says_what_was_asked(shared_home: Path, demo: Dat
     resolved = re.search(r"-m mmrec_core (train .*)", script)
     assert resolved is not None
     names = {word.partition("=")[0] for word in resolved[1].split() if word.startswith("--")}
-    told = subprocess.run([sys.executable, "-m", "mmrec_core", "train", "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "mmrec_core", "train", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert all(name in told.stdout for name in names), "every option that it uses exists"
 
 
 def test_a_smoke_test_of_this_machine_passes(home: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "mmrec_core", "smoke", "--workers", "1", "--json"], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mmrec_core", "smoke", "--workers", "1", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
     checks = json.loads(done.stdout)["checks"]
     assert [c["passed"] for c in checks] == [True, True]

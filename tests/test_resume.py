@@ -64,7 +64,9 @@ ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedu
 @pytest.mark.slow
 @posix
 def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
-    whole = worker.work(runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True)
+    whole = worker.work(
+        runs.create("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE)).id, foreground=True
+    )
     rng = random.Random(0)
     run = runs.start("train", runs.training_params(mine, "dlrm", options=ALL_AT_ONCE))
     until(lambda: done(run) > 0)

@@ -75,7 +75,9 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
 def test_a_damaged_folder_is_passed_over(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "ease"))
     told = '{"time": 1.0, "kind": "progress", "done": 1, "total": 2, "what": "dividing"}'
-    (run.folder / "events.jsonl").write_text(f'{told}\n[]\n{{"kind": "progress", "done": "x"}}\n{{"done": 1}}\n{told[:20]}')
+    (run.folder / "events.jsonl").write_text(
+        f'{told}\n[]\n{{"kind": "progress", "done": "x"}}\n{{"done": 1}}\n{told[:20]}'
+    )
     assert len(runs.get(run.id).events()) == 1
     storage.write_bytes(run.folder / "run.json", b"{broken")
     assert runs.all_runs() == []
@@ -89,7 +91,9 @@ def test_unknown_runs_are_refused(home: Path, name: str) -> None:
         runs.get(name)
 
 
-def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_names_its_commit_and_says_what_no_commit_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [n for n in os.environ if n.startswith("GIT_")]:  # of a hook that runs the tests
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -100,7 +104,18 @@ def test_a_result_names_its_commit_and_says_what_no_commit_holds(tmp_path: Path,
         return runtime.commit()
 
     def git(*words: str) -> str:
-        asked = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false", *words]
+        asked = [
+            "git",
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "-c",
+            "commit.gpgsign=false",
+            "-c",
+            "tag.gpgsign=false",
+            *words,
+        ]
         return subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
     code, docs = tmp_path / "mmrec_core" / "code.py", tmp_path / "README.md"

@@ -27,7 +27,9 @@ def test_bytes_are_within_half_a_step() -> None:
     half = quantize.SmallTable(table, "fp16")
     torch.testing.assert_close(half(index), table.weight[index].half().float())
     assert (
-        quantize.table_bytes(nn.Sequential(small)) < quantize.table_bytes(nn.Sequential(half)) < table.weight.numel() * 4
+        quantize.table_bytes(nn.Sequential(small))
+        < quantize.table_bytes(nn.Sequential(half))
+        < table.weight.numel() * 4
     )
 
 

@@ -39,7 +39,13 @@ def until(true: Callable[[], bool], seconds: float = 200) -> None:
 def begun_elsewhere(*words: str) -> subprocess.Popen[bytes]:
     """The command line on a machine of another name, with this home."""
     command = [sys.executable, "-m", "mmrec_core", *words]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MMREC_HOST": "node7"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "MMREC_HOST": "node7"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

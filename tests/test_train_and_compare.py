@@ -122,7 +122,9 @@ def test_what_the_data_lack_is_said(home: Path, tmp_path: Path) -> None:
 
 def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, demo: Dataset) -> None:
     """A model of plots and posters is not "not for these data" where the films have both."""
-    shutil.copytree(shared_home / "datasets" / "demo", home / "datasets" / "demo", ignore=shutil.ignore_patterns("features"))
+    shutil.copytree(
+        shared_home / "datasets" / "demo", home / "datasets" / "demo", ignore=shutil.ignore_patterns("features")
+    )
     shown = app("train")
     told = text(shown)
     assert not shown.exception and "gbdt (needs labels)" in told and "mm_tgn (needs" not in told

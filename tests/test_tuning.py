@@ -158,7 +158,9 @@ def test_it_finds_a_planted_optimum(mine: Any, planted: None) -> None:
     assert abs(result["best"]["options"]["x"] - 0.3) < 0.07 and abs(np.log10(result["best"]["options"]["y"]) + 2) < 0.4
     assert result["best"]["score"] == min(t.score for t in found if t.score is not None)
     winner = runs.get(result["winner"])
-    assert winner.kind == "train" and winner.status == "finished" and winner.params["options"] == result["best"]["options"]
+    assert (
+        winner.kind == "train" and winner.status == "finished" and winner.params["options"] == result["best"]["options"]
+    )
     assert (winner.result() or {})["metrics"]["rmse"] == result["metrics"]["rmse"]
 
 
@@ -167,7 +169,9 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
     pytest.importorskip("ray")
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    asked = sweep.params("mine", "mf", trials=8, over=["dim=2:16", "lr"], options={"max_epochs": 40, "patience": 0, "checkpoint_s": 0.5})
+    asked = sweep.params(
+        "mine", "mf", trials=8, over=["dim=2:16", "lr"], options={"max_epochs": 40, "patience": 0, "checkpoint_s": 0.5}
+    )
     asked["options"] |= {"patience": 40}
     run = runs.start("tune", asked)
     until = time.time() + 240
@@ -215,6 +219,8 @@ def test_time_is_a_bound_and_a_trial_that_fails_hurts_no_other(mine: Any, plante
     assert all(t.status == "finished" and t.score is not None for t in found if t not in bad)
     assert (run.result() or {})["ended"] == {"failed": len(bad), "finished": 6 - len(bad)}
     assert sweep.as_csv(run).count("\n") == 7
-    asked = sweep.params("mine", "mf", trials=500, over=["lr"], minutes=0.001, options={"max_epochs": 500, "patience": 400})
+    asked = sweep.params(
+        "mine", "mf", trials=500, over=["lr"], minutes=0.001, options={"max_epochs": 500, "patience": 400}
+    )
     with pytest.raises(MMRecError, match="more minutes"):
         worker.work(runs.create("tune", asked).id, foreground=True)

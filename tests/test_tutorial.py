@@ -21,7 +21,9 @@ def test_page_and_notebook_say_the_same() -> None:
 def test_the_notebook_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_MLFLOW", "off")
     notebook = jupytext.read(DOCS / "tutorial.ipynb")
-    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS.parent)}})
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS.parent)}}
+    )
     client.execute()
     said = "".join(o.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs)
     assert sum(cell.cell_type == "code" for cell in notebook.cells) >= 6

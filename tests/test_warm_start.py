@@ -118,7 +118,9 @@ def test_from_run_on_the_command_line(grown: tuple[runs.Run, Path], capsys: pyte
     told = json.loads(capsys.readouterr().out)
     assert told["from_run"] == grown[0].id and told["warm_start"]["matched"]["item_factors.weight"] == [20, 21]
     with pytest.raises(MMRecError, match="closed form"):
-        worker.work(runs.create("train", runs.training_params("mine", "ease", from_run=grown[0].id)).id, foreground=True)
+        worker.work(
+            runs.create("train", runs.training_params("mine", "ease", from_run=grown[0].id)).id, foreground=True
+        )
 
 
 def test_each_model_names_the_rows_of_its_tables(home: Path, ratings_csv: Path) -> None:

@@ -182,7 +182,9 @@ def load(name: str) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return records.read(file, records.ABLATION, "Mend it, or remove it and ask for the ablation again: its trainings are kept.")
+    return records.read(
+        file, records.ABLATION, "Mend it, or remove it and ask for the ablation again: its trainings are kept."
+    )
 
 
 def damaged() -> list[DamagedFile]:
@@ -213,8 +215,13 @@ def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
 
 def runs_of(told: Mapping[str, Any]) -> list[Run | None]:
     """For each cell its newest run on these data: finished if there is one, else one on its way, else whatever ended."""
-    known = [r for r in runs.all_runs() if r.kind == "train" and r.told.get("data") in {None, told["data"]}
-             and (r.status != "finished" or r.told.get("known") is not None)]  # an earlier version did not record what a model knows
+    known = [
+        r
+        for r in runs.all_runs()
+        if r.kind == "train"
+        and r.told.get("data") in {None, told["data"]}
+        and (r.status != "finished" or r.told.get("known") is not None)
+    ]  # an earlier version did not record what a model knows
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []
     for cell in told["cells"]:

@@ -61,7 +61,9 @@ def crossing(
         for k in ks:
             told(0, 1, f"judged with {k} ratings known")
             judged = evaluate(fitted.model, dataset, split, reveal=k, groups=False)
-            values[name, k] = dict(zip(judged.queries.tolist(), judged.per_query.get(METRIC, np.zeros(0)).tolist(), strict=True))
+            values[name, k] = dict(
+                zip(judged.queries.tolist(), judged.per_query.get(METRIC, np.zeros(0)).tolist(), strict=True)
+            )
             found[name][str(k)] = {"metrics": judged.metrics, "intervals": judged.intervals}
             if name != YARDSTICK:
                 try:

@@ -59,7 +59,10 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
     """A result's test rows with what its model said of each."""
     rows = split.test
     events = dataset.interactions
-    user, item = np.asarray(events.need("user"))[rows].astype(np.int64), np.asarray(events.need("item"))[rows].astype(np.int64)
+    user, item = (
+        np.asarray(events.need("user"))[rows].astype(np.int64),
+        np.asarray(events.need("item"))[rows].astype(np.int64),
+    )
     rating = None if events.rating is None else np.asarray(events.rating)[rows].astype(np.float64)
     bar = row.key.relevant_from
     liked = np.ones(len(rows), bool) if bar is None or rating is None else rating >= bar
@@ -119,7 +122,10 @@ def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = No
     if apart is not None and np.isfinite(apart).any():
         bound = np.nanquantile(apart, 0.8)
         far = np.where(np.isfinite(apart), apart >= bound, False)
-        found["Plot and poster"] = {"plot and poster disagree most": far[item], "they agree more": (np.isfinite(apart) & ~far)[item]}
+        found["Plot and poster"] = {
+            "plot and poster disagree most": far[item],
+            "they agree more": (np.isfinite(apart) & ~far)[item],
+        }
     if events.rating is not None:
         stars = np.asarray(events.rating)[rows]
         found["Stars given"] = {f"{value:g} stars": stars == value for value in np.unique(stars).tolist()}
@@ -165,13 +171,20 @@ def disagreement(dataset: Dataset, encoder: str | None = None) -> Array | None:
 def measure(told: Judged, mask: Array) -> dict[str, Any]:
     """A slice's figures: ``n`` rows, ``people``, ``likes``, and with 95 % intervals (people as clusters) ``rmse``, ``mae`` and ``found``, the share of liked
     films that stand among the first ten."""
-    out: dict[str, Any] = {"n": int(mask.sum()), "people": len(np.unique(told.user[mask])), "likes": int((mask & told.liked).sum())}
+    out: dict[str, Any] = {
+        "n": int(mask.sum()),
+        "people": len(np.unique(told.user[mask])),
+        "likes": int((mask & told.liked).sum()),
+    }
     error = told.error
     if error is not None:
         keep = mask & np.isfinite(error)
         if keep.any():
             spans = error_intervals(told.user[keep], np.abs(error[keep]))
-            out |= {"rmse": (float(np.sqrt((error[keep] ** 2).mean())), spans["rmse"]), "mae": (float(np.abs(error[keep]).mean()), spans["mae"])}
+            out |= {
+                "rmse": (float(np.sqrt((error[keep] ** 2).mean())), spans["rmse"]),
+                "mae": (float(np.abs(error[keep]).mean()), spans["mae"]),
+            }
     keep = mask & told.liked
     if told.place is not None and keep.any():
         hit = ((told.place >= 1) & (told.place <= TOP))[keep].astype(np.float64)
@@ -183,7 +196,14 @@ def measure(told: Judged, mask: Array) -> dict[str, Any]:
 
 
 def worst(
-    told: Judged, mask: Array, sort: str, n: int, dataset: Dataset, split: Split, other: Judged | None = None, seed: int = 0
+    told: Judged,
+    mask: Array,
+    sort: str,
+    n: int,
+    dataset: Dataset,
+    split: Split,
+    other: Judged | None = None,
+    seed: int = 0,
 ) -> Array:
     """Places (into the test rows) of the cases of a slice, the worst first.
 
@@ -202,7 +222,9 @@ def worst(
         item = np.asarray(dataset.interactions.need("item"))[train]
         stars = np.asarray(dataset.interactions.need("rating"))[train].astype(np.float64)
         count = np.bincount(item, minlength=len(dataset.items))
-        mean = np.where(count > 0, np.bincount(item, stars, minlength=len(dataset.items)) / np.maximum(count, 1), np.nan)
+        mean = np.where(
+            count > 0, np.bincount(item, stars, minlength=len(dataset.items)) / np.maximum(count, 1), np.nan
+        )
         value = np.nan_to_num(np.abs(told.rating - mean[told.item]), nan=-1)
     elif sort == "missed likes":
         if told.place is None:

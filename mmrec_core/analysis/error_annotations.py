@@ -21,7 +21,22 @@ from mmrec_core import csv_out, ownership, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Dataset
 
-COLUMNS = ("kind", "user", "film", "slice", "run", "model", "beside", "tags", "note", "blind", "seed", "link", "made", "id")
+COLUMNS = (
+    "kind",
+    "user",
+    "film",
+    "slice",
+    "run",
+    "model",
+    "beside",
+    "tags",
+    "note",
+    "blind",
+    "seed",
+    "link",
+    "made",
+    "id",
+)
 REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
 LONGEST = {"tag": 40, "note": 4000}
 
@@ -86,7 +101,11 @@ def read(file: Path) -> list[Case]:
         raise DamagedFile(error.place, error.fault, REMEDY) from None
     except (ValidationError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
-        fault = f"'{'.'.join(map(str, first['loc']))}': {first['msg'][0].lower()}{first['msg'][1:]}" if first else "it is no list of cases"
+        fault = (
+            f"'{'.'.join(map(str, first['loc']))}': {first['msg'][0].lower()}{first['msg'][1:]}"
+            if first
+            else "it is no list of cases"
+        )
         raise DamagedFile(storage.shown(file), f"it does not hold coded cases ({fault})", REMEDY) from error
 
 
@@ -107,7 +126,15 @@ def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str
     """
     try:
         where = slice if kind == "slice" else ""  # a rating is the same case wherever it was met
-        return Case(id=name_of(kind, user, film, where, run), kind=kind, user=user, film=film, slice=slice, run=run, **{"made": time.time(), **told})  # type: ignore[arg-type]
+        return Case(
+            id=name_of(kind, user, film, where, run),
+            kind=kind,  # type: ignore[arg-type]
+            user=user,
+            film=film,
+            slice=slice,
+            run=run,
+            **{"made": time.time(), **told},
+        )
     except ValidationError as error:
         raise MMRecError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
 
@@ -190,13 +217,17 @@ def from_csv(text: str) -> list[Case]:
     try:
         rows = list(read)
     except csv.Error as error:
-        raise MMRecError(f"Line {read.line_num} of the CSV cannot be read ({error}); expected a table of cases as it is exported. Nothing was taken over.") from error
+        raise MMRecError(
+            f"Line {read.line_num} of the CSV cannot be read ({error}); expected a table of cases as it is exported. Nothing was taken over."
+        ) from error
     for at, row in enumerate(rows, 2):
         told: dict[str, Any] = {k: csv_out.plain(row.get(k) or "") for k in COLUMNS}
         try:
             told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",
                      "seed": int(told["seed"]) if told["seed"] else None, "made": float(told["made"] or 0)}  # fmt: skip
-            told["id"] = told["id"] or name_of(told["kind"], told["user"], told["film"], told["slice"] if told["kind"] == "slice" else "", told["run"])
+            told["id"] = told["id"] or name_of(
+                told["kind"], told["user"], told["film"], told["slice"] if told["kind"] == "slice" else "", told["run"]
+            )
             found.append(Case.model_validate(told))
         except (ValidationError, ValueError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
@@ -225,6 +256,14 @@ def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
 
 
 def _line(one: Case) -> str:
-    about = ", ".join(f"{k} {v}" for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model)) if v)
-    told = f"[{one.kind}: {about}]({one.link})" if ours(one.link) else f"{one.kind}: {about}" + (f" ({one.link})" if one.link else "")
+    about = ", ".join(
+        f"{k} {v}"
+        for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model))
+        if v
+    )
+    told = (
+        f"[{one.kind}: {about}]({one.link})"
+        if ours(one.link)
+        else f"{one.kind}: {about}" + (f" ({one.link})" if one.link else "")
+    )
     return told + (f" — {one.note}" if one.note else "")

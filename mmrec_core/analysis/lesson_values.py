@@ -117,7 +117,11 @@ def _models(dataset: Dataset) -> dict[str, Row]:
 
 def _order(dataset: Dataset, metric: str) -> list[str]:
     sign = 1 if metrics.metric(metric).better == "lower" else -1
-    able = {n: sign * r.result["metrics"][metric] for n, r in _models(dataset).items() if r.result["metrics"].get(metric) is not None}
+    able = {
+        n: sign * r.result["metrics"][metric]
+        for n, r in _models(dataset).items()
+        if r.result["metrics"].get(metric) is not None
+    }
     return sorted(able, key=lambda n: able[n])
 
 
@@ -148,7 +152,7 @@ def place(dataset: Dataset, model: str, metric: str) -> str:
     """Where a model stands among the usual ones: ``4th of 8``."""
     order = _order(dataset, metric)
     at = order.index(model) + 1
-    return f"{at}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(at, 'th')} of {len(order)}"
+    return f"{at}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(at, 'th') } of {len(order)}"
 
 
 def winner_place(dataset: Dataset, by: str, metric: str) -> str:
@@ -218,7 +222,9 @@ def crosses(dataset: Dataset, model: str) -> str:
     about = f"with {told['ks'][-1]} ratings {last['difference']:+.4f} [{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}] over {told['users']} people"
     if sure is not None:
         return f"from {sure} on beyond its interval ({about})"
-    return (f"by its mean from {mean} on, nowhere beyond its interval" if mean is not None else "nowhere") + f" ({about})"
+    return (
+        f"by its mean from {mean} on, nowhere beyond its interval" if mean is not None else "nowhere"
+    ) + f" ({about})"
 
 
 def finds(dataset: Dataset, encoder: str, direction: str) -> str:
@@ -249,4 +255,24 @@ def _encoded(dataset: Dataset, encoder: str) -> dict[str, Any]:
     return dict(told)
 
 
-FACTS = {f.__name__: f for f in (value, winner, second, second_value, place, winner_place, winner_value, difference, judged, identity, gap, group, same_as_popular, crosses, finds, agree)}
+FACTS = {
+    f.__name__: f
+    for f in (
+        value,
+        winner,
+        second,
+        second_value,
+        place,
+        winner_place,
+        winner_value,
+        difference,
+        judged,
+        identity,
+        gap,
+        group,
+        same_as_popular,
+        crosses,
+        finds,
+        agree,
+    )
+}

@@ -78,7 +78,9 @@ def read(file: Path) -> Lesson:
     head, *parts = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     title, told, why = _block(head.removeprefix("# "), file)
     if not head.startswith("# ") or not parts:
-        raise MMRecError(f"{file.name} is no lesson: it begins with '# Title' and has a step that begins with '## question'.")
+        raise MMRecError(
+            f"{file.name} is no lesson: it begins with '# Title' and has a step that begins with '## question'."
+        )
     if not told.get("minutes", "").isdecimal():
         raise MMRecError(f"{file.name} does not say how many minutes it takes, such as 'minutes: 10'.")
     return Lesson(file.stem, title, int(told["minutes"]), why, tuple(_step(part, file) for part in parts))

@@ -52,7 +52,9 @@ def split_of(dataset: Dataset, row: Row) -> Split:
         MMRecError: the data divide otherwise now.
     """
     key, trained = row.key, row.result.get("trained_from")  # cold-user divides by what counted as relevant in training
-    made = make_split(dataset, key.split, key.split_seed, key.filter_from, key.relevant_from if trained is None else trained)
+    made = make_split(
+        dataset, key.split, key.split_seed, key.filter_from, key.relevant_from if trained is None else trained
+    )
     if made.checksum != key.split_checksum:
         raise MMRecError(f"'{dataset.name}' divides otherwise than when these runs learned from it; train them again.")
     return made
@@ -65,7 +67,12 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
         MMRecError: keys differ, a result has no such per-user values, or fewer than two users are shared.
     """
     known_alike = "oracle" in {a.kind, b.kind} or a.key.known == b.key.known
-    if not known_alike or a.key.rows_key != b.key.rows_key or a.key.protocol != b.key.protocol or a.key.regime != b.key.regime:
+    if (
+        not known_alike
+        or a.key.rows_key != b.key.rows_key
+        or a.key.protocol != b.key.protocol
+        or a.key.regime != b.key.regime
+    ):
         raise MMRecError(f"{a.label} and {b.label} were judged differently: {', '.join(a.key.differs(b.key))}.")
     own, theirs = comparison.values(a).get(metric), comparison.values(b).get(metric)
     if own is None or theirs is None:

@@ -43,7 +43,9 @@ def datasets(as_json: Json = False) -> None:
     ]
     broken = {name: str(fault) for name, fault in preparation.damaged().items()}
     known = [{**row, "fault": broken.pop(str(row["dataset"]))} if row["dataset"] in broken else row for row in known]
-    known += [{"dataset": name, "about": "brought along", "prepared": False, "fault": fault} for name, fault in broken.items()]
+    known += [
+        {"dataset": name, "about": "brought along", "prepared": False, "fault": fault} for name, fault in broken.items()
+    ]
     if as_json:
         say({"datasets": known}, True)
     else:
@@ -95,7 +97,8 @@ def split(
     filter_from: FilterFrom = None,
     export: Annotated[Path | None, typer.Option(help="Folder to write the parts to as CSV.")] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000.")
+        str | None,
+        typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000."),
     ] = None,
     regime: Regime = "frozen",
     relevant_from: RelevantFrom = None,
@@ -122,6 +125,13 @@ def split(
             told = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
     say(
-        {"dataset": dataset, "split": made.strategy, "split_seed": made.seed, **sizes, "checksum": made.checksum, **told},
+        {
+            "dataset": dataset,
+            "split": made.strategy,
+            "split_seed": made.seed,
+            **sizes,
+            "checksum": made.checksum,
+            **told,
+        },
         as_json,
     )

@@ -50,7 +50,9 @@ def compare(
     how: SplitOption = "user-temporal",
     protocol: ProtocolOption = "full",
     against: Annotated[str, typer.Option(help="The model that the others are paired with.")] = "popularity",
-    refit: Annotated[bool, typer.Option("--refit", help="Runs whose models know training and validation rows.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Runs whose models know training and validation rows.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """All finished runs on one split side by side, paired with a baseline; oracles too where they were evaluated (train-all)."""
@@ -88,7 +90,9 @@ def recommend(
     if user is not None:
         answer = recommender.recommend_known(found, dataset, dataset.users.row(user, "user"), top)
     else:
-        answer = recommender.recommend(found, recommender.history(dataset, recommender.parse_ratings(ratings or "")), top)
+        answer = recommender.recommend(
+            found, recommender.history(dataset, recommender.parse_ratings(ratings or "")), top
+        )
     films = [
         {"movieId": dataset.items.raw[i].item(), "title": dataset.catalog["title"].iloc[i], "score": float(s)}
         for i, s in zip(answer.items, answer.scores, strict=True)

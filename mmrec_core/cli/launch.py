@@ -36,7 +36,9 @@ def check_port(port: int, address: str = "localhost") -> None:
             ) from None
 
 
-def serve(port: int, showcase: str | None = None, headless: bool = False, host: str = "localhost", names: Sequence[str] = ()) -> int:
+def serve(
+    port: int, showcase: str | None = None, headless: bool = False, host: str = "localhost", names: Sequence[str] = ()
+) -> int:
     """Run the app until it is stopped; once it is up, train ``showcase``'s models in the background.
 
     Args:
@@ -47,18 +49,38 @@ def serve(port: int, showcase: str | None = None, headless: bool = False, host: 
         MMRecError: the port is taken, or Streamlit is not installed.
     """
     if importlib.util.find_spec("streamlit") is None:
-        raise MMRecError("The app needs Streamlit, which is not installed here: pip install . or pip install -r requirements.txt in a checkout.")
+        raise MMRecError(
+            "The app needs Streamlit, which is not installed here: pip install . or pip install -r requirements.txt in a checkout."
+        )
     check_port(port, host)
     known = served_names(host, names)
-    command = [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "server.py"), "--server.port", str(port), "--server.address", host]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(settings.ROOT / "server.py"),
+        "--server.port",
+        str(port),
+        "--server.address",
+        host,
+    ]
     command += [word for name in known for word in ("--server.allowedHosts", name)]
     shown = next((name for name in known if name not in ownership.LOCAL_NAMES), "localhost")
-    command += ["--browser.serverAddress", shown]  # else Streamlit asks a host on the internet for this machine's outer address, to print it
+    command += [
+        "--browser.serverAddress",
+        shown,
+    ]  # else Streamlit asks a host on the internet for this machine's outer address, to print it
     environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known)}
     if not ownership.is_local(environment["MMREC_LISTENS"]):
-        print(f"Visitors may look and rate. Only who has the owner's token may start work:\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/?owner={ownership.token()}", flush=True)
+        print(
+            f"Visitors may look and rate. Only who has the owner's token may start work:\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/?owner={ownership.token()}",
+            flush=True,
+        )
     _warm_up()
-    app = subprocess.Popen([*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=environment)
+    app = subprocess.Popen(
+        [*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=environment
+    )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: app.terminate())
     if showcase:
@@ -80,7 +102,12 @@ def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
     except ValueError:
         everywhere = False
     if everywhere:
-        own = [part.address.partition("%")[0] for parts in psutil.net_if_addrs().values() for part in parts if part.family in {socket.AF_INET, socket.AF_INET6}]
+        own = [
+            part.address.partition("%")[0]
+            for parts in psutil.net_if_addrs().values()
+            for part in parts
+            if part.family in {socket.AF_INET, socket.AF_INET6}
+        ]
         found += [socket.gethostname(), *own]
     elif host:
         found.append(host)

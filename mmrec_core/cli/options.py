@@ -31,7 +31,9 @@ ProtocolOption = Annotated[
     ),
 ]
 Regime = Annotated[str, typer.Option(help="frozen or stream.")]
-Executor = Annotated[str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")]
+Executor = Annotated[
+    str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")
+]
 Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
 Fraction = Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")]
 EncoderOption = Annotated[

@@ -23,7 +23,19 @@ def runs(as_json: Json = False) -> None:
                      "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
                      "error": run.error or (str(run.damage) if run.damage else None)})  # fmt: skip
     for name, fault in room.damaged_runs().items():
-        rows.append({"run": name, "kind": None, "dataset": None, "model": None, "status": "damaged", "pid": None, "step": None, "checkpoint": False, "error": str(fault)})
+        rows.append(
+            {
+                "run": name,
+                "kind": None,
+                "dataset": None,
+                "model": None,
+                "status": "damaged",
+                "pid": None,
+                "step": None,
+                "checkpoint": False,
+                "error": str(fault),
+            }
+        )
     if as_json:
         say({"runs": rows}, True)
     else:
@@ -60,7 +72,9 @@ def resume(
 def delete(
     what: Annotated[str, typer.Argument(help="dataset or run.")],
     name: Annotated[str, typer.Argument(help="Which one.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Delete it; without this, what would be deleted is listed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete it; without this, what would be deleted is listed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Delete a dataset or a run; what depends on it is named first."""
@@ -85,9 +99,19 @@ def delete(
 
 @app.command()
 def clean(
-    budget: Annotated[float, typer.Option(min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first.")] = 1000.0,
+    budget: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first."
+        ),
+    ] = 1000.0,
     thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names.")] = False,
-    aside: Annotated[bool, typer.Option("--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew.")] = False,
+    aside: Annotated[
+        bool,
+        typer.Option(
+            "--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, what would be done is listed.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -101,13 +125,27 @@ def clean(
         cleanup.clean(found)
     kept = [str(damage.set_aside(d.about, d.name)) for d in movable] if yes else []
     if as_json:
-        say({"removes": told, "damaged": [d.line for d in broken], "set_aside": kept or [d.place for d in movable], "done": yes}, True)
+        say(
+            {
+                "removes": told,
+                "damaged": [d.line for d in broken],
+                "set_aside": kept or [d.place for d in movable],
+                "done": yes,
+            },
+            True,
+        )
         return
     for kind, own in told.items():
         print(f"{own['n']:>6} {kind} ({own['bytes'] / 1e6:,.1f} MB)")
     for one in broken:
         print(f"{'! set aside: ' if one in movable and yes else '! '}{one.line}")
-    print("Done." if yes else "Nothing was changed. Add --yes to do it." if told or movable else "There is nothing to clear away.")
+    print(
+        "Done."
+        if yes
+        else "Nothing was changed. Add --yes to do it."
+        if told or movable
+        else "There is nothing to clear away."
+    )
 
 
 @app.command()

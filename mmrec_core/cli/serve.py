@@ -11,7 +11,9 @@ from mmrec_core.cli.options import Json, app, progress, say
 
 @app.command()
 def smoke(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train one model together; 1 leaves that out.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that train one model together; 1 leaves that out.")
+    ] = 2,
     as_json: Json = False,
 ) -> None:
     """Check this machine, and the cluster where one is named, by a few small trainings whose figures must agree."""
@@ -60,9 +62,17 @@ def serve(
     ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Anything but localhost lets others look and rate; to start work they need the owner's token, which is printed.")
+        str,
+        typer.Option(
+            help="Address to listen on. Anything but localhost lets others look and rate; to start work they need the owner's token, which is printed."
+        ),
     ] = "localhost",
-    names: Annotated[list[str] | None, typer.Option("--name", help="A further name by which people reach the app, such as lab.example.org; may be repeated.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", help="A further name by which people reach the app, such as lab.example.org; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Bring up the app, on localhost unless told otherwise."""
     from mmrec_core.cli import launch

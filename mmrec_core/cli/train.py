@@ -82,8 +82,13 @@ def train(
         str | None, typer.Option(help="Begin with the weights of this run, or of a .safetensors, .pt or .pth file.")
     ] = None,
     executor: Executor = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that train together, each on its share of every batch (gradient models).")] = 1,
-    slurm: Annotated[bool, typer.Option("--slurm", help="Print a SLURM job script that does this, and do nothing.")] = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that train together, each on its share of every batch (gradient models)."),
+    ] = 1,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Print a SLURM job script that does this, and do nothing.")
+    ] = False,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +108,12 @@ def train(
     if slurm:
         from mmrec_core.jobs.slurm import script
 
-        print(script(asked, without(sys.argv[2:], "--slurm", "--background", "--json", "--executor", "--workers"), workers), end="")
+        print(
+            script(
+                asked, without(sys.argv[2:], "--slurm", "--background", "--json", "--executor", "--workers"), workers
+            ),
+            end="",
+        )
         return
     queue_or_do("train", asked, background, as_json, executor=executor, workers=workers)
 
@@ -163,12 +173,23 @@ def ablate(
 def tune(
     dataset: DatasetArg,
     model: Annotated[str, typer.Argument(help="A model of 'models'.")],
-    trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried; the first are the usual ones, or the nearest within the ranges.")] = 20,
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="How many settings are tried; the first are the usual ones, or the nearest within the ranges.",
+        ),
+    ] = 20,
     over: Annotated[
         str | None,
-        typer.Option(help="What to search: names, dim=16:256 for a range, loss=bce|ce for values; separated by commas. Else what the model's config suggests."),
+        typer.Option(
+            help="What to search: names, dim=16:256 for a range, loss=bce|ce for values; separated by commas. Else what the model's config suggests."
+        ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="What is judged on validation rows; else what early stopping watches.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What is judged on validation rows; else what early stopping watches.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget of the search.")] = None,
     how: SplitOption = "user-temporal",
     split_seed: SplitSeed = 0,

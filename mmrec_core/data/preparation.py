@@ -210,7 +210,8 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
             for v in values
         ]
     catalog["title"] = [
-        t if isinstance(t, str) and t else f"{NOUNS[raw.what]} {i}" for t, i in zip(catalog["title"], ids.raw, strict=True)
+        t if isinstance(t, str) and t else f"{NOUNS[raw.what]} {i}"
+        for t, i in zip(catalog["title"], ids.raw, strict=True)
     ]
     catalog["year"] = pd.Series(table["year"] if "year" in table else [None] * len(ids)).astype("Int32").array
     for column in LISTS:

@@ -294,11 +294,16 @@ def _rows_of(file: Path, limit: int) -> Array:
     own = table.ids("row")
     if not len(table):
         return np.zeros(0, np.int64)
-    bad = own.missing() | np.array([not (is_canonical(v) and 0 <= int(v) < limit) for v in [*own.values, "-"]], bool)[own.codes]
+    bad = (
+        own.missing()
+        | np.array([not (is_canonical(v) and 0 <= int(v) < limit) for v in [*own.values, "-"]], bool)[own.codes]
+    )
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         value = own.values[own.codes[at]] if own.codes[at] >= 0 else ""
-        raise MMRecError(f"{file}, line {table.line_of(at)}: row is '{value[:40]}', expected a whole number from 0 to {limit - 1}. Export the split anew.")
+        raise MMRecError(
+            f"{file}, line {table.line_of(at)}: row is '{value[:40]}', expected a whole number from 0 to {limit - 1}. Export the split anew."
+        )
     return np.array([int(v) for v in own.values], np.int64)[own.codes]
 
 
@@ -309,8 +314,15 @@ def import_split(dataset: Dataset, folder: Path) -> Split:
         MMRecError: it belongs to other data, or its rows were changed.
     """
     about = storage.read_json(folder / "split.json")
-    if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not isinstance(about.get("seed"), int) or "checksum" not in about:
-        raise MMRecError(f"{folder / 'split.json'} is no split's description: expected an object with strategy, seed, data and checksum. Export the split anew.")
+    if (
+        not isinstance(about, dict)
+        or not isinstance(about.get("strategy"), str)
+        or not isinstance(about.get("seed"), int)
+        or "checksum" not in about
+    ):
+        raise MMRecError(
+            f"{folder / 'split.json'} is no split's description: expected an object with strategy, seed, data and checksum. Export the split anew."
+        )
     if about.get("data") != dataset.checksum:
         raise MMRecError(
             f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export anew."

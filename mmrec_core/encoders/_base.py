@@ -76,7 +76,9 @@ def unit(vectors: Array) -> Array:
     vectors = vectors.astype(np.float64 if vectors.dtype == np.float64 else np.float32, copy=False)
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     extreme = (largest > 0) & ((largest < 1e-12) | (largest > 1e12))
-    vectors = vectors / np.where(extreme, largest, 1)  # before squaring, so that neither 1e300 nor 1e-300 leaves the range
+    vectors = vectors / np.where(
+        extreme, largest, 1
+    )  # before squaring, so that neither 1e300 nor 1e-300 leaves the range
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 

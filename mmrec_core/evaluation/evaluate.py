@@ -113,7 +113,9 @@ def evaluate(
         when = np.asarray(dataset.interactions.need("time"))
         if len(split.train) and len(split.test) and when[split.train].max() > when[split.test].min():
             raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {AHEAD}")
-    if regime == "stream" and part == "test" and known == "training":  # what was cut off for validation is observed in its turn
+    if (
+        regime == "stream" and part == "test" and known == "training"
+    ):  # what was cut off for validation is observed in its turn
         split = with_validation(split, dataset=dataset)
     if regime not in {"frozen", "stream"}:
         raise MMRecError(f"Unknown regime '{regime}'. Known: frozen, stream.")
@@ -185,7 +187,9 @@ def _judge(
         if schema_scale is not None and rows.rating is not None and chosen and len(rows) and regime == "frozen":
             progress(0, 2, f"judging {kind}s")
             scores = _row_scores(scorer, dataset, split, rows, test, reveal)[:, at]
-            _judge_ratings(found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals, learned)
+            _judge_ratings(
+                found, rows, scores, chosen, groups and part == "test", dataset, split, test, intervals, learned
+            )
     clicks = [(at, head) for at, head in enumerate(heads) if head.kind == "click"]
     if clicks:
         progress(0, 2, "judging clicks")

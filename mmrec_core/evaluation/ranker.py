@@ -56,7 +56,12 @@ def revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) -
 
 
 def export_candidates(
-    dataset: Dataset, split: Split, protocol: str, folder: Path, relevant_from: float | None = None, regime: str = "frozen"
+    dataset: Dataset,
+    split: Split,
+    protocol: str,
+    folder: Path,
+    relevant_from: float | None = None,
+    regime: str = "frozen",
 ) -> dict[str, Any]:
     """Write what each relevant test row is ranked among as ``candidates.csv`` (row, user, item, candidates in raw ids) beside an exported split.
 
@@ -269,7 +274,9 @@ class Ranker:
         if self.protocol.shipped or self.protocol.negatives is not None:
             return self._sampled(BLOCK)
         on_gpu = getattr(getattr(self.scorer, "known_users", None), "is_cuda", False)
-        large = on_gpu and not len(self.split.revealed)  # folding in by gradient steps needs memory for every event of a block
+        large = on_gpu and not len(
+            self.split.revealed
+        )  # folding in by gradient steps needs memory for every event of a block
         size = max(1, min(GPU_BLOCK, GPU_SCORES // self.n_items)) if large else BLOCK
         hidden = self.hidden_rows()
         hidden = hidden[np.argsort(self.user[hidden], kind="stable")]

@@ -22,4 +22,28 @@ from mmrec_core.features.store import (
     write,
 )
 
-__all__ = ["CONTENT", "Features", "PAIRS", "SHARD", "available", "checksum_of", "content", "damaged", "encode", "folder_of", "import_folder", "load", "make_encoder", "offered", "offers", "open_poster", "paired", "prompt_lines", "restored", "rich_text", "split_pair", "usual", "write"]
+__all__ = [
+    "CONTENT",
+    "Features",
+    "PAIRS",
+    "SHARD",
+    "available",
+    "checksum_of",
+    "content",
+    "damaged",
+    "encode",
+    "folder_of",
+    "import_folder",
+    "load",
+    "make_encoder",
+    "offered",
+    "offers",
+    "open_poster",
+    "paired",
+    "prompt_lines",
+    "restored",
+    "rich_text",
+    "split_pair",
+    "usual",
+    "write",
+]

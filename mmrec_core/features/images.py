@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-
 def open_poster(dataset: Dataset, row: int) -> Image | None:
     """A film's poster in RGB at its full size, or its thumbnail where that file has moved; ``None`` where neither can be read."""
     record = dataset.catalog.iloc[row]

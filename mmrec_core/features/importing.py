@@ -77,7 +77,9 @@ def _take(dataset: Dataset, file: Path) -> tuple[Array, Array]:
         raise MMRecError(f"{file.name} is {list(vectors.shape)}; expected at least one vector of at least one number.")
     own = ids.of_column(held, "id", ids_file.name, lambda row: row + 1)
     if (missing := own.missing()).any():
-        raise MMRecError(f"{ids_file.name} has no id in row {int(np.flatnonzero(missing)[0])}; expected one for each vector.")
+        raise MMRecError(
+            f"{ids_file.name} has no id in row {int(np.flatnonzero(missing)[0])}; expected one for each vector."
+        )
     if len(own.values) != len(held):
         at = int(np.flatnonzero(_repeated(own.codes))[0])
         raise MMRecError(f"{ids_file.name} names a film twice: {own.values[own.codes[at]]}.")
@@ -105,4 +107,6 @@ def _no_other_form(dataset: Dataset, rows: Array, texts: Array, file: Path) -> N
     for text in texts[rows < 0].tolist():
         number = re.fullmatch(r"0*(\d+?)(\.0+)?", text, re.ASCII)
         if number and text != number.group(1) and dataset.items.rows([number.group(1)])[0] >= 0:
-            raise MMRecError(f"{file.name} names film {number.group(1)} as '{text}'; ids are compared as they are written. Write it as {number.group(1)}, once.")
+            raise MMRecError(
+                f"{file.name} names film {number.group(1)} as '{text}'; ids are compared as they are written. Write it as {number.group(1)}, once."
+            )

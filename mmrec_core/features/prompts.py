@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     pass
 
 
-
 def prompt_lines(film: Mapping[Any, Any]) -> list[str]:
     """The rich text prompt of a catalog row, a line each: movie, year, genres, director, cast, plot; absent ones left out."""
     year = None if _missing(film["year"]) else film["year"]

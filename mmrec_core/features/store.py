@@ -70,6 +70,8 @@ def available(dataset: Dataset) -> dict[str, dict[str, Any]]:
 def damaged(dataset: Dataset) -> list[DamagedFile]:
     """What is wrong with vectors that :func:`available` leaves out."""
     return [told for told in _looked_at(dataset) if isinstance(told, DamagedFile)]
+
+
 _read: dict[Path, tuple[tuple[int, ...], dict[str, Any] | DamagedFile]] = {}
 
 
@@ -79,7 +81,9 @@ def _looked_at(dataset: Dataset) -> list[dict[str, Any] | DamagedFile]:
     storage.recover_all(place)
     for file in sorted(place.glob("[!.]*/manifest.json")):
         try:
-            stamp = tuple(part for f in sorted(file.parent.glob("*.*")) for part in (f.stat().st_mtime_ns, f.stat().st_size))
+            stamp = tuple(
+                part for f in sorted(file.parent.glob("*.*")) for part in (f.stat().st_mtime_ns, f.stat().st_size)
+            )
         except OSError:
             continue  # it is being replaced
         held = _read.get(file)
@@ -182,6 +186,8 @@ def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
     if modality not in told:
         raise MMRecError(f"'{encoder}' has no {modality} vectors of {dataset.name}.")
     return str(told[modality]["checksum"])
+
+
 _digests: dict[tuple[str, int, int], str] = {}
 
 
@@ -194,6 +200,8 @@ def _digest(file: Path) -> str:
             _digests.pop(next(iter(_digests)))
         _digests[key] = storage.checksum(file.read_bytes())
     return _digests[key]
+
+
 CONTENT = ("both", "text", "image", "none")
 """Which vectors a model of plots and posters is given."""
 

@@ -40,7 +40,9 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
 
     def train(name: str, executor: str, n: int) -> str:
         asked = runs.training_params(WORLD, "mf", seed=1, options={"max_epochs": 3, "patience": 0, "device": "cpu"})
-        results[name] = worker.work(runs.create("train", asked, executor=executor, workers=n).id, foreground=True).result() or {}
+        results[name] = (
+            worker.work(runs.create("train", asked, executor=executor, workers=n).id, foreground=True).result() or {}
+        )
         return f"RMSE {results[name]['metrics']['rmse']:.6f} in {results[name]['seconds']['fit']:.1f} s"
 
     def against(name: str, bound: float) -> Callable[[], str]:
@@ -49,7 +51,9 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
                 raise MMRecError("There is nothing to compare: one of the trainings failed.")
             one, other = (results[n]["metrics"]["rmse"] for n in ("here", name))
             if not math.isclose(one, other, abs_tol=bound):
-                raise MMRecError(f"RMSE {other:.8f} against {one:.8f}: farther apart than {bound:g}. Other threads, another device or other versions?")
+                raise MMRecError(
+                    f"RMSE {other:.8f} against {one:.8f}: farther apart than {bound:g}. Other threads, another device or other versions?"
+                )
             return f"{abs(one - other):.1g} apart (at most {bound:g})"
 
         return compare
@@ -62,11 +66,21 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
     check("a small world", prepared)
     check("a training here", lambda: train("here", "local", 1))
     if ray_cluster.address() is not None:
-        check(f"the cluster at {ray_cluster.address()}", lambda: ", ".join(f"{n.address} ({n.total.get('CPU', 0):g} CPU, {n.total.get('GPU', 0):g} GPU)" for n in ray_cluster.nodes()))
+        check(
+            f"the cluster at {ray_cluster.address()}",
+            lambda: ", ".join(
+                f"{n.address} ({n.total.get('CPU', 0):g} CPU, {n.total.get('GPU', 0):g} GPU)"
+                for n in ray_cluster.nodes()
+            ),
+        )
         check("a training there", lambda: train("there", "ray", 1))
         check("the same figures there", against("there", SAME))
     where = "ray" if ray_cluster.address() is not None else "local"
-    room = sum(n.total.get("CPU", 0) for n in ray_cluster.nodes()) if where == "ray" and found[2]["passed"] else os.cpu_count() or 1
+    room = (
+        sum(n.total.get("CPU", 0) for n in ray_cluster.nodes())
+        if where == "ray" and found[2]["passed"]
+        else os.cpu_count() or 1
+    )
     if 1 < workers <= room:
         check(f"{workers} workers together", lambda: train("together", where, workers))
         check("the same figures together", against("together", ALIKE))

@@ -56,7 +56,7 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
     else:
         lines += [
             f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
-            'RAY_AUTH_TOKEN="$(python -c \'import secrets; print(secrets.token_hex(32))\')"',
+            "RAY_AUTH_TOKEN=\"$(python -c 'import secrets; print(secrets.token_hex(32))')\"",
             "export RAY_AUTH_TOKEN RAY_AUTH_MODE=token",
             'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
             'export RAY_ADDRESS="$head:6379" RAY_USAGE_STATS_ENABLED=0',

@@ -151,7 +151,9 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         known=known or "training + validation", progress=teller.progress,
     )  # fmt: skip
     serving = (
-        _serving(known or "training + validation", scorer, judged, asked["tables"], dataset, split, asked, bar, teller) if asked.get("tables") else None
+        _serving(known or "training + validation", scorer, judged, asked["tables"], dataset, split, asked, bar, teller)
+        if asked.get("tables")
+        else None
     )
     told = report(
         run,

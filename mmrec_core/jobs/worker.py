@@ -44,7 +44,9 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
         with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
             told = runs.read_told(run.folder)
             own = {None, os.getpid(), *([os.getppid()] if os.name == "nt" else [])}  # there a launcher stands before us
-            others = (heartbeat.elsewhere(told) is not None or told.get("pid") not in own) and heartbeat.lives(told, run.folder)
+            others = (heartbeat.elsewhere(told) is not None or told.get("pid") not in own) and heartbeat.lives(
+                told, run.folder
+            )
             if told["status"] != "queued" or (others and told.get("pid") is not None):
                 return Run(run.folder, told)
             heartbeat.beat(run.folder)
@@ -140,7 +142,13 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
 
 def _reason(error: Exception, folder: Path) -> str:
     """Why work failed, in a line."""
-    plain_one = storage.refused(error, folder) if isinstance(error, OSError) else error if isinstance(error, MMRecError) else None
+    plain_one = (
+        storage.refused(error, folder)
+        if isinstance(error, OSError)
+        else error
+        if isinstance(error, MMRecError)
+        else None
+    )
     return str(plain_one) if plain_one is not None else f"{type(error).__name__}: {error}"
 
 
@@ -181,7 +189,9 @@ def _together(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     teller.progress(0, 1, "starting Ray")
     told = {"run": run.id, "home": str(settings.home()), "stop": str(run.folder / "stop")}
     try:
-        ray_cluster.together(work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag)
+        ray_cluster.together(
+            work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag
+        )
     except MMRecError:
         if not own.exists():
             raise
@@ -222,7 +232,9 @@ def work_here(run_id: str) -> None:
         MMRecError: this machine does not see the run's folder.
     """
     if not (runs.runs_folder() / run_id / "run.json").exists():
-        raise MMRecError(f"{runs.runs_folder()} on this node does not hold run '{run_id}': MMREC_HOME must be a folder that all nodes share.")
+        raise MMRecError(
+            f"{runs.runs_folder()} on this node does not hold run '{run_id}': MMREC_HOME must be a folder that all nodes share."
+        )
     run, flag = get(run_id), StopFlag()
     with _stoppable(flag, foreground=False):
         teller = Teller(run.folder, quiet)
@@ -335,7 +347,9 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
             name, lock = held
             before = os.environ.get("CUDA_VISIBLE_DEVICES")
             try:
-                alone = lane == "gpu" and run.told.get("workers", 1) == 1 and run.kind != "tune"  # others take as many as they find
+                alone = (
+                    lane == "gpu" and run.told.get("workers", 1) == 1 and run.kind != "tune"
+                )  # others take as many as they find
                 if alone:
                     os.environ["CUDA_VISIBLE_DEVICES"] = name
                 yield
@@ -407,12 +421,18 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFla
     best = sweep.best_of(found, metric)
     assert best is not None
     again = sweep.winner_params(asked, best)
-    child = _seen(str(run.told.get("winner"))) or runs.create("train", again, executor=str(run.told.get("executor", "local")))
+    child = _seen(str(run.told.get("winner"))) or runs.create(
+        "train", again, executor=str(run.told.get("executor", "local"))
+    )
     update(run, winner=child.id)
     if child.status in runs.LIVE and child.told.get("pid") is not None:
-        raise MMRecError(f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended.")
+        raise MMRecError(
+            f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended."
+        )
     if child.status != "finished":
-        owner = {key: run.told[key] for key in ("host", "machine", "place", "pid", "pid_started")}  # who waits for the search waits for this, too
+        owner = {
+            key: run.told[key] for key in ("host", "machine", "place", "pid", "pid_started")
+        }  # who waits for the search waits for this, too
         child = update(child, status="queued", tuned_by=run.id, watch=metric, **owner)
         with heartbeat.heartbeat(child.folder, lambda: _unwanted(child)):
             child = _do(child, flag, teller.progress)

@@ -53,11 +53,15 @@ def plan_dataset(name: str) -> Plan:
         raise unknown_name("dataset", name, sorted([*preparation.prepared(), *preparation.damaged()]))
     own = [r for r in runs.all_runs() if name in {r.params["dataset"], *(r.params.get("datasets") or ())}]
     if live := [r.id for r in own if r.status in runs.LIVE]:
-        raise MMRecError(f"'{name}' is in use by {len(live)} queued or running run{'s' * (len(live) > 1)} ({live[0]}). Stop {'them' if len(live) > 1 else 'it'} first.")
+        raise MMRecError(
+            f"'{name}' is in use by {len(live)} queued or running run{'s' * (len(live) > 1)} ({live[0]}). Stop {'them' if len(live) > 1 else 'it'} first."
+        )
     gone = [r for r in own if r.params["dataset"] == name]
     deleted = [f"dataset {name}", *(f"run {r.id} ({r.kind}, {r.status})" for r in gone)]
     for part in ("features", "maps"):
-        deleted += [f"{'vectors' if part == 'features' else 'map'} {f.name}" for f in sorted((folder / part).glob("[!.]*"))]
+        deleted += [
+            f"{'vectors' if part == 'features' else 'map'} {f.name}" for f in sorted((folder / part).glob("[!.]*"))
+        ]
     kept = []
     for kind in ("slices", "coding"):
         if (file := settings.home() / kind / f"{name}.json").exists():
@@ -81,7 +85,11 @@ def plan_run(run_id: str) -> Plan:
     own = [r for r in known if r.id == run_id or (r.kind == "evaluate" and r.params.get("run") == run_id)]
     if live := [r.id for r in own if r.status in runs.LIVE]:
         raise MMRecError(f"Run '{live[0]}' is queued or running. Stop it first: python -m mmrec_core stop {live[0]}")
-    maps = [f for f in sorted((settings.home() / "datasets").glob("[!.]*/maps/[!.]*")) if f.name.startswith(f"run__{run_id}.")]
+    maps = [
+        f
+        for f in sorted((settings.home() / "datasets").glob("[!.]*/maps/[!.]*"))
+        if f.name.startswith(f"run__{run_id}.")
+    ]
     deleted = [f"run {run_id}" + (" (damaged)" if run_id in broken else ""), *(f"evaluation {r.id}" for r in own if r.id != run_id),
                *(f"map {f.parent.parent.name}/{f.name}" for f in maps)]  # fmt: skip
     affected = []
@@ -89,7 +97,9 @@ def plan_run(run_id: str) -> Plan:
         if run.params.get("from_run") == run_id or run.params.get("from_run") == str(folder / "model"):
             affected.append(f"run {run.id} began with its weights; it keeps its own.")
         if run.told.get("winner") == run_id:
-            affected.append(f"search {run.id} loses the training with its best settings; resume the search to train it again.")
+            affected.append(
+                f"search {run.id} loses the training with its best settings; resume the search to train it again."
+            )
     for name in preparation.prepared():
         affected += _noted(preparation.open_dataset(name), run_id)
     folders = (folder, *(r.folder for r in own if r.id != run_id), *maps)
@@ -101,7 +111,11 @@ def _noted(dataset: Dataset, run_id: str) -> list[str]:
         n = sum(case.run == run_id for case in error_annotations.cases(dataset))
     except MMRecError:
         return []
-    return [f"{n} coded case{'s' * (n != 1)} of {dataset.name} name{'s' * (n == 1)} it; tags and notes are kept."] if n else []
+    return (
+        [f"{n} coded case{'s' * (n != 1)} of {dataset.name} name{'s' * (n == 1)} it; tags and notes are kept."]
+        if n
+        else []
+    )
 
 
 def delete(plan: Plan) -> None:
@@ -152,7 +166,9 @@ class Waste:
 
     def told(self) -> dict[str, dict[str, int]]:
         """Files or folders and bytes by kind."""
-        return {kind: {"n": len(places), "bytes": sum(size_of(p) for p in places)} for kind, places in self.places.items()}
+        return {
+            kind: {"n": len(places), "bytes": sum(size_of(p) for p in places)} for kind, places in self.places.items()
+        }
 
 
 def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
@@ -167,17 +183,28 @@ def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
         MMRecError: a dataset whose catalog cannot be read, where thumbnails are asked for.
     """
     found, home = Waste(), settings.home()
-    for parent in (home / "datasets", *(home / "datasets").glob("[!.]*/features"), *(home / "datasets").glob("[!.]*/maps"), home / "runs", *(home / "runs").glob("[!.]*")):
+    for parent in (
+        home / "datasets",
+        *(home / "datasets").glob("[!.]*/features"),
+        *(home / "datasets").glob("[!.]*/maps"),
+        home / "runs",
+        *(home / "runs").glob("[!.]*"),
+    ):
         if not parent.is_dir():
             continue
-        found.add("left by killed processes", *(left for left, owner, old in storage.leftovers(parent) if _old(left) and (owner.exists() or not old)))
+        found.add(
+            "left by killed processes",
+            *(left for left, owner, old in storage.leftovers(parent) if _old(left) and (owner.exists() or not old)),
+        )
         found.add("left by deletions", *(p for p in parent.glob(".deleted-*") if _old(p, 0.0)))
     needed = {path for run in runs.all_runs() if run.status != "finished" for path in _named(run)}
     for upload in (home / "uploads").glob("*") if (home / "uploads").is_dir() else ():
         if _old(upload) and not any(path == upload or path.is_relative_to(upload) for path in needed):
             found.add("uploads", upload)
     current = {registry.schema_file(room, name) for room in ("models", "encoders") for name in registry.entries(room)}
-    found.add("schemas of older code", *(f for f in sorted((home / "cache" / "schemas").glob("*.json")) if f not in current))
+    found.add(
+        "schemas of older code", *(f for f in sorted((home / "cache" / "schemas").glob("*.json")) if f not in current)
+    )
     maps = sorted((settings.static_dir() / "maps").glob("*.*"), key=lambda f: -f.stat().st_mtime)
     held = 0
     for file in maps:
@@ -186,13 +213,22 @@ def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
             found.add("maps for the browser", file)
     if thumbnails:
         named = _thumbnails()
-        found.add("thumbnails", *(f for f in sorted((settings.static_dir() / "thumbs").glob("*/*.jpg")) if f.relative_to(settings.static_dir()).as_posix() not in named and _old(f)))
+        found.add(
+            "thumbnails",
+            *(
+                f
+                for f in sorted((settings.static_dir() / "thumbs").glob("*/*.jpg"))
+                if f.relative_to(settings.static_dir()).as_posix() not in named and _old(f)
+            ),
+        )
     return found
 
 
 def _old(place: Path, days: float = LEFT_DAYS) -> bool:
     try:
-        return time.time() - max(place.stat().st_mtime, place.stat().st_ctime if place.is_dir() else 0.0) >= days * DAY_S
+        return (
+            time.time() - max(place.stat().st_mtime, place.stat().st_ctime if place.is_dir() else 0.0) >= days * DAY_S
+        )
     except OSError:
         return False
 
@@ -225,5 +261,3 @@ def clean(found: Waste) -> dict[str, dict[str, int]]:
                 with storage.plain_errors(place):
                     place.unlink(missing_ok=True)
     return told
-
-

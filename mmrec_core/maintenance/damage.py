@@ -24,7 +24,9 @@ OWN = ("slices", "coding", "cluster")
 class Damage:
     """One damaged file."""
 
-    about: Literal["run", "result", "dataset", "vectors", "map", "slices", "coding", "cluster", "trials", "ablation", "home"]
+    about: Literal[
+        "run", "result", "dataset", "vectors", "map", "slices", "coding", "cluster", "trials", "ablation", "home"
+    ]
     name: str
     """The run, dataset or file that it belongs to."""
     place: str
@@ -64,7 +66,11 @@ def survey() -> list[Damage]:
     marker = settings.home() / "format.json"
     if marker.exists() and storage.home_format(marker) is None:
         told = f'Write {{"format": {settings.FORMAT}}} into it, or remove it: it is then written anew.'
-        found.append(Damage("home", "format.json", storage.shown(marker), "it does not name the version of the home's layout", told))
+        found.append(
+            Damage(
+                "home", "format.json", storage.shown(marker), "it does not name the version of the home's layout", told
+            )
+        )
     return found
 
 
@@ -76,7 +82,13 @@ def of_run(run: runs.Run) -> list[DamagedFile]:
 
 def of_results(dataset: Dataset) -> list[DamagedFile]:
     """What is wrong with finished results on these very data: pages leave out what rests on them."""
-    own = [r for r in runs.all_runs() if r.told["status"] == "finished" and r.told.get("data") == dataset.checksum and r.params["dataset"] == dataset.name]
+    own = [
+        r
+        for r in runs.all_runs()
+        if r.told["status"] == "finished"
+        and r.told.get("data") == dataset.checksum
+        and r.params["dataset"] == dataset.name
+    ]
     return [fault for run in own for fault in of_run(run)]
 
 

@@ -20,7 +20,16 @@ from typing import Any
 from mmrec_core.errors import unknown_name
 
 KINDS = ("ranking", "ratings", "clicks", "pooled", "lists")
-HIGHER_IS_WORSE = {"rmse", "mae", "mse", "log_loss", "normalised_entropy", "miscalibration", "popularity_lift", "future_items"}
+HIGHER_IS_WORSE = {
+    "rmse",
+    "mae",
+    "mse",
+    "log_loss",
+    "normalised_entropy",
+    "miscalibration",
+    "popularity_lift",
+    "future_items",
+}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ def future_items(lists: Lists, k: int) -> Array:
     """Share of the first ``k`` films that did not exist yet at the user's last test event (neither released nor rated by anybody): impossible recommendations (Ji et al. 2023); lower is better, 0 means none."""
     if lists.future is None:
         return np.full(len(lists.items), np.nan)
-    return np.where((lists.items[:, :k] >= 0).any(1), lists.future[:, :k].sum(1) / np.maximum((lists.items[:, :k] >= 0).sum(1), 1), np.nan)
+    return np.where(
+        (lists.items[:, :k] >= 0).any(1),
+        lists.future[:, :k].sum(1) / np.maximum((lists.items[:, :k] >= 0).sum(1), 1),
+        np.nan,
+    )
 
 
 def diversity(lists: Lists, k: int) -> Array:

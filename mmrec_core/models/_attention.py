@@ -26,7 +26,8 @@ class Block(nn.Module):
         """``[B, T, d]``; place ``t`` looks at places up to ``t``, or, where ``there [B, T]`` is given, at all that are there."""
         n, t, dim = x.shape
         query, key, value = (
-            part.view(n, t, self.heads, dim // self.heads).transpose(1, 2) for part in self.attend(self.before(x)).chunk(3, -1)
+            part.view(n, t, self.heads, dim // self.heads).transpose(1, 2)
+            for part in self.attend(self.before(x)).chunk(3, -1)
         )
         share = self.dropout if self.training else 0.0
         mask = None if there is None else there[:, None, None, :]

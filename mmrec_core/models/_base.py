@@ -278,7 +278,9 @@ class Model(nn.Module):
         try:
             self._save(folder, self.users, self.items)
         except SafetensorError as error:  # what its writer makes of a full disk, too
-            raise MMRecError(f"The model cannot be written to {folder} ({error}). Free some space, or set MMREC_HOME to another disk.") from error
+            raise MMRecError(
+                f"The model cannot be written to {folder} ({error}). Free some space, or set MMREC_HOME to another disk."
+            ) from error
 
     def _save(self, folder: Path, users: IdMap, items: IdMap) -> None:
         with storage.replacing(folder) as draft:
@@ -485,7 +487,10 @@ class GradientModel(Model):
 
     def learns_as(self, cls: type[GradientModel]) -> bool:
         """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for this subclass, too."""
-        return all(getattr(type(self), name) is getattr(cls, name) for name in ("row_losses", "user_tensors", "history_rows", "history_epoch"))
+        return all(
+            getattr(type(self), name) is getattr(cls, name)
+            for name in ("row_losses", "user_tensors", "history_rows", "history_epoch")
+        )
 
     def as_train_set(self, histories: Sequence[History]) -> TrainSet:
         """Histories as a training set whose users are the histories."""
@@ -522,8 +527,14 @@ class GradientModel(Model):
         told = self.history_rows(histories) if any(len(h) for h in histories) else None
         with torch.no_grad():
             free = [state[key] for key in moving]
-            mean, square, count_of_steps = ([torch.zeros_like(t) for t in free], [torch.zeros_like(t) for t in free], [torch.zeros((), device=t.device) for t in free])
-            fused = all(t.device.type == "cpu" for t in free)  # one operation a step, not a dozen, on data too small to notice anything else
+            mean, square, count_of_steps = (
+                [torch.zeros_like(t) for t in free],
+                [torch.zeros_like(t) for t in free],
+                [torch.zeros((), device=t.device) for t in free],
+            )
+            fused = all(
+                t.device.type == "cpu" for t in free
+            )  # one operation a step, not a dozen, on data too small to notice anything else
             slopes = self.fold_slopes(told, state, moving) if told is not None else None
             known: Tensor | None = None
             pulls: list[Tensor] = []
@@ -585,18 +596,34 @@ def load_model(folder: Path) -> Model:
         model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
         if (len(model.users), len(model.items)) != (schema.n_users, schema.n_items):
-            raise ValueError(f"ids of {len(model.users):,} users and {len(model.items):,} items, expected {schema.n_users:,} and {schema.n_items:,}")
+            raise ValueError(
+                f"ids of {len(model.users):,} users and {len(model.items):,} items, expected {schema.n_users:,} and {schema.n_items:,}"
+            )
         weights = load_file(folder / "model.safetensors")
         for key, value in model.state_dict().items():  # only buffers that start empty are sized by the data
             if value.numel() and key in weights and weights[key].shape != value.shape:
                 raise MMRecError(
                     f"The weights in {folder} do not fit: {key} is {list(weights[key].shape)}, expected {list(value.shape)}. Train it again."
                 )
-        broken = next((key for key, value in weights.items() if value.is_floating_point() and bool(value.isnan().any())), None)
+        broken = next(
+            (key for key, value in weights.items() if value.is_floating_point() and bool(value.isnan().any())), None
+        )
         if broken is not None:
-            raise MMRecError(f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing. Train it again.")
+            raise MMRecError(
+                f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing. Train it again."
+            )
         _assign(model, weights)
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, SafetensorError, OSError, EOFError, ValueError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        SafetensorError,
+        OSError,
+        EOFError,
+        ValueError,
+    ) as error:
         raise MMRecError(
             f"{folder} does not hold a model that fits ({type(error).__name__}: {error}). Train it again."
         ) from error

@@ -415,7 +415,11 @@ class FieldModel(GradientModel):
     def looked_losses(self, looked: Looked, batch: Batch) -> Tensor:
         """The same from what the rows read."""
         losses = self.losses(self.outputs(looked), batch)
-        return losses + self.config.l2 * looked.vectors[:, : self.n_vectors].square().sum((1, 2)) if self.config.l2 else losses
+        return (
+            losses + self.config.l2 * looked.vectors[:, : self.n_vectors].square().sum((1, 2))
+            if self.config.l2
+            else losses
+        )
 
     def losses(self, out: Tensor, batch: Batch) -> Tensor:
         """``[B]``: squared error, cross-entropy of star classes, or of liking and labels (averaged over labels)."""
@@ -481,7 +485,9 @@ class FieldModel(GradientModel):
 
     def _pooled(self, name: str) -> Tensor:
         """Sums of ``rated`` by user, or of ``raters`` by item; kept while nothing is learned."""
-        kept: Tensor | None = (self._kept or {}).get(name)  # asked of what is kept at this moment, for other threads may keep something meanwhile
+        kept: Tensor | None = (self._kept or {}).get(
+            name
+        )  # asked of what is kept at this moment, for other threads may keep something meanwhile
         if kept is not None:
             return kept
         assert self.past is not None

@@ -34,7 +34,9 @@ def _sums(matrix: Tensor, x: Tensor) -> Tensor:
     """Sums of rows of ``x``. On a CPU, bags of an embedding table are what that is, and 2.7 times faster than the sparse product."""
     if x.device.type != "cpu":
         return matrix @ x
-    return F.embedding_bag(matrix.col_indices(), x.contiguous(), matrix.crow_indices(), mode="sum", include_last_offset=True)
+    return F.embedding_bag(
+        matrix.col_indices(), x.contiguous(), matrix.crow_indices(), mode="sum", include_last_offset=True
+    )
 
 
 class Past(nn.Module):

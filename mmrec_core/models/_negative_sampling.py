@@ -53,7 +53,9 @@ class ByPlace:
 
     def drawn(self, *generators: torch.Generator) -> tuple[Tensor, Tensor]:
         """What each generator draws, laid end to end, a film for each of :attr:`row`; and whether it is free to be compared with."""
-        films = [self.pool[torch.randint(len(self.pool), self.shape, generator=g)][self.place].flatten() for g in generators]
+        films = [
+            self.pool[torch.randint(len(self.pool), self.shape, generator=g)][self.place].flatten() for g in generators
+        ]
         drawn = torch.cat(films)
         return drawn, ~torch.isin(self.own.repeat(len(films)) + drawn, self.taken)
 

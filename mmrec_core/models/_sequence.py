@@ -31,16 +31,21 @@ class SequenceConfig(AnyConfig):
 
     dim: int = setting(64, "numbers in the vector of a film", ge=2, le=1024, log=True)
     length: int = setting(50, "latest events that are read", ge=1, le=2000, unit="events", log=True)
-    events: Literal["liked", "all"] = setting("liked", "which of somebody's events are read: those they liked, or all, whatever their stars")
+    events: Literal["liked", "all"] = setting(
+        "liked", "which of somebody's events are read: those they liked, or all, whatever their stars"
+    )
     dropout: float = setting(0.2, "share of numbers silenced in training", ge=0.0, le=0.9)
-    id_dropout: float = setting(0.01, "share of films hidden in training, which teaches the row for unknown ones", ge=0.0, le=0.9)
+    id_dropout: float = setting(
+        0.01, "share of films hidden in training, which teaches the row for unknown ones", ge=0.0, le=0.9
+    )
 
 
 class NextConfig(SequenceConfig):
     """The same, and against what the next film is learned."""
 
     loss: Literal["bce", "ce"] = setting(
-        "bce", "what comes next against films drawn (log-loss of each, as published), or against every film (full softmax)"
+        "bce",
+        "what comes next against films drawn (log-loss of each, as published), or against every film (full softmax)",
     )
     negatives: int = setting(1, "films drawn for each next one, with the log-loss", ge=1, le=256, log=True)
 
@@ -138,7 +143,9 @@ class SequenceModel(GradientModel):
         """Keep everybody's events in order, flat, to rank from."""
         user, item = in_order(self.chosen(train))
         self.told = torch.from_numpy(item.astype(np.int32)).to(self.told.device)
-        self.told_from = torch.from_numpy(np.searchsorted(user, np.arange(self.schema.n_users + 2))).to(self.told.device)
+        self.told_from = torch.from_numpy(np.searchsorted(user, np.arange(self.schema.n_users + 2))).to(
+            self.told.device
+        )
 
     def windows(self, start: Tensor, end: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """The latest ``length`` events of the kept histories from ``start`` to ``end`` ``[B]``: ``[B, length]``, padded at the end, and their number."""
@@ -203,14 +210,22 @@ class SequenceModel(GradientModel):
         self.hide(table, epoch)
         generator, size = self.generator(epoch, 0), table["size"]
         order = torch.randperm(len(size), generator=generator)
-        order = torch.cat([pool[torch.argsort(size[pool], stable=True)] for pool in (order[p] for p in blocks(len(order), POOL * batch_size))])
+        order = torch.cat(
+            [
+                pool[torch.argsort(size[pool], stable=True)]
+                for pool in (order[p] for p in blocks(len(order), POOL * batch_size))
+            ]
+        )
         told = (size[order] + 1).cumsum(0)
         number = (told - 1) // max(1, round(batch_size * int(told[-1]) / len(size)))
         parts = torch.tensor_split(order, (torch.nonzero(number.diff())[:, 0] + 1))
         for at in torch.randperm(len(parts), generator=generator).tolist()[start:]:
             rows = parts[at]
             spare = table["sequence"].shape[1] - int(size[rows].max())
-            yield {k: column[rows] if column.ndim == 1 else column[rows, : column.shape[1] - spare] for k, column in table.items()}
+            yield {
+                k: column[rows] if column.ndim == 1 else column[rows, : column.shape[1] - spare]
+                for k, column in table.items()
+            }
 
     def hide(self, table: Batch, epoch: int) -> None:
         """A share of films becomes the unknown one, wherever it stands."""

@@ -33,7 +33,9 @@ class ToldSequence(SequenceModel):
         """The model's own, and the fused vector, where any modality is given."""
         super().more_layers()
         config = self.config
-        self.content = FusedContent(self.side, self.schema.n_items, config.fusion, config.dim, config.fusion_width, config.content_dropout)
+        self.content = FusedContent(
+            self.side, self.schema.n_items, config.fusion, config.dim, config.fusion_width, config.content_dropout
+        )
         self.loudness = nn.Parameter(torch.tensor(0.1))
         """The films' table starts small; the fused vector starts about as small."""
 
@@ -86,7 +88,9 @@ class ToldSequence(SequenceModel):
         if not set(content) & set(self.content.names):
             return None
         self.rest()
-        told = self.loudness * self.content.of(content, self.known_items.device) + self.films.weight[self.schema.n_items]
+        told = (
+            self.loudness * self.content.of(content, self.known_items.device) + self.films.weight[self.schema.n_items]
+        )
         return ItemState({"vector": told}, tuple("folded" for _ in range(len(told))))
 
     @torch.no_grad()

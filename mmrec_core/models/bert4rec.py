@@ -38,7 +38,9 @@ class BERT4Rec(SequenceModel):
         """Places and blocks."""
         self.mask = self.mark + 1
         self.places = nn.Embedding(self.config.length + 1, self.config.dim)
-        self.blocks = nn.ModuleList(Block(self.config.dim, self.config.heads, self.config.dropout, 4) for _ in range(self.config.blocks))
+        self.blocks = nn.ModuleList(
+            Block(self.config.dim, self.config.heads, self.config.dropout, 4) for _ in range(self.config.blocks)
+        )
         self.last = nn.LayerNorm(self.config.dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:

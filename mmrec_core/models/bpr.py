@@ -73,7 +73,10 @@ class BPR(Pairwise):
         device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
         row = negatives.row
         user, item = liked["user"][row].to(device), self.oov_item(liked["item"][row].to(device))
-        drawn, free = (each.view(steps, -1).to(device) for each in negatives.drawn(*(self.generator(step, 2) for step in range(steps))))
+        drawn, free = (
+            each.view(steps, -1).to(device)
+            for each in negatives.drawn(*(self.generator(step, 2) for step in range(steps)))
+        )
         others = self.oov_item(drawn)
         mine, my_bias, their_bias = self.item_factors(item), self.item_bias(item)[:, 0], self.item_bias(others)[..., 0]
 

@@ -34,7 +34,10 @@ class BST(FieldModel):
         stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
         blocks: int = setting(1, "blocks of attention and MLP", ge=1, le=8)
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
-        history: bool = setting(False, "read everything the user rated, and who rated the film, too: what came later as well, which no row that is judged can")
+        history: bool = setting(
+            False,
+            "read everything the user rated, and who rated the film, too: what came later as well, which no row that is judged can",
+        )
         counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
         top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
         dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
@@ -76,7 +79,9 @@ class BST(FieldModel):
         if rating is None or not self.config.stars or not len(self.levels):
             return torch.zeros(0, dtype=torch.uint8)
         levels = self.levels.cpu()
-        return (1 + torch.bucketize(torch.from_numpy(np.asarray(rating, np.float32)), (levels[1:] + levels[:-1]) / 2)).to(torch.uint8)
+        return (
+            1 + torch.bucketize(torch.from_numpy(np.asarray(rating, np.float32)), (levels[1:] + levels[:-1]) / 2)
+        ).to(torch.uint8)
 
     def begin(self, train: TrainSet) -> None:
         """As everywhere; and keep everybody's events in order, flat."""
@@ -89,13 +94,21 @@ class BST(FieldModel):
         """Users, items, stars and times ``[N]`` of events; where there are no times they come one after the other from ``start`` on."""
         user, item = (torch.from_numpy(np.asarray(rows.need(role)).astype(np.int64)) for role in ("user", "item"))
         stars = self.stars(rows.rating)
-        when = torch.arange(start, start + len(user)) if rows.time is None else torch.from_numpy(np.asarray(rows.time).astype(np.int64))
+        when = (
+            torch.arange(start, start + len(user))
+            if rows.time is None
+            else torch.from_numpy(np.asarray(rows.time).astype(np.int64))
+        )
         return user, item, stars if len(stars) else torch.zeros(len(user), dtype=torch.uint8), when
 
     def keep(self, user: Tensor, item: Tensor, stars: Tensor, when: Tensor) -> None:
         """Lay events down user by user, each in time order."""
         order, device = torch.from_numpy(np.lexsort((when.numpy(), user.numpy()))), self.told.device
-        self.told, self.told_stars, self.told_time = item[order].int().to(device), stars[order].to(device), when[order].to(device)
+        self.told, self.told_stars, self.told_time = (
+            item[order].int().to(device),
+            stars[order].to(device),
+            when[order].to(device),
+        )
         self.told_from = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
 
     def before(self, user: Tensor, time: Tensor) -> Tensor:
@@ -103,7 +116,9 @@ class BST(FieldModel):
         if not len(self.told):
             return torch.zeros_like(user)
         first, span = self.told_time.min(), self.told_time.max() - self.told_time.min() + 2
-        owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1, device=user.device), self.told_from.diff())
+        owner = torch.repeat_interleave(
+            torch.arange(self.schema.n_users + 1, device=user.device), self.told_from.diff()
+        )
         asked = user * span + torch.minimum((time - first).clamp(min=0), span - 1)
         found: Tensor = torch.searchsorted(owner * span + (self.told_time - first), asked)
         return found
@@ -113,7 +128,11 @@ class BST(FieldModel):
         user, item, stars, when = self.columns(events, int(self.told_time.max()) + 1 if len(self.told) else 0)
         known = self.known_items[item.to(self.told.device)].cpu()
         owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1), self.told_from.cpu().diff())
-        pairs = zip((owner, self.told.cpu().long(), self.told_stars.cpu(), self.told_time.cpu()), (user, item, stars, when), strict=True)
+        pairs = zip(
+            (owner, self.told.cpu().long(), self.told_stars.cpu(), self.told_time.cpu()),
+            (user, item, stars, when),
+            strict=True,
+        )
         self.keep(*(torch.cat([old, new[known]]) for old, new in pairs))
 
     def targets(self, batch: Batch) -> Batch:
@@ -175,7 +194,9 @@ class BST(FieldModel):
         length, known, size = self.config.length, self.known_items[:-1].cpu().numpy(), []
         for at, history in enumerate(histories):
             items = np.asarray(history.items, np.int64)
-            order = np.arange(len(items)) if history.times is None else np.argsort(np.asarray(history.times), kind="stable")
+            order = (
+                np.arange(len(items)) if history.times is None else np.argsort(np.asarray(history.times), kind="stable")
+            )
             order = order[known[items[order]]][::-1][:length].copy()
             stars = self.stars(history.ratings)
             state["films"][at, : len(order)] = torch.from_numpy(items[order])

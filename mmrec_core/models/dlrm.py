@@ -86,10 +86,14 @@ class DLRM(FieldModel):
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
-
     def row_slopes(self, fixed: Fixed) -> RowSlopes:
         """Written down for ratings: of all dot products only the id vector's change, and the top network carries their gradient back."""
-        if self.mode != "rating" or self.config.interaction == "none" or self.config.append or self.config.self_interaction:
+        if (
+            self.mode != "rating"
+            or self.config.interaction == "none"
+            or self.config.append
+            or self.config.self_interaction
+        ):
             return super().row_slopes(fixed)
         looked, target = fixed.looked, fixed.batch["rating"][:, None] - self.mean
         z = self.bottom(looked.dense) if self.bottom is not None else None
@@ -121,7 +125,11 @@ class DLRM(FieldModel):
             return None
         self.rest()
         device = self.known_users.device
-        batch: Batch = {"user": torch.zeros(1, dtype=torch.int64, device=device), "item": torch.tensor([item], device=device), "state": dict(state.tensors)}
+        batch: Batch = {
+            "user": torch.zeros(1, dtype=torch.int64, device=device),
+            "item": torch.tensor([item], device=device),
+            "state": dict(state.tensors),
+        }
         looked = self.look_up(self.user_tensors(batch), batch)
         z = self.bottom(looked.dense) if self.bottom is not None else None
         everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
@@ -138,7 +146,12 @@ class DLRM(FieldModel):
         a, b = self.lower[0].cpu().numpy(), self.lower[1].cpu().numpy()
         pair = [(names[i], names[j]) for i, j in zip(a, b, strict=True)]
         return Inside(
-            tuple(names), everything[0].cpu().numpy(), tuple(pair), dots[0].cpu().numpy(), (found[0] - found[1:]).cpu().numpy(), float(found[0])
+            tuple(names),
+            everything[0].cpu().numpy(),
+            tuple(pair),
+            dots[0].cpu().numpy(),
+            (found[0] - found[1:]).cpu().numpy(),
+            float(found[0]),
         )
 
 

@@ -79,7 +79,11 @@ class DLRMMultimodal(DLRM):
 
     def names_of_more(self) -> list[str]:
         """Plot and poster, fused."""
-        return [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)] if self.content.names else []
+        return (
+            [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)]
+            if self.content.names
+            else []
+        )
 
     def more_of(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """The fused vector ``[B, 1, d]``."""

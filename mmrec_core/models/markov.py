@@ -26,10 +26,20 @@ class Markov(Model):
     class Config(AnyConfig):
         """How much popularity is mixed in, and which events are read."""
 
-        smoothing: float = setting(10.0, "events of popularity added to what was counted", ge=0.01, le=10_000.0, log=True, unit="events")
-        events: Literal["liked", "all"] = setting("liked", "which events are read: those liked, or all, whatever their stars")
+        smoothing: float = setting(
+            10.0, "events of popularity added to what was counted", ge=0.01, le=10_000.0, log=True, unit="events"
+        )
+        events: Literal["liked", "all"] = setting(
+            "liked", "which events are read: those liked, or all, whatever their stars"
+        )
 
-        reach: int = setting(5, "how many events later a film still counts as having followed; 1: the very next alone", ge=1, le=100, unit="events")
+        reach: int = setting(
+            5,
+            "how many events later a film still counts as having followed; 1: the very next alone",
+            ge=1,
+            le=100,
+            unit="events",
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     streams: ClassVar[bool] = True
@@ -59,7 +69,9 @@ class Markov(Model):
         table = sp.csr_matrix((n, n), dtype=np.float32)
         for gap in range(1, self.config.reach + 1):
             at = np.flatnonzero(user[gap:] == user[:-gap]) if gap < len(user) else np.zeros(0, np.int64)
-            table = table + sp.csr_matrix((np.full(len(at), 1 / gap, np.float32), (item[at], item[at + gap])), shape=(n, n))
+            table = table + sp.csr_matrix(
+                (np.full(len(at), 1 / gap, np.float32), (item[at], item[at + gap])), shape=(n, n)
+            )
         self.start = torch.from_numpy(table.indptr.astype(np.int64))
         self.item, self.count = torch.from_numpy(table.indices.astype(np.int32)), torch.from_numpy(table.data)
         popular = np.bincount(item, minlength=n).astype(np.float32)
@@ -91,7 +103,11 @@ class Markov(Model):
         begin, end = self.start[known], torch.where(there, self.start[known + 1], self.start[known])
         size = end - begin
         row = torch.repeat_interleave(torch.arange(len(last), device=last.device), size)
-        at = begin[row] + torch.arange(len(row), device=last.device) - torch.repeat_interleave(size.cumsum(0) - size, size)
+        at = (
+            begin[row]
+            + torch.arange(len(row), device=last.device)
+            - torch.repeat_interleave(size.cumsum(0) - size, size)
+        )
         counts = torch.zeros_like(scores)
         counts[row, self.item[at].long()] = self.count[at]
         mixed = (counts + self.config.smoothing * scores) / (counts.sum(1, keepdim=True) + self.config.smoothing)
@@ -99,7 +115,10 @@ class Markov(Model):
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """The last film told that training knows."""
-        known, bar = self.known_items[:-1].cpu().numpy(), self.schema.relevant_from if self.config.events == "liked" else None
+        known, bar = (
+            self.known_items[:-1].cpu().numpy(),
+            self.schema.relevant_from if self.config.events == "liked" else None,
+        )
         told = [read_history(h, known, bar) for h in histories]
         last = torch.tensor([int(own[-1]) if len(own) else self.schema.n_items for own in told], dtype=torch.int64)
         source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in told)

@@ -21,7 +21,11 @@ class NGCF(GraphModel):
         """Width, depth, and what is silenced."""
 
         dropout: float = setting(0.1, "share of a layer's numbers silenced in training", ge=0.0, le=0.9)
-        unit: bool = setting(False, "whether a layer has unit length already where the next one hears it, as RecBole has it", advanced=True)
+        unit: bool = setting(
+            False,
+            "whether a layer has unit length already where the next one hears it, as RecBole has it",
+            advanced=True,
+        )
 
     config: Config
 

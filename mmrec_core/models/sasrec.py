@@ -39,7 +39,9 @@ class SASRec(SequenceModel):
     def lay_blocks(self, dim: int) -> None:
         """Places and blocks of a width."""
         self.places = nn.Embedding(self.config.length + 1, dim)
-        self.blocks = nn.ModuleList(Block(dim, self.config.heads, self.config.dropout) for _ in range(self.config.blocks))
+        self.blocks = nn.ModuleList(
+            Block(dim, self.config.heads, self.config.dropout) for _ in range(self.config.blocks)
+        )
         self.last = nn.LayerNorm(dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:

@@ -27,7 +27,9 @@ class SSEPT(SASRec):
         user_dim: int = setting(64, "numbers in the vector of a user", ge=2, le=1024, log=True)
         sse_user: float = setting(0.92, "share of users taken for another in training", ge=0.0, le=1.0)
         sse_film: float = setting(0.1, "share of films read that are taken for another in training", ge=0.0, le=1.0)
-        sample: float = setting(0.0, "share of long histories that are read from a place drawn, not to their end (SSE-PT++)", ge=0.0, le=1.0)
+        sample: float = setting(
+            0.0, "share of long histories that are read from a place drawn, not to their end (SSE-PT++)", ge=0.0, le=1.0
+        )
 
     config: Config
 
@@ -55,7 +57,9 @@ class SSEPT(SASRec):
             back = torch.where(torch.rand(len(user), generator=generator) < config.sample, drawn, 0).clamp(min=0)
         table = self.windows_to_learn(train, epoch, back)
         other = torch.randint(self.schema.n_users, user.shape, generator=generator)
-        table["user"] = self.oov_user(torch.where(torch.rand(len(user), generator=generator) < config.sse_user, other, user).to(self.told.device)).cpu()
+        table["user"] = self.oov_user(
+            torch.where(torch.rand(len(user), generator=generator) < config.sse_user, other, user).to(self.told.device)
+        ).cpu()
         pool = torch.from_numpy(train.items)
         film = pool[torch.randint(len(pool), table["sequence"].shape, generator=generator)]
         swap = (torch.rand(film.shape, generator=generator) < config.sse_film) & (table["sequence"] != self.mark)
@@ -81,4 +85,3 @@ class SSEPT(SASRec):
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Films and users by their ids."""
         return {**super().row_names(), "people.weight": self.names_of("user")}
-

@@ -73,7 +73,9 @@ class SVDpp(FieldModel):
         def slope(own: Tensor) -> Tensor:
             vector = own[:, :-1]
             error = 2 * (rest + own[:, -1:] + (vector.view_as(others) * others).sum(2)) / self.config.members
-            by_vector = (error[..., None] * others).flatten(1).add_(vector, alpha=2 * self.config.l2 / self.config.members)
+            by_vector = (
+                (error[..., None] * others).flatten(1).add_(vector, alpha=2 * self.config.l2 / self.config.members)
+            )
             return torch.cat([by_vector, error.sum(1, keepdim=True)], 1)
 
         return slope

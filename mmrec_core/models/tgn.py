@@ -593,7 +593,9 @@ class TGN(GradientModel):
         for at in range(longest if self.config.memory else 0):
             rows = torch.nonzero(length > at)[:, 0]
             met, moment = item[rows, at] + self.first, time[rows, at]
-            other = self.told_of(now, met, torch.minimum(moment, self.clock))  # films stand still after the last event taken in
+            other = self.told_of(
+                now, met, torch.minimum(moment, self.clock)
+            )  # films stand still after the last event taken in
             message = self.messages(other, moment, mark[rows, at], memory[rows], last[rows])
             memory[rows], last[rows] = self.moved(message, memory[rows]), moment
         moment = self.clock.expand(n)

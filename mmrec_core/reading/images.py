@@ -40,7 +40,9 @@ def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Ima
     try:
         if not isinstance(source, bytes):
             if source.stat().st_size > MAX_BYTES:
-                raise MMRecError(f"{label} has over {MAX_BYTES >> 20} MB; no picture of this size is read. Save it smaller.")
+                raise MMRecError(
+                    f"{label} has over {MAX_BYTES >> 20} MB; no picture of this size is read. Save it smaller."
+                )
             source = source.read_bytes()
         with pillow.open(io.BytesIO(source), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -54,7 +56,9 @@ def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Ima
     except MMRecError:
         raise
     except (Exception, MemoryError) as error:  # Pillow's plugins raise many kinds over a damaged file
-        raise MMRecError(f"{label} cannot be read as a picture ({type(error).__name__}); expected JPEG, PNG, WebP, GIF, BMP or TIFF.") from error
+        raise MMRecError(
+            f"{label} cannot be read as a picture ({type(error).__name__}); expected JPEG, PNG, WebP, GIF, BMP or TIFF."
+        ) from error
 
 
 def _upright(image: Image) -> Image:

@@ -41,7 +41,9 @@ def reading(where: object, expected: str, todo: str = "Mend it, or fetch it agai
 
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:  # about writing; storage reports those
             raise
-        raise MMRecError(f"{where} cannot be read ({error.strerror or brief(error)}); expected {expected}. {todo}") from error
+        raise MMRecError(
+            f"{where} cannot be read ({error.strerror or brief(error)}); expected {expected}. {todo}"
+        ) from error
     except Exception as error:
         if not known(error):
             raise
@@ -58,7 +60,9 @@ def outermost(where: object) -> Iterator[None]:
     except Exception as error:
         if not foreign(error):
             raise
-        raise MMRecError(f"{where} is damaged or not in the form expected ({brief(error)}). Mend it, or fetch it again.") from error
+        raise MMRecError(
+            f"{where} is damaged or not in the form expected ({brief(error)}). Mend it, or fetch it again."
+        ) from error
 
 
 def known(error: Exception) -> bool:
@@ -85,8 +89,22 @@ def foreign(error: BaseException) -> bool:
     import tokenize
     import zlib
 
-    kinds = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, UnicodeError, csv.Error, json.JSONDecodeError, tokenize.TokenError)
-    named = type(error).__module__.partition(".")[0] in {"pyarrow"} or type(error).__name__ in {"ParserError", "EmptyDataError", "OutOfBoundsDatetime"}
+    kinds = (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        gzip.BadGzipFile,
+        EOFError,
+        UnicodeError,
+        csv.Error,
+        json.JSONDecodeError,
+        tokenize.TokenError,
+    )
+    named = type(error).__module__.partition(".")[0] in {"pyarrow"} or type(error).__name__ in {
+        "ParserError",
+        "EmptyDataError",
+        "OutOfBoundsDatetime",
+    }
     return isinstance(error, kinds) or named
 
 
@@ -99,7 +117,9 @@ def brief(error: BaseException) -> str:
 def too_much(where: object, packed: int, unpacked: int) -> MMRecError | None:
     """The error for a file that unpacks to too much, or ``None``."""
     if unpacked > MAX_BYTES:
-        return MMRecError(f"{where} unpacks to over {MAX_BYTES >> 30} GiB; it was not read. Unpack it yourself and name the unpacked file.")
+        return MMRecError(
+            f"{where} unpacks to over {MAX_BYTES >> 30} GiB; it was not read. Unpack it yourself and name the unpacked file."
+        )
     if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
         return MMRecError(
             f"{where} unpacks to over {MAX_RATIO} times its size, as a decompression bomb does; it was not read. "
@@ -186,7 +206,9 @@ class Archive:
         """
         member = self.members[name]
         if member.flag_bits & 0x1:
-            raise MMRecError(f"{self.file}:{name} is encrypted. Unpack it with its password and name the unpacked file.")
+            raise MMRecError(
+                f"{self.file}:{name} is encrypted. Unpack it with its password and name the unpacked file."
+            )
         with reading(f"{self.file}:{name}", "a whole zip archive", "It is damaged; delete it and fetch it again."):
             with self.zip.open(member) as handle:
                 return _Counted(handle, member.compress_size, f"{self.file}:{name}").readall() or b""

@@ -141,7 +141,9 @@ class Table:
                 self.note(f"Numbers of {self.name} have a decimal comma.")
         if bad.any():
             at = int(np.flatnonzero(bad.to_numpy()[codes])[0])
-            raise MMRecError(f"{self.where}, line {self.line_of(at)}: {name} is '{short(texts.iloc[codes[at]])}', expected a number.")
+            raise MMRecError(
+                f"{self.where}, line {self.line_of(at)}: {name} is '{short(texts.iloc[codes[at]])}', expected a number."
+            )
         return numbers.to_numpy(np.float64)[codes]
 
     def note(self, text: str) -> None:
@@ -253,7 +255,9 @@ def body(file: Path) -> bytes:
 
 def _from_zip(file: Path) -> bytes:
     archive = input_files.Archive(file)
-    found = [n for n in archive.names() if n.lower().endswith(TEXT) and not PurePosixPath(n).name.startswith((".", "_"))]
+    found = [
+        n for n in archive.names() if n.lower().endswith(TEXT) and not PurePosixPath(n).name.startswith((".", "_"))
+    ]
     preferred = [n for wanted in PREFERRED for n in found if PurePosixPath(n).name == wanted]
     chosen = found[0] if len(found) == 1 else min(preferred, key=len) if preferred else None
     if chosen is None:
@@ -269,7 +273,10 @@ def _parquet(file: Path, only: Sequence[str] | None, rows: int | None) -> Table:
         held = pq.ParquetFile(file)
         size = file.stat().st_size
         metadata = held.metadata
-        unpacked = max(sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)), metadata.num_rows * max(metadata.num_columns, 1) * 4)
+        unpacked = max(
+            sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)),
+            metadata.num_rows * max(metadata.num_columns, 1) * 4,
+        )
         if metadata.num_columns > MAX_COLUMNS:
             raise MMRecError(f"{file} has {metadata.num_columns:,} columns; {MAX_COLUMNS:,} are read at most.")
         if (error := input_files.too_much(file, size, unpacked)) is not None:
@@ -280,7 +287,9 @@ def _parquet(file: Path, only: Sequence[str] | None, rows: int | None) -> Table:
             batch = next(held.iter_batches(batch_size=rows, columns=wanted), None)
             import pyarrow as pa
 
-            table = pa.Table.from_batches([batch] if batch is not None else [], batch.schema if batch is not None else held.schema_arrow)
+            table = pa.Table.from_batches(
+                [batch] if batch is not None else [], batch.schema if batch is not None else held.schema_arrow
+            )
         else:
             table = held.read(columns=wanted)
         table.validate(full=True)
@@ -300,7 +309,11 @@ def decoded(raw: bytes, where: str) -> tuple[str, str, list[str]]:
         text, name = raw.decode("cp1252"), "Windows-1252"
     except UnicodeDecodeError:
         text, name = raw.decode("latin-1"), "Latin-1"
-    return text, name, [f"{Path(where).name} is no UTF-8 text and was read as {name}; save it as UTF-8 if letters look wrong."]
+    return (
+        text,
+        name,
+        [f"{Path(where).name} is no UTF-8 text and was read as {name}; save it as UTF-8 if letters look wrong."],
+    )
 
 
 def separator(raw: bytes) -> str:
@@ -311,7 +324,13 @@ def separator(raw: bytes) -> str:
 
 
 def parse(
-    raw: bytes, where: str, *, rows: int | None = None, names: Sequence[str] | None = None, sep: str | None = None, loose_last: bool = False
+    raw: bytes,
+    where: str,
+    *,
+    rows: int | None = None,
+    names: Sequence[str] | None = None,
+    sep: str | None = None,
+    loose_last: bool = False,
 ) -> Table:
     """A table out of delimited text, every cell as text.
 
@@ -334,13 +353,23 @@ def parse(
         raise MMRecError(f"{where}, line {line}: holds a NUL byte; expected text. It is damaged, or no CSV table.")
     sep = sep or separator(raw)
     if sep != ",":
-        notes.append(f"Columns of {Path(where).name} are separated by {({';': 'semicolons', chr(9): 'tabs', '|': 'bars'}).get(sep, repr(sep))}.")
+        notes.append(
+            f"Columns of {Path(where).name} are separated by {({';': 'semicolons', chr(9): 'tabs', '|': 'bars'}).get(sep, repr(sep))}."
+        )
     plain = encoding == "utf-8" and not raw.startswith(b"\xef\xbb\xbf")
     return _with_arrow(raw, plain, text, where, sep, notes, rows, names, loose_last)
 
 
 def _with_arrow(
-    raw: bytes, utf8: bool, text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool
+    raw: bytes,
+    utf8: bool,
+    text: str,
+    where: str,
+    sep: str,
+    notes: list[str],
+    rows: int | None,
+    names: Sequence[str] | None,
+    loose_last: bool,
 ) -> Table:
     """By pyarrow's reader, which is strict about the number of fields; by Python's where that one fails, to say which line is at fault."""
     import pyarrow as pa
@@ -355,16 +384,32 @@ def _with_arrow(
     try:
         found = fast.read_csv(
             pa.BufferReader(encoded),
-            read_options=fast.ReadOptions(column_names=[str(at) for at in range(len(named))], skip_rows=0 if names is not None else 1, block_size=32 << 20),
+            read_options=fast.ReadOptions(
+                column_names=[str(at) for at in range(len(named))],
+                skip_rows=0 if names is not None else 1,
+                block_size=32 << 20,
+            ),
             parse_options=fast.ParseOptions(delimiter=sep, newlines_in_values=b'"' in encoded),
-            convert_options=fast.ConvertOptions(column_types={str(at): pa.string() for at in range(len(named))}, strings_can_be_null=False),
+            convert_options=fast.ConvertOptions(
+                column_types={str(at): pa.string() for at in range(len(named))}, strings_can_be_null=False
+            ),
         )
     except (pa.ArrowException, ValueError, KeyError):
         return _with_python(encoded.decode("utf-8"), where, sep, notes, None, names, loose_last)
-    return Table(where, named, list(found.columns), notes, sep, lambda: _lines(encoded.decode("utf-8"), sep, names is None), names is None)
+    return Table(
+        where,
+        named,
+        list(found.columns),
+        notes,
+        sep,
+        lambda: _lines(encoded.decode("utf-8"), sep, names is None),
+        names is None,
+    )
 
 
-def _with_python(text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool) -> Table:
+def _with_python(
+    text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool
+) -> Table:
     import pyarrow as pa
 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)
@@ -372,7 +417,9 @@ def _with_python(text: str, where: str, sep: str, notes: list[str], rows: int | 
     held: list[list[str]] = []
     starts: list[int] = []
     before = 0
-    with input_files.reading(f"{where}, line {before + 1} or later", "one record on each line, in quotes where a field holds the separator"):
+    with input_files.reading(
+        f"{where}, line {before + 1} or later", "one record on each line, in quotes where a field holds the separator"
+    ):
         for record in reader:
             line, before = before + 1, reader.line_num
             if not record or record == [""]:

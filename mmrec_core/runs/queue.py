@@ -58,7 +58,9 @@ def slots(lane_name: str) -> list[str]:
 def ahead(run: Run) -> list[Run]:
     """Runs that must end or begin before this queued one may begin, in their order; other machines have lanes of their own."""
     own = {key: run.told.get(key) for key in ("lane", "machine")}
-    live = [r for r in all_runs() if r.id != run.id and {key: r.told.get(key) for key in own} == own and r.status in LIVE]
+    live = [
+        r for r in all_runs() if r.id != run.id and {key: r.told.get(key) for key in own} == own and r.status in LIVE
+    ]
     return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
 
@@ -73,8 +75,12 @@ def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None,
         MMRecError: an executor that is not there, or workers for what one process does.
     """
     where = ray_cluster.executor(kind, executor)
-    if workers != 1 and (kind != "train" or not 1 < workers <= 1024 or not registry.schema("models", params["model"])["trains"]):
-        raise MMRecError(f"--workers {workers}: several processes can train a gradient model together; nothing else, and at most 1024.")
+    if workers != 1 and (
+        kind != "train" or not 1 < workers <= 1024 or not registry.schema("models", params["model"])["trains"]
+    ):
+        raise MMRecError(
+            f"--workers {workers}: several processes can train a gradient model together; nothing else, and at most 1024."
+        )
     storage.open_home()
     named = {k: str(params[k]) for k in ("dataset", "model") if params.get(k)}
     if "encoder" in params:  # hub names and pairs hold slashes, colons and plus signs
@@ -109,7 +115,9 @@ def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, 
             if run.kind == kind and run.params == dict(params):
                 return run
         if (waiting := sum(run.status == "queued" for run in live)) >= ownership.most_queued():
-            raise MMRecError(f"{waiting} runs are waiting already. Wait until some have ended, stop some, or raise MMREC_MOST_QUEUED.")
+            raise MMRecError(
+                f"{waiting} runs are waiting already. Wait until some have ended, stop some, or raise MMREC_MOST_QUEUED."
+            )
         return _launch(create(kind, params, executor=executor, workers=workers))
 
 
@@ -151,7 +159,17 @@ def revive() -> list[Run]:
         for run in lost:
             heartbeat.beat(run.folder)  # nobody else is to take it for lost before its worker is up
             try:
-                begun.append(_launch(update(run, **heartbeat.here(), pid=None, waits=False, lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))))))
+                begun.append(
+                    _launch(
+                        update(
+                            run,
+                            **heartbeat.here(),
+                            pid=None,
+                            waits=False,
+                            lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))),
+                        )
+                    )
+                )
             except MMRecError as error:  # its model is gone; nobody else has to suffer for that
                 update(run, status="failed", error=str(error))
     supervise_soon()
@@ -160,7 +178,13 @@ def revive() -> list[Run]:
 
 def workers(lane_name: str) -> int:
     """Processes of this machine that work in a lane, or wait there."""
-    return sum(r.told.get("lane") == lane_name and r.told.get("machine") == heartbeat.machine() and r.told.get("pid") is not None and r.status in LIVE for r in all_runs())
+    return sum(
+        r.told.get("lane") == lane_name
+        and r.told.get("machine") == heartbeat.machine()
+        and r.told.get("pid") is not None
+        and r.status in LIVE
+        for r in all_runs()
+    )
 
 
 def most_workers(lane_name: str) -> int:
@@ -181,7 +205,11 @@ def _launch(run: Run) -> Run:
 
 def waiting() -> list[Run]:
     """Runs of this place that have no worker yet, in their order."""
-    there = (r for r in all_runs() if r.told["status"] == "queued" and r.told.get("waits") and r.told.get("place") == heartbeat.place())
+    there = (
+        r
+        for r in all_runs()
+        if r.told["status"] == "queued" and r.told.get("waits") and r.told.get("place") == heartbeat.place()
+    )
     return sorted(there, key=lambda r: r.place)
 
 
@@ -207,10 +235,20 @@ def supervise_soon() -> None:
 
 def _background(words: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
     """A process of ours that outlives the one that starts it."""
-    options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
+    options: dict[str, Any] = (
+        {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
+    )
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # one core stays with the app
-    return subprocess.Popen([sys.executable, "-m", "mmrec_core", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.ROOT, env=environment, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mmrec_core", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=settings.ROOT,
+        env=environment,
+        **options,
+    )
 
 
 def spawn(run: Run) -> Run:
@@ -245,8 +283,12 @@ def stop(run_id: str) -> Run:
         told |= {"status": "stopped", "stopped_from": heartbeat.place(), "ended": time.time()}
         storage.write_json(run.folder / "run.json", told)
     pid = told.get("pid")
-    if heartbeat.elsewhere(told) is None and pid is not None and pid != os.getpid():  # a worker elsewhere looks at what is written
-        _signal(int(pid), signal.SIGTERM, group=run.kind != "tune" and told.get("workers", 1) == 1)  # Ray's processes are ended by the worker, in their order
+    if (
+        heartbeat.elsewhere(told) is None and pid is not None and pid != os.getpid()
+    ):  # a worker elsewhere looks at what is written
+        _signal(
+            int(pid), signal.SIGTERM, group=run.kind != "tune" and told.get("workers", 1) == 1
+        )  # Ray's processes are ended by the worker, in their order
     return Run(run.folder, told)
 
 
@@ -264,11 +306,17 @@ def _wait_for_end(run: Run) -> None:
     """Until a worker that was asked to stop is gone; past its grace it is killed, its last checkpoint stands."""
     until = time.time() + GRACE_S + 5
     own = heartbeat.owner()
-    while (run := get(run.id)).told.get("pid") is not None and not heartbeat.same_owner(run.told, own) and heartbeat.lives(run.told, run.folder):
+    while (
+        (run := get(run.id)).told.get("pid") is not None
+        and not heartbeat.same_owner(run.told, own)
+        and heartbeat.lives(run.told, run.folder)
+    ):
         if time.time() > until:
             there = heartbeat.elsewhere(run.told)
             if there or run.told.get("foreground"):
-                raise MMRecError(f"Run '{run.id}' is still ending {f'on {there}' if there else 'in the terminal or notebook that started it'}; try again.")
+                raise MMRecError(
+                    f"Run '{run.id}' is still ending {f'on {there}' if there else 'in the terminal or notebook that started it'}; try again."
+                )
             _signal(int(run.told["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
             until = time.time() + 5
         time.sleep(0.05)

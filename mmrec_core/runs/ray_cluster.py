@@ -111,7 +111,11 @@ def executor(kind: str, asked: str | None = None) -> str:
 def _identified() -> None:
     """Ray's clusters ask for a token where there is one (``~/.ray/auth_token``); its clients send it only when told so before they load."""
     settings.silence_telemetry()
-    has = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
+    has = (
+        "RAY_AUTH_TOKEN" in os.environ
+        or "RAY_AUTH_TOKEN_PATH" in os.environ
+        or (Path.home() / ".ray" / "auth_token").exists()
+    )
     if has:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
@@ -140,7 +144,10 @@ def nodes(where: str | None = None) -> list[Node]:
         status = _within(8.0, lambda: get_cluster_status(where, timeout=5))
     except Exception as error:  # of many kinds, all of which mean the same
         raise MMRecError(f"The Ray cluster at {where} does not answer ({_first_line(error)}).") from error
-    found = [Node(n.ip_address, True, n.total_resources(), n.available_resources()) for n in [*status.active_nodes, *status.idle_nodes]]
+    found = [
+        Node(n.ip_address, True, n.total_resources(), n.available_resources())
+        for n in [*status.active_nodes, *status.idle_nodes]
+    ]
     return found + [Node(n.ip_address, False, {}, {}) for n in status.failed_nodes]
 
 
@@ -170,7 +177,9 @@ def _reachable(where: str) -> None:
         with socket.create_connection((host, int(port)), timeout=3):
             return
     except (OSError, ValueError) as error:
-        raise MMRecError(f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or clear its address to work on this machine.") from None
+        raise MMRecError(
+            f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or clear its address to work on this machine."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -182,7 +191,9 @@ def connected() -> Iterator[None]:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a machine that trains something else meanwhile
-    if not os.environ.get("MMREC_ON_RAY"):  # read when Ray loads: one machine alone, so that everything it starts listens on localhost
+    if not os.environ.get(
+        "MMREC_ON_RAY"
+    ):  # read when Ray loads: one machine alone, so that everything it starts listens on localhost
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     settings.silence_telemetry()
     try:
@@ -198,8 +209,12 @@ def connected() -> Iterator[None]:
     try:
         ray.init(**told)
     except Exception as error:  # of many kinds, all of which mean the same to whoever reads it
-        raise MMRecError(f"Ray did not start ({_first_line(error)}). Resume the run once the machine has less to do.") from error
-    for number, handler in ours.items() if main else ():  # Ray would end the process at once, and forget what it has not kept
+        raise MMRecError(
+            f"Ray did not start ({_first_line(error)}). Resume the run once the machine has less to do."
+        ) from error
+    for number, handler in (
+        ours.items() if main else ()
+    ):  # Ray would end the process at once, and forget what it has not kept
         signal.signal(number, handler)
     try:
         yield
@@ -214,7 +229,14 @@ def resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
-def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], folder: Path, workers: int, gpu: bool, flag: StopFlag) -> None:
+def together(
+    loop: Callable[[dict[str, Any]], None],
+    told: Mapping[str, Any],
+    folder: Path,
+    workers: int,
+    gpu: bool,
+    flag: StopFlag,
+) -> None:
     """Run ``loop`` in several processes that train one model (Ray Train, DDP); where one is lost all begin again, from the last checkpoint.
 
     Args:
@@ -233,7 +255,9 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
         gpu = gpu and bool(there.get("GPU"))
         for kind in ("CPU", *(["GPU"] if gpu else [])):
             if there.get(kind, 0) < workers:
-                raise MMRecError(f"{workers} workers need {workers} {kind}s; there are {there.get(kind, 0):g}. Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}.")
+                raise MMRecError(
+                    f"{workers} workers need {workers} {kind}s; there are {there.get(kind, 0):g}. Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}."
+                )
         Path(told["stop"]).unlink(missing_ok=True)
         over = threading.Event()
 
@@ -255,7 +279,9 @@ def together(loop: Callable[[dict[str, Any]], None], told: Mapping[str, Any], fo
                 trainer.fit()
         except Exception as error:
             lines = [line for line in str(error).strip().splitlines() if line.strip()]
-            raise MMRecError(f"Training with {workers} workers failed ({lines[-1][:300] if lines else type(error).__name__}).") from error
+            raise MMRecError(
+                f"Training with {workers} workers failed ({lines[-1][:300] if lines else type(error).__name__})."
+            ) from error
         finally:
             over.set()
             messenger.join()
@@ -273,7 +299,9 @@ def _client(where: str) -> Any:
     try:
         return JobSubmissionClient(where)
     except Exception as error:
-        raise MMRecError(f"The Ray cluster at {where} takes no jobs ({_first_line(error)}). Its head needs ray[default].") from error
+        raise MMRecError(
+            f"The Ray cluster at {where} takes no jobs ({_first_line(error)}). Its head needs ray[default]."
+        ) from error
 
 
 def send(
@@ -298,7 +326,9 @@ def send(
     """
     where = address()
     if where is None:
-        raise MMRecError("The cluster that this run was to go to is not named any more. Set RAY_ADDRESS, or start it anew on this machine.")
+        raise MMRecError(
+            "The cluster that this run was to go to is not named any more. Set RAY_ADDRESS, or start it anew on this machine."
+        )
     client = _client(where)
     if earlier is not None:
         _ended(client, earlier)
@@ -313,8 +343,12 @@ def send(
                     runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
                 )  # fmt: skip
         except RuntimeError as error:  # what its client raises for every refusal
-            said = (str(error).strip() or "no reason given").splitlines()[-1][:300]  # a reason, or a traceback that ends in one
-            raise MMRecError(f"The Ray cluster at {where} took no job ({said}). {AGENT if 'No available agent' in str(error) else ''}".strip()) from error
+            said = (str(error).strip() or "no reason given").splitlines()[-1][
+                :300
+            ]  # a reason, or a traceback that ends in one
+            raise MMRecError(
+                f"The Ray cluster at {where} took no job ({said}). {AGENT if 'No available agent' in str(error) else ''}".strip()
+            ) from error
         how, told = _follow(client, job, flag)
         if flag.wanted:
             raise Interrupted()
@@ -363,7 +397,9 @@ def _follow(client: Any, job: str, flag: StopFlag) -> tuple[str, str]:
             except Exception as error:  # the head may be busy; it is given time
                 silent += 1
                 if silent > 30:
-                    raise MMRecError(f"The cluster's head does not answer any more ({str(error)[:120]}). Resume the run once it is back.") from error
+                    raise MMRecError(
+                        f"The cluster's head does not answer any more ({str(error)[:120]}). Resume the run once it is back."
+                    ) from error
                 time.sleep(LOOK_S)
                 continue
             if told.status.is_terminal():

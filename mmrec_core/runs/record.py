@@ -144,12 +144,16 @@ class Run:
                 return "\n".join(held.read().decode("utf-8", "replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
 _read_events: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
 
 
 def runs_folder() -> Path:
     """Where run folders live."""
     return settings.home() / "runs"
+
+
 NEWS = {"progress", "tick", "epoch", "note"}
 REMEDY = "Mend it, or delete the run: python -m mmrec_core delete run {}"
 
@@ -178,7 +182,12 @@ def read_result(folder: Path, kind: str) -> dict[str, Any] | None:
 @lru_cache(maxsize=1024)
 def _read_result(file: Path, kind: str, modified_ns: int, size: int) -> dict[str, Any]:
     remedy = f"Its figures are left out. Mend it, or delete the run and start it again: python -m mmrec_core delete run {file.parent.name}"
-    shape = {"train": records.RESULT, "evaluate": records.RESULT, "crossing": records.CROSSING, "tune": records.TUNED}.get(kind, records.OTHER_RESULT)
+    shape = {
+        "train": records.RESULT,
+        "evaluate": records.RESULT,
+        "crossing": records.CROSSING,
+        "tune": records.TUNED,
+    }.get(kind, records.OTHER_RESULT)
     return records.read(file, shape, remedy)
 
 
@@ -192,11 +201,15 @@ def read_told(folder: Path) -> dict[str, Any]:
     file, remedy = folder / "run.json", REMEDY.format(folder.name)
     told = records.read(file, records.RUN, remedy)
     if told["kind"] not in KINDS:
-        raise DamagedFile(storage.shown(file), f"it is a run of the kind {told['kind']!r}; known are {', '.join(KINDS)}", remedy)
+        raise DamagedFile(
+            storage.shown(file), f"it is a run of the kind {told['kind']!r}; known are {', '.join(KINDS)}", remedy
+        )
     lacking = [k for k in NEEDED.get(told["kind"], ()) if told["params"].get(k) is None]
     if lacking:
         raise DamagedFile(storage.shown(file), f"'params.{lacking[0]}' is missing", remedy)
     return told
+
+
 USUAL: dict[str, Any] = {
     "split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
     "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,

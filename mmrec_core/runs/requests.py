@@ -198,6 +198,8 @@ def donor_place(name: str) -> Path:
             f"Run '{name}' is {run.status} and left no model; resume it, or stop it to keep its best weights."
         )
     return run.folder / "model"
+
+
 SHOWN_FIRST = ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "svdpp", "dlrm")
 """One model of films of each family, those that take minutes left out: what ``train-all`` trains where nobody names models."""
 

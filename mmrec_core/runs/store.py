@@ -109,6 +109,8 @@ def plain(value: Any) -> Any:
 def liked_from(asked: Mapping[str, Any]) -> float | None:
     """The threshold of liking that was asked for; where low ratings were dropped instead, whatever was kept is liked."""
     return asked.get("relevant_from") if asked.get("relevant_from") is not None else asked.get("filter_from")
+
+
 NAME_LENGTH = 40
 
 
@@ -131,6 +133,8 @@ def rename(run_id: str, name: str) -> Run:
 def known_rows(asked: Mapping[str, Any]) -> Literal["training", "training + validation"]:
     """Which rows a model knows when it is tested in the regime ``frozen``."""
     return "training + validation" if asked.get("refit") else "training"
+
+
 SPLITS = (
     "user-temporal", "random", "random-global", "chronological", "leave-one-out", "cold-user", "cold-item", "folds", "official", "file",
 )  # fmt: skip

@@ -42,7 +42,13 @@ def give_workers(there: list[runs.Run]) -> None:
     """Workers for those whose turn comes near: as many as their lane may still have; and for one that stands before all who have a worker and wait, for
     they would wait for it in vain."""
     room: dict[str, int] = defaultdict(int)
-    ready = [r for r in runs.all_runs() if r.told["status"] == "queued" and r.told.get("pid") is not None and r.told.get("machine") == heartbeat.machine()]
+    ready = [
+        r
+        for r in runs.all_runs()
+        if r.told["status"] == "queued"
+        and r.told.get("pid") is not None
+        and r.told.get("machine") == heartbeat.machine()
+    ]
     for run in reversed(there):  # the first of each lane is looked at last
         lane = str(run.told["lane"])
         before = [r.place for r in ready if r.told["lane"] == lane and r.status in runs.LIVE]

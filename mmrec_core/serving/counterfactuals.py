@@ -60,7 +60,9 @@ def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Seque
     Raises:
         MMRecError: the model does not read the modality, or a vector has another width.
     """
-    side = tuple(_with(f, changes.get(f.name, {})) if f.owner == "item" and f.kind == "vector" else f for f in model.side)
+    side = tuple(
+        _with(f, changes.get(f.name, {})) if f.owner == "item" and f.kind == "vector" else f for f in model.side
+    )
     if lacking := set(changes) - set(modalities(model)):
         raise MMRecError(f"'{model.name}' does not read {', '.join(sorted(lacking))}.")
     other = type(model)(model.config, model.schema, side, model.seed)
@@ -163,7 +165,11 @@ def leave_one_out(model: Any, told: History, item: int) -> list[Answer]:
 
 
 def content_edits(
-    model: Any, told: History, item: int, edits: Mapping[str, Mapping[str, Mapping[int, Vector]]], hidden: Array | None = None
+    model: Any,
+    told: History,
+    item: int,
+    edits: Mapping[str, Mapping[str, Mapping[int, Vector]]],
+    hidden: Array | None = None,
 ) -> list[Answer]:
     """How a film fares with other plots and posters, "as it is" first; ``hidden`` as in :func:`history_edits`."""
     out = told.items if hidden is None else hidden
@@ -198,7 +204,11 @@ def views(model: Any, told: History, item: int, hidden: Array | None = None) -> 
 def spoke(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
     """Which of ids, text and image alone brings the film's score nearest to where it stands with all; of :func:`views`."""
     whole = answers[0].score if answers else 0.0
-    alone = {a.edit.removesuffix(" only"): abs(a.score - whole) for a in answers if a.edit in ("ids only", "text only", "image only")}
+    alone = {
+        a.edit.removesuffix(" only"): abs(a.score - whole)
+        for a in answers
+        if a.edit in ("ids only", "text only", "image only")
+    }
     best: Any = min(alone, key=lambda k: alone[k]) if alone else "nobody"
     return best
 
@@ -220,7 +230,9 @@ def as_judged(model: Any, dataset: Dataset, split: Split, known: str = "training
         return model
     other, rows = edited(model, {}), split.validation
     time_s = dataset.interactions.time
-    other.observe(dataset.interactions.take(rows if time_s is None else rows[np.argsort(np.asarray(time_s)[rows], kind="stable")]))
+    other.observe(
+        dataset.interactions.take(rows if time_s is None else rows[np.argsort(np.asarray(time_s)[rows], kind="stable")])
+    )
     return other
 
 

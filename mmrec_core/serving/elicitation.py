@@ -84,7 +84,9 @@ def disputed(scores: Sequence[Array], dataset: Dataset, n: int = 12, without: Se
         raise MMRecError("Models can only disagree where there are two of them.")
     pool = well_known(dataset)
     pool = pool[~np.isin(pool, np.asarray([*without], np.int64))]
-    places = np.stack([np.argsort(np.argsort(-np.asarray(s, np.float64)[pool], kind="stable")) for s in scores]) / max(len(pool) - 1, 1)
+    places = np.stack([np.argsort(np.argsort(-np.asarray(s, np.float64)[pool], kind="stable")) for s in scores]) / max(
+        len(pool) - 1, 1
+    )
     return pool[np.argsort(-places.std(0), kind="stable")[:n]]
 
 
@@ -97,7 +99,11 @@ def bundles(dataset: Dataset, n: int = 6, size: int = 4) -> list[dict[str, Any]]
     vectors = vectors_of(dataset)
     genres = [set(g) for g in dataset.catalog["genres"]]
     names = sorted(set().union(*genres)) if genres else []
-    table = np.array([[g in own for g in names] for own in genres], np.float32) if names else np.zeros((len(genres), 1), np.float32)
+    table = (
+        np.array([[g in own for g in names] for own in genres], np.float32)
+        if names
+        else np.zeros((len(genres), 1), np.float32)
+    )
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
     space = table if vectors is None else np.concatenate([table, vectors], 1)
     k = min(n, len(pool))
@@ -119,4 +125,3 @@ def _name(table: Array, own: Array, names: list[str]) -> str:
     lift = here * np.log(np.maximum(here, 1e-9) / np.maximum(all_, 1e-9))
     best = [names[at] for at in np.argsort(-lift)[:2] if here[at] > 0]
     return " · ".join(best) or "a bundle"
-

@@ -77,7 +77,9 @@ def encoded(dataset: Dataset, encoder: str, film: NewFilm) -> dict[str, Array]:
     return found
 
 
-def neighbours(dataset: Dataset, encoder: str, content: Mapping[str, Array], k: int = 8) -> dict[str, tuple[Array, Array]]:
+def neighbours(
+    dataset: Dataset, encoder: str, content: Mapping[str, Array], k: int = 8
+) -> dict[str, tuple[Array, Array]]:
     """Modality → the films most like it (item rows) and their cosines, in the original space."""
     told = {}
     for modality, vector in content.items():
@@ -96,9 +98,13 @@ def reception(model: Any, dataset: Dataset, split: Split, content: Mapping[str, 
     try:
         item = model.item_state({m: torch.from_numpy(np.asarray(v, np.float32))[None] for m, v in content.items()})
     except RuntimeError as error:
-        raise MMRecError(f"'{model.name}' was trained on vectors of another encoder ({str(error).splitlines()[0]}).") from error
+        raise MMRecError(
+            f"'{model.name}' was trained on vectors of another encoder ({str(error).splitlines()[0]})."
+        ) from error
     if item is None:
-        raise MMRecError(f"'{model.name}' knows films by their ids alone, so it can say nothing of a film that nobody has met.")
+        raise MMRecError(
+            f"'{model.name}' knows films by their ids alone, so it can say nothing of a film that nobody has met."
+        )
     user = np.unique(np.asarray(dataset.interactions.need("user"))[split.train]).astype(np.int64)
     if len(user) > MOST_PEOPLE:
         user = np.sort(np.random.default_rng(len(user)).permutation(user)[:MOST_PEOPLE])
@@ -117,11 +123,15 @@ def reception(model: Any, dataset: Dataset, split: Split, content: Mapping[str, 
     return Reception(user, shares, stars, by_taste(dataset, split, user, shares))
 
 
-def by_taste(dataset: Dataset, split: Split, user: Array, share: Array, fewest: int = 5) -> dict[str, tuple[int, float]]:
+def by_taste(
+    dataset: Dataset, split: Split, user: Array, share: Array, fewest: int = 5
+) -> dict[str, tuple[int, float]]:
     """People by the genre they liked more often than others did: how many, and their mean share; the keenest first."""
     from mmrec_core.evaluation.list_inputs import lists_of
 
-    taste = lists_of(dataset, split, user, np.zeros((len(user), 0), np.int64), dataset.manifest.get("relevant_from")).taste
+    taste = lists_of(
+        dataset, split, user, np.zeros((len(user), 0), np.int64), dataset.manifest.get("relevant_from")
+    ).taste
     names = sorted(set().union(*(set(g) for g in dataset.catalog["genres"]))) or ["any"]
     usual = taste.mean(0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -149,4 +159,9 @@ def real_answer(dataset: Dataset, item: int, found: Reception) -> dict[str, Any]
     if 0 < fan.sum() < len(fan):
         order = np.argsort(np.argsort(found.share, kind="stable")) + 1
         auc = float((order[fan].sum() - fan.sum() * (fan.sum() + 1) / 2) / (fan.sum() * (~fan).sum()))
-    return {"ratings": len(own), "mean": None if stars is None else float(stars.mean()), "fans": int(fan.sum()), "auc": auc}
+    return {
+        "ratings": len(own),
+        "mean": None if stars is None else float(stars.mean()),
+        "fans": int(fan.sum()),
+        "auc": auc,
+    }

@@ -62,4 +62,3 @@ def middles(lists: Sequence[Array], where: Array, top: int = TOP) -> Array:
         if len(places):
             out[at] = places.mean(0)
     return out
-

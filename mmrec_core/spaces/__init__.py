@@ -5,4 +5,30 @@ from mmrec_core.spaces.maps import RECIPE, REMEDY, Map, damaged, folder_of, proj
 from mmrec_core.spaces.quality import SAMPLE, genre_purity, hubness, overlap, trust
 from mmrec_core.spaces.vectors import KINDS, MEANINGS, Space, View, space
 
-__all__ = ["EPOCHS", "KINDS", "MEANINGS", "MOVES", "Map", "NEIGHBOURS", "PCA_WIDTH", "RECIPE", "REMEDY", "SAMPLE", "Space", "View", "damaged", "folder_of", "genre_purity", "hubness", "layout", "neighbours", "overlap", "pca", "place", "project", "space", "stored", "trust"]
+__all__ = [
+    "EPOCHS",
+    "KINDS",
+    "MEANINGS",
+    "MOVES",
+    "Map",
+    "NEIGHBOURS",
+    "PCA_WIDTH",
+    "RECIPE",
+    "REMEDY",
+    "SAMPLE",
+    "Space",
+    "View",
+    "damaged",
+    "folder_of",
+    "genre_purity",
+    "hubness",
+    "layout",
+    "neighbours",
+    "overlap",
+    "pca",
+    "place",
+    "project",
+    "space",
+    "stored",
+    "trust",
+]

@@ -41,11 +41,19 @@ class Map:
         """
         items = records.array(self.folder / "items.npy", REMEDY, ndim=1, kinds="iu")
         n = len(items)
-        for name, ndim, kinds in (("xy", 2, "f"), ("pca", 2, "f"), ("kind", 1, "iu"), ("near", 2, "iu"), ("cosine", 2, "f")):
+        for name, ndim, kinds in (
+            ("xy", 2, "f"),
+            ("pca", 2, "f"),
+            ("kind", 1, "iu"),
+            ("near", 2, "iu"),
+            ("cosine", 2, "f"),
+        ):
             records.array(self.folder / f"{name}.npy", REMEDY, length=n, ndim=ndim, kinds=kinds)
         for name, column, rows in (("items", items, n_items), ("near", self.near, n), ("kind", self.kind, len(KINDS))):
             if n and not 0 <= int(column.min()) <= int(column.max()) < rows:
-                raise DamagedFile(storage.shown(self.folder / f"{name}.npy"), f"it names rows beyond the {rows:,} there are", REMEDY)
+                raise DamagedFile(
+                    storage.shown(self.folder / f"{name}.npy"), f"it names rows beyond the {rows:,} there are", REMEDY
+                )
 
     @cached_property
     def xy(self) -> Array:
@@ -98,6 +106,8 @@ def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
         if told["vectors"] != now:
             return None
     return Map(folder, told)
+
+
 _checked: dict[Path, tuple[tuple[int, ...], int]] = {}
 """By map folder: the stamps of its files when they were looked at and fitted, and how many films there were."""
 

@@ -80,7 +80,9 @@ def backdrop(dataset: Dataset, places: Array, labels: Sequence[dict[str, Any]], 
     if len(there) > most:
         there = np.sort(np.random.default_rng(0).permutation(there)[:most])
     titles = dataset.catalog["title"].to_numpy()
-    points = [[round(float(places[row, 0]), 3), round(float(places[row, 1]), 3), str(titles[row])] for row in there.tolist()]
+    points = [
+        [round(float(places[row, 0]), 3), round(float(places[row, 1]), 3), str(titles[row])] for row in there.tolist()
+    ]
     return _put("backdrop", "json", json.dumps({"points": points, "labels": list(labels)}, ensure_ascii=False).encode())
 
 

@@ -31,7 +31,9 @@ def share(batch: Mapping[str, Any], at: int, of: int) -> dict[str, Any]:
     """
     n = len(next(iter(batch.values())))
     rows = torch.arange(at, n, of) if at < n else torch.zeros(1, dtype=torch.long)
-    return {k: v[rows.to(v.device)] if isinstance(v, Tensor) and v.dim() and len(v) == n else v for k, v in batch.items()}
+    return {
+        k: v[rows.to(v.device)] if isinstance(v, Tensor) and v.dim() and len(v) == n else v for k, v in batch.items()
+    }
 
 
 def fabric_options(device: str) -> dict[str, Any]:

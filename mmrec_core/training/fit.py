@@ -255,7 +255,13 @@ def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
     """Protocol and regime of :func:`validation_score`: the model's own where training, validation and test follow each other in time and
     nobody may have met every film, so that others can be drawn; else every film, frozen."""
     events = dataset.interactions
-    if model.watched == Model.watched or len(split.cold_items) or events.time is None or not len(split.train) or not len(split.validation):
+    if (
+        model.watched == Model.watched
+        or len(split.cold_items)
+        or events.time is None
+        or not len(split.train)
+        or not len(split.validation)
+    ):
         return Model.watched
     user, item, films = events.need("user"), events.need("item"), len(dataset.items)
     if any(len(np.unique(item[user == who])) == films for who in np.flatnonzero(np.bincount(user) >= films)):

@@ -167,7 +167,9 @@ class _Descent:
         self.loss = torch.compile(model.loss, dynamic=True) if how.compile else model.loss
         if self.world > 1:
             if getattr(model, "streams", False):
-                raise MMRecError(f"'{getattr(model, 'name', 'This model')}' keeps a memory of events in their order, which several processes cannot share; use one worker.")
+                raise MMRecError(
+                    f"'{getattr(model, 'name', 'This model')}' keeps a memory of events in their order, which several processes cannot share; use one worker."
+                )
             self.module.mark_forward_method("loss")
         self.schedule = self._schedule()
         self.course = Course(phase, how.batch_size)
@@ -288,7 +290,9 @@ class _Descent:
         if self.course.batch % self.how.accumulate == 0:
             self.optimiser.zero_grad()
         own = [] if self.rank == 0 else [self.rank]  # what is silenced differs from process to process
-        draw = np.random.SeedSequence([self.model.seed, self.course.epoch, self.course.batch, 77, *own]).generate_state(2)
+        draw = np.random.SeedSequence([self.model.seed, self.course.epoch, self.course.batch, 77, *own]).generate_state(
+            2
+        )
         seed = int(draw[0]) << 31 | int(draw[1]) >> 1
         torch.default_generator.manual_seed(seed)
         if self.fabric.device.type == "cuda":
@@ -429,12 +433,16 @@ class _Descent:
         tensors, told = checkpoint.read(self.file)
         course = Course(**told["course"])
         mine, theirs = self.how.model_dump(), dict(told["how"])
-        if odd := [k for k in mine if k in theirs and k not in {"checkpoint_s", "device", "compile"} and mine[k] != theirs[k]]:
+        if odd := [
+            k for k in mine if k in theirs and k not in {"checkpoint_s", "device", "compile"} and mine[k] != theirs[k]
+        ]:
             raise MMRecError(
                 f"The checkpoint was made with another {odd[0]} ({theirs.get(odd[0])}); start the run anew."
             )
         if self.judge is not None and course.epochs and told.get("judged", "") != self.judged:
-            raise MMRecError("The checkpoint's validation scores were come by in another way than today's; start the run anew.")
+            raise MMRecError(
+                "The checkpoint's validation scores were come by in another way than today's; start the run anew."
+            )
         here = self.fabric.device
         self.model.restore({k: v.to(here) for k, v in checkpoint.nested(tensors, "model").items()})
         checkpoint.restore_optimiser(self.optimiser, checkpoint.nested(tensors, "optimiser"), told["optimiser"])

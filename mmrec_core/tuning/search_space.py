@@ -14,7 +14,18 @@ from typing import Any
 from mmrec_core import registry
 from mmrec_core.errors import MMRecError, unknown_name
 
-LEFT_OUT = {"max_epochs", "patience", "device", "compile", "deterministic", "checkpoint_s", "precision", "schedule", "plateau_patience", "accumulate"}
+LEFT_OUT = {
+    "max_epochs",
+    "patience",
+    "device",
+    "compile",
+    "deterministic",
+    "checkpoint_s",
+    "precision",
+    "schedule",
+    "plateau_patience",
+    "accumulate",
+}
 """Trainer settings that say how long and where, not how well; the scheduler decides how long."""
 ZERO_SPAN = (1e-6, 1e-1)
 """Where a setting that counts by powers is searched whose default is zero."""
@@ -82,7 +93,11 @@ def _around(name: str, about: Mapping[str, Any], default: Any) -> Dimension | No
     """The range of a setting about its default; ``None`` where it is words, or has nothing to choose."""
     meaning = str(about.get("description", ""))
     if about.get("enum"):
-        return Dimension(name, "choice", default, values=tuple(about["enum"]), meaning=meaning) if len(about["enum"]) > 1 else None
+        return (
+            Dimension(name, "choice", default, values=tuple(about["enum"]), meaning=meaning)
+            if len(about["enum"]) > 1
+            else None
+        )
     if about.get("type") == "boolean":
         return Dimension(name, "choice", default, values=(False, True), meaning=meaning)
     if about.get("type") not in {"integer", "number"}:
@@ -102,7 +117,11 @@ def _around(name: str, about: Mapping[str, Any], default: Any) -> Dimension | No
     low, high = max(_plain(low), least), min(_plain(high), most)
     if whole:
         low, high = max(round(low), 1 if log else round(low)), round(high)
-    return Dimension(name, "int" if whole else "float", default, low, high, log and low > 0, meaning=meaning) if low < high else None
+    return (
+        Dimension(name, "int" if whole else "float", default, low, high, log and low > 0, meaning=meaning)
+        if low < high
+        else None
+    )
 
 
 def _plain(value: float) -> float:
@@ -145,14 +164,20 @@ def _narrowed(model: str, known: Dimension, span: str) -> Dimension:
             low, high = (float(v) for v in span.split(":"))
             if kind is None or not low < high:
                 raise ValueError
-            made = Dimension(known.name, known.kind, known.default, low, high, known.log and low > 0, meaning=known.meaning)
+            made = Dimension(
+                known.name, known.kind, known.default, low, high, known.log and low > 0, meaning=known.meaning
+            )
     except ValueError:
         example = "|".join(map(str, known.values)) if known.kind == "choice" else f"{known.low:g}:{known.high:g}"
-        raise MMRecError(f"'{span}' is no range of '{known.name}'; expected low:high or values, such as {known.name}={example}.") from None
+        raise MMRecError(
+            f"'{span}' is no range of '{known.name}'; expected low:high or values, such as {known.name}={example}."
+        ) from None
     ends = [v for v in (made.low, made.high, *(made.values if kind else ())) if v is not None]
     for value in ends:
         if not float(about.get("minimum", value)) <= value <= float(about.get("maximum", value)):
-            raise MMRecError(f"'{known.name}' of '{model}' goes from {about.get('minimum'):g} to {about.get('maximum'):g}; {value:g} lies outside.")
+            raise MMRecError(
+                f"'{known.name}' of '{model}' goes from {about.get('minimum'):g} to {about.get('maximum'):g}; {value:g} lies outside."
+            )
     return made
 
 

@@ -77,7 +77,9 @@ def params(
     found = search_space.space(model, over)
     if metric is not None:
         wanted, kind = metrics.metric(metric), _usual_metric(shared)
-        if (kind == "ndcg@10" and wanted.kind != "ranking") or (kind == "rmse" and wanted.kind not in {"ratings", "ranking"}):
+        if (kind == "ndcg@10" and wanted.kind != "ranking") or (
+            kind == "rmse" and wanted.kind not in {"ratings", "ranking"}
+        ):
             raise MMRecError(f"'{model}' cannot be judged by {metric}; it is usually judged by {kind}.")
     if doubled := {d.name for d in found} & set(shared["options"]):
         raise MMRecError(f"'{min(doubled)}' is both set and tuned; leave one out.")
@@ -101,7 +103,15 @@ def trials_of(run: Run) -> list[Trial]:
 
 def _book(run: Run) -> dict[str, Any] | None:
     file = run.folder / "trials.json"
-    return records.read(file, records.TRIALS, f"Mend it, or delete the search and start it again: python -m mmrec_core delete run {run.id}") if file.exists() else None
+    return (
+        records.read(
+            file,
+            records.TRIALS,
+            f"Mend it, or delete the search and start it again: python -m mmrec_core delete run {run.id}",
+        )
+        if file.exists()
+        else None
+    )
 
 
 def metric_of(run: Run) -> str | None:
@@ -165,7 +175,9 @@ def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
         raise Interrupted()
     if all(t.score is None for t in book.trials):
         failed = next((t.error for t in book.trials if t.error), None)
-        raise MMRecError(f"No trial came to an end{f': {failed}' if failed else ' in the time allowed; give it more minutes'}.")
+        raise MMRecError(
+            f"No trial came to an end{f': {failed}' if failed else ' in the time allowed; give it more minutes'}."
+        )
     return book.trials
 
 
@@ -187,7 +199,9 @@ def _ray_tune() -> Any:
         import optuna
         from ray import tune
     except ImportError as error:
-        raise MMRecError(f"Tuning needs Ray and Optuna ({error}); pip install -r requirements-ray_cluster.txt.") from None
+        raise MMRecError(
+            f"Tuning needs Ray and Optuna ({error}); pip install -r requirements-ray_cluster.txt."
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")  # a trial that goes on after a stop tells some epochs again
     return tune
@@ -212,10 +226,16 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
         failure_config=tune.FailureConfig(max_failures=3 if os.environ.get("MMREC_ON_RAY") else 0),
     )  # fmt: skip
     if tune.Tuner.can_restore(str(place)):
-        tuner = tune.Tuner.restore(str(place), trainable, resume_unfinished=True, restart_errored=False, param_space=domains)
+        tuner = tune.Tuner.restore(
+            str(place), trainable, resume_unfinished=True, restart_errored=False, param_space=domains
+        )
         tuner._local_tuner._run_config.callbacks = [watch]  # the one that was saved belonged to a process that is gone
         return tuner
-    scheduler = ASHAScheduler(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 10), reduction_factor=3) if epochs > 1 else None
+    scheduler = (
+        ASHAScheduler(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 10), reduction_factor=3)
+        if epochs > 1
+        else None
+    )
     # settings hang together (multivariate), and several trials run at once (constant_liar)
     sampler = TPESampler(multivariate=True, constant_liar=True, seed=asked["seed"])
     first = {d.name: d.inside(asked["options"].get(d.name, d.default)) for d in found}
@@ -231,7 +251,11 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
 def _epochs(asked: Mapping[str, Any]) -> int:
     """Epochs that a trial takes at most; a closed form is told once."""
     told = registry.schema("models", asked["model"])
-    return int(asked["options"].get("max_epochs", told["train"]["properties"]["max_epochs"]["default"])) if told["trains"] else 1
+    return (
+        int(asked["options"].get("max_epochs", told["train"]["properties"]["max_epochs"]["default"]))
+        if told["trains"]
+        else 1
+    )
 
 
 def _domain(tune: Any, found: Dimension) -> Any:
@@ -283,12 +307,16 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
         fraction=asked["fraction"], encoder=asked["encoder"], modality=asked["modality"] or "none", watch=metric,
         desk=Desk(own / "checkpoints", tell),
     )  # fmt: skip
-    if not fitted.epochs or metric not in fitted.epochs[-1]:  # a closed form, or a descent that does not look at validation
+    if (
+        not fitted.epochs or metric not in fitted.epochs[-1]
+    ):  # a closed form, or a descent that does not look at validation
         score = fit.validation_score(fitted.model, dataset, parts, metric, liked)
         tune.report({"score": score, "now": score, "epoch": 1, "over": True})
     else:  # all of it again: it may have been over already when an earlier worker died
         score = max(sign * e[metric] for e in fitted.epochs)
-        tune.report({"score": sign * score, "now": fitted.epochs[-1][metric], "epoch": len(fitted.epochs), "over": True})
+        tune.report(
+            {"score": sign * score, "now": fitted.epochs[-1][metric], "epoch": len(fitted.epochs), "over": True}
+        )
 
 
 class _Book:
@@ -346,7 +374,9 @@ def _watch(tune: Any, book: _Book, flag: StopFlag, n: int, most: int, progress: 
                 return
             found = book.of(trial)
             epoch = int(result["epoch"])
-            found.curve[epoch - 1 : epoch] = [float(result["now"])]  # an epoch that is repeated after a stop counts once
+            found.curve[epoch - 1 : epoch] = [
+                float(result["now"])
+            ]  # an epoch that is repeated after a stop counts once
             if found.score is None or book.sign * result["score"] > book.sign * found.score:
                 found.score, found.best_epoch = float(result["score"]), epoch - 1
             found.seconds = float(result.get("time_total_s", 0.0))
@@ -402,5 +432,14 @@ def as_csv(run: Run) -> str:
     write = csv_out.Writer(out)
     write.writerow(["trial", *names, metric_of(run) or "score", "status", "epochs", "seconds"])
     for at, trial in enumerate(found):
-        write.writerow([at + 1, *(json.dumps(trial.options.get(n)) for n in names), trial.score, trial.status, len(trial.curve), round(trial.seconds, 1)])
+        write.writerow(
+            [
+                at + 1,
+                *(json.dumps(trial.options.get(n)) for n in names),
+                trial.score,
+                trial.status,
+                len(trial.curve),
+                round(trial.seconds, 1),
+            ]
+        )
     return out.getvalue()

@@ -25,4 +25,33 @@ from mmrec_core.types.fields import (
 from mmrec_core.types.results import ClickRows, Lists, Ranking, RatingRows
 from mmrec_core.types.scoring import History, ItemState, Query, Scorer, Source, UserState
 
-__all__ = ["Array", "CATALOG", "ClickRows", "Dataset", "Field", "Head", "HeadKind", "History", "IdMap", "Interactions", "ItemState", "Lists", "NO_ID", "Progress", "Query", "Ranking", "RatingRows", "Schema", "Scorer", "Side", "Source", "Split", "TrainSet", "UserState", "blocks", "let_go", "quiet", "with_data"]
+__all__ = [
+    "Array",
+    "CATALOG",
+    "ClickRows",
+    "Dataset",
+    "Field",
+    "Head",
+    "HeadKind",
+    "History",
+    "IdMap",
+    "Interactions",
+    "ItemState",
+    "Lists",
+    "NO_ID",
+    "Progress",
+    "Query",
+    "Ranking",
+    "RatingRows",
+    "Schema",
+    "Scorer",
+    "Side",
+    "Source",
+    "Split",
+    "TrainSet",
+    "UserState",
+    "blocks",
+    "let_go",
+    "quiet",
+    "with_data",
+]

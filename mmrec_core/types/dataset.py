@@ -41,6 +41,8 @@ class Split:
         from mmrec_core.storage import checksum
 
         return checksum(*(np.ascontiguousarray(getattr(self, part), np.int64).tobytes() for part in self.PARTS))
+
+
 CATALOG = (
     "item", "title", "year", "genres", "director", "cast", "tags", "plot", "imdb_id", "tmdb_id", "poster", "poster_file", "n_ratings",
 )  # fmt: skip
@@ -85,7 +87,9 @@ class Dataset:
             records.check_table(self.folder / "users.parquet", ("user",), self._remedy, users)
         roles = {"user": "i", "item": "i", "rating": "f", "time": "i"}
         for role in [r for r in roles if r in told["has"]]:
-            records.array(self.folder / "interactions" / f"{role}.npy", self._remedy, length=n, ndim=1, kinds=roles[role])
+            records.array(
+                self.folder / "interactions" / f"{role}.npy", self._remedy, length=n, ndim=1, kinds=roles[role]
+            )
         for file in [*self.folder.glob("interactions/label.*.npy"), *self.folder.glob("interactions/feature.*.npy")]:
             records.array(file, self._remedy, length=n)
         for file in self.folder.glob("*.npz"):  # what its maker knows of a generated world
@@ -102,7 +106,11 @@ class Dataset:
         for role, rows in (("user", self.manifest["users"]), ("item", self.manifest["films"])):
             column = self._column(f"interactions/{role}.npy")
             if column is not None and len(column) and not 0 <= int(column.min()) <= int(column.max()) < rows:
-                raise DamagedFile(storage.shown(self.folder / "interactions" / f"{role}.npy"), f"it names rows beyond the {rows:,} there are", self._remedy)
+                raise DamagedFile(
+                    storage.shown(self.folder / "interactions" / f"{role}.npy"),
+                    f"it names rows beyond the {rows:,} there are",
+                    self._remedy,
+                )
 
     def _column(self, path: str) -> Array | None:
         file = self.folder / path

@@ -68,6 +68,8 @@ class IdMap:
         if row < 0:
             raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
         return row
+
+
 NO_ID = np.iinfo(np.int64).min
 """Stands for what is no int64 at all; no id is that small."""
 
@@ -187,6 +189,8 @@ class Field:
         edges = np.unique(np.asarray(self.data)[:: max(len(self.data) // most, 1)])
         numbers = np.asarray(values, np.float64)
         return np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, side="right") + 1, 0).astype(np.int64)
+
+
 Side = tuple[Field, ...]
 
 

@@ -41,6 +41,8 @@ class History:
 
     def __len__(self) -> int:
         return len(self.items)
+
+
 Source = Literal["learned", "folded", "fallback"]
 
 

@@ -31,9 +31,14 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
     asked = rows[0].key
-    learned = np.intersect1d(own, known_rows(split, "training" if asked.known == NOT_RECORDED else asked.known, dataset))  # what the model learned of them: folding in the same tells the same
+    learned = np.intersect1d(
+        own, known_rows(split, "training" if asked.known == NOT_RECORDED else asked.known, dataset)
+    )  # what the model learned of them: folding in the same tells the same
     learned = learned[np.asarray(events.need("item"))[learned] != item]  # its own rating would answer the question
-    told = history_of(events, learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned)
+    told = history_of(
+        events,
+        learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned,
+    )
     known = np.asarray(events.need("item"))[np.intersect1d(own, np.concatenate([split.train, split.validation]))]
     seen = tuple(int(i) for i in np.unique(hidden(asked.protocol, known)) if int(i) != item)
     at = own[np.asarray(events.need("item"))[own] == item]
@@ -45,7 +50,9 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         what_models_say(dataset, split, rows, labels, user, item, told, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
-        st.info("An oracle cannot be asked what it would say otherwise. Choose a trained model.", icon=":material/info:")
+        st.info(
+            "An oracle cannot be asked what it would say otherwise. Choose a trained model.", icon=":material/info:"
+        )
         return
     label = able[0].label
     if len(able) > 1:
@@ -73,11 +80,23 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
     year = "" if pd.isna(record["year"]) else f" ({int(record['year'])})"
     st.markdown(f"#### {shell.plain(record['title'])}{year}")
     facts = [", ".join(map(str, record["genres"]))] if len(record["genres"]) else []
-    facts.append(f"{int((np.asarray(dataset.interactions.need('item'))[split.train] == item).sum()):,} training ratings")
+    facts.append(
+        f"{int((np.asarray(dataset.interactions.need('item'))[split.train] == item).sum()):,} training ratings"
+    )
     if len(at):
-        part = "held out (test)" if np.isin(at[0], split.test) else "held out (validation)" if np.isin(at[0], split.validation) else "in training"
+        part = (
+            "held out (test)"
+            if np.isin(at[0], split.test)
+            else "held out (validation)"
+            if np.isin(at[0], split.validation)
+            else "in training"
+        )
         stars = dataset.interactions.rating
-        facts.append(f"this person gave it ★ {float(np.asarray(stars)[at[0]]):g}, {part}" if stars is not None else f"this person met it, {part}")
+        facts.append(
+            f"this person gave it ★ {float(np.asarray(stars)[at[0]]):g}, {part}"
+            if stars is not None
+            else f"this person met it, {part}"
+        )
     else:
         facts.append("not rated by this person")
     st.caption(" · ".join(shell.plain(f) for f in facts))
@@ -90,16 +109,29 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
 def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
     """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
     run = runs.get(run_id)
-    return cf.as_judged(recommender.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation"))
+    return cf.as_judged(
+        recommender.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation")
+    )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def verdict(run_id: str, split_checksum: str, user: int, item: int, seen: tuple[int, ...], _dataset: Dataset, _split: Split) -> dict[str, float | None]:
+def verdict(
+    run_id: str, split_checksum: str, user: int, item: int, seen: tuple[int, ...], _dataset: Dataset, _split: Split
+) -> dict[str, float | None]:
     """A trained model's stars (where it predicts any), score and place of a film for a person it learned from."""
     return cf.verdict(as_judged(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
 
 
-def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, told: History, seen: tuple[int, ...]) -> None:
+def what_models_say(
+    dataset: Dataset,
+    split: Split,
+    rows: list[Row],
+    labels: list[str],
+    user: int,
+    item: int,
+    told: History,
+    seen: tuple[int, ...],
+) -> None:
     """Prediction and ranks per model: of the profile learned in training, and of the one folded in from the same ratings."""
     table: list[dict[str, Any]] = []
     for row in rows:
@@ -113,7 +145,9 @@ def what_models_say(dataset: Dataset, split: Split, rows: list[Row], labels: lis
             continue
         table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}),
                       "Rank, learned profile": f"{found['place']:g}", "Rank, folded-in profile": f"{folded.rank:g}"})  # fmt: skip
-    among = f"Among the {len(dataset.items):,} films less those this user is known to have rated; ties share the middle."
+    among = (
+        f"Among the {len(dataset.items):,} films less those this user is known to have rated; ties share the middle."
+    )
     if table:
         st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
             "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
@@ -129,11 +163,24 @@ def folded_in(
     seen: tuple[int, ...], _dataset: Dataset, _split: Split,
 ) -> cf.Answer:  # fmt: skip
     """Score and rank of a film for a history that is folded in."""
-    return cf.history_edits(as_judged(run_id, split_checksum, _dataset, _split), as_history(items, ratings, times), item, {}, np.array(seen, np.int64))[0]
+    return cf.history_edits(
+        as_judged(run_id, split_checksum, _dataset, _split),
+        as_history(items, ratings, times),
+        item,
+        {},
+        np.array(seen, np.int64),
+    )[0]
 
 
 def in_a_sentence(
-    dataset: Dataset, split: Split, rows: list[Row], labels: list[str], user: int, item: int, told: History, seen: tuple[int, ...]
+    dataset: Dataset,
+    split: Split,
+    rows: list[Row],
+    labels: list[str],
+    user: int,
+    item: int,
+    told: History,
+    seen: tuple[int, ...],
 ) -> None:
     """Why two models disagree, or one says what it says, in words."""
     parts = []
@@ -142,7 +189,11 @@ def in_a_sentence(
         name = f"**{shell.plain(blind.name(row.label, labels))}**"
         try:
             place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
-            answers = without_each(str(row.trained), split.checksum, *columns_of(known), item, seen, dataset, split) if len(known) else []
+            answers = (
+                without_each(str(row.trained), split.checksum, *columns_of(known), item, seen, dataset, split)
+                if len(known)
+                else []
+            )
         except MMRecError:
             continue
         moved = [(int(a.edit), answers[0].score - a.score) for a in answers[1:]]
@@ -176,7 +227,12 @@ def nearest_known(dataset: Dataset, run: runs.Run, told: History, item: int) -> 
     cosine = vectors[told.items] @ vectors[item]
     best = np.argsort(-cosine, kind="stable")[:SHOWN]
     films = [
-        film(dataset, int(told.items[at]), note=f"cosine {cosine[at]:.2f}", why="" if told.ratings is None else f"rated {shell.stars(float(told.ratings[at]))}")
+        film(
+            dataset,
+            int(told.items[at]),
+            note=f"cosine {cosine[at]:.2f}",
+            why="" if told.ratings is None else f"rated {shell.stars(float(told.ratings[at]))}",
+        )
         for at in best
         if int(told.items[at]) != item
     ]
@@ -193,12 +249,18 @@ def without_each(
     model = as_judged(run_id, split_checksum, _dataset, _split)
     told = as_history(items, ratings, times)
     first = max(len(told) - MOST_RATINGS, 0)
-    return cf.history_edits(model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))}, np.array(seen, np.int64))
+    return cf.history_edits(
+        model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))}, np.array(seen, np.int64)
+    )
 
 
 def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None) -> History:
     """Hashable columns as a history."""
-    return History(np.array(items, np.int64), None if ratings is None else np.array(ratings, np.float32), None if times is None else np.array(times, np.int64))
+    return History(
+        np.array(items, np.int64),
+        None if ratings is None else np.array(ratings, np.float32),
+        None if times is None else np.array(times, np.int64),
+    )
 
 
 def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
@@ -220,9 +282,14 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
     base, others = answers[0], answers[1:]
     moved = [(int(a.edit), base.score - a.score, a.rank - base.rank) for a in others]
     if not any(abs(m[1]) > 1e-12 for m in moved):
-        st.info("No single rating changes this model’s score: it does not look at what this person rated.", icon=":material/person_off:")
+        st.info(
+            "No single rating changes this model’s score: it does not look at what this person rated.",
+            icon=":material/person_off:",
+        )
         return
-    st.markdown(f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank {base.rank:g}.")
+    st.markdown(
+        f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank {base.rank:g}."
+    )
     most = sorted(moved, key=lambda m: -abs(m[1]))[: 2 * SHOWN]
     titles = dataset.catalog["title"]
     data = pd.DataFrame([
@@ -236,7 +303,11 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
         color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
         tooltip=["film:N", alt.Tooltip("held it up by:Q", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")],
     )  # fmt: skip
-    st.altair_chart(chart, alt="Leave-one-rating-out: " + "; ".join(f"{r['film']} {r['held it up by']:+.4f}" for _, r in data.head(5).iterrows()))
+    st.altair_chart(
+        chart,
+        alt="Leave-one-rating-out: "
+        + "; ".join(f"{r['film']} {r['held it up by']:+.4f}" for _, r in data.head(5).iterrows()),
+    )
     if len(told) > MOST_RATINGS:
         st.caption(f"The latest {MOST_RATINGS} of {len(told):,} ratings, each left out in turn.")
 
@@ -267,7 +338,11 @@ def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item
     at = st.selectbox("What changes places with the one after it", range(len(told) - 1), index=len(told) - 2, key="case.order", width=420,
                       format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}")  # fmt: skip
     try:
-        shown_changes(cf.history_edits(model, told, item, {"the other way round": cf.swapped(told, int(at))}, np.array(seen, np.int64)))
+        shown_changes(
+            cf.history_edits(
+                model, told, item, {"the other way round": cf.swapped(told, int(at))}, np.array(seen, np.int64)
+            )
+        )
     except MMRecError as error:
         shell.tell(error)
 
@@ -292,11 +367,15 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
     with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=bool(reads)):
         try:
             if not reads:
-                st.caption(f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind.")
+                st.caption(
+                    f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind."
+                )
                 return
             there = cf.has(model, item)
             if lacking := [{"text": "plot", "image": "poster"}[m] for m in reads if m not in there]:
-                st.caption(f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing to take away or to look at alone.")
+                st.caption(
+                    f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing to take away or to look at alone."
+                )
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
             shown_changes(cf.content_edits(model, told, item, edits, np.array(seen, np.int64)))
@@ -320,11 +399,15 @@ def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: i
         if swap is not None:
             edits[f"the poster of {titles.iloc[swap]}"] = {"image": {item: int(swap)}}
     if "text" in reads:
-        text = st.text_area("Rewrite its plot", key="case.plot", height=80, max_chars=4000, placeholder="A new plot, encoded at once")
+        text = st.text_area(
+            "Rewrite its plot", key="case.plot", height=80, max_chars=4000, placeholder="A new plot, encoded at once"
+        )
         if text.strip():
             encoder = features.split_pair(str(run.params.get("encoder") or features.usual(dataset)))["text"]
             try:
-                edits["the plot you wrote"] = {"text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}}
+                edits["the plot you wrote"] = {
+                    "text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}
+                }
             except MMRecError as error:  # the other edits stand
                 st.info(f"Your plot is left out. {shell.plain(str(error))}", icon=":material/info:")
     return edits
@@ -351,7 +434,10 @@ def inside(model: Any, user: int, item: int) -> None:
     if found is None:
         return
     with st.expander("Inside the model: which vectors meet, and what that does", icon=":material/grid_on:"):
-        rows = [{"a": a, "b": b, "dot": float(d), "moved": float(m)} for (a, b), d, m in zip(found.pairs, found.dots, found.moved, strict=True)]
+        rows = [
+            {"a": a, "b": b, "dot": float(d), "moved": float(m)}
+            for (a, b), d, m in zip(found.pairs, found.dots, found.moved, strict=True)
+        ]
         data = pd.DataFrame(rows)
         shade = st.segmented_control("Shade by", ["moved", "dot"], default="moved", required=True, key="case.shade",
                                      format_func=lambda k: {"moved": "what it does to the prediction", "dot": "the dot product"}[k]) or "moved"  # fmt: skip
@@ -363,6 +449,9 @@ def inside(model: Any, user: int, item: int) -> None:
             tooltip=["a:N", "b:N", alt.Tooltip("dot:Q", format="+.4f"), alt.Tooltip("moved:Q", title="moved the prediction by", format="+.4f")],
         ).properties(height=26 * len(names) + 90)  # fmt: skip
         top = data.reindex(data["moved"].abs().sort_values(ascending=False).index).head(3)
-        st.altair_chart(heat, alt="Pairs of vectors: " + "; ".join(f"{r.a} × {r.b} moved it by {r.moved:+.3f}" for r in top.itertuples()))
+        st.altair_chart(
+            heat,
+            alt="Pairs of vectors: " + "; ".join(f"{r.a} × {r.b} moved it by {r.moved:+.3f}" for r in top.itertuples()),
+        )
         st.caption("Most moved by " + "; ".join(f"{r.a} × {r.b} ({r.moved:+.3f})" for r in top.itertuples()) + ". The prediction minus what it would be with that dot product at zero, all else as it is; "
                    "such changes need not add up.")  # fmt: skip

@@ -254,7 +254,13 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
     middle = np.round(told / width) * width  # a bar around zero holds those who tie, and nobody else's side
     names = [f"{a} better", "the same", f"{b} better"]
     side = np.sign(middle) * (-1 if lower_is_better(metric) else 1)
-    data = pd.DataFrame({"low": middle - width / 2, "high": middle + width / 2, "for": np.where(side > 0, names[0], np.where(side < 0, names[2], names[1]))})
+    data = pd.DataFrame(
+        {
+            "low": middle - width / 2,
+            "high": middle + width / 2,
+            "for": np.where(side > 0, names[0], np.where(side < 0, names[2], names[1])),
+        }
+    )
     data = data.groupby(["low", "high", "for"], as_index=False).size().rename(columns={"size": "people"})
     bars = (
         alt.Chart(data, height=220)
@@ -322,19 +328,40 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
 def crossing(data: pd.DataFrame, metric: str, yardstick: str = "popularity") -> alt.LayerChart:
     """Quality against the number of ratings known, a band of 95 % around each line; the yardstick dashed and grey."""
     ks = sorted(data["k"].unique().tolist())
-    data = data.assign(place=[ks.index(k) for k in data["k"]])  # 0, 1, 2, 3, 5, 10, 20: evenly apart, or the start is a blot
+    data = data.assign(
+        place=[ks.index(k) for k in data["k"]]
+    )  # 0, 1, 2, 3, 5, 10, 20: evenly apart, or the start is a blot
     models = [m for m in dict.fromkeys(data["model"]) if m != yardstick]
     names = [yardstick, *models]
     colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
                        legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolType="circle"))  # fmt: skip
-    axis = alt.Axis(values=list(range(len(ks))), labelExpr=f"{json.dumps([str(k) for k in ks])}[datum.value]", grid=False)
-    x = alt.X("place:Q", title="Ratings known of the newcomer", axis=axis, scale=alt.Scale(domain=[0, max(len(ks) - 1, 1)], nice=False))
+    axis = alt.Axis(
+        values=list(range(len(ks))), labelExpr=f"{json.dumps([str(k) for k in ks])}[datum.value]", grid=False
+    )
+    x = alt.X(
+        "place:Q",
+        title="Ratings known of the newcomer",
+        axis=axis,
+        scale=alt.Scale(domain=[0, max(len(ks) - 1, 1)], nice=False),
+    )
     y = alt.Y("value:Q", title=arrow(metric), scale=alt.Scale(zero=False))
-    tip = ["model:N", alt.Tooltip("k:Q", title="ratings"), alt.Tooltip("value:Q", format=".4f"), alt.Tooltip("low:Q", format=".4f"), alt.Tooltip("high:Q", format=".4f")]
+    tip = [
+        "model:N",
+        alt.Tooltip("k:Q", title="ratings"),
+        alt.Tooltip("value:Q", format=".4f"),
+        alt.Tooltip("low:Q", format=".4f"),
+        alt.Tooltip("high:Q", format=".4f"),
+    ]
     base = alt.Chart(data, height=340)
-    dash = alt.StrokeDash("model:N", legend=None, scale=alt.Scale(domain=names, range=[[6, 4], *[DASHES[0 if i < 6 else 1] for i in range(len(models))]]))
+    dash = alt.StrokeDash(
+        "model:N",
+        legend=None,
+        scale=alt.Scale(domain=names, range=[[6, 4], *[DASHES[0 if i < 6 else 1] for i in range(len(models))]]),
+    )
     return alt.layer(
-        base.mark_area(opacity=0.13).encode(x=x, y=alt.Y("low:Q", title=arrow(metric), scale=alt.Scale(zero=False)), y2="high:Q", color=colour),
+        base.mark_area(opacity=0.13).encode(
+            x=x, y=alt.Y("low:Q", title=arrow(metric), scale=alt.Scale(zero=False)), y2="high:Q", color=colour
+        ),
         base.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour, strokeDash=dash),
         base.mark_circle(size=70, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip),
     )

@@ -37,7 +37,9 @@ def naming() -> None:
         ray_cluster.address()
     except DamagedFile as fault:
         st.warning(shell.plain(str(fault)), title="The address is damaged", icon=":material/broken_image:")
-        st.caption("The damaged file is kept under another name once you name a cluster, or leave the address empty, and press Use it.")
+        st.caption(
+            "The damaged file is kept under another name once you name a cluster, or leave the address empty, and press Use it."
+        )
     if (named := os.environ.get("RAY_ADDRESS")) is not None:
         st.markdown(f"**{shell.plain(named)}**, named by `RAY_ADDRESS`.")
         st.caption("To work on this machine again, stop the app and unset it.")
@@ -79,11 +81,29 @@ def nodes() -> None:
         shell.tell(error)
         st.caption("Runs that are sent now will fail with this reason; those on their way are looked for again.")
         return
-    free = {kind: (sum(n.free.get(kind, 0) for n in found), sum(n.total.get(kind, 0) for n in found)) for kind in ("CPU", "GPU")}
+    free = {
+        kind: (sum(n.free.get(kind, 0) for n in found), sum(n.total.get(kind, 0) for n in found))
+        for kind in ("CPU", "GPU")
+    }
     with st.container(horizontal=True):
-        st.metric("Nodes", sum(n.alive for n in found), border=True, help="Machines that answer; the head may work on nothing itself.")
-        st.metric("Free CPUs", f"{free['CPU'][0]:g} of {free['CPU'][1]:g}", border=True, help="A training takes one, a search one per trial at a time.")
-        st.metric("Free GPUs", f"{free['GPU'][0]:g} of {free['GPU'][1]:g}", border=True, help="A gradient model takes one where there are any.")
+        st.metric(
+            "Nodes",
+            sum(n.alive for n in found),
+            border=True,
+            help="Machines that answer; the head may work on nothing itself.",
+        )
+        st.metric(
+            "Free CPUs",
+            f"{free['CPU'][0]:g} of {free['CPU'][1]:g}",
+            border=True,
+            help="A training takes one, a search one per trial at a time.",
+        )
+        st.metric(
+            "Free GPUs",
+            f"{free['GPU'][0]:g} of {free['GPU'][1]:g}",
+            border=True,
+            help="A gradient model takes one where there are any.",
+        )
     st.dataframe(
         [{"Node": n.address, "State": "● up" if n.alive else "○ lost", "Free CPUs": n.free.get("CPU", 0.0), "CPUs": n.total.get("CPU", 0.0),
           "Free GPUs": n.free.get("GPU", 0.0), "GPUs": n.total.get("GPU", 0.0), "Memory (GiB)": round(n.total.get("memory", 0.0) / 2**30, 1)} for n in found],

@@ -35,7 +35,12 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                                     help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.")  # fmt: skip
             note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=error_annotations.LONGEST["note"],
                                  placeholder="Why? What would help?")  # fmt: skip
-            if st.button("Keep", key=f"keep.{wanted}", icon=":material/bookmark:", help="Keeps tags and note with a link back to this case."):
+            if st.button(
+                "Keep",
+                key=f"keep.{wanted}",
+                icon=":material/bookmark:",
+                help="Keeps tags and note with a link back to this case.",
+            ):
                 try:
                     told = error_annotations.case(kind, model=model, beside=beside, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
                                        seed=held.seed if held else None, **what)  # fmt: skip
@@ -43,7 +48,10 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                 except MMRecError as error:
                     shell.tell(error)
                 else:
-                    st.toast("Kept in the Notebook." if chosen or note else "Taken out of the notebook.", icon=":material/bookmark_added:")
+                    st.toast(
+                        "Kept in the Notebook." if chosen or note else "Taken out of the notebook.",
+                        icon=":material/bookmark_added:",
+                    )
 
 
 def notebook(dataset: Dataset) -> None:
@@ -62,13 +70,26 @@ def notebook(dataset: Dataset) -> None:
     if len(tags) > 1:
         only = st.pills("Only", tags, selection_mode="multi", key="notes.only")
         found = [c for c in found if not only or set(only) & set(c.tags)]
-    by = st.segmented_control("Count tags by", ["model", "slice", "kind"], default="model", required=True, key="notes.by") or "model"
+    by = (
+        st.segmented_control(
+            "Count tags by", ["model", "slice", "kind"], default="model", required=True, key="notes.by"
+        )
+        or "model"
+    )
     counted(found, by)
     table(dataset, found)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rename(dataset, found)
     with st.container(horizontal=True):
-        st.download_button("CSV", error_annotations.as_csv(found), f"{dataset.name}-cases.csv", "text/csv", icon=":material/download:", type="tertiary", on_click="ignore")
+        st.download_button(
+            "CSV",
+            error_annotations.as_csv(found),
+            f"{dataset.name}-cases.csv",
+            "text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
         st.download_button("Markdown", error_annotations.as_markdown(found, dataset), f"{dataset.name}-cases.md", "text/markdown", icon=":material/download:",
                            type="tertiary", on_click="ignore")  # fmt: skip
     take_in(dataset)
@@ -76,7 +97,11 @@ def notebook(dataset: Dataset) -> None:
 
 def counted(found: list[Case], by: Any) -> None:
     """How often each tag was given."""
-    rows = [{"tag": tag, by: name or f"no {by}", "cases": n} for tag, count in error_annotations.counts(found, by).items() for name, n in count.items()]
+    rows = [
+        {"tag": tag, by: name or f"no {by}", "cases": n}
+        for tag, count in error_annotations.counts(found, by).items()
+        for name, n in count.items()
+    ]
     if not rows:
         st.caption("No case has a tag yet.")
         return
@@ -91,7 +116,11 @@ def counted(found: list[Case], by: Any) -> None:
 
 def table(dataset: Dataset, found: list[Case]) -> None:
     """Every case with a link back."""
-    titles = dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True)) if dataset.manifest["films"] else {}
+    titles = (
+        dict(zip(map(str, dataset.items.raw.tolist()), dataset.catalog["title"], strict=True))
+        if dataset.manifest["films"]
+        else {}
+    )
     data = pd.DataFrame([
         {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
          "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link + ("&blind=true" if blind.hidden() else "") if error_annotations.ours(c.link) else None,
@@ -119,8 +148,19 @@ def rename(dataset: Dataset, found: list[Case]) -> None:
     if not tags:
         return
     old = st.selectbox("Rename the tag", tags, key="notes.old", width=220)
-    new = st.text_input("to", key="notes.new", width=220, max_chars=error_annotations.LONGEST["tag"], help="A name that another tag has already merges the two.")
-    if st.button("Rename" if new not in tags else "Merge", key="notes.rename", disabled=not new.strip() or new == old, icon=":material/label:"):
+    new = st.text_input(
+        "to",
+        key="notes.new",
+        width=220,
+        max_chars=error_annotations.LONGEST["tag"],
+        help="A name that another tag has already merges the two.",
+    )
+    if st.button(
+        "Rename" if new not in tags else "Merge",
+        key="notes.rename",
+        disabled=not new.strip() or new == old,
+        icon=":material/label:",
+    ):
         try:
             n = error_annotations.rename(dataset, old, new.strip())
         except MMRecError as error:

@@ -29,16 +29,36 @@ def crossing_view(dataset: Dataset) -> None:
                                 help="Each is trained anew without these people; graph and time models may take minutes.")  # fmt: skip
         seed = int(st.number_input("Seed", 0, 10**6, 0, key="cross.seed", width=110))
         asked = params(dataset, wanted, seed)
-        if st.button("Draw", icon=":material/show_chart:", type="primary", key="cross.draw", disabled=not wanted or asked is None or asked in [r.params for r in live()]):
+        if st.button(
+            "Draw",
+            icon=":material/show_chart:",
+            type="primary",
+            key="cross.draw",
+            disabled=not wanted or asked is None or asked in [r.params for r in live()],
+        ):
             runs.start("crossing", asked or {})
             st.rerun()
     st.fragment(coming, run_every=pace())(dataset)
-    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum]
+    done = [
+        r
+        for r in runs.all_runs()
+        if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+    ]
     if not done:
-        st.info("Nothing is drawn yet. With the usual models it takes about two minutes in the background; you can go on elsewhere.", icon=":material/show_chart:")
+        st.info(
+            "Nothing is drawn yet. With the usual models it takes about two minutes in the background; you can go on elsewhere.",
+            icon=":material/show_chart:",
+        )
         return
-    names = {r.id: ", ".join(r.params["models"]) + (f" (seed {r.params['seed']})" if r.params["seed"] else "") for r in done[::-1]}
-    chosen = st.selectbox("Drawn", [*names], format_func=names.get, key=f"cross.run.{dataset.name}") if len(names) > 1 else next(iter(names))
+    names = {
+        r.id: ", ".join(r.params["models"]) + (f" (seed {r.params['seed']})" if r.params["seed"] else "")
+        for r in done[::-1]
+    }
+    chosen = (
+        st.selectbox("Drawn", [*names], format_func=names.get, key=f"cross.run.{dataset.name}")
+        if len(names) > 1
+        else next(iter(names))
+    )
     told = next(r for r in done if r.id == chosen).result()
     if told is not None:
         show(told)
@@ -69,7 +89,12 @@ def coming(dataset: Dataset) -> None:
 
 def show(told: dict[str, Any]) -> None:
     """The picture, and in words where each model crosses."""
-    metric = st.segmented_control("Metric", METRICS, default="ndcg@10", required=True, key="cross.metric", format_func=charts.arrow) or "ndcg@10"
+    metric = (
+        st.segmented_control(
+            "Metric", METRICS, default="ndcg@10", required=True, key="cross.metric", format_func=charts.arrow
+        )
+        or "ndcg@10"
+    )
     rows = [
         {"model": name, "k": int(k), "value": at["metrics"].get(metric), "low": (at["intervals"].get(metric) or [None, None])[0],
          "high": (at["intervals"].get(metric) or [None, None])[1]}
@@ -77,14 +102,18 @@ def show(told: dict[str, Any]) -> None:
     ]  # fmt: skip
     st.altair_chart(charts.crossing(pd.DataFrame(rows), metric), alt=f"{metric} against number of ratings known: " + "; ".join(
         f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items()) for n, by_k in told["models"].items()))  # fmt: skip
-    st.caption(f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed {told['split_seed']}), training seed {told['seed']}, every film ranked.")
+    st.caption(
+        f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed {told['split_seed']}), training seed {told['seed']}, every film ranked."
+    )
     sure = {n: k for n, k in told["crosses"].items() if k is not None}
     first = min(sure, key=lambda n: sure[n]) if sure else None
     last_k = told["ks"][-1]
     if first is None:
         st.markdown(f"**Nobody is shown to beat popularity with up to {last_k} ratings.**")
     else:
-        st.markdown(f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]} rating{'s' if sure[first] != 1 else ''} on.**")
+        st.markdown(
+            f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]} rating{'s' if sure[first] != 1 else ''} on.**"
+        )
     for name in told["crosses"]:
         against = told["models"][name][str(last_k)].get("against")
         if against is None:
@@ -94,6 +123,9 @@ def show(told: dict[str, Any]) -> None:
                    f"is better with {last_k}, but not for all numbers drawn" if low > 0 else f"cannot be told from popularity with {last_k}")  # fmt: skip
         over = (told.get("above") or {}).get(name)
         mean = f" (its mean lies above from {over} on)" if over is not None and name not in sure else ""
-        st.markdown(f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10 there.")
-    st.caption("“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn.")
-
+        st.markdown(
+            f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10 there."
+        )
+    st.caption(
+        "“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn."
+    )

@@ -13,7 +13,13 @@ NAMED = 8
 
 def delete_button(what: str, name: str, key: str) -> None:
     """A button that opens the confirmation."""
-    if st.button("Delete", key=f"delete-{key}", icon=":material/delete:", type="tertiary", help=f"Names what goes with this {what} first."):
+    if st.button(
+        "Delete",
+        key=f"delete-{key}",
+        icon=":material/delete:",
+        type="tertiary",
+        help=f"Names what goes with this {what} first.",
+    ):
         confirm(what, name)
 
 
@@ -25,7 +31,9 @@ def confirm(what: str, name: str) -> None:
     except MMRecError as error:
         shell.tell(error)
         return
-    st.markdown(f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It cannot be undone.")
+    st.markdown(
+        f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It cannot be undone."
+    )
     st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[:NAMED]))
     if len(plan.deleted) > NAMED:
         with st.expander(f"{len(plan.deleted) - NAMED} more"):

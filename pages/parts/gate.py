@@ -27,7 +27,9 @@ SAID = "This app does not go by that name. Open it by the address that was print
 
 def names() -> frozenset[str]:
     """The host names the app goes by: those of its own machine, and what ``MMREC_NAMES`` adds (``serve --host`` and ``--name``)."""
-    return frozenset([*LOCAL_NAMES, *(part.strip().lower() for part in os.environ.get("MMREC_NAMES", "").split(",") if part.strip())])
+    return frozenset(
+        [*LOCAL_NAMES, *(part.strip().lower() for part in os.environ.get("MMREC_NAMES", "").split(",") if part.strip())]
+    )
 
 
 def host_of(value: str, url: bool) -> str | None:
@@ -78,7 +80,11 @@ class Gate:
         if len(hosts) != 1 or len(origins) > 1 or host_of(hosts[0], url=False) not in self.names:
             return False
         given = self.names - set(LOCAL_NAMES)
-        return all((name := host_of(origin, url=True)) is not None and (urlsplit(origin).netloc.lower() == hosts[0].lower() or name in given) for origin in origins)
+        return all(
+            (name := host_of(origin, url=True)) is not None
+            and (urlsplit(origin).netloc.lower() == hosts[0].lower() or name in given)
+            for origin in origins
+        )
 
 
 def give_back() -> None:

@@ -30,7 +30,9 @@ class HomeFiles(StaticFiles):
         found = served_files.find(f"{self.folder}/{path.replace(os.sep, '/')}")
         return ("", None) if found is None else (str(found), found.stat())
 
-    def file_response(self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200):  # type: ignore[no-untyped-def]
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ):  # type: ignore[no-untyped-def]
         """The file, or that the browser's copy is still right; both may be kept."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"], response.headers["X-Content-Type-Options"] = KEPT, "nosniff"
@@ -40,4 +42,6 @@ class HomeFiles(StaticFiles):
 def routes() -> list[Mount]:
     """The routes, for the server."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    return [Mount(f"{f'/{base}' if base else ''}/app/static/{folder}", HomeFiles(folder)) for folder in ("thumbs", "maps")]
+    return [
+        Mount(f"{f'/{base}' if base else ''}/app/static/{folder}", HomeFiles(folder)) for folder in ("thumbs", "maps")
+    ]

@@ -24,14 +24,24 @@ from pages.parts.wall import film, wall
 
 def new_film_view(dataset: Dataset) -> None:
     """The form, the neighbours, the expected reception."""
-    st.caption("Models that read plots and posters can say something of a film on its first day; models of ids cannot. Write one, or take a film that was held out of training.")
+    st.caption(
+        "Models that read plots and posters can say something of a film on its first day; models of ids cannot. Write one, or take a film that was held out of training."
+    )
     encoders = new_item.able(dataset)
     if not encoders:
         cannot_encode(dataset)
         return
     models = readers(dataset, encoders)
-    source = st.segmented_control("Film", ["Write one", "A held-out one"], default="Write one", required=True, key="nf.source")
-    encoder = st.selectbox("Encoder", encoders, key="nf.encoder", width=260, help="Which encoder reads it. A model answers where it was trained on the same encoder’s vectors.")
+    source = st.segmented_control(
+        "Film", ["Write one", "A held-out one"], default="Write one", required=True, key="nf.source"
+    )
+    encoder = st.selectbox(
+        "Encoder",
+        encoders,
+        key="nf.encoder",
+        width=260,
+        help="Which encoder reads it. A model answers where it was trained on the same encoder’s vectors.",
+    )
     item: int | None = None
     if source == "A held-out one":
         item = held_out(dataset, models, encoder)
@@ -88,11 +98,21 @@ def form(dataset: Dataset) -> NewFilm | None:
         left, right = st.columns([2, 1])
         with left:
             title = st.text_input("Title", "Untitled", max_chars=120)
-            plot = st.text_area("Plot", height=120, max_chars=4000, placeholder="A lighthouse keeper finds a map of a city that is not there …")
+            plot = st.text_area(
+                "Plot",
+                height=120,
+                max_chars=4000,
+                placeholder="A lighthouse keeper finds a map of a city that is not there …",
+            )
             chosen = st.multiselect("Genres", genres, max_selections=6)
         with right:
             year = st.number_input("Year", 1880, 2100, None, placeholder="unknown")
-            poster = st.file_uploader("Poster", type=["png", "jpg", "jpeg", "webp"], max_upload_size=20, help="Any size; it is read on this machine and not kept.")
+            poster = st.file_uploader(
+                "Poster",
+                type=["png", "jpg", "jpeg", "webp"],
+                max_upload_size=20,
+                help="Any size; it is read on this machine and not kept.",
+            )
         sent = st.form_submit_button("Show it to everybody", type="primary", icon=":material/send:")
     if sent:
         st.session_state["nf.told"] = NewFilm(title.strip() or "Untitled", plot.strip(), tuple(chosen), None if year is None else int(year),
@@ -113,12 +133,22 @@ def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
     """A film that a model's training never saw, to set its real reception beside."""
     able = [r for r in models if encoder_of(r, dataset) == encoder and r.key.split == "cold-item"]
     if not able:
-        st.info("For a held-out film a model must have been trained without it: on the cold-item split.", icon=":material/info:")
-        names = [m for m in runs.usable_models(dataset) if m in {"lightgcn_multimodal", "mmgcn", "dlrm_multimodal", "mm_tgn"}]
+        st.info(
+            "For a held-out film a model must have been trained without it: on the cold-item split.",
+            icon=":material/info:",
+        )
+        names = [
+            m for m in runs.usable_models(dataset) if m in {"lightgcn_multimodal", "mmgcn", "dlrm_multimodal", "mm_tgn"}
+        ]
         name = st.selectbox("Model", names, key="nf.train.model", width=260)
-        if name and st.button("Train it on cold-item", type="primary", icon=":material/model_training:", key="nf.train"):
+        if name and st.button(
+            "Train it on cold-item", type="primary", icon=":material/model_training:", key="nf.train"
+        ):
             try:
-                runs.start("train", runs.training_params(dataset.name, name, split="cold-item", encoder=encoder, modality="both"))
+                runs.start(
+                    "train",
+                    runs.training_params(dataset.name, name, split="cold-item", encoder=encoder, modality="both"),
+                )
             except MMRecError as error:
                 shell.tell(error)
             else:
@@ -128,7 +158,9 @@ def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
     n = np.bincount(np.asarray(dataset.interactions.need("item")), minlength=len(dataset.items))
     films = [int(i) for i in split.cold_items[np.argsort(-n[split.cold_items], kind="stable")]]
     titles = dataset.catalog["title"]
-    chosen = st.selectbox("Film", films, key="nf.cold", width=420, format_func=lambda i: f"{titles.iloc[i]} · {n[i]} ratings")
+    chosen = st.selectbox(
+        "Film", films, key="nf.cold", width=420, format_func=lambda i: f"{titles.iloc[i]} · {n[i]} ratings"
+    )
     return None if chosen is None else int(chosen)
 
 
@@ -160,7 +192,12 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
         with column:
             st.markdown(f"**Nearest by {'plot' if modality == 'text' else 'poster'}**")
             keep = [at for at in range(len(items)) if int(items[at]) != item][:8]
-            wall([film(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep], key=f"nf.near.{modality}", size="small", label=f"Nearest by {modality}")
+            wall(
+                [film(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep],
+                key=f"nf.near.{modality}",
+                size="small",
+                label=f"Nearest by {modality}",
+            )
     drawn = next(((m, found) for m in content if (found := spaces.stored(dataset, encoder, m)) is not None), None)  # type: ignore[arg-type]
     if drawn is None:
         return
@@ -172,8 +209,13 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
     star = alt.Chart(pd.DataFrame({"x": [here[0]], "y": [here[1]], "what": ["your film" if item is None else "the film"]})).mark_point(
         shape="M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.55L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z", size=380, filled=True, color="#D55E00", opacity=1, stroke="#222", strokeWidth=1,
     ).encode(x="x:Q", y="y:Q", tooltip="what:N")  # fmt: skip
-    st.altair_chart(alt.layer(background(dataset, xy), star).properties(height=360), alt=f"Your film on the {modality} map of {encoder}")
-    st.caption(f"On the map of {'plots' if modality == 'text' else 'posters'}: between its true neighbours, the nearer the more. A place on a map is a hint; the lists above are exact.")
+    st.altair_chart(
+        alt.layer(background(dataset, xy), star).properties(height=360),
+        alt=f"Your film on the {modality} map of {encoder}",
+    )
+    st.caption(
+        f"On the map of {'plots' if modality == 'text' else 'posters'}: between its true neighbours, the nearer the more. A place on a map is a hint; the lists above are exact."
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner="Showing it to everybody …")
@@ -189,7 +231,10 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
     if item is not None:
         models = [r for r in models if r.key.split == "cold-item"]
     if not models:
-        st.info(f"No model that reads {encoder}’s vectors is trained here yet. Train lightgcn_multimodal or dlrm_multimodal with encoder {encoder} on Train.", icon=":material/model_training:")
+        st.info(
+            f"No model that reads {encoder}’s vectors is trained here yet. Train lightgcn_multimodal or dlrm_multimodal with encoder {encoder} on Train.",
+            icon=":material/model_training:",
+        )
         return
     labels = [f"{r.label} · {r.key.split}" for r in models]
     chosen = st.pills("Models", labels, selection_mode="multi", default=labels[:3], key=f"nf.models.{item is None}")
@@ -213,14 +258,26 @@ def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None
         st.metric("Stands above", f"{100 * float(found.share.mean()):.0f} % of films", border=True,
                   help="Mean over people: the share of known films that it would stand above in their ranking. 50 % is an average film.")  # fmt: skip
         if found.mean_stars is not None:
-            st.metric("Predicted mean rating", f"★ {found.mean_stars:.2f}", border=True, help="Mean of predicted stars over everybody asked.")
+            st.metric(
+                "Predicted mean rating",
+                f"★ {found.mean_stars:.2f}",
+                border=True,
+                help="Mean of predicted stars over everybody asked.",
+            )
         if real is not None:
-            st.metric("Its real mean rating", "–" if real["mean"] is None else f"★ {real['mean']:.2f}", border=True, help=f"Of {real['ratings']} ratings, all held out.")
+            st.metric(
+                "Its real mean rating",
+                "–" if real["mean"] is None else f"★ {real['mean']:.2f}",
+                border=True,
+                help=f"Of {real['ratings']} ratings, all held out.",
+            )
             st.metric("Fans told from others", "–" if real["auc"] is None else f"{real['auc']:.2f}", border=True,
                       help=f"AUC: the chance that one of the {real['fans']} people who really liked it was expected to care more than one who did not. .5 is guessing.")  # fmt: skip
     left, right = st.columns(2)
     with left:
-        data = pd.DataFrame([{"people who like most": n, "people": k, "share": s} for n, (k, s) in found.tastes.items()])
+        data = pd.DataFrame(
+            [{"people who like most": n, "people": k, "share": s} for n, (k, s) in found.tastes.items()]
+        )
         if len(data):
             st.altair_chart(
                 alt.Chart(data, height=alt.Step(20)).mark_bar(color="#0072B2").encode(

@@ -63,18 +63,26 @@ def _form(start: Callable[[dict[str, object]], None], ratings: Path, films: Path
     ready = bool(options["item"]) and options["user"] is not None
     names, film_key, film_columns = list(seen.columns), "", seen.film
     if films is not None and ready:
-        names, film_key, film_columns = _own.look_at_films(films, options["item"], registry.config("datasets", "csv", {}))
+        names, film_key, film_columns = _own.look_at_films(
+            films, options["item"], registry.config("datasets", "csv", {})
+        )
     options |= _films(names, film_key, film_columns, films is not None, seen.blocks)
     options["items"] = f"films/{films.name}" if films is not None else ""
     low_value, high_value = seen.scale or (1.0, 5.0)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name", value=slug(ratings.name.split(".")[0]), key=_key("name"), width=220)
-        low = st.number_input("Lowest rating", value=low_value, key=_key("low"), width=140, disabled=not options["rating"])
-        high = st.number_input("Highest rating", value=high_value, key=_key("high"), width=140, disabled=not options["rating"])
+        low = st.number_input(
+            "Lowest rating", value=low_value, key=_key("low"), width=140, disabled=not options["rating"]
+        )
+        high = st.number_input(
+            "Highest rating", value=high_value, key=_key("high"), width=140, disabled=not options["rating"]
+        )
     options["scale"] = f"{number(low)}:{number(high)}" if options["rating"] else ""
     options |= _more(seen)
     if not ready:
-        st.caption(":material/info: Choose the columns of users and of items, at least; or say that all rows are of one user.")
+        st.caption(
+            ":material/info: Choose the columns of users and of items, at least; or say that all rows are of one user."
+        )
     elif len(chosen := [options[r] for r in (*ROLES, "event") if options.get(r)]) > len(set(chosen)):
         st.caption(":material/info: Choose a column of its own for each role.")
         ready = False
@@ -107,13 +115,21 @@ def _films(names: Sequence[str], key: str, columns: dict[str, str], own_table: b
     chosen: dict[str, str] = {}
     found = ", ".join(f"{FILM[c].lower()} ({n})" for c, n in columns.items()) or "none"
     with st.expander(f"Columns that describe the items: {found}"):
-        st.caption("Of the film table." if own_table else "Of the ratings file itself; a film table may be uploaded above.")
+        st.caption(
+            "Of the film table." if own_table else "Of the ratings file itself; a film table may be uploaded above."
+        )
         slots = st.columns(5)
         if own_table:
-            chosen["item_id"] = slots[-1].selectbox("Item id", list(names), index=list(names).index(key), key=_key("item_id", films=True))
+            chosen["item_id"] = slots[-1].selectbox(
+                "Item id", list(names), index=list(names).index(key), key=_key("item_id", films=True)
+            )
         for at, (column, label) in enumerate(FILM.items()):
             chosen[column] = slots[at % 5].selectbox(
-                label, ["", *names], index=_place(names, columns.get(column, "")), key=_key(f"film_{column}", films=True), format_func=lambda c: c or "none"
+                label,
+                ["", *names],
+                index=_place(names, columns.get(column, "")),
+                key=_key(f"film_{column}", films=True),
+                format_func=lambda c: c or "none",
             )
     return chosen
 
@@ -153,7 +169,11 @@ def _preview(ratings: Path, options: dict[str, Any]) -> bool:
 
 def _formats(rows: pd.DataFrame) -> dict[str, Any]:
     """Ids and years without thousands separators."""
-    return {c: st.column_config.NumberColumn(format="%d") for c in ("user", "item", "year") if c in rows and pd.api.types.is_integer_dtype(rows[c])}
+    return {
+        c: st.column_config.NumberColumn(format="%d")
+        for c in ("user", "item", "year")
+        if c in rows and pd.api.types.is_integer_dtype(rows[c])
+    }
 
 
 def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
@@ -161,7 +181,9 @@ def _kept(file: Any, films: Any) -> tuple[Path, Path, Path | None]:
     asked = (file.file_id, films.file_id if films is not None else None)
     held = st.session_state.get("own_kept")
     if held is None or held[0] != asked or not held[1].exists():
-        if held is not None and held[1] != st.session_state.get("own_started"):  # a preparation may still read what it was given
+        if held is not None and held[1] != st.session_state.get(
+            "own_started"
+        ):  # a preparation may still read what it was given
             shutil.rmtree(held[1], ignore_errors=True)
         ratings, both = st.session_state.get("own_counts", (0, 0))
         st.session_state["own_counts"] = (ratings + (held is None or held[0][0] != asked[0]), both + 1)

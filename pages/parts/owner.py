@@ -50,9 +50,16 @@ def badge() -> None:
     if not wide():
         return
     if is_owner():
-        st.badge("Owner", icon=":material/key:", color="green", help="You may start work here, until this page is closed or loaded anew.")
+        st.badge(
+            "Owner",
+            icon=":material/key:",
+            color="green",
+            help="You may start work here, until this page is closed or loaded anew.",
+        )
         return
-    with st.popover("Visitor", icon=":material/person:", help="Visitors look, rate and compare. The owner also starts work."):
+    with st.popover(
+        "Visitor", icon=":material/person:", help="Visitors look, rate and compare. The owner also starts work."
+    ):
         st.text_input("The owner’s token", type="password", key="owner_token", on_change=_entered, autocomplete="off",
                       help="Printed where the app was started, and kept in its home in owner.token.")  # fmt: skip
         if st.session_state.get("owner_refused"):

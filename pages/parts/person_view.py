@@ -44,7 +44,9 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
             wall([card(dataset, int(i), at, liked, beside) for at, i in enumerate(shown[:TOP])], key=f"list-{place}", size="small",
                  on_open=opened, label=f"Recommendations of {blind.name(row.label, labels)}")  # fmt: skip
     if len(rows) == 2:
-        st.caption("A green frame with ✓: a held-out film this person liked. ▲ and ▼: how many places higher or lower than in the other list; “only here”: not among the other’s first twenty.")
+        st.caption(
+            "A green frame with ✓: a held-out film this person liked. ▲ and ▼: how many places higher or lower than in the other list; “only here”: not among the other’s first twenty."
+        )
 
 
 def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -> None:
@@ -54,11 +56,18 @@ def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -
     if events.rating is not None:
         told.append(f"mean ★ {float(np.asarray(events.rating)[own].mean()):.2f}")
     if events.time is not None:
-        days = [time.strftime("%d %b %Y", time.gmtime(int(t))) for t in (np.asarray(events.time)[own].min(), np.asarray(events.time)[own].max())]
+        days = [
+            time.strftime("%d %b %Y", time.gmtime(int(t)))
+            for t in (np.asarray(events.time)[own].min(), np.asarray(events.time)[own].max())
+        ]
         told.append(f"{days[0]} to {days[1]}" if days[0] != days[1] else f"all on {days[0]}")
     if dataset.user_table is not None:
         record = dataset.user_table.iloc[user]
-        told += [f"{shell.plain(str(c))} {shell.plain(str(v))}" for c, v in record.items() if str(c) not in {"user", "userId"}]
+        told += [
+            f"{shell.plain(str(c))} {shell.plain(str(v))}"
+            for c, v in record.items()
+            if str(c) not in {"user", "userId"}
+        ]
     st.markdown(f"**Person {shell.plain(str(dataset.users.raw[user]))}** · " + " · ".join(told))
 
 
@@ -66,9 +75,16 @@ def history(dataset: Dataset, known: Array) -> None:
     """What is known of them, as a strip of posters, the latest first."""
     events = dataset.interactions
     item = np.asarray(events.need("item"))[known]
-    order = np.arange(len(known))[::-1] if events.time is None else np.argsort(-np.asarray(events.time)[known], kind="stable")
+    order = (
+        np.arange(len(known))[::-1]
+        if events.time is None
+        else np.argsort(-np.asarray(events.time)[known], kind="stable")
+    )
     stars = None if events.rating is None else np.asarray(events.rating)[known]
-    films = [film(dataset, int(item[at]), note="watched" if stars is None else shell.stars(float(stars[at]))) for at in order[:MOST_SHOWN]]
+    films = [
+        film(dataset, int(item[at]), note="watched" if stars is None else shell.stars(float(stars[at])))
+        for at in order[:MOST_SHOWN]
+    ]
     st.caption(f"History, the latest first{f' ({MOST_SHOWN} of {len(known):,})' if len(known) > MOST_SHOWN else ''}")
     if films:
         wall(films, key="history", size="row", on_open=opened, label="History")
@@ -83,7 +99,9 @@ def likes(dataset: Dataset, rows: Array, row: Row) -> Array:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def asked_again(run_id: str, split_checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset, _split: Split) -> Array:
+def asked_again(
+    run_id: str, split_checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset, _split: Split
+) -> Array:
     """A trained model's list for a person, asked as evaluation asks it; known films left out, held-out ones not."""
     model = as_judged(run_id, split_checksum, _dataset, _split)
     return np.asarray(model.recommend_rows(Query(np.array([user])), [np.array(known, np.int64)], top)[0][0])
@@ -119,7 +137,9 @@ def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labe
         hit = any(0 < p <= TOP for p in places.values())
         why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'beyond 20'}" for n, p in places.items())
         note = "liked" if stars is None else shell.stars(float(stars[at]))
-        films.append(film(dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed"))
+        films.append(
+            film(dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed")
+        )
     st.caption("Held-out films they liked: ✓ among the first ten of a list below, ✕ missed")
     wall(films[:MOST_SHOWN], key="heldout", size="row", on_open=opened, label="Held-out likes")
 

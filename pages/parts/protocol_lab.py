@@ -34,7 +34,9 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect("Models", [r.label for r in able], default=[r.label for r in best[:6]], max_selections=MOST,
                                 key=f"lab.models.{dataset.name}")  # fmt: skip
-        metric = st.selectbox("Metric", METRICS, key="lab_metric", bind="query-params", format_func=charts.arrow, width=190)
+        metric = st.selectbox(
+            "Metric", METRICS, key="lab_metric", bind="query-params", format_func=charts.arrow, width=190
+        )
     names = [w.name for w in WAYS]
     ways = st.pills("Judged by", names, default=names[:5], selection_mode="multi", key="lab.ways",
                     help=" · ".join(f"**{w.name}**: {w.about}" for w in WAYS))  # fmt: skip
@@ -75,7 +77,10 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 def shown(
-    table: dict[str, dict[str, Cell]], places: dict[str, dict[str, int]], ways: list[protocol_sensitivity.Way], metric: str
+    table: dict[str, dict[str, Cell]],
+    places: dict[str, dict[str, int]],
+    ways: list[protocol_sensitivity.Way],
+    metric: str,
 ) -> None:
     """Models by ways: place, figure, interval."""
     data: dict[str, list[str]] = {"Model": [*table]}

@@ -129,7 +129,9 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
     if status in {"failed", "stopped"}:
         says = "Resume" if run.has_checkpoint else "Start again"
         help_text = (
-            ("Goes on with the trials that are left." if run.kind == "tune" else "Goes on from its last checkpoint.") if run.has_checkpoint else "There is no checkpoint; it starts again."
+            ("Goes on with the trials that are left." if run.kind == "tune" else "Goes on from its last checkpoint.")
+            if run.has_checkpoint
+            else "There is no checkpoint; it starts again."
         )
         if st.button(says, key=f"resume-{run.id}", icon=":material/resume:", type="tertiary", help=help_text):
             try:
@@ -209,7 +211,9 @@ def figures(run: runs.Run, status: str) -> None:
                 )
         told.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
         if result.get("parameters") is not None:
-            told.append(("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none."))
+            told.append(
+                ("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none.")
+            )
         if result.get("epochs"):
             told.append(("Best epoch", f"{result['best_epoch'] + 1} of {result['epochs']}", "The epoch with the best validation score, whose weights are kept."))  # fmt: skip
     epoch, tick = run.last("epoch"), run.last("tick")

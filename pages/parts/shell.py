@@ -85,7 +85,9 @@ def _lesson_strip(url_path: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
         st.markdown(f":material/school: **{told['at'] + 1}. {told['question']}** :small[:gray[{told['title']}]]")
         if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
-            st.switch_page(page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": told["lesson"]})
+            st.switch_page(
+                page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": told["lesson"]}
+            )
         if st.button("Leave it", icon=":material/close:", key="strip.leave", type="tertiary"):
             st.session_state.pop("lesson_strip")
             st.rerun()
@@ -126,7 +128,11 @@ def _switch() -> None:
     if asked is not None and asked not in ready:
         forget_films()
         fault = preparation.damaged().get(asked)
-        why = f"which is not prepared here. This is {current}." if fault is None else f"which cannot be opened. This is {current}. {plain(str(fault))}"
+        why = (
+            f"which is not prepared here. This is {current}."
+            if fault is None
+            else f"which cannot be opened. This is {current}. {plain(str(fault))}"
+        )
         st.warning(f"The link names the dataset “{plain(asked)}”, {why}", icon=":material/link_off:")
     st.session_state["dataset"] = st.session_state["switch_to"] = current
     if asked != current:
@@ -207,8 +213,14 @@ def needs_films(chosen: Dataset) -> None:
 def generated_note(chosen: Dataset) -> None:
     """Say that data are generated, wherever they are shown."""
     if chosen.manifest["generated"]:
-        what = f"{chosen.manifest['synthetic']}." if "synthetic" in chosen.manifest else "Reel World is generated: films, posters and ratings are invented."
-        st.caption(f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real films.")
+        what = (
+            f"{chosen.manifest['synthetic']}."
+            if "synthetic" in chosen.manifest
+            else "Reel World is generated: films, posters and ratings are invented."
+        )
+        st.caption(
+            f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real films."
+        )
 
 
 def tell(error: MMRecError) -> None:

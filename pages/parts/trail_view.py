@@ -36,7 +36,11 @@ def where(name: str, checksum: str, _dataset: Dataset) -> tuple[str, Array, list
     if found is None:
         return None
     encoder, view, drawn = found
-    return f"{encoder}, {view}", user_trajectory.positions(drawn, len(_dataset.items)), publish.regions(_dataset, np.asarray(drawn.xy), drawn.items)
+    return (
+        f"{encoder}, {view}",
+        user_trajectory.positions(drawn, len(_dataset.items)),
+        publish.regions(_dataset, np.asarray(drawn.xy), drawn.items),
+    )
 
 
 def background(dataset: Dataset, xy: Array, regions: list[dict[str, Any]] | None = None) -> alt.LayerChart:
@@ -46,10 +50,18 @@ def background(dataset: Dataset, xy: Array, regions: list[dict[str, Any]] | None
         there = np.sort(np.random.default_rng(0).permutation(there)[:MOST_DOTS])
     data = pd.DataFrame({"x": xy[there, 0], "y": xy[there, 1], "film": dataset.catalog["title"].to_numpy()[there]})
     hide = {"axis": None, "scale": alt.Scale(zero=False, nice=False, padding=12)}
-    dots = alt.Chart(data).mark_circle(size=14, color="#9A9A9A", opacity=0.45).encode(x=alt.X("x:Q", **hide), y=alt.Y("y:Q", **hide), tooltip="film:N")  # type: ignore[arg-type]
+    dots = (
+        alt.Chart(data)
+        .mark_circle(size=14, color="#9A9A9A", opacity=0.45)
+        .encode(x=alt.X("x:Q", **hide), y=alt.Y("y:Q", **hide), tooltip="film:N")
+    )  # type: ignore[arg-type]
     if not regions:
         return alt.layer(dots)
-    names = alt.Chart(pd.DataFrame(apart(regions, xy))).mark_text(fontSize=11, color="#777777", fontStyle="italic", tooltip=None).encode(x="x:Q", y="y:Q", text="text:N")
+    names = (
+        alt.Chart(pd.DataFrame(apart(regions, xy)))
+        .mark_text(fontSize=11, color="#777777", fontStyle="italic", tooltip=None)
+        .encode(x="x:Q", y="y:Q", text="text:N")
+    )
     return alt.layer(dots, names)
 
 
@@ -64,7 +76,9 @@ def apart(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def backdrop(name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Array, _regions: list[dict[str, Any]]) -> str:
+def backdrop(
+    name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Array, _regions: list[dict[str, Any]]
+) -> str:
     """The map behind the trails as a static file: it is sent once, not with every rating."""
     return publish.backdrop(_dataset, _xy, apart(_regions, _xy), MOST_DOTS)
 
@@ -72,8 +86,13 @@ def backdrop(name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Ar
 def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, xy: Array) -> Array:
     """One model's trail, from its answers after none, one, two … ratings."""
     lists = [future.result().items for future in asked]
-    if any(np.isfinite(xy[items, 0]).sum() < min(user_trajectory.TOP, len(items)) and len(items) == answers.LISTED for items in lists):
-        return user_trajectory.trail(recommender.load_run_model(run.folder), history, xy)  # a map of few films: the list does not reach far enough
+    if any(
+        np.isfinite(xy[items, 0]).sum() < min(user_trajectory.TOP, len(items)) and len(items) == answers.LISTED
+        for items in lists
+    ):
+        return user_trajectory.trail(
+            recommender.load_run_model(run.folder), history, xy
+        )  # a map of few films: the list does not reach far enough
     return user_trajectory.middles(lists, xy)
 
 
@@ -99,10 +118,17 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
     titles = dataset.catalog["title"]
     rated = [{"x": round(float(xy[row, 0]), 3), "y": round(float(xy[row, 1]), 3), "film": f"{titles.iloc[row]} ★ {stars:g}", "liked": bar is None or stars >= bar}
              for row, stars in ratings.items() if np.isfinite(xy[row, 0])]  # fmt: skip
-    said = "; ".join(f"{t['model']} sends you to {t['points'][-1][1]:.1f}, {t['points'][-1][2]:.1f}" for t in trails if t["points"])
+    said = "; ".join(
+        f"{t['model']} sends you to {t['points'][-1][1]:.1f}, {t['points'][-1][2]:.1f}" for t in trails if t["points"]
+    )
     _TRAILS(
         key="trails",
-        data={"backdrop": backdrop(dataset.name, dataset.checksum, name, dataset, xy, regions), "trails": trails, "rated": rated, "label": f"You on the map: {said}"},
+        data={
+            "backdrop": backdrop(dataset.name, dataset.checksum, name, dataset, xy, regions),
+            "trails": trails,
+            "rated": rated,
+            "label": f"You on the map: {said}",
+        },
     )
     st.caption(f"Map: {name}. A star stands in the middle of the ten films a model recommends you now; its trail shows the same after none, one, two … of your ratings. "
                "Rings: films you rated. Distances on a map are a hint only.")  # fmt: skip

@@ -52,13 +52,27 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
                             help="Fewer is better: every further setting wants several times as many trials.")  # fmt: skip
     over = [span_of(known[n], f"tune.{name}") for n in chosen]
     with st.grid(min_column_width=150):
-        trials = st.number_input("Trials", 1, 1000, 12, key="tune.trials", help="How many settings are tried; the first are the model's usual ones, or the nearest within the ranges.")
+        trials = st.number_input(
+            "Trials",
+            1,
+            1000,
+            12,
+            key="tune.trials",
+            help="How many settings are tried; the first are the model's usual ones, or the nearest within the ranges.",
+        )
         minutes = st.number_input("Minutes at most", 0.5, 10_000.0, None, step=5.0, key="tune.minutes", placeholder="no bound",
                                   help="Time budget of the search. What was learned by then counts.")  # fmt: skip
-        how = st.selectbox("Split", list(splits), key="tune.split", help="How ratings are divided. Trials see training and validation only.")
+        how = st.selectbox(
+            "Split",
+            list(splits),
+            key="tune.split",
+            help="How ratings are divided. Trials see training and validation only.",
+        )
         epochs = None
         if registry.schema("models", name)["trains"]:
-            epochs = st.number_input("Epochs at most", 1, 10_000, None, key=f"tune.epochs.{name}", placeholder="usual", help="Of a trial.")
+            epochs = st.number_input(
+                "Epochs at most", 1, 10_000, None, key=f"tune.epochs.{name}", placeholder="usual", help="Of a trial."
+            )
         share = st.number_input("Share of rows (%)", 0.1, 100.0, 100.0, format="%g", key="tune.share",
                                 help="Trials, and the last training, learn from this share of the training rows.")  # fmt: skip
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="tune.seed", help="Of the model and of what is tried.")
@@ -75,7 +89,9 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
         return
     told = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
     if told is not None:
-        st.caption(f":material/schedule: At most about {span(told['seconds'] * int(trials))} for all trials, less with those stopped early.")
+        st.caption(
+            f":material/schedule: At most about {span(told['seconds'] * int(trials))} for all trials, less with those stopped early."
+        )
     shell.generated_note(dataset)
     if st.button("Start searching", type="primary", icon=":material/travel_explore:", key="tune.start"):
         try:
@@ -91,14 +107,22 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
 def span_of(found: Dimension, key: str) -> str:
     """A range to search, narrowed by hand: ``lr=0.001:0.1``."""
     if found.kind == "choice":
-        picked = st.multiselect(found.name, list(found.values), default=list(found.values), key=f"{key}.{found.name}.values", help=sentence(found.meaning))
+        picked = st.multiselect(
+            found.name,
+            list(found.values),
+            default=list(found.values),
+            key=f"{key}.{found.name}.values",
+            help=sentence(found.meaning),
+        )
         return f"{found.name}={'|'.join(map(str, picked or found.values))}"
     low, high = found.low or 0.0, found.high or 0.0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = int if found.kind == "int" else float
         a = st.number_input(f"{found.name} from", None, None, number(low), format=None if number is int else "%g", key=f"{key}.{found.name}.low",
                             help=f"{sentence(found.meaning)} {'Searched by powers.' if found.log else ''}")  # fmt: skip
-        b = st.number_input("to", None, None, number(high), format=None if number is int else "%g", key=f"{key}.{found.name}.high")
+        b = st.number_input(
+            "to", None, None, number(high), format=None if number is int else "%g", key=f"{key}.{found.name}.high"
+        )
     return f"{found.name}={a!r}:{b!r}"
 
 
@@ -112,14 +136,23 @@ def searches(dataset: Dataset) -> None:
     st.subheader("Searches", anchor=False)
     known = [r for r in runs.all_runs()[::-1] if r.kind == "tune" and r.params["dataset"] == dataset.name]
     if not known:
-        st.info("Nothing has been searched on these data yet. Choose a model and start; the picture grows trial by trial.", icon=":material/travel_explore:")
+        st.info(
+            "Nothing has been searched on these data yet. Choose a model and start; the picture grows trial by trial.",
+            icon=":material/travel_explore:",
+        )
         return
     ids = [r.id for r in known]
     asked = st.session_state.pop("tune.shown", None)
     if asked in ids:
         st.session_state["tune.search"] = asked
-    names = {r.id: f"{r.params['model']} · {r.params['split']} · {r.params['trials']} trials · {r.status}" for r in known}
-    picked = st.selectbox("Search", ids, format_func=names.__getitem__, key="tune.search", label_visibility="collapsed") if len(ids) > 1 else ids[0]
+    names = {
+        r.id: f"{r.params['model']} · {r.params['split']} · {r.params['trials']} trials · {r.status}" for r in known
+    }
+    picked = (
+        st.selectbox("Search", ids, format_func=names.__getitem__, key="tune.search", label_visibility="collapsed")
+        if len(ids) > 1
+        else ids[0]
+    )
     run = next(r for r in known if r.id == picked)
     run_card(run)
     try:
@@ -135,9 +168,13 @@ def searches(dataset: Dataset) -> None:
     best = sweep.best_of(found, metric)
     assert best is not None
     winner(run, found, best, metric)
-    if str(run.params["split"]).startswith("chronological") and (told := in_words(*registry.schema("models", run.params["model"])["watched"])):
+    if str(run.params["split"]).startswith("chronological") and (
+        told := in_words(*registry.schema("models", run.params["model"])["watched"])
+    ):
         st.caption(f"Validation scores of {run.params['model']} are {told}.")
-    st.altair_chart(so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}")
+    st.altair_chart(
+        so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}"
+    )
     dims = sweep.dimensions(run.params)
     st.altair_chart(parallel(found, dims, metric),
                     alt=f"Each trial as a line through its settings ({', '.join(d.name for d in dims)}) to its validation {metric}")  # fmt: skip
@@ -184,12 +221,18 @@ def so_far(found: list[Trial], metric: str) -> alt.LayerChart:
         if trial.score is None:
             continue
         top = min(top, trial.score) if lower else max(top, trial.score)
-        rows.append({"trial": at + 1, "score": trial.score, "best": top, "status": trial.status, "epochs": len(trial.curve)})
+        rows.append(
+            {"trial": at + 1, "score": trial.score, "best": top, "status": trial.status, "epochs": len(trial.curve)}
+        )
     data = pd.DataFrame(rows)
     x = alt.X("trial:Q", title="Trial", axis=alt.Axis(tickMinStep=1, format="d"))
     y = alt.Y("score:Q", title=f"validation {charts.arrow(metric)}", scale=alt.Scale(zero=False))
     there = [s for s in SHAPES if s in set(data["status"])]
-    line = alt.Chart(data, height=190).mark_line(interpolate="step-after", strokeWidth=2, color=charts.SERIES[1]).encode(x=x, y=alt.Y("best:Q"))
+    line = (
+        alt.Chart(data, height=190)
+        .mark_line(interpolate="step-after", strokeWidth=2, color=charts.SERIES[1])
+        .encode(x=x, y=alt.Y("best:Q"))
+    )
     dots = alt.Chart(data).mark_point(size=70, filled=True, opacity=0.9, color=charts.SERIES[0]).encode(
         x=x, y=y, shape=alt.Shape("status:N", title=None, scale=alt.Scale(domain=there, range=[SHAPES[s] for s in there]), legend=alt.Legend(orient="top")),
         tooltip=["trial:Q", "status:N", alt.Tooltip("score:Q", format=".4f"), alt.Tooltip("best:Q", format=".4f", title="best so far"), "epochs:Q"],
@@ -210,7 +253,9 @@ def place(found: Dimension, value: Any) -> float:
 def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.LayerChart:
     """Every searched setting an axis, every trial a line across them to its score: the better, the higher and the nearer to orange."""
     lower = charts.lower_is_better(metric)
-    scored = sorted((t for t in found if t.score is not None), key=lambda t: float(t.score or 0.0), reverse=not lower)[:SHOWN_TRIALS]
+    scored = sorted((t for t in found if t.score is not None), key=lambda t: float(t.score or 0.0), reverse=not lower)[
+        :SHOWN_TRIALS
+    ]
     scores = [float(t.score or 0.0) for t in scored]
     worst, top = (max(scores), min(scores)) if lower else (min(scores), max(scores))
     last = charts.arrow(metric)
@@ -218,16 +263,31 @@ def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.Laye
     for trial, score in zip(scored, scores, strict=True):
         good = 0.5 if top == worst else (score - worst) / (top - worst)
         told = {"trial": found.index(trial) + 1, "score": score, "good": good}
-        rows += [{**told, "axis": d.name, "share": place(d, trial.options[d.name]), "value": _short(trial.options[d.name])} for d in dims]
+        rows += [
+            {**told, "axis": d.name, "share": place(d, trial.options[d.name]), "value": _short(trial.options[d.name])}
+            for d in dims
+        ]
         rows.append({**told, "axis": last, "share": good, "value": f"{score:.4f}"})
     ends = [{"axis": d.name, "share": s, "text": t} for d in dims for s, t in zip((0, 1), _ends(d), strict=True)]
     ends += [{"axis": last, "share": 0, "text": f"{worst:.4f}"}, {"axis": last, "share": 1, "text": f"{top:.4f}"}]
     order = [*(d.name for d in dims), last]
-    x = alt.X("axis:N", sort=order, title=None, axis=alt.Axis(labelAngle=0, orient="top", grid=True, labelFontWeight="bold"), scale=alt.Scale(type="point", padding=0.35))
+    x = alt.X(
+        "axis:N",
+        sort=order,
+        title=None,
+        axis=alt.Axis(labelAngle=0, orient="top", grid=True, labelFontWeight="bold"),
+        scale=alt.Scale(type="point", padding=0.35),
+    )
     y = alt.Y("share:Q", axis=None, scale=alt.Scale(domain=[-0.12, 1.1]))
     hover = alt.selection_point(fields=["trial"], on="pointerover", empty=False, clear="pointerout")
-    base = alt.Chart(pd.DataFrame(rows), height=280).encode(x=x, y=y, tooltip=["trial:Q", "axis:N", "value:N", alt.Tooltip("score:Q", format=".4f", title=metric)])
-    colour = alt.Color("good:Q", scale=alt.Scale(range=["#8C8C8C", "#56B4E9", "#E69F00"], domain=[0, 0.5, 1], interpolate="rgb"), legend=None)
+    base = alt.Chart(pd.DataFrame(rows), height=280).encode(
+        x=x, y=y, tooltip=["trial:Q", "axis:N", "value:N", alt.Tooltip("score:Q", format=".4f", title=metric)]
+    )
+    colour = alt.Color(
+        "good:Q",
+        scale=alt.Scale(range=["#8C8C8C", "#56B4E9", "#E69F00"], domain=[0, 0.5, 1], interpolate="rgb"),
+        legend=None,
+    )
     lines = base.mark_line().encode(detail="trial:N", color=colour, opacity=alt.condition(hover, alt.value(1), alt.value(0.75)),
                                     strokeWidth=alt.condition(hover, alt.value(4), alt.value(1.8)))  # fmt: skip
     dots = base.mark_circle(size=36).encode(color=colour).add_params(hover)
@@ -254,7 +314,9 @@ def table(run: runs.Run, found: list[Trial], dims: list[Dimension], metric: str)
             {"Trial": at + 1, metric.upper(): t.score, **{d.name: _short(t.options.get(d.name)) for d in dims}, "Epochs": len(t.curve),
              "How it ended": t.error or t.status} for at, t in enumerate(found)
         ]  # fmt: skip
-        data = pd.DataFrame(rows).sort_values(metric.upper(), ascending=charts.lower_is_better(metric), na_position="last")
+        data = pd.DataFrame(rows).sort_values(
+            metric.upper(), ascending=charts.lower_is_better(metric), na_position="last"
+        )
         st.dataframe(data, hide_index=True, key=f"tune.table.{run.id}", alt=f"{len(found)} trials with their settings and validation {metric}",
                      column_config={metric.upper(): st.column_config.NumberColumn(format="%.4f")})  # fmt: skip
         st.download_button("CSV", data=sweep.as_csv(run), file_name=f"{run.id}.csv", mime="text/csv", key=f"tune.csv.{run.id}",

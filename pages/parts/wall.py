@@ -22,7 +22,14 @@ _WALL = st.components.v2.component(
 
 
 def film(
-    dataset: Dataset, row: int, *, note: str = "", why: str = "", stars: float | None = None, mark: str = "", says: str = ""
+    dataset: Dataset,
+    row: int,
+    *,
+    note: str = "",
+    why: str = "",
+    stars: float | None = None,
+    mark: str = "",
+    says: str = "",
 ) -> dict[str, Any]:
     """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what that means."""
     named = (str(dataset.folder), dataset.checksum)
@@ -100,4 +107,10 @@ def wall(
         "skips": on_skip is not None,
     }
     nothing = lambda: None
-    return _WALL(key=key, data=data, on_open_change=on_open or nothing, on_rate_change=on_rate or nothing, on_skip_change=on_skip or nothing)
+    return _WALL(
+        key=key,
+        data=data,
+        on_open_change=on_open or nothing,
+        on_rate_change=on_rate or nothing,
+        on_skip_change=on_skip or nothing,
+    )

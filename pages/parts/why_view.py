@@ -18,7 +18,9 @@ MOST = 25
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def reasons(run_id: str, told: tuple[tuple[object, float], ...], item: int, _dataset: Dataset) -> tuple[list[cf.Answer], list[cf.Answer]]:
+def reasons(
+    run_id: str, told: tuple[tuple[object, float], ...], item: int, _dataset: Dataset
+) -> tuple[list[cf.Answer], list[cf.Answer]]:
     """Leave-one-rating-out, and the views of ids, text and image."""
     model = recommender.load_run_model(runs.get(run_id).folder)
     history = recommender.history(_dataset, dict(told))
@@ -34,7 +36,9 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
     titles = dataset.catalog["title"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.selectbox("Model", able, key="why.model", width=220)
-        item = st.selectbox("Why", shown[model], key=f"why.film.{model}", width=340, format_func=lambda i: str(titles.iloc[i]))
+        item = st.selectbox(
+            "Why", shown[model], key=f"why.film.{model}", width=340, format_func=lambda i: str(titles.iloc[i])
+        )
     told = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
     try:
         with st.spinner("Asking again without each rating …"):
@@ -45,7 +49,10 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
     base, rated = answers[0], list(ratings)[-MOST:]
     moved = [(rated[int(a.edit)], base.score - a.score, a.rank - base.rank) for a in answers[1:]]
     if not any(abs(m) > 1e-12 for _, m, _ in moved):
-        st.info(f"{model} shows this film to everybody in your place: none of your ratings changes its score.", icon=":material/person_off:")
+        st.info(
+            f"{model} shows this film to everybody in your place: none of your ratings changes its score.",
+            icon=":material/person_off:",
+        )
     else:
         in_words(dataset, ratings, moved, str(titles.iloc[item]))
         data = pd.DataFrame([{"film": f"{titles.iloc[row]} ★{ratings[row]:g}", "up": up, "places": places, "does": "holds it up" if up > 0 else "holds it down"}
@@ -68,9 +75,17 @@ def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int,
     titles = dataset.catalog["title"]
     row, up, places = max(moved, key=lambda m: m[1])
     if up <= 0:
-        st.markdown(f"No single rating of yours holds **{shell.plain(title)}** up; without some of them it would stand higher.")
+        st.markdown(
+            f"No single rating of yours holds **{shell.plain(title)}** up; without some of them it would stand higher."
+        )
         return
-    falls = f"it would fall {places:.0f} place{'s' if round(places) != 1 else ''}" if places >= 1 else "its score would fall, though not its place"
+    falls = (
+        f"it would fall {places:.0f} place{'s' if round(places) != 1 else ''}"
+        if places >= 1
+        else "its score would fall, though not its place"
+    )
     against = sum(m < 0 for _, m, _ in moved)
     rest = f" {against} of your other ratings speak against it." if against > 1 else ""
-    st.markdown(f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that {falls}.{rest}")
+    st.markdown(
+        f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that {falls}.{rest}"
+    )

@@ -71,7 +71,9 @@ def test_the_order_of_day_and_month_is_told_by_the_whole_column() -> None:
     assert read(["5/1/21", "30/12/20"]) == [1_609_804_800, 1_609_286_400]
     with pytest.raises(MMRecError, match="begin with the day or with the month"):
         read(["1/5/21", "2/3/20"])
-    assert read(["1/5/21"], order="month first") == [1_609_804_800] and read(["5/1/21"], order="day first") == [1_609_804_800]
+    assert read(["1/5/21"], order="month first") == [1_609_804_800] and read(["5/1/21"], order="day first") == [
+        1_609_804_800
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,10 @@ def test_every_moment_is_found_again_in_every_unit(moments: list[int], per: int)
 
 
 @settings(deadline=None, derandomize=True)
-@given(st.lists(st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2095, 12, 30)), min_size=1, max_size=8), st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y %H:%M:%S"]))
+@given(
+    st.lists(st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2095, 12, 30)), min_size=1, max_size=8),
+    st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y %H:%M:%S"]),
+)
 def test_every_moment_is_found_again_as_text(moments: list[dt.datetime], form: str) -> None:
     want = [int(m.replace(microsecond=0, tzinfo=dt.UTC).timestamp()) for m in moments]
     assert read([m.strftime(form) for m in moments]) == want

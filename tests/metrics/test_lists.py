@@ -48,6 +48,16 @@ def test_a_film_nobody_rated_counts_as_if_one_had() -> None:
     assert metric("novelty@1").compute(lists([[3]])) == pytest.approx([3.0])
 
 
-@pytest.mark.parametrize(("name", "better"), [("miscalibration@10", "lower"), ("popularity_lift@10", "lower"), ("novelty@10", "higher"), ("rmse", "lower"), ("ndcg@10", "higher"), ("log_loss:income", "lower")])
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("miscalibration@10", "lower"),
+        ("popularity_lift@10", "lower"),
+        ("novelty@10", "higher"),
+        ("rmse", "lower"),
+        ("ndcg@10", "higher"),
+        ("log_loss:income", "lower"),
+    ],
+)
 def test_which_way_is_better(name: str, better: str) -> None:
     assert metric(name).better == better

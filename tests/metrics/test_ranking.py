@@ -139,6 +139,8 @@ def test_both_ways_of_counting_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.tensor(rng.integers(0, 5, (7, 20)).astype(np.float32))
     row = torch.tensor(np.sort(rng.integers(0, 7, 31)))
     value = scores[row, torch.tensor(rng.integers(0, 20, 31))]
-    for one, other in zip(tie_ranks._counted(scores, row, value), tie_ranks._counted_by_torch(scores, row, value), strict=True):
+    for one, other in zip(
+        tie_ranks._counted(scores, row, value), tie_ranks._counted_by_torch(scores, row, value), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
     assert [len(part) for part in tie_ranks._counted_by_torch(scores, row[:0], value[:0])] == [0, 0]

@@ -437,7 +437,12 @@ def test_fold_in_with_little(world: World, name: str) -> None:
     """Nobody at all, unseen films, and films without ratings or times are answered too."""
     model = _ranker(world, name)
     star = np.array([5.0], np.float32)
-    bare = [History(np.array([3, 5])), History(np.array([UNSEEN])), History(np.array([3]), star), History(np.array([UNSEEN]), star)]
+    bare = [
+        History(np.array([3, 5])),
+        History(np.array([UNSEEN])),
+        History(np.array([3]), star),
+        History(np.array([UNSEEN]), star),
+    ]
     assert bool(torch.isfinite(model.score_all(model.fold_in(bare))).all())
     assert model.score_all(model.fold_in([])).shape == (0, N_FILMS)
 
@@ -446,7 +451,9 @@ def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -
     """Where a model looks things up once, or writes its gradient down, each step moves a state as autograd of the training loss would."""
     model = _ranker(world, name)
     if isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
-        gradients_agree(model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))])
+        gradients_agree(
+            model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))]
+        )
 
 
 def test_fold_in_company_does_not_matter(world: World, name: str) -> None:

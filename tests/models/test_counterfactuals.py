@@ -25,7 +25,9 @@ from tests.models.test_contract import N_FILMS
 SCHEMAS = {name: registry.schema("models", name) for name in registry.names("models")}
 ON_FILMS = [n for n, told in SCHEMAS.items() if "labels" not in told["needs"]]
 READERS = [n for n in ON_FILMS if any({"text", "image"} & set(need.split("|")) for need in SCHEMAS[n]["needs"])]
-TOLD = History(np.array([3, 8, 15, 20]), np.array([5.0, 1.0, 4.5, 2.0], np.float32), 1_200_000_000 + 86_400 * np.arange(4))
+TOLD = History(
+    np.array([3, 8, 15, 20]), np.array([5.0, 1.0, 4.5, 2.0], np.float32), 1_200_000_000 + 86_400 * np.arange(4)
+)
 FILM = 7
 
 
@@ -81,7 +83,10 @@ def test_other_content_equals_running_the_model_on_it(name: str, modality: str, 
         np.testing.assert_array_equal(quick, slow)
         answers = cf.content_edits(model, TOLD, FILM, {"edit": change})
         assert answers[1].score == pytest.approx(slow[FILM], abs=0)
-    before, after = cf.scores_of(model, [TOLD])[0], cf.scores_of(cf.edited(model, {modality: {FILM: vector}}), [TOLD])[0]
+    before, after = (
+        cf.scores_of(model, [TOLD])[0],
+        cf.scores_of(cf.edited(model, {modality: {FILM: vector}}), [TOLD])[0],
+    )
     assert before[FILM] != after[FILM], "content that changes nothing is not read"
 
 
@@ -129,12 +134,16 @@ def test_two_events_the_other_way_round(name: str, models: Any) -> None:
     """The film of event 1 comes after that of event 2; moments stay; models of sequences hear the difference."""
     changed = cf.swapped(TOLD, 1)
     assert changed.items.tolist() == [TOLD.items[at] for at in (0, 2, 1, 3)]
-    assert (changed.times is None) == (TOLD.times is None) and (TOLD.times is None or changed.times.tolist() == TOLD.times.tolist())  # type: ignore[union-attr]
+    assert (changed.times is None) == (TOLD.times is None) and (
+        TOLD.times is None or changed.times.tolist() == TOLD.times.tolist()
+    )  # type: ignore[union-attr]
     model = models(name)
     found = cf.history_edits(model, TOLD, FILM, {"swap": changed})
     assert found[1].score == pytest.approx(float(cf.scores_of(model, [changed])[0][FILM]), rel=1e-4, abs=1e-5)
     liked = History(TOLD.items, np.full(4, 5.0, np.float32), TOLD.times)
-    assert not np.allclose(cf.scores_of(model, [cf.swapped(liked, 2)]), cf.scores_of(model, [liked])), "the latest event is another then"
+    assert not np.allclose(cf.scores_of(model, [cf.swapped(liked, 2)]), cf.scores_of(model, [liked])), (
+        "the latest event is another then"
+    )
     with pytest.raises(MMRecError, match="Nothing comes after"):
         cf.swapped(TOLD, 3)
 

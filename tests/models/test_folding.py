@@ -41,7 +41,11 @@ def histories() -> list[History]:
     ]
 
 
-@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=lambda value: value if isinstance(value, str) else ",".join(map(str, value.values())) or "usual")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    SETTINGS,
+    ids=lambda value: value if isinstance(value, str) else ",".join(map(str, value.values())) or "usual",
+)
 def test_written_gradients_are_autograds(name: str, settings: dict[str, Any]) -> None:
     """Each agrees with autograd of the training loss, and a fold-in still moves what it did."""
     made = model(name, **settings)
@@ -55,7 +59,9 @@ def test_written_gradients_are_autograds(name: str, settings: dict[str, Any]) ->
 @pytest.mark.parametrize("name", ["svdpp", "dlrm", "deepfm"])
 def test_a_film_outside_training_has_no_part_to_leave_out(name: str) -> None:
     """A history of nothing but such a film is answered in numbers, and beside others it takes nothing off what they say."""
-    rows = Interactions(np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32), np.full(4, 4, np.float32), np.arange(4) * 60)
+    rows = Interactions(
+        np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32), np.full(4, 4, np.float32), np.arange(4) * 60
+    )
     made = model(name, rows=rows, dim=4)
     alone = made.fold_in([History(np.array([N_FILMS - 1]), np.array([5], np.float32))])
     assert bool(torch.isfinite(made.score_all(alone)).all())
@@ -68,5 +74,7 @@ def test_a_subclass_with_a_loss_of_its_own_is_folded_in_by_it() -> None:
     for name in ("bpr", "svdpp", "dlrm"):
         made = model(name, dim=4)
         base = type(made)
-        made.__class__ = type("Own", (base,), {"row_losses": lambda self, batch, base=base: 3 * base.row_losses(self, batch)})
+        made.__class__ = type(
+            "Own", (base,), {"row_losses": lambda self, batch, base=base: 3 * base.row_losses(self, batch)}
+        )
         assert gradients_agree(made, histories())

@@ -46,18 +46,47 @@ def made(name: str, dataset: Dataset, **how: Any) -> Any:
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
     """After film i comes i + 1: the next one is first of forty for everybody."""
-    model, split = made(name, periodic, max_epochs=200, batch_size=64, lr=0.02, dim=16, length=8, patience=0, schedule="cosine", dropout=0.0, id_dropout=0.0)
-    told = evaluate(model, periodic, split, only=["ndcg@1"], known="training + validation", groups=False, intervals=False)
+    model, split = made(
+        name,
+        periodic,
+        max_epochs=200,
+        batch_size=64,
+        lr=0.02,
+        dim=16,
+        length=8,
+        patience=0,
+        schedule="cosine",
+        dropout=0.0,
+        id_dropout=0.0,
+    )
+    told = evaluate(
+        model, periodic, split, only=["ndcg@1"], known="training + validation", groups=False, intervals=False
+    )
     assert told.metrics["ndcg@1"] == 1.0, "the one after the last, which evaluation lets it read"
     told_last = np.arange(2, 10)
     listed = model.recommend_rows(model.fold_in([History(told_last)]), [told_last], 1)[0]
     assert listed[0].tolist() == [10]
 
 
-@pytest.mark.parametrize(("name", "how"), [("sasrec_ce", {}), ("gru4rec", {"loss": "ce"}), ("bert4rec", {"masked": 0.3})])
+@pytest.mark.parametrize(
+    ("name", "how"), [("sasrec_ce", {}), ("gru4rec", {"loss": "ce"}), ("bert4rec", {"masked": 0.3})]
+)
 def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[str, Any], periodic: Dataset) -> None:
     """A tenth of forty films is hidden as *the* unknown one, which so comes next as often as four of them; a single film nobody met must not."""
-    model, _ = made(name, periodic, max_epochs=200, batch_size=64, lr=0.02, dim=16, length=8, patience=0, schedule="cosine", dropout=0.0, id_dropout=0.1, **how)
+    model, _ = made(
+        name,
+        periodic,
+        max_epochs=200,
+        batch_size=64,
+        lr=0.02,
+        dim=16,
+        length=8,
+        patience=0,
+        schedule="cosine",
+        dropout=0.0,
+        id_dropout=0.1,
+        **how,
+    )
     model.eval()
     with torch.no_grad():
         taste = model.tastes(model.user_state(Query(np.arange(USERS))).tensors)
@@ -125,25 +154,34 @@ def test_batches_hold_every_row_once_and_about_as_many_events(periodic: Dataset)
     rng = np.random.default_rng(3)
     user = np.asarray(periodic.interactions.need("user"))
     rows = np.flatnonzero(np.asarray(periodic.interactions.need("time")) < 1 + rng.integers(0, 13, USERS)[user])
-    model = registry.load("models", "sasrec")(registry.config("models", "sasrec", {"length": 12, "id_dropout": 0.0}), periodic.schema())
+    model = registry.load("models", "sasrec")(
+        registry.config("models", "sasrec", {"length": 12, "id_dropout": 0.0}), periodic.schema()
+    )
     train = train_set(periodic, rows, 0, None)
     model.mark_known(train.interactions)
     model.begin(train)
     batches = list(model.batches(train, 4, batch_size=16))
     assert sum(len(b["size"]) for b in batches) == USERS
-    assert all(b["sequence"].shape[1] == b["size"].max() and b["target"].shape[1] == b["size"].max() + 1 for b in batches)
+    assert all(
+        b["sequence"].shape[1] == b["size"].max() and b["target"].shape[1] == b["size"].max() + 1 for b in batches
+    )
     asked = [int((b["target"] >= 0).sum()) for b in batches]
     assert sum(asked) == len(rows) and max(asked) < 1.5 * sum(asked) / len(asked) + 13
     again = list(model.batches(train, 4, batch_size=16, start=2))
-    assert len(again) == len(batches) - 2 and all(torch.equal(a["target"], b["target"]) for a, b in zip(again, batches[2:], strict=True))
+    assert len(again) == len(batches) - 2 and all(
+        torch.equal(a["target"], b["target"]) for a, b in zip(again, batches[2:], strict=True)
+    )
     other = list(model.batches(train, 5, batch_size=16))
     assert any(not torch.equal(a["size"], b["size"]) for a, b in zip(other, batches, strict=False))
 
 
 def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
     """Nobody and nothing is swapped: the batches are SASRec's own, with whose they are; at 1 every user read is drawn."""
+
     def table(name: str, **how: Any) -> Any:
-        model = registry.load("models", name)(registry.config("models", name, {"length": 8, "id_dropout": 0.0, **how}), periodic.schema())
+        model = registry.load("models", name)(
+            registry.config("models", name, {"length": 8, "id_dropout": 0.0, **how}), periodic.schema()
+        )
         train = train_set(periodic, make_split(periodic, "leave-one-out").train, 0, None)
         model.mark_known(train.interactions)
         model.begin(train)
@@ -153,7 +191,9 @@ def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
     assert all(torch.equal(plain[key], still[key]) for key in plain)
     assert still["user"].tolist() == list(range(USERS))
     moved = table("sse_pt", sse_user=1.0, sse_film=1.0)
-    assert (moved["user"] != still["user"]).float().mean() > 0.9 and (moved["sequence"] != still["sequence"]).float().mean() > 0.9
+    assert (moved["user"] != still["user"]).float().mean() > 0.9 and (
+        moved["sequence"] != still["sequence"]
+    ).float().mean() > 0.9
     assert torch.equal(moved["target"], still["target"]), "what comes next is never swapped"
 
 
@@ -162,7 +202,10 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(name: str, period
     def stop_after_two(kind: str, told: Any) -> None:
         desk.stop.wanted = desk.stop.wanted or (kind == "epoch" and told["epoch"] == 1)
 
-    split, how = make_split(periodic, "leave-one-out"), {"max_epochs": 4, "device": "cpu", "batch_size": 32, "patience": 0}
+    split, how = (
+        make_split(periodic, "leave-one-out"),
+        {"max_epochs": 4, "device": "cpu", "batch_size": 32, "patience": 0},
+    )
     whole = fit(name, periodic, split, options=how, seed=5).model
     folder = tmp_path / "course"
     folder.mkdir()
@@ -205,7 +248,9 @@ def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) ->
     one = {key: column[row : row + 1] for key, column in batch.items()}
     before = model.row_losses(one)
     at = int(one["end"])
-    model.told[at : at + 3] = torch.tensor([9, 9, 9], dtype=torch.int32)  # the film itself and two that came later are others now
+    model.told[at : at + 3] = torch.tensor(
+        [9, 9, 9], dtype=torch.int32
+    )  # the film itself and two that came later are others now
     assert torch.equal(model.row_losses(one), before), "nothing that came later reaches the loss"
     model.told[at - 1] = 9
     assert not torch.equal(model.row_losses(one), before)
@@ -263,12 +308,16 @@ def test_markov_counts(home: Path, tmp_path: Path) -> None:
     (tmp_path / "Beauty.txt").write_text("1 1 2 3 9\n2 1 2 2 9\n3 1 3 3 9\n4 4 4 9 9\n")
     preparation.prepare("amazon-beauty", source=tmp_path, name="few")
     dataset = preparation.open_dataset("few")
-    model = registry.load("models", "markov")(registry.config("models", "markov", {"smoothing": 2.0, "reach": 1}), dataset.schema())
+    model = registry.load("models", "markov")(
+        registry.config("models", "markov", {"smoothing": 2.0, "reach": 1}), dataset.schema()
+    )
     train = train_set(dataset, np.arange(len(np.asarray(dataset.interactions.need("user")))), 0, None)
     model.fit(train)
     scores = model.score_all(model.fold_in([History(np.array([0]))]))[0]
     share = {0: 3 / 16, 1: 3 / 16, 2: 3 / 16}
-    assert scores[1] == pytest.approx((2 + 2 * share[1]) / (3 + 2)) and scores[2] == pytest.approx((1 + 2 * share[2]) / 5)
+    assert scores[1] == pytest.approx((2 + 2 * share[1]) / (3 + 2)) and scores[2] == pytest.approx(
+        (1 + 2 * share[2]) / 5
+    )
     nobody = model.fold_in([History(np.zeros(0, np.int64))])
     assert nobody.source == ("fallback",) and model.score_all(nobody)[0].argmax() == 4
 
@@ -288,6 +337,10 @@ def test_real_sequences_beat_popularity(home: Path, sources: Path) -> None:
     dataset = preparation.open_dataset("amazon-beauty")
     assert (len(dataset.users), len(dataset.items)) == (22_363, 12_101) and dataset.manifest["ratings"] == 198_502
     split = make_split(dataset, "leave-one-out")
-    ndcg = {n: evaluate(fit(n, dataset, split).model, dataset, split, only=["ndcg@10"], groups=False, intervals=False).metrics["ndcg@10"] for n in ("markov", "popularity")}
+    ndcg = {
+        n: evaluate(
+            fit(n, dataset, split).model, dataset, split, only=["ndcg@10"], groups=False, intervals=False
+        ).metrics["ndcg@10"]
+        for n in ("markov", "popularity")
+    }
     assert ndcg["markov"] > 2 * ndcg["popularity"]  # type: ignore[operator]
-

@@ -333,6 +333,8 @@ def values(row: Row) -> dict[str, dict[int, float]]:
     if (held := arrays(row.run, "row_errors.npz")) is not None:
         found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
     return found
+
+
 ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
 """What a result leaves beside its figures, and which arrays each file holds."""
 

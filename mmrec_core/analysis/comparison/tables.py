@@ -49,8 +49,13 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
     key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen", known=runs.known_rows({"refit": refit}))
     chosen = [row for row in rows(dataset) if row.key == (key.of_oracles if row.kind == "oracle" else key)]
     if not any(row.kind != "oracle" for row in chosen):
-        older = sum(row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset))
-        left = f" {older} of an earlier version, which does not say what its models knew, cannot be compared; train them again." * (older > 0)
+        older = sum(
+            row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset)
+        )
+        left = (
+            f" {older} of an earlier version, which does not say what its models knew, cannot be compared; train them again."
+            * (older > 0)
+        )
         raise MMRecError(
             f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} Train some first: train-all {dataset.name}"
         )
@@ -91,6 +96,8 @@ def figure(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None:
         return "–"
     return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
+
+
 CLICK_SHOWN = ("auc", "log_loss", "normalised_entropy")
 
 

@@ -90,17 +90,24 @@ def read_columns(
                     "which one it is."
                 )
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # about lines longer than the header, which would lose their ends
-            frame = pd.read_csv(rewound(), dtype=dict(types), **options)  # without usecols, which does not count a line's fields
+            warnings.simplefilter(
+                "error", pd.errors.ParserWarning
+            )  # about lines longer than the header, which would lose their ends
+            frame = pd.read_csv(
+                rewound(), dtype=dict(types), **options
+            )  # without usecols, which does not count a line's fields
     except pd.errors.EmptyDataError:
         raise MMRecError(f"{where} is empty.") from None
     except UnicodeDecodeError as error:
         raise MMRecError(f"{where} is not {options['encoding']} text ({error.reason} at byte {error.start}).") from None
     except pd.errors.ParserWarning:
-        raise MMRecError(f"{where}: its lines have more fields than its header. Put fields that hold the separator into quotes, or mend the header.") from None
+        raise MMRecError(
+            f"{where}: its lines have more fields than its header. Put fields that hold the separator into quotes, or mend the header."
+        ) from None
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise MMRecError(
-            _diagnose(rewound(), where, types, options, 2 if headed else 1) or f"{where}: {input_files.brief(error)}. Mend the line and prepare again."
+            _diagnose(rewound(), where, types, options, 2 if headed else 1)
+            or f"{where}: {input_files.brief(error)}. Mend the line and prepare again."
         ) from None
     return frame[list(types)].rename(columns=dict(rename or {}))
 

@@ -31,7 +31,9 @@ def read_films(table: Table, key: str, columns: Mapping[str, str]) -> tuple[Ids,
     ids = table.ids(key)
     if (missing := ids.missing()).any():
         at = int(np.flatnonzero(missing)[0])
-        raise MMRecError(f"{table.where}, line {table.line_of(at)}: {key} is empty; every row needs its id. Fill it in or remove the line.")
+        raise MMRecError(
+            f"{table.where}, line {table.line_of(at)}: {key} is empty; every row needs its id. Fill it in or remove the line."
+        )
     first = pd.Series(ids.codes).duplicated().to_numpy()
     if first.any():
         at = int(np.flatnonzero(first)[0])
@@ -44,7 +46,14 @@ def read_films(table: Table, key: str, columns: Mapping[str, str]) -> tuple[Ids,
 def films_of_events(table: Table, ids: Ids, columns: Mapping[str, str]) -> tuple[Ids, pd.DataFrame]:
     """Items out of a ratings table that also holds columns of films: of each item the first row."""
     first = pd.Series(ids.codes).drop_duplicates().index.to_numpy()
-    own = Table(table.where, table.names, [c.take(first) for c in table.columns], table.notes, table.separator, lambda: [table.line_of(int(r)) for r in first])
+    own = Table(
+        table.where,
+        table.names,
+        [c.take(first) for c in table.columns],
+        table.notes,
+        table.separator,
+        lambda: [table.line_of(int(r)) for r in first],
+    )
     return Ids(ids.codes[first], ids.values), catalog_columns(own, columns)
 
 
@@ -61,17 +70,26 @@ def catalog_columns(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
     found = pd.DataFrame(filled, index=range(len(table)))
     if "title" in found and "year" not in found:
         taken = [split_title(t) if t is not None else (None, None) for t in found["title"]]
-        found["title"], found["year"] = pd.Series([t for t, _ in taken], dtype=object), pd.array([y for _, y in taken], dtype="Int32")
+        found["title"], found["year"] = (
+            pd.Series([t for t, _ in taken], dtype=object),
+            pd.array([y for _, y in taken], dtype="Int32"),
+        )
     return found
 
 
 def years(table: Table, name: str) -> pd.arrays.IntegerArray:
     """Years from 1000 to 2100 out of numbers, dates or text ``[N]``; others are missing, and said."""
     found = [year_of(text) for text in table.texts(name)]
-    odd = [at for at, (text, year) in enumerate(zip(table.texts(name), found, strict=True)) if year is None and text is not None and text.upper() != "NULL"]
+    odd = [
+        at
+        for at, (text, year) in enumerate(zip(table.texts(name), found, strict=True))
+        if year is None and text is not None and text.upper() != "NULL"
+    ]
     if odd:
         text = str(table.texts(name)[odd[0]])[:30]
-        table.note(f"{len(odd):,} year{'s' if len(odd) > 1 else ''} of {table.name} could not be read and count{'s' if len(odd) == 1 else ''} as missing (line {table.line_of(odd[0])}: '{text}').")
+        table.note(
+            f"{len(odd):,} year{'s' if len(odd) > 1 else ''} of {table.name} could not be read and count{'s' if len(odd) == 1 else ''} as missing (line {table.line_of(odd[0])}: '{text}')."
+        )
     return pd.array(found, dtype="Int32")
 
 

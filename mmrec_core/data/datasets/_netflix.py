@@ -47,10 +47,14 @@ def read_blocks(source: Path) -> Table:
     one, two, three = (c.to_pandas().astype("str").str.strip() for c in table.columns)
     head = (three == ":").to_numpy(bool)
     if not head[0]:
-        raise MMRecError(f"{source}, line {table.line_of(0)}: a rating stands before the first item; expected a line such as '1:'.")
+        raise MMRecError(
+            f"{source}, line {table.line_of(0)}: a rating stands before the first item; expected a line such as '1:'."
+        )
     if (bad := head & ~one.str.fullmatch(r"\d+").to_numpy(bool)).any():
         at = int(np.flatnonzero(bad)[0])
-        raise MMRecError(f"{source}, line {table.line_of(at)}: '{one.iloc[at][:40]}:' is no item's number; expected a line such as '1:'.")
+        raise MMRecError(
+            f"{source}, line {table.line_of(at)}: '{one.iloc[at][:40]}:' is no item's number; expected a line such as '1:'."
+        )
     item = one.where(head).ffill()
     rows = np.flatnonzero(~head)
     columns = [_column(c.iloc[rows]) for c in (item, one, two, three)]

@@ -102,7 +102,9 @@ def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[
                 f"{source.name}: no column is recognised as the {role}s'; it has {tables.listed(table.names)}. Say which one it is: --set {role}=COLUMN{more}."
             )
     if len(set(roles.values())) < len(roles):
-        raise MMRecError(f"Two roles name the same column of {source.name}: {', '.join(f'{r}={c}' for r, c in roles.items())}.")
+        raise MMRecError(
+            f"Two roles name the same column of {source.name}: {', '.join(f'{r}={c}' for r, c in roles.items())}."
+        )
     return recognised.form, roles
 
 
@@ -126,7 +128,9 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
     if "event" in roles:
         table, rows = _by_event(table, rows, roles["event"], config.keep, notes)
     elif config.keep:
-        raise MMRecError(f"{source.name} has no column of event types to filter by keep={config.keep}; name it with --set event=COLUMN.")
+        raise MMRecError(
+            f"{source.name} has no column of event types to filter by keep={config.keep}; name it with --set event=COLUMN."
+        )
     if form is not None and "rating" in roles:
         table, rows = _rated(table, rows, roles["rating"], form, notes)
     item_ids, item_name = _item_ids(table, roles, form)
@@ -152,9 +156,25 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
         columns["time"] = _times.seconds(table, roles["time"], config.dates)
     events = pd.DataFrame({k: columns[k] for k in ("user", "item", "rating", "time") if k in columns})
     events, rows, repeats = _repeats(events, rows, config.repeats, form, notes)
-    what: What = config.what if config.what != AUTO else "films" if blocks else _recognise.what_of([roles["item"], *items_what], form)
+    what: What = (
+        config.what
+        if config.what != AUTO
+        else "films"
+        if blocks
+        else _recognise.what_of([roles["item"], *items_what], form)
+    )
     scale = _netflix.SCALE if blocks else form.scale if form is not None else ""
-    return Own(events, items, what, repeats, "Netflix Prize" if blocks else form.name if form else "", scale, [*notes, *whole.notes], rows, whole)
+    return Own(
+        events,
+        items,
+        what,
+        repeats,
+        "Netflix Prize" if blocks else form.name if form else "",
+        scale,
+        [*notes, *whole.notes],
+        rows,
+        whole,
+    )
 
 
 def counted(n: int, noun: str, several: str = "") -> str:
@@ -166,7 +186,14 @@ def _take(table: Table, rows: Array, keep: Array) -> tuple[Table, Array]:
     """A table's rows that are kept, lines and notes as they were."""
     rows = rows[keep]
     at = np.flatnonzero(keep)
-    return Table(table.where, table.names, [c.take(at) for c in table.columns], table.notes, table.separator, lambda: [table.line_of(int(r)) for r in at]), rows
+    return Table(
+        table.where,
+        table.names,
+        [c.take(at) for c in table.columns],
+        table.notes,
+        table.separator,
+        lambda: [table.line_of(int(r)) for r in at],
+    ), rows
 
 
 def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str]) -> tuple[Table, Array]:
@@ -177,7 +204,9 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
     wanted = [k.strip() for k in keep.replace(",", "|").split("|") if k.strip()]
     if not wanted:
         if len(counts) > 1:
-            notes.append(f"Events of every type are kept ({column}: {summary}); the setting keep={short(counts.most_common()[-1][0])} would keep one type.")
+            notes.append(
+                f"Events of every type are kept ({column}: {summary}); the setting keep={short(counts.most_common()[-1][0])} would keep one type."
+            )
         return table, rows
     if unknown := [k for k in wanted if k not in counts]:
         raise MMRecError(f"{table.where} holds no event of type '{unknown[0]}'; column '{column}' has {summary}.")
@@ -193,7 +222,9 @@ def _rated(table: Table, rows: Array, column: str, form: Form, notes: list[str])
     if keep.all():
         return table, rows
     if not keep.any():
-        raise MMRecError(f"{table.where} holds no rating: '{column}' is empty on every line. Leave it out with --set rating= to take every row for a view.")
+        raise MMRecError(
+            f"{table.where} holds no rating: '{column}' is empty on every line. Leave it out with --set rating= to take every row for a view."
+        )
     notes.append(f"{counted(int((~keep).sum()), 'row')} without a rating left out.")
     return _take(table, rows, keep)
 
@@ -203,10 +234,17 @@ def _item_ids(table: Table, roles: dict[str, str], form: Form | None) -> tuple[i
     column = roles["item"]
     found = table.ids(column)
     titled = _recognise.plain(column) in {"title", "name"} and not found.canonical
-    year = _recognise.find(table.names, ("year", "releaseyear", "jahr")) if titled and (form is None or form.item == "name") else None
+    year = (
+        _recognise.find(table.names, ("year", "releaseyear", "jahr"))
+        if titled and (form is None or form.item == "name")
+        else None
+    )
     if year is None:
         return found, column
-    own = [f"{found.values[c]} ({y})" if y and c >= 0 else found.values[c] if c >= 0 else None for c, y in zip(found.codes, table.texts(year), strict=True)]
+    own = [
+        f"{found.values[c]} ({y})" if y and c >= 0 else found.values[c] if c >= 0 else None
+        for c, y in zip(found.codes, table.texts(year), strict=True)
+    ]
     import pyarrow as pa
 
     return ids.of_column(pa.array(own, pa.string()), column, table.where, table.line_of), column
@@ -222,7 +260,14 @@ def _need(table: Table, found: ids.Ids, name: str) -> None:
 
 
 def _films(
-    source: Path, config: Any, table: Table, item_ids: ids.Ids, roles: dict[str, str], look: int | None, notes: list[str], blocks: bool
+    source: Path,
+    config: Any,
+    table: Table,
+    item_ids: ids.Ids,
+    roles: dict[str, str],
+    look: int | None,
+    notes: list[str],
+    blocks: bool,
 ) -> tuple[tuple[ids.Ids, pd.DataFrame] | None, list[str]]:
     """Ids and catalog columns of the items, from a table of films or the ratings file itself; and all the names of columns that tell what they are."""
     path = _film_path(source, config, blocks)
@@ -240,7 +285,9 @@ def _films(
             notes.append(f"The film table {path.name} beside the ratings was not used: {str(error).rstrip('.')}.")
         else:
             if config.items == AUTO:
-                notes.append(f"Films are described by {path.name}, found beside the ratings; an empty setting items= leaves it out.")
+                notes.append(
+                    f"Films are described by {path.name}, found beside the ratings; an empty setting items= leaves it out."
+                )
             notes.extend(n for n in films.notes if n not in notes)
             return read, [key, *films.names]
     columns = {c: str(getattr(config, c)) for c in CATALOG_COLUMNS if getattr(config, c) not in (AUTO, "")}
@@ -285,7 +332,9 @@ def _film_key(config: Any, films: Table, item: str) -> str:
     if item in films:
         return item
     same = _recognise.find(films.names, (_recognise.plain(item),))
-    found = same or _recognise.find(films.names, [n for n in _recognise.ROLES["item"] if n not in _recognise.TITLES] + ["id"])
+    found = same or _recognise.find(
+        films.names, [n for n in _recognise.ROLES["item"] if n not in _recognise.TITLES] + ["id"]
+    )
     if found is None:
         films.column(item)  # says which columns there are
     return str(found)
@@ -312,17 +361,25 @@ def _repeats(
     if wanted == "refused" or not repeated.any():
         return events, rows, "refused"
     if wanted == AUTO and "rating" not in events:
-        notes.append(f"{counted(int(events.duplicated(['user', 'item']).sum()), 'event')} of a user and an item met before; all are kept. The setting repeats=latest keeps the latest of each.")
+        notes.append(
+            f"{counted(int(events.duplicated(['user', 'item']).sum()), 'event')} of a user and an item met before; all are kept. The setting repeats=latest keeps the latest of each."
+        )
         return events, rows, "allowed"
     if wanted == AUTO and form is None:
         copies = events.duplicated().to_numpy()
         if copies.any():
             notes.append(f"{counted(int(copies.sum()), 'copy', 'copies')} of whole lines left out.")
-        return events[~copies].reset_index(drop=True), rows[~copies], "refused"  # others are refused by the check, with their line
+        return (
+            events[~copies].reset_index(drop=True),
+            rows[~copies],
+            "refused",
+        )  # others are refused by the check, with their line
     order = np.argsort(events["time"].to_numpy(), kind="stable") if "time" in events else np.arange(len(events))
     last = ~events.iloc[order].duplicated(["user", "item"], keep="last").to_numpy()
     keep = np.sort(order[last])
-    notes.append(f"Of a user's several rows for one item the latest is kept; {counted(len(events) - len(keep), 'row')} left out.")
+    notes.append(
+        f"Of a user's several rows for one item the latest is kept; {counted(len(events) - len(keep), 'row')} left out."
+    )
     return events.iloc[keep].reset_index(drop=True), rows[keep], "refused"
 
 

@@ -52,7 +52,22 @@ FILM: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 IN_RATINGS = ("title", "year", "genres", "director", "cast", "plot", "imdb_id", "tmdb_id")
 """Columns of films that a ratings file may hold; its tags would be those of a rating."""
-TITLES = {"film", "movie", "title", "name", "movietitle", "filmtitle", "booktitle", "filmtitel", "titel", "titre", "titulo", "pelicula", "book", "buch"}
+TITLES = {
+    "film",
+    "movie",
+    "title",
+    "name",
+    "movietitle",
+    "filmtitle",
+    "booktitle",
+    "filmtitel",
+    "titel",
+    "titre",
+    "titulo",
+    "pelicula",
+    "book",
+    "buch",
+}
 """Names of item columns whose ids are titles."""
 
 
@@ -118,14 +133,22 @@ def recognise(names: Sequence[str]) -> Recognised:
         wanted = (form.item, *ROLES[role]) if form is not None and role == "item" and form.item else ROLES[role]
         if (column := find(names, wanted, roles.values())) is not None:
             roles[role] = column
-    return Recognised(form, roles, film_columns(names, roles.get("item"), [c for r, c in roles.items() if r != "item"], IN_RATINGS))
+    return Recognised(
+        form, roles, film_columns(names, roles.get("item"), [c for r, c in roles.items() if r != "item"], IN_RATINGS)
+    )
 
 
-def film_columns(names: Sequence[str], item: str | None, taken: Collection[str] = (), wanted: Sequence[str] = tuple(FILM)) -> dict[str, str]:
+def film_columns(
+    names: Sequence[str], item: str | None, taken: Collection[str] = (), wanted: Sequence[str] = tuple(FILM)
+) -> dict[str, str]:
     """Columns of films by column of the catalog; the item's own column may be a title, an IMDb or a TMDb number, too."""
     found: dict[str, str] = {}
     for column in wanted:
-        own = [c for c in (item,) if c is not None and not (column in ("imdb_id", "tmdb_id") or (column == "title" and plain(c) in TITLES))]
+        own = [
+            c
+            for c in (item,)
+            if c is not None and not (column in ("imdb_id", "tmdb_id") or (column == "title" and plain(c) in TITLES))
+        ]
         name = find(names, FILM[column], [*taken, *found.values(), *own])
         if name is not None:
             found[column] = name
@@ -137,14 +160,28 @@ def what_of(names: Sequence[str], form: Form | None) -> What:
     if form is not None:
         return form.what
     words = {plain(n) for n in names}
-    if any(w.startswith(("book", "isbn", "author", "goodreads", "publisher", "buch")) or w.endswith("publicationyear") for w in words):
+    if any(
+        w.startswith(("book", "isbn", "author", "goodreads", "publisher", "buch")) or w.endswith("publicationyear")
+        for w in words
+    ):
         return "books"
     signs = ("movie", "film", "imdb", "tmdb", "letterboxd", "director", "pelicula")
     return "films" if any(w.startswith(signs) for w in words) else "items"
 
 
 TABLE_NAMES = {"movies", "films", "books", "items", "titles", "movietitles", "filmtitles", "products"}
-RATING_NAMES = {"ratings", "rating", "interactions", "reviews", "events", "log", "combined", "data", "combineddata", "bookratings"}
+RATING_NAMES = {
+    "ratings",
+    "rating",
+    "interactions",
+    "reviews",
+    "events",
+    "log",
+    "combined",
+    "data",
+    "combineddata",
+    "bookratings",
+}
 
 
 def film_table_beside(ratings: Path) -> Path | None:
@@ -156,7 +193,11 @@ def film_table_beside(ratings: Path) -> Path | None:
     own = words(ratings.name.split(".")[0])
     heads = [own[:at] for at in range(len(own)) if "".join(own[at:]) in RATING_NAMES]
     for file in sorted(ratings.parent.iterdir()) if heads else ():
-        if file == ratings or not file.is_file() or not file.name.lower().endswith((".csv", ".tsv", ".txt", ".parquet", ".csv.gz")):
+        if (
+            file == ratings
+            or not file.is_file()
+            or not file.name.lower().endswith((".csv", ".tsv", ".txt", ".parquet", ".csv.gz"))
+        ):
             continue
         theirs = words(file.name.split(".")[0])
         if any(theirs[: len(head)] == head and "".join(theirs[len(head) :]) in TABLE_NAMES for head in heads):

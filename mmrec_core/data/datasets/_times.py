@@ -23,7 +23,18 @@ CLOCK = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 DOTTED = ("%d.%m.%Y", "%d.%m.%y")
 DAY_FIRST = ("%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y")
 MONTH_FIRST = ("%m/%d/%Y", "%m/%d/%y", "%m-%d-%Y")
-NAMED = ("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S GMT")
+NAMED = (
+    "%d %b %Y",
+    "%d %B %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %d %Y",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%a, %d %b %Y %H:%M:%S GMT",
+)
 YEAR_FIRST = ("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y%m%d%H%M%S")
 
 
@@ -79,7 +90,12 @@ def _dates(table: Table, name: str, column: Any) -> Array:
     kind = column.type
     if pa.types.is_date(kind):
         per = 1 if kind == pa.date32() else 1000
-        days = column.cast(pa.int32() if per == 1 else pa.int64()).cast(pa.float64()).to_pandas().to_numpy(np.float64, na_value=np.nan)
+        days = (
+            column.cast(pa.int32() if per == 1 else pa.int64())
+            .cast(pa.float64())
+            .to_pandas()
+            .to_numpy(np.float64, na_value=np.nan)
+        )
         found = days * 86_400 if per == 1 else days / per
     else:
         per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
@@ -142,7 +158,9 @@ def _epoch(table: Table, name: str, values: Array) -> Array:
 def _as_calendar(values: Array) -> Array | None:
     """Seconds of numbers that all read as YYYYMMDD or YYYYMMDDHHMMSS; ``None`` where they do not."""
     low, high = float(values.min()), float(values.max())
-    if not (19_700_101 <= low and high <= 20_951_231) and not (19_700_101_000_000 <= low and high <= 20_951_231_235_959):
+    if not (19_700_101 <= low and high <= 20_951_231) and not (
+        19_700_101_000_000 <= low and high <= 20_951_231_235_959
+    ):
         return None
     if (values % 1).any():
         return None
@@ -171,7 +189,9 @@ def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
     def refuse(bad: Array, why: str = "") -> MMRecError:
         """``bad`` bool by unique value; −1 codes are empty cells."""
         rows = np.flatnonzero(np.append(bad, True)[codes])
-        return _refuse(table, name, int(rows[0]), "" if codes[rows[0]] < 0 else values.iloc[codes[rows[0]]], len(rows), why)
+        return _refuse(
+            table, name, int(rows[0]), "" if codes[rows[0]] < 0 else values.iloc[codes[rows[0]]], len(rows), why
+        )
 
     empty = (values.fillna("") == "").to_numpy()
     if (codes < 0).any() or empty.any():
@@ -208,7 +228,9 @@ def _zoned(values: Any) -> bool:
 
 def _parse(values: Any, order: Order) -> Array | None:
     """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month are ambiguous."""
-    iso = pd.to_datetime(values.str.replace(r" ?(UTC|GMT)$", "Z", regex=True), format="ISO8601", errors="coerce", utc=True)
+    iso = pd.to_datetime(
+        values.str.replace(r" ?(UTC|GMT)$", "Z", regex=True), format="ISO8601", errors="coerce", utc=True
+    )
     iso_like = values.str.match(r"\d{4}-\d{2}-\d{2}").to_numpy(bool)
     found = np.where(iso_like, _stamps(iso), np.nan)
     left = np.isnan(found) & ~iso_like

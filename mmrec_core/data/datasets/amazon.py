@@ -33,7 +33,10 @@ class Amazon(DatasetReader):
     class Config(Config):
         """Which of the files."""
 
-        file: str = setting("Beauty", "name of the file without its ending, in the folder given by --from or in MMREC_SOURCES/amazon_seq")
+        file: str = setting(
+            "Beauty",
+            "name of the file without its ending, in the folder given by --from or in MMREC_SOURCES/amazon_seq",
+        )
 
     config: Config
 
@@ -54,11 +57,15 @@ class Amazon(DatasetReader):
                     raise ValueError
                 who, *what = (int(part) for part in text.split())
             except ValueError:
-                raise MMRecError(f"{file}, line {line}: expected a user's number and the numbers of their items, not '{text[:60]}'.") from None
+                raise MMRecError(
+                    f"{file}, line {line}: expected a user's number and the numbers of their items, not '{text[:60]}'."
+                ) from None
             user += [who] * len(what)
             item += what
             time += range(len(what))
-        events = pd.DataFrame({"user": np.array(user, np.int64), "item": np.array(item, np.int64), "time": np.array(time, np.int64)})
+        events = pd.DataFrame(
+            {"user": np.array(user, np.int64), "item": np.array(item, np.int64), "time": np.array(time, np.int64)}
+        )
         return RawData(
             events, items=self._products(file, events), repeats="allowed", what="items", file=str(file),
             licence="Amazon product reviews (McAuley et al. 2015), as prepared by the authors of S3-Rec; research use.",
@@ -72,7 +79,9 @@ class Amazon(DatasetReader):
         if beside.is_file():
             told = storage.read_json(beside)
             if not isinstance(told, dict) or not all(isinstance(v, list) for v in told.values()):
-                raise MMRecError(f"{beside} holds no lists of attributes by product. Move it away to go on without attributes.")
+                raise MMRecError(
+                    f"{beside} holds no lists of attributes by product. Move it away to go on without attributes."
+                )
             known = told
         items = np.unique(events["item"].to_numpy())
         tags = [[f"attribute {a}" for a in known.get(str(i), [])] for i in items.tolist()]
@@ -86,4 +95,6 @@ class Amazon(DatasetReader):
         for place in folders:
             if (place / f"{name}.txt").is_file():
                 return place / f"{name}.txt"
-        raise MMRecError(f"{name}.txt was not found. Name its folder with --from, or put it into a folder called amazon_seq under MMREC_SOURCES.")
+        raise MMRecError(
+            f"{name}.txt was not found. Name its folder with --from, or put it into a folder called amazon_seq under MMREC_SOURCES."
+        )

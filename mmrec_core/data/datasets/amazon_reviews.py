@@ -41,11 +41,20 @@ class AmazonReviews(DatasetReader):
     class Config(Config):
         """Which file, and which part of it."""
 
-        file: str = setting("Clothing_Shoes_and_Jewelry", "name of the files without ending, in the folder given by --from or in MMREC_SOURCES/amazon_reviews")
+        file: str = setting(
+            "Clothing_Shoes_and_Jewelry",
+            "name of the files without ending, in the folder given by --from or in MMREC_SOURCES/amazon_reviews",
+        )
         core: int = setting(10, "reviews that every user and product kept has at least", ge=1, le=1000, unit="reviews")
-        since: str = setting("", "first day of reviews read, as 2018-01-01; empty: all", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
-        latest: int = setting(0, "latest reviews kept (before users and products with few are left out); 0: all", ge=0, unit="reviews")
-        images: int = setting(0, "pictures of products to download at most, the most reviewed first", ge=0, unit="pictures")
+        since: str = setting(
+            "", "first day of reviews read, as 2018-01-01; empty: all", pattern=r"^(\d{4}-\d{2}-\d{2})?$"
+        )
+        latest: int = setting(
+            0, "latest reviews kept (before users and products with few are left out); 0: all", ge=0, unit="reviews"
+        )
+        images: int = setting(
+            0, "pictures of products to download at most, the most reviewed first", ge=0, unit="pictures"
+        )
 
     config: Config
 
@@ -68,7 +77,9 @@ class AmazonReviews(DatasetReader):
             events = events.tail(config.latest)
         events = core(events, config.core).reset_index(drop=True)
         if not len(events):
-            raise MMRecError(f"No user and product of {file} have {config.core} reviews each; ask for fewer with --set core=5.")
+            raise MMRecError(
+                f"No user and product of {file} have {config.core} reviews each; ask for fewer with --set core=5."
+            )
         items, urls = self._products(folder, events, progress)
         return RawData(
             events, items=items, scale=(1.0, 5.0), repeats="refused", what="items", file=str(file), posters=self._pictures(folder, events, urls, progress),
@@ -81,13 +92,26 @@ class AmazonReviews(DatasetReader):
         table = block.to_pandas()
         if (bad := table.isna().any(axis=1).to_numpy()).any():
             told = table[bad].iloc[0].to_dict()
-            raise MMRecError(f"{file}: a review lacks {', '.join(k for k, v in told.items() if v is None or v != v)} ({int(bad.sum()):,} such). Mend or remove it.")
+            raise MMRecError(
+                f"{file}: a review lacks {', '.join(k for k, v in told.items() if v is None or v != v)} ({int(bad.sum()):,} such). Mend or remove it."
+            )
         if (bad := ~table["rating"].between(1.0, 5.0).to_numpy()).any():
-            raise MMRecError(f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). Mend or remove it.")
+            raise MMRecError(
+                f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). Mend or remove it."
+            )
         when = (table["timestamp"].to_numpy() // 1000).astype(np.int64)
         if (bad := (when < 0) | (when >= END)).any():
-            raise MMRecError(f"{file}: a timestamp is {table['timestamp'][bad].iloc[0]:g}, expected milliseconds from 1970 to 2095 ({int(bad.sum()):,} such). Mend or remove it.")
-        return pd.DataFrame({"user": table["user_id"], "item": table["parent_asin"], "rating": table["rating"].astype("float32"), "time": when})
+            raise MMRecError(
+                f"{file}: a timestamp is {table['timestamp'][bad].iloc[0]:g}, expected milliseconds from 1970 to 2095 ({int(bad.sum()):,} such). Mend or remove it."
+            )
+        return pd.DataFrame(
+            {
+                "user": table["user_id"],
+                "item": table["parent_asin"],
+                "rating": table["rating"].astype("float32"),
+                "time": when,
+            }
+        )
 
     def _products(self, folder: Path, events: pd.DataFrame, progress: Progress) -> tuple[pd.DataFrame, dict[str, str]]:
         """What is told of the products reviewed, and where a picture of each lies."""
@@ -101,7 +125,9 @@ class AmazonReviews(DatasetReader):
                 texts = [told["title"], *(told["features"] or []), *(told["description"] or [])]
                 rows.append({"item": told["parent_asin"], "title": told["title"], "genres": list(told["categories"] or [])[1:],
                              "director": told["store"], "plot": " ".join(t.strip() for t in texts if t) or None})  # fmt: skip
-                picture = next((p.get("large") or p.get("hi_res") or p.get("thumb") for p in told["images"] or []), None)
+                picture = next(
+                    (p.get("large") or p.get("hi_res") or p.get("thumb") for p in told["images"] or []), None
+                )
                 if picture:
                     urls[told["parent_asin"]] = picture
         table = pd.DataFrame(rows, columns=["item", "title", "genres", "director", "plot"]).drop_duplicates("item")
@@ -109,10 +135,14 @@ class AmazonReviews(DatasetReader):
         more = pd.DataFrame({"item": lacking, "title": [f"Product {asin}" for asin in lacking]})
         return pd.concat([table, more], ignore_index=True), urls
 
-    def _pictures(self, folder: Path, events: pd.DataFrame, urls: Mapping[str, str], progress: Progress) -> dict[str, Path]:
+    def _pictures(
+        self, folder: Path, events: pd.DataFrame, urls: Mapping[str, str], progress: Progress
+    ) -> dict[str, Path]:
         own = folder / f"images_{self.config.file}"
         found = {f.stem: f for f in own.glob("*") if f.suffix.lower() in ENDINGS} if own.is_dir() else {}
-        wanted = [asin for asin in events["item"].value_counts().index if asin in urls and asin not in found][: self.config.images]
+        wanted = [asin for asin in events["item"].value_counts().index if asin in urls and asin not in found][
+            : self.config.images
+        ]
         cache, site = settings.home() / "cache" / "amazon", os.environ.get("MMREC_AMAZON_IMAGES")
         for done, asin in enumerate(wanted):
             progress(done, len(wanted), "downloading pictures")
@@ -127,9 +157,19 @@ class AmazonReviews(DatasetReader):
         return found
 
     def _find(self, source: Path | None) -> Path:
-        if source is not None and source.is_file() and source.name.removesuffix(".gz").removesuffix(".jsonl") != self.config.file:
-            raise MMRecError(f"{source.name} is not {self.config.file}.jsonl; say --set file={source.name.split('.')[0]}, or name the folder.")
-        folders = [source.parent if source.is_file() else source] if source is not None else [place / "amazon_reviews" for place in settings.sources()]
+        if (
+            source is not None
+            and source.is_file()
+            and source.name.removesuffix(".gz").removesuffix(".jsonl") != self.config.file
+        ):
+            raise MMRecError(
+                f"{source.name} is not {self.config.file}.jsonl; say --set file={source.name.split('.')[0]}, or name the folder."
+            )
+        folders = (
+            [source.parent if source.is_file() else source]
+            if source is not None
+            else [place / "amazon_reviews" for place in settings.sources()]
+        )
         for folder in folders:
             if _file(folder, self.config.file) is not None:
                 return folder
@@ -158,7 +198,14 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
 
     text, several = pa.string(), pa.list_(pa.string())
     picture = pa.struct([("thumb", text), ("large", text), ("hi_res", text)])
-    kinds = {"rating": pa.float64(), "timestamp": pa.int64(), "features": several, "description": several, "categories": several, "images": pa.list_(picture)}
+    kinds = {
+        "rating": pa.float64(),
+        "timestamp": pa.int64(),
+        "features": several,
+        "description": several,
+        "categories": several,
+        "images": pa.list_(picture),
+    }
     schema = pa.schema([(name, kinds.get(name, text)) for name in fields])
     how = fast.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     size, line = max(file.stat().st_size, 1), 1
@@ -170,9 +217,13 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
                 progress(min(raw.tell(), size), size, what)
                 _objects_only(part, file, line)
                 try:
-                    yield fast.read_json(pa.BufferReader(part), fast.ReadOptions(use_threads=False, block_size=len(part) + 1), how).select(fields)
+                    yield fast.read_json(
+                        pa.BufferReader(part), fast.ReadOptions(use_threads=False, block_size=len(part) + 1), how
+                    ).select(fields)
                 except (pa.ArrowException, KeyError) as error:
-                    raise MMRecError(f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({input_files.brief(error)}).") from None
+                    raise MMRecError(
+                        f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({input_files.brief(error)})."
+                    ) from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:
             raise MMRecError(f"{file} is damaged or cut short ({error}). Fetch it again.") from None
@@ -217,10 +268,14 @@ def _picture(url: str) -> bytes | None:
         try:
             answer = requests.get(url, timeout=20)
         except requests.RequestException as error:
-            raise MMRecError(f"The pictures' server did not answer ({type(error).__name__}). Run this again: it goes on where it stopped.") from None
+            raise MMRecError(
+                f"The pictures' server did not answer ({type(error).__name__}). Run this again: it goes on where it stopped."
+            ) from None
         if answer.ok:
             return bytes(answer.content) if answer.headers.get("Content-Type", "").startswith("image/") else None
         if answer.status_code != 429 and answer.status_code < 500:
             return None
         time.sleep(2**attempt)
-    raise MMRecError("The pictures' server keeps refusing. Wait a while and run this again: it goes on where it stopped.")
+    raise MMRecError(
+        "The pictures' server keeps refusing. Wait a while and run this again: it goes on where it stopped."
+    )

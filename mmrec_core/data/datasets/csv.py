@@ -23,18 +23,29 @@ class BringYourOwn(DatasetReader):
     class Config(Config):
         """Which column is which: auto finds it by its name, an empty name means there is none."""
 
-        scale: str = setting("", "lowest and highest rating as LOW:HIGH, such as 0.5:5; needed when there are ratings of a scale that is not known")
+        scale: str = setting(
+            "",
+            "lowest and highest rating as LOW:HIGH, such as 0.5:5; needed when there are ratings of a scale that is not known",
+        )
         user: str = setting(AUTO, "column of user ids; empty: all rows are of one user")
         item: str = setting(AUTO, "column of film ids")
         rating: str = setting(AUTO, "column of ratings; empty if every row is simply a view")
-        time: str = setting(AUTO, "column of times: dates, or seconds, milliseconds, … since 1970; empty if there is none")
-        dates: Literal["auto", "day first", "month first"] = setting("auto", "whether dates such as 3/4/2021 begin with the day or the month; auto: as the whole column allows")
+        time: str = setting(
+            AUTO, "column of times: dates, or seconds, milliseconds, … since 1970; empty if there is none"
+        )
+        dates: Literal["auto", "day first", "month first"] = setting(
+            "auto", "whether dates such as 3/4/2021 begin with the day or the month; auto: as the whole column allows"
+        )
         event: str = setting(AUTO, "column of event types, such as view and buy")
         keep: str = setting("", "event types to keep, separated by '|'; empty: all")
         repeats: Literal["auto", "refused", "latest", "allowed"] = setting(
-            "auto", "a user's several rows for one film: refused; only the latest kept; all allowed; auto: allowed for events without ratings, refused for ratings that differ"
+            "auto",
+            "a user's several rows for one film: refused; only the latest kept; all allowed; auto: allowed for events without ratings, refused for ratings that differ",
         )
-        items: str = setting(AUTO, "CSV or Parquet file of films, beside the ratings or by full path; auto: movies.csv, films.csv or books.csv beside it; empty: none")
+        items: str = setting(
+            AUTO,
+            "CSV or Parquet file of films, beside the ratings or by full path; auto: movies.csv, films.csv or books.csv beside it; empty: none",
+        )
         item_id: str = setting(AUTO, "its column of film ids; auto: named as in the ratings, or by its name")
         title: str = setting(AUTO, "its column of titles; a year in brackets at the end is taken apart")
         year: str = setting(AUTO, "its column of years")
@@ -46,14 +57,18 @@ class BringYourOwn(DatasetReader):
         imdb_id: str = setting(AUTO, "its column of IMDb numbers, for posters and plots from other tables")
         tmdb_id: str = setting(AUTO, "its column of TMDb numbers")
         posters: str = setting("", "folder of poster images named by film id")
-        what: Literal["auto", "films", "books", "items"] = setting("auto", "what the items are; plots and posters are looked up for films only")
+        what: Literal["auto", "films", "books", "items"] = setting(
+            "auto", "what the items are; plots and posters are looked up for films only"
+        )
 
     config: Config
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
         """Read the ratings file named with ``--from`` and what the config adds."""
         if source is None:
-            raise MMRecError("Say which ratings file to read: prepare csv --from ratings.csv --name NAME --scale 0.5:5.")
+            raise MMRecError(
+                "Say which ratings file to read: prepare csv --from ratings.csv --name NAME --scale 0.5:5."
+            )
         progress(0, 2, "reading ratings")
         found = read_own(source, self.config)
         events, notes = found.events, found.notes
@@ -69,7 +84,9 @@ class BringYourOwn(DatasetReader):
                 )
             scale = parse_scale(text)
         if found.what != "films" and found.items is not None and self.config.what == AUTO:
-            notes.append(f"The items are taken for {'books' if found.what == 'books' else 'other things than films'}, so no films' plots or posters were looked up; the setting what=films looks them up.")
+            notes.append(
+                f"The items are taken for {'books' if found.what == 'books' else 'other things than films'}, so no films' plots or posters were looked up; the setting what=films looks them up."
+            )
         return RawData(
             events, found.items, scale=scale, repeats=found.repeats, file=str(source), first_line=2, line_of=found.line_of, posters=posters,
             licence="Your own data.", what=found.what, notes=[*notes, *said], about={"what": found.what, "form": found.form},
@@ -87,12 +104,19 @@ class BringYourOwn(DatasetReader):
         for file in sorted(folder.iterdir()):
             if file.suffix.lower() in ENDINGS and file.is_file():
                 files.setdefault(file.stem, []).append(file)
-        everybody = [*([] if found.items is None else found.items["item"].tolist()), *found.events["item"].unique().tolist()]
+        everybody = [
+            *([] if found.items is None else found.items["item"].tolist()),
+            *found.events["item"].unique().tolist(),
+        ]
         posters = {item: files[str(item)][0] for item in dict.fromkeys(everybody) if str(item) in files}
         known = {str(item) for item in posters}
         notes, stray = [], [own[0].name for stem, own in files.items() if stem not in known]
         if stray:
-            notes.append(f"{len(stray):,} poster file{'s' if len(stray) > 1 else ''} match no film's id and {'were' if len(stray) > 1 else 'was'} not used: {', '.join(stray[:3])}{' …' if len(stray) > 3 else ''}")
+            notes.append(
+                f"{len(stray):,} poster file{'s' if len(stray) > 1 else ''} match no film's id and {'were' if len(stray) > 1 else 'was'} not used: {', '.join(stray[:3])}{' …' if len(stray) > 3 else ''}"
+            )
         if twice := [own[1].name for stem, own in files.items() if len(own) > 1 and stem in known]:
-            notes.append(f"{len(twice):,} film{'s have' if len(twice) > 1 else ' has'} several poster files; the first by name is used, not {', '.join(twice[:3])}{' …' if len(twice) > 3 else ''}")
+            notes.append(
+                f"{len(twice):,} film{'s have' if len(twice) > 1 else ' has'} several poster files; the first by name is used, not {', '.join(twice[:3])}{' …' if len(twice) > 3 else ''}"
+            )
         return posters, notes

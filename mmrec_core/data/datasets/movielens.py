@@ -119,11 +119,17 @@ class MovieLens(DatasetReader):
         columns = {"movieId": "int64", "title": "str", "genres": "str"}
         movies = read_columns(files.open("movies.csv"), files.where("movies.csv"), columns)
         if (twice := movies["movieId"].duplicated()).any():
-            raise MMRecError(f"{files.where('movies.csv')} names film {movies['movieId'][twice].iloc[0]} twice; each film needs one row.")
+            raise MMRecError(
+                f"{files.where('movies.csv')} names film {movies['movieId'][twice].iloc[0]} twice; each film needs one row."
+            )
         items = film_table(movies["movieId"], movies["title"].fillna(""), movies["genres"].fillna("").str.split("|"))
         if files.has("links.csv"):
             columns = {"movieId": "str", "imdbId": "str", "tmdbId": "str"}
-            links = read_columns(files.open("links.csv"), files.where("links.csv"), columns).drop_duplicates("movieId").set_index("movieId")
+            links = (
+                read_columns(files.open("links.csv"), files.where("links.csv"), columns)
+                .drop_duplicates("movieId")
+                .set_index("movieId")
+            )
             keys = items["item"].astype(str)
             items["imdb_id"] = keys.map(links["imdbId"]).to_numpy()
             items["tmdb_id"] = keys.map(links["tmdbId"]).to_numpy()
@@ -135,14 +141,18 @@ class MovieLens(DatasetReader):
     def _tags(self, files: RawFiles, items: pd.DataFrame) -> list[list[str]]:
         """Each film's ten strongest tags: from the genome where there is one, else the most often given."""
         if files.has("genome-scores.csv") and files.has("genome-tags.csv"):
-            told = read_columns(files.open("genome-tags.csv"), files.where("genome-tags.csv"), {"tagId": "int16", "tag": "str"})
+            told = read_columns(
+                files.open("genome-tags.csv"), files.where("genome-tags.csv"), {"tagId": "int16", "tag": "str"}
+            )
             names = told.drop_duplicates("tagId").set_index("tagId")["tag"]
             types = {"movieId": "int32", "tagId": "int16", "relevance": "float32"}
             scores = read_columns(files.open("genome-scores.csv"), files.where("genome-scores.csv"), types)
             best = scores.sort_values(["movieId", "relevance"], ascending=[True, False]).groupby("movieId").head(10)
             grouped = best["tagId"].map(names).fillna("").groupby(best["movieId"]).agg(list)
         elif files.has("tags.csv"):
-            tags = read_columns(files.open("tags.csv"), files.where("tags.csv"), {"movieId": "int64", "tag": "str"}).dropna(subset=["tag"])
+            tags = read_columns(
+                files.open("tags.csv"), files.where("tags.csv"), {"movieId": "int64", "tag": "str"}
+            ).dropna(subset=["tag"])
             tags["tag"] = tags["tag"].str.strip().str.lower()
             counts = tags.groupby(["movieId", "tag"]).size().rename("n").reset_index()
             counts = counts.sort_values(["movieId", "n", "tag"], ascending=[True, False, True])
@@ -185,7 +195,8 @@ class MovieLens(DatasetReader):
             rows = _records(files, "users.dat", "::", 5, "UserID::Gender::Age::Occupation::Zip", "latin-1")
             people = pd.DataFrame([p[:5] for p in rows], columns=["user", "gender", "age", "occupation", "zip"])
             users = people[["user", "gender", "occupation"]].assign(
-                user=people["user"].astype("int64"), age=pd.to_numeric(people["age"], errors="coerce").map(AGES).astype(float)
+                user=people["user"].astype("int64"),
+                age=pd.to_numeric(people["age"], errors="coerce").map(AGES).astype(float),
             )
         scale = (1.0, 5.0) if self.name == "ml-1m" else (0.5, 5.0)
         official, candidates = ncf_split(events) if self.name == "ml-1m" else ({}, {})
@@ -209,7 +220,14 @@ class MovieLens(DatasetReader):
 
         events = table("u.data")
         genres = [line.split("|")[0] for line in files.lines("u.genre", "latin-1") if "|" in line]
-        lines = _records(files, "u.item", "|", 5 + len(genres), f"a number, a title, two dates, a link and {len(genres)} flags", "latin-1")
+        lines = _records(
+            files,
+            "u.item",
+            "|",
+            5 + len(genres),
+            f"a number, a title, two dates, a link and {len(genres)} flags",
+            "latin-1",
+        )
         flags = [[g for g, flag in zip(genres, p[5:], strict=False) if flag == "1" and g != "unknown"] for p in lines]
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], flags)
         told = _records(files, "u.user", "|", 5, "user|age|gender|occupation|zip", "latin-1")
@@ -223,10 +241,16 @@ class MovieLens(DatasetReader):
         def rows(name: str) -> Array:
             part = table(name)
             wanted = part["user"].to_numpy(np.int64) << 32 | part["item"].to_numpy(np.int64)
-            found: Array = order[np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)] if len(key) else np.zeros(0, np.int64)
+            found: Array = (
+                order[np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)]
+                if len(key)
+                else np.zeros(0, np.int64)
+            )
             if len(found) != len(wanted) or (bad := key[found] != wanted).any():
                 at = int(np.flatnonzero(bad)[0]) if len(found) else 0
-                raise MMRecError(f"{files.where(name)}, line {at + 1}: names a rating that {files.where('u.data')} does not hold. The copy is incomplete.")
+                raise MMRecError(
+                    f"{files.where(name)}, line {at + 1}: names a rating that {files.where('u.data')} does not hold. The copy is incomplete."
+                )
             return found
 
         official = {
@@ -253,7 +277,9 @@ def _records(files: RawFiles, name: str, between: str, fields: int, expected: st
         if len(parts) < fields or not (parts[0].isascii() and parts[0].isdigit() and len(parts[0]) < 10):
             raise MMRecError(f"{files.where(name)}, line {at + 1}: expected {expected}.")
         if (key := str(int(parts[0]))) in seen:
-            raise MMRecError(f"{files.where(name)}, line {at + 1}: number {key} stands on two lines; expected one line each.")
+            raise MMRecError(
+                f"{files.where(name)}, line {at + 1}: number {key} stands on two lines; expected one line each."
+            )
         seen.add(key)
         found.append(parts)
     return found

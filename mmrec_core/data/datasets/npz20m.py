@@ -30,9 +30,16 @@ class Npz20m(DatasetReader):
     class Config(Config):
         """How much is read, and whether the pairs' order means anything."""
 
-        share: float = setting(0.1, "share of each folder's shards to read, from the first on (at least one); of training those of the same people", ge=0.001, le=1.0, log=True)
+        share: float = setting(
+            0.1,
+            "share of each folder's shards to read, from the first on (at least one); of training those of the same people",
+            ge=0.001,
+            le=1.0,
+            log=True,
+        )
         order: Literal["none", "file"] = setting(
-            "none", "whether a pair's place in the files is taken for its time, which models of sequences need; the makers promise no order"
+            "none",
+            "whether a pair's place in the files is taken for its time, which models of sequences need; the makers promise no order",
         )
 
     generated = True
@@ -77,7 +84,11 @@ class Npz20m(DatasetReader):
             found = {part: sorted((folder / part).glob("*.npz"), key=_number) for part in PARTS}
         else:
             test = sorted(folder.glob("test*.npz"), key=_number)
-            found = {"training": sorted(folder.glob("train*.npz"), key=_number), "validation": test[: len(test) // 2], "evaluation": test[len(test) // 2 :]}
+            found = {
+                "training": sorted(folder.glob("train*.npz"), key=_number),
+                "validation": test[: len(test) // 2],
+                "evaluation": test[len(test) // 2 :],
+            }
         if not found["training"]:
             raise MMRecError(f"{folder} holds no training shards (training/*.npz or trainx16x32_*.npz).")
         chosen = {part: files[: max(1, round(self.config.share * len(files)))] for part, files in found.items()}
@@ -97,7 +108,9 @@ class Npz20m(DatasetReader):
                     if not isinstance(told, np.ndarray):
                         raise MMRecError(f"{file}: '{name}' is no array of numbers. Fetch it again.")
                     if told.ndim != 2 or told.shape[1] < 2 or told.dtype.kind not in "iu":
-                        raise MMRecError(f"{file}: '{name}' is {told.dtype} {list(told.shape)}, expected whole numbers [n, 2].")
+                        raise MMRecError(
+                            f"{file}: '{name}' is {told.dtype} {list(told.shape)}, expected whole numbers [n, 2]."
+                        )
                     if len(told) and (told[:, :2].min() < 0 or told[:, :2].max() > np.iinfo(np.int32).max):
                         raise MMRecError(f"{file}: '{name}' holds numbers that are no ids.")
                     yield told[:, :2].astype(np.int32)
@@ -106,7 +119,9 @@ class Npz20m(DatasetReader):
         except Exception as error:
             if not input_files.known(error) and not isinstance(error, OSError):
                 raise
-            raise MMRecError(f"{file} is damaged or no .npz of numbers ({input_files.brief(error)}). Fetch it again.") from None
+            raise MMRecError(
+                f"{file} is damaged or no .npz of numbers ({input_files.brief(error)}). Fetch it again."
+            ) from None
 
     @staticmethod
     def _find(source: Path | None) -> Path:

@@ -28,7 +28,9 @@ class Sequences(DatasetReader):
     class Config(Config):
         """Which file."""
 
-        file: str = setting("", "name of the file where the folder given by --from, or MMREC_SOURCES/sasrec, has several")
+        file: str = setting(
+            "", "name of the file where the folder given by --from, or MMREC_SOURCES/sasrec, has several"
+        )
 
     config: Config
 

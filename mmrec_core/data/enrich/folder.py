@@ -42,7 +42,9 @@ class Folder(EnrichSource):
             read = tables.read(index)
             table = pd.DataFrame({name: read.texts(name) for name in ("file", *by) if name in read})
         except MMRecError as error:
-            found.notes.append(f"{index.name} of the poster folder was not used ({reason(error, index)}); posters are matched by their names alone.")
+            found.notes.append(
+                f"{index.name} of the poster folder was not used ({reason(error, index)}); posters are matched by their names alone."
+            )
             return
         if "file" not in read:
             found.notes.append(

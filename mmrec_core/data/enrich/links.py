@@ -46,9 +46,13 @@ class Links(EnrichSource):
                     read = tables.read(file)
                     if not all(name in read for name in ("movieId", "imdbId", "tmdbId")):
                         continue
-                    links = pd.DataFrame({name: pd.Series(read.texts(name), dtype="str") for name in ("movieId", "imdbId", "tmdbId")})
+                    links = pd.DataFrame(
+                        {name: pd.Series(read.texts(name), dtype="str") for name in ("movieId", "imdbId", "tmdbId")}
+                    )
                 except MMRecError as error:
-                    found.notes.append(f"{file.parent.name}/{file.name} could not be read and was not used ({reason(error, file)}).")
+                    found.notes.append(
+                        f"{file.parent.name}/{file.name} could not be read and was not used ({reason(error, file)})."
+                    )
                     continue
                 links = links[numbers(links["movieId"]).isin(own) | numbers(links["imdbId"]).isin(imdb)]
                 for movie, imdb_id, tmdb_id in zip(links["movieId"], links["imdbId"], links["tmdbId"], strict=True):

@@ -56,7 +56,9 @@ class Table(EnrichSource):
             try:
                 table = read_table(file)
             except (MMRecError, OSError) as error:
-                found.notes.append(f"{file.name} could not be read ({reason(error, file)}); its films keep what others know of them.")
+                found.notes.append(
+                    f"{file.name} could not be read ({reason(error, file)}); its films keep what others know of them."
+                )
                 continue
             self._join(table, by, titles, found)
         return found

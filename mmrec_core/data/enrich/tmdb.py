@@ -79,7 +79,9 @@ class Tmdb(EnrichSource):
             except DamagedFile as error:
                 unusable, refused = unusable + 1, refused + 1
                 if refused == BAD_IN_A_ROW:
-                    raise MMRecError(f"{BAD_IN_A_ROW} answers of TMDb in a row were of another form than expected: {error.fault}. Run this again later: it goes on where it stopped.") from None
+                    raise MMRecError(
+                        f"{BAD_IN_A_ROW} answers of TMDb in a row were of another form than expected: {error.fault}. Run this again later: it goes on where it stopped."
+                    ) from None
                 continue
             found.add("plot", row, film.get("overview"))
             crew = film.get("credits") or {}
@@ -89,7 +91,9 @@ class Tmdb(EnrichSource):
             found.add("cast", row, [p["name"] for p in crew.get("cast", [])[:4]] or None)
             found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
         if unusable:
-            found.notes.append(f"TMDb's answers about {unusable:,} films could not be used; prepare again to ask once more.")
+            found.notes.append(
+                f"TMDb's answers about {unusable:,} films could not be used; prepare again to ask once more."
+            )
         return found
 
     def _film(self, number: str, cache: Path) -> dict[str, Any]:

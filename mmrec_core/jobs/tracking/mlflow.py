@@ -112,7 +112,9 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
                 run_name=f"{run.params['model']} {run.id[:15]}",
             )  # fmt: skip
             note = {"run_id": made.info.run_id, "events": 0}
-        asked = {k: v for k, v in run.params.items() if k not in {"options", "space"}} | (run.params.get("options") or {})
+        asked = {k: v for k, v in run.params.items() if k not in {"options", "space"}} | (
+            run.params.get("options") or {}
+        )
         asked |= {f"search {d.name}": d.words() for d in sweep.dimensions(run.params)} if run.kind == "tune" else {}
         params = [Param(k, str(v)[:500]) for k, v in asked.items() if v is not None]
         client.log_batch(note["run_id"], params=params)
@@ -127,7 +129,11 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     if result is not None:
         at = int(float(run.told.get("ended", time.time())) * 1000)
         metrics += [Metric(_name(key), value, at, 0) for key, value in _figures(result)]
-        tags = [RunTag(f"mmrec.{key}", str(result[key])) for key in ("split_checksum", "protocol", "regime", "relevant_from", "known", "winner") if key in result]
+        tags = [
+            RunTag(f"mmrec.{key}", str(result[key]))
+            for key in ("split_checksum", "protocol", "regime", "relevant_from", "known", "winner")
+            if key in result
+        ]
         client.log_batch(note["run_id"], tags=tags)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(note["run_id"], metrics=metrics[start : start + BATCH])
@@ -201,7 +207,9 @@ def open_mlflow() -> str:
     if store().startswith("http"):
         return store()
     ownership.require("start MLflow's pages")
-    file = storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', heartbeat.host())}.json"  # each machine has pages of its own
+    file = (
+        storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', heartbeat.host())}.json"
+    )  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
         told = _server(file)
         if told and told["store"] == store() and heartbeat.lives(told, settings.home()):
