@@ -49,7 +49,7 @@ class Ours:
     """The shipped class with the published sizes."""
 
     def __init__(self, told: Events, upto: int, waves: str) -> None:
-        self.told = told
+        self.record = told
         rows = np.arange(told.n_items)
         side = tuple(
             Field(name, "item", "vector", width=made.shape[1], data=made.astype(np.float16), place=rows)
@@ -67,12 +67,12 @@ class Ours:
         self.descent = torch.optim.Adam(self.model.parameters(), lr=LR, fused=True)
 
     def _rows(self, a: int, b: int) -> Interactions:
-        t = self.told
+        t = self.record
         return Interactions(t.user[a:b].astype(np.int32), t.item[a:b].astype(np.int32), time=t.time[a:b])
 
     def step(self, a: int, b: int) -> None:
         """One batch of training."""
-        t = self.told
+        t = self.record
         batch = {k: torch.from_numpy(v[a:b]) for k, v in (("user", t.user), ("item", t.item), ("time", t.time))}
         batch |= {"negative": torch.from_numpy(t.drawn[a:b, 0]), "mark": torch.zeros(b - a)}
         self.descent.zero_grad()
@@ -82,7 +82,7 @@ class Ours:
 
     def rank(self, a: int, b: int) -> np.ndarray:
         """``[rows, 101]`` scores at the events' moments."""
-        t = self.told
+        t = self.record
         films = np.concatenate([t.item[a:b, None], t.drawn[a:b]], 1)
         found = self.model.score(
             np.repeat(t.user[a:b], films.shape[1]), films.ravel(), np.repeat(t.time[a:b], films.shape[1])
@@ -91,7 +91,7 @@ class Ours:
 
     def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores of events and first negatives; then the events happen."""
-        t = self.told
+        t = self.record
         pos, neg = (
             self.model.score(t.user[a:b], film, t.time[a:b])[:, 0].numpy() for film in (t.item[a:b], t.drawn[a:b, 0])
         )
@@ -110,7 +110,7 @@ class Theirs:
         from utils.utils import NeighborFinder
 
         torch.manual_seed(0)
-        self.told, self.loss = told, bce_loss
+        self.record, self.loss = told, bce_loss
         self.user, self.item = told.user + 1, told.item + told.n_users + 1
         self.drawn = told.drawn + told.n_users + 1
         n = told.n_users + told.n_items + 1
@@ -129,7 +129,7 @@ class Theirs:
     def _pair(
         self, user: np.ndarray, one: np.ndarray, other: np.ndarray, a: int, b: int, times: int = 1, **how: Any
     ) -> Any:
-        when, edge = self.told.time[a:b].astype(float), np.arange(a, b) + 1
+        when, edge = self.record.time[a:b].astype(float), np.arange(a, b) + 1
         return self.model.compute_edge_probabilities(
             user, one, other, np.repeat(when, times), np.repeat(edge, times), NEIGHBOURS, **how
         )

@@ -32,7 +32,7 @@ class Theirs:
     """Scores of their network: its last state of somebody's training events against every product."""
 
     def __init__(self, model: Any, told: dict[int, list[int]]) -> None:
-        self.model, self.told = model, told
+        self.model, self.record = model, told
 
     def scorer_heads(self) -> tuple[Head, ...]:
         """One ranking score."""
@@ -44,7 +44,7 @@ class Theirs:
         self.model.eval()
         sequence = np.zeros((len(query.user), LENGTH), np.int64)
         for row, user in enumerate(np.asarray(query.user).tolist()):
-            own = self.told.get(user + 1, [])[-LENGTH:]
+            own = self.record.get(user + 1, [])[-LENGTH:]
             sequence[row, LENGTH - len(own) :] = own
         state = self.model.log2feats(sequence)[:, -1]
         scores: torch.Tensor = state @ self.model.item_emb.weight[1:].T

@@ -47,7 +47,7 @@ class StopFlag:
 
 
 @dataclass
-class Desk:
+class TrainingCallbacks:
     """Where a training writes down how it goes."""
 
     folder: Path | None = None

@@ -304,7 +304,7 @@ def _types() -> dict[str, Any]:
         needs: list[str]
         trains: bool
         vectors: bool
-        watched: list[str]
+        early_stopping_protocol: list[str]
         summary: str
 
     class Model(Record):

@@ -255,7 +255,7 @@ def _digest(files: State) -> bytes:
     """Names the content of some files; a class may inherit from any other of its room."""
     from mmrec_core import storage
 
-    return storage.checksum(b"5", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+    return storage.checksum(b"6", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -308,7 +308,7 @@ def _make_schema(room: str, name: str, key: str) -> str:
         "needs": sorted(getattr(cls, "needs", ())),
         "trains": bool(getattr(cls, "trains", False)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
-        "watched": list(getattr(cls, "watched", ("full", "frozen"))),
+        "early_stopping_protocol": list(getattr(cls, "early_stopping_protocol", ("full", "frozen"))),
         "summary": found.summary,
     }
     if made["trains"]:

@@ -385,7 +385,7 @@ def heading(
     result = tested(str(run.folder), run.id) or {}
     value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
     if name == YARDSTICK:
-        head.badge("yardstick", icon=":material/straighten:", color="gray",
+        head.badge("baseline", icon=":material/straighten:", color="gray",
                    help="Films by likes in its training rows, the same for everyone. A model that shows the same films has learned nothing about you.")  # fmt: skip
     elif found.source == "fallback":
         head.badge("fallback: knows nothing of you" if rated else "nothing rated yet", icon=":material/person_off:", color="orange",

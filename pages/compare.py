@@ -53,14 +53,14 @@ dataset = shell.needs_dataset()
 @st.cache_data(max_entries=64, show_spinner=False)
 def differences(name: str, ids: tuple[str, ...], rival: str, _rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Paired differences of NDCG@10 to a rival, kept as long as the runs are the same."""
-    yardstick = next(r for r in _rows if r.run.id == rival)
-    return comparison.paired_with(_rows, yardstick)
+    baseline = next(r for r in _rows if r.run.id == rival)
+    return comparison.paired_with(_rows, baseline)
 
 
-def yardsticks(found: list[Row], key: Key) -> None:
+def baselines(found: list[Row], key: Key) -> None:
     """Popularity and EASE are always there, or one click away."""
-    missing = comparison.missing_yardsticks(dataset, found, key)
-    wanted = [comparison.yardstick_params(dataset, key, name) for name in missing]
+    missing = comparison.missing_baselines(dataset, found, key)
+    wanted = [comparison.baseline_params(dataset, key, name) for name in missing]
     live = [r.params for r in live_runs() if r.kind == "train"]
     if missing and not all(w in live for w in wanted):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -68,7 +68,7 @@ def yardsticks(found: list[Row], key: Key) -> None:
                 f"Without {' and '.join(missing)} nobody can tell whether a figure is good.",
                 icon=":material/straighten:",
             )
-            if st.button(f"Fit {' and '.join(missing)}", icon=":material/play_arrow:", key="fit_yardsticks"):
+            if st.button(f"Fit {' and '.join(missing)}", icon=":material/play_arrow:", key="fit_baselines"):
                 for params in wanted:
                     runs.start("train", params)
                 st.rerun()
@@ -84,7 +84,7 @@ def yardsticks(found: list[Row], key: Key) -> None:
 
 def tables(rows: list[Row]) -> None:
     """One table per kind of head."""
-    fixed = [r for r in rows if (r.usual and r.model in comparison.YARDSTICKS) or r.kind == "oracle"]
+    fixed = [r for r in rows if (r.usual and r.model in comparison.BASELINES) or r.kind == "oracle"]
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]
         if not own:
@@ -178,7 +178,7 @@ def rename(rows: list[Row]) -> None:
 def against(pair: dict[str, Any] | None, itself: bool) -> str:
     """``▲ +0.0441 [+0.0360, +0.0525]``."""
     if pair is None:
-        return "yardstick" if itself else "–"
+        return "baseline" if itself else "–"
     low, high = pair["interval"]
     mark = "▲" if low > 0 else "▼" if high < 0 else "○"
     return f"{mark} {pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
@@ -488,7 +488,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
             elif row.result.get("run") and st.button("Train it on this split", key=f"again-{row.run.id}", icon=":material/model_training:",
                                                      help="Its model knows other rows than the models above. Train it again to compare."):  # fmt: skip
                 trained = runs.get(str(row.trained)).params
-                mine = comparison.yardstick_params(dataset, key, row.model)
+                mine = comparison.baseline_params(dataset, key, row.model)
                 same = ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime", "refit")
                 start("train", {**trained, "from_run": None, **{k: mine[k] for k in same}})
     if len(others) > 12:
@@ -553,7 +553,7 @@ if found:
     with st.container(horizontal=True, vertical_alignment="center"):
         only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
                                help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip
-        yardsticks(found, key)
+        baselines(found, key)
     rows = [r for r in rows if not only_usual or r.usual]
     if rows:
         tables(rows)

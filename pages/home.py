@@ -157,7 +157,7 @@ def work_under_way() -> None:
 
 def failures() -> None:
     """Runs of the last day that failed and were not repeated with success."""
-    recent = [r for r in runs.all_runs() if r.status == "failed" and time.time() - float(r.told["created"]) < 86_400]
+    recent = [r for r in runs.all_runs() if r.status == "failed" and time.time() - float(r.record["created"]) < 86_400]
     settled = [r.params for r in runs.all_runs() if r.status in {"finished", *runs.LIVE}]
     hidden = st.session_state.setdefault("dismissed", [])
     open_ones = [r for r in recent if r.params not in settled and r.id not in hidden]

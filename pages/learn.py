@@ -138,7 +138,7 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
 
 def filled(text: str) -> lesson_values.Told:
     """A text with its numbers, computed anew whenever a run has ended."""
-    ended = tuple(sorted(r.id for r in runs.all_runs() if r.told["status"] == "finished"))
+    ended = tuple(sorted(r.id for r in runs.all_runs() if r.record["status"] == "finished"))
     return computed(text, dataset.name, dataset.checksum, hash(ended), dataset)
 
 

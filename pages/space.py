@@ -158,7 +158,7 @@ def drawn(name: str, view: str) -> projection.Map | None:
         tried = [
             r
             for r in runs.all_runs()
-            if r.kind == "project" and r.params == wanted and r.told.get("data") in {None, dataset.checksum}
+            if r.kind == "project" and r.params == wanted and r.record.get("data") in {None, dataset.checksum}
         ]
         if not any(r.status in runs.LIVE for r in live_runs() if r.kind in {"encode", "project"}) and not any(
             r.status == "failed" for r in tried[-1:]

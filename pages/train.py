@@ -106,7 +106,7 @@ def form() -> None:
     head = st.container(horizontal=True, vertical_alignment="center")
     head.subheader("New training", anchor=False)
     if start is not None:
-        head.badge(f"{'retrain of' if begin else 'like'} {start.params['model']} of {time.strftime('%d %b %H:%M', time.localtime(start.told['created']))}",
+        head.badge(f"{'retrain of' if begin else 'like'} {start.params['model']} of {time.strftime('%d %b %H:%M', time.localtime(start.record['created']))}",
                    icon=":material/tune:", color="gray")  # fmt: skip
         if head.button("Usual settings", icon=":material/restart_alt:", type="tertiary", key="forget_like"):
             st.query_params.from_dict({"dataset": dataset.name})
@@ -236,7 +236,7 @@ def donor(name: str, begin: str | None) -> str | None:
     able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
     able.sort(key=lambda r: r.params["model"] != name)
     ids = [r.id for r in able]
-    by_id = {r.id: f"{r.params['model']} · {r.params['dataset']} · {time.strftime('%d %b %H:%M', time.localtime(r.told['created']))}"
+    by_id = {r.id: f"{r.params['model']} · {r.params['dataset']} · {time.strftime('%d %b %H:%M', time.localtime(r.record['created']))}"
              for r in able}  # fmt: skip
     chosen = st.selectbox("Run", ids, index=ids.index(begin) if begin in ids else None, format_func=lambda i: by_id[i],
                           placeholder="None: begin with random weights", key=f"donor.{begin or ''}",
@@ -292,7 +292,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
                         shell.tell(error)
                     else:
                         st.rerun(scope="fragment")
-        st.toggle("Fit the yardsticks, too", value=True, key="yardsticks",
+        st.toggle("Fit the baselines, too", value=True, key="baselines",
                   help="Popularity and EASE on the same split and protocol where they are missing, so that there is something "
                        "to compare with. They take seconds.")  # fmt: skip
 
@@ -307,18 +307,18 @@ def estimate(params: dict[str, Any]) -> str:
 
 
 def begin_run(params: dict[str, Any]) -> None:
-    """Queue it, and the yardsticks that its comparison lacks."""
+    """Queue it, and the baselines that its comparison lacks."""
     try:
         run = runs.start("train", params)
-        if st.session_state.get("yardsticks"):
-            for name in comparison.YARDSTICKS:
+        if st.session_state.get("baselines"):
+            for name in comparison.BASELINES:
                 if name != params["model"] and name in runs.usable_models(dataset):
                     shared = {
                         k: params[k]
                         for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from", "refit")
                     }
                     wanted = runs.training_params(dataset.name, name, **shared)
-                    if not any(r.params == wanted and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum and r.told.get("known")
+                    if not any(r.params == wanted and r.record["status"] == "finished" and r.record.get("data") == dataset.checksum and r.record.get("known")
                                for r in runs.all_runs() if r.kind == "train"):  # fmt: skip
                         runs.start("train", wanted)
     except MMRecError as error:

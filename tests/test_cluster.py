@@ -141,7 +141,7 @@ def test_a_run_on_the_cluster_equals_one_here(two: Cluster, home: Path, monkeypa
     for name, value in here["metrics"].items():
         assert there["metrics"][name] == (None if value is None else pytest.approx(value, abs=1e-6))
     run = runs.get(there["run"])
-    assert run.told["executor"] == "ray" and run.has_model and run.epochs()
+    assert run.record["executor"] == "ray" and run.has_model and run.epochs()
 
 
 def test_a_node_lost_in_mid_run_costs_nothing_but_time(
@@ -175,7 +175,7 @@ def test_a_stop_reaches_the_cluster_and_resuming_goes_on(
         "demo", "mf", seed=3, options={**QUICK, "max_epochs": 30, "batch_size": 128, "checkpoint_s": 0.5}
     )
     run = runs.start("train", asked)
-    assert run.told["executor"] == "ray", "a named cluster is used"
+    assert run.record["executor"] == "ray", "a named cluster is used"
     until_it(run, lambda now: len(now.epochs()) > 3)
     runs.stop(run.id)
     runs._wait_for_end(run)

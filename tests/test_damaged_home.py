@@ -58,7 +58,7 @@ def build(home: Path) -> None:
         "split_seed": 0,
     }
     storage.write_json(crossing.folder / "result.json", told)
-    runs.update(crossing, status="finished", data=dataset.checksum, ended=crossing.told["created"])
+    runs.update(crossing, status="finished", data=dataset.checksum, ended=crossing.record["created"])
     features.encode(dataset, "classic")
     spaces.project(dataset, "classic", "text")
     spaces.project(dataset, f"run:{mf.id}", "text")
@@ -84,7 +84,7 @@ def build(home: Path) -> None:
         "seconds": {"search": 1.0},
     }
     storage.write_json(search.folder / "result.json", found)
-    runs.update(search, status="finished", data=dataset.checksum, ended=search.told["created"])
+    runs.update(search, status="finished", data=dataset.checksum, ended=search.record["created"])
     ablation.save(dataset, "mf", ["dim=2:4"], [1], {})
     slices.save(dataset, "first ten", np.arange(10))
     error_annotations.put(dataset, error_annotations.case("film", film=str(dataset.items.raw[0]), tags=("odd",)))
@@ -153,7 +153,7 @@ class Broken:
         self.file, self.new = file, body
 
     def __enter__(self) -> Path:
-        self.old, self.told = self.file.read_bytes(), self.file.stat()
+        self.old, self.record = self.file.read_bytes(), self.file.stat()
         self.file.write_bytes(self.new)
         return self.file
 
@@ -162,7 +162,7 @@ class Broken:
             f"{self.file} was written over"
         )
         self.file.write_bytes(self.old)
-        os.utime(self.file, ns=(self.told.st_atime_ns, self.told.st_mtime_ns))
+        os.utime(self.file, ns=(self.record.st_atime_ns, self.record.st_mtime_ns))
 
 
 def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
-from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
@@ -27,15 +27,17 @@ def mine(home: Path, ratings_csv: Path) -> Dataset:
     return preparation.open_dataset("mine")
 
 
-def trained(dataset: Dataset, desk: Desk | None = None, **options: object) -> Fitted:
+def trained(dataset: Dataset, callbacks: TrainingCallbacks | None = None, **options: object) -> Fitted:
     usual = {"max_epochs": 4, "batch_size": 32, "patience": 0, "device": "cpu"}
-    return fit("mf", dataset, make_split(dataset, "user-temporal"), options={**usual, **options}, desk=desk)
+    return fit("mf", dataset, make_split(dataset, "user-temporal"), options={**usual, **options}, callbacks=callbacks)
 
 
 def notes(dataset: Dataset, **options: object) -> list[str]:
     heard: list[str] = []
     trained(
-        dataset, Desk(tell=lambda kind, values: heard.append(values["text"]) if kind == "note" else None), **options
+        dataset,
+        TrainingCallbacks(tell=lambda kind, values: heard.append(values["text"]) if kind == "note" else None),
+        **options,
     )
     return heard
 
@@ -233,15 +235,15 @@ def test_what_a_model_in_time_is_watched_with(
         ).epochs[0]
     )
     with pytest.raises(Interrupted):
-        fit("tgn", mine, split, options={"device": "cpu"}, desk=_stopped_after_one(tmp_path))
-    monkeypatch.setattr(tgn, "watched", ("full", "frozen"))
+        fit("tgn", mine, split, options={"device": "cpu"}, callbacks=_stopped_after_one(tmp_path))
+    monkeypatch.setattr(tgn, "early_stopping_protocol", ("full", "frozen"))
     with pytest.raises(MMRecError, match="another way"):
-        fit("tgn", mine, split, options={"device": "cpu"}, desk=Desk(folder=tmp_path))
+        fit("tgn", mine, split, options={"device": "cpu"}, callbacks=TrainingCallbacks(folder=tmp_path))
 
 
-def _stopped_after_one(folder: Path) -> Desk:
+def _stopped_after_one(folder: Path) -> TrainingCallbacks:
     def stop(kind: str, told: Any) -> None:
-        desk.stop.wanted = desk.stop.wanted or kind == "epoch"
+        callbacks.stop.wanted = callbacks.stop.wanted or kind == "epoch"
 
-    desk = Desk(folder, stop)
-    return desk
+    callbacks = TrainingCallbacks(folder, stop)
+    return callbacks

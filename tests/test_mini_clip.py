@@ -52,7 +52,7 @@ def test_both_share_towers_and_are_small() -> None:
         file = ASSETS / f"{name}.safetensors"
         assert file.stat().st_size <= 10_000_000
         shapes.append({key: value.shape for key, value in load_file(file).items()})
-        told = features.make_encoder(name).told
+        told = features.make_encoder(name).record
         assert told["loss"] == {"mini_clip": "infonce", "mini_siglip": "sigmoid"}[name]
         assert not {"demo", "world-0"} & set(told["datasets"]), "the default world was not learned from"
     assert shapes[0] == shapes[1]

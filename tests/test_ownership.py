@@ -146,7 +146,7 @@ def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.Monk
     next(b for b in shown.button if b.label == "Prepare the demo").click().run()
     assert len(started) == 1 and not shown.exception
     monkeypatch.setenv("MMREC_LISTENS", "localhost")
-    assert not runs.update(started[0], status="stopped").told["pid"]
+    assert not runs.update(started[0], status="stopped").record["pid"]
     shown = app()
     next(b for b in shown.button if b.label == "Prepare the demo").click().run()
     assert len(started) == 2, "who sits at the machine is the owner"

@@ -82,7 +82,7 @@ def test_giving_up_while_waiting_frees_the_queue(mine: Dataset, monkeypatch: pyt
         patch.setattr(worker.time, "sleep", pressed)
         with pytest.raises(KeyboardInterrupt):
             worker.work(run.id, foreground=True)
-    assert runs.get(run.id).status == "stopped" and runs.get(run.id).told["pid"] is None
+    assert runs.get(run.id).status == "stopped" and runs.get(run.id).record["pid"] is None
     assert runs.get(ahead.id).status == "queued" and run.id not in [r.id for r in runs.ahead(runs.get(ahead.id))]
 
 
@@ -93,7 +93,7 @@ def test_an_ended_run_lets_go_of_its_process(mine: Dataset) -> None:
     (run.folder / "checkpoints" / "fit.safetensors").write_bytes(b"damaged")
     with pytest.raises(MMRecError):
         worker.work(run.id, foreground=True)
-    assert runs.get(run.id).told["pid"] is None
+    assert runs.get(run.id).record["pid"] is None
     started = time.time()
     runs.resume(run.id, background=False)
     assert time.time() - started < 5 and runs.get(run.id).status == "queued"
@@ -105,8 +105,8 @@ def test_a_run_of_a_living_worker_is_not_taken_over(mine: Dataset) -> None:
     try:
         run = runs.create("train", asked())
         runs.update(run, **heartbeat.owner(other.pid))
-        assert worker.work(run.id, foreground=True).told["pid"] == other.pid
-        assert runs.get(run.id).told["status"] == "queued"
+        assert worker.work(run.id, foreground=True).record["pid"] == other.pid
+        assert runs.get(run.id).record["status"] == "queued"
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
@@ -170,16 +170,16 @@ def test_the_usual_model_judged_elsewhere_does_not_hide_one_trained_there(mine: 
     assert labels == {usual.id: "popularity", there.id: "popularity", again.id: "popularity (trained on 3.5 or more)"}
 
 
-def test_yardsticks_stand_beside_weights_from_elsewhere(mine: Dataset) -> None:
+def test_baselines_stand_beside_weights_from_elsewhere(mine: Dataset) -> None:
     options = {"max_epochs": 2, "device": "cpu"}
     elsewhere = trained("mf", split="random:80-10-10", options=options)
     trained("mf", options=options, from_run=elsewhere.id)
     found = comparison.rows(mine)
     key = next(row.key for row in found if row.key.beyond)
-    assert comparison.missing_yardsticks(mine, found, key) == ["popularity", "ease"]
+    assert comparison.missing_baselines(mine, found, key) == ["popularity", "ease"]
     trained("popularity")
     found = comparison.rows(mine)
-    assert comparison.missing_yardsticks(mine, found, key) == ["ease"]
+    assert comparison.missing_baselines(mine, found, key) == ["ease"]
     usual = comparison.usual_key(mine, found)
     assert usual is not None and not usual.beyond
 
@@ -235,7 +235,7 @@ def test_a_model_that_is_gone_hurts_nobody(mine: Dataset, monkeypatch: pytest.Mo
 def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> None:
     """It is waited for by whoever started it, not by the next one to ask for the list of runs."""
     run = runs.start("train", asked())
-    pid = runs.get(run.id).told["pid"]
+    pid = runs.get(run.id).record["pid"]
     until(lambda: (run.folder / "result.json").exists(), 120)
     until(lambda: not psutil.pid_exists(pid))
     assert runs.get(run.id).status == "finished"
@@ -244,8 +244,8 @@ def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> No
 def test_many_that_wait_are_a_few_processes_and_end_in_their_order(mine: Dataset) -> None:
     """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is replaced."""
     wanted = [runs.start("train", asked(seed=seed)) for seed in range(9)]
-    workers = [r for r in map(lambda r: runs.get(r.id), wanted) if r.told.get("pid") is not None]
-    assert len(workers) <= 4 and any(runs.get(r.id).told.get("waits") for r in wanted[5:])
+    workers = [r for r in map(lambda r: runs.get(r.id), wanted) if r.record.get("pid") is not None]
+    assert len(workers) <= 4 and any(runs.get(r.id).record.get("waits") for r in wanted[5:])
     assert all(runs.get(r.id).status in {"queued", "running", "finished"} for r in wanted)
     runs.stop(wanted[7].id)
     until(lambda: bool(supervisors()))
@@ -253,7 +253,7 @@ def test_many_that_wait_are_a_few_processes_and_end_in_their_order(mine: Dataset
         process.kill()
     until(lambda: all(runs.get(r.id).status == "finished" for r in wanted if r.id != wanted[7].id), 300)
     assert runs.get(wanted[7].id).status == "stopped" and runs.get(wanted[7].id).result() is None
-    begun = [runs.get(r.id).told["started"] for r in wanted if r.id != wanted[7].id]
+    begun = [runs.get(r.id).record["started"] for r in wanted if r.id != wanted[7].id]
     assert begun == sorted(begun)
     until(lambda: not supervisors())
 

@@ -74,16 +74,16 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
     for kill in range(3):
         target = (kill + rng.random()) * total / 4
         until(lambda target=target: done(run) >= target or runs.get(run.id).status not in runs.LIVE)  # type: ignore[misc]
-        pid = int(runs.get(run.id).told["pid"])
+        pid = int(runs.get(run.id).record["pid"])
         os.kill(pid, signal.SIGKILL)
         until(lambda: runs.get(run.id).status == "failed", 10)
         assert "without a word" in str(runs.get(run.id).error) and runs.get(run.id).has_checkpoint
         runs.resume(run.id)
-        until(lambda pid=pid: runs.get(run.id).told.get("pid") not in {None, pid})  # type: ignore[misc]
+        until(lambda pid=pid: runs.get(run.id).record.get("pid") not in {None, pid})  # type: ignore[misc]
         before = len(runs.get(run.id).events())
         until(lambda before=before: any(e["kind"] == "progress" for e in runs.get(run.id).events()[before:]))  # type: ignore[misc]
     until(lambda: runs.get(run.id).status == "finished")
-    assert runs.get(run.id).told["resumed"] == 3
+    assert runs.get(run.id).record["resumed"] == 3
     assert same(figures(run), figures(whole))
     until(lambda: not any(run.id in (p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])), 20)
     assert not [f for f in run.folder.rglob(".*")], "a half-written file is left"
@@ -94,7 +94,7 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
 
 def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed from any of its checkpoints, one after each boundary and each epoch, a training writes the very next one."""
-    from mmrec_core.callbacks import Desk, Interrupted
+    from mmrec_core.callbacks import TrainingCallbacks, Interrupted
     from mmrec_core.data.splits import make_split
     from mmrec_core.training import fit
 
@@ -109,7 +109,7 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
     monkeypatch.setattr(checkpoint, "write", keeps)
     folder = tmp_path / "whole"
     folder.mkdir()
-    whole = fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    whole = fit.fit("dlrm", dataset, split, options=options, callbacks=TrainingCallbacks(folder))
     written, kept = kept, []
     batches = {(told["course"]["epoch"], told["course"]["batch"]) for told in (read(at, tmp_path)[1] for at in written)}
     assert len(batches) > 4 * 8, "a checkpoint after each two batches of four epochs"
@@ -124,10 +124,10 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
         folder.mkdir()
         (folder / "fit.safetensors").write_bytes(before)
         with pytest.raises(Interrupted):
-            fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+            fit.fit("dlrm", dataset, split, options=options, callbacks=TrainingCallbacks(folder))
         assert alike(read(kept[-1], tmp_path), read(after, tmp_path)), f"checkpoint {at + 1} of {len(written)}"
     monkeypatch.setattr(checkpoint, "write", real)
-    again = fit.fit("dlrm", dataset, split, options=options, desk=Desk(folder))
+    again = fit.fit("dlrm", dataset, split, options=options, callbacks=TrainingCallbacks(folder))
     assert [e["loss"] for e in again.epochs] == [e["loss"] for e in whole.epochs]
 
 
@@ -161,7 +161,7 @@ def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
     whole = worker.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
     run = runs.start("train", runs.training_params(mine, "mf", options=options))
     until(lambda: runs.get(run.id).last("epoch") is not None)
-    pid = int(runs.get(run.id).told["pid"])
+    pid = int(runs.get(run.id).record["pid"])
     assert psutil.Process(pid).nice() == 19
     if (
         group := Path(f"/proc/{pid}/autogroup")
@@ -271,7 +271,7 @@ def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
 
 def test_a_stop_is_heard_while_validation_is_judged(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the resumed training judges that epoch again, without taking another step."""
-    from mmrec_core.callbacks import Desk, Interrupted
+    from mmrec_core.callbacks import TrainingCallbacks, Interrupted
     from mmrec_core.data.splits import make_split
     from mmrec_core.evaluation import evaluate
     from mmrec_core.training import fit
@@ -282,21 +282,21 @@ def test_a_stop_is_heard_while_validation_is_judged(mine: str, monkeypatch: pyte
         {"max_epochs": 6, "batch_size": 50, "accumulate": 2, "device": "cpu"},
     )
     whole = fit.fit("mf", dataset, split, options=options)
-    desk = Desk(home := runs.runs_folder() / "desk")
+    callbacks = TrainingCallbacks(home := runs.runs_folder() / "desk")
     home.mkdir(parents=True)
     real, calls = evaluate.evaluate, []
 
     def stopped(*given: object, **named: object) -> object:
         calls.append(1)
-        desk.stop.wanted = len(calls) == 3
+        callbacks.stop.wanted = len(calls) == 3
         return real(*given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fit, "evaluate", stopped)
     with pytest.raises(Interrupted):
-        fit.fit("mf", dataset, split, options=options, desk=desk)
+        fit.fit("mf", dataset, split, options=options, callbacks=callbacks)
     assert len(calls) == 3
-    desk.stop.wanted = False
-    resumed = fit.fit("mf", dataset, split, options=options, desk=desk)
+    callbacks.stop.wanted = False
+    resumed = fit.fit("mf", dataset, split, options=options, callbacks=callbacks)
     assert [e["loss"] for e in resumed.epochs] == pytest.approx([e["loss"] for e in whole.epochs], abs=1e-9)
     assert np.allclose(
         resumed.model.state_dict()["item_factors.weight"], whole.model.state_dict()["item_factors.weight"], atol=1e-6
@@ -351,7 +351,7 @@ def test_twelve_runs_from_two_tabs_and_the_command_line_each_run_once_in_order(m
     until(lambda: all(r.status == "finished" for r in runs.all_runs()), 300)
     found = sorted(runs.all_runs(), key=lambda r: r.place)
     assert sorted(r.params["seed"] for r in found) == list(range(12)), "each exactly once"
-    begun, ended = ([float(r.told[k]) for r in found] for k in ("started", "ended"))
+    begun, ended = ([float(r.record[k]) for r in found] for k in ("started", "ended"))
     assert begun == sorted(begun), "in the order asked for"
     assert all(end <= begin + 0.05 for end, begin in zip(ended, begun[1:], strict=False)), "one at a time"
 
@@ -362,7 +362,7 @@ def test_a_queued_run_whose_worker_vanished_is_revived(mine: str) -> None:
     until(lambda: runs.get(long.id).status == "running")
     waiting = runs.start("train", runs.training_params(mine, "popularity"))
     assert [r.id for r in runs.ahead(runs.get(waiting.id))] == [long.id]
-    os.kill(int(runs.get(waiting.id).told["pid"]), signal.SIGKILL)
+    os.kill(int(runs.get(waiting.id).record["pid"]), signal.SIGKILL)
     until(lambda: runs.get(waiting.id).status == "failed", 10)
     assert [r.id for r in runs.revive()] == [waiting.id]
     runs.stop(long.id)

@@ -53,7 +53,7 @@ def test_a_failure_says_why(mine: str) -> None:
 def test_a_killed_worker_shows_as_failed_and_frees_the_queue(mine: str) -> None:
     slow = runs.start("train", runs.training_params(mine, "mf", options={"max_epochs": "10000", "patience": "0"}))
     until(lambda: runs.get(slow.id).status == "running")
-    os.kill(int(runs.get(slow.id).told["pid"]), signal.SIGKILL)
+    os.kill(int(runs.get(slow.id).record["pid"]), signal.SIGKILL)
     until(lambda: runs.get(slow.id).status == "failed", 10)
     assert "without a word" in str(runs.get(slow.id).error)
     after = runs.start("train", runs.training_params(mine, "popularity"))
@@ -66,9 +66,9 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
     waiting = runs.start("train", runs.training_params(mine, "random"))
     until(lambda: runs.get(slow.id).status == "running")
     assert runs.get(waiting.id).status == "queued"
-    pid = int(runs.get(slow.id).told["pid"])
+    pid = int(runs.get(slow.id).record["pid"])
     assert runs.stop(waiting.id).status == "stopped" and runs.stop(slow.id).status == "stopped"
-    until(lambda: not heartbeat.lives({**runs.get(slow.id).told, "pid": pid}, slow.folder), 20)
+    until(lambda: not heartbeat.lives({**runs.get(slow.id).record, "pid": pid}, slow.folder), 20)
     assert runs.get(slow.id).status == "stopped"
 
 

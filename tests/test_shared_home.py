@@ -55,18 +55,18 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
     try:
         until(lambda: any(r.status == "running" and len(r.epochs()) > 2 and r.has_checkpoint for r in runs.all_runs()))
         (run,) = runs.all_runs()
-        assert heartbeat.elsewhere(run.told) == "node7"
+        assert heartbeat.elsewhere(run.record) == "node7"
         here = worker.work(runs.create("train", runs.training_params(mine, "popularity")).id, foreground=True)
         assert here.status == "finished", "each machine has lanes of its own"
         assert runs.start("train", run.params).id == run.id, "what is under way anywhere is not started twice"
-        assert worker.work(run.id, foreground=True).told["pid"] == other.pid, "nobody takes it over"
+        assert worker.work(run.id, foreground=True).record["pid"] == other.pid, "nobody takes it over"
         assert runs.revive() == []
         runs.stop(run.id)
         assert other.wait(60) == 0
         run = runs.get(run.id)
         assert run.status == "stopped" and run.has_model and run.has_checkpoint
         again = runs.resume(run.id)
-        assert heartbeat.elsewhere(again.told) is None
+        assert heartbeat.elsewhere(again.record) is None
         until(lambda: runs.get(run.id).status == "running")
         runs.stop(run.id)
         runs._wait_for_end(run)
@@ -91,7 +91,7 @@ def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypa
     os.utime(run.folder / "alive", (silent, silent))
     assert run.status == "failed" and "Resume it" in str(run.error)
     mine_now = runs.resume(run.id, background=False)
-    assert heartbeat.elsewhere(mine_now.told) is None and mine_now.status == "queued"
+    assert heartbeat.elsewhere(mine_now.record) is None and mine_now.status == "queued"
 
 
 def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
@@ -121,7 +121,7 @@ def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(worker, "_begin", begin)
     monkeypatch.setitem(worker.DO, "train", taken)
     worker.work(run.id, foreground=True)
-    told = runs.get(run.id).told
+    told = runs.get(run.id).record
     assert told["pid"] == 77 and told["status"] == "running" and not (run.folder / "result.json").exists()
 
 

@@ -69,7 +69,7 @@ def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     for shown in (one, other):
         shown.selectbox[1].set_value("bpr").run()
         next(w for w in shown.number_input if w.label == "max epochs (epochs)").set_value(7).run()
-        next(t for t in shown.toggle if t.label == "Fit the yardsticks, too").set_value(False).run()
+        next(t for t in shown.toggle if t.label == "Fit the baselines, too").set_value(False).run()
     press(press(one, "Start training"), "Start training")
     press(other, "Start training")
     started = [r for r in runs.all_runs() if r.kind == "train"]
@@ -78,7 +78,7 @@ def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     assert runs.get(started[0].id).status == "finished", runs.get(started[0].id).log_tail()
 
 
-def test_yardsticks_come_along(mine: Dataset) -> None:
+def test_baselines_come_along(mine: Dataset) -> None:
     shown = app("train")
     shown.selectbox[1].set_value("itemknn").run()
     press(shown, "Start training")
@@ -139,7 +139,7 @@ def test_compare_without_results_says_what_to_do(mine: Dataset) -> None:
     assert "Nothing has been judged" in text(shown) and any(b.label == "Fit the usual models" for b in shown.button)
 
 
-def test_tables_by_head_with_yardsticks_in_each(mine: Dataset) -> None:
+def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     for model in ("popularity", "ease", "bias"):
         trained(model)
     shown = app("compare")
@@ -154,10 +154,10 @@ def test_tables_by_head_with_yardsticks_in_each(mine: Dataset) -> None:
     assert result is not None and cell.startswith(
         f"{result['metrics']['ndcg@10']:.4f} [{result['intervals']['ndcg@10'][0]:.4f}"
     )
-    assert ranking.set_index("Model").loc["popularity", "NDCG@10 − popularity"] == "yardstick"
+    assert ranking.set_index("Model").loc["popularity", "NDCG@10 − popularity"] == "baseline"
 
 
-def test_a_missing_yardstick_is_asked_for(mine: Dataset) -> None:
+def test_a_missing_baseline_is_asked_for(mine: Dataset) -> None:
     trained("itemknn")
     shown = app("compare")
     assert "Without popularity and ease nobody can tell" in text(shown)

@@ -183,7 +183,7 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
     run = runs.get(run.id)
     assert run.status == "stopped"
     before = {t.id: t for t in sweep.trials_of(run) if t.status in {"finished", "stopped early"}}
-    assert 2 <= len(before) < 8 and run.told.get("winner") is None
+    assert 2 <= len(before) < 8 and run.record.get("winner") is None
     runs.resume(run.id)
     while runs.get(run.id).status in runs.LIVE:
         assert time.time() < until + 240

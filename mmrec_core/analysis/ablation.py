@@ -219,8 +219,8 @@ def runs_of(told: Mapping[str, Any]) -> list[Run | None]:
         r
         for r in runs.all_runs()
         if r.kind == "train"
-        and r.told.get("data") in {None, told["data"]}
-        and (r.status != "finished" or r.told.get("known") is not None)
+        and r.record.get("data") in {None, told["data"]}
+        and (r.status != "finished" or r.record.get("known") is not None)
     ]  # an earlier version did not record what a model knows
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []

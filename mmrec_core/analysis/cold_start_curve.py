@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import runtime
-from mmrec_core.callbacks import Desk
+from mmrec_core.callbacks import TrainingCallbacks
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
@@ -29,7 +29,7 @@ def crossing(
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoder: str | None = None,
-    desk: Desk | None = None,
+    callbacks: TrainingCallbacks | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Fit each model on the ``cold-user`` split and judge it with the first k ratings of each new person known.
@@ -56,7 +56,7 @@ def crossing(
             progress(at, len(names), f"{name}: {what}")
 
         fitted = fit(name, dataset, split, seed=seed, options=(options or {}).get(name), encoder=encoder if _reads(name) else None,
-                     modality="both" if _reads(name) else "none", desk=desk or Desk(progress=told))  # fmt: skip
+                     modality="both" if _reads(name) else "none", callbacks=callbacks or TrainingCallbacks(progress=told))  # fmt: skip
         found[name] = {}
         for k in ks:
             told(0, 1, f"judged with {k} ratings known")
@@ -79,10 +79,10 @@ def crossing(
             "environment": runtime.environment()}  # fmt: skip
 
 
-def above(mean: Sequence[float], yardstick: Sequence[float], ks: Sequence[int]) -> int | None:
+def above(mean: Sequence[float], baseline: Sequence[float], ks: Sequence[int]) -> int | None:
     """The smallest k from which on a model's mean lies above popularity's, sure or not; ``None`` if there is none."""
     first = None
-    for k, own, other in sorted(zip(ks, mean, yardstick, strict=True), reverse=True):
+    for k, own, other in sorted(zip(ks, mean, baseline, strict=True), reverse=True):
         if own <= other:
             break
         first = k

@@ -212,7 +212,7 @@ def same_as_popular(dataset: Dataset, model: str) -> str:
 
 def crosses(dataset: Dataset, model: str) -> str:
     """From how many ratings on a newcomer is served better than by popularity."""
-    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.record["status"] == "finished" and r.record.get("data") == dataset.checksum
             and model in r.params["models"]]  # fmt: skip
     told = done[-1].result() if done else None
     if told is None:

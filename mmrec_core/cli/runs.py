@@ -20,7 +20,7 @@ def runs(as_json: Json = False) -> None:
     for run in room.all_runs():
         last = run.last("progress") or {}
         rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
-                     "pid": run.told.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
+                     "pid": run.record.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
                      "error": run.error or (str(run.damage) if run.damage else None)})  # fmt: skip
     for name, fault in room.damaged_runs().items():
         rows.append(
@@ -62,7 +62,7 @@ def resume(
     from mmrec_core.jobs import worker
 
     found = room.resume(run, background=background)
-    if background or found.told.get("pid") is not None:
+    if background or found.record.get("pid") is not None:
         say({"run": run, "status": found.status}, as_json)
     else:
         say_result(worker.work(run, foreground=True, also=progress), as_json)

@@ -45,7 +45,7 @@ class MiniCLIP(Encoder):
 
         self.file = _file(name, self.config.weights)
         told, tensors = _read(self.file)
-        self.told = told
+        self.record = told
         self.net = DualEncoder(int(told["width"]))
         try:
             self.net.load_state_dict({k: v.float() for k, v in tensors.items()})

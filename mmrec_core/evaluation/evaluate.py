@@ -46,7 +46,7 @@ from mmrec_core.types import (
 
 
 @dataclass
-class Judgement:
+class EvaluationResult:
     """What an evaluation found: averages, 95 % intervals, groups, and the per-user values behind them."""
 
     metrics: dict[str, float | None]
@@ -87,7 +87,7 @@ def evaluate(
     groups: bool = True,
     intervals: bool = True,
     progress: Progress = quiet,
-) -> Judgement:
+) -> EvaluationResult:
     """Evaluate a scorer on one part of a split.
 
     Args:
@@ -168,7 +168,7 @@ def _judge(
     groups: bool,
     intervals: bool,
     progress: Progress,
-) -> Judgement:
+) -> EvaluationResult:
     """All of :func:`evaluate` but what streaming models may observe beforehand."""
     if part != "test":  # validation users are known; nothing of theirs is revealed
         split = replace(split, revealed=np.zeros(0, np.int64))
@@ -176,7 +176,7 @@ def _judge(
     for name in only or ():
         metric_room.metric(name)  # refuses what is unknown
     wanted = only
-    found = Judgement({}, {}, {}, np.zeros(0, np.int64))
+    found = EvaluationResult({}, {}, {}, np.zeros(0, np.int64))
     test = getattr(split, part)
     learned = known_rows(split, known, dataset) if part == "test" else split.train
     by_rows = dataset.interactions.item is None  # a table that memory may not hold is read in blocks
@@ -241,7 +241,7 @@ def _row_scores(
 
 
 def _judge_ratings(
-    found: Judgement, rows: Interactions, scores: Tensor, chosen: list[Metric], groups: bool,
+    found: EvaluationResult, rows: Interactions, scores: Tensor, chosen: list[Metric], groups: bool,
     dataset: Dataset, split: Split, test: Array, intervals: bool, learned: Array,
 ) -> None:  # fmt: skip
     truth, predicted = np.asarray(rows.need("rating"), np.float64), scores.numpy().astype(np.float64)
@@ -272,7 +272,7 @@ CLICK_RESAMPLES = 100
 
 
 def _judge_clicks(
-    found: Judgement, scorer: Scorer, events: Interactions, test: Array, clicks: list[tuple[int, Any]], chosen: list[Metric],
+    found: EvaluationResult, scorer: Scorer, events: Interactions, test: Array, clicks: list[tuple[int, Any]], chosen: list[Metric],
     groups: bool, intervals: bool,
 ) -> None:  # fmt: skip
     """Every label's figures as ``auc:income`` …; the plain name is the first label's. Intervals resample rows, which stand for
@@ -324,7 +324,7 @@ def calibration(truth: Array, log_odds: Array, parts: int = 10) -> list[dict[str
 
 
 def _judge_rankings(
-    found: Judgement,
+    found: EvaluationResult,
     judge: Ranker,
     regime: str,
     among: Array | None,
@@ -368,7 +368,7 @@ def _judge_rankings(
         _ranking_groups(found, judge, ranking, chosen, owner)
 
 
-def _look_at_lists(found: Judgement, judge: Ranker) -> None:
+def _look_at_lists(found: EvaluationResult, judge: Ranker) -> None:
     """What is shown, whoever likes it: how much of the catalog, how little known, how unlike each other, how like the user's taste."""
     lists = lists_of(judge.dataset, judge.split, judge.users, judge.first, judge.bar, judge.moment)
     for metric in metric_room.usual("lists"):
@@ -388,7 +388,7 @@ def _by_user(values: Array, owner: Array | None, n: int) -> Array:
 
 
 def _ranking_groups(
-    found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
+    found: EvaluationResult, judge: Ranker, ranking: Ranking, chosen: list[Metric], owner: Array | None
 ) -> None:
     """Users by how much was known of them; liked films by what they are (others stay candidates)."""
     for name, mask in user_groups(judge.dataset, judge.split, judge.users, judge.known, judge.bar).items():
@@ -423,7 +423,7 @@ def _ranking_groups(
         }  # fmt: skip
 
 
-def _event_groups(found: Judgement, judge: Ranker, ranking: Ranking, chosen: list[Metric]) -> None:
+def _event_groups(found: EvaluationResult, judge: Ranker, ranking: Ranking, chosen: list[Metric]) -> None:
     """Where every liked event has a ranking of its own: events by what was known at their moment and by what the film is."""
     values = {m.name: m.compute(ranking) for m in chosen}
     user = judge.user[judge.rows]

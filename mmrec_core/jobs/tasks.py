@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import registry, runs, runtime, storage
-from mmrec_core.callbacks import Desk, Interrupted, StopFlag
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted, StopFlag
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.runs import Run, get, update
-from mmrec_core.runs.event_log import Teller
+from mmrec_core.runs.event_log import EventLogger
 
 
-def _prepare(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _prepare(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     from mmrec_core.data.preparation import prepare
 
     asked = run.params
@@ -26,12 +26,12 @@ def _prepare(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         name=asked.get("dataset"),
         options=asked.get("options") or {},
         enrich=asked.get("enrich") or (),
-        progress=teller.progress,
+        progress=event_logger.progress,
     )
 
 
-def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
+def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.data.splits import make_split
     from mmrec_core.evaluation.evaluate import evaluate
@@ -41,12 +41,12 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
 
     asked, liked = run.params, runs.liked_from(run.params)
     dataset = open_dataset(asked["dataset"])
-    teller.progress(0, 1, "dividing the ratings")
-    if run.told.get("data") not in {None, dataset.checksum}:
+    event_logger.progress(0, 1, "dividing the ratings")
+    if run.record.get("data") not in {None, dataset.checksum}:
         raise MMRecError(f"'{dataset.name}' was prepared anew since this run began; start a new one.")
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
     _same_split(run, split.checksum)
-    donor, beyond = None, run.told.get("beyond")
+    donor, beyond = None, run.record.get("beyond")
     if asked["from_run"] is not None:  # asked for again on resume: a phase without a checkpoint begins from it, too
         place = runs.donor_place(asked["from_run"])
         donor = donor_of(place, asked["from_run"]) if place.is_dir() else donor_file(place)
@@ -56,12 +56,12 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     known = runs.known_rows(asked)
     if first:
         update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond, known=known)
-    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
+    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.tell, event_logger.progress, flag)
     try:
         fitted = fit(
             asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
             refit=asked["refit"], fraction=asked["fraction"], encoder=asked.get("encoder"),
-            modality=asked.get("modality") or "none", donor=donor, watch=run.told.get("watch"), desk=desk,
+            modality=asked.get("modality") or "none", donor=donor, watch=run.record.get("watch"), callbacks=callbacks,
         )  # fmt: skip
     except Interrupted as stopped:
         if stopped.model is not None and first:
@@ -74,7 +74,7 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     fitted.model.save(run.folder / "model")
     judged = evaluate(
         fitted.model, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=liked,
-        known=known, progress=teller.progress,
+        known=known, progress=event_logger.progress,
     )  # fmt: skip
     rates = [e["samples_s"] for e in fitted.epochs]
     peak = [e for e in run.events() if e.get("kind") == "tick"]
@@ -95,7 +95,7 @@ def _train(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
 def _same_split(trained: Run, checksum: str) -> None:
     """Refuse to go on with, or to judge, a model on rows that are divided otherwise than when it learned: its training rows may
     be test rows now."""
-    if trained.told.get("split_checksum") not in {None, checksum}:
+    if trained.record.get("split_checksum") not in {None, checksum}:
         raise MMRecError(
             f"The split '{trained.params['split']}' divides the rows otherwise than when run '{trained.id}' learned from it; "
             "start a new training."
@@ -106,7 +106,7 @@ def _learned_beyond(donor: str, data: str, split_checksum: str, known: str) -> s
     """Why weights to begin with may know this split's test rows: what a donor learned from elsewhere nobody can take out."""
     if Path(donor).is_absolute():
         return "weights of unknown origin"
-    told = get(donor).told
+    told = get(donor).record
     if told.get("beyond"):
         return str(told["beyond"])
     if told.get("data") != data:
@@ -118,7 +118,7 @@ def _learned_beyond(donor: str, data: str, split_checksum: str, known: str) -> s
     return None
 
 
-def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _evaluate(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """Judge a trained model again, under another protocol; or an oracle, where the truth is known."""
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.data.splits import make_split
@@ -129,7 +129,7 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     dataset = open_dataset(asked["dataset"])
     trained = get(asked["run"]) if asked["run"] is not None else None
     how = {**runs.USUAL, **(trained.params if trained is not None else asked)}
-    if trained is not None and trained.told.get("data") != dataset.checksum:
+    if trained is not None and trained.record.get("data") != dataset.checksum:
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{trained.id}'; train it again.")
     update(run, data=dataset.checksum)
     split = make_split(dataset, how["split"], how["split_seed"], how["filter_from"], runs.liked_from(how))
@@ -145,13 +145,15 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
             raise unknown_name("oracle", name, sorted(known))
         scorer = known[name]
     # a run of an earlier version did not record which rows it knows; it is evaluated as it was then, and said so
-    known = trained.told.get("known") if trained is not None else runs.known_rows(asked)
+    known = trained.record.get("known") if trained is not None else runs.known_rows(asked)
     judged = evaluate(
         scorer, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar,
-        known=known or "training + validation", progress=teller.progress,
+        known=known or "training + validation", progress=event_logger.progress,
     )  # fmt: skip
     serving = (
-        _serving(known or "training + validation", scorer, judged, asked["tables"], dataset, split, asked, bar, teller)
+        _serving(
+            known or "training + validation", scorer, judged, asked["tables"], dataset, split, asked, bar, event_logger
+        )
         if asked.get("tables")
         else None
     )
@@ -165,7 +167,7 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         {**how, **asked, "relevant_from": bar, "options": how["options"]},
         how,
     )
-    told["beyond"] = trained.told.get("beyond") if trained is not None else None
+    told["beyond"] = trained.record.get("beyond") if trained is not None else None
     told["known"] = known
     old = (trained.result() or {}) if trained is not None else {}
     kept = ("parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
@@ -177,7 +179,7 @@ def _evaluate(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
 
 
 def _serving(
-    known: Any, model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, teller: Teller
+    known: Any, model: Any, judged: Any, tables: str, dataset: Any, split: Any, asked: Mapping[str, Any], bar: float | None, event_logger: EventLogger
 ) -> dict[str, Any]:  # fmt: skip
     """What smaller tables would cost: bytes, and each figure's change."""
     from mmrec_core.evaluation.evaluate import evaluate
@@ -185,7 +187,7 @@ def _serving(
 
     small = shrink(model, tables)
     other = evaluate(small, dataset, split, protocol=asked["protocol"], regime=asked["regime"], relevant_from=bar, known=known, groups=False,
-                     intervals=False, progress=teller.progress)  # fmt: skip
+                     intervals=False, progress=event_logger.progress)  # fmt: skip
     change = {
         k: v - judged.metrics[k]
         for k, v in other.metrics.items()
@@ -199,9 +201,9 @@ def _serving(
     }
 
 
-def _encode(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _encode(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """Encode a catalog; then draw a map of each of its views, so that somebody who opens the space finds it there."""
-    teller.progress(0, 1, "loading libraries")
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core import features, spaces
     from mmrec_core.data.preparation import open_dataset
 
@@ -209,15 +211,17 @@ def _encode(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     dataset = open_dataset(asked["dataset"])
     update(run, data=dataset.checksum)
     device = runtime.device(asked["device"])
-    told = features.encode(dataset, asked["encoder"], options=asked["options"], device=device, progress=teller.progress)
+    told = features.encode(
+        dataset, asked["encoder"], options=asked["options"], device=device, progress=event_logger.progress
+    )
     if asked["project"]:
         views = [*told["modality"], *(["both"] if len(told["modality"]) == 2 else [])]
-        told["maps"] = {v: spaces.project(dataset, asked["encoder"], v, progress=teller.progress) for v in views}
+        told["maps"] = {v: spaces.project(dataset, asked["encoder"], v, progress=event_logger.progress) for v in views}
     return told
 
 
-def _project(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
+def _project(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.spaces import project
 
@@ -231,19 +235,19 @@ def _project(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         dim=asked["dim"],
         seed=asked["seed"],
         again=asked["again"],
-        progress=teller.progress,
+        progress=event_logger.progress,
     )
 
 
-def _train_encoder(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
+def _train_encoder(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.training import contrastive
 
     asked = run.params
     found = [open_dataset(name) for name in asked["datasets"]]
     update(run, data=found[0].checksum)
-    desk = Desk(run.folder / "checkpoints", teller.tell, teller.progress, flag)
+    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.tell, event_logger.progress, flag)
     out = Path(asked["out"]) if asked["out"] else run.folder / f"{asked['encoder']}.safetensors"
     told = contrastive.fit(
         found,
@@ -252,30 +256,32 @@ def _train_encoder(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
         options=asked["options"],
         seed=asked["seed"],
         held_out=asked["held_out"],
-        desk=desk,
+        callbacks=callbacks,
     )
     return {**told, "weights": str(out), "environment": runtime.environment()}
 
 
-def _crossing(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
-    teller.progress(0, 1, "loading libraries")
+def _crossing(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core.analysis.cold_start_curve import crossing
     from mmrec_core.data.preparation import open_dataset
 
     asked = run.params
     dataset = open_dataset(asked["dataset"])
     update(run, data=dataset.checksum)
-    return crossing(dataset, asked["models"], asked["ks"], asked["seed"], asked["split_seed"], progress=teller.progress)
+    return crossing(
+        dataset, asked["models"], asked["ks"], asked["seed"], asked["split_seed"], progress=event_logger.progress
+    )
 
 
-def _tune(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _tune(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """Search good settings on validation rows."""
-    teller.progress(0, 1, "loading libraries")
+    event_logger.progress(0, 1, "loading libraries")
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.tuning import sweep
 
     update(run, data=open_dataset(run.params["dataset"]).checksum)
-    return {"trials": len(sweep.search(run, teller.progress, flag))}
+    return {"trials": len(sweep.search(run, event_logger.progress, flag))}
 
 
 def report(
@@ -293,7 +299,7 @@ def report(
         "run": run.id, "dataset": asked["dataset"], "model": model_name, "heads": [h.kind for h in model.scorer_heads()],
         "split": asked["split"], "seed": asked["seed"], "split_seed": asked["split_seed"], "split_checksum": split_checksum,
         "filter_from": asked.get("filter_from"), "relevant_from": runs.liked_from(asked), "refit": asked["refit"],
-        "fraction": asked["fraction"], "from_run": asked["from_run"], "encoder": asked.get("encoder"), "modality": asked.get("modality"), "beyond": run.told.get("beyond"),
+        "fraction": asked["fraction"], "from_run": asked["from_run"], "encoder": asked.get("encoder"), "modality": asked.get("modality"), "beyond": run.record.get("beyond"),
         "trained_from": runs.liked_from(trained_as or asked), "protocol": asked["protocol"],
         "regime": asked["regime"], "metrics": judged.metrics, "intervals": judged.intervals, "groups": judged.groups, "optimistic": judged.optimistic,
         "calibration": judged.calibration,
@@ -308,7 +314,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     storage.write_bytes(path, held.getvalue())
 
 
-DO: dict[str, Callable[[Run, Teller, StopFlag], dict[str, Any]]] = {
+DO: dict[str, Callable[[Run, EventLogger, StopFlag], dict[str, Any]]] = {
     "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
     "evaluate": _evaluate, "crossing": _crossing, "tune": _tune,
 }  # fmt: skip

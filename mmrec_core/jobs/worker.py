@@ -25,7 +25,7 @@ from mmrec_core.callbacks import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs.tasks import DO
 from mmrec_core.runs import Run, get, heartbeat, plain, ray_cluster, update
-from mmrec_core.runs.event_log import STEP_S, Mute, Teller
+from mmrec_core.runs.event_log import STEP_S, Mute, EventLogger
 from mmrec_core.types import Progress, quiet
 
 
@@ -42,7 +42,7 @@ def work(run_id: str, *, foreground: bool = False, also: Progress = quiet) -> Ru
     flag = StopFlag()
     with _stoppable(flag, foreground):
         with storage.locked("run"):  # nobody may stop it, or take it, between the look and the answer
-            told = runs.read_told(run.folder)
+            told = runs.read_record(run.folder)
             own = {None, os.getpid(), *([os.getppid()] if os.name == "nt" else [])}  # there a launcher stands before us
             others = (heartbeat.elsewhere(told) is not None or told.get("pid") not in own) and heartbeat.lives(
                 told, run.folder
@@ -76,11 +76,11 @@ def _unwanted(run: Run) -> bool:
     """
     try:
         with storage.locked("run"):
-            told = runs.read_told(run.folder)
+            told = runs.read_record(run.folder)
     except (MMRecError, OSError):
         return False
     stopped = told["status"] == "stopped" and told.get("stopped_from") not in {None, heartbeat.place()}
-    return bool(stopped or (told.get("pid") is not None and not heartbeat.same_owner(told, run.told)))
+    return bool(stopped or (told.get("pid") is not None and not heartbeat.same_owner(told, run.record)))
 
 
 def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> None:
@@ -113,15 +113,15 @@ def _do(run: Run, flag: StopFlag, also: Progress) -> Run:
         if left.is_file() and "tune" not in left.relative_to(run.folder).parts:
             left.unlink()
     with storage.plain_errors(run.folder):
-        teller = Teller(run.folder, also)
+        event_logger = EventLogger(run.folder, also)
     runtime.commit()  # asked before the work, during which somebody may commit
     try:
-        result = _result(get(run.id), teller, flag)
-        if not heartbeat.same_owner(get(run.id).told, run.told):
+        result = _result(get(run.id), event_logger, flag)
+        if not heartbeat.same_owner(get(run.id).record, run.record):
             raise Interrupted()
         storage.write_json(run.folder / "result.json", plain(result))
         ended = _end(run, "finished")
-        if ended.told["status"] == "finished":
+        if ended.record["status"] == "finished":
             for done in ("checkpoints", "tune", "trials", "together"):
                 shutil.rmtree(run.folder / done, ignore_errors=True)
         return ended
@@ -152,19 +152,19 @@ def _reason(error: Exception, folder: Path) -> str:
     return str(plain_one) if plain_one is not None else f"{type(error).__name__}: {error}"
 
 
-def _result(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _result(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """What the work gives: done here, by several processes together, or by the cluster."""
     there = bool(os.environ.get("MMREC_ON_RAY"))
-    if run.told.get("executor") == "ray" and not there:
-        found = _sent(run, teller, flag)
-    elif run.told.get("workers", 1) > 1:
-        found = _together(run, teller, flag)
+    if run.record.get("executor") == "ray" and not there:
+        found = _sent(run, event_logger, flag)
+    elif run.record.get("workers", 1) > 1:
+        found = _together(run, event_logger, flag)
     else:
-        found = DO[run.kind](run, teller, flag)
-    return _winner(get(run.id), found, teller, flag) if run.kind == "tune" and not there else found
+        found = DO[run.kind](run, event_logger, flag)
+    return _winner(get(run.id), found, event_logger, flag) if run.kind == "tune" and not there else found
 
 
-def _sent(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _sent(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """By a job of the cluster, which this process follows."""
     file = run.folder / "outcome.json"
     file.unlink(missing_ok=True)
@@ -172,25 +172,25 @@ def _sent(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
     def keep(job: str) -> None:
         update(run, job=job)
 
-    teller.progress(0, 1, "waiting for the cluster")
-    alone = run.told.get("workers", 1) == 1 and run.kind != "tune"  # others ask for their processes themselves
+    event_logger.progress(0, 1, "waiting for the cluster")
+    alone = run.record.get("workers", 1) == 1 and run.kind != "tune"  # others ask for their processes themselves
     gpu = alone and runs.wants_gpu(run.kind, run.params) and any(n.total.get("GPU") for n in ray_cluster.nodes())
     found = ray_cluster.send(
         run.id, cpus=1 if alone else 0, gpus=1 if gpu else 0, read=lambda: storage.read_json(file) if file.exists() else None,
-        note=lambda text: teller.tell("note", {"text": text}), keep=keep, earlier=run.told.get("job"), flag=flag,
+        note=lambda text: event_logger.tell("note", {"text": text}), keep=keep, earlier=run.record.get("job"), flag=flag,
     )  # fmt: skip
     return _outcome(found)
 
 
-def _together(run: Run, teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _together(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """By several processes that train one model; the first of them writes what came of it."""
     own = run.folder / "together.json"
     own.unlink(missing_ok=True)
-    teller.progress(0, 1, "starting Ray")
+    event_logger.progress(0, 1, "starting Ray")
     told = {"run": run.id, "home": str(settings.home()), "stop": str(run.folder / "stop")}
     try:
         ray_cluster.together(
-            work_rank, told, run.folder, int(run.told["workers"]), runs.wants_gpu(run.kind, run.params), flag
+            work_rank, told, run.folder, int(run.record["workers"]), runs.wants_gpu(run.kind, run.params), flag
         )
     except MMRecError:
         if not own.exists():
@@ -237,8 +237,8 @@ def work_here(run_id: str) -> None:
         )
     run, flag = get(run_id), StopFlag()
     with _stoppable(flag, foreground=False):
-        teller = Teller(run.folder, quiet)
-        _tried(run, run.folder / "outcome.json", lambda: _result(run, teller, flag))
+        event_logger = EventLogger(run.folder, quiet)
+        _tried(run, run.folder / "outcome.json", lambda: _result(run, event_logger, flag))
 
 
 class _StopFile(StopFlag):
@@ -268,20 +268,20 @@ def work_rank(told: dict[str, Any]) -> None:
     first, file = distributed.rank() == 0, run.folder / "together.json"
     if file.exists():  # a reason was given before; asking again would not change it
         raise MMRecError(storage.read_json(file).get("error", "stopped"))
-    teller = Teller(run.folder, quiet) if first else Mute()
+    event_logger = EventLogger(run.folder, quiet) if first else Mute()
     if first:
-        _tried(run, file, lambda: DO[run.kind](run, teller, flag))
+        _tried(run, file, lambda: DO[run.kind](run, event_logger, flag))
         _outcome_raised(file)
         return
     with contextlib.suppress(Interrupted):
-        DO[run.kind](run, teller, flag)
+        DO[run.kind](run, event_logger, flag)
 
 
 def _begin(run: Run) -> bool:
     """From queued to running, if it is still queued and still ours."""
     with storage.locked("run"):
-        told = runs.read_told(run.folder)
-        if told["status"] != "queued" or not heartbeat.same_owner(told, run.told):
+        told = runs.read_record(run.folder)
+        if told["status"] != "queued" or not heartbeat.same_owner(told, run.record):
             return False
         storage.write_json(run.folder / "run.json", told | {"status": "running", "started": time.time(), "error": None})
     return True
@@ -322,7 +322,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
     """Hold a slot of the run's lane, first come, first served."""
     from filelock import FileLock, Timeout
 
-    lane, here = str(run.told["lane"]), re.sub(r"[^\w.-]+", "-", heartbeat.machine())
+    lane, here = str(run.record["lane"]), re.sub(r"[^\w.-]+", "-", heartbeat.machine())
     folder = storage.open_home() / "locks"
     with storage.plain_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -348,7 +348,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
             before = os.environ.get("CUDA_VISIBLE_DEVICES")
             try:
                 alone = (
-                    lane == "gpu" and run.told.get("workers", 1) == 1 and run.kind != "tune"
+                    lane == "gpu" and run.record.get("workers", 1) == 1 and run.kind != "tune"
                 )  # others take as many as they find
                 if alone:
                     os.environ["CUDA_VISIBLE_DEVICES"] = name
@@ -363,7 +363,7 @@ def _turn(run: Run, also: Progress) -> Iterator[None]:
         if not waited:
             also(0, 1, f"waiting for its turn ({len(runs.ahead(run))} ahead)")
             waited = True
-        if get(run.id).told["status"] != "queued":
+        if get(run.id).record["status"] != "queued":
             yield  # stopped while it waited; the caller looks again
             return
         time.sleep(STEP_S / 2)
@@ -389,8 +389,8 @@ def _lower_priority() -> None:
 def _end(run: Run, status: str, error: str | None = None) -> Run:
     """Write down how a run ended, unless somebody stopped it or gave it to another worker meanwhile."""
     with storage.locked("run"):
-        told = runs.read_told(run.folder)
-        if heartbeat.same_owner(told, run.told):
+        told = runs.read_record(run.folder)
+        if heartbeat.same_owner(told, run.record):
             if told["status"] in runs.LIVE:
                 told |= {"status": status, "error": error, "ended": time.time()}
             told |= {"pid": None}  # a notebook's process lives on, and is not this run any more
@@ -411,7 +411,7 @@ def mirror_soon() -> None:
     log.close()
 
 
-def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFlag) -> dict[str, Any]:
+def _winner(run: Run, searched: Mapping[str, Any], event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """Train with the best settings once more, in a run of its own where the search's was, and test that once."""
     from mmrec_core.tuning import sweep
 
@@ -421,21 +421,21 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFla
     best = sweep.best_of(found, metric)
     assert best is not None
     again = sweep.winner_params(asked, best)
-    child = _seen(str(run.told.get("winner"))) or runs.create(
-        "train", again, executor=str(run.told.get("executor", "local"))
+    child = _seen(str(run.record.get("winner"))) or runs.create(
+        "train", again, executor=str(run.record.get("executor", "local"))
     )
     update(run, winner=child.id)
-    if child.status in runs.LIVE and child.told.get("pid") is not None:
+    if child.status in runs.LIVE and child.record.get("pid") is not None:
         raise MMRecError(
             f"The training with the best settings, '{child.id}', is under way by itself; resume the search once it has ended."
         )
     if child.status != "finished":
         owner = {
-            key: run.told[key] for key in ("host", "machine", "place", "pid", "pid_started")
+            key: run.record[key] for key in ("host", "machine", "place", "pid", "pid_started")
         }  # who waits for the search waits for this, too
         child = update(child, status="queued", tuned_by=run.id, watch=metric, **owner)
         with heartbeat.heartbeat(child.folder, lambda: _unwanted(child)):
-            child = _do(child, flag, teller.progress)
+            child = _do(child, flag, event_logger.progress)
         if child.status != "finished":
             raise Interrupted()
     tested = child.result() or {}
@@ -445,6 +445,6 @@ def _winner(run: Run, searched: Mapping[str, Any], teller: Teller, flag: StopFla
         "ended": {s: sum(t.status == s for t in found) for s in sorted({t.status for t in found})},
         "best": {"trial": found.index(best) + 1, "score": best.score, "options": best.options},
         "usual": found[0].score, "winner": child.id, "metrics": tested.get("metrics"), "intervals": tested.get("intervals"),
-        "seconds": {"search": round(float(get(run.id).told.get("searched_s", 0.0)), 1), **(tested.get("seconds") or {})},
+        "seconds": {"search": round(float(get(run.id).record.get("searched_s", 0.0)), 1), **(tested.get("seconds") or {})},
         "environment": runtime.environment(),
     }  # fmt: skip

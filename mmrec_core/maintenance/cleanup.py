@@ -96,7 +96,7 @@ def plan_run(run_id: str) -> Plan:
     for run in known:
         if run.params.get("from_run") == run_id or run.params.get("from_run") == str(folder / "model"):
             affected.append(f"run {run.id} began with its weights; it keeps its own.")
-        if run.told.get("winner") == run_id:
+        if run.record.get("winner") == run_id:
             affected.append(
                 f"search {run.id} loses the training with its best settings; resume the search to train it again."
             )

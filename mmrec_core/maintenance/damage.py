@@ -85,8 +85,8 @@ def of_results(dataset: Dataset) -> list[DamagedFile]:
     own = [
         r
         for r in runs.all_runs()
-        if r.told["status"] == "finished"
-        and r.told.get("data") == dataset.checksum
+        if r.record["status"] == "finished"
+        and r.record.get("data") == dataset.checksum
         and r.params["dataset"] == dataset.name
     ]
     return [fault for run in own for fault in of_run(run)]

@@ -72,7 +72,7 @@ class Model(nn.Module):
     """Trains by gradient steps (has :class:`~mmrec_core.config.TrainConfig` settings)."""
     streams: ClassVar[bool] = False
     """Keeps state that :meth:`observe` moves on as events come in."""
-    watched: ClassVar[tuple[str, str]] = ("full", "frozen")
+    early_stopping_protocol: ClassVar[tuple[str, str]] = ("full", "frozen")
     """Protocol and regime by which early stopping judges validation rows, where the split is one point in time; elsewhere every film, frozen."""
     version: ClassVar[int] = 1
     """Raised when saved weights of older versions no longer mean the same."""
@@ -121,7 +121,7 @@ class Model(nn.Module):
             if column is not None:
                 getattr(self, name)[torch.from_numpy(np.unique(np.asarray(column)).astype(np.int64))] = True
 
-    def unmeet(self, items: Array) -> None:
+    def mark_unseen(self, items: Array) -> None:
         """Treat items (rows) from now on as ones that training never met; what may be asked of a copy, for who wonders what is known of them."""
         self.known_items[torch.as_tensor(np.asarray(items, np.int64), device=self.known_items.device)] = False
         self.forget()

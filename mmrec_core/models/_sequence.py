@@ -268,7 +268,7 @@ class SequenceModel(GradientModel):
 
     # Scoring
 
-    def wares(self, items: Tensor) -> Tensor:
+    def item_embeddings(self, items: Tensor) -> Tensor:
         """``[B, d]`` of items to be scored; those that training never met are the unknown one."""
         return self.vectors(self.oov_item(items))
 
@@ -306,12 +306,12 @@ class SequenceModel(GradientModel):
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` dot products."""
-        return (self.tastes(user) * self.wares(batch["item"])).sum(1, keepdim=True)
+        return (self.tastes(user) * self.item_embeddings(batch["item"])).sum(1, keepdim=True)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``: every sequence is read once."""
         items = torch.arange(self.schema.n_items, device=self.told.device) if items is None else items
-        return self.tastes(state) @ self.wares(items).T
+        return self.tastes(state) @ self.item_embeddings(items).T
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
@@ -325,7 +325,7 @@ class SequenceModel(GradientModel):
         """``[I, d]``, what sequences are compared with."""
         self.rest()
         with torch.no_grad():
-            return self.wares(torch.arange(self.schema.n_items, device=self.told.device)).clone()
+            return self.item_embeddings(torch.arange(self.schema.n_items, device=self.told.device)).clone()
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Films by their ids, then the mark."""

@@ -71,7 +71,7 @@ class ToldSequence(SequenceModel):
         once, at = torch.unique(rows.clamp(max=unknown), return_inverse=True)
         return found + self.loudness * self.content(once)[at]
 
-    def wares(self, items: Tensor) -> Tensor:
+    def item_embeddings(self, items: Tensor) -> Tensor:
         """``[B, d]``: a film that training never met is the unknown one with its own content."""
         return self.vectors(items)
 

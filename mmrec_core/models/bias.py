@@ -15,7 +15,7 @@ from mmrec_core.types import Head, History, Progress, Schema, Side, Source, Trai
 
 
 class Bias(Model):
-    """Average rating plus what the film and the user add to it: the yardstick for RMSE.
+    """Average rating plus what the film and the user add to it: the baseline for RMSE.
 
     ``r(u, i) = μ + b_i + b_u``, damped least squares solved by alternation (Koren 2010, "Factor in the Neighbors",
     section 2.1). Its ranking is the same for everyone: films by ``b_i``.

@@ -1,4 +1,4 @@
-"""Trees, the yardstick of tables."""
+"""Trees, the baseline of tables."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class MMoE(FieldModel):
     ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a click table
     every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at all
     (rated films against ``negatives`` drawn at random), and each task takes a share of the dot product of user and film; films are ranked by the log-probability of watched *and* liked. The same file
-    holds its yardsticks: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
+    holds its baselines: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
     """
 
     class Config(FieldConfig):

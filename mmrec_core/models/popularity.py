@@ -15,7 +15,7 @@ from mmrec_core.types import History, Interactions, Progress, Schema, Side, Trai
 
 
 class Popularity(Model):
-    """The films that most people liked, the same for everyone: the yardstick of every comparison."""
+    """The films that most people liked, the same for everyone: the baseline of every comparison."""
 
     streams: ClassVar[bool] = True
 

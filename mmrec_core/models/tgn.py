@@ -120,7 +120,7 @@ class TGN(GradientModel):
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time"})
     streams: ClassVar[bool] = True
-    watched: ClassVar[tuple[str, str]] = ("sampled:100:of=5000", "stream")
+    early_stopping_protocol: ClassVar[tuple[str, str]] = ("sampled:100:of=5000", "stream")
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "batch_size": 200,
         "lr": 0.001,
@@ -219,14 +219,14 @@ class TGN(GradientModel):
         self._films = None
 
     @torch.no_grad()
-    def unmeet(self, items: Array) -> None:
+    def mark_unseen(self, items: Array) -> None:
         """As everywhere; their memories, what waits for them and their events are gone, too."""
         node = torch.as_tensor(np.asarray(items, np.int64), device=self.last.device) + self.first
         self.memory[node], self.last[node] = 0, NEVER
         stays = ~torch.isin(self.waiting[:2], node).any(0)
         self.waiting, self.waiting_mark = self.waiting[:, stays], self.waiting_mark[stays]
         self.neighbours.drop(node)
-        super().unmeet(items)
+        super().mark_unseen(items)
 
     def now(self) -> Now:
         """What memories are once the waiting messages are taken in."""

@@ -29,7 +29,7 @@ from mmrec_core.runs.record import (
     USUAL,
     Run,
     read_result,
-    read_told,
+    read_record,
     runs_folder,
 )
 from mmrec_core.runs.requests import (
@@ -92,7 +92,7 @@ __all__ = [
     "plain",
     "projection_params",
     "read_result",
-    "read_told",
+    "read_record",
     "remaining",
     "rename",
     "resume",

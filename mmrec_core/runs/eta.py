@@ -15,7 +15,7 @@ from mmrec_core.runs.store import all_runs
 def remaining(run: Run) -> float | None:
     """Seconds a running training may still take, at most: early stopping may end it sooner. ``None`` while nobody knows."""
     steps = [e for e in run.events() if e.get("kind") == "progress" and e.get("total")]
-    since = float(run.told.get("started") or 0)
+    since = float(run.record.get("started") or 0)
     steps = [e for e in steps if e["time"] >= since]
     if len(steps) < 2 or steps[-1]["what"] != steps[-2]["what"]:
         return None
@@ -27,7 +27,7 @@ def remaining(run: Run) -> float | None:
 def usual_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
     """What earlier finished trainings say of how long this one takes: ``{"seconds", "most", "runs"}``; ``None`` where there
     are none of this model on this dataset. ``most`` counts every allowed epoch; early stopping mostly ends sooner."""
-    alike = [r for r in all_runs() if r.kind == "train" and r.told["status"] == "finished"
+    alike = [r for r in all_runs() if r.kind == "train" and r.record["status"] == "finished"
              and (r.params["dataset"], r.params["model"]) == (params["dataset"], params["model"])]  # fmt: skip
     shape = ("dim", "batch_size", "negatives")
     own = params.get("options") or {}

@@ -16,7 +16,7 @@ STEP_S = 0.5
 """How often a worker tells its progress, at most."""
 
 
-class Teller:
+class EventLogger:
     """Appends news to ``events.jsonl``; progress not more often than people can read."""
 
     def __init__(self, folder: Path, also: Progress) -> None:
@@ -43,7 +43,7 @@ class Teller:
             self.tell("progress", {"done": done, "total": total, "what": what})
 
 
-class Mute(Teller):
+class Mute(EventLogger):
     """Says nothing: of several processes the first one speaks."""
 
     def __init__(self) -> None:

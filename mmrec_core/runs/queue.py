@@ -19,7 +19,7 @@ from mmrec_core import ownership, registry, runtime, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import full_name
 from mmrec_core.runs import heartbeat, ray_cluster
-from mmrec_core.runs.record import GRACE_S, KINDS, LIVE, USUAL, Run, read_told, runs_folder
+from mmrec_core.runs.record import GRACE_S, KINDS, LIVE, USUAL, Run, read_record, runs_folder
 from mmrec_core.runs.requests import (
     SHOWN_FIRST,
     encoding_params,
@@ -57,9 +57,9 @@ def slots(lane_name: str) -> list[str]:
 
 def ahead(run: Run) -> list[Run]:
     """Runs that must end or begin before this queued one may begin, in their order; other machines have lanes of their own."""
-    own = {key: run.told.get(key) for key in ("lane", "machine")}
+    own = {key: run.record.get(key) for key in ("lane", "machine")}
     live = [
-        r for r in all_runs() if r.id != run.id and {key: r.told.get(key) for key in own} == own and r.status in LIVE
+        r for r in all_runs() if r.id != run.id and {key: r.record.get(key) for key in own} == own and r.status in LIVE
     ]
     return sorted((r for r in live if r.status == "running" or r.place < run.place), key=lambda r: r.place)
 
@@ -136,14 +136,14 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             raise MMRecError(
                 f"Run '{run_id}' is finished. To train on from it, start a new one with --from-run {run_id}."
             )
-        if run.told.get("data") is not None:
+        if run.record.get("data") is not None:
             from mmrec_core.data.preparation import open_dataset
 
-            if open_dataset(run.params["dataset"]).checksum != run.told["data"]:
+            if open_dataset(run.params["dataset"]).checksum != run.record["data"]:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
         run = update(run, status="queued", queued=time.time(), **heartbeat.here(), pid=None, waits=False, stopped_from=None, error=None, ended=None,
-                     lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))), resumed=int(run.told.get("resumed", 0)) + 1)  # fmt: skip
+                     lane=lane(run.kind, run.params, str(run.record.get("executor", "local"))), resumed=int(run.record.get("resumed", 0)) + 1)  # fmt: skip
         return _launch(run) if background else run
 
 
@@ -153,7 +153,7 @@ def revive() -> list[Run]:
         lost = [
             r
             for r in all_runs()
-            if r.told["status"] == "queued" and r.status == "failed" and not r.told.get("foreground")
+            if r.record["status"] == "queued" and r.status == "failed" and not r.record.get("foreground")
         ]
         begun = []
         for run in lost:
@@ -166,7 +166,7 @@ def revive() -> list[Run]:
                             **heartbeat.here(),
                             pid=None,
                             waits=False,
-                            lane=lane(run.kind, run.params, str(run.told.get("executor", "local"))),
+                            lane=lane(run.kind, run.params, str(run.record.get("executor", "local"))),
                         )
                     )
                 )
@@ -179,9 +179,9 @@ def revive() -> list[Run]:
 def workers(lane_name: str) -> int:
     """Processes of this machine that work in a lane, or wait there."""
     return sum(
-        r.told.get("lane") == lane_name
-        and r.told.get("machine") == heartbeat.machine()
-        and r.told.get("pid") is not None
+        r.record.get("lane") == lane_name
+        and r.record.get("machine") == heartbeat.machine()
+        and r.record.get("pid") is not None
         and r.status in LIVE
         for r in all_runs()
     )
@@ -194,8 +194,8 @@ def most_workers(lane_name: str) -> int:
 
 def _launch(run: Run) -> Run:
     """A worker process for a queued run; where enough of its lane wait already it gets one when its turn comes near (:mod:`mmrec_core.runs.supervisor`)."""
-    lane_name = str(run.told["lane"])
-    if workers(lane_name) < most_workers(lane_name) and not any(r.told["lane"] == lane_name for r in waiting()):
+    lane_name = str(run.record["lane"])
+    if workers(lane_name) < most_workers(lane_name) and not any(r.record["lane"] == lane_name for r in waiting()):
         return spawn(run)
     heartbeat.beat(run.folder)
     run = update(run, waits=True)
@@ -208,7 +208,7 @@ def waiting() -> list[Run]:
     there = (
         r
         for r in all_runs()
-        if r.told["status"] == "queued" and r.told.get("waits") and r.told.get("place") == heartbeat.place()
+        if r.record["status"] == "queued" and r.record.get("waits") and r.record.get("place") == heartbeat.place()
     )
     return sorted(there, key=lambda r: r.place)
 
@@ -258,7 +258,7 @@ def spawn(run: Run) -> Run:
         process = _background(["work", run.id], log)
     _reap(process)
     with storage.locked("run"):
-        told = read_told(run.folder)
+        told = read_record(run.folder)
         if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
             told |= heartbeat.owner(process.pid)
             storage.write_json(run.folder / "run.json", told)
@@ -277,7 +277,7 @@ def stop(run_id: str) -> Run:
     if run.status not in LIVE:
         return run
     with storage.locked("run"):
-        told = read_told(run.folder)
+        told = read_record(run.folder)
         if told["status"] not in LIVE:  # it ended meanwhile
             return Run(run.folder, told)
         told |= {"status": "stopped", "stopped_from": heartbeat.place(), "ended": time.time()}
@@ -307,17 +307,17 @@ def _wait_for_end(run: Run) -> None:
     until = time.time() + GRACE_S + 5
     own = heartbeat.owner()
     while (
-        (run := get(run.id)).told.get("pid") is not None
-        and not heartbeat.same_owner(run.told, own)
-        and heartbeat.lives(run.told, run.folder)
+        (run := get(run.id)).record.get("pid") is not None
+        and not heartbeat.same_owner(run.record, own)
+        and heartbeat.lives(run.record, run.folder)
     ):
         if time.time() > until:
-            there = heartbeat.elsewhere(run.told)
-            if there or run.told.get("foreground"):
+            there = heartbeat.elsewhere(run.record)
+            if there or run.record.get("foreground"):
                 raise MMRecError(
                     f"Run '{run.id}' is still ending {f'on {there}' if there else 'in the terminal or notebook that started it'}; try again."
                 )
-            _signal(int(run.told["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
+            _signal(int(run.record["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
             until = time.time() + 5
         time.sleep(0.05)
 
@@ -333,8 +333,8 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     usual = [m for m in usable_models(opened) if m in SHOWN_FIRST or m not in known or not films]
     cheap_first = sorted(models or usual, key=lambda m: bool(registry.schema("models", m)["trains"]))
     begun = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
-    judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.told["status"] == "finished"
-              and r.told.get("data") == opened.checksum}  # fmt: skip
+    judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.record["status"] == "finished"
+              and r.record.get("data") == opened.checksum}  # fmt: skip
     if models:
         return begun
     begun += [start("encode", encoding_params(dataset, name)) for name in usual_encoders(opened)]

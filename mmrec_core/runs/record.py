@@ -29,7 +29,7 @@ class Run:
     """One run as its folder tells it."""
 
     folder: Path
-    told: Mapping[str, Any]
+    record: Mapping[str, Any]
 
     @property
     def id(self) -> str:
@@ -39,31 +39,31 @@ class Run:
     @property
     def kind(self) -> str:
         """One of :data:`KINDS`."""
-        return str(self.told["kind"])
+        return str(self.record["kind"])
 
     @property
     def params(self) -> dict[str, Any]:
         """What was asked for."""
-        return {**(USUAL if self.kind in {"train", "tune"} else {}), **self.told["params"]}
+        return {**(USUAL if self.kind in {"train", "tune"} else {}), **self.record["params"]}
 
     @property
     def place(self) -> float:
         """Where it stands in the queue: moments in seconds, earlier ones first."""
-        return float(self.told.get("queued") or self.told["created"])
+        return float(self.record.get("queued") or self.record["created"])
 
     @property
     def status(self) -> str:
         """``queued``, ``running``, ``finished``, ``failed`` or ``stopped``; a worker that vanished has failed."""
-        said = str(self.told["status"])
-        return "failed" if said in LIVE and not heartbeat.lives(self.told, self.folder) else said
+        said = str(self.record["status"])
+        return "failed" if said in LIVE and not heartbeat.lives(self.record, self.folder) else said
 
     @property
     def error(self) -> str | None:
         """Why it failed, in a line."""
         if self.status != "failed":
             return None
-        if self.told.get("error"):
-            return str(self.told["error"])
+        if self.record.get("error"):
+            return str(self.record["error"])
         last = self.last("progress")
         where = f" while {last['what']}, at {last['done']:,} of {last['total']:,}" if last else ""
         return f"The worker process ended without a word{where}: killed, out of memory, or the machine went down. " + (
@@ -191,7 +191,7 @@ def _read_result(file: Path, kind: str, modified_ns: int, size: int) -> dict[str
     return records.read(file, shape, remedy)
 
 
-def read_told(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
     """What a run's ``run.json`` says.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 from mmrec_core import ownership, registry, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import full_name
-from mmrec_core.runs.record import USUAL, Run, read_told, runs_folder
+from mmrec_core.runs.record import USUAL, Run, read_record, runs_folder
 from mmrec_core.types import Dataset
 
 _read_runs: dict[Path, tuple[tuple[int, int], dict[str, Any] | DamagedFile]] = {}
@@ -30,7 +30,7 @@ def _looked_at() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
         if held is None or held[0] != stamp:
             told: dict[str, Any] | DamagedFile
             try:
-                told = read_told(file.parent)
+                told = read_record(file.parent)
             except DamagedFile as error:
                 told = error
             except MMRecError:
@@ -60,7 +60,7 @@ def get(run_id: str) -> Run:
     folder = runs_folder() / run_id
     if folder.parent != runs_folder() or not (folder / "run.json").exists():
         raise unknown_name("run", run_id, [r.id for r in all_runs()][-8:])
-    return Run(folder, read_told(folder))
+    return Run(folder, read_record(folder))
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
@@ -68,8 +68,8 @@ def finished(dataset: Dataset) -> dict[str, Run]:
     full = full_name(USUAL["protocol"], dataset)
     found: dict[str, Run] = {}
     for run in all_runs():
-        if run.kind == "train" and run.told["status"] == "finished" and run.params["dataset"] == dataset.name:
-            if run.told.get("data") == dataset.checksum and run.has_model:
+        if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
+            if run.record.get("data") == dataset.checksum and run.has_model:
                 model = run.params["model"]
                 if _usual(run, full) or model not in found or not _usual(found[model], full):
                     found[model] = run
@@ -84,13 +84,13 @@ def _usual(run: Run, full: str) -> bool:
     """
     params = run.params
     usual = {"dataset": params["dataset"], "model": params["model"], **USUAL, "protocol": full}
-    return params == usual and run.told.get("known") is not None
+    return params == usual and run.record.get("known") is not None
 
 
 def update(run: Run, **changes: Any) -> Run:
     """Change what ``run.json`` tells; one writer at a time."""
     with storage.locked("run"):
-        told = {**read_told(run.folder), **changes}
+        told = {**read_record(run.folder), **changes}
         storage.write_json(run.folder / "run.json", told)
     return Run(run.folder, told)
 

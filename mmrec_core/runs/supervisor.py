@@ -45,22 +45,22 @@ def give_workers(there: list[runs.Run]) -> None:
     ready = [
         r
         for r in runs.all_runs()
-        if r.told["status"] == "queued"
-        and r.told.get("pid") is not None
-        and r.told.get("machine") == heartbeat.machine()
+        if r.record["status"] == "queued"
+        and r.record.get("pid") is not None
+        and r.record.get("machine") == heartbeat.machine()
     ]
     for run in reversed(there):  # the first of each lane is looked at last
-        lane = str(run.told["lane"])
-        before = [r.place for r in ready if r.told["lane"] == lane and r.status in runs.LIVE]
+        lane = str(run.record["lane"])
+        before = [r.place for r in ready if r.record["lane"] == lane and r.status in runs.LIVE]
         room[lane] = max(runs.most_workers(lane) - runs.workers(lane), int(bool(before) and run.place < min(before)))
     for run in there:
-        lane = str(run.told["lane"])
+        lane = str(run.record["lane"])
         if room[lane] > 0:
             room[lane] -= 1
             with storage.locked("start"):
                 try:
                     fresh = runs.get(run.id)
-                    if fresh.told["status"] == "queued" and fresh.told.get("waits"):
+                    if fresh.record["status"] == "queued" and fresh.record.get("waits"):
                         runs.spawn(runs.update(fresh, waits=False))
                 except (MMRecError, OSError) as error:
                     runs.update(run, status="failed", error=str(error), ended=time.time())

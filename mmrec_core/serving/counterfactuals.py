@@ -70,7 +70,7 @@ def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Seque
         setattr(other, name, getattr(model, name))
     other.restore(model.snapshot())
     if len(unmet):
-        other.unmeet(np.asarray(unmet))
+        other.mark_unseen(np.asarray(unmet))
     other.eval()
     return other
 

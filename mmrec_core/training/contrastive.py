@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core import registry, runtime
-from mmrec_core.callbacks import Desk
+from mmrec_core.callbacks import TrainingCallbacks
 from mmrec_core.config import TrainConfig
 from mmrec_core.encoders._dual import DualEncoder, bags, infonce, pixels, sigmoid_loss, tokens
 from mmrec_core.errors import MMRecError
@@ -186,7 +186,7 @@ def fit(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     held_out: float = 0.2,
-    desk: Desk | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> dict[str, Any]:
     """Train ``mini_clip`` or ``mini_siglip`` and write its weights.
 
@@ -203,12 +203,12 @@ def fit(
     Raises:
         MMRecError: no pairs, or settings out of range.
     """
-    desk = desk or Desk()
+    callbacks = callbacks or TrainingCallbacks()
     given = dict(options or {})
     own = {k: given.pop(k) for k in list(given) if k in registry.load("encoders", name).Config.model_fields}
     config = registry.config("encoders", name, own)
     how = train_config(given)
-    found = [pairs_of(dataset, desk.progress)[0] for dataset in datasets]
+    found = [pairs_of(dataset, callbacks.progress)[0] for dataset in datasets]
     rng = np.random.default_rng([seed, 17])
     if held_out:
         whole = joined(found)
@@ -232,7 +232,7 @@ def fit(
     def judge() -> float:
         return float(recall(*vectors(learner.net, stop))["text_to_image"]["recall@10"])
 
-    course = descend(learner, train, how, judge if how.patience else None, 1.0, "recall@10", desk, "fit", device)
+    course = descend(learner, train, how, judge if how.patience else None, 1.0, "recall@10", callbacks, "fit", device)
     told: dict[str, Any] = {
         "width": config.width, "loss": config.loss, "datasets": [d.name for d in datasets], "seed": seed, "films": len(train),
         "epochs": len(course.epochs), "best_epoch": course.best_epoch, "stopping": recall(*vectors(learner.net, stop)),

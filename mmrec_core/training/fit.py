@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mmrec_core import features, metrics, registry, runtime
-from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted
 from mmrec_core.config import TrainConfig
 from mmrec_core.data.side_features import fit_side
 from mmrec_core.data.splits import with_validation
@@ -102,7 +102,7 @@ def fit(
     modality: str = "both",
     donor: Donor | None = None,
     watch: str | None = None,
-    desk: Desk | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> Fitted:
     """Fit a model on a split's training rows.
 
@@ -128,7 +128,7 @@ def fit(
     config, trainer = split_settings(model_name, options or {})
     check_needs(cls, model_name, dataset)
     bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-    desk = desk or Desk()
+    callbacks = callbacks or TrainingCallbacks()
     started = time.perf_counter()
     torch.manual_seed(seed)
     content = features.content(dataset, encoder, modality) if reads_content(cls) else ()
@@ -140,7 +140,7 @@ def fit(
             )
         train = train_set(dataset, learned_rows(split, refit, dataset, fraction), seed, bar, content)
         model = _new(cls, model_name, config, train, dataset)
-        model.fit(train, desk.progress)
+        model.fit(train, callbacks.progress)
         model.eval()
         return Fitted(model, seconds=time.perf_counter() - started)
     how = _checked(cls, model_name, trainer)
@@ -150,7 +150,7 @@ def fit(
 
     def heed(done: int, total: int, what: str) -> None:
         """Judging a large dataset takes long; a stop need not wait for it."""
-        if desk.stop.wanted and desk.stop.awaited:
+        if callbacks.stop.wanted and callbacks.stop.awaited:
             raise Interrupted()
 
     def run(rows: Array, how: TrainConfig, phase: str) -> Fitted:
@@ -159,7 +159,7 @@ def fit(
         model = _new(cls, model_name, config, train, dataset)
         adopted = adopt(model, donor) if donor is not None else None
         if adopted is not None:
-            desk.tell("note", {"text": adopted.line()})
+            callbacks.tell("note", {"text": adopted.line()})
         if dataset.interactions.item is not None:
             model.mark_known(train.interactions)
         model.to(device)
@@ -172,7 +172,7 @@ def fit(
         sign = better(metric)
         watched = judge if how.patience else None
         told = in_words(*watched_by(model, dataset, parts)) if how.patience else ""
-        course = descend(model, train, how, watched, sign, metric, desk, phase, device, told)
+        course = descend(model, train, how, watched, sign, metric, callbacks, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
     everything = learned_rows(split, True, dataset, fraction)
@@ -180,7 +180,7 @@ def fit(
     def noted(fitted: Fitted, notes: list[str]) -> Fitted:
         """The same with its notes, which are written down where progress is."""
         for text in notes:
-            desk.tell("note", {"text": text})
+            callbacks.tell("note", {"text": text})
         return replace(fitted, notes=notes)
 
     if not refit:
@@ -256,19 +256,19 @@ def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
     nobody may have met every film, so that others can be drawn; else every film, frozen."""
     events = dataset.interactions
     if (
-        model.watched == Model.watched
+        model.early_stopping_protocol == Model.early_stopping_protocol
         or len(split.cold_items)
         or events.time is None
         or not len(split.train)
         or not len(split.validation)
     ):
-        return Model.watched
+        return Model.early_stopping_protocol
     user, item, films = events.need("user"), events.need("item"), len(dataset.items)
     if any(len(np.unique(item[user == who])) == films for who in np.flatnonzero(np.bincount(user) >= films)):
-        return Model.watched
+        return Model.early_stopping_protocol
     train, validation, test = (np.asarray(events.time)[rows] for rows in (split.train, split.validation, split.test))
     follows = train.max() <= validation.min() and (not len(test) or validation.max() <= test.min())
-    return model.watched if follows else Model.watched
+    return model.early_stopping_protocol if follows else Model.early_stopping_protocol
 
 
 def better(metric: str) -> float:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mmrec_core import runtime, settings
-from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted
 from mmrec_core.config import TrainConfig
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import _to
@@ -63,7 +63,7 @@ class Learner(Protocol):
 
 
 @dataclass
-class Course:
+class TrainState:
     """How far a descent has come: all of a checkpoint but its tensors."""
 
     phase: str
@@ -111,11 +111,11 @@ def descend(
     judge: Judge | None,
     sign: float = 1.0,
     metric: str = "",
-    desk: Desk | None = None,
+    callbacks: TrainingCallbacks | None = None,
     phase: str = "fit",
     device: str = "cpu",
     judged: str = "",
-) -> Course:
+) -> TrainState:
     """Take steps on ``model`` until validation has not improved for ``patience`` epochs, or ``max_epochs`` are over.
 
     Args:
@@ -131,13 +131,15 @@ def descend(
         MMRecError: the loss is not finite, or the checkpoint belongs to other settings.
         Interrupted: a stop was asked for; the best weights are in the model, the state in the checkpoint.
     """
-    return _Descent(model, train, how, judge, sign, metric, desk or Desk(), phase, device, judged).run()
+    return _Descent(
+        model, train, how, judge, sign, metric, callbacks or TrainingCallbacks(), phase, device, judged
+    ).run()
 
 
 class _Descent:
     def __init__(
         self, model: Any, train: Any, how: TrainConfig, judge: Judge | None, sign: float, metric: str,
-        desk: Desk, phase: str, device: str, judged: str,
+        callbacks: TrainingCallbacks, phase: str, device: str, judged: str,
     ) -> None:  # fmt: skip
         settings.silence_telemetry()
         if device == "cpu":
@@ -146,10 +148,10 @@ class _Descent:
 
         self.model, self.train, self.how, self.judge = model, train, how, judge
         self.learner: Learner = model
-        self.sign, self.metric, self.desk, self.judged = sign, metric, desk, judged
+        self.sign, self.metric, self.callbacks, self.judged = sign, metric, callbacks, judged
         precision, said = able_precision(how.precision, device)
         if said:
-            desk.tell("note", {"text": said})
+            callbacks.tell("note", {"text": said})
         logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,10 +174,10 @@ class _Descent:
                 )
             self.module.mark_forward_method("loss")
         self.schedule = self._schedule()
-        self.course = Course(phase, how.batch_size)
+        self.course = TrainState(phase, how.batch_size)
         self.best: dict[str, Tensor] | None = None
         self.saved = time.perf_counter()
-        self.file = desk.folder / f"{phase}.safetensors" if desk.folder is not None else None
+        self.file = callbacks.folder / f"{phase}.safetensors" if callbacks.folder is not None else None
 
     def _schedule(self) -> Any:
         from torch.optim import lr_scheduler
@@ -189,9 +191,9 @@ class _Descent:
             return lr_scheduler.ReduceLROnPlateau(self.optimiser, "max", 0.5, self.how.plateau_patience, threshold=0.0)
         return None
 
-    def run(self) -> Course:
+    def run(self) -> TrainState:
         course = self.course = self._resumed() or self.course
-        with _deterministic(self.how.deterministic), self.desk.stop.watch():
+        with _deterministic(self.how.deterministic), self.callbacks.stop.watch():
             while not course.done and course.epoch < self.how.max_epochs:
                 self._epoch()
                 self._epoch_ended()
@@ -262,10 +264,10 @@ class _Descent:
         if not at_boundary:
             return False, False
         if self.world == 1:
-            return self.desk.stop.wanted, due
+            return self.callbacks.stop.wanted, due
         if self.course.batch % AGREE_STEPS:
             return False, False
-        stop, save = self.fabric.broadcast((self.desk.stop.wanted, due))
+        stop, save = self.fabric.broadcast((self.callbacks.stop.wanted, due))
         return stop, save
 
     def _judged(self, judge: Judge) -> float:
@@ -333,7 +335,7 @@ class _Descent:
             course.batch, course.loss, course.rows, course.weight = 0, 0.0, 0, 0.0
             self.model.start_epoch(self.train, course.epoch)
         course.halved, course.epoch_batches = True, 0
-        self.desk.tell(
+        self.callbacks.tell(
             "note",
             {"text": f"The GPU ran out of memory; batches are halved from {before} to {course.batch_size} rows from epoch {course.epoch + 1} on."},
         )  # fmt: skip
@@ -376,9 +378,11 @@ class _Descent:
         course.seconds += course.epoch_s + entry["judge_s"]
         course.epoch_batches, course.batch, course.epoch_s = course.batch, 0, 0.0
         course.epoch += 1
-        self.desk.tell("epoch", entry)
-        self.desk.progress(course.epoch * course.epoch_batches, how.max_epochs * course.epoch_batches, self._doing())
-        stop = self.desk.stop.wanted if self.world == 1 else self.fabric.broadcast(self.desk.stop.wanted)
+        self.callbacks.tell("epoch", entry)
+        self.callbacks.progress(
+            course.epoch * course.epoch_batches, how.max_epochs * course.epoch_batches, self._doing()
+        )
+        stop = self.callbacks.stop.wanted if self.world == 1 else self.fabric.broadcast(self.callbacks.stop.wanted)
         if stop and not course.done:
             self._save()
             self._interrupt()
@@ -396,12 +400,12 @@ class _Descent:
     def _tick(self, loss: float, samples_s: float) -> None:
         course, per_epoch = self.course, self.course.epoch_batches or self._guess()
         at = course.epoch + course.batch / per_epoch
-        self.desk.tell(
+        self.callbacks.tell(
             "tick",
             {"epoch": course.epoch, "at": at, "loss": loss, "samples_s": samples_s, **_memory(self.fabric.device)},
         )
         done = min(course.epoch * per_epoch + course.batch, self.how.max_epochs * per_epoch)
-        self.desk.progress(done, self.how.max_epochs * per_epoch, self._doing())
+        self.callbacks.progress(done, self.how.max_epochs * per_epoch, self._doing())
 
     def _guess(self) -> int:
         """Batches in an epoch, before the first is over."""
@@ -426,12 +430,12 @@ class _Descent:
         checkpoint.write(self.file, tensors, told)
         self.saved = time.perf_counter()
 
-    def _resumed(self) -> Course | None:
+    def _resumed(self) -> TrainState | None:
         """Where the checkpoint left off, put back into model, optimiser, schedule and scaler."""
         if self.file is None or not self.file.exists():
             return None
         tensors, told = checkpoint.read(self.file)
-        course = Course(**told["course"])
+        course = TrainState(**told["course"])
         mine, theirs = self.how.model_dump(), dict(told["how"])
         if odd := [
             k for k in mine if k in theirs and k not in {"checkpoint_s", "device", "compile"} and mine[k] != theirs[k]
@@ -452,7 +456,7 @@ class _Descent:
         if told["scaler"]:
             self.fabric.strategy.precision.load_state_dict(told["scaler"])
         if not course.done:
-            self.desk.tell(
+            self.callbacks.tell(
                 "note", {"text": f"Goes on from its checkpoint: epoch {course.epoch + 1}, batch {course.batch + 1}."}
             )
         return course

@@ -153,7 +153,7 @@ def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
     asked = run.params
     metric = asked["metric"] or _usual_metric(asked)
     book = _Book(run.folder / "trials.json", metric, [t for t in trials_of(run)])
-    spent = float(run.told.get("searched_s", 0.0))
+    spent = float(run.record.get("searched_s", 0.0))
     budget = None if asked["minutes"] is None else asked["minutes"] * 60 - spent
     started = time.time()
     most = _epochs(asked)
@@ -284,7 +284,7 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
     """Fit on the training rows, judge on the validation rows, tell each epoch."""
     from ray import tune
 
-    from mmrec_core.callbacks import Desk
+    from mmrec_core.callbacks import TrainingCallbacks
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.data.splits import make_split, with_validation
     from mmrec_core.training import fit
@@ -305,7 +305,7 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
     fitted = fit.fit(
         asked["model"], dataset, parts, options={**asked["options"], **config}, seed=asked["seed"], relevant_from=liked,
         fraction=asked["fraction"], encoder=asked["encoder"], modality=asked["modality"] or "none", watch=metric,
-        desk=Desk(own / "checkpoints", tell),
+        callbacks=TrainingCallbacks(own / "checkpoints", tell),
     )  # fmt: skip
     if (
         not fitted.epochs or metric not in fitted.epochs[-1]

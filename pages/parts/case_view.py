@@ -110,7 +110,10 @@ def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split
     """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
     run = runs.get(run_id)
     return cf.as_judged(
-        recommender.load_run_model(run.folder), _dataset, _split, str(run.told.get("known") or "training + validation")
+        recommender.load_run_model(run.folder),
+        _dataset,
+        _split,
+        str(run.record.get("known") or "training + validation"),
     )
 
 

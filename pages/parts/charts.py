@@ -46,8 +46,8 @@ def _kind(rows: Sequence[Row]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def intervals(rows: Sequence[Row], metric: str, yardstick: str = "popularity") -> alt.LayerChart:
-    """One dot per model with its 95 % interval, best on top; a dashed line where the yardstick stands."""
+def intervals(rows: Sequence[Row], metric: str, baseline: str = "popularity") -> alt.LayerChart:
+    """One dot per model with its 95 % interval, best on top; a dashed line where the baseline stands."""
     data = pd.DataFrame(
         [
             {"model": r.label, "kind": KINDS[r.kind], "value": r.result["metrics"][metric],
@@ -71,12 +71,12 @@ def intervals(rows: Sequence[Row], metric: str, yardstick: str = "popularity") -
     )
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(y=y, x="value:Q", tooltip=tip, **colours)
     layers: list[Any] = [bars, dots]
-    mark = data[data["model"] == yardstick]
+    mark = data[data["model"] == baseline]
     if len(mark):
         line = (
             alt.Chart(mark)
             .mark_rule(strokeDash=[5, 4], color="#8C8C8C")
-            .encode(x="value:Q", tooltip=[alt.Tooltip("model:N", title="Yardstick")])
+            .encode(x="value:Q", tooltip=[alt.Tooltip("model:N", title="Baseline")])
         )
         layers.insert(0, line)
     return alt.layer(*layers)
@@ -325,14 +325,14 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
     )
 
 
-def crossing(data: pd.DataFrame, metric: str, yardstick: str = "popularity") -> alt.LayerChart:
-    """Quality against the number of ratings known, a band of 95 % around each line; the yardstick dashed and grey."""
+def crossing(data: pd.DataFrame, metric: str, baseline: str = "popularity") -> alt.LayerChart:
+    """Quality against the number of ratings known, a band of 95 % around each line; the baseline dashed and grey."""
     ks = sorted(data["k"].unique().tolist())
     data = data.assign(
         place=[ks.index(k) for k in data["k"]]
     )  # 0, 1, 2, 3, 5, 10, 20: evenly apart, or the start is a blot
-    models = [m for m in dict.fromkeys(data["model"]) if m != yardstick]
-    names = [yardstick, *models]
+    models = [m for m in dict.fromkeys(data["model"]) if m != baseline]
+    names = [baseline, *models]
     colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
                        legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolType="circle"))  # fmt: skip
     axis = alt.Axis(

@@ -109,7 +109,7 @@ def nodes() -> None:
           "Free GPUs": n.free.get("GPU", 0.0), "GPUs": n.total.get("GPU", 0.0), "Memory (GiB)": round(n.total.get("memory", 0.0) / 2**30, 1)} for n in found],
         hide_index=True, key="cluster.nodes", alt=f"{len(found)} nodes of the cluster at {where} with their free devices",
     )  # fmt: skip
-    there = [r for r in runs.all_runs() if r.told.get("executor") == "ray" and r.status in runs.LIVE]
+    there = [r for r in runs.all_runs() if r.record.get("executor") == "ray" and r.status in runs.LIVE]
     for run in there[:6]:
         run_card(run)
     if not there:

@@ -42,7 +42,7 @@ def crossing_view(dataset: Dataset) -> None:
     done = [
         r
         for r in runs.all_runs()
-        if r.kind == "crossing" and r.told["status"] == "finished" and r.told.get("data") == dataset.checksum
+        if r.kind == "crossing" and r.record["status"] == "finished" and r.record.get("data") == dataset.checksum
     ]
     if not done:
         st.info(

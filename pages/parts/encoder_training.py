@@ -88,7 +88,7 @@ def encoder_training(dataset: Dataset) -> None:
     done = [
         r
         for r in runs.all_runs()[::-1]
-        if r.kind == "train-encoder" and r.told["status"] == "finished" and r.params["dataset"] == dataset.name
+        if r.kind == "train-encoder" and r.record["status"] == "finished" and r.params["dataset"] == dataset.name
     ]
     for run in done[:4]:
         result(run)
@@ -102,7 +102,7 @@ def result(run: runs.Run) -> None:
         return
     with st.container(border=True):
         st.markdown(
-            f"**{run.params['encoder']}**, seed {run.params['seed']} :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.told['created']))}]]"
+            f"**{run.params['encoder']}**, seed {run.params['seed']} :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.record['created']))}]]"
         )
         for way, words in (("text_to_image", "plot → poster"), ("image_to_text", "poster → plot")):
             at, span = found[way]["recall@10"], found[way]["intervals"]["recall@10"]

@@ -25,11 +25,11 @@ def choose_key(found: list[Row], dataset: Dataset) -> Key:
 
 
 def under(found: list[Row], key: Key) -> list[Row]:
-    """Results of a key, yardsticks and oracles among them."""
+    """Results of a key, baselines and oracles among them."""
     return [
         r
         for r in found
         if r.key == key
-        or (r.key == key.fair and r.usual and r.model in comparison.YARDSTICKS)
+        or (r.key == key.fair and r.usual and r.model in comparison.BASELINES)
         or (r.key == key.of_oracles and r.kind == "oracle")
     ]

@@ -115,9 +115,9 @@ def form(dataset: Dataset) -> NewFilm | None:
             )
         sent = st.form_submit_button("Show it to everybody", type="primary", icon=":material/send:")
     if sent:
-        st.session_state["nf.told"] = NewFilm(title.strip() or "Untitled", plot.strip(), tuple(chosen), None if year is None else int(year),
+        st.session_state["nf.record"] = NewFilm(title.strip() or "Untitled", plot.strip(), tuple(chosen), None if year is None else int(year),
                                               poster=None if poster is None else poster.getvalue())  # fmt: skip
-    told: NewFilm | None = st.session_state.get("nf.told")
+    told: NewFilm | None = st.session_state.get("nf.record")
     if told is None:
         st.info("Write a plot, choose genres or bring a poster. One of them is enough.", icon=":material/edit:")
     return told

@@ -52,8 +52,8 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     status = run.status
     with st.container(border=True, key=f"run-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            there = "on the cluster" if run.told.get("executor") == "ray" else None
-            if status in runs.LIVE and (other := heartbeat.elsewhere(run.told)):
+            there = "on the cluster" if run.record.get("executor") == "ray" else None
+            if status in runs.LIVE and (other := heartbeat.elsewhere(run.record)):
                 there = f"on {other}"
             where = f" :gray-badge[:material/lan: {plain(there)}]" if there else ""
             st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}{where}")
@@ -115,7 +115,7 @@ def unusual(run: runs.Run) -> str:
     told = [f"{k} {v}" for k, v in run.params.items() if k in runs.USUAL and k != "options" and v != runs.USUAL[k]]
     told = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in told]
     told += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
-    told.append(time.strftime("%d %b %H:%M", time.localtime(run.told["created"])))
+    told.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))
     return f" :small[:gray[{plain(', '.join(told).replace('_', ' '))}]]" if told else ""
 
 

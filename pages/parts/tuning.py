@@ -169,7 +169,7 @@ def searches(dataset: Dataset) -> None:
     assert best is not None
     winner(run, found, best, metric)
     if str(run.params["split"]).startswith("chronological") and (
-        told := in_words(*registry.schema("models", run.params["model"])["watched"])
+        told := in_words(*registry.schema("models", run.params["model"])["early_stopping_protocol"])
     ):
         st.caption(f"Validation scores of {run.params['model']} are {told}.")
     st.altair_chart(

@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmrec_core import features, registry
-from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
@@ -160,7 +160,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def _fit(
-    case: str, dataset: Dataset, split: Split, how: dict[str, Any], seed: int = 1, desk: Desk | None = None
+    case: str,
+    dataset: Dataset,
+    split: Split,
+    how: dict[str, Any],
+    seed: int = 1,
+    callbacks: TrainingCallbacks | None = None,
 ) -> Fitted:
     name = case.partition("@")[0]
     cls = registry.load("models", name)
@@ -168,7 +173,7 @@ def _fit(
         check_needs(cls, name, dataset)
     except MMRecError as error:
         pytest.skip(str(error))
-    return fit(name, dataset, split, options=how if cls.trains else None, seed=seed, desk=desk)
+    return fit(name, dataset, split, options=how if cls.trains else None, seed=seed, callbacks=callbacks)
 
 
 @pytest.fixture(params=_cases())
@@ -548,16 +553,16 @@ def _fitted_until(enough: Callable[[Model], bool], name: str, dataset: Dataset, 
         nonlocal done
         if kind == "epoch":
             done += 1
-            desk.stop.wanted = done in CLEAR
+            callbacks.stop.wanted = done in CLEAR
 
-    desk = Desk(folder, tell=tell)
+    callbacks = TrainingCallbacks(folder, tell=tell)
     while True:
         try:
-            return _fit(name, dataset, split, PROPER, desk=desk).model
+            return _fit(name, dataset, split, PROPER, callbacks=callbacks).model
         except Interrupted as stopped:
             if enough(stopped.model):
                 return stopped.model
-            desk.stop.wanted = False
+            callbacks.stop.wanted = False
 
 
 def test_checkerboard(world: World, name: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
-from mmrec_core.callbacks import Desk, Interrupted
+from mmrec_core.callbacks import TrainingCallbacks, Interrupted
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
@@ -200,7 +200,7 @@ def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
 @pytest.mark.parametrize("name", ["sasrec", "sse_pt", "bert4rec", "gru4rec", "bst"])
 def test_resumed_training_ends_where_an_uninterrupted_one_does(name: str, periodic: Dataset, tmp_path: Path) -> None:
     def stop_after_two(kind: str, told: Any) -> None:
-        desk.stop.wanted = desk.stop.wanted or (kind == "epoch" and told["epoch"] == 1)
+        callbacks.stop.wanted = callbacks.stop.wanted or (kind == "epoch" and told["epoch"] == 1)
 
     split, how = (
         make_split(periodic, "leave-one-out"),
@@ -209,10 +209,10 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(name: str, period
     whole = fit(name, periodic, split, options=how, seed=5).model
     folder = tmp_path / "course"
     folder.mkdir()
-    desk = Desk(folder, stop_after_two)
+    callbacks = TrainingCallbacks(folder, stop_after_two)
     with pytest.raises(Interrupted):
-        fit(name, periodic, split, options=how, seed=5, desk=desk)
-    resumed = fit(name, periodic, split, options=how, seed=5, desk=Desk(folder=folder)).model
+        fit(name, periodic, split, options=how, seed=5, callbacks=callbacks)
+    resumed = fit(name, periodic, split, options=how, seed=5, callbacks=TrainingCallbacks(folder=folder)).model
     assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
 
 
@@ -248,11 +248,11 @@ def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) ->
     one = {key: column[row : row + 1] for key, column in batch.items()}
     before = model.row_losses(one)
     at = int(one["end"])
-    model.told[at : at + 3] = torch.tensor(
+    model.record[at : at + 3] = torch.tensor(
         [9, 9, 9], dtype=torch.int32
     )  # the film itself and two that came later are others now
     assert torch.equal(model.row_losses(one), before), "nothing that came later reaches the loss"
-    model.told[at - 1] = 9
+    model.record[at - 1] = 9
     assert not torch.equal(model.row_losses(one), before)
     state = model.fold_in([History(np.arange(6)), History(np.zeros(0, np.int64))])
     assert state.tensors["films"][0].tolist() == [5, 4, 3, 2] and state.source == ("folded", "fallback")

@@ -433,7 +433,7 @@ def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> N
         item = torch.tensor([cold])
         torch.testing.assert_close(made.nobody_met(made.of_films(item, made.known_items[item]))[0], own)
         met = np.array([int(events().need("item")[-1])])
-        made.unmeet(met)
+        made.mark_unseen(met)
         hidden = made.nobody_met(made.of_films(torch.from_numpy(met), made.known_items[met]))[0]
         torch.testing.assert_close(made.films()[int(met[0])], hidden)
     strangers = {int(n) for n in made.features(torch.arange(made.n_nodes)).abs().sum(1).eq(0).nonzero()}

@@ -3,7 +3,7 @@
 from mmrec_core.analysis.comparison.results import (
     ARRAYS,
     NOT_RECORDED,
-    YARDSTICKS,
+    BASELINES,
     Key,
     Row,
     arrays,
@@ -12,7 +12,7 @@ from mmrec_core.analysis.comparison.results import (
     keys,
     known_in_words,
     missing_oracles,
-    missing_yardsticks,
+    missing_baselines,
     named,
     oracle_params,
     outdated,
@@ -23,7 +23,7 @@ from mmrec_core.analysis.comparison.results import (
     rows,
     usual_key,
     values,
-    yardstick_params,
+    baseline_params,
 )
 from mmrec_core.analysis.comparison.tables import (
     CLICK_SHOWN,
@@ -62,7 +62,7 @@ __all__ = [
     "keys",
     "known_in_words",
     "missing_oracles",
-    "missing_yardsticks",
+    "missing_baselines",
     "named",
     "oracle_params",
     "outdated",
@@ -75,5 +75,5 @@ __all__ = [
     "shown_metrics",
     "usual_key",
     "values",
-    "yardstick_params",
+    "baseline_params",
 ]

@@ -16,7 +16,7 @@ from mmrec_core.runs import Run
 from mmrec_core.stats import holm, paired
 from mmrec_core.types import Array, Dataset
 
-YARDSTICKS = ("popularity", "ease")
+BASELINES = ("popularity", "ease")
 """Rows that are always there: what everybody likes, and a linear model that is hard to beat."""
 NOT_RECORDED = "not recorded (an earlier version)"
 """Of results whose version did not write down which rows a model knew: some models had seen validation rows, others not."""
@@ -162,7 +162,7 @@ def named(found: Sequence[Row]) -> list[Row]:
     for row in found:
         differing = [part for part in row.parts if part not in shared[row.model]]
         short = row.model + (f" ({', '.join(differing)})" if differing else "")
-        own = str(row.run.told.get("name") or "") or str(_name_of(row.trained) or "") or short
+        own = str(row.run.record.get("name") or "") or str(_name_of(row.trained) or "") or short
         own = own if (row.key, own) not in taken else row.description
         taken.add((row.key, own))
         out.append(replace(row, name=own))
@@ -187,7 +187,7 @@ def rename(found: Sequence[Row], row: Row, name: str) -> Run:
 def _name_of(run_id: str | None) -> str | None:
     """The name a user gave to a training."""
     try:
-        return runs.get(run_id).told.get("name") if run_id else None
+        return runs.get(run_id).record.get("name") if run_id else None
     except MMRecError:
         return None
 
@@ -205,9 +205,9 @@ def rows(dataset: Dataset) -> list[Row]:
     """Every finished result on these very data; of several that are alike in description and key, the newest."""
     found: dict[tuple[Key, str], Row] = {}
     for run in runs.all_runs():
-        if run.kind not in {"train", "evaluate"} or run.told["status"] != "finished":
+        if run.kind not in {"train", "evaluate"} or run.record["status"] != "finished":
             continue
-        if run.told.get("data") != dataset.checksum or run.params["dataset"] != dataset.name:
+        if run.record.get("data") != dataset.checksum or run.params["dataset"] != dataset.name:
             continue
         result = run.result()
         if result is None or "split_checksum" not in result:
@@ -243,8 +243,8 @@ def keys(found: Iterable[Row]) -> list[Key]:
 
 def outdated(dataset: Dataset) -> list[Run]:
     """Finished trainings of this name whose data have been prepared anew since: their figures belong to other data."""
-    return [r for r in runs.all_runs() if r.kind == "train" and r.told["status"] == "finished"
-            and r.params["dataset"] == dataset.name and r.told.get("data") not in {None, dataset.checksum}]  # fmt: skip
+    return [r for r in runs.all_runs() if r.kind == "train" and r.record["status"] == "finished"
+            and r.params["dataset"] == dataset.name and r.record.get("data") not in {None, dataset.checksum}]  # fmt: skip
 
 
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
@@ -273,15 +273,15 @@ def _is_there(run_id: str) -> bool:
         return False
 
 
-def missing_yardsticks(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
-    """Yardsticks that have no row under a key, out of those that work on these data."""
+def missing_baselines(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
+    """Baselines that have no row under a key, out of those that work on these data."""
     if key.known == NOT_RECORDED:
         return []
     there = {row.model for row in found if row.key == key.fair and row.usual}
-    return [name for name in YARDSTICKS if name not in there and name in runs.usable_models(dataset)]
+    return [name for name in BASELINES if name not in there and name in runs.usable_models(dataset)]
 
 
-def yardstick_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
+def baseline_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
     """The training that gives a model a row under a key."""
     return runs.training_params(
         dataset.name, model, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,

@@ -39,7 +39,7 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
         refit: those of models that know training and validation rows, instead of training rows alone.
 
     Raises:
-        MMRecError: nothing to compare, or nothing of the yardstick's name.
+        MMRecError: nothing to compare, or nothing of the baseline's name.
     """
     from mmrec_core.data.splits import make_split
 
@@ -190,7 +190,7 @@ def _foot(found: Sequence[Row], dataset: Dataset) -> str:
 
 
 def as_table(result: dict[str, Any]) -> str:
-    """A comparison as plain text, intervals in brackets, stars where the paired interval to the yardstick excludes zero."""
+    """A comparison as plain text, intervals in brackets, stars where the paired interval to the baseline excludes zero."""
     shown = [m for m in SHOWN if any(r["metrics"].get(m) is not None for r in result["rows"])]
     note = " (generated data: a check of the method, not evidence about films)" if result["generated"] else ""
     lines = [

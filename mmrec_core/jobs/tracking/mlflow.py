@@ -108,7 +108,7 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
             note = {"run_id": there[0].info.run_id, "events": 0}
         else:
             made = client.create_run(
-                experiment_id, int(float(run.told["created"]) * 1000), {"mmrec.run": run.id, "mmrec.kind": run.kind},
+                experiment_id, int(float(run.record["created"]) * 1000), {"mmrec.run": run.id, "mmrec.kind": run.kind},
                 run_name=f"{run.params['model']} {run.id[:15]}",
             )  # fmt: skip
             note = {"run_id": made.info.run_id, "events": 0}
@@ -127,7 +127,7 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     ]
     result = run.result() if status == "finished" else None
     if result is not None:
-        at = int(float(run.told.get("ended", time.time())) * 1000)
+        at = int(float(run.record.get("ended", time.time())) * 1000)
         metrics += [Metric(_name(key), value, at, 0) for key, value in _figures(result)]
         tags = [
             RunTag(f"mmrec.{key}", str(result[key]))
@@ -140,7 +140,7 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
     if status in ENDED:
         if run.error:
             client.set_tag(note["run_id"], "mmrec.error", run.error[:4000])
-        client.set_terminated(note["run_id"], ENDED[status], int(float(run.told.get("ended") or time.time()) * 1000))
+        client.set_terminated(note["run_id"], ENDED[status], int(float(run.record.get("ended") or time.time()) * 1000))
     elif note["events"]:
         client.update_run(note["run_id"], "RUNNING")  # a stopped one that was resumed
     told = {"store": store(), "run_id": note["run_id"], "events": len(events), "status": status}

@@ -35,6 +35,6 @@ def to_tensorboard(folder: Path) -> int:
                         writer.add_scalar(f"train/{key}", value, event["epoch"], walltime=event["time"])
             for name, value in _figures(result) if result else ():
                 place = name.replace("test ", "test/") if name.startswith("test ") else f"cost/{name}"
-                writer.add_scalar(place, value, 0, walltime=float(run.told["ended"]))
+                writer.add_scalar(place, value, 0, walltime=float(run.record["ended"]))
         written += 1
     return written
