@@ -9,6 +9,7 @@ the missing rating and what it does to everybody's weights.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -18,7 +19,7 @@ from mmrec_core.data.splits import make_split
 from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.training.fit import fit
-from mmrec_core.types import Query, replace
+from mmrec_core.types import Query
 
 LONGEST = 60
 

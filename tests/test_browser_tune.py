@@ -46,7 +46,7 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
         page.get_by_text(re.compile(r"Trial \d: validation")).wait_for()  # whichever leads: two run at once
         page.get_by_role("button", name="Stop").first.click()
         page.get_by_role("button", name="Start again").or_(page.get_by_role("button", name="Resume")).first.wait_for()
-        runs._wait_for_end(run)
+        runs.queue._wait_for_end(run)
         learned = {t.id: t.curve for t in sweep.trials_of(run) if t.status in {"finished", "stopped early"}}
         page.get_by_role("button", name="Resume").first.click()
         page.get_by_text("Tested once: ").wait_for(timeout=700_000)

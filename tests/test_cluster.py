@@ -178,7 +178,7 @@ def test_a_stop_reaches_the_cluster_and_resuming_goes_on(
     assert run.record["executor"] == "ray", "a named cluster is used"
     until_it(run, lambda now: len(now.epochs()) > 3)
     runs.stop(run.id)
-    runs._wait_for_end(run)
+    runs.queue._wait_for_end(run)
     run = runs.get(run.id)
     assert run.status == "stopped" and run.has_checkpoint and run.has_model
     until(lambda: any(n.free.get("CPU") for n in ray_cluster.nodes(two.address)))

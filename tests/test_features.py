@@ -11,6 +11,7 @@ import pytest
 
 from mmrec_core import features
 from mmrec_core.data import preparation
+from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.features.nearest_neighbours import nearest, recall
 from mmrec_core.spaces import search
@@ -186,7 +187,7 @@ def test_the_real_vectors_serve(ml_small: Dataset, sources: Path, home: Path) ->
 
 def test_nearest_is_exact_and_recall_is_counted_by_hand() -> None:
     rng = np.random.default_rng(0)
-    table = features.unit(rng.normal(size=(300, 16)))
+    table = unit(rng.normal(size=(300, 16)))
     rows, cosine = nearest(table, table[7], 10)
     order = np.argsort(-(table @ table[7]), kind="stable")[:10]
     assert rows.tolist() == order.tolist() and rows[0] == 7 and cosine[0] == pytest.approx(1.0, abs=1e-5)

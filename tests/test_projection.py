@@ -12,6 +12,7 @@ from sklearn.manifold import trustworthiness
 
 from mmrec_core import features, spaces
 from mmrec_core.data import preparation
+from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.spaces import publish
 from mmrec_core.types import Dataset
@@ -20,7 +21,7 @@ from mmrec_core.types import Dataset
 @pytest.fixture(scope="module")
 def clouds() -> np.ndarray:
     rng = np.random.default_rng(0)
-    return features.unit(rng.standard_normal((240, 24)) + 4 * rng.standard_normal((6, 24))[rng.integers(0, 6, 240)])
+    return unit(rng.standard_normal((240, 24)) + 4 * rng.standard_normal((6, 24))[rng.integers(0, 6, 240)])
 
 
 def test_trust_is_that_of_scikit_learn(clouds: np.ndarray) -> None:
@@ -77,7 +78,7 @@ def test_a_new_point_lies_between_its_neighbours(clouds: np.ndarray) -> None:
     near, _ = spaces.neighbours(clouds, 8)
     at = spaces.place(clouds, flat, clouds[4])
     assert np.linalg.norm(at - flat[4]) < 0.05, "a point that is there stays there"
-    between = features.unit((clouds[4] + clouds[near[4][0]])[None])[0]
+    between = unit((clouds[4] + clouds[near[4][0]])[None])[0]
     low, high = flat[[4, *near[4]]].min(0) - 0.3, flat[[4, *near[4]]].max(0) + 0.3
     assert (spaces.place(clouds, flat, between) >= low).all() and (spaces.place(clouds, flat, between) <= high).all()
 

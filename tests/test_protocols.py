@@ -125,7 +125,7 @@ def test_the_lab_asks_for_what_is_missing(home: Path, ratings_csv: Path) -> None
 
 def test_too_many_films_are_refused(films: Dataset) -> None:
     with pytest.raises(MMRecError, match="wants 50 other films"):
-        runs._check_protocol("sampled:50", "frozen", films)
+        runs.requests._check_protocol("sampled:50", "frozen", films)
 
 
 def test_full_ranking_of_some_people(shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mmrec_core import runs
+from mmrec_core import runs, settings
 from mmrec_core.analysis import comparison
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
@@ -264,7 +264,7 @@ def supervisors() -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
             if (process.info["cmdline"] or [])[-1:] == ["supervise"] and process.environ().get("MMREC_HOME") == str(
-                runs.settings.home()
+                settings.home()
             ):
                 found.append(process)
     return found

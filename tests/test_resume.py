@@ -94,7 +94,7 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
 
 def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed from any of its checkpoints, one after each boundary and each epoch, a training writes the very next one."""
-    from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+    from mmrec_core.callbacks import Interrupted, TrainingCallbacks
     from mmrec_core.data.splits import make_split
     from mmrec_core.training import fit
 
@@ -271,7 +271,7 @@ def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
 
 def test_a_stop_is_heard_while_validation_is_judged(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the resumed training judges that epoch again, without taking another step."""
-    from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+    from mmrec_core.callbacks import Interrupted, TrainingCallbacks
     from mmrec_core.data.splits import make_split
     from mmrec_core.evaluation import evaluate
     from mmrec_core.training import fit

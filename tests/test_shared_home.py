@@ -69,7 +69,7 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
         assert heartbeat.elsewhere(again.record) is None
         until(lambda: runs.get(run.id).status == "running")
         runs.stop(run.id)
-        runs._wait_for_end(run)
+        runs.queue._wait_for_end(run)
         assert runs.get(run.id).status == "stopped"
     finally:
         other.kill()
@@ -86,7 +86,7 @@ def test_a_worker_elsewhere_lives_as_long_as_its_heart_beats(mine: str, monkeypa
     assert run.status == "running"
     with pytest.raises(MMRecError, match="still ending on node7"):
         monkeypatch.setattr(runs.queue, "GRACE_S", -5.0)
-        runs._wait_for_end(run)
+        runs.queue._wait_for_end(run)
     silent = time.time() - heartbeat.SILENT_S - 5
     os.utime(run.folder / "alive", (silent, silent))
     assert run.status == "failed" and "Resume it" in str(run.error)

@@ -179,7 +179,7 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
         assert time.time() < until and runs.get(run.id).status in runs.LIVE, run.log_tail()
         time.sleep(0.1)
     runs.stop(run.id)
-    runs._wait_for_end(run)
+    runs.queue._wait_for_end(run)
     run = runs.get(run.id)
     assert run.status == "stopped"
     before = {t.id: t for t in sweep.trials_of(run) if t.status in {"finished", "stopped early"}}

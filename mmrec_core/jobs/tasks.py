@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import registry, runs, runtime, storage
-from mmrec_core.callbacks import TrainingCallbacks, Interrupted, StopFlag
+from mmrec_core.callbacks import Interrupted, StopFlag, TrainingCallbacks
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.runs import Run, get, update
 from mmrec_core.runs.event_log import EventLogger

@@ -25,7 +25,7 @@ from mmrec_core.callbacks import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs.tasks import DO
 from mmrec_core.runs import Run, get, heartbeat, plain, ray_cluster, update
-from mmrec_core.runs.event_log import STEP_S, Mute, EventLogger
+from mmrec_core.runs.event_log import STEP_S, EventLogger, Mute
 from mmrec_core.types import Progress, quiet
 
 

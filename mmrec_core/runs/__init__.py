@@ -28,8 +28,8 @@ from mmrec_core.runs.record import (
     REMEDY,
     USUAL,
     Run,
-    read_result,
     read_record,
+    read_result,
     runs_folder,
 )
 from mmrec_core.runs.requests import (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mmrec_core import features, metrics, registry, runtime
-from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+from mmrec_core.callbacks import Interrupted, TrainingCallbacks
 from mmrec_core.config import TrainConfig
 from mmrec_core.data.side_features import fit_side
 from mmrec_core.data.splits import with_validation

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mmrec_core import runtime, settings
-from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+from mmrec_core.callbacks import Interrupted, TrainingCallbacks
 from mmrec_core.config import TrainConfig
 from mmrec_core.errors import MMRecError
 from mmrec_core.models._base import _to

@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmrec_core import features, registry
-from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+from mmrec_core.callbacks import Interrupted, TrainingCallbacks
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
-from mmrec_core.callbacks import TrainingCallbacks, Interrupted
+from mmrec_core.callbacks import Interrupted, TrainingCallbacks
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError

@@ -2,17 +2,18 @@
 
 from mmrec_core.analysis.comparison.results import (
     ARRAYS,
-    NOT_RECORDED,
     BASELINES,
+    NOT_RECORDED,
     Key,
     Row,
     arrays,
+    baseline_params,
     can_be_judged_like,
     find,
     keys,
     known_in_words,
-    missing_oracles,
     missing_baselines,
+    missing_oracles,
     named,
     oracle_params,
     outdated,
@@ -23,7 +24,6 @@ from mmrec_core.analysis.comparison.results import (
     rows,
     usual_key,
     values,
-    baseline_params,
 )
 from mmrec_core.analysis.comparison.tables import (
     CLICK_SHOWN,
@@ -48,7 +48,7 @@ __all__ = [
     "NOT_RECORDED",
     "Row",
     "SHOWN",
-    "YARDSTICKS",
+    "BASELINES",
     "arrays",
     "as_csv",
     "as_latex",
