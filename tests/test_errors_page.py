@@ -95,12 +95,12 @@ def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:
 def test_pairs_agree_with_the_table(mine: Dataset) -> None:
     found = paired.pair(mine, row(mine, "ease"), row(mine, "popularity"))
     mean = row(mine, "ease").result["metrics"]["ndcg@10"] - row(mine, "popularity").result["metrics"]["ndcg@10"]
-    assert found.record["difference"] == pytest.approx(mean, abs=1e-9)
+    assert found.summary["difference"] == pytest.approx(mean, abs=1e-9)
     assert sum(g["users"] for g in found.groups if g["group"].startswith("taste")) == len(found.users)
     better, worse = found.extremes(3)
     assert (found.difference[better] > 0).all() and (found.difference[worse] < 0).all()
     same = paired.pair(mine, row(mine, "ease"), row(mine, "ease"))
-    assert same.record["p"] == 1 and same.record["ties"] == len(same.users) and len(same.extremes()[0]) == 0
+    assert same.summary["p"] == 1 and same.summary["ties"] == len(same.users) and len(same.extremes()[0]) == 0
 
 
 def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:

@@ -123,7 +123,7 @@ def test_cold_users_divide_by_the_threshold_of_their_training(
     ]
     dataset = log(tmp_path, "mine", rows)
     a, b = (trained(dataset, m, split="cold-user", relevant_from=3.0) for m in ("popularity", "ease"))
-    assert paired.pair(dataset, a, b).record["users"] > 0
+    assert paired.pair(dataset, a, b).summary["users"] > 0
     assert paired.split_of(dataset, a).checksum == a.key.split_checksum != make_split(dataset, "cold-user").checksum
     split_command("mine", how="cold-user", relevant_from=3.0, as_json=True)
     assert json.loads(capsys.readouterr().out)["checksum"] == a.key.split_checksum

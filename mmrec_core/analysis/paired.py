@@ -28,7 +28,7 @@ class Pair:
     """User rows ``[N]``."""
     a: Array
     b: Array
-    told: dict[str, Any]
+    summary: dict[str, Any]
     """Mean difference, 95 % interval, p, wins, ties, losses; see :func:`mmrec_core.stats.paired`."""
     groups: list[dict[str, Any]]
     """Of each group of users: name, n, difference, interval, p and, as many are asked, Holm's."""

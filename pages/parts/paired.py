@@ -51,7 +51,7 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
         shell.tell(error)
         return
     rivals = [r for r in able if r.kind != "oracle" and r.label != b] + [by[a]] * (by[a].kind == "oracle")
-    sure = comparison.paired_with(rivals, by[b], metric).get(by[a].run.id, found.record)
+    sure = comparison.paired_with(rivals, by[b], metric).get(by[a].run.id, found.summary)
     told_in_words(found, sure, a, b, metric, len(rivals))
     left, right = st.columns(2)
     with left:
@@ -75,7 +75,7 @@ def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row,
 
 def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
     """The figures, each with what it means."""
-    told = found.record
+    told = found.summary
     low, high = told["interval"]
     lower = charts.lower_is_better(metric)
     wins, losses = (told["losses"], told["wins"]) if lower else (told["wins"], told["losses"])

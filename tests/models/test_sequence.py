@@ -248,11 +248,11 @@ def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) ->
     one = {key: column[row : row + 1] for key, column in batch.items()}
     before = model.row_losses(one)
     at = int(one["end"])
-    model.record[at : at + 3] = torch.tensor(
+    model.told[at : at + 3] = torch.tensor(
         [9, 9, 9], dtype=torch.int32
     )  # the film itself and two that came later are others now
     assert torch.equal(model.row_losses(one), before), "nothing that came later reaches the loss"
-    model.record[at - 1] = 9
+    model.told[at - 1] = 9
     assert not torch.equal(model.row_losses(one), before)
     state = model.fold_in([History(np.arange(6)), History(np.zeros(0, np.int64))])
     assert state.tensors["films"][0].tolist() == [5, 4, 3, 2] and state.source == ("folded", "fallback")
