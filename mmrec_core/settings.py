@@ -68,6 +68,12 @@ def cpu_runs() -> int:
     return max(1, int(named)) if named.isascii() and named.isdigit() and len(named) < 5 else 1
 
 
+def worker_niceness() -> int:
+    """By how much background workers lower their priority on a machine that people work at (``MMREC_NICE``, 0 to 19; 19 by default)."""
+    named = os.environ.get("MMREC_NICE", "19")
+    return min(int(named), 19) if named.isascii() and named.isdigit() and len(named) < 4 else 19
+
+
 def static_dir() -> Path:
     """Thumbnails and files of maps, which the browser fetches (:mod:`mmrec_core.data.served_files`); part of the home."""
     return home() / "static"

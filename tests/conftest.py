@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault(
     "NUMBA_NUM_THREADS", "1"
 )  # drawing a map would raise torch's threads, too: two processes of two on two cores wait for each other
+os.environ.setdefault("MMREC_NICE", "0")  # tests wait for their workers, which must not starve beside other tests
 os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 

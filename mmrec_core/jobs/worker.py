@@ -379,11 +379,14 @@ def _seen(run_id: str) -> Run | None:
 def _lower_priority() -> None:
     import psutil
 
+    nice = settings.worker_niceness()
+    if not nice:
+        return
     with contextlib.suppress(psutil.Error, OSError):
-        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 19)
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else nice)
     # Linux weighs sessions against each other before it looks at the processes in them, and a worker has a session of its own.
     with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
+        Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
 
 
 def _end(run: Run, status: str, error: str | None = None) -> Run:
