@@ -156,7 +156,8 @@ def alike(one: tuple[dict, dict], other: tuple[dict, dict]) -> bool:  # type: ig
 
 @pytest.mark.slow
 @posix
-def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str) -> None:
+def test_stop_keeps_the_best_weights_and_resume_goes_on(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MMREC_NICE", raising=False)  # as on a machine that people work at
     options = {"max_epochs": 400, "patience": 1000, "batch_size": 16, "device": "cpu"}
     whole = worker.work(runs.create("train", runs.training_params(mine, "mf", options=options)).id, foreground=True)
     run = runs.start("train", runs.training_params(mine, "mf", options=options))
