@@ -53,7 +53,7 @@ def test_a_run_resumed_behind_another_does_not_block_it(mine: Dataset) -> None:
     """B waits for A; A is stopped and resumed before B looks again, and now stands behind B."""
     first, second = (runs.create("train", asked(seed=s)) for s in (1, 2))
     holder = runs.create("train", asked(seed=0))
-    runs.update(holder, queued=0.0)
+    runs.update(holder, queued=1.0)
     entered: list[str] = []
 
     def wait(run: runs.Run) -> None:
