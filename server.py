@@ -1,4 +1,5 @@
-"""MMRec's server: the app, the home's thumbnails and maps, and before them a check of whom each request is meant for. ``python -m mmrec_core serve`` starts it."""
+"""MMRec's server: the app, the home's thumbnails and maps, and before them a check of whom each request is meant for.
+``python -m mmrec_core serve`` starts it."""
 
 from streamlit.starlette import App
 

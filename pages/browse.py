@@ -165,7 +165,8 @@ def show_wall() -> None:
         with st.container(border=True):
             st.subheader("No film passes these filters", anchor=False)
             st.write(
-                "Take a filter away, or search for a part of a word: every word must occur in title, people, tags or plot."
+                "Take a filter away, or search for a part of a word: every word must occur in title, people, tags or"
+                " plot."
             )
             if st.button("Clear all filters", icon=":material/filter_alt_off:", on_click=clear):
                 pass
@@ -229,10 +230,18 @@ def show_film(row: int) -> None:
         show_ratings(row)
     st.subheader("Similar films", anchor=False)
     st.html(
-        "<style>.st-key-by [aria-checked=true] p, .st-key-by [aria-pressed=true] p { color: light-dark(#9A3412, #F5B340); }</style>"
+        "<style>.st-key-by [aria-checked=true] p, .st-key-by [aria-pressed=true] p { color: light-dark(#9A3412,"
+        " #F5B340); }</style>"
     )
-    view = st.segmented_control("Similar by", ["fans", "about"], default="fans", key="by", bind="query-params", label_visibility="collapsed",
-        format_func={"fans": "Liked by the same people", "about": "Alike in genre, people and tags"}.get)  # fmt: skip
+    view = st.segmented_control(
+        "Similar by",
+        ["fans", "about"],
+        default="fans",
+        key="by",
+        bind="query-params",
+        label_visibility="collapsed",
+        format_func={"fans": "Liked by the same people", "about": "Alike in genre, people and tags"}.get,
+    )
     tables = neighbours(dataset.name, dataset.checksum, dataset)
     found, cosine = tables.like(row, view or "fans", 12)
     if not len(found) and view == "fans":
@@ -241,8 +250,10 @@ def show_film(row: int) -> None:
     if len(found):
         films = [film(dataset, int(r), note=f"{c:.0%} alike") for r, c in zip(found, cosine, strict=True)]
         wall(films, key="like", size="small", on_open=open_film, label="Similar films")
-        st.caption("Likeness is the cosine between the films, computed exactly in the full space: of who rated both "
-                   f"{dataset.manifest['relevant_from'] or ''} or more, or of weighted genres, director, cast and tags.")  # fmt: skip
+        st.caption(
+            "Likeness is the cosine between the films, computed exactly in the full space: of who rated both "
+            f"{dataset.manifest['relevant_from'] or ''} or more, or of weighted genres, director, cast and tags."
+        )
     else:
         st.caption("Nothing about this film is shared with another one.")
 
@@ -275,9 +286,15 @@ def show_ratings(row: int) -> None:
     low, high = dataset.scale or (float(ratings.min()), float(ratings.max()))
     steps = np.unique(np.concatenate([ratings, np.arange(low, high + 0.25, 0.5 if (ratings * 2 % 2).any() else 1.0)]))
     values, counts = steps, [int((ratings == step).sum()) for step in steps]
-    histogram = alt.Chart(pd.DataFrame({"stars": values, "ratings": counts})).mark_bar(color="#0072B2").encode(
-        x=alt.X("stars:O", title="Stars", axis=alt.Axis(labelAngle=0)), y=alt.Y("ratings:Q", title="Ratings"), tooltip=["stars", "ratings"]
-    )  # fmt: skip
+    histogram = (
+        alt.Chart(pd.DataFrame({"stars": values, "ratings": counts}))
+        .mark_bar(color="#0072B2")
+        .encode(
+            x=alt.X("stars:O", title="Stars", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("ratings:Q", title="Ratings"),
+            tooltip=["stars", "ratings"],
+        )
+    )
     charts = [histogram.properties(height=170)]
     if events.time is not None and len(own) > 1:
         when = pd.to_datetime(np.asarray(events.time)[own], unit="s")
@@ -291,8 +308,9 @@ def show_ratings(row: int) -> None:
         )
         base = alt.Chart(steps).encode(x=alt.X("when:T", title=None))
         line = base.mark_line(color="#D55E00", point=True).encode(
-            y=alt.Y("mean:Q", title="Average", scale=alt.Scale(domain=list(dataset.scale or (0, 5)))), tooltip=["when", alt.Tooltip("mean", format=".2f"), "size"]
-        )  # fmt: skip
+            y=alt.Y("mean:Q", title="Average", scale=alt.Scale(domain=list(dataset.scale or (0, 5)))),
+            tooltip=["when", alt.Tooltip("mean", format=".2f"), "size"],
+        )
         charts.append(line.properties(height=170))
     for slot, chart, label in zip(
         st.columns(len(charts)), charts, ("Histogram of ratings", "Average rating over time"), strict=False

@@ -92,7 +92,8 @@ def on_skip() -> None:
 
 
 def remember(ratings: dict[int, float]) -> bool:
-    """Write the ratings into the URL; whether they are others than before. A rating that arrives twice changes nothing."""
+    """Write the ratings into the URL; whether they are others than before. A rating that arrives twice changes
+    nothing."""
     if ratings == told():
         return False
     keep_for_undo()
@@ -120,7 +121,8 @@ def on_rate() -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[int]:
-    """Well-known films unlike each other, more than are shown at once: one that was not seen is followed by the next."""
+    """Well-known films unlike each other, more than are shown at once: one that was not seen is followed by the
+    next."""
     return [int(row) for row in elicitation.spread(_dataset, 6 * SUGGESTED, seed=seed)]
 
 
@@ -143,7 +145,8 @@ def disputed(
 def pick_bundles(ratings: dict[int, float]) -> None:
     """Taste clusters: four posters each; picking one rates all four with four stars of five."""
     st.caption(
-        f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them afterwards."
+        f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them"
+        " afterwards."
     )
     for at, bundle in enumerate(bundles(dataset.name, dataset.checksum, dataset)):
         films = [int(i) for i in np.asarray(bundle["films"])]
@@ -195,9 +198,18 @@ def choose_films(ratings: dict[int, float]) -> None:
         st.session_state.setdefault("hand", 0)
         fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", YARDSTICK}}
         ways = ["Telling", "Disputed", "Bundles"] if len(fitted) > 1 and len(ratings) >= 3 else ["Telling", "Bundles"]
-        way = st.segmented_control("Suggest", ways, default="Telling", required=True, key="suggest", label_visibility="collapsed",
-                                   help="Telling: well known and far apart, so each answer says much. Disputed, after three ratings: films the models disagree on most. "
-                                   "Bundles: pick whole tastes at once.")  # fmt: skip
+        way = st.segmented_control(
+            "Suggest",
+            ways,
+            default="Telling",
+            required=True,
+            key="suggest",
+            label_visibility="collapsed",
+            help=(
+                "Telling: well known and far apart, so each answer says much. Disputed, after three ratings: films the"
+                " models disagree on most. Bundles: pick whole tastes at once."
+            ),
+        )
         if way == "Bundles":
             pick_bundles(ratings)
             return
@@ -246,8 +258,17 @@ def my_ratings(ratings: dict[int, float]) -> None:
             f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**",
             help="Tap a film’s own star once more to take its rating back.",
         )
-        if st.button("Undo", icon=":material/undo:", type="tertiary", disabled=not st.session_state.get("past"), key="undo",
-                     help="Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you said."):  # fmt: skip
+        if st.button(
+            "Undo",
+            icon=":material/undo:",
+            type="tertiary",
+            disabled=not st.session_state.get("past"),
+            key="undo",
+            help=(
+                "Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you"
+                " said."
+            ),
+        ):
             undo()
             st.rerun()
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
@@ -273,14 +294,24 @@ def every_answer(ratings: dict[int, float]) -> None:
     usual = [n for n in names if n not in {"random", "bias"}] or names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.pills(
-            "Models", names, selection_mode="multi", default=usual, key="models", bind="query-params",
+            "Models",
+            names,
+            selection_mode="multi",
+            default=usual,
+            key="models",
+            bind="query-params",
             help="Every model that is fitted on this dataset.",
-        )  # fmt: skip
+        )
         explain = st.toggle(
-            "Why these", key="why", bind="query-params", disabled=not ratings,
-            help="For each film, the rating of yours without which its score would fall most. Exact: the rating is taken out "
-            "and the model asked again.",
-        )  # fmt: skip
+            "Why these",
+            key="why",
+            bind="query-params",
+            disabled=not ratings,
+            help=(
+                "For each film, the rating of yours without which its score would fall most. Exact: the rating is taken"
+                " out and the model asked again."
+            ),
+        )
     if not shown:
         st.info("Choose a model above to see what it recommends.", icon=":material/touch_app:")
         return
@@ -315,8 +346,14 @@ def every_answer(ratings: dict[int, float]) -> None:
     if not listed:
         return
     chosen = {n: fitted[n] for n in listed}
-    more = st.segmented_control("More", ["You on the map", "Why this film"], key="more", bind="query-params", label_visibility="collapsed",
-                                default="You on the map" if ratings else None)  # fmt: skip
+    more = st.segmented_control(
+        "More",
+        ["You on the map", "Why this film"],
+        key="more",
+        bind="query-params",
+        label_visibility="collapsed",
+        default="You on the map" if ratings else None,
+    )
     if more == "You on the map":
         you(dataset, chosen, ratings)
     elif more == "Why this film":
@@ -385,11 +422,22 @@ def heading(
     result = tested(str(run.folder), run.id) or {}
     value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
     if name == YARDSTICK:
-        head.badge("baseline", icon=":material/straighten:", color="gray",
-                   help="Films by likes in its training rows, the same for everyone. A model that shows the same films has learned nothing about you.")  # fmt: skip
+        head.badge(
+            "baseline",
+            icon=":material/straighten:",
+            color="gray",
+            help=(
+                "Films by likes in its training rows, the same for everyone. A model that shows the same films has"
+                " learned nothing about you."
+            ),
+        )
     elif found.source == "fallback":
-        head.badge("fallback: knows nothing of you" if rated else "nothing rated yet", icon=":material/person_off:", color="orange",
-                   help="The model has no information it can use about you, so everyone in your place gets these films.")  # fmt: skip
+        head.badge(
+            "fallback: knows nothing of you" if rated else "nothing rated yet",
+            icon=":material/person_off:",
+            color="orange",
+            help="The model has no information it can use about you, so everyone in your place gets these films.",
+        )
     if name != YARDSTICK and common:
         head.caption(f"{len(common & {int(i) for i in found.items})} of {len(found.items)} also most popular")
     if value is not None and interval:
@@ -398,8 +446,13 @@ def heading(
             if "rmse" in result["metrics"]
             else ""
         )
-        head.caption(f"NDCG@10 {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
-                     help=f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']}, seed {result['seed']}, 95 % interval over users.{predicts}")  # fmt: skip
+        head.caption(
+            f"NDCG@10 {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
+            help=(
+                f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']},"
+                f" seed {result['seed']}, 95 % interval over users.{predicts}"
+            ),
+        )
 
 
 def nothing_fitted(able: list[str]) -> None:
@@ -409,7 +462,8 @@ def nothing_fitted(able: list[str]) -> None:
         if waiting:
             st.subheader("The models are being fitted", anchor=False)
             st.write(
-                f"Recommendations appear here as soon as the first is ready: {', '.join(run.params['model'] for run in waiting)}."
+                "Recommendations appear here as soon as the first is ready:"
+                f" {', '.join(run.params['model'] for run in waiting)}."
             )
         else:
             st.subheader("No model is fitted on this dataset", anchor=False)
@@ -469,7 +523,8 @@ elif who == "The crossing":
     crossing_view(dataset)
 else:
     st.caption(
-        "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you told it, without retraining."
+        "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you"
+        " told it, without retraining."
     )
     come_back()
     left, right = st.columns([1, 1.6], gap="large")

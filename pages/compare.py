@@ -75,8 +75,14 @@ def baselines(found: list[Row], key: Key) -> None:
     absent = comparison.missing_oracles(dataset, found, key)
     asked = [comparison.oracle_params(dataset, key, name) for name in absent]
     if absent and not any(a in [r.params for r in live_runs()] for a in asked):
-        if st.button("Ask the oracles", icon=":material/visibility:", key="ask_oracles",
-                     help="These data are generated, so the best possible scores are known. It takes a minute in the background."):  # fmt: skip
+        if st.button(
+            "Ask the oracles",
+            icon=":material/visibility:",
+            key="ask_oracles",
+            help=(
+                "These data are generated, so the best possible scores are known. It takes a minute in the background."
+            ),
+        ):
             for params in asked:
                 runs.start("evaluate", params)
             st.rerun()
@@ -97,8 +103,9 @@ def tables(rows: list[Row]) -> None:
         st.markdown(f"#### {KINDS[kind]}")
         if kind == "rating":
             st.caption(
-                "They predict stars. Their ranking columns rank by predicted stars, which is not what they were made for: "
-                "a film that few people love can come out above one that many like. Popularity, EASE and oracles stand for comparison."
+                "They predict stars. Their ranking columns rank by predicted stars, which is not what they were made"
+                " for: a film that few people love can come out above one that many like. Popularity, EASE and oracles"
+                " stand for comparison."
             )
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
             st.caption(f":material/lightbulb: {shell.plain(hint[:1].upper() + hint[1:])}")
@@ -121,18 +128,35 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
         charts.arrow(m): f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users." for m in names
     }
     config: dict[str, Any] = {c: st.column_config.TextColumn(help=h) for c, h in help_for.items()}
-    config["Model"] = st.column_config.TextColumn(pinned=True, help="The model, with whatever is unusual about its settings. "
-                                                  "Oracles know the truth behind generated data: the best that anybody can expect.")  # fmt: skip
-    config["NDCG@10 − popularity"] = st.column_config.TextColumn(help="Mean per-user difference with its paired 95 % interval. ▲ better, "
-                                                                 "▼ worse beyond that interval; ○ neither can be said.")  # fmt: skip
+    config["Model"] = st.column_config.TextColumn(
+        pinned=True,
+        help=(
+            "The model, with whatever is unusual about its settings. "
+            "Oracles know the truth behind generated data: the best that anybody can expect."
+        ),
+    )
+    config["NDCG@10 − popularity"] = st.column_config.TextColumn(
+        help=(
+            "Mean per-user difference with its paired 95 % interval. ▲ better, "
+            "▼ worse beyond that interval; ○ neither can be said."
+        )
+    )
     config["Fit (s)"] = st.column_config.NumberColumn(format="%.1f", help="Seconds of fitting on this machine.")
     config["Parameters"] = st.column_config.NumberColumn(format="localized", help="Numbers that training moves.")
-    st.dataframe(pd.DataFrame(data), hide_index=True, height="content", placeholder="–", column_config=config, key=f"table.{kind}",
-                 alt=f"{KINDS[kind]} compared: {', '.join(data['Model'])}")  # fmt: skip
+    st.dataframe(
+        pd.DataFrame(data),
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        column_config=config,
+        key=f"table.{kind}",
+        alt=f"{KINDS[kind]} compared: {', '.join(data['Model'])}",
+    )
 
 
 def fine_print(rows: list[Row]) -> None:
-    """What a reader must know of the test itself: rows not asked about, ties in time, recommendations that were impossible."""
+    """What a reader must know of the test itself: rows not asked about, ties in time, recommendations that were
+    impossible."""
     lines = []
     left_out: dict[str, int] = {}
     for row in rows:
@@ -141,13 +165,17 @@ def fine_print(rows: list[Row]) -> None:
     lines += [f"Not asked about: {n:,} relevant test rows ({reason})." for reason, n in left_out.items()]
     ties = dataset.manifest.get("ties")
     if ties and ties["events"] >= 0.005:
-        lines.append(f"{100 * ties['events']:.0f} % of events share their moment with another of the same user (for {100 * ties['last']:.0f} % of "
-                     "users the last one does): their order is drawn by the split's seed.")  # fmt: skip
+        lines.append(
+            f"{100 * ties['events']:.0f} % of events share their moment with another of the same user (for"
+            f" {100 * ties['last']:.0f} % of users the last one does): their order is drawn by the split's seed."
+        )
     future = [(r, v) for r in rows if (v := r.result["metrics"].get("future_items@10")) and v >= 0.0005]
     if future:
         row, value = max(future, key=lambda pair: pair[1])
-        lines.append(f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet at the user’s last test "
-                     "event. This protocol does not leave them out; full:existing does.")  # fmt: skip
+        lines.append(
+            f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet"
+            " at the user’s last test event. This protocol does not leave them out; full:existing does."
+        )
     for line in lines:
         st.caption(f":material/info: {line}")
 
@@ -198,10 +226,18 @@ def pictures(rows: list[Row]) -> None:
     views += ["Seeds"] if any(len(told["seeds"]) > 1 for told in over_seeds(rows, names[0])) else []
     views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = st.segmented_control("Picture", views, default="Intervals", required=True,
-                                    key="view", bind="query-params")  # fmt: skip
-        metric = st.selectbox("Metric", names, format_func=charts.arrow, key="metric", bind="query-params", width=200,
-                              help="Which figure the picture shows.")  # fmt: skip
+        view = st.segmented_control(
+            "Picture", views, default="Intervals", required=True, key="view", bind="query-params"
+        )
+        metric = st.selectbox(
+            "Metric",
+            names,
+            format_func=charts.arrow,
+            key="metric",
+            bind="query-params",
+            width=200,
+            help="Which figure the picture shows.",
+        )
     assert metric is not None
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")
     chart = {
@@ -225,7 +261,8 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {told}")
     if metric == "ndcg@10":
         st.caption(
-            "Two intervals that overlap do not mean that models are alike: the table's paired difference is the sharper test."
+            "Two intervals that overlap do not mean that models are alike: the table's paired difference is the sharper"
+            " test."
         )
     return chart
 
@@ -267,8 +304,17 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
             if name.startswith(start) and group.get(metric) is not None:
                 low, high = (group.get("intervals") or {}).get(metric) or (None, None)
                 n = next((group[k] for k in of if k in group), 0)
-                told.append({"group": f"{short(name)} ~ n = {n:,}", "name": name, "model": row.label, "value": group[metric],
-                             "low": low, "high": high, "n": n})  # fmt: skip
+                told.append(
+                    {
+                        "group": f"{short(name)} ~ n = {n:,}",
+                        "name": name,
+                        "model": row.label,
+                        "value": group[metric],
+                        "low": low,
+                        "high": high,
+                        "n": n,
+                    }
+                )
     data = pd.DataFrame(told)
     if data.empty:
         st.info("Choose a model above.", icon=":material/touch_app:")
@@ -277,7 +323,8 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     chart = charts.groups(data, metric, order)
     st.altair_chart(chart, alt=f"{metric} of {', '.join(chosen)} by group")
     st.caption(
-        "n: people, liked films or ratings in the group. Whiskers: 95 % intervals (normal approximation); groups of few are wide."
+        "n: people, liked films or ratings in the group. Whiskers: 95 % intervals (normal approximation); groups of few"
+        " are wide."
     )
     with st.expander("The same as a table"):
         wide = data.pivot_table("value", "name", "model", sort=False).rename_axis("Group")
@@ -316,7 +363,8 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         if others:
             ways = "; ".join(f"{shell.plain(name)} {judged}" for name, judged in others.items())
             st.caption(
-                f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell nothing of each other."
+                f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell"
+                " nothing of each other."
             )
     return chart
 
@@ -340,7 +388,8 @@ def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         return None
     st.altair_chart(chart, alt=f"{metric} against {charts.COSTS[what or 'fit'][0].lower()}")
     st.caption(
-        "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that trained them."
+        "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that"
+        " trained them."
     )
     return chart
 
@@ -366,7 +415,8 @@ def parallel_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     chart = charts.parallel(able, names)
     st.altair_chart(chart, alt=f"Parallel coordinates of {', '.join(r.label for r in able)} over {', '.join(names)}")
     st.caption(
-        "Each axis runs from the worst to the best of these models, up is better on all. Choose a name in the legend to follow one line."
+        "Each axis runs from the worst to the best of these models, up is better on all. Choose a name in the legend to"
+        " follow one line."
     )
     return chart
 
@@ -379,15 +429,18 @@ def seeds_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
             f"No model has {metric} under several seeds. Train one again with another seed.", icon=":material/casino:"
         )
         return None
-    data = pd.DataFrame({
-        "Model": [t["label"] for t in told],
-        f"Mean {charts.arrow(metric)}": [comparison.figure(t["mean"], t["interval"]) for t in told],
-        "Seeds": [", ".join(map(str, t["seeds"])) for t in told],
-        "Each": [", ".join(f"{v:.4f}" for v in t["values"]) for t in told],
-    })  # fmt: skip
+    data = pd.DataFrame(
+        {
+            "Model": [t["label"] for t in told],
+            f"Mean {charts.arrow(metric)}": [comparison.figure(t["mean"], t["interval"]) for t in told],
+            "Seeds": [", ".join(map(str, t["seeds"])) for t in told],
+            "Each": [", ".join(f"{v:.4f}" for v in t["values"]) for t in told],
+        }
+    )
     st.dataframe(data, hide_index=True, height="content", alt=f"{metric} over seeds", key="seeds.table")
     st.caption(
-        "Brackets: 95 % t-interval of the mean over seeds, on the same test rows. It says how much trainings differ, not how much people do."
+        "Brackets: 95 % t-interval of the mean over seeds, on the same test rows. It says how much trainings differ,"
+        " not how much people do."
     )
     return None
 
@@ -403,12 +456,21 @@ def beyond(rows: list[Row]) -> None:
             "Model": [r.label for r in able],
             **{charts.arrow(n): [comparison.cell(r, n) for r in able] for n in names},
         }
-        st.dataframe(pd.DataFrame(data), hide_index=True, height="content", key="beyond", alt=f"Beyond accuracy: {', '.join(names)}", column_config={
-            "Model": st.column_config.TextColumn(pinned=True),
-            **{charts.arrow(n): st.column_config.TextColumn(help=metrics.metric(n).meaning) for n in names},
-        })  # fmt: skip
-        st.caption("Of everybody’s first ten films. None of these says whether the films are liked: a random list is diverse. Choose one as the metric below "
-                   "and “Groups” to see it for people of mainstream and niche taste.")  # fmt: skip
+        st.dataframe(
+            pd.DataFrame(data),
+            hide_index=True,
+            height="content",
+            key="beyond",
+            alt=f"Beyond accuracy: {', '.join(names)}",
+            column_config={
+                "Model": st.column_config.TextColumn(pinned=True),
+                **{charts.arrow(n): st.column_config.TextColumn(help=metrics.metric(n).meaning) for n in names},
+            },
+        )
+        st.caption(
+            "Of everybody’s first ten films. None of these says whether the films are liked: a random list is diverse."
+            " Choose one as the metric below and “Groups” to see it for people of mainstream and niche taste."
+        )
 
 
 def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
@@ -420,8 +482,8 @@ def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     chart = charts.calibration({r.label: r.result["calibration"][label] for r in able}, label)
     st.altair_chart(chart, alt=f"Predicted against observed share of {label} for {', '.join(r.label for r in able)}")
     st.caption(
-        f"{label}: test rows in ten equal parts by predicted chance. On the dashed line predictions come true as often as they say; "
-        "whiskers are 95 % intervals of the observed share."
+        f"{label}: test rows in ten equal parts by predicted chance. On the dashed line predictions come true as often"
+        " as they say; whiskers are 95 % intervals of the observed share."
     )
     return chart
 
@@ -430,8 +492,16 @@ def take_along(chart: alt.TopLevelMixin, name: str) -> None:
     """The picture as PNG or SVG."""
     with st.container(horizontal=True):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
-            st.download_button(kind.upper(), data=lambda k=kind: charts.picture(chart, k), file_name=f"{name}.{kind}", mime=mime,
-                               key=f"take.{kind}", icon=":material/image:", type="tertiary", on_click="ignore")  # fmt: skip
+            st.download_button(
+                kind.upper(),
+                data=lambda k=kind: charts.picture(chart, k),
+                file_name=f"{name}.{kind}",
+                mime=mime,
+                key=f"take.{kind}",
+                icon=":material/image:",
+                type="tertiary",
+                on_click="ignore",
+            )
 
 
 def export(rows: list[Row]) -> None:
@@ -446,8 +516,16 @@ def export(rows: list[Row]) -> None:
         rename(rows)
         st.caption("Export table:")
         for name, (suffix, mime, make) in forms.items():
-            st.download_button(name, data=make(), file_name=f"{dataset.name}-comparison.{suffix}", mime=mime, key=f"export.{suffix}",
-                               icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip
+            st.download_button(
+                name,
+                data=make(),
+                file_name=f"{dataset.name}-comparison.{suffix}",
+                mime=mime,
+                key=f"export.{suffix}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
 
 
 def kept_apart(found: list[Row], key: Key) -> None:
@@ -460,8 +538,11 @@ def kept_apart(found: list[Row], key: Key) -> None:
     st.caption("These cannot be ranked together with the results above.")
     here = {r.description for r in found if r.key == key}
     live = [r.params for r in live_runs()]
-    able = [runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from) for r in others
-            if r.description not in here and comparison.can_be_judged_like(r, key)]  # fmt: skip
+    able = [
+        runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from)
+        for r in others
+        if r.description not in here and comparison.can_be_judged_like(r, key)
+    ]
     if (
         len(able) > 1
         and not all(a in live for a in able)
@@ -475,7 +556,8 @@ def kept_apart(found: list[Row], key: Key) -> None:
             name = "ndcg@10" if row.result["metrics"].get("ndcg@10") is not None else "rmse"
             value = f"{name.upper()} {comparison.cell(row, name)} there"
             st.markdown(
-                f"**{shell.plain(row.label)}** — differs in {shell.plain(', '.join(key.differs(row.key)))} :small[:gray[({value})]]"
+                f"**{shell.plain(row.label)}** — differs in {shell.plain(', '.join(key.differs(row.key)))}"
+                f" :small[:gray[({value})]]"
             )
             if row.description in here:
                 st.caption("also evaluated as above")
@@ -485,8 +567,12 @@ def kept_apart(found: list[Row], key: Key) -> None:
                     st.caption("being judged")
                 elif st.button("Judge it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
                     start("evaluate", wanted)
-            elif row.result.get("run") and st.button("Train it on this split", key=f"again-{row.run.id}", icon=":material/model_training:",
-                                                     help="Its model knows other rows than the models above. Train it again to compare."):  # fmt: skip
+            elif row.result.get("run") and st.button(
+                "Train it on this split",
+                key=f"again-{row.run.id}",
+                icon=":material/model_training:",
+                help="Its model knows other rows than the models above. Train it again to compare.",
+            ):
                 trained = runs.get(str(row.trained)).params
                 mine = comparison.baseline_params(dataset, key, row.model)
                 same = ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime", "refit")
@@ -495,8 +581,10 @@ def kept_apart(found: list[Row], key: Key) -> None:
         st.caption(f"… and {len(others) - 12} more.")
     if old:
         names = sorted({r.params["model"] for r in old})
-        st.caption(f":material/history: {len(old)} earlier result{'s' if len(old) > 1 else ''} ({', '.join(names)}) belong to this dataset as it was "
-                   "before it was prepared anew; train again to compare.")  # fmt: skip
+        st.caption(
+            f":material/history: {len(old)} earlier result{'s' if len(old) > 1 else ''} ({', '.join(names)}) belong to"
+            " this dataset as it was before it was prepared anew; train again to compare."
+        )
 
 
 def start(kind: str, params: dict[str, Any]) -> None:
@@ -542,7 +630,8 @@ def coming() -> None:
 
 st.title("Compare", anchor=False)
 st.caption(
-    "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it means."
+    "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it"
+    " means."
 )
 shell.generated_note(dataset)
 damage_view.note(damage.of_results(dataset))
@@ -551,8 +640,12 @@ if found:
     key = choose_key(found, dataset)
     rows = under(found, key)
     with st.container(horizontal=True, vertical_alignment="center"):
-        only_usual = st.toggle("Usual settings only", key="only_usual", bind="query-params",
-                               help="Hides trainings with other seeds, settings or shares of the rows.")  # fmt: skip
+        only_usual = st.toggle(
+            "Usual settings only",
+            key="only_usual",
+            bind="query-params",
+            help="Hides trainings with other seeds, settings or shares of the rows.",
+        )
         baselines(found, key)
     rows = [r for r in rows if not only_usual or r.usual]
     if rows:

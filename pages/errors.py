@@ -1,4 +1,5 @@
-"""Where models fail, and why: slices, the worst cases, a person’s lists, exact what-ifs, and a notebook of what you find."""
+"""Where models fail, and why: slices, the worst cases, a person’s lists, exact what-ifs, and a notebook of what you
+find."""
 
 from __future__ import annotations
 
@@ -50,13 +51,29 @@ def choose_models(rows: list[Row]) -> list[Row]:
     first = linked["a"].label if linked["a"] is not None else usual[0]
     tell = None if blind.hidden() else in_address  # the address would tell the names
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        a = st.selectbox("Model", shown, index=shown.index(first), key=blind.key("a.asked"), on_change=tell, args=("a",), width=260,
-                         format_func=lambda n: blind.name(n, labels))  # fmt: skip
+        a = st.selectbox(
+            "Model",
+            shown,
+            index=shown.index(first),
+            key=blind.key("a.asked"),
+            on_change=tell,
+            args=("a",),
+            width=260,
+            format_func=lambda n: blind.name(n, labels),
+        )
         beside_it = [*(n for n in shown if n != a), NOTHING]
         other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
         second = linked["b"].label if linked["b"] is not None and linked["b"].label in beside_it else other
-        b = st.selectbox("Beside it", beside_it, index=beside_it.index(second), key=blind.key("b.asked"), on_change=tell, args=("b",), width=260,
-                         format_func=lambda n: n if n == NOTHING else blind.name(n, labels))  # fmt: skip
+        b = st.selectbox(
+            "Beside it",
+            beside_it,
+            index=beside_it.index(second),
+            key=blind.key("b.asked"),
+            on_change=tell,
+            args=("b",),
+            width=260,
+            format_func=lambda n: n if n == NOTHING else blind.name(n, labels),
+        )
         st.toggle(
             "Hide names",
             key="blind",
@@ -150,27 +167,52 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     if chosen is not None:
         u, i = int(told[0].user[chosen]), int(told[0].item[chosen])
         st.caption(
-            f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and {shell.plain(str(dataset.catalog['title'].iloc[i]))}"
+            f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and"
+            f" {shell.plain(str(dataset.catalog['title'].iloc[i]))}"
         )
-        panel(dataset, "rating", link=links.rating(dataset, str(dataset.users.raw[u]), i, *[r.label for r in rows]), user=str(dataset.users.raw[u]), film=str(dataset.items.raw[i]),
-              run=rows[0].run.id, model=rows[0].label, beside=beside(rows), slice=name)  # fmt: skip
+        panel(
+            dataset,
+            "rating",
+            link=links.rating(dataset, str(dataset.users.raw[u]), i, *[r.label for r in rows]),
+            user=str(dataset.users.raw[u]),
+            film=str(dataset.items.raw[i]),
+            run=rows[0].run.id,
+            model=rows[0].label,
+            beside=beside(rows),
+            slice=name,
+        )
         return
     st.caption(f"Tags for the whole slice: {shell.plain(name)}")
-    panel(dataset, "slice", link=links.to("errors", dataset, look="Slices", family=family, a=rows[0].label), slice=name, run=rows[0].run.id,
-          model=rows[0].label, beside=beside(rows))  # fmt: skip
+    panel(
+        dataset,
+        "slice",
+        link=links.to("errors", dataset, look="Slices", family=family, a=rows[0].label),
+        slice=name,
+        run=rows[0].run.id,
+        model=rows[0].label,
+        beside=beside(rows),
+    )
 
 
 def possible(sort: str, told: list[Judged]) -> bool:
     """Whether an order can be told of these results."""
-    return {"largest error": told[0].error is not None, "missed likes": told[0].place is not None, "largest difference": len(told) > 1,
-            "most unlike others": told[0].rating is not None}.get(sort, True)  # fmt: skip
+    return {
+        "largest error": told[0].error is not None,
+        "missed likes": told[0].place is not None,
+        "largest difference": len(told) > 1,
+        "most unlike others": told[0].rating is not None,
+    }.get(sort, True)
 
 
 def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
     measured = {name: [error_analysis.measure(t, mask) for t in told] for name, mask in masks.items()}
-    data: dict[str, list[Any]] = {"Slice": [*masks], "n": [m[0]["n"] for m in measured.values()], "Likes": [m[0]["likes"] for m in measured.values()],
-                                  "People": [m[0]["people"] for m in measured.values()]}  # fmt: skip
+    data: dict[str, list[Any]] = {
+        "Slice": [*masks],
+        "n": [m[0]["n"] for m in measured.values()],
+        "Likes": [m[0]["likes"] for m in measured.values()],
+        "People": [m[0]["people"] for m in measured.values()],
+    }
     meaning = {"found": "Found in ten ↑", "rmse": "RMSE ↓"}
     for at, label in enumerate(r.label for r in rows):
         for key, title in meaning.items():
@@ -178,13 +220,32 @@ def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels
                 data[f"{title} · {blind.name(label, labels)}"] = [
                     comparison.figure(*m[at][key]) if key in m[at] else "–" for m in measured.values()
                 ]
-    st.dataframe(pd.DataFrame(data), hide_index=True, height="content" if len(masks) < 14 else 480, key="slices.table", alt="Figures by slice", column_config={
-        "Slice": st.column_config.TextColumn(pinned=True), "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
-        "Likes": st.column_config.NumberColumn(format="localized", help="Those that count as liked: what “found in ten” looks for."),
-        "People": st.column_config.NumberColumn(format="localized"),
-        **{c: st.column_config.TextColumn(help="Share of held-out likes among the person’s first ten. Brackets: 95 %, people as clusters." if c.startswith("Found")
-                                          else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters.") for c in data if "·" in c},
-    })  # fmt: skip
+    st.dataframe(
+        pd.DataFrame(data),
+        hide_index=True,
+        height="content" if len(masks) < 14 else 480,
+        key="slices.table",
+        alt="Figures by slice",
+        column_config={
+            "Slice": st.column_config.TextColumn(pinned=True),
+            "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
+            "Likes": st.column_config.NumberColumn(
+                format="localized", help="Those that count as liked: what “found in ten” looks for."
+            ),
+            "People": st.column_config.NumberColumn(format="localized"),
+            **{
+                c: st.column_config.TextColumn(
+                    help=(
+                        "Share of held-out likes among the person’s first ten. Brackets: 95 %, people as clusters."
+                        if c.startswith("Found")
+                        else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters."
+                    )
+                )
+                for c in data
+                if "·" in c
+            },
+        },
+    )
     if not any("found" in m[0] or "rmse" in m[0] for m in measured.values()):
         st.info(
             "This result was kept before lists were: judge the run again on Compare, or train it anew.",
@@ -215,25 +276,56 @@ def listed(
             data[f"Place · {shown}"] = [
                 f"#{p}" if p > 0 else "beyond 20" if p == 0 else "–" for p in t.place[where].tolist()
             ]
-    event = st.dataframe(pd.DataFrame(data), hide_index=True, height=min(36 * len(where) + 40, 420), key=f"cases.{name}.{len(where)}.{seed}", on_select="rerun",
-                         selection_mode="single-row", alt=f"{len(where)} cases of {name}",
-                         column_config={c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"})  # fmt: skip
+    event = st.dataframe(
+        pd.DataFrame(data),
+        hide_index=True,
+        height=min(36 * len(where) + 40, 420),
+        key=f"cases.{name}.{len(where)}.{seed}",
+        on_select="rerun",
+        selection_mode="single-row",
+        alt=f"{len(where)} cases of {name}",
+        column_config={
+            c: st.column_config.NumberColumn(format="%.2f") for c in data if c.endswith("predicts") or c == "Stars"
+        },
+    )
     chosen = event.selection.rows if event is not None else []
     with st.container(horizontal=True):
         if not chosen:
             st.caption("Tick a row’s box to open it.")
-        if st.button("Open the case", icon=":material/open_in_new:", disabled=not chosen, key="open.case", type="primary",
-                     help="Choose a row first: its first column has a box to tick."):  # fmt: skip
+        if st.button(
+            "Open the case",
+            icon=":material/open_in_new:",
+            disabled=not chosen,
+            key="open.case",
+            type="primary",
+            help="Choose a row first: its first column has a box to tick.",
+        ):
             go("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
         if st.button("Open the person", icon=":material/person:", disabled=not chosen, key="open.person"):
             go("Person", int(first.user[where[chosen[0]]]))
-        if seed is not None and st.button(f"Put these {len(where)} into the notebook", icon=":material/playlist_add:", key="sample",
-                                          help="As cases to be coded, with the seed that drew them."):  # fmt: skip
+        if seed is not None and st.button(
+            f"Put these {len(where)} into the notebook",
+            icon=":material/playlist_add:",
+            key="sample",
+            help="As cases to be coded, with the seed that drew them.",
+        ):
             drawn = []
             for at in where:
                 who, what = str(raw_user[first.user[at]]), str(raw_item[first.item[at]])
-                drawn.append(error_annotations.case("rating", user=who, film=what, run=rows[0].run.id, model=rows[0].label, beside=beside(rows), seed=seed, slice=name, blind=blind.hidden(),
-                                         link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows])))  # fmt: skip
+                drawn.append(
+                    error_annotations.case(
+                        "rating",
+                        user=who,
+                        film=what,
+                        run=rows[0].run.id,
+                        model=rows[0].label,
+                        beside=beside(rows),
+                        seed=seed,
+                        slice=name,
+                        blind=blind.hidden(),
+                        link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows]),
+                    )
+                )
             error_annotations.put(dataset, *drawn)
             st.toast(f"{len(drawn)} cases are in the notebook.", icon=":material/playlist_add:")
     return int(where[chosen[0]]) if chosen else None
@@ -248,7 +340,8 @@ def go(look: str, user: int, item: int | None = None) -> None:
 
 
 def arrive() -> None:
-    """Where a button of the run before wanted to go. The person and the film are written into the address here, because a bound widget that was not there
+    """Where a button of the run before wanted to go. The person and the film are written into the address here, because
+    a bound widget that was not there
     before leaves them out."""
     if (item := st.session_state.pop("open_case", None)) is not None:
         st.session_state["go"] = {"look": "Case", "what": links.film(dataset, item)}
@@ -289,8 +382,11 @@ def who(split: Split) -> int | None:
             go(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
     user = row_of(dataset.users, text.strip())
     if user < 0:
-        st.info(f"{dataset.name} has no person “{shell.plain(text)}”. Ids run from {shell.plain(str(dataset.users.raw[0]))} to {shell.plain(str(dataset.users.raw[-1]))}.",
-                icon=":material/person_search:")  # fmt: skip
+        st.info(
+            f"{dataset.name} has no person “{shell.plain(text)}”. Ids run from {shell.plain(str(dataset.users.raw[0]))}"
+            f" to {shell.plain(str(dataset.users.raw[-1]))}.",
+            icon=":material/person_search:",
+        )
         return None
     return user
 
@@ -331,8 +427,15 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         row = int(films[0])
     st.session_state["what.asked"] = links.film(dataset, row)
     if len(dataset.items) <= MOST_CHOICES:
-        what = st.selectbox("Film", [links.film(dataset, i) for i in range(len(dataset.items))], key="what.asked", on_change=in_address, args=("what",), width=420,
-                            help="Type a part of a title.")  # fmt: skip
+        what = st.selectbox(
+            "Film",
+            [links.film(dataset, i) for i in range(len(dataset.items))],
+            key="what.asked",
+            on_change=in_address,
+            args=("what",),
+            width=420,
+            help="Type a part of a title.",
+        )
     else:
         what = st.text_input("Film (its id)", key="what.asked", on_change=in_address, args=("what",), width=420)
     item = row_of(dataset.items, links.id_of(what or ""))
@@ -355,7 +458,8 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
 
 st.title("Errors", anchor=False)
 st.caption(
-    "Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep what you find."
+    "Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep"
+    " what you find."
 )
 shell.generated_note(dataset)
 damage_view.note([*damage.of_results(dataset), slices.damage(dataset)])

@@ -32,9 +32,9 @@ def hero() -> None:
     """The first look: a line, a strip of posters, two ways on."""
     st.title("See what recommenders see", anchor=False)
     st.markdown(
-        "MMRec puts films, their posters and plots, and the models that recommend them side by side: **browse** the films, "
-        "**rate** a few as a new visitor, and watch what every model makes of you. Figures come with their split, protocol "
-        "and interval, so that you can trust them, or check them."
+        "MMRec puts films, their posters and plots, and the models that recommend them side by side: **browse** the"
+        " films, **rate** a few as a new visitor, and watch what every model makes of you. Figures come with their"
+        " split, protocol and interval, so that you can trust them, or check them."
     )
     chosen = shell.dataset()
     if chosen is None or not chosen.manifest["films"]:
@@ -68,7 +68,8 @@ def prepared_cards() -> None:
         with st.container(border=True):
             st.subheader("No films yet", anchor=False)
             st.write(
-                "Start with Reel World, a generated film world with drawn posters and written plots. It takes about half a minute and needs no network."
+                "Start with Reel World, a generated film world with drawn posters and written plots. It takes about"
+                " half a minute and needs no network."
             )
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
                 start_these(lambda: runs.start("prepare", {"reader": "demo", "dataset": "demo"}))
@@ -103,12 +104,16 @@ def dataset_card(name: str) -> None:
                     "generated",
                     icon=":material/science:",
                     color="violet",
-                    help=f"{told.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no evidence about films.",
+                    help=(
+                        f"{told.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no"
+                        " evidence about films."
+                    ),
                 )
         if told["films"]:
             events = "ratings" if "rating" in told["has"] else "events"
             st.markdown(
-                f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}** {told.get('what', 'films')}"
+                f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}**"
+                f" {told.get('what', 'films')}"
             )
         else:
             labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
@@ -194,7 +199,10 @@ def prepare_more() -> None:
                 st.caption(
                     ":material/folder: Found among your sources."
                     if at_hand
-                    else ":material/download: Will be downloaded from GroupLens; or name a folder that holds it in MMREC_SOURCES."
+                    else (
+                        ":material/download: Will be downloaded from GroupLens; or name a folder that holds it in"
+                        " MMREC_SOURCES."
+                    )
                 )
             with st.expander("Settings"):
                 options = config_form("datasets", name, key="prepare")

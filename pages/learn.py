@@ -75,8 +75,15 @@ def open_lesson(lesson: Lesson) -> None:
             "That was the lesson. Take the sheet with your own numbers along, or start over.", icon=":material/school:"
         )
     with st.container(horizontal=True):
-        st.download_button("Sheet to print", data=lambda: sheet(lesson, mine), file_name=f"{lesson.name}.html", mime="text/html", icon=":material/print:", on_click="ignore",
-                           help="Questions, your answers and this machine’s numbers as a page to print.")  # fmt: skip
+        st.download_button(
+            "Sheet to print",
+            data=lambda: sheet(lesson, mine),
+            file_name=f"{lesson.name}.html",
+            mime="text/html",
+            icon=":material/print:",
+            on_click="ignore",
+            help="Questions, your answers and this machine’s numbers as a page to print.",
+        )
         if st.button("Start over", icon=":material/restart_alt:", key="over"):
             MINE.pop(f"{dataset.name}/{lesson.name}", None)
             for key in [k for k in st.session_state if str(k).startswith(f"ans-{lesson.name}-")]:
@@ -168,7 +175,8 @@ def prepare(lesson: Lesson) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             names = ", ".join(dict.fromkeys(f"{k} {p.get('model') or ''}".strip() for k, p in due))
             st.markdown(
-                f":material/construction: This lesson’s numbers come from {len(due)} more run{'s' if len(due) > 1 else ''}: {shell.plain(names)}."
+                f":material/construction: This lesson’s numbers come from {len(due)} more"
+                f" run{'s' if len(due) > 1 else ''}: {shell.plain(names)}."
             )
             if st.button(
                 "Run them in the background", key="lesson.prepare", type="primary", icon=":material/play_arrow:"
@@ -191,25 +199,35 @@ def sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
     for at, step in enumerate(lesson.steps):
         told = filled(step.answer).text if at in mine["seen"] else ""
         text = html.escape(told).replace("**", "").replace("`", "").replace("\n", "<br>")
-        parts.append(f"<section><h2>{at + 1}. {html.escape(step.question)}</h2><p class=own>Your answer: <b>{html.escape(str(mine['answers'].get(at) or '')) or '_' * 40}</b></p>"
-                     f"<p>{text or '<i>not looked up yet</i>'}</p></section>")  # fmt: skip
+        parts.append(
+            f"<section><h2>{at + 1}. {html.escape(step.question)}</h2><p class=own>Your answer:"
+            f" <b>{html.escape(str(mine['answers'].get(at) or '')) or '_' * 40}</b></p>"
+            f"<p>{text or '<i>not looked up yet</i>'}</p></section>"
+        )
     made = " Generated data: a check of methods, not evidence about films." if dataset.manifest["generated"] else ""
+    style = (
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;color:#222}h1{font-size:1.6rem}"
+        "h2{font-size:1.1rem;margin-bottom:.3rem}section{break-inside:avoid;border-top:1px solid #bbb;padding:.6rem 0}"
+        ".own{background:#f3f0e8;padding:.4rem .6rem}footer{font-size:.8rem;color:#555}"
+    )
+    title, why, name = html.escape(lesson.title), html.escape(lesson.why), html.escape(dataset.name)
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(lesson.title)}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;color:#222}}"
-        "h1{font-size:1.6rem}h2{font-size:1.1rem;margin-bottom:.3rem}section{break-inside:avoid;border-top:1px solid #bbb;padding:.6rem 0}.own{background:#f3f0e8;padding:.4rem .6rem}footer{font-size:.8rem;color:#555}</style>"
-        f"<h1>{html.escape(lesson.title)}</h1><p>{html.escape(lesson.why)}</p>{''.join(parts)}"
-        f"<footer>{html.escape(dataset.name)}, split user-temporal, seed 0; brackets are 95 % intervals over people.{made} Computed {time.strftime('%d %B %Y')} by MMRec.</footer></html>"
-    )  # fmt: skip
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{style}</style>"
+        f"<h1>{title}</h1><p>{why}</p>{''.join(parts)}<footer>{name}, split user-temporal, seed 0; brackets are 95 % "
+        f"intervals over users.{made} Computed {time.strftime('%d %B %Y')} by MMRec.</footer></html>"
+    )
 
 
 st.title("Learn", anchor=False)
 st.caption(
-    "Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this machine say."
+    "Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this"
+    " machine say."
 )
 shell.generated_note(dataset)
 if "demo" in preparation.prepared() and dataset.name != "demo":
     st.caption(
-        "The lessons were written for the demo; on other data the numbers are computed just the same, and the answers may read oddly."
+        "The lessons were written for the demo; on other data the numbers are computed just the same, and the answers"
+        " may read oddly."
     )
 found = lessons.lessons()
 chosen = next((lesson for lesson in found if lesson.name == st.query_params.get("lesson")), None)

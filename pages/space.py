@@ -1,4 +1,5 @@
-"""The map of a space: films by plot or poster as an encoder sees them; touch it, search it, watch it turn into another."""
+"""The map of a space: films by plot or poster as an encoder sees them; touch it, search it, watch it turn into
+another."""
 
 from typing import Any
 
@@ -61,7 +62,8 @@ catalog = dataset.catalog
 
 
 def spaces() -> dict[str, list[str]]:
-    """What can be shown, with the views of each: encoders whose vectors are there, pairs of them, models with vectors of films."""
+    """What can be shown, with the views of each: encoders whose vectors are there, pairs of them, models with vectors
+    of films."""
     ready = features.available(dataset)
     ready = dict(
         sorted(ready.items(), key=lambda pair: (not pair[1]["joint"], pair[0]))
@@ -107,10 +109,19 @@ def encode_form(primary: bool = False) -> None:
     usual = "mini_clip" if dataset.manifest["generated"] else "classic"
     ready = set(features.available(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Encoder", [*names, *features.PAIRS], index=names.index(usual) if usual in names else 0, key="encoder", width=260,
-                            accept_new_options=True, format_func=lambda n: f"{n} ✓" if n in ready else n,
-                            help="✓: encoded. Or type hf:ID, open_clip:MODEL/WEIGHTS, or TEXT+IMAGE. Encoders with somebody's weights need "
-                                 "the hub or a folder with their files.")  # fmt: skip
+        name = st.selectbox(
+            "Encoder",
+            [*names, *features.PAIRS],
+            index=names.index(usual) if usual in names else 0,
+            key="encoder",
+            width=260,
+            accept_new_options=True,
+            format_func=lambda n: f"{n} ✓" if n in ready else n,
+            help=(
+                "✓: encoded. Or type hf:ID, open_clip:MODEL/WEIGHTS, or TEXT+IMAGE. Encoders with somebody's weights"
+                " need the hub or a folder with their files."
+            ),
+        )
         weights = st.text_input(
             "Weights",
             key="weights",
@@ -220,7 +231,8 @@ def errors_of_films() -> tuple[np.ndarray, str] | None:
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def genres_of(name: str, checksum: str, _dataset: Dataset) -> tuple[pd.Series, np.ndarray, np.ndarray]:
-    """How many films bear each genre, the most frequent first; which film bears which; each film's first one, as a place in the counts."""
+    """How many films bear each genre, the most frequent first; which film bears which; each film's first one, as a
+    place in the counts."""
     lists = [list(own) for own in _dataset.catalog["genres"]]
     counts = pd.Series([g for own in lists for g in own], dtype=object).value_counts()
     place = {genre: at for at, genre in enumerate(counts.index)}
@@ -441,15 +453,29 @@ def controls(known: dict[str, list[str]]) -> tuple[str, str, str, str | None, bo
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.session_state.get("space") not in names:
             st.session_state.pop("space", None)
-        name = st.selectbox("Space", names, key="space", bind="query-params", format_func=called, width=230,
-                            help="Whose eyes: an encoder's, two encoders' together, or a model's that learned from ratings.")  # fmt: skip
+        name = st.selectbox(
+            "Space",
+            names,
+            key="space",
+            bind="query-params",
+            format_func=called,
+            width=230,
+            help="Whose eyes: an encoder's, two encoders' together, or a model's that learned from ratings.",
+        )
         views = known[name]
         if len(views) > 1:
             if st.session_state.get("view") not in views:
                 st.session_state.pop("view", None)
-            view = st.segmented_control("View", views, key="view", default="image" if "image" in views else views[0], required=True,
-                                        bind="query-params", format_func=VIEWS.get,
-                                        help="Vectors of plots, of posters, or both in one map.")  # fmt: skip
+            view = st.segmented_control(
+                "View",
+                views,
+                key="view",
+                default="image" if "image" in views else views[0],
+                required=True,
+                bind="query-params",
+                format_func=VIEWS.get,
+                help="Vectors of plots, of posters, or both in one map.",
+            )
         else:
             view = views[0]
         colour = st.selectbox(
@@ -463,9 +489,21 @@ def controls(known: dict[str, list[str]]) -> tuple[str, str, str, str | None, bo
         others = [f"{n}|{v}" for n, own in known.items() for v in own if (n, v) != (name, view)]
         if st.session_state.get("into") not in [None, *others]:
             st.session_state.pop("into", None)
-        into = st.selectbox("Turn into", others, index=None, key="into", bind="query-params", width=240, placeholder="another space",
-                            format_func=lambda o: f"{called(o.split('|')[0])}: {VIEWS[o.split('|')[1]].lower()}" if not o.startswith("run:") else called(o.split("|")[0]),
-                            help="The same films in another space: watch which neighbourhoods hold and which fall apart.")  # fmt: skip
+        into = st.selectbox(
+            "Turn into",
+            others,
+            index=None,
+            key="into",
+            bind="query-params",
+            width=240,
+            placeholder="another space",
+            format_func=lambda o: (
+                f"{called(o.split('|')[0])}: {VIEWS[o.split('|')[1]].lower()}"
+                if not o.startswith("run:")
+                else called(o.split("|")[0])
+            ),
+            help="The same films in another space: watch which neighbourhoods hold and which fall apart.",
+        )
         morph = False
         if into:
             morph = st.toggle(
@@ -528,8 +566,12 @@ def chosen_rows(files: publish.Published) -> tuple[np.ndarray, str]:
 
 
 def beside(
-    found: projection.Map, files: publish.Published, hits: searching.Found | None, why: str, chosen: tuple[np.ndarray, str]
-) -> None:  # fmt: skip
+    found: projection.Map,
+    files: publish.Published,
+    hits: searching.Found | None,
+    why: str,
+    chosen: tuple[np.ndarray, str],
+) -> None:
     """What is chosen, found or opened, as posters."""
     asked = st.query_params.get("film")
     row = (
@@ -543,14 +585,25 @@ def beside(
         st.warning(shell.plain(why), icon=":material/search_off:")
     if hits is not None:
         st.markdown(f"#### Found among {'posters' if hits.into == 'image' else 'plots'}")
-        wall([film(dataset, int(r), note=f"cosine {c:.2f}") for r, c in zip(hits.items[:12], hits.cosine[:12], strict=True)], key="hits", size="small",
-             on_open=lambda: opened("hits"), label="Films found")  # fmt: skip
+        wall(
+            [
+                film(dataset, int(r), note=f"cosine {c:.2f}")
+                for r, c in zip(hits.items[:12], hits.cosine[:12], strict=True)
+            ],
+            key="hits",
+            size="small",
+            on_open=lambda: opened("hits"),
+            label="Films found",
+        )
     rows, how = chosen
     if len(rows):
         selection(rows, how)
     elif row < 0 and hits is None:
-        st.info("Point at a film for its true neighbours, click it to see it here, draw a lasso to choose many, or zoom in until dots become "
-                "posters. By keyboard: arrows, + and −, Enter.", icon=":material/touch_app:")  # fmt: skip
+        st.info(
+            "Point at a film for its true neighbours, click it to see it here, draw a lasso to choose many, or zoom in"
+            " until dots become posters. By keyboard: arrows, + and −, Enter.",
+            icon=":material/touch_app:",
+        )
     with st.expander("Choose by filter instead", icon=":material/filter_alt:"):
         by_filter(files)
     damage_view.note([slices.damage(dataset)])
@@ -616,8 +669,13 @@ def one_film(row: int, found: projection.Map) -> None:
             f"{c:.2f}" + (f" · {kinds[int(found.kind[j])]}" if kinds else "") for j, c in zip(near, cosine, strict=True)
         ]
         st.caption("Nearest in the original space, not on the map; below each its cosine.")
-        wall([film(dataset, int(found.items[j]), note=n) for j, n in zip(near[:8], notes, strict=False)], key="near", size="small",
-             on_open=lambda: opened("near"), label="True neighbours")  # fmt: skip
+        wall(
+            [film(dataset, int(found.items[j]), note=n) for j, n in zip(near[:8], notes, strict=False)],
+            key="near",
+            size="small",
+            on_open=lambda: opened("near"),
+            label="True neighbours",
+        )
 
 
 def by_filter(files: publish.Published) -> None:
@@ -706,10 +764,25 @@ def selection(rows: np.ndarray, how: str) -> None:
             else:
                 st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
                 st.rerun()
-        st.download_button("CSV", data=lambda: csv_out.of_table(slices.table(dataset, rows)), file_name=f"{dataset.name}-films.csv", mime="text/csv", key="csv", type="tertiary",
-                           icon=":material/download:", on_click="ignore")  # fmt: skip
-        st.download_button("Parquet", data=lambda: slices.parquet(slices.table(dataset, rows)), file_name=f"{dataset.name}-films.parquet", key="parquet", type="tertiary",
-                           icon=":material/download:", on_click="ignore")  # fmt: skip
+        st.download_button(
+            "CSV",
+            data=lambda: csv_out.of_table(slices.table(dataset, rows)),
+            file_name=f"{dataset.name}-films.csv",
+            mime="text/csv",
+            key="csv",
+            type="tertiary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Parquet",
+            data=lambda: slices.parquet(slices.table(dataset, rows)),
+            file_name=f"{dataset.name}-films.parquet",
+            key="parquet",
+            type="tertiary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
 
 
 def flat(found: projection.Map, files: publish.Published, colour: dict[str, Any]) -> None:
@@ -720,8 +793,17 @@ def flat(found: projection.Map, files: publish.Published, colour: dict[str, Any]
     body = np.frombuffer((storage.settings.static_dir() / colour["file"]).read_bytes(), np.uint8)[rows]
     palette = [*colour["palette"], "#808080"]
     shown = [palette[min(int(c), len(palette) - 1)] for c in body]
-    figure = go.Figure(go.Scattergl(x=files.xy[rows, 0], y=files.xy[rows, 1], mode="markers", customdata=files.items[rows], marker={"size": 5, "color": shown},
-                                    hovertext=catalog["title"].iloc[files.items[rows]].tolist(), hoverinfo="text"))  # fmt: skip
+    figure = go.Figure(
+        go.Scattergl(
+            x=files.xy[rows, 0],
+            y=files.xy[rows, 1],
+            mode="markers",
+            customdata=files.items[rows],
+            marker={"size": 5, "color": shown},
+            hovertext=catalog["title"].iloc[files.items[rows]].tolist(),
+            hoverinfo="text",
+        )
+    )
     figure.update_layout(
         height=600,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
@@ -753,8 +835,14 @@ def kept(name: str, rows: np.ndarray) -> bool:
 def search_box() -> tuple[str, Any]:
     """Words, or a picture, to search by."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = st.text_input("Search", key="q", bind="query-params", icon=":material/search:", placeholder="Words, such as: saturn and the cosmos",
-                              help="In a joint space words find posters, in a text space plots. The map flies to what it finds.")  # fmt: skip
+        words = st.text_input(
+            "Search",
+            key="q",
+            bind="query-params",
+            icon=":material/search:",
+            placeholder="Words, such as: saturn and the cosmos",
+            help="In a joint space words find posters, in a text space plots. The map flies to what it finds.",
+        )
         with st.popover("By picture", icon=":material/image_search:"):
             file = st.file_uploader(
                 "A picture",
@@ -772,9 +860,12 @@ def find_picture(name: str, file: Any) -> tuple[searching.Found | None, str]:
     side = features.split_pair(name)["image"]
     try:
         with st.spinner("Looking at the picture …"):
-            return searching.by_image(
-                dataset, name, images.open_image(file.getvalue()), SHOWN, encoder_for(side, dataset.checksum)
-            ), ""
+            return (
+                searching.by_image(
+                    dataset, name, images.open_image(file.getvalue()), SHOWN, encoder_for(side, dataset.checksum)
+                ),
+                "",
+            )
     except MMRecError as error:
         return None, str(error)
 
@@ -827,17 +918,33 @@ def page() -> None:
         else:
             key = "map"
             film_map(
-                files.files, shades, key=key, label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
-                other=files_of(*into.split("|"), other).files if into and other is not None else None, morph=morph, polygon=polygon(),
-                hits=hits.items[:12].tolist() if hits is not None else (), lit=lit,
-                fly={"items": hits.items[:12].tolist(), "key": f"{name} {view} {picture.file_id if picture else words}"} if hits is not None else None, pin=pin,
-                pairs=view == "both" and set(found.kind.tolist()) == {1, 2} and len(files.items) < 6_000, camera=camera("cam"), camera_key="cam",
-                on_select=lambda: on_select(key), on_open=lambda: on_open(key), on_fallback=on_fallback,
-            )  # fmt: skip
+                files.files,
+                shades,
+                key=key,
+                label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
+                other=files_of(*into.split("|"), other).files if into and other is not None else None,
+                morph=morph,
+                polygon=polygon(),
+                hits=hits.items[:12].tolist() if hits is not None else (),
+                lit=lit,
+                fly=(
+                    {"items": hits.items[:12].tolist(), "key": f"{name} {view} {picture.file_id if picture else words}"}
+                    if hits is not None
+                    else None
+                ),
+                pin=pin,
+                pairs=view == "both" and set(found.kind.tolist()) == {1, 2} and len(files.items) < 6_000,
+                camera=camera("cam"),
+                camera_key="cam",
+                on_select=lambda: on_select(key),
+                on_open=lambda: on_open(key),
+                on_fallback=on_fallback,
+            )
         scores(found, agreement)
         if shades["hint"]:
             st.caption(
-                f"Colour: {shades['hint']} Distances between far points on a map mean little; neighbours named here are always those of the original space."
+                f"Colour: {shades['hint']} Distances between far points on a map mean little; neighbours named here are"
+                " always those of the original space."
             )
         if agreement is not None:
             st.toggle("Light up the films whose neighbourhoods change most", key="falls", bind="query-params")
@@ -850,7 +957,8 @@ def page() -> None:
 
 
 def on_twin_select(files: publish.Published) -> None:
-    """Films chosen on the second map are chosen on the first as well: as a slice, since their outline there is another."""
+    """Films chosen on the second map are chosen on the first as well: as a slice, since their outline there is
+    another."""
     event = st.session_state["twin_map"].get("select")
     if event is None:
         return
@@ -873,10 +981,19 @@ def twin(into: str, other: projection.Map | None, colour: str, hits: searching.F
     name, view = into.split("|")
     files = files_of(name, view, other)
     film_map(
-        files.files, tint("Genre" if colour.startswith("Agreement") else colour, files, None), key="twin_map",
-        label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}", hits=hits.items[:12].tolist() if hits is not None else (),
-        lit=rows.tolist() if len(rows) else None, camera=camera("cam2"), camera_key="cam2", height=460, on_select=lambda: on_twin_select(files), on_open=lambda: on_open("twin_map"), on_fallback=on_fallback,
-    )  # fmt: skip
+        files.files,
+        tint("Genre" if colour.startswith("Agreement") else colour, files, None),
+        key="twin_map",
+        label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
+        hits=hits.items[:12].tolist() if hits is not None else (),
+        lit=rows.tolist() if len(rows) else None,
+        camera=camera("cam2"),
+        camera_key="cam2",
+        height=460,
+        on_select=lambda: on_twin_select(files),
+        on_open=lambda: on_open("twin_map"),
+        on_fallback=on_fallback,
+    )
 
 
 st.title("Space", anchor=False)

@@ -80,11 +80,18 @@ def choose_model(start: runs.Run | None) -> str | None:
         if "bpr" in able
         else able[0]
     )
-    name = st.selectbox("Model", able, index=able.index(wanted), key=f"model.{start.id if start else ''}",
-                        help="Models whose needs this dataset meets.")  # fmt: skip
+    name = st.selectbox(
+        "Model",
+        able,
+        index=able.index(wanted),
+        key=f"model.{start.id if start else ''}",
+        help="Models whose needs this dataset meets.",
+    )
     told = schemas[name]
-    st.caption(f"{told['summary']} Needs {registry.in_words(told['needs']) or 'nothing'}: {dataset.name} has "
-               + ("them." if len(told["needs"]) > 1 else "it."))  # fmt: skip
+    st.caption(
+        f"{told['summary']} Needs {registry.in_words(told['needs']) or 'nothing'}: {dataset.name} has "
+        + ("them." if len(told["needs"]) > 1 else "it.")
+    )
     if unable:
         lacks = {n: registry.unmet(schemas[n]["needs"], features.offers(dataset)) for n in unable}
         shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
@@ -106,8 +113,12 @@ def form() -> None:
     head = st.container(horizontal=True, vertical_alignment="center")
     head.subheader("New training", anchor=False)
     if start is not None:
-        head.badge(f"{'retrain of' if begin else 'like'} {start.params['model']} of {time.strftime('%d %b %H:%M', time.localtime(start.record['created']))}",
-                   icon=":material/tune:", color="gray")  # fmt: skip
+        head.badge(
+            f"{'retrain of' if begin else 'like'} {start.params['model']} of"
+            f" {time.strftime('%d %b %H:%M', time.localtime(start.record['created']))}",
+            icon=":material/tune:",
+            color="gray",
+        )
         if head.button("Usual settings", icon=":material/restart_alt:", type="tertiary", key="forget_like"):
             st.query_params.from_dict({"dataset": dataset.name})
             st.rerun()
@@ -118,9 +129,17 @@ def form() -> None:
     given: dict[str, Any] = dict(same.params["options"] or {}) if same is not None else {}
     trains = bool(registry.schema("models", name)["trains"])
     if same is None and trains:
-        preset = st.segmented_control("Preset", ["Usual", "Quick look"], default="Usual", required=True, key=f"preset.{name}",
-                                      help="Usual: the model's own settings. Quick look: five epochs on a tenth of the rows, "
-                                           "to see whether it runs at all; its figures are no evidence.")  # fmt: skip
+        preset = st.segmented_control(
+            "Preset",
+            ["Usual", "Quick look"],
+            default="Usual",
+            required=True,
+            key=f"preset.{name}",
+            help=(
+                "Usual: the model's own settings. Quick look: five epochs on a tenth of the rows, "
+                "to see whether it runs at all; its figures are no evidence."
+            ),
+        )
     else:
         preset = same.id if same is not None else "Usual"
     quick = preset == "Quick look"
@@ -156,17 +175,35 @@ def reads_content(name: str) -> bool:
 def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
     """Whose vectors, and which of them."""
     ready = list(features.available(dataset))
-    pairs = [f"{a}+{b}" for a in ready for b in ready if a != b
-             and "text" in features.available(dataset)[a]["modality"] and "image" in features.available(dataset)[b]["modality"]]  # fmt: skip
+    pairs = [
+        f"{a}+{b}"
+        for a in ready
+        for b in ready
+        if a != b
+        and "text" in features.available(dataset)[a]["modality"]
+        and "image" in features.available(dataset)[b]["modality"]
+    ]
     before = start.params if start is not None else {}
     usual = before.get("encoder") or features.usual(dataset)
     known = list(dict.fromkeys([*([usual] if usual else []), *ready, *pairs]))
     with st.grid(min_column_width=170):
-        modality = st.selectbox("Plots and posters", features.CONTENT, index=features.CONTENT.index(before.get("modality") or "both"),
-                                key=f"{key}.modality.{name}", help="Which vectors the model reads beside ids. 'none' gives the same model "
-                                "with ids alone, to see what content adds.")  # fmt: skip
-        encoder = st.selectbox("Encoder", known, key=f"{key}.encoder.{name}", disabled=modality == "none",
-                               help="Whose vectors. A+B takes texts from A and pictures from B. More under Space: encode this catalog.")  # fmt: skip
+        modality = st.selectbox(
+            "Plots and posters",
+            features.CONTENT,
+            index=features.CONTENT.index(before.get("modality") or "both"),
+            key=f"{key}.modality.{name}",
+            help=(
+                "Which vectors the model reads beside ids. 'none' gives the same model "
+                "with ids alone, to see what content adds."
+            ),
+        )
+        encoder = st.selectbox(
+            "Encoder",
+            known,
+            key=f"{key}.encoder.{name}",
+            disabled=modality == "none",
+            help="Whose vectors. A+B takes texts from A and pictures from B. More under Space: encode this catalog.",
+        )
     return {"modality": modality, "encoder": None if modality == "none" else encoder}
 
 
@@ -176,40 +213,101 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
     known = splits(dataset)
     names = [*known] if before["split"] in known or start is None else [before["split"], *known]
     with st.grid(min_column_width=170):
-        how = st.selectbox("Split", names, index=names.index(before["split"]) if before["split"] in names else 0, key=f"{key}.split",
-                           accept_new_options=True, help="How ratings are divided into training, validation and test. "
-                           "Shares may be typed, such as random:70-10-20.")  # fmt: skip
-        split_seed = st.number_input("Split seed", 0, 2**31 - 1, before["split_seed"], key=f"{key}.split_seed",
-                                     help="Drives what is random in the split. Runs compare on the same split only.")  # fmt: skip
-        seed = st.number_input("Seed", 0, 2**31 - 1, before["seed"], key=f"{key}.seed",
-                               help="Drives the model: first weights, order of rows, negatives.")  # fmt: skip
+        how = st.selectbox(
+            "Split",
+            names,
+            index=names.index(before["split"]) if before["split"] in names else 0,
+            key=f"{key}.split",
+            accept_new_options=True,
+            help=(
+                "How ratings are divided into training, validation and test. "
+                "Shares may be typed, such as random:70-10-20."
+            ),
+        )
+        split_seed = st.number_input(
+            "Split seed",
+            0,
+            2**31 - 1,
+            before["split_seed"],
+            key=f"{key}.split_seed",
+            help="Drives what is random in the split. Runs compare on the same split only.",
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            before["seed"],
+            key=f"{key}.seed",
+            help="Drives the model: first weights, order of rows, negatives.",
+        )
         protocols = [
             *PROTOCOLS,
             *(["shipped"] if dataset.candidates((how or "").removeprefix("folds:")) is not None else []),
         ]
         ranked = [*protocols] if before["protocol"] in protocols else [before["protocol"], *protocols]
-        judged = st.selectbox("Candidates", ranked, index=ranked.index(before["protocol"]), key=f"{key}.protocol",
-                              accept_new_options=True, help="full: each liked film is ranked among all films. sampled:N: among N "
-                              "others; kinder to weak models, and never compared with full. shipped: among those that the split's makers drew. "
-                              "Add :existing for items that existed at the time asked about, :seen=hide or :seen=allow for items "
-                              "that the user has met before (hidden by default; candidates by default where events repeat).")  # fmt: skip
-        regime = st.selectbox("Regime", ["frozen", "stream"], index=["frozen", "stream"].index(before["regime"]), key=f"{key}.regime",
-                              help="frozen: models know the training rows alone, or with refit also the validation rows. stream: every "
-                              "earlier event is known when the next is asked.")  # fmt: skip
-        fraction = st.number_input("Share of rows (%)", 0.001, 100.0, 10.0 if quick else 100.0 * before["fraction"], format="%g",
-                                   key=f"{key}.fraction", help="Learns from this share of the training rows, drawn by the split "
-                                   "seed; the test stays whole.")  # fmt: skip
-        asked: dict[str, Any] = {"split": how, "split_seed": int(split_seed), "seed": int(seed), "protocol": judged,
-                                 "regime": regime, "fraction": round(fraction / 100, 6)}  # fmt: skip
+        judged = st.selectbox(
+            "Candidates",
+            ranked,
+            index=ranked.index(before["protocol"]),
+            key=f"{key}.protocol",
+            accept_new_options=True,
+            help=(
+                "full: each liked film is ranked among all films. sampled:N: among N others; kinder to weak models, and"
+                " never compared with full. shipped: among those that the split's makers drew. Add :existing for items"
+                " that existed at the time asked about, :seen=hide or :seen=allow for items that the user has met"
+                " before (hidden by default; candidates by default where events repeat)."
+            ),
+        )
+        regime = st.selectbox(
+            "Regime",
+            ["frozen", "stream"],
+            index=["frozen", "stream"].index(before["regime"]),
+            key=f"{key}.regime",
+            help=(
+                "frozen: models know the training rows alone, or with refit also the validation rows. stream: every "
+                "earlier event is known when the next is asked."
+            ),
+        )
+        fraction = st.number_input(
+            "Share of rows (%)",
+            0.001,
+            100.0,
+            10.0 if quick else 100.0 * before["fraction"],
+            format="%g",
+            key=f"{key}.fraction",
+            help="Learns from this share of the training rows, drawn by the split seed; the test stays whole.",
+        )
+        asked: dict[str, Any] = {
+            "split": how,
+            "split_seed": int(split_seed),
+            "seed": int(seed),
+            "protocol": judged,
+            "regime": regime,
+            "fraction": round(fraction / 100, 6),
+        }
         if dataset.scale is not None:
             low, high = dataset.scale
             usual = high if dataset.manifest.get("relevant_from") is None else float(dataset.manifest["relevant_from"])
-            bar = st.number_input("Liked from", low, high, usual if before["relevant_from"] is None else float(before["relevant_from"]), step=0.5, key=f"{key}.bar",
-                                  help="Test ratings from here on count as liked; ranking models learn from these.")  # fmt: skip
+            bar = st.number_input(
+                "Liked from",
+                low,
+                high,
+                usual if before["relevant_from"] is None else float(before["relevant_from"]),
+                step=0.5,
+                key=f"{key}.bar",
+                help="Test ratings from here on count as liked; ranking models learn from these.",
+            )
             dropped = None if before["filter_from"] is None else float(before["filter_from"])
-            drop = st.number_input("Drop ratings below", low, high, dropped, step=0.5, key=f"{key}.drop",
-                                   placeholder="keep all", help="Drops them before splitting; all that is kept counts as liked "
-                                   "(RecBole's protocol).")  # fmt: skip
+            drop = st.number_input(
+                "Drop ratings below",
+                low,
+                high,
+                dropped,
+                step=0.5,
+                key=f"{key}.drop",
+                placeholder="keep all",
+                help="Drops them before splitting; all that is kept counts as liked (RecBole's protocol).",
+            )
             asked["filter_from"] = drop
             asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
         cut = (
@@ -217,10 +315,17 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
             if brings_no_validation(how or "")
             else ""
         )
-        asked["refit"] = st.toggle("Refit on training and validation rows", value=bool(before["refit"]), key=f"{key}.refit",
-                                   help="Usually models know the training rows alone when they are tested; validation rows serve early "
-                                   "stopping. With refit they know both: closed forms and gradient models are fitted on both, models of "
-                                   "sequences and of events in time observe the validation rows." + cut)  # fmt: skip
+        asked["refit"] = st.toggle(
+            "Refit on training and validation rows",
+            value=bool(before["refit"]),
+            key=f"{key}.refit",
+            help=(
+                "Usually models know the training rows alone when they are tested; validation rows serve early "
+                "stopping. With refit they know both: closed forms and gradient models are fitted on both, models of "
+                "sequences and of events in time observe the validation rows."
+            )
+            + cut,
+        )
     st.caption(f"{shell.plain(how or '')}: {known.get(how or '', 'as typed')}")
     return asked
 
@@ -236,14 +341,31 @@ def donor(name: str, begin: str | None) -> str | None:
     able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
     able.sort(key=lambda r: r.params["model"] != name)
     ids = [r.id for r in able]
-    by_id = {r.id: f"{r.params['model']} · {r.params['dataset']} · {time.strftime('%d %b %H:%M', time.localtime(r.record['created']))}"
-             for r in able}  # fmt: skip
-    chosen = st.selectbox("Run", ids, index=ids.index(begin) if begin in ids else None, format_func=lambda i: by_id[i],
-                          placeholder="None: begin with random weights", key=f"donor.{begin or ''}",
-                          help="Weights whose shapes fit are taken over, tables of people and films by id, never by row; "
-                               "the run's notes list what began anew.")  # fmt: skip
-    file = st.file_uploader("Or somebody's weights", type=["safetensors", "pt", "pth"], key="foreign",
-                            help="Tensors only: a file that holds more is refused, because opening it could run code.")  # fmt: skip
+    by_id = {
+        r.id: (
+            f"{r.params['model']} · {r.params['dataset']} ·"
+            f" {time.strftime('%d %b %H:%M', time.localtime(r.record['created']))}"
+        )
+        for r in able
+    }
+    chosen = st.selectbox(
+        "Run",
+        ids,
+        index=ids.index(begin) if begin in ids else None,
+        format_func=lambda i: by_id[i],
+        placeholder="None: begin with random weights",
+        key=f"donor.{begin or ''}",
+        help=(
+            "Weights whose shapes fit are taken over, tables of people and films by id, never by row; "
+            "the run's notes list what began anew."
+        ),
+    )
+    file = st.file_uploader(
+        "Or somebody's weights",
+        type=["safetensors", "pt", "pth"],
+        key="foreign",
+        help="Tensors only: a file that holds more is refused, because opening it could run code.",
+    )
     if file is None:
         return chosen
     kept = st.session_state.get("foreign_file")
@@ -283,8 +405,13 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
         if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
             begin_run(params)
         if (told is None or not told["same"]) and registry.schema("models", name)["trains"]:
-            if st.button("How long?", icon=":material/timer:", key="measure", type="tertiary",
-                         help="Takes a few steps here and now, to say how long an epoch lasts and how large the model is."):  # fmt: skip
+            if st.button(
+                "How long?",
+                icon=":material/timer:",
+                key="measure",
+                type="tertiary",
+                help="Takes a few steps here and now, to say how long an epoch lasts and how large the model is.",
+            ):
                 with st.spinner("Taking a few steps …"):
                     try:
                         st.session_state["measured"] = (params, estimate(params))
@@ -292,9 +419,15 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
                         shell.tell(error)
                     else:
                         st.rerun(scope="fragment")
-        st.toggle("Fit the baselines, too", value=True, key="baselines",
-                  help="Popularity and EASE on the same split and protocol where they are missing, so that there is something "
-                       "to compare with. They take seconds.")  # fmt: skip
+        st.toggle(
+            "Fit the baselines, too",
+            value=True,
+            key="baselines",
+            help=(
+                "Popularity and EASE on the same split and protocol where they are missing, so that there is something "
+                "to compare with. They take seconds."
+            ),
+        )
 
 
 def estimate(params: dict[str, Any]) -> str:
@@ -303,7 +436,10 @@ def estimate(params: dict[str, Any]) -> str:
 
     told = profile.measure(params)
     size = f"{told['parameters']:,} parameters, {told['rows']:,} rows an epoch in {told['batches']:,} batches"
-    return f"An epoch takes about {span(told['epoch_s'])}, all {told['max_epochs']} at most {span(told['epoch_s'] * told['max_epochs'])} and validation; {size}."
+    return (
+        f"An epoch takes about {span(told['epoch_s'])}, all {told['max_epochs']} at most"
+        f" {span(told['epoch_s'] * told['max_epochs'])} and validation; {size}."
+    )
 
 
 def begin_run(params: dict[str, Any]) -> None:
@@ -318,8 +454,14 @@ def begin_run(params: dict[str, Any]) -> None:
                         for k in ("split", "split_seed", "protocol", "regime", "relevant_from", "filter_from", "refit")
                     }
                     wanted = runs.training_params(dataset.name, name, **shared)
-                    if not any(r.params == wanted and r.record["status"] == "finished" and r.record.get("data") == dataset.checksum and r.record.get("known")
-                               for r in runs.all_runs() if r.kind == "train"):  # fmt: skip
+                    if not any(
+                        r.params == wanted
+                        and r.record["status"] == "finished"
+                        and r.record.get("data") == dataset.checksum
+                        and r.record.get("known")
+                        for r in runs.all_runs()
+                        if r.kind == "train"
+                    ):
                         runs.start("train", wanted)
     except MMRecError as error:
         shell.tell(error)
@@ -351,8 +493,11 @@ def history() -> None:
     ended = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.status not in runs.LIVE]
     mine = [r for r in ended if r.params["dataset"] == dataset.name]
     if not mine:
-        st.info(f"Nothing has been trained on {dataset.name} yet. Choose a model and start; this page can be closed meanwhile.",
-                icon=":material/history:")  # fmt: skip
+        st.info(
+            f"Nothing has been trained on {dataset.name} yet. Choose a model and start; this page can be closed"
+            " meanwhile.",
+            icon=":material/history:",
+        )
         return
     kinds = ["all", *(s for s in ("finished", "failed", "stopped") if any(r.status == s for r in mine))]
     kind = (
@@ -376,8 +521,12 @@ def tools() -> None:
     with st.container(horizontal=True):
         if st.button("Compare these", icon=":material/leaderboard:", key="to_compare"):
             st.switch_page(shell.page("compare"), query_params={"dataset": dataset.name})
-        if st.button("Open in MLflow", icon=":material/monitoring:", key="mlflow",
-                     help="Copies every run into MLflow's own store and starts its pages on localhost."):  # fmt: skip
+        if st.button(
+            "Open in MLflow",
+            icon=":material/monitoring:",
+            key="mlflow",
+            help="Copies every run into MLflow's own store and starts its pages on localhost.",
+        ):
             with st.spinner("Telling MLflow …"):
                 try:
                     st.session_state["mlflow_url"] = tracking.open_mlflow()
@@ -408,7 +557,8 @@ with tabs[shown]:
         cluster_view.view()
     else:
         st.caption(
-            "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn in the order asked for."
+            "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn"
+            " in the order asked for."
         )
         st.fragment(under_way, run_every=pace())()
         left, right = st.columns([1, 1.25], gap="large")

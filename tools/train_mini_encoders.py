@@ -1,8 +1,10 @@
-"""Make the weights in ``assets/encoders`` again: paint thirteen worlds, train both encoders, say how well they do on worlds never seen.
+"""Make the weights in ``assets/encoders`` again: paint thirteen worlds, train both encoders, say how well they do on
+worlds never seen.
 
     python tools/train_mini_encoders.py [FOLDER]
 
-Takes about half an hour on two cores. Worlds 101–112 are learned from, 201 says which epoch was best, 301 and the default world are
+Takes about half an hour on two cores. Worlds 101–112 are learned from, 201 says which epoch was best, 301 and the
+default world are
 only looked at. The default world is never learned from.
 """
 

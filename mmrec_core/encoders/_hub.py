@@ -1,4 +1,5 @@
-"""What encoders with somebody's weights share: finding them, their number format, batches, and errors in plain words."""
+"""What encoders with somebody's weights share: finding them, their number format, batches, and errors in plain
+words."""
 
 from __future__ import annotations
 

@@ -21,15 +21,19 @@ GRID, BINS = (4, 6), 8
 """Fields across and down in which a poster's layout is measured; steps of each colour channel."""
 SIZE = (128, 192)
 RADII, PATTERNS, LONGEST = (1, 2), 59, 640
-"""Pixels between a point and its neighbours in a local binary pattern; patterns told apart; longest side of the picture."""
+"""Pixels between a point and its neighbours in a local binary pattern; patterns told apart; longest side of the
+picture."""
 
 
 class Classic(Encoder):
     """TF-IDF and SVD for plots (Deerwester et al. 1990); colour, layout and texture statistics for posters. No weights.
 
-    Text: sublinear TF-IDF of words, reduced by a seeded truncated SVD that is fitted on the catalog. Image: a soft histogram of
-    hue, saturation and lightness, the mean colour and contrast of each field of a 4 × 6 grid, the directions of edges in it, and
-    local binary patterns of the picture at its own size (texture, grain; Ojala et al. 2002), each block scaled to equal weight.
+    Text: sublinear TF-IDF of words, reduced by a seeded truncated SVD that is fitted on the catalog. Image: a soft
+        histogram of
+    hue, saturation and lightness, the mean colour and contrast of each field of a 4 × 6 grid, the directions of edges
+    in it, and
+    local binary patterns of the picture at its own size (texture, grain; Ojala et al. 2002), each block scaled to equal
+    weight.
     The two spaces are not joint.
     """
 
@@ -145,7 +149,8 @@ def _look(image: Image) -> Array:
 
 
 def _uniform() -> Array:
-    """The bin of each of the 256 patterns: one for each that changes at most twice around the circle, one for all others."""
+    """The bin of each of the 256 patterns: one for each that changes at most twice around the circle, one for all
+    others."""
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
     steady = (bits != np.roll(bits, 1, 1)).sum(1) <= 2
     return np.where(steady, np.cumsum(steady) - 1, PATTERNS - 1)

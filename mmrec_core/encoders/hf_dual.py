@@ -39,7 +39,8 @@ class HFDual(Encoder):
         return int(told.projection_dim if hasattr(told, "projection_dim") else told.vision_config.hidden_size)
 
     def encode_text(self, texts: Sequence[str]) -> Array:
-        """Cut at the model's own length; SigLIP reads padding, so it is padded to its full length, as it was trained."""
+        """Cut at the model's own length; SigLIP reads padding, so it is padded to its full length, as it was
+        trained."""
         longest = int(self.net.config.text_config.max_position_embeddings)
         padding = "max_length" if self.net.config.model_type.startswith("siglip") else True
 

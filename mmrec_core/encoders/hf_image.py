@@ -18,7 +18,8 @@ PRESETS: dict[str, dict[str, Any]] = {"hf_image": {}, "resnet": {"weights": "mic
 
 
 class HFImage(Encoder):
-    """Image models in transformers' form: ResNet-50 (He et al. 2016; 2048), ViT, DINOv2 and their kin, pooled before the classifier."""
+    """Image models in transformers' form: ResNet-50 (He et al. 2016; 2048), ViT, DINOv2 and their kin, pooled before
+    the classifier."""
 
     class Config(HubConfig):
         """Which model."""

@@ -27,9 +27,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class HFText(Encoder):
-    """Sentence encoders in transformers' form: MPNet (768), BERT's [CLS] (768), gte-Qwen2-1.5B-instruct (1536), or any other.
+    """Sentence encoders in transformers' form: MPNet (768), BERT's [CLS] (768), gte-Qwen2-1.5B-instruct (1536), or any
+    other.
 
-    Tokens become one vector by their mean, by the first ([CLS]) or by the last one that is no padding. Films are documents, for which
+    Tokens become one vector by their mean, by the first ([CLS]) or by the last one that is no padding. Films are
+    documents, for which
     gte-Qwen2 wants no instruction.
     """
 

@@ -26,9 +26,11 @@ NAMES = {"attn.": "self_attn.", "mlp.fc1": "linear1", "mlp.fc2": "linear2", "nor
 
 
 class ImageBind(Encoder):
-    """ImageBind-Huge (Girdhar et al. 2023): texts and pictures in one space of 1024 numbers; its other senses are not loaded.
+    """ImageBind-Huge (Girdhar et al. 2023): texts and pictures in one space of 1024 numbers; its other senses are not
+    loaded.
 
-    ``weights`` is the checkpoint that its authors publish (``imagebind_huge.pth``), or the same as safetensors, as a local file.
+    ``weights`` is the checkpoint that its authors publish (``imagebind_huge.pth``), or the same as safetensors, as a
+    local file.
     """
 
     class Config(HubConfig):

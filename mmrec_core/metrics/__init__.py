@@ -1,4 +1,5 @@
-"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks``, ``pooled`` or ``lists``).
+"""Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks``,
+``pooled`` or ``lists``).
 
 A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. Files of a ``metrics`` folder under
 ``MMREC_PLUGINS`` count as well.

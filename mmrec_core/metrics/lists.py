@@ -1,4 +1,5 @@
-"""Beyond accuracy: what lists of recommendations are like, whoever likes them. A value per user, or one for all of them."""
+"""Beyond accuracy: what lists of recommendations are like, whoever likes them. A value per user, or one for all of
+them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import numpy as np
 from mmrec_core.types import Array, Lists
 
 FLOOR = 0.01
-"""Share of the user's own taste mixed into a list's, so that a genre that is missing costs much, not everything (Steck 2018)."""
+"""Share of the user's own taste mixed into a list's, so that a genre that is missing costs much, not everything (Steck
+2018)."""
 
 
 def coverage(lists: Lists, k: int) -> float:
@@ -17,14 +19,16 @@ def coverage(lists: Lists, k: int) -> float:
 
 
 def novelty(lists: Lists, k: int) -> Array:
-    """How little known the first ``k`` films are: mean −log2 of the share of people who rated them; 1 more is half as many people."""
+    """How little known the first ``k`` films are: mean −log2 of the share of people who rated them; 1 more is half as
+    many people."""
     raters = lists.counts if lists.raters is None else lists.raters
     bits = -np.log2(np.clip(raters, 1, None) / max(lists.n_users, 1))
     return _mean(lists.items[:, :k], bits)
 
 
 def future_items(lists: Lists, k: int) -> Array:
-    """Share of the first ``k`` films that did not exist yet at the user's last test event (neither released nor rated by anybody): impossible recommendations (Ji et al. 2023); lower is better, 0 means none."""
+    """Share of the first ``k`` films that did not exist yet at the user's last test event (neither released nor rated
+    by anybody): impossible recommendations (Ji et al. 2023); lower is better, 0 means none."""
     if lists.future is None:
         return np.full(len(lists.items), np.nan)
     return np.where(
@@ -35,20 +39,23 @@ def future_items(lists: Lists, k: int) -> Array:
 
 
 def diversity(lists: Lists, k: int) -> Array:
-    """How unlike each other the first ``k`` films are in genre: 1 minus the mean cosine of all pairs; 0 is all alike."""
+    """How unlike each other the first ``k`` films are in genre: 1 minus the mean cosine of all pairs; 0 is all
+    alike."""
     length = np.linalg.norm(lists.genres, axis=1, keepdims=True)
     return _unlike(lists.items[:, :k], lists.genres / np.where(length == 0, 1, length))
 
 
 def diversity_content(lists: Lists, k: int) -> Array:
-    """How unlike each other plots and posters of the first ``k`` films are: 1 minus the mean cosine of their vectors."""
+    """How unlike each other plots and posters of the first ``k`` films are: 1 minus the mean cosine of their
+    vectors."""
     if lists.vectors is None:
         return np.full(len(lists.items), np.nan)
     return _unlike(lists.items[:, :k], lists.vectors)
 
 
 def miscalibration(lists: Lists, k: int) -> Array:
-    """How far the genres of the first ``k`` films are from those of the user's own likes (Kullback–Leibler divergence in nats, 1 % of their taste mixed in; 0 is the same mix)."""
+    """How far the genres of the first ``k`` films are from those of the user's own likes (Kullback–Leibler divergence
+    in nats, 1 % of their taste mixed in; 0 is the same mix)."""
     items = lists.items[:, :k]
     given = np.where((items >= 0)[..., None], lists.genres[items], 0.0).sum(1)
     total = given.sum(1, keepdims=True)
@@ -60,7 +67,8 @@ def miscalibration(lists: Lists, k: int) -> Array:
 
 
 def popularity_lift(lists: Lists, k: int) -> Array:
-    """How much more popular the first ``k`` films are than those the user liked: 0 as popular, 1 twice as popular (Abdollahpouri 2019)."""
+    """How much more popular the first ``k`` films are than those the user liked: 0 as popular, 1 twice as popular
+    (Abdollahpouri 2019)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         lift: Array = _mean(lists.items[:, :k], lists.counts.astype(float)) / lists.popularity - 1
     return np.where(np.isfinite(lift), lift, np.nan)

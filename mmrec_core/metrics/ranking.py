@@ -38,13 +38,15 @@ def _first_block(ranking: Ranking) -> tuple[Array, Array]:
 
 
 def ndcg(ranking: Ranking, k: int) -> Array:
-    """How high the liked films stand in the first ``k``: 1 is a perfect order, higher ranks count more (binary NDCG)."""
+    """How high the liked films stand in the first ``k``: 1 is a perfect order, higher ranks count more (binary
+    NDCG)."""
     total = _discounts(k)
     return _per_query(ranking, _spread(ranking, total)) / total[np.minimum(ranking.n_relevant, k)]
 
 
 def ndcg_graded(ranking: Ranking, k: int) -> Array:
-    """NDCG of the first ``k`` with the rating as the gain (on scales below zero, its distance from the lowest rating), so that a 5-star film counts more than a 4-star one."""
+    """NDCG of the first ``k`` with the rating as the gain (on scales below zero, its distance from the lowest rating),
+    so that a 5-star film counts more than a 4-star one."""
     ideal = ranking.ideal_gain(k) @ np.diff(_discounts(k))
     with np.errstate(invalid="ignore"):  # where every gain is 0 there is no order to be right about: NaN
         graded: Array = _per_query(ranking, _spread(ranking, _discounts(k)) * ranking.gain) / ideal

@@ -23,7 +23,8 @@ class Block(nn.Module):
         self.wide, self.narrow = nn.Linear(dim, wide * dim), nn.Linear(wide * dim, dim)
 
     def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
-        """``[B, T, d]``; place ``t`` looks at places up to ``t``, or, where ``there [B, T]`` is given, at all that are there."""
+        """``[B, T, d]``; place ``t`` looks at places up to ``t``, or, where ``there [B, T]`` is given, at all that are
+        there."""
         n, t, dim = x.shape
         query, key, value = (
             part.view(n, t, self.heads, dim // self.heads).transpose(1, 2)

@@ -49,7 +49,8 @@ Batch = dict[str, Any]
 
 
 Slopes = Callable[[int], tuple[list[Tensor], Tensor]]
-"""From a step of a fold-in to the gradient of each history's mean loss, one ``[B, …]`` for each tensor that moves, and each history's number of rows ``[B]``."""
+"""From a step of a fold-in to the gradient of each history's mean loss, one ``[B, …]`` for each tensor that moves, and
+each history's number of rows ``[B]``."""
 
 UNKNOWN = "\0unknown"
 """The name of the row that serves every unknown id; no raw id is called so."""
@@ -73,7 +74,8 @@ class Model(nn.Module):
     streams: ClassVar[bool] = False
     """Keeps state that :meth:`observe` moves on as events come in."""
     early_stopping_protocol: ClassVar[tuple[str, str]] = ("full", "frozen")
-    """Protocol and regime by which early stopping judges validation rows, where the split is one point in time; elsewhere every film, frozen."""
+    """Protocol and regime by which early stopping judges validation rows, where the split is one point in time;
+    elsewhere every film, frozen."""
     version: ClassVar[int] = 1
     """Raised when saved weights of older versions no longer mean the same."""
 
@@ -122,14 +124,16 @@ class Model(nn.Module):
                 getattr(self, name)[torch.from_numpy(np.unique(np.asarray(column)).astype(np.int64))] = True
 
     def mark_unseen(self, items: Array) -> None:
-        """Treat items (rows) from now on as ones that training never met; what may be asked of a copy, for who wonders what is known of them."""
+        """Treat items (rows) from now on as ones that training never met; what may be asked of a copy, for who wonders
+        what is known of them."""
         self.known_items[torch.as_tensor(np.asarray(items, np.int64), device=self.known_items.device)] = False
         self.forget()
 
     # Scoring
 
     def rows(self, rows: Interactions) -> Batch:
-        """Events as a batch: ``user``, ``item`` (int64), ``rating`` and ``time`` where known, and one entry per row field."""
+        """Events as a batch: ``user``, ``item`` (int64), ``rating`` and ``time`` where known, and one entry per row
+        field."""
         batch: Batch = {}
         for role in ("user", "item"):
             if (column := getattr(rows, role)) is not None:
@@ -200,12 +204,14 @@ class Model(nn.Module):
         return None
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
-        """For each weight whose rows stand for something with a name: of what kind (``user``, ``item``, ``item.director`` …)
+        """For each weight whose rows stand for something with a name: of what kind (``user``, ``item``,
+        ``item.director`` …)
         and the names, row by row. So a table learned elsewhere is taken over by name, never by row."""
         return {}
 
     def names_of(self, kind: str, *extra: str) -> tuple[str, Array]:
-        """Names for :meth:`row_names` of a table of users or items: their raw ids, the unknown one, then ``extra`` rows."""
+        """Names for :meth:`row_names` of a table of users or items: their raw ids, the unknown one, then ``extra``
+        rows."""
         ids = self.users if kind == "user" else self.items
         if ids is None:
             raise MMRecError("Bind the model to its dataset first: model.bind(dataset).")
@@ -222,7 +228,8 @@ class Model(nn.Module):
         return None
 
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
-        """``[B, n]`` ranking scores of ``n`` items never seen (:meth:`item_state`) from user states; where items have states."""
+        """``[B, n]`` ranking scores of ``n`` items never seen (:meth:`item_state`) from user states; where items have
+        states."""
         raise NotImplementedError
 
     # State in time
@@ -240,10 +247,12 @@ class Model(nn.Module):
         _assign(self, snapshot)
 
     def forget(self) -> None:
-        """Drop what is kept for speed beside the state; called where other weights, or another device, come in. Nothing by default."""
+        """Drop what is kept for speed beside the state; called where other weights, or another device, come in. Nothing
+        by default."""
 
     def rest(self) -> None:
-        """Out of training, as :meth:`eval`; where that is so already nothing is written, so that several threads may ask."""
+        """Out of training, as :meth:`eval`; where that is so already nothing is written, so that several threads may
+        ask."""
         if any(module.training for module in self.modules()):
             self.eval()
 
@@ -279,7 +288,8 @@ class Model(nn.Module):
             self._save(folder, self.users, self.items)
         except SafetensorError as error:  # what its writer makes of a full disk, too
             raise MMRecError(
-                f"The model cannot be written to {folder} ({error}). Free some space, or set MMREC_HOME to another disk."
+                f"The model cannot be written to {folder} ({error}). Free some space, or set MMREC_HOME to another"
+                " disk."
             ) from error
 
     def _save(self, folder: Path, users: IdMap, items: IdMap) -> None:
@@ -335,7 +345,8 @@ class GradientModel(Model):
     """Pairs of a user and a film scored at once, where a model scores pair by pair."""
     FOLD_STEPS: ClassVar[int] = 40
     FOLD_LR: ClassVar[float] = 0.2
-    """Adam's first step; later ones shrink by a half cosine to nothing, so that forty get nearer to where 1,500 would end than a hundred equal ones."""
+    """Adam's first step; later ones shrink by a half cosine to nothing, so that forty get nearer to where 1,500 would
+    end than a hundred equal ones."""
     FOLD_L2: ClassVar[float] = 0.02
     """Pull of a folded-in state towards the out-of-vocabulary state, per rating."""
 
@@ -356,8 +367,10 @@ class GradientModel(Model):
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
 
-        Lightning may draw a batch before the step on the one before it has ended, so a batch must not depend on state that
-        ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for unknown ids is trained.
+        Lightning may draw a batch before the step on the one before it has ended, so a batch must not depend on state
+        that
+        ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for
+        unknown ids is trained.
         """
         table = self.epoch(train, epoch)
         self.hide(table, epoch)
@@ -486,7 +499,8 @@ class GradientModel(Model):
         return slopes
 
     def learns_as(self, cls: type[GradientModel]) -> bool:
-        """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for this subclass, too."""
+        """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for
+        this subclass, too."""
         return all(
             getattr(type(self), name) is getattr(cls, name)
             for name in ("row_losses", "user_tensors", "history_rows", "history_epoch")
@@ -513,7 +527,8 @@ class GradientModel(Model):
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Seeded gradient fold-in: a fixed number of Adam steps on the user state alone, everything else frozen.
 
-        Each user's loss is their own mean, so the answer does not depend on who else is in the batch. Nothing of the model is written, for
+        Each user's loss is their own mean, so the answer does not depend on who else is in the batch. Nothing of the
+        model is written, for
         one model may be asked by several threads at a time.
         """
         self.rest()
@@ -550,8 +565,23 @@ class GradientModel(Model):
                     own.addcmul_(value - prior[key], pull)
                 rate = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
                 # torch's own Adam, without what its wrapper does around each step
-                adam(free, slope, mean, square, [], count_of_steps, foreach=False, fused=fused, amsgrad=False, beta1=0.8, beta2=0.95, lr=rate,
-                     weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+                adam(
+                    free,
+                    slope,
+                    mean,
+                    square,
+                    [],
+                    count_of_steps,
+                    foreach=False,
+                    fused=fused,
+                    amsgrad=False,
+                    beta1=0.8,
+                    beta2=0.95,
+                    lr=rate,
+                    weight_decay=0.0,
+                    eps=1e-8,
+                    maximize=False,
+                )
         usable = usable.cpu()
         source: tuple[Source, ...] = tuple("folded" if u else "fallback" for u in usable.tolist())
         out = {k: v.detach() for k, v in state.items()}
@@ -578,7 +608,8 @@ def load_model(folder: Path) -> Model:
         cls = registry.load("models", told["model"])
         if told["version"] != cls.version:
             raise MMRecError(
-                f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it again."
+                f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it"
+                " again."
             )
         schema = Schema.from_json(told["schema"])
         tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}
@@ -597,20 +628,23 @@ def load_model(folder: Path) -> Model:
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
         if (len(model.users), len(model.items)) != (schema.n_users, schema.n_items):
             raise ValueError(
-                f"ids of {len(model.users):,} users and {len(model.items):,} items, expected {schema.n_users:,} and {schema.n_items:,}"
+                f"ids of {len(model.users):,} users and {len(model.items):,} items, expected {schema.n_users:,} and"
+                f" {schema.n_items:,}"
             )
         weights = load_file(folder / "model.safetensors")
         for key, value in model.state_dict().items():  # only buffers that start empty are sized by the data
             if value.numel() and key in weights and weights[key].shape != value.shape:
                 raise MMRecError(
-                    f"The weights in {folder} do not fit: {key} is {list(weights[key].shape)}, expected {list(value.shape)}. Train it again."
+                    f"The weights in {folder} do not fit: {key} is {list(weights[key].shape)}, expected"
+                    f" {list(value.shape)}. Train it again."
                 )
         broken = next(
             (key for key, value in weights.items() if value.is_floating_point() and bool(value.isnan().any())), None
         )
         if broken is not None:
             raise MMRecError(
-                f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing. Train it again."
+                f"The weights in {folder} hold values that are not numbers ({broken}), so it can recommend nothing."
+                " Train it again."
             )
         _assign(model, weights)
     except (
@@ -650,8 +684,8 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if key in parameters:
             if parameters[key].shape != value.shape:
                 raise MMRecError(
-                    f"The weights do not fit this model: {key} is {list(value.shape)}, expected {list(parameters[key].shape)}. "
-                    "They belong to another dataset or config."
+                    f"The weights do not fit this model: {key} is {list(value.shape)}, expected"
+                    f" {list(parameters[key].shape)}. They belong to another dataset or config."
                 )
             with torch.no_grad():
                 parameters[key].copy_(value)

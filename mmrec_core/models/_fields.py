@@ -1,6 +1,7 @@
 """Base of the models that read features: ids, side information, the past, the moment, whole rows of a click table.
 
-Every sparse feature is a vector of one width, every dense one a number; what a model makes of them (dot products, pair sums,
+Every sparse feature is a vector of one width, every dense one a number; what a model makes of them (dot products, pair
+sums,
 experts) is its own file's business. Ids are looked up in tables, never read as numbers.
 """
 
@@ -37,8 +38,9 @@ class FieldConfig(Config):
     dim: int = setting(16, "width of every embedding", ge=2, le=512, log=True)
     fields: str = setting(
         "common",
-        "features of users, films or rows to read where the dataset has them: names separated by commas; 'common', all but those "
-        "of films with very many values (directors, cast, tags); 'all'; '-age' leaves one out; empty: ids only",
+        "features of users, films or rows to read where the dataset has them: names separated by commas; 'common', all"
+        " but those of films with very many values (directors, cast, tags); 'all'; '-age' leaves one out; empty: ids"
+        " only",
     )
     history: bool = setting(
         True,
@@ -57,13 +59,14 @@ class FieldConfig(Config):
     )
     widths: Literal["equal", "cardinality"] = setting(
         "equal",
-        "widths of feature tables: equal; or by cardinality, 6·⁴√values at most, lifted to dim by a matrix (Ginart et al. 2021)",
+        "widths of feature tables: equal; or by cardinality, 6·⁴√values at most, lifted to dim by a matrix (Ginart et"
+        " al. 2021)",
         advanced=True,
     )
     loss: Literal["mse", "bce", "ce"] = setting(
         "mse",
-        "what is learned from ratings: mse, the rating; ce, how likely each number of stars is; bce, whether it is liked "
-        "(click labels always by bce)",
+        "what is learned from ratings: mse, the rating; ce, how likely each number of stars is; bce, whether it is"
+        " liked (click labels always by bce)",
     )
     negatives: int = setting(
         4,
@@ -96,7 +99,8 @@ class Looked:
 
 
 class _Rows(torch.autograd.Function):
-    """Rows ``[…, d]`` of a table; on one thread the way back adds narrow rows up 2.5 times faster than an embedding's own.
+    """Rows ``[…, d]`` of a table; on one thread the way back adds narrow rows up 2.5 times faster than an embedding's
+    own.
 
     On several it would add them in an order of chance, so there the embedding's own is used.
     """
@@ -119,7 +123,8 @@ class _Rows(torch.autograd.Function):
 class Tables(nn.Module):
     """The sparse features of one owner, in one table, looked up at once: codes ``[B, W]`` → vectors ``[B, F, d]``.
 
-    Single-valued features stand first; a multi-valued one is the mean of its values' vectors. Missing values are zero until
+    Single-valued features stand first; a multi-valued one is the mean of its values' vectors. Missing values are zero
+    until
     training meets one.
     """
 
@@ -376,7 +381,8 @@ class FieldModel(GradientModel):
         return len(train) + self.config.negatives * len(train.positives if rated else train)
 
     def hide(self, table: Batch, epoch: int) -> None:
-        """Hide a share of users (half of them with their past) and of films (with their raters); what else is known stays."""
+        """Hide a share of users (half of them with their past) and of films (with their raters); what else is known
+        stays."""
         share, generator = self.config.id_dropout, self.generator(epoch, 1)
         if not self.of_films or share <= 0:
             return
@@ -641,7 +647,8 @@ class FieldModel(GradientModel):
         return state, free
 
     def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace | None]:
-        """The histories as rows, what is known of their films, and what draws others where the model learns from some."""
+        """The histories as rows, what is known of their films, and what draws others where the model learns from
+        some."""
         batch = self.targets(self.rows(self.as_train_set(histories).interactions))
         # a film that training never saw is no part of what `past_of` counts, so there is nothing of it to leave out
         batch["own_user"] = self.known_items[batch["item"].to(self.known_items.device)].float().cpu()
@@ -731,7 +738,8 @@ def _levels(scale: tuple[float, float] | None) -> Array:
 
 
 def with_numbers(looked: Looked, table: nn.Embedding) -> tuple[Tensor, Tensor]:
-    """Weights ``[B]`` and vectors ``[B, F + D, d]`` with every number as a feature of its own: its row ``[d + 1]`` of the table, last its
+    """Weights ``[B]`` and vectors ``[B, F + D, d]`` with every number as a feature of its own: its row ``[d + 1]`` of
+    the table, last its
     weight, times its value (Rendle 2010)."""
     scaled = looked.dense[..., None] * table.weight[: looked.dense.shape[1]]
     return looked.first + scaled[..., -1].sum(1), torch.cat([looked.vectors, scaled[..., :-1]], 1)

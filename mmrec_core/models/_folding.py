@@ -1,4 +1,5 @@
-"""Fold-in of models that read fields: only the id vector moves, so all else that a history's rows read is looked up once, not at each step."""
+"""Fold-in of models that read fields: only the id vector moves, so all else that a history's rows read is looked up
+once, not at each step."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def means(user: Tensor, state: Tensor, slope: RowSlopes) -> Slopes:
 
 
 def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """A network of :func:`mmrec_core.models._layers.mlp` at rest on ``[N, in]``: its output, and what :func:`back` needs of the way."""
+    """A network of :func:`mmrec_core.models._layers.mlp` at rest on ``[N, in]``: its output, and what :func:`back`
+    needs of the way."""
     kept = []
     for layer in network:
         if isinstance(layer, nn.Linear):

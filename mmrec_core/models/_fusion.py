@@ -1,6 +1,7 @@
 """Text and image of a film as one vector: four ways, each with masks for what is missing.
 
-Vectors come in with unit length or, where a film has none, as zeros with its mask off. MM-TGN's three (MLP, FiLM, gated) have
+Vectors come in with unit length or, where a film has none, as zeros with its mask off. MM-TGN's three (MLP, FiLM,
+gated) have
 exactly its layers, so that at 2688 → 172 they count 1,466,372, 1,074,356 and 955,976 parameters, as it reports.
 """
 
@@ -19,7 +20,8 @@ HIDDEN = {"mlp": 512, "film": 256}
 class Fusion(nn.Module):
     """``text [B, T]``, ``image [B, I]`` and their masks ``[B]`` → ``[B, d]``; a film with neither gets zeros.
 
-    ``concat``: one linear layer on both side by side. ``mlp``: Linear–LayerNorm–GELU–Dropout–Linear–LayerNorm. ``film`` (Perez et
+    ``concat``: one linear layer on both side by side. ``mlp``: Linear–LayerNorm–GELU–Dropout–Linear–LayerNorm. ``film``
+    (Perez et
     al. 2018): the projected image, scaled and shifted by what two networks make of the text; the identity at first.
     ``gated``: ``g·text + (1−g)·image`` after projections, ``g = σ(Linear([text ‖ image]))`` for every coordinate.
 
@@ -65,7 +67,8 @@ class Fusion(nn.Module):
             nn.init.constant_(last.bias, value)
 
     def gates(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """Share of the text in each coordinate, ``[B, d]`` in (0, 1); 1 where there is no image, 0 where there is no text."""
+        """Share of the text in each coordinate, ``[B, d]`` in (0, 1); 1 where there is no image, 0 where there is no
+        text."""
         gate = torch.sigmoid(self.gate(torch.cat([text, image], 1)))
         gate = torch.where(has_image[:, None], gate, 1.0)
         return torch.where(has_text[:, None], gate, 0.0)

@@ -1,7 +1,10 @@
-"""What models on the graph of likes share: spreading vectors along it, ranking by dot products, new users by their edges.
+"""What models on the graph of likes share: spreading vectors along it, ranking by dot products, new users by their
+edges.
 
-A model says how it begins (:meth:`GraphModel.start`), what a node makes of itself and of what it hears (:meth:`GraphModel.step`), and
-what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take the same step, a new user is one more node
+A model says how it begins (:meth:`GraphModel.start`), what a node makes of itself and of what it hears
+(:meth:`GraphModel.step`), and
+what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take the same step, a new user is one
+more node
 that hears films' layers as they are: exact, and without retraining.
 """
 
@@ -34,7 +37,8 @@ class GraphConfig(AnyConfig):
     dim: int = setting(64, "numbers in the vector of a user and a film", ge=1, le=1024, log=True)
     layers: int = setting(
         3,
-        "steps along the graph: 1 hears what is liked, 2 who else likes it; 0 hears nothing, nor does a newcomer's likes",
+        "steps along the graph: 1 hears what is liked, 2 who else likes it; 0 hears nothing, nor does a newcomer's"
+        " likes",
         ge=0,
         le=8,
     )
@@ -100,7 +104,8 @@ class GraphModel(Pairwise):
         return layer
 
     def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
-        """Layer ``at + 1`` of nodes, from their layer ``at`` and what they hear of their neighbours', ``[n, …]`` each."""
+        """Layer ``at + 1`` of nodes, from their layer ``at`` and what they hear of their neighbours', ``[n, …]``
+        each."""
         raise NotImplementedError
 
     def combine(self, layers: Layers) -> Tensor:

@@ -1,7 +1,10 @@
-"""What users have rated, and who has rated a film, from training rows only: pooled vectors and counts, a row's own part taken out.
+"""What users have rated, and who has rated a film, from training rows only: pooled vectors and counts, a row's own part
+taken out.
 
-A row that is being learned lies in its user's history and among its film's raters itself; a row that is being judged never
-does. So whatever is pooled here is pooled without the row at hand, exactly, or the model would learn to look up its answer.
+A row that is being learned lies in its user's history and among its film's raters itself; a row that is being judged
+never
+does. So whatever is pooled here is pooled without the row at hand, exactly, or the model would learn to look up its
+answer.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from mmrec_core.types import Interactions
 
 
 class _Product(torch.autograd.Function):
-    """``A @ x`` for a fixed ``A`` all of whose entries are ones (repeated where rows repeat), with ``Aᵀ`` at hand for the way back."""
+    """``A @ x`` for a fixed ``A`` all of whose entries are ones (repeated where rows repeat), with ``Aᵀ`` at hand for
+    the way back."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
@@ -31,7 +35,8 @@ class _Product(torch.autograd.Function):
 
 
 def _sums(matrix: Tensor, x: Tensor) -> Tensor:
-    """Sums of rows of ``x``. On a CPU, bags of an embedding table are what that is, and 2.7 times faster than the sparse product."""
+    """Sums of rows of ``x``. On a CPU, bags of an embedding table are what that is, and 2.7 times faster than the
+    sparse product."""
     if x.device.type != "cpu":
         return matrix @ x
     return F.embedding_bag(
@@ -80,7 +85,8 @@ class Past(nn.Module):
             setattr(self, f"{owner}_count", torch.from_numpy(np.bincount(column, minlength=n)).float().to(device))
 
     def _both(self) -> tuple[Tensor, Tensor]:
-        """The matrix and its transpose in compressed rows, made when first needed and whenever the rows have changed."""
+        """The matrix and its transpose in compressed rows, made when first needed and whenever the rows have
+        changed."""
         made = self._matrices
         if made is None or made[0] is not self.items:
             warnings.filterwarnings("ignore", "Sparse (invariant checks|CSR tensor support)")

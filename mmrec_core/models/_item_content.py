@@ -1,4 +1,5 @@
-"""What films say of themselves: an encoder's vectors of plots and posters, gathered by index, with masks for what is missing."""
+"""What films say of themselves: an encoder's vectors of plots and posters, gathered by index, with masks for what is
+missing."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class ContentConfig(Config):
     fusion_width: int = setting(64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True)
     content_dropout: float = setting(
         0.2,
-        "share of an encoder's numbers silenced in training: few films are seen, so their vectors are easily learned by heart",
+        "share of an encoder's numbers silenced in training: few films are seen, so their vectors are easily learned by"
+        " heart",
         ge=0.0,
         le=0.95,
     )
@@ -37,7 +39,8 @@ class ContentConfig(Config):
 class Content(nn.Module):
     """Vectors of items' plots and posters, those of the side information that an encoder made.
 
-    Vectors stay where they lie: a memory map on the CPU, the device's memory on a GPU. They are read around the training films'
+    Vectors stay where they lie: a memory map on the CPU, the device's memory on a GPU. They are read around the
+    training films'
     middle, each coordinate about 1 large, so that what all films share says nothing of any of them.
 
     Args:
@@ -101,12 +104,19 @@ class FusedContent(Content):
 
     Args:
         kind, dim, hidden: of the fusion.
-        silenced: share of an encoder's numbers silenced in training; few films are seen, so vectors are easily learned by heart.
+        silenced: share of an encoder's numbers silenced in training; few films are seen, so vectors are easily learned
+            by heart.
     """
 
     def __init__(
-        self, side: Sequence[Field], n_items: int, kind: Kind, dim: int, hidden: int | None = None, silenced: float = 0.0
-    ) -> None:  # fmt: skip
+        self,
+        side: Sequence[Field],
+        n_items: int,
+        kind: Kind,
+        dim: int,
+        hidden: int | None = None,
+        silenced: float = 0.0,
+    ) -> None:
         super().__init__(side, n_items)
         self.silenced = silenced
         self.fusion = Fusion(kind, self.width("text"), self.width("image"), dim, hidden=hidden) if self.names else None
@@ -117,7 +127,8 @@ class FusedContent(Content):
             self.fusion.start()
 
     def forward(self, item: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """``[B, d]`` for items ``[B]``; ``hidden`` ``[B]`` hides one of two modalities (1 text, 2 image) where both are there."""
+        """``[B, d]`` for items ``[B]``; ``hidden`` ``[B]`` hides one of two modalities (1 text, 2 image) where both are
+        there."""
         (text, has_text), (image, has_image) = self.read("text", item), self.read("image", item)
         if hidden is not None:
             both = has_text & has_image
@@ -125,7 +136,8 @@ class FusedContent(Content):
         return self.fuse(text, image, has_text, has_image)
 
     def of(self, content: Mapping[str, Tensor], device: torch.device) -> Tensor:
-        """``[B, d]`` of films in no catalog, by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
+        """``[B, d]`` of films in no catalog, by their ``text`` and ``image`` vectors ``[B, W]`` (either may be
+        missing)."""
         n = len(next(iter(content.values())))
         (text, has_text), (image, has_image) = (self.given(name, content, n, device) for name in MODALITIES)
         return self.fuse(text, image, has_text, has_image)

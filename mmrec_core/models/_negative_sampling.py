@@ -1,6 +1,7 @@
 """Films that a liked one is compared with: of those that training has met, never of the user's own.
 
-A film outside training must not be drawn: it would be taught as disliked by what it shows and tells, and which films are held
+A film outside training must not be drawn: it would be taught as disliked by what it shows and tells, and which films
+are held
 out would be known to what is judged on them.
 """
 
@@ -17,7 +18,8 @@ from mmrec_core.types import History, TrainSet
 
 
 def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
-    """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``: not rated at
+    """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``:
+    not rated at
     all); a few collisions survive four redraws."""
     taken, pool = torch.from_numpy(train.met if rated else train.liked), torch.from_numpy(train.items)
     item = pool[torch.randint(len(pool), user.shape, generator=generator)]
@@ -33,7 +35,8 @@ def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: b
 
 
 class ByPlace:
-    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with; drawn anew for each step of a fold-in.
+    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with; drawn anew for each step of a
+    fold-in.
 
     What is drawn depends on a row's place among its user's, not on who else is asked about.
     """
@@ -52,7 +55,8 @@ class ByPlace:
         return self.row[free], drawn[free]
 
     def drawn(self, *generators: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What each generator draws, laid end to end, a film for each of :attr:`row`; and whether it is free to be compared with."""
+        """What each generator draws, laid end to end, a film for each of :attr:`row`; and whether it is free to be
+        compared with."""
         films = [
             self.pool[torch.randint(len(self.pool), self.shape, generator=g)][self.place].flatten() for g in generators
         ]
@@ -72,7 +76,8 @@ class Pairwise(GradientModel):
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
 
     def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace]:
-        """Likes of each history, and what draws their negatives by place, so that nobody's depend on who else is asked about."""
+        """Likes of each history, and what draws their negatives by place, so that nobody's depend on who else is asked
+        about."""
         liked = self.rows(self.as_train_set(histories).positives)
         return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
 

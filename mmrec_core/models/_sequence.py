@@ -1,7 +1,10 @@
-"""What models of sequences share: one loader of histories, a start mark, losses over every place of a sequence, new users by reading.
+"""What models of sequences share: one loader of histories, a start mark, losses over every place of a sequence, new
+users by reading.
 
-A history is kept flat with offsets; a user's state is the latest ``length`` of their events ``[L]``, padded at the end, and how many there are. Because a model
-reads forwards only, what stands after a place cannot reach it, and padding, which stands after everything, is inert. A start mark stands before the first event, so
+A history is kept flat with offsets; a user's state is the latest ``length`` of their events ``[L]``, padded at the end,
+and how many there are. Because a model
+reads forwards only, what stands after a place cannot reach it, and padding, which stands after everything, is inert. A
+start mark stands before the first event, so
 that an empty history is learned, too: it predicts everybody's first film.
 """
 
@@ -103,7 +106,8 @@ class SequenceModel(GradientModel):
                     nn.init.normal_(module.weight, 0.0, self.config.dim**-0.5)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
-        """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first ``t`` and nothing after; ``user [B]``
+        """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first
+        ``t`` and nothing after; ``user [B]``
         are rows of users, for models that know them."""
         raise NotImplementedError
 
@@ -148,7 +152,8 @@ class SequenceModel(GradientModel):
         )
 
     def windows(self, start: Tensor, end: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """The latest ``length`` events of the kept histories from ``start`` to ``end`` ``[B]``: ``[B, length]``, padded at the end, and their number."""
+        """The latest ``length`` events of the kept histories from ``start`` to ``end`` ``[B]``: ``[B, length]``, padded
+        at the end, and their number."""
         size = (end - start).clamp(max=length)
         place = torch.arange(length, device=start.device)
         at = (end - size)[:, None] + place
@@ -170,7 +175,8 @@ class SequenceModel(GradientModel):
     # Learning
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """One row per user: what is read ``[U, L]``, how much of it counts, what comes next at each place ``[U, L + 1]`` (−1: not asked for), and, where the
+        """One row per user: what is read ``[U, L]``, how much of it counts, what comes next at each place
+        ``[U, L + 1]`` (−1: not asked for), and, where the
         loss draws, films drawn for it ``[U, L + 1, n]``."""
         return self.windows_to_learn(train, epoch)
 
@@ -204,7 +210,8 @@ class SequenceModel(GradientModel):
         return len(self.readers(train))
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
-        """Batches of sequences of about one length, cut to the longest of them; each holds as many events as ``batch_size`` sequences hold on
+        """Batches of sequences of about one length, cut to the longest of them; each holds as many events as
+        ``batch_size`` sequences hold on
         average, so that every event counts alike, and comes in an order drawn anew each epoch."""
         table = self.epoch(train, epoch)
         self.hide(table, epoch)
@@ -245,7 +252,8 @@ class SequenceModel(GradientModel):
             pool = self.pool()
             logits = told @ self.vectors(pool).T
             if pool[-1] == self.schema.n_items and self.hidden_share > 0:
-                # the unknown film stands for a share of all: as one of them it would be told to come next as often as they all do, and outrank nearly every known one
+                # the unknown film stands for a share of all: as one of them it would be told to come next as often as
+                # they all do, and outrank nearly every known one
                 logits[:, -1] += math.log(self.hidden_share * (len(pool) - 1))
             return F.cross_entropy(logits, torch.searchsorted(pool, target), reduction="none"), row
         liked = (told * self.vectors(target)).sum(1)
@@ -283,7 +291,8 @@ class SequenceModel(GradientModel):
         return {"sequence": sequence, "size": size}
 
     def observe(self, events: Interactions) -> None:
-        """What happened after training is read from then on; no weight moves. Films that training never met are left out."""
+        """What happened after training is read from then on; no weight moves. Films that training never met are left
+        out."""
         rating = events.rating
         if self.bar is not None and rating is not None:
             events = events.take(np.flatnonzero(np.asarray(rating) >= self.bar))

@@ -1,4 +1,5 @@
-"""Films in a sequence as their id plus what they show and tell, so that one nobody has met can be read and ranked next."""
+"""Films in a sequence as their id plus what they show and tell, so that one nobody has met can be read and ranked
+next."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class ToldConfig(ContentConfig):
 class ToldSequence(SequenceModel):
     """To be put before a model of sequences: its films' vectors are ``id + loudness · fused content``.
 
-    In training a share of films lose their id wherever they stand (after Volkovs et al. 2017, "DropoutNet"), so that what remains of a film without a
+    In training a share of films lose their id wherever they stand (after Volkovs et al. 2017, "DropoutNet"), so that
+    what remains of a film without a
     past is trained to be read and compared.
     """
 
@@ -55,11 +57,13 @@ class ToldSequence(SequenceModel):
         return 0.0
 
     def pool(self) -> Tensor:
-        """Training's films alone: the unknown one is never what comes next, and taught as such it would drag down every film nobody met."""
+        """Training's films alone: the unknown one is never what comes next, and taught as such it would drag down every
+        film nobody met."""
         return super().pool()[:-1]
 
     def vectors(self, rows: Tensor) -> Tensor:
-        """Ids of films that training met, content of all; each film is fused once however often it stands in ``rows``."""
+        """Ids of films that training met, content of all; each film is fused once however often it stands in
+        ``rows``."""
         unknown = self.schema.n_items
         film = rows < unknown
         nameless = film & ~self.known_items[rows.clamp(max=unknown)]

@@ -1,6 +1,7 @@
 """Graphs in time: who met whom when, the time between, and what a node makes of its most recent neighbours.
 
-Everything is a flat tensor: no event is looked at one by one. Times are int64 seconds; only differences become floats, so that a
+Everything is a flat tensor: no event is looked at one by one. Times are int64 seconds; only differences become floats,
+so that a
 second is a second at real Unix times (float32 seconds since 1970 are 128 s apart).
 """
 
@@ -37,8 +38,10 @@ def time_of(coded: Tensor) -> Tensor:
 class TimeCode(nn.Module):
     """``cos(w·Δt + b)`` with ``w`` from 1 down to 10⁻⁹ per second (Xu et al. 2020, "TGAT"): ``[…] → […, d]``.
 
-    Learned there, fixed in Cong et al. 2023 ("GraphMixer"). The slope in ``w`` is as large as Δt: after a gap of a year one step of 10⁻³
-    turns a wave five thousand times round, and where gradients are clipped by their norm nothing else is heard beside it.
+    Learned there, fixed in Cong et al. 2023 ("GraphMixer"). The slope in ``w`` is as large as Δt: after a gap of a year
+    one step of 10⁻³
+    turns a wave five thousand times round, and where gradients are clipped by their norm nothing else is heard beside
+    it.
     """
 
     def __init__(self, dim: int, learned: bool = False) -> None:
@@ -52,7 +55,8 @@ class TimeCode(nn.Module):
 
 
 class Neighbours(nn.Module):
-    """Every event from both its ends, sorted by node and time; asked for the most recent ones strictly earlier than t."""
+    """Every event from both its ends, sorted by node and time; asked for the most recent ones strictly earlier than
+    t."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +101,8 @@ class Neighbours(nn.Module):
         return end - start
 
     def before(self, coded: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The ``k`` latest events of nodes at times (codes ``[B]``): partners, seconds since, marks, and which exist; ``[B, k]`` each,
+        """The ``k`` latest events of nodes at times (codes ``[B]``): partners, seconds since, marks, and which exist;
+        ``[B, k]`` each,
         the latest first."""
         start, end = self._span(coded)
         at = end[:, None] - 1 - torch.arange(k, device=coded.device)
@@ -112,7 +117,8 @@ class Neighbours(nn.Module):
 
 @dataclass(frozen=True)
 class Level:
-    """What one layer of a node's surroundings is made of: for each of ``n`` codes itself and its neighbours in the level below."""
+    """What one layer of a node's surroundings is made of: for each of ``n`` codes itself and its neighbours in the
+    level below."""
 
     own: Tensor
     """``[n]`` rows of the level below."""
@@ -127,9 +133,11 @@ class Level:
 
 
 def surroundings(neighbours: Neighbours, coded: Tensor, k: int, layers: int) -> tuple[Tensor, list[Level]]:
-    """What is needed to embed codes ``[B]`` (unique, sorted): nodes ``[m]`` at the bottom, and the levels from there upwards.
+    """What is needed to embed codes ``[B]`` (unique, sorted): nodes ``[m]`` at the bottom, and the levels from there
+    upwards.
 
-    A neighbour is looked at from the moment that is asked about, as TGN does; whoever is needed twice at one moment is made once.
+    A neighbour is looked at from the moment that is asked about, as TGN does; whoever is needed twice at one moment is
+    made once.
     """
     levels: list[Level] = []
     for at in range(layers):
@@ -172,7 +180,8 @@ class Merge(nn.Module):
         return self.second(F.relu(self.first(torch.cat([a, b], 1))))
 
     def of_all(self, a: Tensor, b: Tensor, at_once: int = 1 << 22) -> Tensor:
-        """Every ``a`` ``[B, …]`` with every ``b`` ``[I, …]``, ``[B, I]``: the first layer is done once per side, not per pair."""
+        """Every ``a`` ``[B, …]`` with every ``b`` ``[I, …]``, ``[B, I]``: the first layer is done once per side, not
+        per pair."""
         weight = self.first.weight
         left, right = a @ weight[:, : self.wide].T + self.first.bias, b @ weight[:, self.wide :].T
         out, step = a.new_empty(len(a), len(b)), max(1, at_once // max(right.numel(), 1))
@@ -183,10 +192,13 @@ class Merge(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """A node attends to its recent neighbours (Rossi et al. 2020, "TGN"; its weights and layers, a cheaper order of products).
+    """A node attends to its recent neighbours (Rossi et al. 2020, "TGN"; its weights and layers, a cheaper order of
+    products).
 
-    Query ``[own ‖ code(0)]``, keys and values ``[neighbour ‖ mark ‖ code(Δt)]``. There is one query a node, so the query goes through the
-    keys' matrix rather than each key, and the values' mean through the values' matrix rather than each value: ``k`` times fewer
+    Query ``[own ‖ code(0)]``, keys and values ``[neighbour ‖ mark ‖ code(Δt)]``. There is one query a node, so the
+    query goes through the
+    keys' matrix rather than each key, and the values' mean through the values' matrix rather than each value: ``k``
+    times fewer
     multiplications, the same numbers.
     """
 
@@ -201,7 +213,8 @@ class TemporalAttention(nn.Module):
         self.merge = Merge(wide, dim, dim, dim)
 
     def forward(self, own: Tensor, heard: Tensor, mark: Tensor, now: Tensor, ago: Tensor, there: Tensor) -> Tensor:
-        """``[n, d]`` from ``own [n, d]``, ``heard [n, k, d]``, ``mark [n, k]``, codes of no time ``now [t]`` and of times ``ago [n, k, t]``."""
+        """``[n, d]`` from ``own [n, d]``, ``heard [n, k, d]``, ``mark [n, k]``, codes of no time ``now [t]`` and of
+        times ``ago [n, k, t]``."""
         n, k, dim = heard.shape
         wide, heads = self.query.out_features, self.heads
         each = wide // heads
@@ -225,7 +238,8 @@ class TemporalAttention(nn.Module):
 
 
 class TemporalSum(nn.Module):
-    """A node adds up its recent neighbours (TGN's ``graph_sum``): ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ code(Δt)]) ‖ own ‖ code(0)]``."""
+    """A node adds up its recent neighbours (TGN's ``graph_sum``):
+    ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ code(Δt)]) ‖ own ‖ code(0)]``."""
 
     def __init__(self, dim: int, time_dim: int, heads: int, dropout: float, marks: int = 1) -> None:
         super().__init__()

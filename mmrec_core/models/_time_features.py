@@ -1,6 +1,7 @@
 """When a rating is given, as features: which week of the data, and how long after the user's first one.
 
-MovieLens users rate in bursts, and both the crowd's taste and a user's mood within a burst move (Koren 2010, "Collaborative
+MovieLens users rate in bursts, and both the crowd's taste and a user's mood within a burst move (Koren 2010,
+"Collaborative
 Filtering with Temporal Dynamics"). Everything is counted on training rows.
 """
 
@@ -49,7 +50,8 @@ class Moment(nn.Module):
             setattr(self, name, torch.from_numpy(known).to(device))
 
     def of_user(self, user: Tensor) -> Tensor:
-        """First, middle and last time of user rows ``[B]``: int64 ``[B, 3]``, the part of a user's state that tells of time."""
+        """First, middle and last time of user rows ``[B]``: int64 ``[B, 3]``, the part of a user's state that tells of
+        time."""
         return torch.stack([self.first[user], self.middle[user], self.last[user]], 1)
 
     def codes(self, time: Tensor, span: Tensor) -> Tensor:

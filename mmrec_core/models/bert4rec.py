@@ -17,9 +17,11 @@ from mmrec_core.types import TrainSet
 
 
 class BERT4Rec(SequenceModel):
-    """Attention to both sides over a history in which a share of films is masked, to be filled in (Sun et al. 2019, "BERT4Rec").
+    """Attention to both sides over a history in which a share of films is masked, to be filled in (Sun et al. 2019,
+    "BERT4Rec").
 
-    To say what comes next, a mask is put behind the history. In training the last film is masked alone in a tenth of the histories, so that this is learned, too.
+    To say what comes next, a mask is put behind the history. In training the last film is masked alone in a tenth of
+    the histories, so that this is learned, too.
     Learned with the full softmax.
     """
 
@@ -64,7 +66,8 @@ class BERT4Rec(SequenceModel):
         return self.read(sequence, size + 1)[row, size]
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """One row per user: the latest films, some of them masked ``[U, L + 1]``, and what these were (−1: nothing is asked)."""
+        """One row per user: the latest films, some of them masked ``[U, L + 1]``, and what these were (−1: nothing is
+        asked)."""
         table = super().epoch(train, epoch)
         whole, size = torch.where(table["target"] < 0, self.mark, table["target"]), table["size"] + 1
         if len(whole):  # the first of a window that was cut off is read, too

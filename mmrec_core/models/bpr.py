@@ -18,7 +18,8 @@ from mmrec_core.types import Array, Schema, Side
 class BPR(Pairwise):
     """Matrix factorisation that ranks liked films above others (Rendle et al. 2009, "BPR").
 
-    ``−log σ(x_ui − x_uj)`` with ``x_ui = b_i + ⟨p_u, q_i⟩`` (on logits, never on probabilities) for every liked ``i`` and
+    ``−log σ(x_ui − x_uj)`` with ``x_ui = b_i + ⟨p_u, q_i⟩`` (on logits, never on probabilities) for every liked ``i``
+    and
     ``j`` drawn uniformly among films the user has not liked, anew each epoch.
     """
 
@@ -66,7 +67,8 @@ class BPR(Pairwise):
         return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
 
     def fold_slopes(self, told: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
-        """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is drawn at once."""
+        """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is
+        drawn at once."""
         if not self.learns_as(BPR):
             return super().fold_slopes(told, state, moving)
         liked, negatives = told

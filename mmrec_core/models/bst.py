@@ -19,11 +19,15 @@ from mmrec_core.types import History, Interactions, Schema, Side, Source, TrainS
 
 
 class BST(FieldModel):
-    """Behaviour sequence transformer (Chen et al. 2019, "BST", arXiv 1905.06874): the film asked about and the latest ones before it look at each other.
+    """Behaviour sequence transformer (Chen et al. 2019, "BST", arXiv 1905.06874): the film asked about and the latest
+    ones before it look at each other.
 
-    Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the stars it got; attention over them, and all that
-    comes out of it beside user, film and side features goes into an MLP, beside which every feature has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"; on few
-    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row, learned from or judged, sees its user's events strictly before
+    Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the
+    stars it got; attention over them, and all that
+    comes out of it beside user, film and side features goes into an MLP, beside which every feature has a weight of its
+    own (as in Cheng et al. 2016, "Wide & Deep"; on few
+    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row,
+    learned from or judged, sees its user's events strictly before
     its moment, as far as they were told; who is new is read, not fitted.
     """
 
@@ -36,7 +40,8 @@ class BST(FieldModel):
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
         history: bool = setting(
             False,
-            "read everything the user rated, and who rated the film, too: what came later as well, which no row that is judged can",
+            "read everything the user rated, and who rated the film, too: what came later as well, which no row that is"
+            " judged can",
         )
         counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
         top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
@@ -91,7 +96,8 @@ class BST(FieldModel):
         self.ends = self.before(user.to(self.told.device), when.to(self.told.device)).cpu()
 
     def columns(self, rows: Interactions, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Users, items, stars and times ``[N]`` of events; where there are no times they come one after the other from ``start`` on."""
+        """Users, items, stars and times ``[N]`` of events; where there are no times they come one after the other from
+        ``start`` on."""
         user, item = (torch.from_numpy(np.asarray(rows.need(role)).astype(np.int64)) for role in ("user", "item"))
         stars = self.stars(rows.rating)
         when = (
@@ -112,7 +118,8 @@ class BST(FieldModel):
         self.told_from = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
 
     def before(self, user: Tensor, time: Tensor) -> Tensor:
-        """``[B]``: where the kept events of users end that came strictly before moments; those of one moment do not see each other."""
+        """``[B]``: where the kept events of users end that came strictly before moments; those of one moment do not see
+        each other."""
         if not len(self.told):
             return torch.zeros_like(user)
         first, span = self.told_time.min(), self.told_time.max() - self.told_time.min() + 2
@@ -140,7 +147,8 @@ class BST(FieldModel):
         return {**super().targets(batch), "end": self.ends}
 
     def latest(self, start: Tensor, end: Tensor) -> dict[str, Tensor]:
-        """The events from ``start`` to ``end`` ``[B]``, the latest first: films and stars ``[B, L]``, and how many there are ``[B]``."""
+        """The events from ``start`` to ``end`` ``[B]``, the latest first: films and stars ``[B, L]``, and how many
+        there are ``[B]``."""
         ago = torch.arange(self.config.length, device=start.device)
         size = (end - start).clamp(min=0, max=self.config.length)
         at = (end[:, None] - 1 - ago).clamp(min=0, max=max(len(self.told) - 1, 0))
@@ -153,7 +161,8 @@ class BST(FieldModel):
         return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """As everywhere; a row sees what came before it where its moment is known, nothing where training hides the past."""
+        """As everywhere; a row sees what came before it where its moment is known, nothing where training hides the
+        past."""
         user = super().user_tensors(batch)
         if "end" in batch:
             user |= self.latest(self.told_from[batch["user"]], batch["end"])
@@ -164,7 +173,8 @@ class BST(FieldModel):
         return user
 
     def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
-        """As everywhere; behind the features what attention makes of the film asked about and of the latest events ``[B, 1 + L, d]``."""
+        """As everywhere; behind the features what attention makes of the film asked about and of the latest events
+        ``[B, 1 + L, d]``."""
         looked = super().look_up(user, batch)
         row = self.oov_item(batch["item"])
         row = torch.where(batch["item_hidden"], self.schema.n_items, row) if "item_hidden" in batch else row

@@ -20,10 +20,14 @@ from mmrec_core.types import Schema, Side, UserState
 class DLRM(FieldModel):
     """Embeddings of ids and features whose pairwise dot products feed a small network (Naumov et al. 2019, "DLRM").
 
-    Every sparse feature (user, film, genres, occupation, a click table's columns …) has a ``d``-wide embedding, several values
-    averaged; dense features (year, age, counts) pass a bottom MLP that ends in ``d``. The top MLP sees the dense vector and
-    the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code: the embeddings themselves are not
-    appended unless ``append`` asks for them. With ``interaction=none`` the vectors are laid side by side instead, which is
+    Every sparse feature (user, film, genres, occupation, a click table's columns …) has a ``d``-wide embedding, several
+    values
+    averaged; dense features (year, age, counts) pass a bottom MLP that ends in ``d``. The top MLP sees the dense vector
+    and
+    the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code: the embeddings themselves
+    are not
+    appended unless ``append`` asks for them. With ``interaction=none`` the vectors are laid side by side instead, which
+    is
     plain late concatenation.
     """
 
@@ -87,7 +91,8 @@ class DLRM(FieldModel):
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
     def row_slopes(self, fixed: Fixed) -> RowSlopes:
-        """Written down for ratings: of all dot products only the id vector's change, and the top network carries their gradient back."""
+        """Written down for ratings: of all dot products only the id vector's change, and the top network carries their
+        gradient back."""
         if (
             self.mode != "rating"
             or self.config.interaction == "none"
@@ -120,7 +125,8 @@ class DLRM(FieldModel):
 
     @torch.no_grad()
     def inside(self, state: UserState, item: int) -> Inside | None:
-        """What the model sees of one user and one film, and what each dot product does to its prediction; ``None`` where vectors do not meet."""
+        """What the model sees of one user and one film, and what each dot product does to its prediction; ``None``
+        where vectors do not meet."""
         if self.config.interaction != "dot":
             return None
         self.rest()
@@ -156,7 +162,8 @@ class DLRM(FieldModel):
 
 
 def _places(lower: Tensor, n: int) -> Tensor:
-    """Where each entry of a symmetric matrix ``[n · n]`` stands among the pairs; one past their end for those that are none."""
+    """Where each entry of a symmetric matrix ``[n · n]`` stands among the pairs; one past their end for those that are
+    none."""
     n_pairs = lower.shape[1]
     place, pair = torch.full((n, n), n_pairs), torch.arange(n_pairs)
     place[lower[0], lower[1]] = pair

@@ -19,8 +19,10 @@ class DLRMMultimodal(DLRM):
     """DLRM that also reads plots and posters: an encoder's vectors, fused, as one more vector of the interaction.
 
     Covers DLRM with BERT and ResNet (``--encoder bert+resnet``), DLRM with CLIP, and plain late concatenation
-    (``interaction=none``), after Naumov et al. 2019 and, for the fusions, Perez et al. 2018 (FiLM) and Arevalo et al. 2017 (gated
-    units). In training films are hidden at times (``id_dropout``: Volkovs et al. 2017, "DropoutNet") and so is one of their
+    (``interaction=none``), after Naumov et al. 2019 and, for the fusions, Perez et al. 2018 (FiLM) and Arevalo et al.
+    2017 (gated
+    units). In training films are hidden at times (``id_dropout``: Volkovs et al. 2017, "DropoutNet") and so is one of
+    their
     modalities (``modality_dropout``), so that a film nobody has rated is scored by what it shows and tells.
     """
 
@@ -101,7 +103,8 @@ class DLRMMultimodal(DLRM):
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """What the model makes of new films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
+        """What the model makes of new films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be
+        missing)."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()

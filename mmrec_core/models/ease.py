@@ -14,7 +14,8 @@ from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
 
 
 class EASE(HistoryModel):
-    """A linear model of which liked films go together, solved exactly (Steck 2019, "Embarrassingly Shallow Autoencoders").
+    """A linear model of which liked films go together, solved exactly (Steck 2019, "Embarrassingly Shallow
+    Autoencoders").
 
     ``min_B ‖X − XB‖² + l2·‖B‖²`` with ``diag(B) = 0`` gives ``B = −P / diag(P)`` off the diagonal, where
     ``P = (XᵀX + l2·I)⁻¹`` and ``X [U, I]`` holds the likes. Films that nobody in training liked take no part.
@@ -45,8 +46,8 @@ class EASE(HistoryModel):
         need, free = 4 * 8 * len(active) ** 2, psutil.virtual_memory().available
         if need > free:
             raise MMRecError(
-                f"EASE over {len(active):,} films needs about {need / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are free. "
-                "Take a smaller dataset, or itemknn or bpr."
+                f"EASE over {len(active):,} films needs about {need / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are"
+                " free. Take a smaller dataset, or itemknn or bpr."
             )
         progress(0, 2, "counting films liked together")
         gram = torch.from_numpy((chosen.T @ chosen).toarray().astype(np.float64))

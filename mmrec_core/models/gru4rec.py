@@ -11,7 +11,8 @@ from mmrec_core.models._sequence import NextConfig, SequenceModel
 
 
 class GRU4Rec(SequenceModel):
-    """A gated recurrent network over a history (Hidasi et al. 2016, "GRU4Rec"), its state projected onto the films' vectors."""
+    """A gated recurrent network over a history (Hidasi et al. 2016, "GRU4Rec"), its state projected onto the films'
+    vectors."""
 
     class Config(NextConfig):
         """A sequence model's, and how deep the state is."""

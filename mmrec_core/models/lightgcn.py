@@ -10,7 +10,8 @@ from mmrec_core.models._graph import GraphConfig, GraphModel, Layers
 class LightGCN(GraphModel):
     """Embeddings smoothed over the graph of likes, and nothing else (He et al. 2020, "LightGCN").
 
-    ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's vector is the mean of its layers 0 … K; learned by BPR with negatives drawn uniformly,
+    ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's vector is the mean of its layers 0 … K; learned by BPR with negatives drawn
+    uniformly,
     anew each epoch. With no layers it is matrix factorisation. A film without edges is only its first vector.
     """
 

@@ -20,8 +20,10 @@ from mmrec_core.types import ItemState, TrainSet
 class LightGCNMultimodal(LightGCN):
     """LightGCN (He et al. 2020) whose films begin with an embedding plus their fused plot and poster.
 
-    In a share of comparisons (``id_dropout``) a film is scored as if it had neither edges nor an embedding (after Volkovs et al. 2017,
-    "DropoutNet"), so that what remains of a film without edges, its content, is trained to be compared with films that have
+    In a share of comparisons (``id_dropout``) a film is scored as if it had neither edges nor an embedding (after
+    Volkovs et al. 2017,
+    "DropoutNet"), so that what remains of a film without edges, its content, is trained to be compared with films that
+    have
     them.
     """
 

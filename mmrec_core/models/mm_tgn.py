@@ -43,13 +43,19 @@ class _Film(nn.Module):
 
 
 class MMTGN(TGN):
-    """Multimodal temporal graph network ("MM-TGN", the rsk1707/mm-tgn repository): TGN whose films begin with plot and poster.
+    """Multimodal temporal graph network ("MM-TGN", the rsk1707/mm-tgn repository): TGN whose films begin with plot and
+    poster.
 
-    Users' nodes are learned vectors (``nodes=ids``, its "hybrid" features), films' are their fused content. Without content (``--modality
-    none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start equally
-    loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's memory scales and
-    shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding. The published network
-    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256); learned on logits, as BPR on
+    Users' nodes are learned vectors (``nodes=ids``, its "hybrid" features), films' are their fused content. Without
+    content (``--modality
+    none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start
+    equally
+    loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's
+    memory scales and
+    shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding.
+    The published network
+    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256);
+    learned on logits, as BPR on
     probabilities cannot go below .313.
     """
 
@@ -60,7 +66,8 @@ class MMTGN(TGN):
         message: Literal["mlp", "identity"] = setting("mlp", "what becomes of a raw message: an MLP of it, or itself")
         partner: Literal["memory", "node", "embedding"] = setting(
             "node",
-            "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
+            "what a message tells of the other end: its memory, memory and features, or its embedding by attention"
+            " (DyRep)",
         )
         neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
         score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
@@ -72,7 +79,8 @@ class MMTGN(TGN):
         )
         degree: bool = setting(
             True,
-            "whether an embedding also tells how many events its node has had, which attention over the latest few cannot",
+            "whether an embedding also tells how many events its node has had, which attention over the latest few"
+            " cannot",
         )
         fusion: Literal["mlp", "film", "gated"] = setting(
             "mlp", "how text and image become one vector: an MLP, text modulating the image, a gate"
@@ -82,7 +90,8 @@ class MMTGN(TGN):
         )
         alone: float = setting(
             0.2,
-            "share of films looked at in training as if nobody had met them, without memory and neighbours, so that content must tell",
+            "share of films looked at in training as if nobody had met them, without memory and neighbours, so that"
+            " content must tell",
             ge=0.0,
             le=0.9,
         )
@@ -149,7 +158,8 @@ class MMTGN(TGN):
         return found / found.std().clamp(min=1e-6)
 
     def of_films(self, item: Tensor, known: Tensor) -> Tensor:
-        """``[n, d]`` what films begin with: their content, else a vector of their own (the unknown one's where they have none)."""
+        """``[n, d]`` what films begin with: their content, else a vector of their own (the unknown one's where they
+        have none)."""
         if self.content.names:
             return self.content(item)
         assert self.item_norm is not None
@@ -157,7 +167,8 @@ class MMTGN(TGN):
         return found
 
     def nobody_met(self, first: Tensor) -> Tensor:
-        """``[n, d]`` embeddings of films that begin with ``first [n, d]`` and have neither memory nor neighbours, nor a place in the graph."""
+        """``[n, d]`` embeddings of films that begin with ``first [n, d]`` and have neither memory nor neighbours, nor a
+        place in the graph."""
         n, k = len(first), self.config.neighbours
         zero = self.clock_code(torch.zeros(1, device=first.device))[0]
         gap = torch.zeros(n, k, dtype=torch.int64, device=first.device)
@@ -207,7 +218,8 @@ class MMTGN(TGN):
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): no memory and no neighbours yet."""
+        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): no memory and no
+        neighbours yet."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()

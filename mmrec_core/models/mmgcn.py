@@ -18,9 +18,12 @@ from mmrec_core.types import Array, ItemState, TrainSet
 class MMGCN(GraphModel):
     """Multi-modal graph convolution (Wei et al. 2019, "MMGCN").
 
-    In each modality's graph a film begins with its projected features and a user with a preference of their own, both of unit
-    length. ``h = LeakyReLU(W₁ · mean of neighbours)``, ``x̂ = LeakyReLU(W₂ x) + id``, next ``x = LeakyReLU(W₃ h + x̂)``; the modalities'
-    last layers are averaged. Every tensor is a parameter (the authors' id and preference tensors are not leaves on a GPU, so
+    In each modality's graph a film begins with its projected features and a user with a preference of their own, both
+    of unit
+    length. ``h = LeakyReLU(W₁ · mean of neighbours)``, ``x̂ = LeakyReLU(W₂ x) + id``, next
+    ``x = LeakyReLU(W₃ h + x̂)``; the modalities'
+    last layers are averaged. Every tensor is a parameter (the authors' id and preference tensors are not leaves on a
+    GPU, so
     they never learn). Without content one graph begins with embeddings.
     """
 
@@ -32,7 +35,8 @@ class MMGCN(GraphModel):
     config: Config
 
     def more_layers(self) -> None:
-        """Per modality: a projection, preferences, three matrices a layer. Modalities lie along the second axis of a node's tensor."""
+        """Per modality: a projection, preferences, three matrices a layer. Modalities lie along the second axis of a
+        node's tensor."""
         dim, layers = self.config.dim, self.config.layers
         self.content = Content(self.side, self.schema.n_items)
         self.senses = self.content.names or ["none"]
@@ -97,7 +101,8 @@ class MMGCN(GraphModel):
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): they hear nobody, and no id is added."""
+        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): they hear nobody, and
+        no id is added."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()

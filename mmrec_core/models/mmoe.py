@@ -25,10 +25,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 class MMoE(FieldModel):
     """Experts shared by all tasks, weighed by a gate of each task's own (Ma et al. 2018, "MMoE").
 
-    ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a click table
-    every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at all
-    (rated films against ``negatives`` drawn at random), and each task takes a share of the dot product of user and film; films are ranked by the log-probability of watched *and* liked. The same file
-    holds its baselines: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
+    ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a
+    click table
+    every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at
+    all
+    (rated films against ``negatives`` drawn at random), and each task takes a share of the dot product of user and
+    film; films are ranked by the log-probability of watched *and* liked. The same file
+    holds its baselines: one network under all towers (``shared_bottom``) and one of its own under each
+    (``single_task``).
     """
 
     class Config(FieldConfig):
@@ -51,7 +55,8 @@ class MMoE(FieldModel):
         )
 
     FOLD_STEPS: ClassVar[int] = 30
-    """Steps through experts and towers are dear, and thirty get as near to where they would end as a hundred and twenty equal ones do."""
+    """Steps through experts and towers are dear, and thirty get as near to where they would end as a hundred and twenty
+    equal ones do."""
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.003,
         "batch_size": 256,
@@ -74,7 +79,8 @@ class MMoE(FieldModel):
         self.towers = nn.ModuleList(mlp([layers[-1], *widths(config.tower), 1]) for _ in self.tasks)
         if self.of_films:
             self.share = nn.Parameter(torch.ones(n_tasks))
-            """How much each task takes of the dot product of user and film, which a network learns slowly (Rendle et al. 2020)."""
+            """How much each task takes of the dot product of user and film, which a network learns slowly (Rendle et
+            al. 2020)."""
         self.seed_weights()
 
     @classmethod
@@ -113,7 +119,8 @@ class MMoE(FieldModel):
         return self.gate(seen).view(len(seen), len(self.tasks), -1).softmax(-1)
 
     def seen(self, looked: Looked) -> Tensor:
-        """All vectors and numbers side by side, on films with the product of the user's and the film's sums: ``[B, wide]``."""
+        """All vectors and numbers side by side, on films with the product of the user's and the film's sums:
+        ``[B, wide]``."""
         product = [self.meeting(looked)] if self.of_films else []
         return torch.cat([looked.vectors.flatten(1), looked.dense, *product], 1)
 

@@ -24,11 +24,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class NCF(GradientModel):
-    """Neural collaborative filtering: GMF, an MLP, or NeuMF, which is both (He et al. 2017, "Neural Collaborative Filtering").
+    """Neural collaborative filtering: GMF, an MLP, or NeuMF, which is both (He et al. 2017, "Neural Collaborative
+    Filtering").
 
-    ``gmf``: ``⟨h, p_u ∘ q_i⟩``; ``mlp``: a network on ``[p_u ‖ q_i]``; ``neumf``: one linear layer on both, each with embeddings of
-    its own; learned by log-loss on liked films and ``negatives`` drawn at random per liked one, anew each epoch. ``dot``:
-    ``b_u + b_i + ⟨p_u, q_i⟩`` with the same loss, the baseline of Rendle et al. 2020 ("Neural Collaborative Filtering vs. Matrix
+    ``gmf``: ``⟨h, p_u ∘ q_i⟩``; ``mlp``: a network on ``[p_u ‖ q_i]``; ``neumf``: one linear layer on both, each with
+    embeddings of
+    its own; learned by log-loss on liked films and ``negatives`` drawn at random per liked one, anew each epoch.
+    ``dot``:
+    ``b_u + b_i + ⟨p_u, q_i⟩`` with the same loss, the baseline of Rendle et al. 2020 ("Neural Collaborative Filtering
+    vs. Matrix
     Factorization Revisited").
     """
 
@@ -40,9 +44,10 @@ class NCF(GradientModel):
         )
         dim: int = setting(32, "width of the embeddings of gmf and dot", ge=1, le=1024, log=True)
         mlp: str = setting(
-            "64,32,16", "widths of the mlp's hidden layers, separated by commas; user and film are half the first one wide each",
+            "64,32,16",
+            "widths of the mlp's hidden layers, separated by commas; user and film are half the first one wide each",
             pattern=WIDTHS,
-        )  # fmt: skip
+        )
         negatives: int = setting(4, "films drawn at random per liked one, taught as not liked", ge=1, le=64)
         l2: float = setting(0.0, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
         dropout: float = setting(0.0, "share of the mlp's units silenced in training", ge=0.0, le=0.9)

@@ -13,8 +13,10 @@ from mmrec_core.models._graph import GraphConfig, GraphModel, Layers
 class NGCF(GraphModel):
     """Neural graph collaborative filtering (Wang et al. 2019).
 
-    ``e⁽ᵏ⁺¹⁾ = LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))`` with ``Â = D^−½ A D^−½``; a node's vector is its layers side by side, each but the
-    first of unit length. The authors' code hands layers on as they are; RecBole's hands them on with unit length (``unit``).
+    ``e⁽ᵏ⁺¹⁾ = LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))`` with ``Â = D^−½ A D^−½``; a node's vector is its layers side by
+    side, each but the
+    first of unit length. The authors' code hands layers on as they are; RecBole's hands them on with unit length
+    (``unit``).
     """
 
     class Config(GraphConfig):

@@ -17,9 +17,11 @@ PRESETS: dict[str, dict[str, Any]] = {"sasrec": {}, "sasrec_ce": {"loss": "ce"}}
 
 
 class SASRec(SequenceModel):
-    """Self-attention over a history, forwards only (Kang & McAuley 2018, "SASRec"); ``sasrec_ce`` learns with the full softmax (as Klenitskiy & Vasilev 2023).
+    """Self-attention over a history, forwards only (Kang & McAuley 2018, "SASRec"); ``sasrec_ce`` learns with the full
+    softmax (as Klenitskiy & Vasilev 2023).
 
-    ``x = √d · film + place``, then ``blocks`` times ``x + Attention(LN(x))`` and ``x + MLP(LN(x))``, a last LN, and dot products with the same films. Places
+    ``x = √d · film + place``, then ``blocks`` times ``x + Attention(LN(x))`` and ``x + MLP(LN(x))``, a last LN, and dot
+    products with the same films. Places
     are counted from the end, as left padding does in the published code.
     """
 

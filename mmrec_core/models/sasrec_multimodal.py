@@ -7,7 +7,8 @@ from mmrec_core.models.sasrec import SASRec
 
 
 class SASRecMultimodal(ToldSequence, SASRec):
-    """SASRec (Kang & McAuley 2018) whose films are an id plus their fused plot and poster, both where they are read and where they are ranked."""
+    """SASRec (Kang & McAuley 2018) whose films are an id plus their fused plot and poster, both where they are read and
+    where they are ranked."""
 
     class Config(ToldConfig, SASRec.Config):
         """SASRec's, and how text and image come together."""

@@ -14,10 +14,13 @@ from mmrec_core.types import Array, History, TrainSet, UserState
 
 
 class SSEPT(SASRec):
-    """SASRec whose films each bear the user's vector beside their own, held from learning by heart by stochastic shared embeddings (Wu et al. 2020, "SSE-PT").
+    """SASRec whose films each bear the user's vector beside their own, held from learning by heart by stochastic shared
+    embeddings (Wu et al. 2020, "SSE-PT").
 
-    In training a user is another one with probability ``sse_user`` and a film another one with ``sse_film``; with both at 0 it is the plain personalised transformer. A
-    history longer than what is read begins at a place drawn anew in each epoch with probability ``sample`` (SSE-PT++). A newcomer has the vector of the unknown
+    In training a user is another one with probability ``sse_user`` and a film another one with ``sse_film``; with both
+    at 0 it is the plain personalised transformer. A
+    history longer than what is read begins at a place drawn anew in each epoch with probability ``sample`` (SSE-PT++).
+    A newcomer has the vector of the unknown
     user, which training meets in a share ``id_dropout`` of its rows.
     """
 
@@ -39,7 +42,8 @@ class SSEPT(SASRec):
         self.lay_blocks(self.config.dim + self.config.user_dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
-        """As SASRec, of a film and the user side by side; what compares with films' vectors comes first, ``[B, T, d]``."""
+        """As SASRec, of a film and the user side by side; what compares with films' vectors comes first,
+        ``[B, T, d]``."""
         own = torch.full_like(size, self.schema.n_users) if user is None else user
         start = sequence.new_full((len(sequence), 1), self.mark)
         films = self.vectors(torch.cat([start, sequence], 1)) * self.config.dim**0.5

@@ -18,9 +18,12 @@ from mmrec_core.types import Schema, Side
 class SVDpp(FieldModel):
     """SVD++ with time, side features and films' raters, as a factorisation machine (Koren 2008; Rendle et al. 2019).
 
-    ``r = μ + Σ w_f + Σ_{f<g} ⟨v_f, v_g⟩`` over the fields user, film, ``|N(u)|^−½ Σ_{j∈N(u)} y_j`` (what the user rated),
-    ``|R(i)|^−½ Σ_{v∈R(i)} z_v`` (who rated the film, "flipped"), side features, week, minutes since the user's first rating, and a
-    drift ``α_u·dev_u(t)``: Rendle, Zhang & Koren's "timeSVD++ flipped" ("On the Difficulty of Evaluating Baselines"), learned
+    ``r = μ + Σ w_f + Σ_{f<g} ⟨v_f, v_g⟩`` over the fields user, film, ``|N(u)|^−½ Σ_{j∈N(u)} y_j`` (what the user
+    rated),
+    ``|R(i)|^−½ Σ_{v∈R(i)} z_v`` (who rated the film, "flipped"), side features, week, minutes since the user's first
+    rating, and a
+    drift ``α_u·dev_u(t)``: Rendle, Zhang & Koren's "timeSVD++ flipped" ("On the Difficulty of Evaluating Baselines"),
+    learned
     by gradient steps instead of Gibbs sampling. A row being learned is left out of its own sums.
     """
 
@@ -30,10 +33,11 @@ class SVDpp(FieldModel):
         loss: Literal["mse"] = setting("mse", "what is learned: the rating, by squared error", advanced=True)
         members: int = setting(
             1,
-            "models that begin differently and learn side by side; their mean is the prediction (a deep ensemble, Lakshminarayanan "
-            "et al. 2017)",
-            ge=1, le=32,
-        )  # fmt: skip
+            "models that begin differently and learn side by side; their mean is the prediction (a deep ensemble,"
+            " Lakshminarayanan et al. 2017)",
+            ge=1,
+            le=32,
+        )
 
     linear: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
@@ -81,7 +85,8 @@ class SVDpp(FieldModel):
         return slope
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """``[B, I]`` by one matrix product: pairs within a side are a number per user or film, pairs across are one dot product."""
+        """``[B, I]`` by one matrix product: pairs within a side are a number per user or film, pairs across are one dot
+        product."""
         items = torch.arange(self.schema.n_items, device=self.mean.device) if items is None else items
         n = len(next(iter(state.values())))
         if not n or not len(items):

@@ -56,12 +56,17 @@ EVENTS = 200
 
 
 class TGN(GradientModel):
-    """Temporal graph network (Rossi et al. 2020); JODIE (Kumar et al. 2019) and DyRep (Trivedi et al. 2019) are presets of it.
+    """Temporal graph network (Rossi et al. 2020); JODIE (Kumar et al. 2019) and DyRep (Trivedi et al. 2019) are presets
+    of it.
 
-    A like is an event between a user's node and a film's. A message ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
-    event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the memory on. What
-    scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent events strictly
-    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film nobody met has
+    A like is an event between a user's node and a film's. A message
+    ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
+    event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the
+    memory on. What
+    scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent
+    events strictly
+    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film
+    nobody met has
     neither memory nor neighbours.
     """
 
@@ -80,16 +85,18 @@ class TGN(GradientModel):
         )
         partner: Literal["memory", "node", "embedding"] = setting(
             "memory",
-            "what a message tells of the other end: its memory, memory and features, or its embedding by attention (DyRep)",
+            "what a message tells of the other end: its memory, memory and features, or its embedding by attention"
+            " (DyRep)",
         )
         embedding: Literal["graph_attention", "graph_sum", "identity", "time"] = setting(
             "graph_attention",
-            "what scores: attention over recent neighbours, their sum, the memory itself, or the memory drifting with time (JODIE)",
+            "what scores: attention over recent neighbours, their sum, the memory itself, or the memory drifting with"
+            " time (JODIE)",
         )
         waves: Literal["fixed", "learned"] = setting(
             "fixed",
-            "how fast the waves that tell time swing: from six seconds to two hundred years a turn, or learned from there (as published; "
-            "unsteady where times are seconds)",
+            "how fast the waves that tell time swing: from six seconds to two hundred years a turn, or learned from"
+            " there (as published; unsteady where times are seconds)",
             advanced=True,
         )
         layers: int = setting(1, "steps from neighbour to neighbour", ge=1, le=3)
@@ -101,7 +108,8 @@ class TGN(GradientModel):
         )
         degree: bool = setting(
             False,
-            "whether an embedding also tells how many events its node has had, which neither attention over the latest few nor a mean can",
+            "whether an embedding also tells how many events its node has had, which neither attention over the latest"
+            " few nor a mean can",
         )
         stars: bool = setting(True, "whether messages and neighbours bear the rating given (where there are ratings)")
         score: Literal["mlp", "dot"] = setting("dot", "what scores a pair of embeddings: an MLP, or their dot product")
@@ -114,9 +122,11 @@ class TGN(GradientModel):
             advanced=True,
         )
         id_dropout: float = setting(
-            0.2, "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
-            ge=0.0, le=0.9,
-        )  # fmt: skip
+            0.2,
+            "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
+            ge=0.0,
+            le=0.9,
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time"})
     streams: ClassVar[bool] = True
@@ -182,7 +192,8 @@ class TGN(GradientModel):
         self.item_table = nn.Embedding(self.schema.n_items + 1, self.config.dim) if self.config.nodes == "ids" else None
 
     def seed_weights(self) -> None:
-        """By a generator of this seed: layers as PyTorch draws them, which learned faster than Glorot's; tables small."""
+        """By a generator of this seed: layers as PyTorch draws them, which learned faster than Glorot's; tables
+        small."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.generator(0, 9).initial_seed())
             for module in self.modules():
@@ -255,7 +266,8 @@ class TGN(GradientModel):
         return (self.base(now, nodes) if self.config.partner == "node" else self.remembered(now, nodes))[place]
 
     def messages(self, told: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
-        """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the first)."""
+        """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the
+        first)."""
         gap = self.since(last, time)
         raw = torch.cat([memory[:, : self.config.dim], told, mark[:, None], self.clock_code(gap)], 1)
         found: Tensor = self.message(raw)
@@ -398,7 +410,8 @@ class TGN(GradientModel):
         return torch.cat([made(rows) for rows in blocks(len(level.own), ROWS)] or [below[:0]])
 
     def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
-        """The last touch on embeddings ``[n, d]`` of nodes at moments (codes ``[n]``) that have had ``met [n]`` events: how many."""
+        """The last touch on embeddings ``[n, d]`` of nodes at moments (codes ``[n]``) that have had ``met [n]`` events:
+        how many."""
         if self.often is None:
             return found
         user = node_of(coded) < self.first
@@ -497,7 +510,8 @@ class TGN(GradientModel):
         return self.as_state(self.remembered(now, user), self.embed(now, code(user, time)))
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """Embeddings ``[B, d]`` just after each one's own latest event: years of silence are nothing that training has shown."""
+        """Embeddings ``[B, d]`` just after each one's own latest event: years of silence are nothing that training has
+        shown."""
         return self.users_at(user, None)
 
     @torch.no_grad()
@@ -575,7 +589,8 @@ class TGN(GradientModel):
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Play each history's likes through an empty memory, films held still; then attend to the latest of them, just after the last."""
+        """Play each history's likes through an empty memory, films held still; then attend to the latest of them, just
+        after the last."""
         self.rest()
         device, dim, k = self.last.device, self.config.dim, self.config.neighbours
         told = [self._played(history) for history in histories]

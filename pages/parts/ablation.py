@@ -21,8 +21,8 @@ def ablations(dataset: Dataset, split: str) -> None:
     """The whole part: a form, and the ablations there are."""
     st.subheader("Ablations", anchor=False)
     st.caption(
-        "One model trained with and without each thing, over several seeds: what counts, and how sure that is. Trainings that "
-        "have been done already are taken as they are."
+        "One model trained with and without each thing, over several seeds: what counts, and how sure that is."
+        " Trainings that have been done already are taken as they are."
     )
     with st.expander("New ablation", icon=":material/science:"):
         form(dataset, split)
@@ -42,7 +42,10 @@ def ablations(dataset: Dataset, split: str) -> None:
 def called(told: dict[str, Any]) -> str:
     """``dlrm_multimodal: features × fusion, cold-item, seeds 1, 2, 3``."""
     split = told["cells"][0]["params"]["split"]
-    return f"{told['model']}: {' × '.join(o.partition('=')[0] for o in told['over'])}, {split}, seeds {', '.join(map(str, told['seeds']))}"
+    return (
+        f"{told['model']}: {' × '.join(o.partition('=')[0] for o in told['over'])}, {split}, seeds"
+        f" {', '.join(map(str, told['seeds']))}"
+    )
 
 
 def form(dataset: Dataset, split: str) -> None:
@@ -56,9 +59,16 @@ def form(dataset: Dataset, split: str) -> None:
     model = st.selectbox("Model", able, index=able.index(usual), key="ablate.model")
     known = choices(schemas[model])
     start = [c for c in ("features", "fusion") if c in known] or known[:1]
-    over = st.multiselect("Vary", known, default=start, key=f"ablate.over.{model}",
-                          help="Every combination is an arm. features: ids alone, with plots, with posters, with both; where only one of them "
-                          "is read there is nothing to fuse.")  # fmt: skip
+    over = st.multiselect(
+        "Vary",
+        known,
+        default=start,
+        key=f"ablate.over.{model}",
+        help=(
+            "Every combination is an arm. features: ids alone, with plots, with posters, with both; where only one of"
+            " them is read there is nothing to fuse."
+        ),
+    )
     with st.container(horizontal=True):
         seeds = st.text_input(
             "Seeds", USUAL_SEEDS, key="ablate.seeds", help="Of the model; each arm is trained once per seed."
@@ -79,8 +89,11 @@ def form(dataset: Dataset, split: str) -> None:
         return
     try:
         numbers = [int(s) for s in seeds.replace(" ", "").split(",") if s]
-        base = {"split": how, "encoder": None if "encoder" in over else encoder,
-                "options": {} if epochs is None else {"max_epochs": int(epochs)}}  # fmt: skip
+        base = {
+            "split": how,
+            "encoder": None if "encoder" in over else encoder,
+            "options": {} if epochs is None else {"max_epochs": int(epochs)},
+        }
         cells = ablation.plan(dataset, model, over, numbers, base)
     except ValueError:
         st.error("Seeds are whole numbers separated by commas, such as 1, 2, 3.", icon=":material/error:")
@@ -131,15 +144,28 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
         data[charts.arrow(name)] = [ablation.cell(r, name) for r in rows]
         if any(name in r["paired"] for r in rows):
             data[f"{name.upper()} − base"] = [ablation.difference(r, name) for r in rows]
-    st.dataframe(pd.DataFrame(data), hide_index=True, height="content", placeholder="–", key="table.ablation",
-                 alt=f"Ablation of {told['model']}: {', '.join(data['Arm'])}",
-                 column_config={"Arm": st.column_config.TextColumn(pinned=True)})  # fmt: skip
-    st.caption(
-        f"Base: {shell.plain(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences are paired by user "
-        "(of RMSE: of mean squared errors). ▲ better, ▼ worse beyond the interval, ○ neither can be said."
+    st.dataframe(
+        pd.DataFrame(data),
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        key="table.ablation",
+        alt=f"Ablation of {told['model']}: {', '.join(data['Arm'])}",
+        column_config={"Arm": st.column_config.TextColumn(pinned=True)},
     )
-    metric = st.segmented_control("Figure", found["metrics"], default=found["metrics"][0], format_func=charts.arrow, required=True,
-                                  key=f"ablate.metric.{told['id']}")  # fmt: skip
+    st.caption(
+        f"Base: {shell.plain(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences are"
+        " paired by user (of RMSE: of mean squared errors). ▲ better, ▼ worse beyond the interval, ○ neither can be"
+        " said."
+    )
+    metric = st.segmented_control(
+        "Figure",
+        found["metrics"],
+        default=found["metrics"][0],
+        format_func=charts.arrow,
+        required=True,
+        key=f"ablate.metric.{told['id']}",
+    )
     chart = picture(rows, metric or found["metrics"][0])
     if chart is not None:
         st.altair_chart(chart, alt=f"{metric} of each arm with 95 % intervals")
@@ -149,16 +175,30 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
             ("csv", "text/csv", ablation.as_csv(found)),
             ("md", "text/markdown", ablation.as_markdown(found)),
         ):
-            st.download_button(suffix.upper(), data=body, file_name=f"{told['id']}.{suffix}", mime=mime, key=f"ablate.{suffix}",
-                               icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip
+            st.download_button(
+                suffix.upper(),
+                data=body,
+                file_name=f"{told['id']}.{suffix}",
+                mime=mime,
+                key=f"ablate.{suffix}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
 
 
 def picture(rows: list[dict[str, Any]], metric: str) -> alt.LayerChart | None:
     """Arms in their order, a dot and an interval each; the base as a dashed line."""
     told = [
-        {"arm": r["arm"], "value": r["metrics"][metric], "low": (r["intervals"].get(metric) or [None, None])[0],
-         "high": (r["intervals"].get(metric) or [None, None])[1]} for r in rows if metric in r["metrics"]
-    ]  # fmt: skip
+        {
+            "arm": r["arm"],
+            "value": r["metrics"][metric],
+            "low": (r["intervals"].get(metric) or [None, None])[0],
+            "high": (r["intervals"].get(metric) or [None, None])[1],
+        }
+        for r in rows
+        if metric in r["metrics"]
+    ]
     if not told:
         return None
     data = pd.DataFrame(told)

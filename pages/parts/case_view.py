@@ -56,16 +56,28 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         return
     label = able[0].label
     if len(able) > 1:
-        label = st.segmented_control("What if, of", [r.label for r in able], default=able[0].label, required=True, key="case.model",
-                                     format_func=lambda n: blind.name(n, labels)) or able[0].label  # fmt: skip
+        label = (
+            st.segmented_control(
+                "What if, of",
+                [r.label for r in able],
+                default=able[0].label,
+                required=True,
+                key="case.model",
+                format_func=lambda n: blind.name(n, labels),
+            )
+            or able[0].label
+        )
     in_a_sentence(dataset, split, able, labels, user, item, told, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
     model = as_judged(run.id, split.checksum, dataset, split)
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
-    st.caption("Exact: the model is asked again with something changed, its weights as they are. Every what-if starts from the folded-in rank of the table above: the user is inferred "
-               "from their training ratings, with and without the change. Retraining would change the weights, too.")  # fmt: skip
+    st.caption(
+        "Exact: the model is asked again with something changed, its weights as they are. Every what-if starts from the"
+        " folded-in rank of the table above: the user is inferred from their training ratings, with and without the"
+        " change. Retraining would change the weights, too."
+    )
     removals(dataset, run, split, told, item, seen)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
         other_stars(dataset, model, told, item, seen)
@@ -135,7 +147,8 @@ def what_models_say(
     told: History,
     seen: tuple[int, ...],
 ) -> None:
-    """Prediction and ranks per model: of the profile learned in training, and of the one folded in from the same ratings."""
+    """Prediction and ranks per model: of the profile learned in training, and of the one folded in from the same
+    ratings."""
     table: list[dict[str, Any]] = []
     for row in rows:
         if row.trained is None:
@@ -146,25 +159,56 @@ def what_models_say(
         except MMRecError as error:
             shell.tell(error)
             continue
-        table.append({"Model": blind.name(row.label, labels), "Predicted stars": found["stars"], **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}),
-                      "Rank, learned profile": f"{found['place']:g}", "Rank, folded-in profile": f"{folded.rank:g}"})  # fmt: skip
+        table.append(
+            {
+                "Model": blind.name(row.label, labels),
+                "Predicted stars": found["stars"],
+                **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}),
+                "Rank, learned profile": f"{found['place']:g}",
+                "Rank, folded-in profile": f"{folded.rank:g}",
+            }
+        )
     among = (
         f"Among the {len(dataset.items):,} films less those this user is known to have rated; ties share the middle."
     )
     if table:
-        st.dataframe(pd.DataFrame(table), hide_index=True, height="content", key="case.says", alt="What the models say", placeholder="–", column_config={
-            "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
-            "Score": st.column_config.TextColumn(help="What the model ranks by; scores of different models are on different scales."),
-            "Rank, learned profile": st.column_config.TextColumn(help=f"By what the model learned of this user in training. {among}"),
-            "Rank, folded-in profile": st.column_config.TextColumn(help=f"By what the model infers from the user’s training ratings, as for a new user. What-ifs start from it. {among}"),
-        })  # fmt: skip
+        st.dataframe(
+            pd.DataFrame(table),
+            hide_index=True,
+            height="content",
+            key="case.says",
+            alt="What the models say",
+            placeholder="–",
+            column_config={
+                "Predicted stars": st.column_config.NumberColumn(format="%.2f", help="Of models that predict stars."),
+                "Score": st.column_config.TextColumn(
+                    help="What the model ranks by; scores of different models are on different scales."
+                ),
+                "Rank, learned profile": st.column_config.TextColumn(
+                    help=f"By what the model learned of this user in training. {among}"
+                ),
+                "Rank, folded-in profile": st.column_config.TextColumn(
+                    help=(
+                        "By what the model infers from the user’s training ratings, as for a new user. What-ifs start"
+                        f" from it. {among}"
+                    )
+                ),
+            },
+        )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def folded_in(
-    run_id: str, split_checksum: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int,
-    seen: tuple[int, ...], _dataset: Dataset, _split: Split,
-) -> cf.Answer:  # fmt: skip
+    run_id: str,
+    split_checksum: str,
+    items: tuple[int, ...],
+    ratings: tuple[float, ...] | None,
+    times: tuple[int, ...] | None,
+    item: int,
+    seen: tuple[int, ...],
+    _dataset: Dataset,
+    _split: Split,
+) -> cf.Answer:
     """Score and rank of a film for a history that is folded in."""
     return cf.history_edits(
         as_judged(run_id, split_checksum, _dataset, _split),
@@ -205,7 +249,10 @@ def in_a_sentence(
             why = "it says the same to everybody, whatever they rated"
         else:
             stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
-            why = f"what speaks most {'for' if most[1] > 0 else 'against'} it is {shell.plain(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
+            why = (
+                f"what speaks most {'for' if most[1] > 0 else 'against'} it is"
+                f" {shell.plain(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
+            )
         parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")
     if parts:
         st.markdown(" ".join(parts))
@@ -245,9 +292,16 @@ def nearest_known(dataset: Dataset, run: runs.Run, told: History, item: int) -> 
 
 @st.cache_data(max_entries=128, show_spinner="Leaving out one rating after the other …")
 def without_each(
-    run_id: str, split_checksum: str, items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None, item: int,
-    seen: tuple[int, ...], _dataset: Dataset, _split: Split,
-) -> list[cf.Answer]:  # fmt: skip
+    run_id: str,
+    split_checksum: str,
+    items: tuple[int, ...],
+    ratings: tuple[float, ...] | None,
+    times: tuple[int, ...] | None,
+    item: int,
+    seen: tuple[int, ...],
+    _dataset: Dataset,
+    _split: Split,
+) -> list[cf.Answer]:
     """Leave-one-out over the latest ratings."""
     model = as_judged(run_id, split_checksum, _dataset, _split)
     told = as_history(items, ratings, times)
@@ -268,8 +322,11 @@ def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times:
 
 def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
     """A history as hashable columns."""
-    return (tuple(told.items.tolist()), None if told.ratings is None else tuple(map(float, told.ratings)),
-            None if told.times is None else tuple(map(int, told.times)))  # fmt: skip
+    return (
+        tuple(told.items.tolist()),
+        None if told.ratings is None else tuple(map(float, told.ratings)),
+        None if told.times is None else tuple(map(int, told.times)),
+    )
 
 
 def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item: int, seen: tuple[int, ...]) -> None:
@@ -291,21 +348,42 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
         )
         return
     st.markdown(
-        f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank {base.rank:g}."
+        f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank"
+        f" {base.rank:g}."
     )
     most = sorted(moved, key=lambda m: -abs(m[1]))[: 2 * SHOWN]
     titles = dataset.catalog["title"]
-    data = pd.DataFrame([
-        {"film": f"{titles.iloc[told.items[at]]}{'' if told.ratings is None else f' ★{told.ratings[at]:g}'}", "held it up by": up, "places": place,
-         "does": "holds it up" if up > 0 else "holds it down"}
-        for at, up, place in most if abs(up) > 1e-12
-    ])  # fmt: skip
-    chart = alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
-        y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
-        x=alt.X("held it up by:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
-        color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
-        tooltip=["film:N", alt.Tooltip("held it up by:Q", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")],
-    )  # fmt: skip
+    data = pd.DataFrame(
+        [
+            {
+                "film": f"{titles.iloc[told.items[at]]}{'' if told.ratings is None else f' ★{told.ratings[at]:g}'}",
+                "held it up by": up,
+                "places": place,
+                "does": "holds it up" if up > 0 else "holds it down",
+            }
+            for at, up, place in most
+            if abs(up) > 1e-12
+        ]
+    )
+    chart = (
+        alt.Chart(data, height=alt.Step(24))
+        .mark_bar()
+        .encode(
+            y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
+            x=alt.X("held it up by:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
+            color=alt.Color(
+                "does:N",
+                title=None,
+                scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]),
+                legend=alt.Legend(orient="top"),
+            ),
+            tooltip=[
+                "film:N",
+                alt.Tooltip("held it up by:Q", format="+.4f"),
+                alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
+            ],
+        )
+    )
     st.altair_chart(
         chart,
         alt="Leave-one-rating-out: "
@@ -322,8 +400,14 @@ def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tu
         return
     titles = dataset.catalog["title"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        at = st.selectbox("Rating of", range(len(told)), index=len(told) - 1, key="case.star.film", width=320,
-                          format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})")  # type: ignore[index]  # fmt: skip
+        at = st.selectbox(
+            "Rating of",
+            range(len(told)),
+            index=len(told) - 1,
+            key="case.star.film",
+            width=320,
+            format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})",
+        )  # type: ignore[index]
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
         edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}
@@ -338,8 +422,14 @@ def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item
         return
     st.markdown("**… two events had come the other way round.**")
     titles = dataset.catalog["title"]
-    at = st.selectbox("What changes places with the one after it", range(len(told) - 1), index=len(told) - 2, key="case.order", width=420,
-                      format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}")  # fmt: skip
+    at = st.selectbox(
+        "What changes places with the one after it",
+        range(len(told) - 1),
+        index=len(told) - 2,
+        key="case.order",
+        width=420,
+        format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}",
+    )
     try:
         shown_changes(
             cf.history_edits(
@@ -353,15 +443,42 @@ def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item
 def shown_changes(answers: list[cf.Answer]) -> None:
     """Scores and places after each edit, with how they changed."""
     base = answers[0]
-    data = pd.DataFrame([
-        {"If": a.edit, "Score": a.score, "Change": None if a is base else a.score - base.score, "Place": a.rank,
-         "Moves": "" if a is base else f"▲ {base.rank - a.rank:g}" if a.rank < base.rank else f"▼ {a.rank - base.rank:g}" if a.rank > base.rank else "stays"}
-        for a in answers
-    ])  # fmt: skip
-    st.dataframe(data, hide_index=True, height="content", placeholder="", alt="Score and place after each edit", column_config={
-        "Score": st.column_config.NumberColumn(format="%.4f"), "Change": st.column_config.NumberColumn(format="%+.4f"),
-        "Place": st.column_config.NumberColumn(format="%.1f", help="1 is the best; equal scores share the middle of their places."),
-    })  # fmt: skip
+    data = pd.DataFrame(
+        [
+            {
+                "If": a.edit,
+                "Score": a.score,
+                "Change": None if a is base else a.score - base.score,
+                "Place": a.rank,
+                "Moves": (
+                    ""
+                    if a is base
+                    else (
+                        f"▲ {base.rank - a.rank:g}"
+                        if a.rank < base.rank
+                        else f"▼ {a.rank - base.rank:g}"
+                        if a.rank > base.rank
+                        else "stays"
+                    )
+                ),
+            }
+            for a in answers
+        ]
+    )
+    st.dataframe(
+        data,
+        hide_index=True,
+        height="content",
+        placeholder="",
+        alt="Score and place after each edit",
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%.4f"),
+            "Change": st.column_config.NumberColumn(format="%+.4f"),
+            "Place": st.column_config.NumberColumn(
+                format="%.1f", help="1 is the best; equal scores share the middle of their places."
+            ),
+        },
+    )
 
 
 def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
@@ -371,13 +488,15 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
         try:
             if not reads:
                 st.caption(
-                    f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so nothing they show or tell can change its mind."
+                    f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so"
+                    " nothing they show or tell can change its mind."
                 )
                 return
             there = cf.has(model, item)
             if lacking := [{"text": "plot", "image": "poster"}[m] for m in reads if m not in there]:
                 st.caption(
-                    f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing to take away or to look at alone."
+                    f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing"
+                    " to take away or to look at alone."
                 )
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
@@ -386,8 +505,11 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
-                st.caption(f"Nearest to the whole: {cf.spoke(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
-                           "had met it (edges and memories of other films stay).")  # fmt: skip
+                st.caption(
+                    f"Nearest to the whole: {cf.spoke(found)}. “Ids only” blanks every film’s plot and poster; “text"
+                    " only” and “image only” also hide this film’s id, as if nobody had met it (edges and memories of"
+                    " other films stay)."
+                )
         except MMRecError as error:
             shell.tell(error)
 
@@ -397,8 +519,13 @@ def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: i
     titles = dataset.catalog["title"]
     edits: dict[str, Any] = {}
     if "image" in reads:
-        swap = st.selectbox("Give it the poster of", [None, *np.argsort(-dataset.catalog["n_ratings"].to_numpy(), kind="stable")[:2000].tolist()], key="case.swap",
-                            format_func=lambda i: "its own" if i is None else str(titles.iloc[i]), width=320)  # fmt: skip
+        swap = st.selectbox(
+            "Give it the poster of",
+            [None, *np.argsort(-dataset.catalog["n_ratings"].to_numpy(), kind="stable")[:2000].tolist()],
+            key="case.swap",
+            format_func=lambda i: "its own" if i is None else str(titles.iloc[i]),
+            width=320,
+        )
         if swap is not None:
             edits[f"the poster of {titles.iloc[swap]}"] = {"image": {item: int(swap)}}
     if "text" in reads:
@@ -442,19 +569,43 @@ def inside(model: Any, user: int, item: int) -> None:
             for (a, b), d, m in zip(found.pairs, found.dots, found.moved, strict=True)
         ]
         data = pd.DataFrame(rows)
-        shade = st.segmented_control("Shade by", ["moved", "dot"], default="moved", required=True, key="case.shade",
-                                     format_func=lambda k: {"moved": "what it does to the prediction", "dot": "the dot product"}[k]) or "moved"  # fmt: skip
+        shade = (
+            st.segmented_control(
+                "Shade by",
+                ["moved", "dot"],
+                default="moved",
+                required=True,
+                key="case.shade",
+                format_func=lambda k: {"moved": "what it does to the prediction", "dot": "the dot product"}[k],
+            )
+            or "moved"
+        )
         most = float(data[shade].abs().max()) or 1.0
         names = list(found.names)
-        heat = alt.Chart(data).mark_rect().encode(
-            x=alt.X("b:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)), y=alt.Y("a:N", sort=names, title=None),
-            color=alt.Color(f"{shade}:Q", title=shade, scale=alt.Scale(scheme="blueorange", domain=[most, -most])),
-            tooltip=["a:N", "b:N", alt.Tooltip("dot:Q", format="+.4f"), alt.Tooltip("moved:Q", title="moved the prediction by", format="+.4f")],
-        ).properties(height=26 * len(names) + 90)  # fmt: skip
+        heat = (
+            alt.Chart(data)
+            .mark_rect()
+            .encode(
+                x=alt.X("b:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)),
+                y=alt.Y("a:N", sort=names, title=None),
+                color=alt.Color(f"{shade}:Q", title=shade, scale=alt.Scale(scheme="blueorange", domain=[most, -most])),
+                tooltip=[
+                    "a:N",
+                    "b:N",
+                    alt.Tooltip("dot:Q", format="+.4f"),
+                    alt.Tooltip("moved:Q", title="moved the prediction by", format="+.4f"),
+                ],
+            )
+            .properties(height=26 * len(names) + 90)
+        )
         top = data.reindex(data["moved"].abs().sort_values(ascending=False).index).head(3)
         st.altair_chart(
             heat,
             alt="Pairs of vectors: " + "; ".join(f"{r.a} × {r.b} moved it by {r.moved:+.3f}" for r in top.itertuples()),
         )
-        st.caption("Most moved by " + "; ".join(f"{r.a} × {r.b} ({r.moved:+.3f})" for r in top.itertuples()) + ". The prediction minus what it would be with that dot product at zero, all else as it is; "
-                   "such changes need not add up.")  # fmt: skip
+        st.caption(
+            "Most moved by "
+            + "; ".join(f"{r.a} × {r.b} ({r.moved:+.3f})" for r in top.itertuples())
+            + ". The prediction minus what it would be with that dot product at zero, all else as it is; "
+            "such changes need not add up."
+        )

@@ -1,4 +1,5 @@
-"""Charts of comparisons: intervals, groups, cost, curves. Colours are told apart by any eyes; shapes say the same again."""
+"""Charts of comparisons: intervals, groups, cost, curves. Colours are told apart by any eyes; shapes say the same
+again."""
 
 from __future__ import annotations
 
@@ -40,26 +41,40 @@ def _kind(rows: Sequence[Row]) -> dict[str, Any]:
     kinds = [k for k in KINDS if k in there]
     names = [KINDS[k] for k in kinds]
     return {
-        "color": alt.Color("kind:N", title=None, scale=alt.Scale(domain=names, range=[KIND_COLOURS[k] for k in kinds]),
-                           legend=alt.Legend(orient="top", columns=2)),
+        "color": alt.Color(
+            "kind:N",
+            title=None,
+            scale=alt.Scale(domain=names, range=[KIND_COLOURS[k] for k in kinds]),
+            legend=alt.Legend(orient="top", columns=2),
+        ),
         "shape": alt.Shape("kind:N", title=None, scale=alt.Scale(domain=names, range=[KIND_SHAPES[k] for k in kinds])),
-    }  # fmt: skip
+    }
 
 
 def intervals(rows: Sequence[Row], metric: str, baseline: str = "popularity") -> alt.LayerChart:
     """One dot per model with its 95 % interval, best on top; a dashed line where the baseline stands."""
     data = pd.DataFrame(
         [
-            {"model": r.label, "kind": KINDS[r.kind], "value": r.result["metrics"][metric],
-             "low": (r.result["intervals"].get(metric) or [None, None])[0], "high": (r.result["intervals"].get(metric) or [None, None])[1]}
-            for r in rows if r.result["metrics"].get(metric) is not None
+            {
+                "model": r.label,
+                "kind": KINDS[r.kind],
+                "value": r.result["metrics"][metric],
+                "low": (r.result["intervals"].get(metric) or [None, None])[0],
+                "high": (r.result["intervals"].get(metric) or [None, None])[1],
+            }
+            for r in rows
+            if r.result["metrics"].get(metric) is not None
         ]
-    )  # fmt: skip
+    )
     rising = metrics.metric(metric).better == "lower"
     order = data.sort_values("value", ascending=rising)["model"].tolist()
     y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=170))
-    tip = [alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
-           alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f")]  # fmt: skip
+    tip = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
+        alt.Tooltip("low:Q", title="95 % from", format=".4f"),
+        alt.Tooltip("high:Q", title="to", format=".4f"),
+    ]
     base = alt.Chart(data, height=alt.Step(26))
     colours = _kind(rows)
     bars = base.mark_rule(strokeWidth=2.5).encode(
@@ -92,14 +107,32 @@ def groups(data: pd.DataFrame, metric: str, order: Sequence[str]) -> alt.LayerCh
     )
     centres = [at * step + (len(models) - 1) / 2 for at in range(len(order))]
     names = json.dumps([g.split(" ~ ") for g in order])
-    axis = alt.Axis(values=centres, grid=False, ticks=False, domain=False, labelLimit=200, labelOverlap=False,
-                    labelExpr=f"{names}[round((datum.value - {centres[0]}) / {step})]")  # fmt: skip
+    axis = alt.Axis(
+        values=centres,
+        grid=False,
+        ticks=False,
+        domain=False,
+        labelLimit=200,
+        labelOverlap=False,
+        labelExpr=f"{names}[round((datum.value - {centres[0]}) / {step})]",
+    )
     span = alt.Scale(domain=[-1, centres[-1] + step / 2], reverse=True, nice=False, zero=False)
     y = alt.Y("place:Q", title=None, axis=axis, scale=span)
-    colour = alt.Color("model:N", sort=models, title=None, scale=alt.Scale(domain=models, range=SERIES[: len(models)]),
-                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
-    tip = [alt.Tooltip("model:N"), alt.Tooltip("name:N", title="Group"), alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
-           alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f"), alt.Tooltip("n:N", title="n")]  # fmt: skip
+    colour = alt.Color(
+        "model:N",
+        sort=models,
+        title=None,
+        scale=alt.Scale(domain=models, range=SERIES[: len(models)]),
+        legend=alt.Legend(orient="top", columns=4, labelLimit=220),
+    )
+    tip = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("name:N", title="Group"),
+        alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
+        alt.Tooltip("low:Q", title="95 % from", format=".4f"),
+        alt.Tooltip("high:Q", title="to", format=".4f"),
+        alt.Tooltip("n:N", title="n"),
+    ]
     base = alt.Chart(data, height=int(len(order) * step * 11) + 110)  # legend and axis count as height
     bars = base.mark_bar(orient="horizontal", height=8).encode(
         y=y, x=alt.X("value:Q", title=arrow(metric), axis=alt.Axis(tickCount=6)), color=colour, tooltip=tip
@@ -109,7 +142,8 @@ def groups(data: pd.DataFrame, metric: str, order: Sequence[str]) -> alt.LayerCh
 
 
 def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
-    """Quality against cost, with the models that no other beats in both joined by a line; ``None`` where nothing is known."""
+    """Quality against cost, with the models that no other beats in both joined by a line; ``None`` where nothing is
+    known."""
     name, of = COSTS[what]
     lower = metrics.metric(metric).better == "lower"
     points = [
@@ -170,8 +204,11 @@ def _sides(data: pd.DataFrame, high: float) -> list[str]:
 
 def _oracle_lines(rows: Sequence[Row], metric: str) -> list[Any]:
     """Where each oracle stands, across the whole picture: what nobody can expect to pass with that information."""
-    told = [{"value": r.result["metrics"][metric], "name": r.model} for r in rows
-            if r.kind == "oracle" and r.result["metrics"].get(metric) is not None]  # fmt: skip
+    told = [
+        {"value": r.result["metrics"][metric], "name": r.model}
+        for r in rows
+        if r.kind == "oracle" and r.result["metrics"].get(metric) is not None
+    ]
     if not told:
         return []
     told.sort(key=lambda t: -t["value"])
@@ -205,11 +242,18 @@ def learning(curves: Mapping[str, list[dict[str, Any]]], metric: str) -> alt.Cha
         .encode(
             x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("value:Q", title=f"Validation {arrow(metric)}", scale=alt.Scale(zero=False)),
-            color=alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=SERIES[: len(names)]), legend=alt.Legend(orient="top")),
-            strokeDash=alt.StrokeDash("model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None),
+            color=alt.Color(
+                "model:N",
+                title=None,
+                scale=alt.Scale(domain=names, range=SERIES[: len(names)]),
+                legend=alt.Legend(orient="top"),
+            ),
+            strokeDash=alt.StrokeDash(
+                "model:N", scale=alt.Scale(domain=names, range=DASHES[: len(names)]), legend=None
+            ),
             tooltip=["model:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
         )
-    )  # fmt: skip
+    )
 
 
 def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt.LayerChart:
@@ -270,12 +314,20 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
             x2="high:Q",
             y=alt.Y("people:Q", title="People"),
             y2=alt.datum(0),
-            color=alt.Color("for:N", title=None, scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
-                            legend=alt.Legend(orient="top")),
-            tooltip=[alt.Tooltip("for:N", title="Who"), alt.Tooltip("people:Q", title="People"), alt.Tooltip("low:Q", title="from", format="+.3f"),
-                     alt.Tooltip("high:Q", title="to", format="+.3f")],
+            color=alt.Color(
+                "for:N",
+                title=None,
+                scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
+                legend=alt.Legend(orient="top"),
+            ),
+            tooltip=[
+                alt.Tooltip("for:N", title="Who"),
+                alt.Tooltip("people:Q", title="People"),
+                alt.Tooltip("low:Q", title="from", format="+.3f"),
+                alt.Tooltip("high:Q", title="to", format="+.3f"),
+            ],
         )
-    )  # fmt: skip
+    )
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
     return alt.layer(bars, zero)
 
@@ -283,12 +335,26 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
 def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metric: str) -> alt.LayerChart:
     """The difference in each group of people with its paired 95 % interval; filled where Holm's p is below .05."""
     data = pd.DataFrame(
-        [{"group": f"{g['group']} (n = {g['users']:,})", "value": g["difference"], "low": g["interval"][0], "high": g["interval"][1],
-          "p": g["p_holm"], "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "could be chance"} for g in groups]
-    )  # fmt: skip
+        [
+            {
+                "group": f"{g['group']} (n = {g['users']:,})",
+                "value": g["difference"],
+                "low": g["interval"][0],
+                "high": g["interval"][1],
+                "p": g["p_holm"],
+                "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "could be chance",
+            }
+            for g in groups
+        ]
+    )
     y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=170))
-    tip = [alt.Tooltip("group:N"), alt.Tooltip("value:Q", title="difference", format="+.4f"), alt.Tooltip("low:Q", title="95 % from", format="+.4f"),
-           alt.Tooltip("high:Q", title="to", format="+.4f"), alt.Tooltip("p:Q", title="p (Holm)", format=".4f")]  # fmt: skip
+    tip = [
+        alt.Tooltip("group:N"),
+        alt.Tooltip("value:Q", title="difference", format="+.4f"),
+        alt.Tooltip("low:Q", title="95 % from", format="+.4f"),
+        alt.Tooltip("high:Q", title="to", format="+.4f"),
+        alt.Tooltip("p:Q", title="p (Holm)", format=".4f"),
+    ]
     base = alt.Chart(data, height=alt.Step(28))
     rule = base.mark_rule(strokeWidth=2.5, color="#0072B2").encode(
         y=y,
@@ -297,10 +363,17 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
         tooltip=tip,
     )
     dot = base.mark_point(size=110, filled=True, opacity=1).encode(
-        y=y, x="value:Q", tooltip=tip, color=alt.value("#0072B2"),
-        shape=alt.Shape("sure:N", title=None, scale=alt.Scale(domain=["p < .05 (Holm)", "could be chance"], range=["circle", "cross"]),
-                        legend=alt.Legend(orient="top")),
-    )  # fmt: skip
+        y=y,
+        x="value:Q",
+        tooltip=tip,
+        color=alt.value("#0072B2"),
+        shape=alt.Shape(
+            "sure:N",
+            title=None,
+            scale=alt.Scale(domain=["p < .05 (Holm)", "could be chance"], range=["circle", "cross"]),
+            legend=alt.Legend(orient="top"),
+        ),
+    )
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
     return alt.layer(zero, rule, dot)
 
@@ -309,16 +382,28 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
     """How the order of models changes from one way of judging to the next: a line per model, the best on top."""
     rows = [{"model": m, "way": w, "place": p[w]} for m, p in places.items() for w in ways if w in p]
     names = [m for m in places if any(r["model"] == m for r in rows)]
-    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))]),
-                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
-    dash = alt.StrokeDash("model:N", legend=None, scale=alt.Scale(
-        domain=names, range=[DASHES[(i // len(SERIES) + i) % len(DASHES)] for i in range(len(names))]))  # fmt: skip
+    colour = alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))]),
+        legend=alt.Legend(orient="top", columns=4, labelLimit=220),
+    )
+    dash = alt.StrokeDash(
+        "model:N",
+        legend=None,
+        scale=alt.Scale(domain=names, range=[DASHES[(i // len(SERIES) + i) % len(DASHES)] for i in range(len(names))]),
+    )
     most = max((r["place"] for r in rows), default=1)
     base = alt.Chart(pd.DataFrame(rows), height=max(160, 30 * most)).encode(
         x=alt.X("way:N", sort=list(ways), title=None, axis=alt.Axis(labelAngle=0, labelLimit=110, grid=True)),
-        y=alt.Y("place:Q", title="Place", scale=alt.Scale(domain=[0.5, most + 0.5], reverse=True), axis=alt.Axis(tickMinStep=1, format="d")),
+        y=alt.Y(
+            "place:Q",
+            title="Place",
+            scale=alt.Scale(domain=[0.5, most + 0.5], reverse=True),
+            axis=alt.Axis(tickMinStep=1, format="d"),
+        ),
         tooltip=["model:N", alt.Tooltip("way:N", title="Judged by"), alt.Tooltip("place:Q", title="Place")],
-    )  # fmt: skip
+    )
     return alt.layer(
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),
         base.mark_circle(size=120, opacity=1).encode(color=colour),
@@ -333,8 +418,12 @@ def crossing(data: pd.DataFrame, metric: str, baseline: str = "popularity") -> a
     )  # 0, 1, 2, 3, 5, 10, 20: evenly apart, or the start is a blot
     models = [m for m in dict.fromkeys(data["model"]) if m != baseline]
     names = [baseline, *models]
-    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
-                       legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolType="circle"))  # fmt: skip
+    colour = alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=["#8C8C8C", *[SERIES[i % (len(SERIES) - 2)] for i in range(len(models))]]),
+        legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolType="circle"),
+    )
     axis = alt.Axis(
         values=list(range(len(ks))), labelExpr=f"{json.dumps([str(k) for k in ks])}[datum.value]", grid=False
     )
@@ -368,18 +457,30 @@ def crossing(data: pd.DataFrame, metric: str, baseline: str = "popularity") -> a
 
 
 def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
-    """Every metric an axis from its worst to its best value, every model a line across them: up is better everywhere."""
+    """Every metric an axis from its worst to its best value, every model a line across them: up is better
+    everywhere."""
     told = []
     for name in names:
         values = {r.label: r.result["metrics"][name] for r in rows if r.result["metrics"].get(name) is not None}
         low, high = min(values.values()), max(values.values())
         for label, value in values.items():
             share = 0.5 if high == low else (value - low) / (high - low)
-            told.append({"model": label, "metric": arrow(name), "value": value, "share": 1 - share if metrics.metric(name).better == "lower" else share})  # fmt: skip
+            told.append(
+                {
+                    "model": label,
+                    "metric": arrow(name),
+                    "value": value,
+                    "share": 1 - share if metrics.metric(name).better == "lower" else share,
+                }
+            )
     models = list(dict.fromkeys(t["model"] for t in told))
     pick = alt.selection_point(fields=["model"], bind="legend")
-    colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=models, range=[SERIES[i % len(SERIES)] for i in range(len(models))]),
-                       legend=alt.Legend(orient="top", columns=4, labelLimit=220))  # fmt: skip
+    colour = alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=models, range=[SERIES[i % len(SERIES)] for i in range(len(models))]),
+        legend=alt.Legend(orient="top", columns=4, labelLimit=220),
+    )
     base = alt.Chart(pd.DataFrame(told), height=300).encode(
         x=alt.X("metric:N", sort=[arrow(n) for n in names], title=None, axis=alt.Axis(labelAngle=0, grid=True)),
         y=alt.Y("share:Q", title="worst → best", axis=alt.Axis(labels=False, ticks=False)),

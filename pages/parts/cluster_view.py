@@ -20,8 +20,9 @@ python -m mmrec_core smoke                      # checks that figures there equa
 def view() -> None:
     """The whole part."""
     st.caption(
-        "Where one machine is too small: trainings, searches, encodings and evaluations are sent to a Ray cluster as jobs, and everything else stays as it is. "
-        "A node that is lost costs time only: its runs go on elsewhere from their last checkpoint."
+        "Where one machine is too small: trainings, searches, encodings and evaluations are sent to a Ray cluster as"
+        " jobs, and everything else stays as it is. A node that is lost costs time only: its runs go on elsewhere from"
+        " their last checkpoint."
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
@@ -38,15 +39,21 @@ def naming() -> None:
     except DamagedFile as fault:
         st.warning(shell.plain(str(fault)), title="The address is damaged", icon=":material/broken_image:")
         st.caption(
-            "The damaged file is kept under another name once you name a cluster, or leave the address empty, and press Use it."
+            "The damaged file is kept under another name once you name a cluster, or leave the address empty, and press"
+            " Use it."
         )
     if (named := os.environ.get("RAY_ADDRESS")) is not None:
         st.markdown(f"**{shell.plain(named)}**, named by `RAY_ADDRESS`.")
         st.caption("To work on this machine again, stop the app and unset it.")
     else:
         with st.form("cluster", border=False):
-            where = st.text_input("Address", kept() or "", placeholder="10.0.0.5:6379", key="cluster.address",
-                                  help="HOST:PORT of the cluster's head. Empty: everything runs on this machine.")  # fmt: skip
+            where = st.text_input(
+                "Address",
+                kept() or "",
+                placeholder="10.0.0.5:6379",
+                key="cluster.address",
+                help="HOST:PORT of the cluster's head. Empty: everything runs on this machine.",
+            )
             if st.form_submit_button("Use it", icon=":material/lan:", type="primary"):
                 try:
                     ray_cluster.name(where.strip() or None)
@@ -56,8 +63,11 @@ def naming() -> None:
                     st.rerun()
     with st.expander("How to start one", icon=":material/terminal:"):
         st.code(START, language="bash")
-        st.caption("All machines share MMREC_HOME and have the same checkout; clusters with a token (the usual) need it on this machine, too. "
-                   "docker compose up brings a cluster with the app, MLflow and a database; train --slurm prints a job script.")  # fmt: skip
+        st.caption(
+            "All machines share MMREC_HOME and have the same checkout; clusters with a token (the usual) need it on"
+            " this machine, too. docker compose up brings a cluster with the app, MLflow and a database; train --slurm"
+            " prints a job script."
+        )
 
 
 def kept() -> str | None:
@@ -105,10 +115,22 @@ def nodes() -> None:
             help="A gradient model takes one where there are any.",
         )
     st.dataframe(
-        [{"Node": n.address, "State": "● up" if n.alive else "○ lost", "Free CPUs": n.free.get("CPU", 0.0), "CPUs": n.total.get("CPU", 0.0),
-          "Free GPUs": n.free.get("GPU", 0.0), "GPUs": n.total.get("GPU", 0.0), "Memory (GiB)": round(n.total.get("memory", 0.0) / 2**30, 1)} for n in found],
-        hide_index=True, key="cluster.nodes", alt=f"{len(found)} nodes of the cluster at {where} with their free devices",
-    )  # fmt: skip
+        [
+            {
+                "Node": n.address,
+                "State": "● up" if n.alive else "○ lost",
+                "Free CPUs": n.free.get("CPU", 0.0),
+                "CPUs": n.total.get("CPU", 0.0),
+                "Free GPUs": n.free.get("GPU", 0.0),
+                "GPUs": n.total.get("GPU", 0.0),
+                "Memory (GiB)": round(n.total.get("memory", 0.0) / 2**30, 1),
+            }
+            for n in found
+        ],
+        hide_index=True,
+        key="cluster.nodes",
+        alt=f"{len(found)} nodes of the cluster at {where} with their free devices",
+    )
     there = [r for r in runs.all_runs() if r.record.get("executor") == "ray" and r.status in runs.LIVE]
     for run in there[:6]:
         run_card(run)

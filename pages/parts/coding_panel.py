@@ -30,11 +30,24 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
     tags = sorted({t for c in known for t in c.tags} | {PIN})
     with st.container(border=True, key="coding"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = st.multiselect("Tags", tags, default=list(held.tags) if held else [], accept_new_options=True, key=f"tags.{wanted}",
-                                    placeholder="Choose a tag or type your own", width=360,
-                                    help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.")  # fmt: skip
-            note = st.text_input("Note", held.note if held else "", key=f"note.{wanted}", width=420, max_chars=error_annotations.LONGEST["note"],
-                                 placeholder="Why? What would help?")  # fmt: skip
+            chosen = st.multiselect(
+                "Tags",
+                tags,
+                default=list(held.tags) if held else [],
+                accept_new_options=True,
+                key=f"tags.{wanted}",
+                placeholder="Choose a tag or type your own",
+                width=360,
+                help="Your own words: choose one or write a new one. “pinned” keeps a case at hand.",
+            )
+            note = st.text_input(
+                "Note",
+                held.note if held else "",
+                key=f"note.{wanted}",
+                width=420,
+                max_chars=error_annotations.LONGEST["note"],
+                placeholder="Why? What would help?",
+            )
             if st.button(
                 "Keep",
                 key=f"keep.{wanted}",
@@ -42,8 +55,17 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                 help="Keeps tags and note with a link back to this case.",
             ):
                 try:
-                    told = error_annotations.case(kind, model=model, beside=beside, tags=tuple(chosen), note=note, blind=blind.hidden(), link=link,
-                                       seed=held.seed if held else None, **what)  # fmt: skip
+                    told = error_annotations.case(
+                        kind,
+                        model=model,
+                        beside=beside,
+                        tags=tuple(chosen),
+                        note=note,
+                        blind=blind.hidden(),
+                        link=link,
+                        seed=held.seed if held else None,
+                        **what,
+                    )
                     error_annotations.put(dataset, told)
                 except MMRecError as error:
                     shell.tell(error)
@@ -62,8 +84,11 @@ def notebook(dataset: Dataset) -> None:
         shell.tell(error)
         return
     if not found:
-        st.info("Nothing is coded yet. Open a person or a case, give it a tag, and press Keep; or draw a random sample from a slice.",
-                icon=":material/bookmark:")  # fmt: skip
+        st.info(
+            "Nothing is coded yet. Open a person or a case, give it a tag, and press Keep; or draw a random sample from"
+            " a slice.",
+            icon=":material/bookmark:",
+        )
         take_in(dataset)
         return
     tags = sorted({t for c in found for t in c.tags})
@@ -90,8 +115,15 @@ def notebook(dataset: Dataset) -> None:
             type="tertiary",
             on_click="ignore",
         )
-        st.download_button("Markdown", error_annotations.as_markdown(found, dataset), f"{dataset.name}-cases.md", "text/markdown", icon=":material/download:",
-                           type="tertiary", on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Markdown",
+            error_annotations.as_markdown(found, dataset),
+            f"{dataset.name}-cases.md",
+            "text/markdown",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
     take_in(dataset)
 
 
@@ -106,11 +138,20 @@ def counted(found: list[Case], by: Any) -> None:
         st.caption("No case has a tag yet.")
         return
     names = sorted({r[by] for r in rows})
-    chart = alt.Chart(pd.DataFrame(rows), height=alt.Step(26)).mark_bar().encode(
-        y=alt.Y("tag:N", title=None, sort="-x"), x=alt.X("cases:Q", title="Cases", axis=alt.Axis(tickMinStep=1, format="d")),
-        color=alt.Color(f"{by}:N", title=by, scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))])),
-        tooltip=["tag:N", f"{by}:N", "cases:Q"],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(pd.DataFrame(rows), height=alt.Step(26))
+        .mark_bar()
+        .encode(
+            y=alt.Y("tag:N", title=None, sort="-x"),
+            x=alt.X("cases:Q", title="Cases", axis=alt.Axis(tickMinStep=1, format="d")),
+            color=alt.Color(
+                f"{by}:N",
+                title=by,
+                scale=alt.Scale(domain=names, range=[SERIES[i % len(SERIES)] for i in range(len(names))]),
+            ),
+            tooltip=["tag:N", f"{by}:N", "cases:Q"],
+        )
+    )
     st.altair_chart(chart, alt="Cases by tag: " + ", ".join(f"{r['tag']} {r['cases']} ({r[by]})" for r in rows))
 
 
@@ -121,21 +162,42 @@ def table(dataset: Dataset, found: list[Case]) -> None:
         if dataset.manifest["films"]
         else {}
     )
-    data = pd.DataFrame([
-        {"Kind": c.kind, "Person": c.user, "Film": titles.get(c.film, c.film), "Slice": c.slice, "Model": c.model, "Beside": c.beside,
-         "Tags": list(c.tags), "Note": c.note, "Blind": c.blind, "Open": c.link + ("&blind=true" if blind.hidden() else "") if error_annotations.ours(c.link) else None,
-         "Link": None if error_annotations.ours(c.link) else c.link or None}
-        for c in found
-    ])  # fmt: skip
+    data = pd.DataFrame(
+        [
+            {
+                "Kind": c.kind,
+                "Person": c.user,
+                "Film": titles.get(c.film, c.film),
+                "Slice": c.slice,
+                "Model": c.model,
+                "Beside": c.beside,
+                "Tags": list(c.tags),
+                "Note": c.note,
+                "Blind": c.blind,
+                "Open": c.link + ("&blind=true" if blind.hidden() else "") if error_annotations.ours(c.link) else None,
+                "Link": None if error_annotations.ours(c.link) else c.link or None,
+            }
+            for c in found
+        ]
+    )
     if not data["Link"].notna().any():  # only what came with somebody else's file leads elsewhere, and stays text
         data = data.drop(columns="Link")
     if blind.hidden():
         data = data.drop(columns=["Model", "Beside"])
-    event = st.dataframe(data, hide_index=True, key="notes.table", on_select="rerun", selection_mode="multi-row", alt=f"{len(found)} coded cases", column_config={
-        "Open": st.column_config.LinkColumn(display_text="open"), "Tags": st.column_config.ListColumn(),
-        "Link": st.column_config.TextColumn(help="A link that does not lead to this app; it came with a file."),
-        "Blind": st.column_config.CheckboxColumn(help="Whether the model’s name was hidden when it was coded."),
-    })  # fmt: skip
+    event = st.dataframe(
+        data,
+        hide_index=True,
+        key="notes.table",
+        on_select="rerun",
+        selection_mode="multi-row",
+        alt=f"{len(found)} coded cases",
+        column_config={
+            "Open": st.column_config.LinkColumn(display_text="open"),
+            "Tags": st.column_config.ListColumn(),
+            "Link": st.column_config.TextColumn(help="A link that does not lead to this app; it came with a file."),
+            "Blind": st.column_config.CheckboxColumn(help="Whether the model’s name was hidden when it was coded."),
+        },
+    )
     chosen = event.selection.rows if event is not None else []
     if chosen and st.button(f"Forget {len(chosen)}", icon=":material/delete:", key="notes.forget"):
         error_annotations.remove(dataset, [found[at].id for at in chosen])

@@ -50,7 +50,8 @@ def fields_form(
 
 
 def step(schema: Mapping[str, Any]) -> Any:
-    """What a press on plus or minus adds: an eighth of a whole number's default, the leading digit's unit of a fraction's."""
+    """What a press on plus or minus adds: an eighth of a whole number's default, the leading digit's unit of a
+    fraction's."""
     default = schema.get("default") or 0
     if schema.get("type") == "integer":
         return max(1, int(default) // 8)

@@ -20,13 +20,19 @@ METRICS = ("ndcg@10", "recall@10", "mrr", "auc")
 def crossing_view(dataset: Dataset) -> None:
     """Choose models, draw in the background, see where each crosses."""
     st.caption(
-        "A tenth of the people leaves training. Their last ten liked films are the targets, the same for every k; of their earlier ratings the model is told "
-        "the first k. Where does it begin to beat what everybody likes?"
+        "A tenth of the people leaves training. Their last ten liked films are the targets, the same for every k; of"
+        " their earlier ratings the model is told the first k. Where does it begin to beat what everybody likes?"
     )
     able = [m for m in runs.usable_models(dataset) if m not in {"popularity", "random"}]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.multiselect("Models", able, default=[m for m in USUAL if m in able], key=f"cross.models.{dataset.name}", width=520,
-                                help="Each is trained anew without these people; graph and time models may take minutes.")  # fmt: skip
+        wanted = st.multiselect(
+            "Models",
+            able,
+            default=[m for m in USUAL if m in able],
+            key=f"cross.models.{dataset.name}",
+            width=520,
+            help="Each is trained anew without these people; graph and time models may take minutes.",
+        )
         seed = int(st.number_input("Seed", 0, 10**6, 0, key="cross.seed", width=110))
         asked = params(dataset, wanted, seed)
         if st.button(
@@ -46,7 +52,8 @@ def crossing_view(dataset: Dataset) -> None:
     ]
     if not done:
         st.info(
-            "Nothing is drawn yet. With the usual models it takes about two minutes in the background; you can go on elsewhere.",
+            "Nothing is drawn yet. With the usual models it takes about two minutes in the background; you can go on"
+            " elsewhere.",
             icon=":material/show_chart:",
         )
         return
@@ -96,14 +103,27 @@ def show(told: dict[str, Any]) -> None:
         or "ndcg@10"
     )
     rows = [
-        {"model": name, "k": int(k), "value": at["metrics"].get(metric), "low": (at["intervals"].get(metric) or [None, None])[0],
-         "high": (at["intervals"].get(metric) or [None, None])[1]}
-        for name, by_k in told["models"].items() for k, at in by_k.items()
-    ]  # fmt: skip
-    st.altair_chart(charts.crossing(pd.DataFrame(rows), metric), alt=f"{metric} against number of ratings known: " + "; ".join(
-        f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items()) for n, by_k in told["models"].items()))  # fmt: skip
+        {
+            "model": name,
+            "k": int(k),
+            "value": at["metrics"].get(metric),
+            "low": (at["intervals"].get(metric) or [None, None])[0],
+            "high": (at["intervals"].get(metric) or [None, None])[1],
+        }
+        for name, by_k in told["models"].items()
+        for k, at in by_k.items()
+    ]
+    st.altair_chart(
+        charts.crossing(pd.DataFrame(rows), metric),
+        alt=f"{metric} against number of ratings known: "
+        + "; ".join(
+            f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items())
+            for n, by_k in told["models"].items()
+        ),
+    )
     st.caption(
-        f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed {told['split_seed']}), training seed {told['seed']}, every film ranked."
+        f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed"
+        f" {told['split_seed']}), training seed {told['seed']}, every film ranked."
     )
     sure = {n: k for n, k in told["crosses"].items() if k is not None}
     first = min(sure, key=lambda n: sure[n]) if sure else None
@@ -112,20 +132,34 @@ def show(told: dict[str, Any]) -> None:
         st.markdown(f"**Nobody is shown to beat popularity with up to {last_k} ratings.**")
     else:
         st.markdown(
-            f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]} rating{'s' if sure[first] != 1 else ''} on.**"
+            f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]}"
+            f" rating{'s' if sure[first] != 1 else ''} on.**"
         )
     for name in told["crosses"]:
         against = told["models"][name][str(last_k)].get("against")
         if against is None:
             continue
         low, high = against["interval"]
-        verdict = (f"beats popularity from {sure[name]} on" if name in sure else f"is worse than popularity with {last_k}" if high < 0 else
-                   f"is better with {last_k}, but not for all numbers drawn" if low > 0 else f"cannot be told from popularity with {last_k}")  # fmt: skip
+        verdict = (
+            f"beats popularity from {sure[name]} on"
+            if name in sure
+            else (
+                f"is worse than popularity with {last_k}"
+                if high < 0
+                else (
+                    f"is better with {last_k}, but not for all numbers drawn"
+                    if low > 0
+                    else f"cannot be told from popularity with {last_k}"
+                )
+            )
+        )
         over = (told.get("above") or {}).get(name)
         mean = f" (its mean lies above from {over} on)" if over is not None and name not in sure else ""
         st.markdown(
-            f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10 there."
+            f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10"
+            " there."
         )
     st.caption(
-        "“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every larger k drawn."
+        "“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every"
+        " larger k drawn."
     )

@@ -1,4 +1,5 @@
-"""Damaged files of the home: what is wrong, what to do, and buttons that do it; elsewhere a note about what is left out."""
+"""Damaged files of the home: what is wrong, what to do, and buttons that do it; elsewhere a note about what is left
+out."""
 
 from __future__ import annotations
 
@@ -14,9 +15,18 @@ from pages.parts.deleting import delete_button
 
 SHOWN = 6
 TITLES = {
-    "run": "Run", "result": "Result of run", "dataset": "Dataset", "vectors": "Vectors of", "map": "Map of", "slices": "Slices of", "coding": "Coded cases of",
-    "cluster": "Address of the", "trials": "Trials of search", "ablation": "Ablation", "home": "File",
-}  # fmt: skip
+    "run": "Run",
+    "result": "Result of run",
+    "dataset": "Dataset",
+    "vectors": "Vectors of",
+    "map": "Map of",
+    "slices": "Slices of",
+    "coding": "Coded cases of",
+    "cluster": "Address of the",
+    "trials": "Trials of search",
+    "ablation": "Ablation",
+    "home": "File",
+}
 
 
 def section() -> None:
@@ -39,8 +49,12 @@ def _one(one: Damage) -> None:
     st.markdown(f":material/broken_image: **{TITLES[one.about]} {shell.plain(one.name)}**")
     st.write(shell.plain(f"{one.place}: {one.fault}. {one.remedy}"))
     with st.container(horizontal=True):
-        if one.about in damage.OWN and st.button("Set aside", key=f"aside-{one.about}-{one.name}", icon=":material/move_up:",
-                                                 help="Renames the damaged file, so that a new one can begin. Its content is kept."):  # fmt: skip
+        if one.about in damage.OWN and st.button(
+            "Set aside",
+            key=f"aside-{one.about}-{one.name}",
+            icon=":material/move_up:",
+            help="Renames the damaged file, so that a new one can begin. Its content is kept.",
+        ):
             try:
                 kept = damage.set_aside(one.about, one.name)
             except MMRecError as error:

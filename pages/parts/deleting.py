@@ -32,7 +32,8 @@ def confirm(what: str, name: str) -> None:
         shell.tell(error)
         return
     st.markdown(
-        f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It cannot be undone."
+        f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It"
+        " cannot be undone."
     )
     st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[:NAMED]))
     if len(plan.deleted) > NAMED:

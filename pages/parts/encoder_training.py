@@ -28,11 +28,13 @@ def encoder_training(dataset: Dataset) -> None:
     ]
     if dataset.name not in ready:
         st.caption(
-            f":material/block: {dataset.name} has no films with both a poster and a plot, so there are no pairs to learn from."
+            f":material/block: {dataset.name} has no films with both a poster and a plot, so there are no pairs to"
+            " learn from."
         )
         return
     st.caption(
-        "Two small towers, one for texts, one for posters, learn from scratch to meet in one space. Held-out films tell how well."
+        "Two small towers, one for texts, one for posters, learn from scratch to meet in one space. Held-out films tell"
+        " how well."
     )
     name = st.segmented_control("Encoder", [*NAMES], default="mini_clip", required=True, key="enc.name") or "mini_clip"
     st.caption(NAMES[name])
@@ -102,12 +104,14 @@ def result(run: runs.Run) -> None:
         return
     with st.container(border=True):
         st.markdown(
-            f"**{run.params['encoder']}**, seed {run.params['seed']} :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.record['created']))}]]"
+            f"**{run.params['encoder']}**, seed {run.params['seed']}"
+            f" :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.record['created']))}]]"
         )
         for way, words in (("text_to_image", "plot → poster"), ("image_to_text", "poster → plot")):
             at, span = found[way]["recall@10"], found[way]["intervals"]["recall@10"]
             st.caption(
-                f"{words}: R@10 **{at:.3f}** [{span[0]:.3f}, {span[1]:.3f}], chance {found['chance@10']:.3f}, {found['pairs']:,} held-out films"
+                f"{words}: R@10 **{at:.3f}** [{span[0]:.3f}, {span[1]:.3f}], chance {found['chance@10']:.3f},"
+                f" {found['pairs']:,} held-out films"
             )
         st.caption("To use it: Space → Encode, with these weights.")
         st.code(told["weights"], language=None)

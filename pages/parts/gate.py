@@ -1,7 +1,10 @@
-"""The gate before the app: requests that name another host, or come from another site, are refused before anything answers them.
+"""The gate before the app: requests that name another host, or come from another site, are refused before anything
+answers them.
 
-A foreign page can let its own name point to this machine (DNS rebinding); its visitors' browsers would then reach the app as if it were that page. So the
-``Host`` and the ``Origin`` of every request must be a name that the app was asked to serve. Refused here, a foreign origin also never reaches
+A foreign page can let its own name point to this machine (DNS rebinding); its visitors' browsers would then reach the
+app as if it were that page. So the
+``Host`` and the ``Origin`` of every request must be a name that the app was asked to serve. Refused here, a foreign
+origin also never reaches
 Streamlit's own check, which would ask a host on the internet for this machine's outer address.
 """
 
@@ -22,11 +25,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mmrec_core.ownership import LOCAL_NAMES
 
 QUIET_S = 15.0
-SAID = "This app does not go by that name. Open it by the address that was printed when it started, or name it: serve --host ADDRESS --name NAME."
+SAID = (
+    "This app does not go by that name. Open it by the address that was printed when it started, or name it: serve"
+    " --host ADDRESS --name NAME."
+)
 
 
 def names() -> frozenset[str]:
-    """The host names the app goes by: those of its own machine, and what ``MMREC_NAMES`` adds (``serve --host`` and ``--name``)."""
+    """The host names the app goes by: those of its own machine, and what ``MMREC_NAMES`` adds (``serve --host`` and
+    ``--name``)."""
     return frozenset(
         [*LOCAL_NAMES, *(part.strip().lower() for part in os.environ.get("MMREC_NAMES", "").split(",") if part.strip())]
     )
@@ -66,7 +73,8 @@ class Gate:
             await PlainTextResponse(SAID, status_code=403)(scope, receive, send)
 
     def left(self) -> None:
-        """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not after each run, as usual: it
+        """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not
+        after each run, as usual: it
         costs more than most of them."""
         if self.tidy is not None:
             self.tidy.cancel()
@@ -74,7 +82,8 @@ class Gate:
         self.tidy = loop.call_later(QUIET_S, lambda: loop.run_in_executor(None, give_back))
 
     def allows(self, headers: Any) -> bool:
-        """Whether a request's host, and its origin where it has one, are ours: the very host and port that are asked, or a name that was given to the
+        """Whether a request's host, and its origin where it has one, are ours: the very host and port that are asked,
+        or a name that was given to the
         app (a proxy before it may ask by another). Another port of this machine is somebody else's page."""
         hosts, origins = ([v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin"))
         if len(hosts) != 1 or len(origins) > 1 or host_of(hosts[0], url=False) not in self.names:

@@ -1,6 +1,7 @@
 """Where the browser fetches thumbnails and maps: files of the home, at the addresses of the app's own static files.
 
-Streamlit serves ``static/`` beside ``app.py`` and no other folder; these routes come before its own. All else under ``app/static/`` is still its.
+Streamlit serves ``static/`` beside ``app.py`` and no other folder; these routes come before its own. All else under
+``app/static/`` is still its.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ KEPT = "public, max-age=31536000, immutable"
 
 
 class HomeFiles(StaticFiles):
-    """Serves one folder of :func:`mmrec_core.settings.static_dir`; names of any other form are not found (:data:`mmrec_core.data.served_files.NAME`)."""
+    """Serves one folder of :func:`mmrec_core.settings.static_dir`; names of any other form are not found
+    (:data:`mmrec_core.data.served_files.NAME`)."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()

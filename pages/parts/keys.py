@@ -16,11 +16,16 @@ def choose_key(found: list[Row], dataset: Dataset) -> Key:
     named = {f"{k} {k.split_checksum}": k for k in known}
     usual = next((i for i, k in named.items() if k == comparison.usual_key(dataset, found)), next(iter(named)))
     chosen = st.selectbox(
-        "Compared on", [*named], index=[*named].index(usual), key=f"key.{dataset.name}",
+        "Compared on",
+        [*named],
+        index=[*named].index(usual),
+        key=f"key.{dataset.name}",
         format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
-        help="Figures stand in one table only where split, threshold, candidates, protocol and regime agree, and where all models "
-        "know the same rows: training rows alone, or training and validation rows (Refit).",
-    )  # fmt: skip
+        help=(
+            "Figures stand in one table only where split, threshold, candidates, protocol and regime agree, and where"
+            " all models know the same rows: training rows alone, or training and validation rows (Refit)."
+        ),
+    )
     return named[chosen or usual]
 
 

@@ -15,7 +15,8 @@ HTML = """
   <div class="posters" aria-hidden="true"></div>
   <div class="tools" role="toolbar" aria-label="Map tools">
     <button type="button" data-act="pan" aria-pressed="true" title="Move (drag); the wheel zooms">Move</button>
-    <button type="button" data-act="lasso" aria-pressed="false" title="Draw around films to choose them (or hold Shift)">Lasso</button>
+    <button type="button" data-act="lasso" aria-pressed="false"
+      title="Draw around films to choose them (or hold Shift)">Lasso</button>
     <button type="button" data-act="box" aria-pressed="false" title="Choose films in a box">Box</button>
     <button type="button" data-act="in" aria-label="Zoom in" title="Zoom in">+</button>
     <button type="button" data-act="out" aria-label="Zoom out" title="Zoom out">−</button>
@@ -54,7 +55,8 @@ def film_map(
     on_open: Callable[[], None],
     on_fallback: Callable[[], None],
 ) -> Any:
-    """Show a map. Triggers: ``select`` is ``{"polygon": [[x, y], …]}`` in the unit square, ``open`` is ``{"item": row}``.
+    """Show a map. Triggers: ``select`` is ``{"polygon": [[x, y], …]}`` in the unit square,
+    ``open`` is ``{"item": row}``.
 
     Args:
         files: from :func:`mmrec_core.spaces.publish.publish`.
@@ -69,9 +71,19 @@ def film_map(
         camera: ``[x, y, zoom]`` to begin with; written back into the address under ``camera_key`` without a rerun.
     """
     data = {
-        "files": dict(files), "colour": dict(colour), "label": label, "other": dict(other) if other else None, "morph": morph,
-        "polygon": [list(p) for p in polygon] if polygon else None, "hits": list(hits), "lit": list(lit) if lit is not None else None,
-        "fly": dict(fly) if fly else None, "pin": dict(pin) if pin else None, "pairs": pairs, "camera": list(camera) if camera else None,
-        "cameraKey": camera_key, "height": height,
-    }  # fmt: skip
+        "files": dict(files),
+        "colour": dict(colour),
+        "label": label,
+        "other": dict(other) if other else None,
+        "morph": morph,
+        "polygon": [list(p) for p in polygon] if polygon else None,
+        "hits": list(hits),
+        "lit": list(lit) if lit is not None else None,
+        "fly": dict(fly) if fly else None,
+        "pin": dict(pin) if pin else None,
+        "pairs": pairs,
+        "camera": list(camera) if camera else None,
+        "cameraKey": camera_key,
+        "height": height,
+    }
     return _MAP(key=key, data=data, on_select_change=on_select, on_open_change=on_open, on_fallback_change=on_fallback)

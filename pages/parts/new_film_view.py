@@ -25,7 +25,8 @@ from pages.parts.wall import film, wall
 def new_film_view(dataset: Dataset) -> None:
     """The form, the neighbours, the expected reception."""
     st.caption(
-        "Models that read plots and posters can say something of a film on its first day; models of ids cannot. Write one, or take a film that was held out of training."
+        "Models that read plots and posters can say something of a film on its first day; models of ids cannot. Write"
+        " one, or take a film that was held out of training."
     )
     encoders = new_item.able(dataset)
     if not encoders:
@@ -69,8 +70,11 @@ def cannot_encode(dataset: Dataset) -> None:
     with st.container(border=True):
         st.subheader("Nothing here can read a new film", anchor=False)
         if imported:
-            st.write(f"The vectors of {', '.join(imported)} were brought along without the encoder that made them. Encode the catalog with one that is here: `classic` needs no weights, "
-                     "`mini_clip` can be trained on these films’ own posters.")  # fmt: skip
+            st.write(
+                f"The vectors of {', '.join(imported)} were brought along without the encoder that made them. Encode"
+                " the catalog with one that is here: `classic` needs no weights, `mini_clip` can be trained on these"
+                " films’ own posters."
+            )
         else:
             st.write("No encoder has read this catalog yet. `classic` needs no weights and takes under a minute.")
         with st.container(horizontal=True):
@@ -115,8 +119,13 @@ def form(dataset: Dataset) -> NewFilm | None:
             )
         sent = st.form_submit_button("Show it to everybody", type="primary", icon=":material/send:")
     if sent:
-        st.session_state["nf.record"] = NewFilm(title.strip() or "Untitled", plot.strip(), tuple(chosen), None if year is None else int(year),
-                                              poster=None if poster is None else poster.getvalue())  # fmt: skip
+        st.session_state["nf.record"] = NewFilm(
+            title.strip() or "Untitled",
+            plot.strip(),
+            tuple(chosen),
+            None if year is None else int(year),
+            poster=None if poster is None else poster.getvalue(),
+        )
     told: NewFilm | None = st.session_state.get("nf.record")
     if told is None:
         st.info("Write a plot, choose genres or bring a poster. One of them is enough.", icon=":material/edit:")
@@ -206,15 +215,26 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
     xy = np.full((len(dataset.items), 2), np.nan, np.float32)
     xy[found.items] = found.xy
     here = spaces.place(own.dense, xy[own.items], content[modality])
-    star = alt.Chart(pd.DataFrame({"x": [here[0]], "y": [here[1]], "what": ["your film" if item is None else "the film"]})).mark_point(
-        shape="M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.55L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z", size=380, filled=True, color="#D55E00", opacity=1, stroke="#222", strokeWidth=1,
-    ).encode(x="x:Q", y="y:Q", tooltip="what:N")  # fmt: skip
+    star = (
+        alt.Chart(pd.DataFrame({"x": [here[0]], "y": [here[1]], "what": ["your film" if item is None else "the film"]}))
+        .mark_point(
+            shape="M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.55L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z",
+            size=380,
+            filled=True,
+            color="#D55E00",
+            opacity=1,
+            stroke="#222",
+            strokeWidth=1,
+        )
+        .encode(x="x:Q", y="y:Q", tooltip="what:N")
+    )
     st.altair_chart(
         alt.layer(background(dataset, xy), star).properties(height=360),
         alt=f"Your film on the {modality} map of {encoder}",
     )
     st.caption(
-        f"On the map of {'plots' if modality == 'text' else 'posters'}: between its true neighbours, the nearer the more. A place on a map is a hint; the lists above are exact."
+        f"On the map of {'plots' if modality == 'text' else 'posters'}: between its true neighbours, the nearer the"
+        " more. A place on a map is a hint; the lists above are exact."
     )
 
 
@@ -232,7 +252,8 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
         models = [r for r in models if r.key.split == "cold-item"]
     if not models:
         st.info(
-            f"No model that reads {encoder}’s vectors is trained here yet. Train lightgcn_multimodal or dlrm_multimodal with encoder {encoder} on Train.",
+            f"No model that reads {encoder}’s vectors is trained here yet. Train lightgcn_multimodal or dlrm_multimodal"
+            f" with encoder {encoder} on Train.",
             icon=":material/model_training:",
         )
         return
@@ -255,8 +276,15 @@ def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None
     real: dict[str, Any] | None = new_item.real_answer(dataset, item, found) if item is not None else None
     st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")
     with st.container(horizontal=True):
-        st.metric("Stands above", f"{100 * float(found.share.mean()):.0f} % of films", border=True,
-                  help="Mean over people: the share of known films that it would stand above in their ranking. 50 % is an average film.")  # fmt: skip
+        st.metric(
+            "Stands above",
+            f"{100 * float(found.share.mean()):.0f} % of films",
+            border=True,
+            help=(
+                "Mean over people: the share of known films that it would stand above in their ranking. 50 % is an"
+                " average film."
+            ),
+        )
         if found.mean_stars is not None:
             st.metric(
                 "Predicted mean rating",
@@ -271,8 +299,15 @@ def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None
                 border=True,
                 help=f"Of {real['ratings']} ratings, all held out.",
             )
-            st.metric("Fans told from others", "–" if real["auc"] is None else f"{real['auc']:.2f}", border=True,
-                      help=f"AUC: the chance that one of the {real['fans']} people who really liked it was expected to care more than one who did not. .5 is guessing.")  # fmt: skip
+            st.metric(
+                "Fans told from others",
+                "–" if real["auc"] is None else f"{real['auc']:.2f}",
+                border=True,
+                help=(
+                    f"AUC: the chance that one of the {real['fans']} people who really liked it was expected to care"
+                    " more than one who did not. .5 is guessing."
+                ),
+            )
     left, right = st.columns(2)
     with left:
         data = pd.DataFrame(
@@ -280,16 +315,42 @@ def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None
         )
         if len(data):
             st.altair_chart(
-                alt.Chart(data, height=alt.Step(20)).mark_bar(color="#0072B2").encode(
-                    y=alt.Y("people who like most:N", sort="-x", title=None), x=alt.X("share:Q", title="Stands above this share of films", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")]),
-                alt="Expected reception by taste: " + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.tastes.items())[:6]),
-            )  # fmt: skip
+                alt.Chart(data, height=alt.Step(20))
+                .mark_bar(color="#0072B2")
+                .encode(
+                    y=alt.Y("people who like most:N", sort="-x", title=None),
+                    x=alt.X(
+                        "share:Q",
+                        title="Stands above this share of films",
+                        axis=alt.Axis(format="%"),
+                        scale=alt.Scale(domain=[0, 1]),
+                    ),
+                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")],
+                ),
+                alt="Expected reception by taste: "
+                + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.tastes.items())[:6]),
+            )
             st.caption("By the genre that people like more than others do.")
     with right:
         best = np.argsort(-found.share, kind="stable")[:8]
-        st.dataframe(pd.DataFrame({"Person": [str(dataset.users.raw[found.users[at]]) for at in best], "Stands above": [100 * float(found.share[at]) for at in best],
-                                   "Open": [f"/errors?dataset={dataset.name}&look=Person&who={dataset.users.raw[found.users[at]]}" for at in best]}), hide_index=True, height="content",
-                     key=f"nf.people.{row.run.id}", alt="People most likely to care", column_config={"Stands above": st.column_config.NumberColumn(format="%.1f %%"),
-                                                                                                   "Open": st.column_config.LinkColumn(display_text="who is this?")})  # fmt: skip
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Person": [str(dataset.users.raw[found.users[at]]) for at in best],
+                    "Stands above": [100 * float(found.share[at]) for at in best],
+                    "Open": [
+                        f"/errors?dataset={dataset.name}&look=Person&who={dataset.users.raw[found.users[at]]}"
+                        for at in best
+                    ],
+                }
+            ),
+            hide_index=True,
+            height="content",
+            key=f"nf.people.{row.run.id}",
+            alt="People most likely to care",
+            column_config={
+                "Stands above": st.column_config.NumberColumn(format="%.1f %%"),
+                "Open": st.column_config.LinkColumn(display_text="who is this?"),
+            },
+        )
         st.caption("People most likely to care.")

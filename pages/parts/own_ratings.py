@@ -21,9 +21,16 @@ from pages.parts import shell
 TYPES = ["csv", "tsv", "txt", "parquet", "gz", "zip"]
 ROLES = {"user": "User", "item": "Item", "rating": "Rating", "time": "Time"}
 FILM = {
-    "title": "Title", "year": "Year", "genres": "Genres", "director": "Director", "cast": "Cast", "tags": "Tags", "plot": "Plot", "imdb_id": "IMDb id",
+    "title": "Title",
+    "year": "Year",
+    "genres": "Genres",
+    "director": "Director",
+    "cast": "Cast",
+    "tags": "Tags",
+    "plot": "Plot",
+    "imdb_id": "IMDb id",
     "tmdb_id": "TMDb id",
-}  # fmt: skip
+}
 NONE = {"user": "none: all rows are one user's", "item": "choose …"}
 WHAT = {"auto": "as recognised", "films": "films", "books": "books", "items": "other items"}
 REPEATS = {"auto": "as fits the data", "refused": "refuse", "latest": "keep the latest", "allowed": "allow"}
@@ -36,8 +43,8 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
         start: queues a preparation by its params.
     """
     st.write(
-        "A CSV or Parquet file with one rating or event a line, or an export of Letterboxd, IMDb, Goodreads or Netflix. "
-        "A film table with titles, genres and plots makes it nicer."
+        "A CSV or Parquet file with one rating or event a line, or an export of Letterboxd, IMDb, Goodreads or Netflix."
+        " A film table with titles, genres and plots makes it nicer."
     )
     file = st.file_uploader("Ratings", type=TYPES, key="own_ratings")
     films = st.file_uploader("Films (optional)", type=TYPES, key="own_films")
@@ -101,10 +108,16 @@ def _roles(seen: _own.Look) -> dict[str, Any]:
     for slot, (role, label) in zip(st.columns(4), ROLES.items(), strict=True):
         chosen[role] = slot.selectbox(
             f"Column of {label.lower()}s",
-            ["", *seen.columns], index=None if role == "user" and role not in seen.roles and not seen.form else _place(seen.columns, seen.roles.get(role, "")),
-            key=_key(role), placeholder="choose …",
+            ["", *seen.columns],
+            index=(
+                None
+                if role == "user" and role not in seen.roles and not seen.form
+                else _place(seen.columns, seen.roles.get(role, ""))
+            ),
+            key=_key(role),
+            placeholder="choose …",
             format_func=lambda c, role=role: c or NONE.get(role, "none"),
-        )  # fmt: skip
+        )
     return chosen
 
 
@@ -142,12 +155,29 @@ def _more(seen: _own.Look) -> dict[str, str]:
             kept = st.multiselect("Keep events of type", seen.event_types, default=seen.event_types, key=_key("keep"))
             chosen["keep"] = "|".join(kept) if kept and len(kept) < len(seen.event_types) else ""
         with st.container(horizontal=True):
-            chosen["repeats"] = st.selectbox("Repeats", list(REPEATS), key=_key("repeats"), width=190, format_func=REPEATS.get,
-                                             help="What to do where a user has several rows for one item.")  # fmt: skip
-            chosen["dates"] = st.selectbox("Dates", ["auto", "day first", "month first"], key=_key("dates"), width=190,
-                                           help="Whether dates such as 3/4/2021 begin with the day or the month.")  # fmt: skip
-            chosen["what"] = st.selectbox("Items are", list(WHAT), key=_key("what"), width=190, format_func=WHAT.get,
-                                          help="Plots and posters are looked up for films only.")  # fmt: skip
+            chosen["repeats"] = st.selectbox(
+                "Repeats",
+                list(REPEATS),
+                key=_key("repeats"),
+                width=190,
+                format_func=REPEATS.get,
+                help="What to do where a user has several rows for one item.",
+            )
+            chosen["dates"] = st.selectbox(
+                "Dates",
+                ["auto", "day first", "month first"],
+                key=_key("dates"),
+                width=190,
+                help="Whether dates such as 3/4/2021 begin with the day or the month.",
+            )
+            chosen["what"] = st.selectbox(
+                "Items are",
+                list(WHAT),
+                key=_key("what"),
+                width=190,
+                format_func=WHAT.get,
+                help="Plots and posters are looked up for films only.",
+            )
     return chosen
 
 

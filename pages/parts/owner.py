@@ -1,4 +1,5 @@
-"""Who looks: the owner, or a visitor. The rule is in ``mmrec_core/ownership.py``; here is how a browser says it holds the token."""
+"""Who looks: the owner, or a visitor. The rule is in ``mmrec_core/ownership.py``; here is how a browser says it holds
+the token."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ def is_owner() -> bool:
 def refuse(what: str) -> None:
     """Stop whoever is not the owner, and say so where they stand."""
     if not is_owner():
-        said = f"Only the owner of this app may {what}. Its link with the owner’s token was printed where the app was started; the token can also be entered under Visitor, above."
+        said = (
+            f"Only the owner of this app may {what}. Its link with the owner’s token was printed where the app was"
+            " started; the token can also be entered under Visitor, above."
+        )
         if st.runtime.exists():
             st.error(said, title="That is the owner’s", icon=":material/lock:")
             st.stop()

@@ -80,16 +80,42 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
     lower = charts.lower_is_better(metric)
     wins, losses = (told["losses"], told["wins"]) if lower else (told["wins"], told["losses"])
     with st.container(horizontal=True):
-        st.metric(f"{metric.upper()}: mean difference", f"{told['difference']:+.4f}", border=True,
-                  help=f"Mean over {told['users']:,} people of {a} minus {b}.")  # fmt: skip
-        st.metric("95 % interval", f"{low:+.3f} … {high:+.3f}", border=True,
-                  help="Paired bootstrap over people, 2,000 resamples. Where it holds zero, neither is shown to be better.")  # fmt: skip
-        st.metric("p", as_p(told["p"]), border=True,
-                  help="Permutation test: how often a difference this large comes up if each person’s two figures are swapped at random (10,000 times).")  # fmt: skip
-        st.metric(f"p, Holm of {tests}", as_p(sure.get("p_holm", told["p"])), border=True,
-                  help=f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out below .05 by chance.")  # fmt: skip
-        st.metric("Better / same / worse", f"{wins:,} / {told['ties']:,} / {losses:,}", border=True,
-                  help=f"People whom {a} serves better than, the same as, and worse than {b}.")  # fmt: skip
+        st.metric(
+            f"{metric.upper()}: mean difference",
+            f"{told['difference']:+.4f}",
+            border=True,
+            help=f"Mean over {told['users']:,} people of {a} minus {b}.",
+        )
+        st.metric(
+            "95 % interval",
+            f"{low:+.3f} … {high:+.3f}",
+            border=True,
+            help="Paired bootstrap over people, 2,000 resamples. Where it holds zero, neither is shown to be better.",
+        )
+        st.metric(
+            "p",
+            as_p(told["p"]),
+            border=True,
+            help=(
+                "Permutation test: how often a difference this large comes up if each person’s two figures are swapped"
+                " at random (10,000 times)."
+            ),
+        )
+        st.metric(
+            f"p, Holm of {tests}",
+            as_p(sure.get("p_holm", told["p"])),
+            border=True,
+            help=(
+                f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out"
+                " below .05 by chance."
+            ),
+        )
+        st.metric(
+            "Better / same / worse",
+            f"{wins:,} / {told['ties']:,} / {losses:,}",
+            border=True,
+            help=f"People whom {a} serves better than, the same as, and worse than {b}.",
+        )
 
 
 def as_p(p: float) -> str:
@@ -110,12 +136,25 @@ def on_whom(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -
             if not len(places):
                 st.caption("Nobody.")
                 continue
-            table = pd.DataFrame({
-                "Person": [str(raw[u]) for u in found.users[places]],
-                a.label: found.a[places], b.label: found.b[places], "Difference": found.difference[places],
-                "Open": [links.person(dataset, str(raw[u]), a.label, b.label) for u in found.users[places]],
-            })  # fmt: skip
-            st.dataframe(table, hide_index=True, height="content", key=f"whom.{title[:20]}", alt=title, column_config={
-                "Open": st.column_config.LinkColumn(display_text="see both lists", help="The person’s history and what both models recommend."),
-                **{c: st.column_config.NumberColumn(format="%.4f") for c in (a.label, b.label, "Difference")},
-            })  # fmt: skip
+            table = pd.DataFrame(
+                {
+                    "Person": [str(raw[u]) for u in found.users[places]],
+                    a.label: found.a[places],
+                    b.label: found.b[places],
+                    "Difference": found.difference[places],
+                    "Open": [links.person(dataset, str(raw[u]), a.label, b.label) for u in found.users[places]],
+                }
+            )
+            st.dataframe(
+                table,
+                hide_index=True,
+                height="content",
+                key=f"whom.{title[:20]}",
+                alt=title,
+                column_config={
+                    "Open": st.column_config.LinkColumn(
+                        display_text="see both lists", help="The person’s history and what both models recommend."
+                    ),
+                    **{c: st.column_config.NumberColumn(format="%.4f") for c in (a.label, b.label, "Difference")},
+                },
+            )

@@ -41,11 +41,17 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
                 continue
             theirs = lists[other.label] if other is not None else None
             beside = theirs if isinstance(theirs, np.ndarray) else None
-            wall([card(dataset, int(i), at, liked, beside) for at, i in enumerate(shown[:TOP])], key=f"list-{place}", size="small",
-                 on_open=opened, label=f"Recommendations of {blind.name(row.label, labels)}")  # fmt: skip
+            wall(
+                [card(dataset, int(i), at, liked, beside) for at, i in enumerate(shown[:TOP])],
+                key=f"list-{place}",
+                size="small",
+                on_open=opened,
+                label=f"Recommendations of {blind.name(row.label, labels)}",
+            )
     if len(rows) == 2:
         st.caption(
-            "A green frame with ✓: a held-out film this person liked. ▲ and ▼: how many places higher or lower than in the other list; “only here”: not among the other’s first twenty."
+            "A green frame with ✓: a held-out film this person liked. ▲ and ▼: how many places higher or lower than in"
+            " the other list; “only here”: not among the other’s first twenty."
         )
 
 
@@ -132,8 +138,11 @@ def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labe
     stars = None if dataset.interactions.rating is None else np.asarray(dataset.interactions.rating)[liked]
     films = []
     for at, item in enumerate(items.tolist()):
-        places = {n: int(np.flatnonzero(found == item)[0]) + 1 if (found == item).any() else 0
-                  for n, found in lists.items() if isinstance(found, np.ndarray)}  # fmt: skip
+        places = {
+            n: int(np.flatnonzero(found == item)[0]) + 1 if (found == item).any() else 0
+            for n, found in lists.items()
+            if isinstance(found, np.ndarray)
+        }
         hit = any(0 < p <= TOP for p in places.values())
         why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'beyond 20'}" for n, p in places.items())
         note = "liked" if stars is None else shell.stars(float(stars[at]))

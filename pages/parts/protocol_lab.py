@@ -28,18 +28,30 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         return
     st.subheader("Protocol lab", anchor=False)
     st.caption(
-        "How much of a ranking of models is the protocol’s doing? The same models, judged in other ways. Every figure is computed, none is copied."
+        "How much of a ranking of models is the protocol’s doing? The same models, judged in other ways. Every figure"
+        " is computed, none is copied."
     )
     best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -r.result["metrics"]["ndcg@10"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.multiselect("Models", [r.label for r in able], default=[r.label for r in best[:6]], max_selections=MOST,
-                                key=f"lab.models.{dataset.name}")  # fmt: skip
+        chosen = st.multiselect(
+            "Models",
+            [r.label for r in able],
+            default=[r.label for r in best[:6]],
+            max_selections=MOST,
+            key=f"lab.models.{dataset.name}",
+        )
         metric = st.selectbox(
             "Metric", METRICS, key="lab_metric", bind="query-params", format_func=charts.arrow, width=190
         )
     names = [w.name for w in WAYS]
-    ways = st.pills("Judged by", names, default=names[:5], selection_mode="multi", key="lab.ways",
-                    help=" · ".join(f"**{w.name}**: {w.about}" for w in WAYS))  # fmt: skip
+    ways = st.pills(
+        "Judged by",
+        names,
+        default=names[:5],
+        selection_mode="multi",
+        key="lab.ways",
+        help=" · ".join(f"**{w.name}**: {w.about}" for w in WAYS),
+    )
     picked = [w for w in WAYS if w.name in (ways or [])]
     models = [r for r in able if r.label in chosen]
     if not picked or not models:
@@ -52,8 +64,11 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     shown(table, places, picked, metric)
     moved = [w.name for w in picked if any(w.name in p for p in places.values())]
     if len(moved) > 1:
-        st.altair_chart(charts.bump(places, moved), alt="Places of the models by way of judging: " + "; ".join(
-            f"{m} {', '.join(f'{w} {p[w]}' for w in moved if w in p)}" for m, p in places.items()))  # fmt: skip
+        st.altair_chart(
+            charts.bump(places, moved),
+            alt="Places of the models by way of judging: "
+            + "; ".join(f"{m} {', '.join(f'{w} {p[w]}' for w in moved if w in p)}" for m, p in places.items()),
+        )
         st.caption("A line that crosses another is a pair of models whose order depends on how they were judged.")
     if any(w.protocol == "sampled:1" for w in picked):
         one_negative(found, models, dataset)
@@ -71,8 +86,13 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
     trains = sum(kind == "train" for kind, _ in due)
     judges = len(due) - trains
     says = " and ".join([f"judge {judges}"] * (judges > 0) + [f"train {trains}"] * (trains > 0))
-    if st.button(f"{says[:1].upper()}{says[1:]} in the background", icon=":material/gavel:", key="lab.ask", type="primary",
-                 help="Other candidates need another look at a trained model, another split a training of its own."):  # fmt: skip
+    if st.button(
+        f"{says[:1].upper()}{says[1:]} in the background",
+        icon=":material/gavel:",
+        key="lab.ask",
+        type="primary",
+        help="Other candidates need another look at a trained model, another split a training of its own.",
+    ):
         start_these(due)
 
 
@@ -86,13 +106,24 @@ def shown(
     data: dict[str, list[str]] = {"Model": [*table]}
     for way in ways:
         data[way.name] = [told(cells[way.name], places[label].get(way.name)) for label, cells in table.items()]
-    st.dataframe(pd.DataFrame(data), hide_index=True, height="content", key="lab.table", alt=f"{metric} by model and way of judging", column_config={
-        "Model": st.column_config.TextColumn(pinned=True),
-        **{w.name: st.column_config.TextColumn(help=w.about) for w in ways},
-    })  # fmt: skip
-    st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning} In front: the model’s place. Brackets: 95 % over people. Figures of different "
-               "columns answer different questions; only places may be compared across them, and they stand once a whole column is judged. Brackets hold the people, not the draw of "
-               "films. Drawn films are ones a person never met; among every film are also those they met later and did not like, which is a little harder.")  # fmt: skip
+    st.dataframe(
+        pd.DataFrame(data),
+        hide_index=True,
+        height="content",
+        key="lab.table",
+        alt=f"{metric} by model and way of judging",
+        column_config={
+            "Model": st.column_config.TextColumn(pinned=True),
+            **{w.name: st.column_config.TextColumn(help=w.about) for w in ways},
+        },
+    )
+    st.caption(
+        f"{charts.arrow(metric)}: {metrics.metric(metric).meaning} In front: the model’s place. Brackets: 95 % over"
+        " people. Figures of different columns answer different questions; only places may be compared across them,"
+        " and they stand once a whole column is judged. Brackets hold the people, not the draw of films. Drawn films"
+        " are ones a person never met; among every film are also those they met later and did not like, which is a"
+        " little harder."
+    )
 
 
 def told(cell: Cell, place: int | None) -> str:
@@ -118,7 +149,16 @@ def one_negative(found: list[Row], models: list[Row], dataset: Dataset) -> None:
         with st.expander(
             "The one-negative trap: MRR says nothing that AUC does not", icon=":material/warning:", expanded=True
         ):
-            st.dataframe(pd.DataFrame(rows), hide_index=True, height="content", alt="AUC and MRR with one negative",
-                         column_config={c: st.column_config.NumberColumn(format="%.6f") for c in ("AUC", "MRR", "(1 + AUC) / 2")})  # fmt: skip
-            st.caption("Against one film the liked one is first or second: reciprocal rank 1 or ½, a tie between them ¾ on average. So the mean is "
-                       "(1 + AUC) / 2, and no model can fall below .5.")  # fmt: skip
+            st.dataframe(
+                pd.DataFrame(rows),
+                hide_index=True,
+                height="content",
+                alt="AUC and MRR with one negative",
+                column_config={
+                    c: st.column_config.NumberColumn(format="%.6f") for c in ("AUC", "MRR", "(1 + AUC) / 2")
+                },
+            )
+            st.caption(
+                "Against one film the liked one is first or second: reciprocal rank 1 or ½, a tie between them ¾ on"
+                " average. So the mean is (1 + AUC) / 2, and no model can fall below .5."
+            )

@@ -1,4 +1,5 @@
-"""How a run stands: one line with its progress, or why it failed and what to do; in full also its curves and its log."""
+"""How a run stands: one line with its progress, or why it failed and what to do; in full also its curves and its
+log."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
                 st.warning(plain(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
         elif status == "stopped" and full:
             st.caption(
-                f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training from it."
+                f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training"
+                " from it."
                 if run.has_model
                 else "Stopped before there was anything to keep."
             )
@@ -144,16 +146,28 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         delete_button("run", run.id, f"run-{run.id}")
     if not full or run.kind != "train":
         return
-    if st.button("Settings", key=f"like-{run.id}", icon=":material/tune:", type="tertiary",
-                 help="Puts its settings into the form, to start it again or with a change."):  # fmt: skip
+    if st.button(
+        "Settings",
+        key=f"like-{run.id}",
+        icon=":material/tune:",
+        type="tertiary",
+        help="Puts its settings into the form, to start it again or with a change.",
+    ):
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
     told = registry.schemas("models").get(run.params["model"]) if run.has_model else None
     trains = bool(told and told["trains"])
-    if trains and st.button("Retrain", key=f"retrain-{run.id}", icon=":material/replay:", type="tertiary",
-                                   help="Puts its settings into the form and begins from its weights: what fits is taken over, "
-                                        "tables of people and films by id."):  # fmt: skip
+    if trains and st.button(
+        "Retrain",
+        key=f"retrain-{run.id}",
+        icon=":material/replay:",
+        type="tertiary",
+        help=(
+            "Puts its settings into the form and begins from its weights: what fits is taken over, "
+            "tables of people and films by id."
+        ),
+    ):
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id, "begin": run.id})
         st.toast(
             "Its settings are in the form, which begins from its weights. Change what you like and start.",
@@ -215,7 +229,13 @@ def figures(run: runs.Run, status: str) -> None:
                 ("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none.")
             )
         if result.get("epochs"):
-            told.append(("Best epoch", f"{result['best_epoch'] + 1} of {result['epochs']}", "The epoch with the best validation score, whose weights are kept."))  # fmt: skip
+            told.append(
+                (
+                    "Best epoch",
+                    f"{result['best_epoch'] + 1} of {result['epochs']}",
+                    "The epoch with the best validation score, whose weights are kept.",
+                )
+            )
     epoch, tick = run.last("epoch"), run.last("tick")
     speed = (tick if status == "running" else None) or epoch
     if epoch is not None and status == "running":
@@ -273,7 +293,10 @@ def curves(run: runs.Run) -> None:
     left.altair_chart(_curve(rows, "loss", "Training loss by epoch"), alt=f"Training loss of {title(run)} by epoch")
     right.altair_chart(
         _curve(rows, watched, f"Validation {watched.upper()}{judged} by epoch", int(best)),
-        alt=f"Validation {watched}{judged} of {title(run)} by epoch, best {rows[watched][best]:.4f} in epoch {rows['epoch'][best]}",
+        alt=(
+            f"Validation {watched}{judged} of {title(run)} by epoch, best {rows[watched][best]:.4f} in epoch"
+            f" {rows['epoch'][best]}"
+        ),
     )
 
 

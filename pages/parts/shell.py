@@ -17,7 +17,10 @@ from pages.parts import owner
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
 CHOSEN = "[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p"
-STRIP = ".st-key-strip { position: sticky; top: 3.9rem; z-index: 20; background: var(--st-background-color, light-dark(#FFFEFA, #14120F)); }"
+STRIP = (
+    ".st-key-strip { position: sticky; top: 3.9rem; z-index: 20; background: var(--st-background-color,"
+    " light-dark(#FFFEFA, #14120F)); }"
+)
 STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP}</style>"
 
 
@@ -202,8 +205,8 @@ def needs_films(chosen: Dataset) -> None:
     with st.container(border=True):
         st.subheader("Rows, no films", anchor=False)
         st.write(
-            f"{plain(chosen.name)} is a table of {chosen.manifest['ratings']:,} rows with the labels {plain(labels)}: there are no people "
-            "and no films to show here. Train models that predict the labels, and compare them."
+            f"{plain(chosen.name)} is a table of {chosen.manifest['ratings']:,} rows with the labels {plain(labels)}:"
+            " there are no people and no films to show here. Train models that predict the labels, and compare them."
         )
         st.page_link(page("train"), label="Train a model on it", icon=":material/model_training:")
         st.page_link(page("compare"), label="Compare models", icon=":material/compare_arrows:")
@@ -219,7 +222,8 @@ def generated_note(chosen: Dataset) -> None:
             else "Reel World is generated: films, posters and ratings are invented."
         )
         st.caption(
-            f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real films."
+            f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real"
+            " films."
         )
 
 

@@ -12,7 +12,8 @@ const last = new Map()
 export default function ({ data, parentElement }) {
   const before = last.get(data.place)
   last.set(data.place, data.what)
-  if (before !== undefined && before !== data.what) parentElement.querySelector("span").scrollIntoView({ block: "start", behavior: "instant" })
+  if (before !== undefined && before !== data.what)
+    parentElement.querySelector("span").scrollIntoView({ block: "start", behavior: "instant" })
 }
 """,
 )

@@ -23,7 +23,9 @@ MOST_DOTS = 2500
 HERE = Path(__file__).parent
 _TRAILS = st.components.v2.component(
     "mmrec.trails",
-    html='<div class="trails"><canvas aria-hidden="true"></canvas><svg role="img"></svg></div><div class="legend"></div>',
+    html=(
+        '<div class="trails"><canvas aria-hidden="true"></canvas><svg role="img"></svg></div><div class="legend"></div>'
+    ),
     css=(HERE / "trails.css").read_text(encoding="utf-8"),
     js=(HERE / "trails.js").read_text(encoding="utf-8"),
 )
@@ -112,12 +114,29 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         except MMRecError as error:
             st.caption(f":material/error: {model}: {shell.plain(str(error))}")
             continue
-        trails.append({"model": model, "colour": SERIES[at % len(SERIES)],
-                       "points": [[step, round(float(x), 3), round(float(y), 3)] for step, (x, y) in enumerate(points) if np.isfinite(x)]})  # fmt: skip
+        trails.append(
+            {
+                "model": model,
+                "colour": SERIES[at % len(SERIES)],
+                "points": [
+                    [step, round(float(x), 3), round(float(y), 3)]
+                    for step, (x, y) in enumerate(points)
+                    if np.isfinite(x)
+                ],
+            }
+        )
     bar = dataset.manifest.get("relevant_from")
     titles = dataset.catalog["title"]
-    rated = [{"x": round(float(xy[row, 0]), 3), "y": round(float(xy[row, 1]), 3), "film": f"{titles.iloc[row]} ★ {stars:g}", "liked": bar is None or stars >= bar}
-             for row, stars in ratings.items() if np.isfinite(xy[row, 0])]  # fmt: skip
+    rated = [
+        {
+            "x": round(float(xy[row, 0]), 3),
+            "y": round(float(xy[row, 1]), 3),
+            "film": f"{titles.iloc[row]} ★ {stars:g}",
+            "liked": bar is None or stars >= bar,
+        }
+        for row, stars in ratings.items()
+        if np.isfinite(xy[row, 0])
+    ]
     said = "; ".join(
         f"{t['model']} sends you to {t['points'][-1][1]:.1f}, {t['points'][-1][2]:.1f}" for t in trails if t["points"]
     )
@@ -130,5 +149,7 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
             "label": f"You on the map: {said}",
         },
     )
-    st.caption(f"Map: {name}. A star stands in the middle of the ten films a model recommends you now; its trail shows the same after none, one, two … of your ratings. "
-               "Rings: films you rated. Distances on a map are a hint only.")  # fmt: skip
+    st.caption(
+        f"Map: {name}. A star stands in the middle of the ten films a model recommends you now; its trail shows the"
+        " same after none, one, two … of your ratings. Rings: films you rated. Distances on a map are a hint only."
+    )

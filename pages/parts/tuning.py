@@ -21,8 +21,8 @@ from pages.parts import charts, shell
 from pages.parts.run_card import pace, run_card, span
 
 ABOUT = (
-    "Tries settings on the training rows and judges them on the validation rows; the test rows are not there. Trials that start poorly are stopped early. "
-    "The best settings are then trained once more and tested once."
+    "Tries settings on the training rows and judges them on the validation rows; the test rows are not there. Trials"
+    " that start poorly are stopped early. The best settings are then trained once more and tested once."
 )
 SHOWN_TRIALS = 200
 """Trials that the picture draws at most, the best ones."""
@@ -45,11 +45,21 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
     if not able:
         st.info(f"No model that works on {dataset.name} has a setting to search.", icon=":material/block:")
         return
-    name = st.selectbox("Model", able, index=able.index("bpr") if "bpr" in able else 0, key="tune.model",
-                        help="Models that work on these data and have settings to search.")  # fmt: skip
+    name = st.selectbox(
+        "Model",
+        able,
+        index=able.index("bpr") if "bpr" in able else 0,
+        key="tune.model",
+        help="Models that work on these data and have settings to search.",
+    )
     known = search_space.searchable(name)
-    chosen = st.multiselect("Settings to search", list(known), default=[n for n in search_space.usual(name) if n in known], key=f"tune.over.{name}",
-                            help="Fewer is better: every further setting wants several times as many trials.")  # fmt: skip
+    chosen = st.multiselect(
+        "Settings to search",
+        list(known),
+        default=[n for n in search_space.usual(name) if n in known],
+        key=f"tune.over.{name}",
+        help="Fewer is better: every further setting wants several times as many trials.",
+    )
     over = [span_of(known[n], f"tune.{name}") for n in chosen]
     with st.grid(min_column_width=150):
         trials = st.number_input(
@@ -60,8 +70,16 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
             key="tune.trials",
             help="How many settings are tried; the first are the model's usual ones, or the nearest within the ranges.",
         )
-        minutes = st.number_input("Minutes at most", 0.5, 10_000.0, None, step=5.0, key="tune.minutes", placeholder="no bound",
-                                  help="Time budget of the search. What was learned by then counts.")  # fmt: skip
+        minutes = st.number_input(
+            "Minutes at most",
+            0.5,
+            10_000.0,
+            None,
+            step=5.0,
+            key="tune.minutes",
+            placeholder="no bound",
+            help="Time budget of the search. What was learned by then counts.",
+        )
         how = st.selectbox(
             "Split",
             list(splits),
@@ -73,24 +91,39 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
             epochs = st.number_input(
                 "Epochs at most", 1, 10_000, None, key=f"tune.epochs.{name}", placeholder="usual", help="Of a trial."
             )
-        share = st.number_input("Share of rows (%)", 0.1, 100.0, 100.0, format="%g", key="tune.share",
-                                help="Trials, and the last training, learn from this share of the training rows.")  # fmt: skip
+        share = st.number_input(
+            "Share of rows (%)",
+            0.1,
+            100.0,
+            100.0,
+            format="%g",
+            key="tune.share",
+            help="Trials, and the last training, learn from this share of the training rows.",
+        )
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="tune.seed", help="Of the model and of what is tried.")
     if not chosen:
         st.caption("Choose at least one setting to search.")
         return
     try:
         asked = sweep.params(
-            dataset.name, name, trials=int(trials), over=over, minutes=minutes, split=how, seed=int(seed), fraction=round(share / 100, 6),
+            dataset.name,
+            name,
+            trials=int(trials),
+            over=over,
+            minutes=minutes,
+            split=how,
+            seed=int(seed),
+            fraction=round(share / 100, 6),
             options={} if epochs is None else {"max_epochs": int(epochs)},
-        )  # fmt: skip
+        )
     except MMRecError as error:
         shell.tell(error)
         return
     told = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
     if told is not None:
         st.caption(
-            f":material/schedule: At most about {span(told['seconds'] * int(trials))} for all trials, less with those stopped early."
+            f":material/schedule: At most about {span(told['seconds'] * int(trials))} for all trials, less with those"
+            " stopped early."
         )
     shell.generated_note(dataset)
     if st.button("Start searching", type="primary", icon=":material/travel_explore:", key="tune.start"):
@@ -118,8 +151,15 @@ def span_of(found: Dimension, key: str) -> str:
     low, high = found.low or 0.0, found.high or 0.0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = int if found.kind == "int" else float
-        a = st.number_input(f"{found.name} from", None, None, number(low), format=None if number is int else "%g", key=f"{key}.{found.name}.low",
-                            help=f"{sentence(found.meaning)} {'Searched by powers.' if found.log else ''}")  # fmt: skip
+        a = st.number_input(
+            f"{found.name} from",
+            None,
+            None,
+            number(low),
+            format=None if number is int else "%g",
+            key=f"{key}.{found.name}.low",
+            help=f"{sentence(found.meaning)} {'Searched by powers.' if found.log else ''}",
+        )
         b = st.number_input(
             "to", None, None, number(high), format=None if number is int else "%g", key=f"{key}.{found.name}.high"
         )
@@ -176,8 +216,10 @@ def searches(dataset: Dataset) -> None:
         so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}"
     )
     dims = sweep.dimensions(run.params)
-    st.altair_chart(parallel(found, dims, metric),
-                    alt=f"Each trial as a line through its settings ({', '.join(d.name for d in dims)}) to its validation {metric}")  # fmt: skip
+    st.altair_chart(
+        parallel(found, dims, metric),
+        alt=f"Each trial as a line through its settings ({', '.join(d.name for d in dims)}) to its validation {metric}",
+    )
     table(run, found, dims, metric)
 
 
@@ -187,8 +229,10 @@ def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
     usual = found[0].score
     gain = f" (usual settings {usual:.4f})" if usual is not None and found[0] is not best else " (the usual settings)"
     st.markdown(f":material/emoji_events: **{shell.plain(told)}**")
-    st.caption(f"Trial {found.index(best) + 1}: validation {shell.plain(metric.upper())} {best.score:.4f}{gain}. The best of many tries on the same rows looks better than it is: "
-               "only the test of the last training counts.")  # fmt: skip
+    st.caption(
+        f"Trial {found.index(best) + 1}: validation {shell.plain(metric.upper())} {best.score:.4f}{gain}. The best of"
+        " many tries on the same rows looks better than it is: only the test of the last training counts."
+    )
     result = run.result() if run.status == "finished" else None
     if result is None:
         return
@@ -196,10 +240,18 @@ def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if value is not None:
             bracket = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-            st.markdown(f"Tested once: **{shell.plain(metric.upper())} {value:.4f}{bracket}**",
-                        help="On the test rows, by the training with the best settings; with its 95 % interval over users.")  # fmt: skip
-        if st.button("Settings into the form", icon=":material/tune:", type="tertiary", key=f"tune.use.{run.id}",
-                     on_click=use, args=(result["winner"],)):  # fmt: skip
+            st.markdown(
+                f"Tested once: **{shell.plain(metric.upper())} {value:.4f}{bracket}**",
+                help="On the test rows, by the training with the best settings; with its 95 % interval over users.",
+            )
+        if st.button(
+            "Settings into the form",
+            icon=":material/tune:",
+            type="tertiary",
+            key=f"tune.use.{run.id}",
+            on_click=use,
+            args=(result["winner"],),
+        ):
             st.rerun(scope="app")
         if st.button("Compare", icon=":material/leaderboard:", type="tertiary", key=f"tune.compare.{run.id}"):
             st.switch_page(shell.page("compare"), query_params={"dataset": run.params["dataset"]})
@@ -233,10 +285,27 @@ def so_far(found: list[Trial], metric: str) -> alt.LayerChart:
         .mark_line(interpolate="step-after", strokeWidth=2, color=charts.SERIES[1])
         .encode(x=x, y=alt.Y("best:Q"))
     )
-    dots = alt.Chart(data).mark_point(size=70, filled=True, opacity=0.9, color=charts.SERIES[0]).encode(
-        x=x, y=y, shape=alt.Shape("status:N", title=None, scale=alt.Scale(domain=there, range=[SHAPES[s] for s in there]), legend=alt.Legend(orient="top")),
-        tooltip=["trial:Q", "status:N", alt.Tooltip("score:Q", format=".4f"), alt.Tooltip("best:Q", format=".4f", title="best so far"), "epochs:Q"],
-    )  # fmt: skip
+    dots = (
+        alt.Chart(data)
+        .mark_point(size=70, filled=True, opacity=0.9, color=charts.SERIES[0])
+        .encode(
+            x=x,
+            y=y,
+            shape=alt.Shape(
+                "status:N",
+                title=None,
+                scale=alt.Scale(domain=there, range=[SHAPES[s] for s in there]),
+                legend=alt.Legend(orient="top"),
+            ),
+            tooltip=[
+                "trial:Q",
+                "status:N",
+                alt.Tooltip("score:Q", format=".4f"),
+                alt.Tooltip("best:Q", format=".4f", title="best so far"),
+                "epochs:Q",
+            ],
+        )
+    )
     return alt.layer(line, dots)
 
 
@@ -251,7 +320,8 @@ def place(found: Dimension, value: Any) -> float:
 
 
 def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.LayerChart:
-    """Every searched setting an axis, every trial a line across them to its score: the better, the higher and the nearer to orange."""
+    """Every searched setting an axis, every trial a line across them to its score: the better, the higher and the
+    nearer to orange."""
     lower = charts.lower_is_better(metric)
     scored = sorted((t for t in found if t.score is not None), key=lambda t: float(t.score or 0.0), reverse=not lower)[
         :SHOWN_TRIALS
@@ -288,8 +358,12 @@ def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.Laye
         scale=alt.Scale(range=["#8C8C8C", "#56B4E9", "#E69F00"], domain=[0, 0.5, 1], interpolate="rgb"),
         legend=None,
     )
-    lines = base.mark_line().encode(detail="trial:N", color=colour, opacity=alt.condition(hover, alt.value(1), alt.value(0.75)),
-                                    strokeWidth=alt.condition(hover, alt.value(4), alt.value(1.8)))  # fmt: skip
+    lines = base.mark_line().encode(
+        detail="trial:N",
+        color=colour,
+        opacity=alt.condition(hover, alt.value(1), alt.value(0.75)),
+        strokeWidth=alt.condition(hover, alt.value(4), alt.value(1.8)),
+    )
     dots = base.mark_circle(size=36).encode(color=colour).add_params(hover)
     words = alt.Chart(pd.DataFrame(ends)).encode(x=x, y=y, text="text:N")
     low = words.transform_filter("datum.share == 0").mark_text(dy=13, fontSize=11, color="#8C8C8C")
@@ -311,13 +385,32 @@ def table(run: runs.Run, found: list[Trial], dims: list[Dimension], metric: str)
     """Every trial, best first, and the same to take along."""
     with st.expander(f"All {len(found)} trials"):
         rows = [
-            {"Trial": at + 1, metric.upper(): t.score, **{d.name: _short(t.options.get(d.name)) for d in dims}, "Epochs": len(t.curve),
-             "How it ended": t.error or t.status} for at, t in enumerate(found)
-        ]  # fmt: skip
+            {
+                "Trial": at + 1,
+                metric.upper(): t.score,
+                **{d.name: _short(t.options.get(d.name)) for d in dims},
+                "Epochs": len(t.curve),
+                "How it ended": t.error or t.status,
+            }
+            for at, t in enumerate(found)
+        ]
         data = pd.DataFrame(rows).sort_values(
             metric.upper(), ascending=charts.lower_is_better(metric), na_position="last"
         )
-        st.dataframe(data, hide_index=True, key=f"tune.table.{run.id}", alt=f"{len(found)} trials with their settings and validation {metric}",
-                     column_config={metric.upper(): st.column_config.NumberColumn(format="%.4f")})  # fmt: skip
-        st.download_button("CSV", data=sweep.as_csv(run), file_name=f"{run.id}.csv", mime="text/csv", key=f"tune.csv.{run.id}",
-                           icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip
+        st.dataframe(
+            data,
+            hide_index=True,
+            key=f"tune.table.{run.id}",
+            alt=f"{len(found)} trials with their settings and validation {metric}",
+            column_config={metric.upper(): st.column_config.NumberColumn(format="%.4f")},
+        )
+        st.download_button(
+            "CSV",
+            data=sweep.as_csv(run),
+            file_name=f"{run.id}.csv",
+            mime="text/csv",
+            key=f"tune.csv.{run.id}",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )

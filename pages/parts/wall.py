@@ -31,7 +31,8 @@ def film(
     mark: str = "",
     says: str = "",
 ) -> dict[str, Any]:
-    """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what that means."""
+    """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what
+    that means."""
     named = (str(dataset.folder), dataset.checksum)
     while len(_FACTS) > 8 and named not in _FACTS:
         _FACTS.pop(next(iter(_FACTS)))
@@ -52,9 +53,11 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
     note = (
         f"★ {mean:.1f} · {int(record['n_ratings']):,}"
         if mean is not None and mean == mean
-        else "not rated yet"
-        if not record["n_ratings"]
-        else f"watched by {int(record.get('n_users', record['n_ratings'])):,}"
+        else (
+            "not rated yet"
+            if not record["n_ratings"]
+            else f"watched by {int(record.get('n_users', record['n_ratings'])):,}"
+        )
     )
     return {
         "id": row,
@@ -69,7 +72,8 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
 def star_steps(low: float, high: float) -> list[float]:
     """The ten ratings that five stars in half steps stand for, from the lowest to the highest of a scale.
 
-    A scale four or four and a half wide reads as stars do (1 to 5, 0.5 to 5): each half star is half a rating. Any other is divided evenly, in
+    A scale four or four and a half wide reads as stars do (1 to 5, 0.5 to 5): each half star is half a rating. Any
+    other is divided evenly, in
     round numbers, so that both ends can be said.
     """
     span = high - low
@@ -90,7 +94,8 @@ def wall(
     on_skip: Callable[[], None] | None = None,
     label: str = "Films",
 ) -> Any:
-    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}`` (``None`` clears), ``skip`` a film nobody here has seen.
+    """Show films; the result's ``open`` is a film's row when one is chosen, ``rate`` is a list of ``{"id", "stars"}``
+    (``None`` clears), ``skip`` a film nobody here has seen.
 
     Args:
         films: from :func:`film`.

@@ -55,15 +55,37 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         )
     else:
         in_words(dataset, ratings, moved, str(titles.iloc[item]))
-        data = pd.DataFrame([{"film": f"{titles.iloc[row]} ★{ratings[row]:g}", "up": up, "places": places, "does": "holds it up" if up > 0 else "holds it down"}
-                             for row, up, places in sorted(moved, key=lambda m: -abs(m[1]))[:10]])  # fmt: skip
+        data = pd.DataFrame(
+            [
+                {
+                    "film": f"{titles.iloc[row]} ★{ratings[row]:g}",
+                    "up": up,
+                    "places": places,
+                    "does": "holds it up" if up > 0 else "holds it down",
+                }
+                for row, up, places in sorted(moved, key=lambda m: -abs(m[1]))[:10]
+            ]
+        )
         st.altair_chart(
-            alt.Chart(data, height=alt.Step(24)).mark_bar().encode(
-                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)), x=alt.X("up:Q", title="score with it − without it"),
-                color=alt.Color("does:N", title=None, scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]), legend=alt.Legend(orient="top")),
-                tooltip=["film:N", alt.Tooltip("up:Q", title="change of score", format="+.4f"), alt.Tooltip("places:Q", title="places lost without it", format="+.1f")]),
+            alt.Chart(data, height=alt.Step(24))
+            .mark_bar()
+            .encode(
+                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
+                x=alt.X("up:Q", title="score with it − without it"),
+                color=alt.Color(
+                    "does:N",
+                    title=None,
+                    scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]),
+                    legend=alt.Legend(orient="top"),
+                ),
+                tooltip=[
+                    "film:N",
+                    alt.Tooltip("up:Q", title="change of score", format="+.4f"),
+                    alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
+                ],
+            ),
             alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.up:+.3f}" for r in data.itertuples()),
-        )  # fmt: skip
+        )
     if len(views) > 1:
         st.markdown(f"**Which modality spoke:** {cf.spoke(views)}")
         shown_changes(views)
@@ -87,5 +109,6 @@ def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int,
     against = sum(m < 0 for _, m, _ in moved)
     rest = f" {against} of your other ratings speak against it." if against > 1 else ""
     st.markdown(
-        f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that {falls}.{rest}"
+        f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that"
+        f" {falls}.{rest}"
     )
