@@ -10,11 +10,11 @@ from typing import Any
 
 from mmrec_core.types import Progress, quiet
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+EventCallback = Callable[[str, Mapping[str, Any]], None]
 """Takes a kind of news (``tick``, ``epoch``, ``note``) and its values."""
 
 
-def silent(kind: str, values: Mapping[str, Any]) -> None:
+def ignore_event(kind: str, values: Mapping[str, Any]) -> None:
     """Told to nobody."""
 
 
@@ -52,6 +52,6 @@ class TrainingCallbacks:
 
     folder: Path | None = None
     """Where it keeps a checkpoint by the name of its phase; where there is one already, it goes on from that."""
-    tell: Tell = silent
+    tell: EventCallback = ignore_event
     progress: Progress = quiet
     stop: StopFlag = field(default_factory=StopFlag)

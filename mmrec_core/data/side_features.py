@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core.types import Array, Dataset, Field, Side, blocks, let_go
+from mmrec_core.types import Array, Dataset, Field, Side, blocks, release_memory
 
 ITEM_LISTS = {"genres": 6, "director": 1, "cast": 4, "tags": 10}
 """Multi-valued item columns and how many values of each are kept."""
@@ -57,7 +57,7 @@ def fit_side(dataset: Dataset, rows: Array) -> Side:
             fields.append(_row_dense(column, data, rows, column in counts))
         else:
             fields.append(_row_categorical(column, data, rows))
-        let_go(data)
+        release_memory(data)
     return tuple(f for f in fields if f.kind == "dense" or f.vocabulary or f.codes)
 
 

@@ -194,7 +194,7 @@ def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def restored(dataset: Dataset, encoder: str, options: Mapping[str, Any] | None = None) -> Encoder:
+def restore_encoder(dataset: Dataset, encoder: str, options: Mapping[str, Any] | None = None) -> Encoder:
     """The encoder behind stored vectors, ready for queries, with what it learned from the catalog.
 
     Raises:

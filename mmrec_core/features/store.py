@@ -206,7 +206,7 @@ CONTENT = ("both", "text", "image", "none")
 """Which vectors a model of plots and posters is given."""
 
 
-def offers(dataset: Dataset) -> set[str]:
+def available_inputs(dataset: Dataset) -> set[str]:
     """What a dataset has that a model may need, encoded plots (``text``) and posters (``image``) among it."""
     has = set(dataset.manifest["has"])
     more = (
@@ -215,7 +215,7 @@ def offers(dataset: Dataset) -> set[str]:
     return has | more | {m for told in available(dataset).values() for m in told["modality"]}
 
 
-def usual(dataset: Dataset) -> str | None:
+def default_encoder(dataset: Dataset) -> str | None:
     """The encoder whose vectors a model gets when nobody names one: the first with both modalities, else the first."""
     ready = available(dataset)
     return next((n for n, told in ready.items() if len(told["modality"]) == 2), next(iter(ready), None))
@@ -231,7 +231,7 @@ def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Si
         raise unknown_name("modality", modality, list(CONTENT))
     if modality == "none":
         return ()
-    encoder = encoder or usual(dataset)
+    encoder = encoder or default_encoder(dataset)
     if encoder is None:
         raise MMRecError(
             f"Nothing has encoded {dataset.name} yet. Run: python -m mmrec_core encode {dataset.name} --encoder classic"
@@ -293,7 +293,7 @@ def paired(text: tuple[Array, Array], image: tuple[Array, Array]) -> tuple[Array
     return np.asarray(text[1][a], np.float32), np.asarray(image[1][b], np.float32)
 
 
-def offered(dataset: Dataset) -> dict[str, dict[str, Any]]:
+def encoder_list(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """Every encoder one might use, with whether it is encoded, is joint, and what it needs; unusable ones with the reason."""
     ready = available(dataset)
     told: dict[str, dict[str, Any]] = {}

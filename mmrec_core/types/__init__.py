@@ -18,9 +18,9 @@ from mmrec_core.types.fields import (
     Side,
     TrainSet,
     blocks,
-    let_go,
+    fields_of,
     quiet,
-    with_data,
+    release_memory,
 )
 from mmrec_core.types.results import ClickRows, Lists, Ranking, RatingRows
 from mmrec_core.types.scoring import History, ItemState, Query, Scorer, Source, UserState
@@ -51,7 +51,7 @@ __all__ = [
     "TrainSet",
     "UserState",
     "blocks",
-    "let_go",
+    "release_memory",
     "quiet",
-    "with_data",
+    "fields_of",
 ]

@@ -194,7 +194,7 @@ class Field:
 Side = tuple[Field, ...]
 
 
-def let_go(column: Array) -> None:
+def release_memory(column: Array) -> None:
     """Give back the memory behind what was read of a memory-mapped column; it is read from its file again when it is needed."""
     held, advice = getattr(column, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
     if held is not None and advice is not None:
@@ -262,7 +262,7 @@ class TrainSet:
         """Some of the training rows, read now."""
         found = self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
         for column in (*self.events.labels.values(), *self.events.features.values()):
-            let_go(column)
+            release_memory(column)
         return found
 
     @cached_property
@@ -279,12 +279,12 @@ class TrainSet:
         return np.unique(np.asarray(self.interactions.need("item"))).astype(np.int64)
 
     @cached_property
-    def met(self) -> Array:
+    def seen_pairs(self) -> Array:
         """Every training pair once, as ``user · n_items + item``, sorted."""
         return self._pairs(self.interactions)
 
     @cached_property
-    def liked(self) -> Array:
+    def positive_pairs(self) -> Array:
         """The same of the rows that count as relevant."""
         return self._pairs(self.positives)
 
@@ -298,6 +298,6 @@ def blocks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def with_data(side: Sequence[Field], owner: str) -> Side:
+def fields_of(side: Sequence[Field], owner: str) -> Side:
     """The fields of one owner."""
     return tuple(f for f in side if f.owner == owner)
