@@ -1,4 +1,4 @@
-"""Vectors of items: encoded, imported, stored and read."""
+"""Item embeddings of plots and posters: encoding, import, storage and reading."""
 
 from mmrec_core.features.encoding import SHARD, encode, make_encoder, restore_encoder
 from mmrec_core.features.images import open_poster

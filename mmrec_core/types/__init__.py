@@ -1,4 +1,4 @@
-"""Frozen types that the packages hand to each other.
+"""Frozen data types that the packages share: datasets, splits, events, fields, queries, rankings.
 
 ``N`` is a number of rows, ``U`` users, ``I`` items, ``B`` a batch, ``H`` heads, ``d`` a width. Users and items are
 contiguous 0-based rows of one :class:`IdMap` each; rows follow the catalog, so a split never changes them.
