@@ -1,6 +1,7 @@
 """Callbacks of a training run: events, progress, and requests to stop.
 
-This module imports no torch, so that a worker that waits in the queue stays small."""
+This module imports no torch, so that a worker that waits in the queue stays small.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def ignore_event(kind: str, values: Mapping[str, Any]) -> None:
 class Interrupted(BaseException):
     """Raised when a training stops on request, after its checkpoint is saved. It is no error.
 
-    ``model`` has the best weights so far."""
+    ``model`` has the best weights so far.
+    """
 
     def __init__(self, model: Any = None) -> None:
         super().__init__("stopped by hand")

@@ -261,7 +261,7 @@ def test_a_download_is_checked_and_kept(home: Path, site: type[_Site]) -> None:
 
 def test_a_broken_download_goes_on_where_it_stopped(home: Path, site: type[_Site]) -> None:
     site.break_at = 200_000
-    with pytest.raises(MMRecError, match="goes on where it stopped"):
+    with pytest.raises(MMRecError, match="continues where it stopped"):
         preparation.prepare("ml-latest")
     have = (home / "downloads" / "ml-latest.zip.part").stat().st_size
     assert 100_000 < have <= 200_000

@@ -132,15 +132,15 @@ def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(
 ) -> None:
     from mmrec_core.data.enrich.tmdb import Tmdb
 
-    ask = Tmdb._ask
+    ask = Tmdb._request
     monkeypatch.setattr(
         Tmdb,
-        "_ask",
+        "_request",
         lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})(),
     )
     found = find("tmdb", films(), per_second=40)
     assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
-    monkeypatch.setattr(Tmdb, "_ask", ask)
+    monkeypatch.setattr(Tmdb, "_request", ask)
     assert find("tmdb", films(), per_second=40).values["plot"], "it is asked again"  # type: ignore[attr-defined]
 
 

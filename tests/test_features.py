@@ -150,7 +150,7 @@ def test_vectors_made_elsewhere(mine: Dataset, tmp_path: Path) -> None:
     assert np.allclose(own.dense[0], text[0] / np.linalg.norm(text[0]), atol=1e-3)
     shared = save(tmp_path / "shared", old_text=text, old_image=image.repeat(2, 0)[:50], old_ids=np.arange(1, 51))
     assert set(features.import_folder(mine, shared, "old")["modality"]) == {"text", "image"}
-    with pytest.raises(MMRecError, match="cannot read a query"):
+    with pytest.raises(MMRecError, match="a query cannot be encoded"):
         search.by_text(mine, "old", "a ship")
 
 

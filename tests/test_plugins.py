@@ -42,7 +42,7 @@ DATASET = '''
 """Four ratings."""
 import pandas as pd
 from mmrec_core.config import Config, setting
-from mmrec_core.datasets._base import DatasetReader, RawData
+from mmrec_core.data.datasets._base import DatasetReader, RawData
 
 class Tiny(DatasetReader):
     """Four ratings, for a test."""

@@ -24,8 +24,7 @@ STEPS, SAMPLE = 64, 200_000
 
 
 def fit_side(dataset: Dataset, rows: Array) -> Side:
-    """Every side column of users, items and rows as a :class:`~mmrec_core.types.Field`, fitted on the training
-    ``rows``."""
+    """Fit one :class:`~mmrec_core.types.Field` per side column of users, items and rows on the training ``rows``."""
     fields: list[Field] = []
     events = dataset.interactions
     if events.item is not None and len(dataset.items):
@@ -45,11 +44,11 @@ def fit_side(dataset: Dataset, rows: Array) -> Side:
         seen = np.zeros(len(dataset.users), bool)
         seen[np.asarray(events.user)[rows]] = True
         for column in table.columns.drop("user"):
-            values = table[column]
-            if values.dtype.kind in "iuf":
-                fields.append(_dense(column, "user", values.to_numpy(np.float64), seen))
+            series = table[column]
+            if series.dtype.kind in "iuf":
+                fields.append(_dense(column, "user", series.to_numpy(np.float64), seen))
             else:
-                fields.append(_categorical(column, "user", values.tolist(), seen))
+                fields.append(_categorical(column, "user", series.tolist(), seen))
     hashed, counts = dataset.manifest.get("hashed", {}), set(dataset.manifest.get("counts", ()))
     for column, data in events.features.items():
         if column in hashed:

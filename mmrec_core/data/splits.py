@@ -146,8 +146,7 @@ def _cut(rows: Array, place: Array, size: Array, share: tuple[float, float, floa
 
 
 def _places(group: Array, order_by: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Position of each row in its group when sorted by the keys (the last key is the primary one), and the group's
-    size."""
+    """Position of each row in its group when sorted by the keys (last key first), and the size of its group."""
     order = np.lexsort((*order_by, group))
     _, start, count = np.unique(group[order], return_index=True, return_counts=True)
     place = np.empty(len(group), np.int64)
@@ -197,8 +196,7 @@ def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, relevanc
 
 
 def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
-    """Only users with enough history qualify, so that every number of revealed ratings has the same users and
-    targets."""
+    """Only users with enough history qualify, so that users and targets are the same for every number revealed."""
     events = dataset.interactions
     user = np.asarray(events.need("user"))[rows]
     liked = np.ones(len(rows), bool)

@@ -14,8 +14,7 @@ BLOCK = 512
 
 
 def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
-    """The ``k`` rows of unit ``vectors`` ``[N, d]`` nearest to a unit ``query`` ``[d]``, best first, and their
-    cosines."""
+    """The ``k`` rows of unit vectors ``[N, d]`` nearest to a unit query ``[d]``, best first, and their cosines."""
     cosine = vectors @ query.astype(vectors.dtype, copy=False)
     k = min(k, len(cosine))
     best = np.argpartition(-cosine, k - 1)[:k] if k < len(cosine) else np.arange(len(cosine))

@@ -1,6 +1,7 @@
 """Read images from users: six formats, limited size, turned upright, converted to RGB.
 
-No other module opens image files."""
+No other module opens image files.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ logging.getLogger("PIL").setLevel(logging.WARNING)
 
 
 def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Image:
-    """Read an image as RGB, upright by its Exif: transparency on white, 16 bits scaled to 8, the first of several
-    frames.
+    """Read an image as RGB, upright by its Exif.
+
+    Transparency is put on white, 16 bits are scaled to 8, and of several frames the first is read.
 
     Args:
         source: a file or its bytes.

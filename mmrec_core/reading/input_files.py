@@ -137,7 +137,8 @@ def unpack_limit_error(where: object, packed: int, unpacked: int) -> MMRecError 
     Args:
         where: the file, for the message.
         packed: its size in bytes.
-        unpacked: its unpacked size in bytes."""
+        unpacked: its unpacked size in bytes.
+    """
     if unpacked > MAX_BYTES:
         return MMRecError(
             f"{where} unpacks to over {MAX_BYTES >> 30} GiB; it was not read. "

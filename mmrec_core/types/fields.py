@@ -158,11 +158,11 @@ class Field:
     """Heavy-tailed count: ``log(1 + value)`` is standardised; values below 0 count as 0."""
     width: int = 1
     data: Array = field(default_factory=lambda: np.zeros(0))
-    """Codes or values by row of the owner. For vectors: float16 ``[N, width]``, unit rows, of the owner's rows that
-    have one.
+    """Codes or values by row of the owner.
 
-    For owner ``row``, whose values come with each batch: the code of each hash for hashed values, the edges of bins
-    with equally many training rows for numbers, else empty.
+    Vectors: float16 ``[N, width]``, unit rows, of the owner's rows that have a vector. For owner ``row``, whose values
+    come with each batch: the code of each hash for hashed values, the edges of bins with equally many training rows for
+    numbers, else empty.
     """
     place: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     """Vectors only: position of each row's vector in ``data``, int64 ``[n]``; −1 where it has none."""
