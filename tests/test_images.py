@@ -30,9 +30,9 @@ def saved(image: Image.Image, form: str, **more: object) -> bytes:
 
 def arrow() -> Image.Image:
     """A picture that shows how it is turned: its top half is white, the rest black."""
-    held = np.zeros((60, 40, 3), np.uint8)
-    held[:30] = 255
-    return Image.fromarray(held)
+    pixels = np.zeros((60, 40, 3), np.uint8)
+    pixels[:30] = 255
+    return Image.fromarray(pixels)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.eps"])
@@ -46,9 +46,7 @@ def test_postscript_under_any_name_starts_no_program(
         monkeypatch.setattr(subprocess, call, started)
     (tmp_path / name).write_bytes(EPS)
     for source in (tmp_path / name, EPS):
-        with pytest.raises(
-            MMRecError, match="cannot be read as an image .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"
-        ):
+        with pytest.raises(MMRecError, match="cannot be read as an image .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"):
             images.open_image(source)
     assert preparation.thumbnail(tmp_path / name) is None
 
