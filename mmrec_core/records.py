@@ -542,6 +542,16 @@ def check_table(path: Path, columns: Sequence[str], remedy: str, length: int | N
 def _check_columns(
     path: Path, names: Sequence[str], rows: int, columns: Sequence[str], remedy: str, length: int | None
 ) -> None:
+    """Raise if a table lacks a column or has another number of rows.
+
+    Args:
+        path: the file, for the message.
+        names: columns that the table has.
+        rows: rows that the table has.
+        columns: columns that it must have.
+        remedy: what to do if it is damaged, one sentence.
+        length: rows it must have; ``None``: any number.
+    """
     if lacking := [name for name in columns if name not in names]:
         raise DamagedFile(storage.shown(path), f"it has no column '{lacking[0]}'", remedy)
     if length is not None and rows != length:

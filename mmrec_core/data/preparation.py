@@ -274,6 +274,12 @@ def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> 
     """Replace ``poster`` (an image file) by its thumbnail's path under ``static/``.
 
     ``poster_file`` keeps the image file.
+
+    Args:
+        catalog: one row per item, changed in place.
+        draft: the folder being prepared.
+        folder: the folder that the draft will replace.
+        progress: progress callback.
     """
     if catalog.empty:
         return []
@@ -333,7 +339,16 @@ def thumbnail(file: Path) -> str | None:
 
 
 def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, progress: Progress) -> dict[str, Any]:
-    """Write ids, columns and tables into the draft folder; returns the counts for the manifest."""
+    """Write ids, columns and tables into the draft folder; returns the counts for the manifest.
+
+    Args:
+        draft: the folder being prepared.
+        raw: what the reader returned.
+        users: user ids.
+        items: item ids.
+        catalog: one row per item.
+        progress: progress callback.
+    """
     progress(0, 1, "writing columns")
     events = raw.events if raw.stored is None else {}
     columns: dict[str, Array] = {}

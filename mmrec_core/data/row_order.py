@@ -36,7 +36,15 @@ def mixed(value: Array) -> Array:
 
 
 def pair_hash(users: IdMap, items: IdMap, user: Array, item: Array, seed: int) -> Array:
-    """uint64 ``[N]``: a seeded hash of the raw user and item id of each event."""
+    """uint64 ``[N]``: a seeded hash of the raw user and item id of each event.
+
+    Args:
+        users: user ids.
+        items: item ids.
+        user: user row of each event ``[N]``.
+        item: item row of each event ``[N]``.
+        seed: seed of the hash.
+    """
     with np.errstate(over="ignore"):
         salt = mixed(np.array([seed], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
         return mixed(mixed(id_hash(users)[user] ^ salt) + id_hash(items)[item])

@@ -62,7 +62,14 @@ def fit_side(dataset: Dataset, rows: Array) -> Side:
 
 
 def _row_dense(name: str, data: Array, rows: Array, log: bool) -> Field:
-    """A numeric row column: mean and standard deviation over the training rows, computed in blocks."""
+    """A numeric row column: mean and standard deviation over the training rows, computed in blocks.
+
+    Args:
+        name: name of the field.
+        data: the column ``[all rows]``.
+        rows: training rows.
+        log: whether ``log(1 + value)`` is standardised.
+    """
     n, total, squares = 0, 0.0, 0.0
     for part in blocks(len(rows), BLOCK):
         values = np.asarray(data[rows[part]], np.float64)
@@ -82,7 +89,14 @@ def _row_dense(name: str, data: Array, rows: Array, log: bool) -> Field:
 
 
 def _row_hashed(name: str, data: Array, rows: Array, buckets: int) -> Field:
-    """A hashed row column: a code for every hash with enough training rows; rare and missing values have code 0."""
+    """A hashed row column: a code for every hash with enough training rows; rare and missing values have code 0.
+
+    Args:
+        name: name of the field.
+        data: the hashes ``[all rows]``.
+        rows: training rows.
+        buckets: number of possible hash values.
+    """
     counts = np.zeros(buckets, np.int64)
     for part in blocks(len(rows), BLOCK):
         counts += np.bincount(np.asarray(data[rows[part]]), minlength=buckets)
@@ -106,6 +120,15 @@ def _vocabulary(values: Sequence[Sequence[Any]]) -> tuple[str, ...]:
 
 
 def _multi(name: str, owner: Any, values: list[list[Any]], seen: Array, width: int) -> Field:
+    """A column of lists, such as genres, as padded codes.
+
+    Args:
+        name: name of the field.
+        owner: ``user`` or ``item``.
+        values: list of values by row of the owner.
+        seen: bool by row of the owner: whether it has training rows.
+        width: largest number of values kept of a row.
+    """
     vocabulary = _vocabulary([row for row, known in zip(values, seen, strict=True) if known])
     code = {value: at + 1 for at, value in enumerate(vocabulary)}
     codes = np.zeros((len(values), width), np.int64)
@@ -116,6 +139,14 @@ def _multi(name: str, owner: Any, values: list[list[Any]], seen: Array, width: i
 
 
 def _categorical(name: str, owner: Any, values: list[Any], seen: Array) -> Field:
+    """A column of categories as codes.
+
+    Args:
+        name: name of the field.
+        owner: ``user`` or ``item``.
+        values: value by row of the owner.
+        seen: bool by row of the owner: whether it has training rows.
+    """
     texts = np.array(["" if v is None or v != v else str(v) for v in values])
     vocabulary = _vocabulary([[v] for v, known in zip(texts, seen, strict=True) if known and v])
     return Field(
@@ -124,6 +155,14 @@ def _categorical(name: str, owner: Any, values: list[Any], seen: Array) -> Field
 
 
 def _dense(name: str, owner: Any, values: Array, seen: Array) -> Field:
+    """A numeric column, standardised.
+
+    Args:
+        name: name of the field.
+        owner: ``user`` or ``item``.
+        values: number by row of the owner, NaN where missing.
+        seen: bool by row of the owner: whether it has training rows.
+    """
     known = values[seen & np.isfinite(values)]
     mean, std = (float(known.mean()), float(known.std()) or 1.0) if len(known) else (0.0, 1.0)
     return Field(

@@ -164,11 +164,29 @@ def _by_time(dataset: Dataset, rows: Array, seed: int) -> tuple[Array, Array]:
 
 
 def _user_temporal(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split each user's sequence in time by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
 def _random(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split each user's rows at random by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     order = np.random.default_rng(seed).permutation(len(rows))
     place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], (order,))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
@@ -181,14 +199,41 @@ def _in_order(rows: Array, order: Array, share: tuple[float, float, float]) -> S
 
 
 def _random_global(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split all rows at random by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     return _in_order(rows, np.random.default_rng(seed).permutation(len(rows)), shares(rest, "90-0-10"))
 
 
 def _chronological(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split all rows at two points in time by shares (global time split).
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     return _in_order(rows, np.lexsort(_by_time(dataset, rows, seed)), shares(rest, "70-15-15"))
 
 
 def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Each user's last row is test, the one before validation; users with fewer than three rows only train.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     enough = size >= 3
     test, validation = enough & (place == size - 1), enough & (place == size - 2)
@@ -196,7 +241,17 @@ def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, relevanc
 
 
 def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
-    """Only users with enough history qualify, so that users and targets are the same for every number revealed."""
+    """Remove a share of users from training.
+
+    Only users with enough history qualify, so that users and targets are the same for every number of revealed ratings.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     events = dataset.interactions
     user = np.asarray(events.need("user"))[rows]
     liked = np.ones(len(rows), bool)
@@ -222,12 +277,28 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_th
 
 
 def drawn_items(dataset: Dataset, items: Array, share: float, seed: int) -> Array:
-    """Sample a share of item rows by a hash of their raw ids, independent of the order of the catalog; sorted."""
+    """Sample a share of item rows by a hash of their raw ids, independent of the order of the catalog; sorted.
+
+    Args:
+        dataset: the dataset.
+        items: item rows to sample from.
+        share: share to sample; at least one item is taken.
+        seed: seed of the hash.
+    """
     key = mixed(id_hash(dataset.items)[items] ^ mixed(np.array([seed + 1], np.uint64)))
     return np.sort(items[np.argsort(key, kind="stable")][: max(round(len(items) * share), 1)])
 
 
 def _cold_item(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Remove a share of items from training; all their rows are test rows.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     item = np.asarray(dataset.interactions.need("item"))[rows]
     cold = drawn_items(dataset, np.unique(item), COLD_SHARE, seed)
     test = np.isin(item, cold)

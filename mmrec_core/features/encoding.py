@@ -160,6 +160,14 @@ def _encode_shards(
     """Catalog rows ``[N]`` and their vectors ``[N, width]``, shard by shard.
 
     Finished shards are read, not encoded again.
+
+    Args:
+        dataset: the dataset.
+        made: the encoder.
+        modality: ``text`` or ``image``.
+        rows: catalog rows to encode, int64 ``[N]``.
+        begun: folder of the shards.
+        progress: progress callback.
     """
     kept_rows, vectors = [], []
     catalog = dataset.catalog

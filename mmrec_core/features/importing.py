@@ -102,7 +102,14 @@ def _repeated(codes: Array) -> Array:
 
 
 def _no_other_form(dataset: Dataset, rows: Array, texts: Array, file: Path) -> None:
-    """Refuse ids such as ``01`` and ``1.0`` that are unknown but probably mean film 1."""
+    """Refuse ids such as ``01`` and ``1.0`` that are unknown but probably mean film 1.
+
+    Args:
+        dataset: the dataset.
+        rows: row of each id, −1 where unknown ``[N]``.
+        texts: ids as text ``[N]``.
+        file: the file of ids, for the message.
+    """
     for text in texts[rows < 0].tolist():
         number = re.fullmatch(r"0*(\d+?)(\.0+)?", text, re.ASCII)
         if number and text != number.group(1) and dataset.items.rows([number.group(1)])[0] >= 0:

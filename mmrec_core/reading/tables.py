@@ -377,6 +377,17 @@ def _with_arrow(
     """Parse with pyarrow, which is fast and strict.
 
     If it fails, with Python's ``csv``, which can name the line at fault.
+
+    Args:
+        raw: the file's bytes.
+        utf8: whether they are UTF-8 without a byte order mark.
+        text: the decoded text.
+        where: the file, for messages.
+        sep: the separator.
+        notes: notes about the file.
+        rows: see :func:`parse`.
+        names: see :func:`parse`.
+        loose_last: see :func:`parse`.
     """
     import pyarrow as pa
     from pyarrow import csv as fast
@@ -416,7 +427,17 @@ def _with_arrow(
 def _with_python(
     text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool
 ) -> Table:
-    """Parse with Python's ``csv``, which records the line of each row."""
+    """Parse with Python's ``csv``, which records the line of each row.
+
+    Args:
+        text: the decoded text.
+        where: the file, for messages.
+        sep: the separator.
+        notes: notes about the file.
+        rows: see :func:`parse`.
+        names: see :func:`parse`.
+        loose_last: see :func:`parse`.
+    """
     import pyarrow as pa
 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)

@@ -55,14 +55,18 @@ class IdMap:
         found: Array = np.where(self.raw[row] == query, row, -1).astype(np.int64)
         return found
 
+    def find(self, raw: int | str) -> int | None:
+        """The row of one raw id; ``None`` for an unknown id, or a text that cannot be an id."""
+        row = int(self.rows([raw])[0])
+        return None if row < 0 else row
+
     def row(self, raw: int | str, kind: str = "id") -> int:
         """The row of one raw id.
 
         Raises:
             MMRecError: the id is unknown.
         """
-        row = int(self.rows([raw])[0])
-        if row < 0:
+        if (row := self.find(raw)) is None:
             raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
         return row
 

@@ -116,7 +116,15 @@ def read_columns(
 
 
 def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mapping[str, Any], first: int) -> str | None:
-    """The message for the first value that does not fit its type, with its line; ``None`` if none is found."""
+    """The message for the first value that does not fit its type, with its line; ``None`` if none is found.
+
+    Args:
+        handle: as in :func:`read_columns`.
+        where: the file's name.
+        types: as in :func:`read_columns`.
+        options: options of :func:`pandas.read_csv`.
+        first: line of the first row.
+    """
     try:
         text = pd.read_csv(handle, usecols=list(types), dtype=str, **{**options, "keep_default_na": False})
     except (ValueError, OverflowError, pd.errors.ParserError):

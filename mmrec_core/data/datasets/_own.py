@@ -205,7 +205,15 @@ def _take(table: Table, rows: Array, keep: Array) -> tuple[Table, Array]:
 
 
 def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str]) -> tuple[Table, Array]:
-    """Keep the rows of some event types; a note lists all types."""
+    """Keep the rows of some event types; a note lists all types.
+
+    Args:
+        table: the table.
+        rows: row of the file of each table row.
+        column: column of event types.
+        keep: types to keep, separated by ``|``; ``""``: all.
+        notes: notes for users; new ones are appended.
+    """
     kinds = table.texts(column)
     counts = Counter(k or "" for k in kinds)
     summary = ", ".join(f"{short(kind) or 'empty'} {count:,}" for kind, count in counts.most_common(8))
@@ -225,7 +233,15 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
 
 
 def _rated(table: Table, rows: Array, column: str, form: Form, notes: list[str]) -> tuple[Table, Array]:
-    """Keep the rows with a rating, for exports that also list unrated items."""
+    """Keep the rows with a rating, for exports that also list unrated items.
+
+    Args:
+        table: the table.
+        rows: row of the file of each table row.
+        column: column of ratings.
+        form: format of the export.
+        notes: notes for users; new ones are appended.
+    """
     texts = [t or "" for t in table.texts(column)]
     keep = np.array([t not in form.unrated for t in texts], bool)
     if keep.all():
@@ -380,6 +396,13 @@ def _repeats(
     events: pd.DataFrame, rows: Array, wanted: str, form: Form | None, notes: list[str]
 ) -> tuple[pd.DataFrame, Array, Literal["refused", "allowed"]]:
     """Handle repeated (user, item) events as the config says; ``auto`` chooses by the kind of events.
+
+    Args:
+        events: the events.
+        rows: table row of each event.
+        wanted: the setting ``repeats``.
+        form: format of the export, if it is one.
+        notes: notes for users; new ones are appended.
 
     Returns:
         The events that are kept, their table rows, and whether repeats are allowed.

@@ -70,6 +70,16 @@ def seconds(table: Table, name: str, order: Order = "auto") -> Array:
 
 
 def _refuse(table: Table, name: str, at: int, shown: Any, count: int, why: str = "") -> MMRecError:
+    """The error for a value that is no valid time.
+
+    Args:
+        table: the table.
+        name: the column.
+        at: row of the value.
+        shown: the value, for the message.
+        count: number of such rows.
+        why: addition to the message.
+    """
     more = f" ({count:,} such lines)" if count > 1 else ""
     text = short(shown)
     return MMRecError(
@@ -79,7 +89,15 @@ def _refuse(table: Table, name: str, at: int, shown: Any, count: int, why: str =
 
 
 def _checked(table: Table, name: str, found: Array, shown: Any, why: str = "") -> Array:
-    """Check that seconds are in range; ``shown(at)`` is the value of the file, for the message."""
+    """Check that seconds are in range.
+
+    Args:
+        table: the table.
+        name: the column.
+        found: seconds since 1970 ``[N]``.
+        shown: returns the value of a row as in the file, for the message.
+        why: addition to the message.
+    """
     bad = ~((found >= 0) & (found < END))  # NaN, too
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
@@ -182,7 +200,14 @@ def _stamps(read: Any) -> Array:
 
 
 def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
-    """Read text: numbers, ISO dates, or dates in the order of day and month that fits the whole column."""
+    """Read text: numbers, ISO dates, or dates in the order of day and month that fits the whole column.
+
+    Args:
+        table: the table.
+        name: the column.
+        column: its texts, a pyarrow array or pandas series ``[N]``.
+        order: order of day and month.
+    """
     if isinstance(column, pd.Series):
         texts = column
     else:
@@ -254,6 +279,14 @@ def _parse(values: Any, order: Order) -> Array | None:
 
 
 def _fill(values: Any, found: Array, left: Array, forms: tuple[str, ...]) -> Array:
+    """Parse the texts that are not parsed yet by some date forms.
+
+    Args:
+        values: distinct texts.
+        found: seconds so far, NaN where not parsed.
+        left: bool: texts to parse.
+        forms: date forms of ``strptime``.
+    """
     found = found.copy()
     for form in forms:
         for clock in CLOCK if "%H" not in form else ("",):

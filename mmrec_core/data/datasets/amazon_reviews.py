@@ -154,6 +154,14 @@ class AmazonReviews(DatasetReader):
     def _pictures(
         self, folder: Path, events: pd.DataFrame, urls: Mapping[str, str], progress: Progress
     ) -> dict[str, Path]:
+        """Image files by product: those in the folder, then downloads.
+
+        Args:
+            folder: folder of the files.
+            events: the reviews.
+            urls: URL of an image by product.
+            progress: progress callback.
+        """
         own = folder / f"images_{self.config.file}"
         found = {f.stem: f for f in own.glob("*") if f.suffix.lower() in ENDINGS} if own.is_dir() else {}
         wanted = [asin for asin in events["item"].value_counts().index if asin in urls and asin not in found][

@@ -125,7 +125,14 @@ class Criteo(DatasetReader):
 
     @staticmethod
     def _columns(block: Any, done: int, file: Path, buckets: int) -> dict[str, Array]:
-        """Convert a block to columns: labels 0 or 1, numbers with NaN, categories as hashes from 1, 0 where missing."""
+        """Convert a block to columns: labels 0 or 1, numbers with NaN, categories as hashes from 1, 0 where missing.
+
+        Args:
+            block: a record batch.
+            done: rows before this block.
+            file: the file, for messages.
+            buckets: number of hash values.
+        """
         label = block.column("label").to_numpy(zero_copy_only=False)
         if (bad := ~np.isin(label, (0.0, 1.0))).any():
             at = int(np.flatnonzero(bad)[0])

@@ -89,7 +89,15 @@ class Demo(DatasetReader):
     def _paint(
         self, items: pd.DataFrame, traits: Any, seeds: list[int], folder: Path, progress: Progress
     ) -> dict[Any, Path]:
-        """Draw all posters, in one process per core."""
+        """Draw all posters, in one process per core.
+
+        Args:
+            items: the item table.
+            traits: visual traits ``[F, 4]``.
+            seeds: seed of each film.
+            folder: where to write the files.
+            progress: progress callback.
+        """
         folder.mkdir()
         jobs = [
             (

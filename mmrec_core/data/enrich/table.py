@@ -71,6 +71,14 @@ class Table(EnrichSource):
         titles: dict[tuple[str, int], list[int]],
         found: Found,
     ) -> None:
+        """Add plots, directors and casts of the matching records.
+
+        Args:
+            table: the table.
+            by: item rows by id, for each id column.
+            titles: item rows by title and year.
+            found: the result; values are added.
+        """
         column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
         actors = [c for c in ACTORS if c in table]
         table.columns = [str(c) for c in table.columns]
@@ -100,7 +108,14 @@ def _may_match(
     by: dict[str, dict[str, list[int]]],
     titles: dict[tuple[str, int], list[int]],
 ) -> pd.Series:
-    """bool ``[N]``: records with an id or a year of the films. Only these are then read one by one, which is slow."""
+    """bool ``[N]``: records with an id or a year of the films. Only these are read one by one, which is slow.
+
+    Args:
+        table: the table.
+        column: its column names by meaning.
+        by: item rows by id, for each id column.
+        titles: item rows by title and year.
+    """
     found = pd.Series(False, index=table.index)
     for key, rows in by.items():
         if (name := column[key]) is not None and rows:

@@ -160,7 +160,14 @@ def live(world: World, seed: int, per_user: float, progress: Progress = quiet) -
 def _simulate_user(
     world: World, user: int, n: int, rng: np.random.Generator
 ) -> Iterator[tuple[Array, Array, Array, Array]]:
-    """Simulate the sessions of one user, from joining to the end."""
+    """Simulate the sessions of one user, from joining to the end.
+
+    Args:
+        world: the ground truth.
+        user: user row.
+        n: number of ratings.
+        rng: random generator.
+    """
     joined = rng.uniform(START, END - 0.3 * YEAR_S)
     n_sessions = 1 + rng.poisson(4)
     begins = np.sort(np.concatenate([[joined], rng.uniform(joined, END - 86_400, n_sessions - 1)]))
