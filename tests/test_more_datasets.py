@@ -203,7 +203,7 @@ def test_broken_reviews_are_refused(home: Path, tmp_path: Path) -> None:
     file.write_text(good.replace('"rating": 5.0', '"rating": 9.0', 1))
     with pytest.raises(MMRecError, match="expected 1 to 5"):
         preparation.prepare("amazon-clothing", source=folder)
-    with pytest.raises(MMRecError, match="no day"):
+    with pytest.raises(MMRecError, match="no date"):
         preparation.prepare("amazon-clothing", source=folder, options={"since": "2018-13-45"})
     with pytest.raises(MMRecError, match="name the folder"):
         preparation.prepare("amazon-sports-2023", source=file)
