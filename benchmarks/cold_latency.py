@@ -49,7 +49,7 @@ def main() -> None:
             dataset,
             split,
             options=options,
-            encoder=features.usual(dataset) if reads else None,
+            encoder=features.default_encoder(dataset) if reads else None,
             modality="both" if reads else "none",
         ).model
         cells = []

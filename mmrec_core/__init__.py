@@ -1,6 +1,6 @@
-"""MMRec's core: datasets, encoders, models, honest evaluation and cold start; knows nothing of screens.
+"""The core of MMRec: datasets, encoders, models, evaluation and cold start, without any user interface.
 
-Names are loaded when first used, so ``import mmrec_core`` costs next to nothing.
+Names are imported when they are first used, so ``import mmrec_core`` is fast.
 """
 
 from __future__ import annotations

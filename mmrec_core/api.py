@@ -1,4 +1,4 @@
-"""For people at a notebook: train as the app does, then ask in raw ids."""
+"""The notebook interface: train a model as the app does, then predict and recommend by raw ids."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: its figures, its curve, and a model that answers in raw ids."""
+    """A finished training run: its metrics, its learning curve, and a model that takes raw ids."""
 
     run: runs.Run
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """All that it found; see ``docs/contracts.md``."""
+        """The content of ``result.json``; see ``docs/contracts.md``."""
         return self.run.result() or {}
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Figures on the test rows; ``result["intervals"]`` has their 95 % intervals."""
+        """Metrics on the test rows; ``result["intervals"]`` has their 95 % intervals."""
         return dict(self.result["metrics"])
 
     @cached_property
     def dataset(self) -> Dataset:
-        """What it was trained on."""
+        """The dataset of the run."""
         return open_dataset(self.run.params["dataset"])
 
     @cached_property
     def model(self) -> Any:
-        """The model itself, which speaks in rows."""
+        """The trained model; it takes 0-based rows, not raw ids."""
         return recommender.load_run_model(self.run.folder)
 
     def curve(self) -> pd.DataFrame:
@@ -57,7 +57,7 @@ class Trained:
         )
 
     def predict(self, user_id: Any, item_id: Any) -> float:
-        """The expected rating, or the ranking score, of one pair.
+        """The predicted rating, or the ranking score, of one user and item.
 
         Raises:
             MMRecError: an unknown id.
@@ -65,7 +65,7 @@ class Trained:
         return float(self.batch_predict([(user_id, item_id)])[0])
 
     def batch_predict(self, pairs: Iterable[tuple[Any, Any]]) -> Any:
-        """The same for many pairs: float array ``[N]``.
+        """Predicted ratings, or ranking scores, of ``N`` pairs of user and item: float array ``[N]``.
 
         Raises:
             MMRecError: an unknown id.
@@ -75,7 +75,7 @@ class Trained:
         return self.model.score(user, item)[:, 0].numpy()
 
     def recommend(self, user_id: Any, top_k: int = 10) -> pd.DataFrame:
-        """The best films for a user of the dataset, what they rated left out: ``item``, ``title``, ``score``.
+        """The ``top_k`` films for a user of the dataset, without those the user rated: ``item``, ``title``, ``score``.
 
         Raises:
             MMRecError: an unknown user.
@@ -84,10 +84,10 @@ class Trained:
         return self._table(found)
 
     def recommend_to(self, ratings: dict[Any, float], top_k: int = 10) -> pd.DataFrame:
-        """The best films for somebody new, from ratings by raw item id.
+        """The ``top_k`` films for a new user, from ratings by raw item id.
 
         Raises:
-            MMRecError: an unknown film, or a rating off the scale.
+            MMRecError: an unknown film, or a rating outside the scale.
         """
         return self._table(recommender.recommend(self.run, recommender.history(self.dataset, ratings), top_k))
 
@@ -98,27 +98,32 @@ class Trained:
         return pd.DataFrame({"item": self.dataset.items.raw[found.items], "title": titles, "score": found.scores})
 
 
-def train(dataset: str, model: str, *, progress: Progress = quiet, resume: str | None = None, **asked: Any) -> Trained:
-    """Train and judge a model here and now; the run shows up in the app like any other.
+def train(
+    dataset: str, model: str, *, progress: Progress = quiet, resume: str | None = None, **settings: Any
+) -> Trained:
+    """Train and evaluate a model in this process. The run appears in the app like any other run.
 
     Args:
         dataset: a prepared dataset.
         model: a model's name.
-        progress: told ``(done, total, what)``.
-        resume: a failed or stopped run to go on with; everything else is then taken from it.
-        asked: ``split``, ``seed``, ``protocol``, ``fraction``, ``from_run`` … as on the command line; every other name is a
-            setting of the model or its trainer (``dim=32``, ``max_epochs=5``).
+        progress: called with ``(done, total, what)``.
+        resume: a failed or stopped run to continue; all other settings are then taken from that run.
+        settings: ``split``, ``seed``, ``protocol``, ``fraction``, ``from_run`` … as on the command line. Every other
+            name is a setting of the model or its trainer (``dim=32``, ``max_epochs=5``).
+
+    Returns:
+        The finished run.
 
     Raises:
         MMRecError: unknown names, settings out of range, or a training that failed.
     """
     if resume is not None:
         if runs.get(resume).status in runs.LIVE:
-            raise MMRecError(f"Run '{resume}' is under way already; wait for it, or stop it first.")
+            raise MMRecError(f"Run '{resume}' is running already. Wait for it, or stop it first.")
         runs.resume(resume, background=False)
         return Trained(worker.work(resume, foreground=True, also=progress))
-    own = {k: v for k, v in asked.items() if k in runs.USUAL and k != "options"}
-    options = {**asked.get("options", {}), **{k: v for k, v in asked.items() if k not in runs.USUAL}}
+    own = {k: v for k, v in settings.items() if k in runs.USUAL and k != "options"}
+    options = {**settings.get("options", {}), **{k: v for k, v in settings.items() if k not in runs.USUAL}}
     from mmrec_core.training.fit import split_settings
 
     split_settings(model, options)
@@ -127,17 +132,33 @@ def train(dataset: str, model: str, *, progress: Progress = quiet, resume: str |
 
 
 def fit(
-    model: str, *, user_ids: Sequence[Any], item_ids: Sequence[Any], ratings: Sequence[float] | None = None,
-    times: Sequence[int] | None = None, scale: tuple[float, float] | None = None, name: str = "notebook", **asked: Any,
-) -> Trained:  # fmt: skip
-    """Train a model on arrays: they become a dataset called ``name``, which the app shows, too.
+    model: str,
+    *,
+    user_ids: Sequence[Any],
+    item_ids: Sequence[Any],
+    ratings: Sequence[float] | None = None,
+    times: Sequence[int] | None = None,
+    scale: tuple[float, float] | None = None,
+    name: str = "notebook",
+    **settings: Any,
+) -> Trained:
+    """Train a model on arrays. They become a dataset called ``name``, which the app shows, too.
 
     Args:
-        scale: lowest and highest rating; the least and the greatest of ``ratings`` where it is left out.
-        times: seconds since 1970; without them the split is ``random:80-10-10``.
+        model: a model's name.
+        user_ids: raw user id of each event ``[N]``.
+        item_ids: raw item id of each event ``[N]``.
+        ratings: rating of each event ``[N]``; ``None`` for views.
+        times: seconds since 1970 ``[N]``; without them the split is ``random:80-10-10``.
+        scale: lowest and highest rating possible; by default the lowest and highest of ``ratings``.
+        name: name of the dataset that is prepared.
+        settings: as for :func:`train`.
+
+    Returns:
+        The finished run.
 
     Raises:
-        MMRecError: arrays of unlike length, repeated pairs, NaN, or anything :func:`train` refuses.
+        MMRecError: arrays of different lengths, repeated pairs, NaN, or anything :func:`train` refuses.
     """
     import pandas as pd
 
@@ -153,5 +174,5 @@ def fit(
         file = Path(folder) / "events.parquet"
         pd.DataFrame(given).to_parquet(file)
         prepare("csv", source=file, name=name, options=options)
-    asked.setdefault("split", "user-temporal" if times is not None else "random:80-10-10")
-    return train(name, model, **asked)
+    settings.setdefault("split", "user-temporal" if times is not None else "random:80-10-10")
+    return train(name, model, **settings)

@@ -1,4 +1,7 @@
-"""Where work writes down how it goes, and hears that it should stop. Loads nothing heavy: a waiting worker is small."""
+"""Callbacks of a training run: events, progress, and requests to stop.
+
+This module imports no torch, so that a worker that waits in the queue stays small.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,19 @@ from typing import Any
 
 from mmrec_core.types import Progress, quiet
 
-Tell = Callable[[str, Mapping[str, Any]], None]
-"""Takes a kind of news (``tick``, ``epoch``, ``note``) and its values."""
+EventCallback = Callable[[str, Mapping[str, Any]], None]
+"""Takes the kind of an event (``tick``, ``epoch``, ``note``) and its values."""
 
 
-def silent(kind: str, values: Mapping[str, Any]) -> None:
-    """Told to nobody."""
+def ignore_event(kind: str, values: Mapping[str, Any]) -> None:
+    """An event callback that does nothing."""
 
 
 class Interrupted(BaseException):
-    """The training was asked to stop and has kept its checkpoint; no error. ``model`` has the best weights so far."""
+    """Raised when a training stops on request, after its checkpoint is saved. It is no error.
+
+    ``model`` has the best weights so far.
+    """
 
     def __init__(self, model: Any = None) -> None:
         super().__init__("stopped by hand")
@@ -28,17 +34,17 @@ class Interrupted(BaseException):
 
 @dataclass
 class StopFlag:
-    """Asked for from outside, honoured between two steps."""
+    """A request to stop, set by another thread or process and read between two training steps."""
 
     wanted: bool = False
     awaited: bool = False
-    """Whether somebody looks at ``wanted`` just now; if not, who wants a stop must end the process."""
+    """Whether the training reads ``wanted`` at the moment. If not, only ending the process stops the run."""
     timer: Any = None
-    """Ends the process where the stop is not honoured in time."""
+    """Ends the process if the training does not stop in time."""
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """While this lasts the flag is looked at after every step."""
+        """Mark the flag as read after every step inside this block."""
         self.awaited = True
         try:
             yield
@@ -48,10 +54,10 @@ class StopFlag:
 
 @dataclass
 class TrainingCallbacks:
-    """Where a training writes down how it goes."""
+    """Callbacks of a training run: logging, progress, stop requests, and where checkpoints go."""
 
     folder: Path | None = None
-    """Where it keeps a checkpoint by the name of its phase; where there is one already, it goes on from that."""
-    tell: Tell = silent
+    """Folder of the checkpoints, one file per phase. A training continues from a checkpoint that is there."""
+    tell: EventCallback = ignore_event
     progress: Progress = quiet
     stop: StopFlag = field(default_factory=StopFlag)

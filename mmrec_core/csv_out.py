@@ -1,7 +1,8 @@
-"""CSV for people to take along: cells that a spreadsheet would run as a formula are written as text.
+"""CSV export without formula injection: a cell that a spreadsheet would run as a formula is written as text.
 
-Spreadsheets take a cell for a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (or with a tab or a carriage return before one), and titles, tags and notes
-are other people's words. Such a text gets an apostrophe in front, which spreadsheets hide; :func:`plain` takes it away again. Numbers stay numbers.
+A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` (or with a tab or a carriage return). Titles,
+tags and notes come from other people. Such a text gets an apostrophe in front, which spreadsheets hide; :func:`plain`
+removes it again. Numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -19,51 +20,51 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def safe(value: Any) -> Any:
-    """A cell as it may be written; anything but text, and text that is a number, stays what it is."""
+    """A cell that a spreadsheet does not run. Values that are not text, and texts that are numbers, are unchanged."""
     if not isinstance(value, str) or not _RUN.match(value) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"
 
 
 def plain(text: str) -> str:
-    """What :func:`safe` was given."""
+    """The text without the apostrophe that :func:`safe` put in front."""
     return text[1:] if _HIDDEN.match(text) else text
 
 
 class Writer:
-    """Rows to a file, each cell made :func:`safe`."""
+    """Writes rows to a file; each cell is passed through :func:`safe`."""
 
     def __init__(self, out: IO[str]) -> None:
         self._rows = csv.writer(out, lineterminator="\n")
 
     def writerow(self, row: Iterable[Any]) -> None:
-        """One row."""
+        """Write one row."""
         self._rows.writerow([safe(cell) for cell in row])
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
-        """Several rows."""
+        """Write several rows."""
         for row in rows:
             self.writerow(row)
 
 
 class DictWriter(Writer):
-    """Rows by column name."""
+    """Writes rows that are given as values by column name."""
 
     def __init__(self, out: IO[str], columns: Sequence[str]) -> None:
         super().__init__(out)
         self.columns = columns
 
     def writeheader(self) -> None:
-        """The columns' names."""
+        """Write the names of the columns."""
         self.writerow(self.columns)
 
     def writerow(self, row: Mapping[str, Any] | Iterable[Any]) -> None:
-        """One row; a column that it lacks is left empty."""
+        """Write one row; a missing column is left empty."""
         super().writerow([row.get(name, "") for name in self.columns] if isinstance(row, Mapping) else row)
 
 
 def of_table(table: pd.DataFrame) -> str:
-    """A table as CSV, its columns' names made safe, too."""
+    """A table as CSV text; the names of the columns are made safe, too."""
     shown = table.rename(columns=safe)
     for at, name in enumerate(shown.columns):
         column = shown.iloc[:, at]

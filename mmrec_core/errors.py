@@ -1,31 +1,31 @@
-"""The one kind of error that people are meant to read."""
+"""Errors with a message for users."""
 
 from __future__ import annotations
 
 
 class MMRecError(Exception):
-    """Something a person can mend: what came, what was expected, and what to do next, in one line.
+    """An error that the user can correct. Its one-line message says what came, what was expected, and what to do next.
 
-    The command line prints it and exits with 2; a page shows it in a designed message. Anything that is
-    not an ``MMRecError`` is a defect of ours and keeps its traceback.
+    The command line prints it and exits with 2; a page shows it as a message. Any other exception is a bug in MMRec and
+    keeps its traceback.
     """
 
     def __str__(self) -> str:
-        """The message in one line, whatever a file's cell that it quotes holds."""
+        """The message in one line, even if it quotes a cell with line breaks."""
         return " ".join(super().__str__().splitlines())
 
 
 def short(value: object, longest: int = 60) -> str:
-    """What a file holds, cut short, for a message."""
+    """A value from a file, shortened for a message."""
     text = str(value)
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 class DamagedFile(MMRecError):
-    """A file that cannot be read, or does not hold what it should.
+    """A file that cannot be read, or whose content is not as expected.
 
     Args:
-        place: the file, as people are shown it.
+        place: the file, as messages name it.
         fault: what is wrong with it, such as ``it is cut short``.
         remedy: what to do, one sentence.
     """
@@ -36,7 +36,7 @@ class DamagedFile(MMRecError):
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> MMRecError:
-    """The error for a name nobody knows, with the names that are known and the nearest of them."""
+    """The error for an unknown name; it lists the known names and suggests the most similar one."""
     import difflib
 
     near = difflib.get_close_matches(name, known, n=1)

@@ -1,7 +1,7 @@
-"""The one rule for raw ids: text, unless every id of a kind over all files of a dataset is a canonical integer that fits int64.
+"""Raw ids: text, unless every user id (or every item id) of a dataset is a canonical integer that fits int64.
 
-A canonical integer is written as Python would print it: ``0``, ``42``, ``-7``. ``007``, ``1e3``, ``+7``, ``7.0`` (as text) and numbers
-beyond int64 are not canonical, so a dataset that holds one of them has text ids: ``007`` and ``7`` stay two ids.
+A canonical integer is written as Python prints it: ``0``, ``42``, ``-7``. ``007``, ``1e3``, ``+7``, ``7.0`` (as text)
+and numbers beyond int64 are not canonical. A dataset with one of them has text ids, so ``007`` and ``7`` stay two ids.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ Array = npt.NDArray[Any]
 CANONICAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 LARGEST = 2**63 - 1
 EXACT = 2**53
-"""Whole numbers up to this one differ in float64; beyond it two ids may share one float."""
+"""Float64 holds whole numbers exactly below this one; beyond it two ids may become one float."""
 LONGEST = 500
-"""Characters of an id at most."""
+"""Largest number of characters of an id."""
 
 LineOf = Callable[[int], int]
-"""The line of a file (or row of a Parquet file) in which a row of its table stands."""
+"""The line of the file (of a Parquet file: the row) that a row of the table comes from."""
 
 
 @dataclass(frozen=True)
 class Ids:
-    """One column of ids, as text: row ``i`` holds ``values[codes[i]]``; −1 where the cell is empty."""
+    """A column of ids as text: row ``i`` has the id ``values[codes[i]]``; code −1 is an empty cell."""
 
     codes: Array
     """int64 ``[N]``."""
     values: list[str]
-    """Distinct ids, spaces around them removed."""
+    """Distinct ids, without spaces around them."""
 
     @property
     def canonical(self) -> bool:
@@ -50,21 +50,25 @@ class Ids:
 
 
 def is_canonical(text: str) -> bool:
-    """Whether an id is an integer in its one usual form, and fits int64."""
+    """Whether an id is an integer as Python prints it, and fits int64."""
     return CANONICAL.fullmatch(text) is not None and -LARGEST <= int(text) <= LARGEST
 
 
 def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
-    """Ids out of a column of any type.
+    """Read a column of any type as ids.
 
     Args:
-        column: a pyarrow array or anything pyarrow or numpy makes one of ``[N]``.
+        column: ``[N]``, a pyarrow array or anything that pyarrow or numpy converts to one.
         name: the column's name, for messages.
         where: the file, for messages.
-        line_of: the line in which a row stands, for messages.
+        line_of: the line that a row comes from, for messages.
+
+    Returns:
+        The ids ``[N]``.
 
     Raises:
-        MMRecError: fractions, floats too large to be exact, control characters, ids over 500 characters, or a type that holds no ids.
+        MMRecError: fractions, floats too large to be exact, control characters, ids over 500 characters, or a type that
+            cannot hold ids.
     """
     import pyarrow as pa
 
@@ -72,8 +76,9 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
         column = column.combine_chunks()
         column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     elif not isinstance(column, pa.Array):
-        held = np.asarray(column)
-        column = pa.array(held.astype(held.dtype.newbyteorder("=")) if held.dtype.kind in "iuf" else held.tolist())
+        given = np.asarray(column)
+        native = given.dtype.newbyteorder("=")
+        column = pa.array(given.astype(native) if given.dtype.kind in "iuf" else given.tolist())
     if not pa.types.is_dictionary(column.type):
         try:
             column = column.dictionary_encode()
@@ -87,8 +92,8 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
         ) from None
     codes = column.indices.to_numpy(zero_copy_only=False)
     codes = np.where(np.isnan(codes), -1, codes).astype(np.int64) if codes.dtype.kind == "f" else codes.astype(np.int64)
-    place: dict[str, int] = {}
-    moved = np.full(len(raw) + 1, -1, np.int64)  # the last one stands for an empty cell
+    code_of: dict[str, int] = {}
+    new_code = np.full(len(raw) + 1, -1, np.int64)  # the last one is for empty cells
     for at, value in enumerate(raw):
         try:
             text = as_text(value)
@@ -97,8 +102,8 @@ def of_column(column: Any, name: str, where: str, line_of: LineOf) -> Ids:
             line = f", line {line_of(int(hits[0]))}" if len(hits) else ""
             raise MMRecError(f"{where}{line}: {name} is {_shown(value)}, {error}.") from None
         if text is not None:
-            moved[at] = place.setdefault(text, len(place))
-    return Ids(moved[codes], list(place))
+            new_code[at] = code_of.setdefault(text, len(code_of))
+    return Ids(new_code[codes], list(code_of))
 
 
 def as_text(value: Any) -> str | None:
@@ -138,7 +143,7 @@ def as_text(value: Any) -> str | None:
 
 
 def decide(*columns: Ids) -> list[Array]:
-    """Columns of the same kind of id, all int64 or all text; an empty cell is refused before.
+    """Convert columns of user ids (or of item ids) together: all int64 or all text. There must be no empty cells.
 
     Returns:
         one array ``[N]`` for each column: int64, or Python strings (object).

@@ -1,8 +1,9 @@
-"""Who may start work, name files and machines, and delete: the owner of the app, once it listens to more than its own machine.
+"""Access control: only the owner of the app may start work, name files and machines, or delete.
 
-On localhost the one who looks at the app is its owner, and so is whoever runs the command line or a notebook. Where the server listens wider
-(``serve --host``) everybody may look, rate and compare, and the owner is who has the token: it is kept in the home, readable by its owner alone, and is
-printed once when the app starts. What is asked here is asked where work is started, so no page has to be trusted with it.
+On localhost every visitor is the owner, and so is whoever runs the command line or a notebook. If the server listens on
+other addresses (``serve --host``), every visitor may look, rate and compare, and the owner is who has the token. The
+token is a file of the home that only its owner can read; it is printed once when the app starts. The functions that
+start work make these checks, so a page cannot forget them.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ from mmrec_core.errors import MMRecError
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 TOKEN_FILE = "owner.token"
 MOST_QUEUED = 200
-"""Runs that may wait at once (``MMREC_MOST_QUEUED``)."""
+"""Largest number of queued runs (``MMREC_MOST_QUEUED``)."""
 
 _refuse: Callable[[str], None] | None = None
 _wide = False
 
 
 def guard(refuse: Callable[[str], None] | None, wide: bool = False) -> None:
-    """Let a server ask for the owner.
+    """Set the check that a server makes before owner-only actions.
 
     Args:
-        refuse: is told what somebody is about to do, and raises where they may not; ``None``: nobody is asked.
-        wide: whether it listens to more than its own machine: then paths are confined, too.
+        refuse: called with the action; raises where the visitor may not do it. ``None``: no check.
+        wide: whether the server listens on more than localhost; then paths are confined, too.
     """
     global _refuse, _wide
     _refuse, _wide = refuse, wide
 
 
 def require(what: str) -> None:
-    """Go on only for the owner.
+    """Raise unless the visitor is the owner.
 
     Args:
-        what: what is about to be done, as the end of "Only the owner of this app may …".
+        what: the action, as the end of "Only the owner of this app may …".
     """
     if _refuse is not None:
         _refuse(what)
 
 
 def is_local(address: str | None) -> bool:
-    """Whether a server that listens on an address is reached from its own machine alone; ``None`` and an empty one mean every address."""
+    """Whether an address can be reached from this machine only; ``None`` and ``""`` stand for all addresses."""
     name = (address or "").strip().strip("[]").lower()
     if name == "localhost":
         return True
@@ -60,12 +61,15 @@ def is_local(address: str | None) -> bool:
 
 
 def listens() -> str | None:
-    """The address that :func:`mmrec_core.cli.launch.serve` gave its server (``MMREC_LISTENS``); a container whose port is published on its machine alone says localhost."""
+    """The address that the server listens on (``MMREC_LISTENS``, set by ``mmrec serve``).
+
+    A container sets it to localhost if its port is published on the host machine only.
+    """
     return os.environ.get("MMREC_LISTENS")
 
 
 def token() -> str:
-    """The owner's token, made when it is first needed; its file is readable by its owner alone.
+    """The owner's token; it is created when first needed, in a file that only its owner can read.
 
     Raises:
         MMRecError: the home cannot be written.
@@ -77,52 +81,53 @@ def token() -> str:
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            kept = file.read_text(encoding="ascii", errors="replace").strip()
-            if len(kept) >= 32:
-                return kept
-            file.unlink()  # cut short when it was made
+            saved = file.read_text(encoding="ascii", errors="replace").strip()
+            if len(saved) >= 32:
+                return saved
+            file.unlink()  # it was cut short when it was written
             return token()
         with os.fdopen(handle, "w", encoding="ascii") as out:
-            made = secrets.token_urlsafe(24)
-            out.write(made)
-        return made
+            new = secrets.token_urlsafe(24)
+            out.write(new)
+        return new
 
 
 def is_token(given: str) -> bool:
-    """Whether this is the owner's token, compared in constant time."""
+    """Whether a text is the owner's token; the comparison takes constant time."""
     return hmac.compare_digest(given.strip().encode(), token().encode())
 
 
 def places() -> list[Path]:
-    """Folders in which a visitor may name files: the sources and the home, its uploads among them."""
+    """Folders whose files a visitor may name: the sources and the home (with its uploads)."""
     return [*settings.sources(), settings.home()]
 
 
 def confined(path: Path | str) -> Path:
-    """A path that somebody typed, resolved; where a server listens wider only one in :func:`places`.
+    """Resolve a path that a visitor typed. If the server listens on more than localhost, it must lie in :func:`places`.
 
     Raises:
-        MMRecError: it lies elsewhere. What is there is not told.
+        MMRecError: it lies elsewhere. The message does not say whether the file exists.
     """
     found = Path(path).expanduser().resolve()
     if not _wide:
         return found
     if not any(found.is_relative_to(place.resolve()) for place in places()):
         raise MMRecError(
-            f"'{path}' lies outside the folders that this app may read. Put the file into a folder of MMREC_SOURCES, or upload it."
+            f"'{path}' lies outside the folders that this app may read. Put the file into a folder of MMREC_SOURCES, "
+            "or upload it."
         )
     return found
 
 
-def check_paths(asked: Any) -> None:
-    """Refuse paths outside :func:`places` wherever they stand in what is asked for.
+def check_paths(params: Any) -> None:
+    """Refuse paths outside :func:`places` anywhere in the parameters of a request.
 
     Raises:
-        MMRecError: the first of them.
+        MMRecError: there is such a path; the first one is named.
     """
     if not _wide:
         return
-    for text in _texts(asked):
+    for text in _texts(params):
         bare = text.removeprefix("file:")
         if bare and (
             Path(bare).expanduser().is_absolute()
@@ -146,6 +151,6 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def most_queued() -> int:
-    """How many runs may wait at once."""
+    """Largest number of queued runs (``MMREC_MOST_QUEUED``)."""
     named = os.environ.get("MMREC_MOST_QUEUED", "")
     return max(1, int(named)) if named.isascii() and named.isdigit() else MOST_QUEUED

@@ -1,7 +1,7 @@
-"""The files of the home, each read through one checked type: what does not fit its type is told as damaged, never guessed at.
+"""Validated reading of the files of the home: a file that does not fit its type is reported as damaged.
 
-A type names what pages and the command line rely on; keys beyond it are kept. Numbers must be numbers, finite ones. :func:`read` gives JSON as it stands
-in the file, :func:`array`, :func:`arrays` and :func:`table` the other formats.
+A type lists the keys that pages and the command line rely on; other keys are kept. Numbers must be finite. :func:`read`
+returns JSON as it is in the file; :func:`array`, :func:`arrays` and :func:`table` read the other formats.
 """
 
 from __future__ import annotations
@@ -21,24 +21,52 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-NUMPY = (ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, NotImplementedError, RuntimeError,
-         struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What numpy and zipfile raise for bytes that are no array."""
+NUMPY = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Exceptions of numpy and zipfile for bytes that are no array."""
 
-RUN, RESULT, OTHER_RESULT, CROSSING, TUNED, NEWS, MANIFEST, CLUSTER, SLICES, TRIALS, ABLATION, FEATURES, MAP, MIRROR, SERVER, FILM, SCHEMA, MODEL, LEFT = (
-    "run", "result", "other result", "crossing", "tuned", "news", "manifest", "cluster", "slices", "trials", "ablation", "features", "map", "mirror",
-    "server", "film", "schema", "model", "left",
-)  # fmt: skip
-"""Kinds of files; what each holds is in :func:`_types`."""
+# Kinds of files; the type of each is in _types().
+RUN = "run"
+RESULT = "result"
+OTHER_RESULT = "other result"
+CROSSING = "crossing"
+TUNED = "tuned"
+NEWS = "news"
+MANIFEST = "manifest"
+CLUSTER = "cluster"
+SLICES = "slices"
+TRIALS = "trials"
+ABLATION = "ablation"
+FEATURES = "features"
+MAP = "map"
+MIRROR = "mirror"
+SERVER = "server"
+FILM = "film"
+SCHEMA = "schema"
+MODEL = "model"
+LEFT = "left"
 
 
 @lru_cache(maxsize=1)
 def _types() -> dict[str, Any]:
-    """A pydantic adapter for each kind; made when the first file is read, so that ``--help`` loads no pydantic."""
+    """A pydantic type adapter by kind of file; made at the first read, so that ``--help`` imports no pydantic."""
     from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
     class Record(BaseModel):
-        """Strict about what it names, open to more."""
+        """Base type: strict about the keys it lists; other keys are allowed."""
 
         model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -322,18 +350,34 @@ def _types() -> dict[str, Any]:
         error: str | None = None
         stopped: bool = False
 
-    news = Annotated[Progress | Tick | Epoch | Note, Field(discriminator="kind")]
+    event = Annotated[Progress | Tick | Epoch | Note, Field(discriminator="kind")]
     kinds: dict[str, Any] = {
-        RUN: RunFile, RESULT: Result, OTHER_RESULT: OtherResult, CROSSING: Crossing, TUNED: Tuned, NEWS: news, MANIFEST: Manifest, CLUSTER: Cluster,
-        SLICES: dict[str, list[str]], TRIALS: Trials, ABLATION: Ablation, FEATURES: Features, MAP: Map, MIRROR: Mirror, SERVER: Server, FILM: Film,
-        SCHEMA: Schema, MODEL: Model, LEFT: Left,
-    }  # fmt: skip
-    own = {SLICES: ConfigDict(strict=True)}  # the others are models, which bring theirs
+        RUN: RunFile,
+        RESULT: Result,
+        OTHER_RESULT: OtherResult,
+        CROSSING: Crossing,
+        TUNED: Tuned,
+        NEWS: event,
+        MANIFEST: Manifest,
+        CLUSTER: Cluster,
+        SLICES: dict[str, list[str]],
+        TRIALS: Trials,
+        ABLATION: Ablation,
+        FEATURES: Features,
+        MAP: Map,
+        MIRROR: Mirror,
+        SERVER: Server,
+        FILM: Film,
+        SCHEMA: Schema,
+        MODEL: Model,
+        LEFT: Left,
+    }
+    own = {SLICES: ConfigDict(strict=True)}  # the other types have a config of their own
     return {name: TypeAdapter(kind, config=own.get(name)) for name, kind in kinds.items()}
 
 
 def fault_of(value: Any, kind: str) -> str | None:
-    """What is wrong with a value that should be of a kind of file, in a few words; ``None`` where it fits."""
+    """What is wrong with a value that should be the content of a kind of file; ``None`` if it is valid."""
     from pydantic import ValidationError
 
     try:
@@ -348,25 +392,22 @@ def fault_of(value: Any, kind: str) -> str | None:
                 type(first["input"]), "a number"
             )
             return f"{f'{place!r}' if place else 'it'} is {given}, expected an object with named values"
-        said = first["msg"][0].lower() + first["msg"][1:]
-        return (
-            f"'{place}' is {repr(first['input'])[:60]}, and it {said.removeprefix('input ')}"
-            if place
-            else f"it {said.removeprefix('input ')}"
-        )
+        message = (first["msg"][0].lower() + first["msg"][1:]).removeprefix("input ")
+        return f"'{place}' is {repr(first['input'])[:60]}, and it {message}" if place else f"it {message}"
     return None
 
 
 def read(path: Path, kind: str, remedy: str = storage.MAKE_AGAIN) -> dict[str, Any]:
-    """A JSON file of the home, checked.
+    """Read and validate a JSON file of the home.
 
     Args:
+        path: the file.
         kind: one of the constants of this module.
-        remedy: what to do where it is damaged, one sentence.
+        remedy: what to do if it is damaged, one sentence.
 
     Raises:
         MMRecError: it is missing.
-        DamagedFile: it is not JSON, or something in it is missing or of another type.
+        DamagedFile: it is not JSON, or a key is missing or of another type.
     """
     try:
         value: dict[str, Any] = storage.read_json(path)
@@ -380,16 +421,21 @@ def read(path: Path, kind: str, remedy: str = storage.MAKE_AGAIN) -> dict[str, A
 def array(
     path: Path, remedy: str, *, length: int | None = None, ndim: int | None = None, kinds: str = "", mapped: bool = True
 ) -> np.ndarray[Any, Any]:
-    """A ``.npy`` file.
+    """Read and check a ``.npy`` file.
 
     Args:
+        path: the file.
+        remedy: what to do if it is damaged, one sentence.
         length: rows it must have.
         ndim: dimensions it must have.
-        kinds: NumPy's letters of the types that it may have, such as ``iu``; empty: any.
-        mapped: whether it is memory-mapped rather than read.
+        kinds: NumPy's dtype kinds that it may have, such as ``iu``; empty: any.
+        mapped: whether it is memory-mapped instead of read into memory.
+
+    Returns:
+        The array.
 
     Raises:
-        DamagedFile: it cannot be read, or is another array.
+        DamagedFile: it cannot be read, or has another shape or type.
     """
     import numpy as np
 
@@ -398,9 +444,11 @@ def array(
         if not isinstance(found, np.ndarray):
             raise ValueError("it is an archive of arrays")
     except NUMPY as error:
-        raise DamagedFile(storage.shown(path), _said(path, error, "an array"), remedy) from None
+        raise DamagedFile(storage.shown(path), _fault_of_error(path, error, "an array"), remedy) from None
     if ndim is not None and found.ndim != ndim or length is not None and (not found.ndim or len(found) != length):
-        expected = f"{'' if length is None else f'{length:,} rows'}{'' if ndim is None else f' in {ndim} dimension' + 's' * (ndim != 1)}".strip()
+        rows = "" if length is None else f"{length:,} rows"
+        dimensions = "" if ndim is None else f" in {ndim} dimension" + "s" * (ndim != 1)
+        expected = f"{rows}{dimensions}".strip()
         raise DamagedFile(storage.shown(path), f"its shape is {list(found.shape)}, expected {expected}", remedy)
     if kinds and found.dtype.kind not in kinds:
         raise DamagedFile(storage.shown(path), f"it holds {found.dtype}, not what is expected there", remedy)
@@ -408,7 +456,7 @@ def array(
 
 
 def archive(path: Path, remedy: str) -> dict[str, np.ndarray[Any, Any]]:
-    """A ``.npz`` file of whatever arrays, read whole.
+    """Read a ``.npz`` file of any arrays into memory.
 
     Raises:
         DamagedFile: it cannot be read.
@@ -416,20 +464,22 @@ def archive(path: Path, remedy: str) -> dict[str, np.ndarray[Any, Any]]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as held:
-            return {key: held[key] for key in held.files}
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
     except (*NUMPY, AttributeError) as error:  # a single array is no archive
-        raise DamagedFile(storage.shown(path), _said(path, error, "an archive of arrays"), remedy) from None
+        raise DamagedFile(storage.shown(path), _fault_of_error(path, error, "an archive of arrays"), remedy) from None
 
 
 def arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarray[Any, Any]]:
-    """The same, with arrays of numbers that all have equally many rows.
+    """Read a ``.npz`` file whose arrays are numeric and have the same number of rows.
 
     Args:
-        names: arrays that it must hold.
+        path: the file.
+        names: arrays that it must have.
+        remedy: what to do if it is damaged, one sentence.
 
     Raises:
-        DamagedFile: it cannot be read, lacks one of them, or their lengths differ.
+        DamagedFile: it cannot be read, lacks one of the arrays, or their lengths differ.
     """
     found = archive(path, remedy)
     if lacking := [name for name in names if name not in found]:
@@ -443,7 +493,16 @@ def arrays(path: Path, names: Sequence[str], remedy: str) -> dict[str, np.ndarra
 
 
 def table(path: Path, columns: Sequence[str], remedy: str, length: int | None = None) -> pd.DataFrame:
-    """A Parquet file.
+    """Read and check a Parquet file.
+
+    Args:
+        path: the file.
+        columns: columns that it must have.
+        remedy: what to do if it is damaged, one sentence.
+        length: rows it must have.
+
+    Returns:
+        The table.
 
     Raises:
         DamagedFile: it cannot be read, lacks one of the columns, or has another number of rows.
@@ -452,14 +511,20 @@ def table(path: Path, columns: Sequence[str], remedy: str, length: int | None = 
 
     try:
         found: pd.DataFrame = pd.read_parquet(path)
-    except Exception as error:  # Arrow and pandas raise many kinds for bytes that are no table
-        raise DamagedFile(storage.shown(path), _said(path, error, "a Parquet table"), remedy) from None
-    _has(path, list(map(str, found.columns)), len(found), columns, remedy, length)
+    except Exception as error:  # Arrow and pandas raise many types of exceptions for bytes that are no table
+        raise DamagedFile(storage.shown(path), _fault_of_error(path, error, "a Parquet table"), remedy) from None
+    _check_columns(path, list(map(str, found.columns)), len(found), columns, remedy, length)
     return found
 
 
 def check_table(path: Path, columns: Sequence[str], remedy: str, length: int | None = None) -> None:
-    """The same of a Parquet file's footer alone, without reading its rows.
+    """Check a Parquet file by its footer, without reading its rows.
+
+    Args:
+        path: the file.
+        columns: columns that it must have.
+        remedy: what to do if it is damaged, one sentence.
+        length: rows it must have.
 
     Raises:
         DamagedFile: as :func:`table`.
@@ -470,19 +535,31 @@ def check_table(path: Path, columns: Sequence[str], remedy: str, length: int | N
         footer = pq.read_metadata(path)
         names, rows = list(footer.schema.to_arrow_schema().names), int(footer.num_rows)
     except Exception as error:  # as above
-        raise DamagedFile(storage.shown(path), _said(path, error, "a Parquet table"), remedy) from None
-    _has(path, names, rows, columns, remedy, length)
+        raise DamagedFile(storage.shown(path), _fault_of_error(path, error, "a Parquet table"), remedy) from None
+    _check_columns(path, names, rows, columns, remedy, length)
 
 
-def _has(path: Path, names: Sequence[str], rows: int, columns: Sequence[str], remedy: str, length: int | None) -> None:
+def _check_columns(
+    path: Path, names: Sequence[str], rows: int, columns: Sequence[str], remedy: str, length: int | None
+) -> None:
+    """Raise if a table lacks a column or has another number of rows.
+
+    Args:
+        path: the file, for the message.
+        names: columns that the table has.
+        rows: rows that the table has.
+        columns: columns that it must have.
+        remedy: what to do if it is damaged, one sentence.
+        length: rows it must have; ``None``: any number.
+    """
     if lacking := [name for name in columns if name not in names]:
         raise DamagedFile(storage.shown(path), f"it has no column '{lacking[0]}'", remedy)
     if length is not None and rows != length:
         raise DamagedFile(storage.shown(path), f"it has {rows:,} rows, expected {length:,}", remedy)
 
 
-def _said(path: Path, error: BaseException, what: str) -> str:
-    """Why bytes cannot be read, in a few words."""
+def _fault_of_error(path: Path, error: BaseException, what: str) -> str:
+    """Why a file cannot be read, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "it is missing"
     if isinstance(error, OSError) and error.errno is not None and error.strerror:

@@ -1,9 +1,10 @@
-"""What each room holds, found by file name and read without importing it.
+"""Registry of datasets, enrichment sources, encoders and models; entries are found by file name.
 
-A kind (``datasets``, ``enrich``, ``encoders``, ``models``) has a folder; each ``*.py`` in it that does not start with an
-underscore holds one public class and is named after it. A file with a literal ``PRESETS`` dict stands under its keys
-instead (``ml-1m`` of ``movielens``). Listing a room parses its files and imports none, so ``--help`` and the first page
-need no torch; a file that does not parse is listed with its fault, and hurts nobody else.
+Each kind (``datasets``, ``enrich``, ``encoders``, ``models``) has a folder. Each ``*.py`` in it that does not start
+with an underscore is one entry: the file holds one public class, and the entry is named after the file. A file with a
+literal ``PRESETS`` dict has one entry per key instead (``ml-1m`` of ``movielens``). Listing a kind parses its files and
+imports none of them, so ``--help`` and the first page need no torch. A file that does not parse is listed with its
+fault and does not affect other entries.
 
 ``MMREC_PLUGINS`` (a path list) adds folders of the same shape: ``PLUGINS/models/my_model.py`` is a model.
 """
@@ -26,20 +27,19 @@ from typing import Any
 
 from mmrec_core.errors import MMRecError, unknown_name
 
-ROOMS = ("datasets", "enrich", "encoders", "models")
 _PACKAGE = Path(__file__).parent
 _INSIDE = {"datasets": "data/datasets", "enrich": "data/enrich"}
-"""Folders within the package that do not carry a kind's name."""
+"""Folders within the package that are not named after their kind."""
 _importing = threading.RLock()
 _plugins: dict[str, tuple[str, int, int]] = {}
-"""The file that each imported plugin came from, as it was then."""
+"""The file of each imported plugin, with the time of its last change (ns) and its size (bytes) at import."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing a room offers."""
+    """One entry of the registry, such as a model."""
 
-    room: str
+    kind: str
     name: str
     file: Path
     class_name: str
@@ -77,35 +77,35 @@ def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str,
     return classes[0].name, summary, presets, None
 
 
-def _own_folder(room: str) -> Path:
-    """Where the package keeps its own of a kind."""
-    return _PACKAGE / _INSIDE.get(room, room)
+def _own_folder(kind: str) -> Path:
+    """The package's own folder of a kind."""
+    return _PACKAGE / _INSIDE.get(kind, kind)
 
 
-def _folders(room: str) -> list[Path]:
-    plugins = [Path(p) / room for p in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep) if p]
-    return [folder for folder in (_own_folder(room), *plugins) if folder.is_dir()]
+def _folders(kind: str) -> list[Path]:
+    plugins = [Path(p) / kind for p in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep) if p]
+    return [folder for folder in (_own_folder(kind), *plugins) if folder.is_dir()]
 
 
 State = tuple[tuple[str, int, int], ...]
-"""Files with the time of their last change (ns) and their size (bytes): what the memories of this module are keyed by."""
+"""Files with the time of their last change (ns) and their size (bytes): the key of this module's caches."""
 
 
-def _state(room: str) -> State:
-    """Every ``*.py`` of a room's folders as it is now, folder by folder: one look at each folder and no file read."""
+def _state(kind: str) -> State:
+    """Every ``*.py`` in a kind's folders as it is now; scans each folder once and reads no file."""
     found: list[tuple[str, int, int]] = []
-    for folder in _folders(room):
-        with os.scandir(folder) as there:
-            files = sorted((entry for entry in there if entry.name.endswith(".py")), key=lambda entry: entry.name)
+    for folder in _folders(kind):
+        with os.scandir(folder) as scan:
+            files = sorted((entry for entry in scan if entry.name.endswith(".py")), key=lambda entry: entry.name)
         for file in files:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                kept = file.stat()
-                found.append((file.path, kept.st_mtime_ns, kept.st_size))
+                stat = file.stat()
+                found.append((file.path, stat.st_mtime_ns, stat.st_size))
     return tuple(found)
 
 
 @lru_cache(maxsize=64)
-def _entries(room: str, state: State) -> dict[str, Entry]:
+def _entries(kind: str, state: State) -> dict[str, Entry]:
     found = {}
     for path, modified_ns, size in state:
         file = Path(path)
@@ -113,51 +113,51 @@ def _entries(room: str, state: State) -> dict[str, Entry]:
             continue
         class_name, summary, presets, fault = _read(file, modified_ns, size)
         for name in presets or (file.stem,):
-            found[name] = Entry(room, name, file, class_name, summary, fault)
+            found[name] = Entry(kind, name, file, class_name, summary, fault)
     return dict(sorted(found.items()))
 
 
-def entries(room: str) -> dict[str, Entry]:
-    """Everything in a room by name, in alphabetical order, faulty files included."""
-    return dict(_entries(room, _state(room)))
+def entries(kind: str) -> dict[str, Entry]:
+    """All entries of a kind by name, in alphabetical order, with those that have a fault."""
+    return dict(_entries(kind, _state(kind)))
 
 
-def builtin(room: str) -> set[str]:
-    """The names that come with the package, plugins left out."""
-    return {name for name, found in entries(room).items() if found.file.parent == _own_folder(room)}
+def builtin(kind: str) -> set[str]:
+    """The names that come with the package, without plugins."""
+    return {name for name, found in entries(kind).items() if found.file.parent == _own_folder(kind)}
 
 
-def names(room: str) -> list[str]:
-    """The usable names of a room."""
-    return [name for name, entry in entries(room).items() if entry.fault is None]
+def names(kind: str) -> list[str]:
+    """The names of the entries of a kind that can be used."""
+    return [name for name, entry in entries(kind).items() if entry.fault is None]
 
 
-def entry(room: str, name: str) -> Entry:
+def entry(kind: str, name: str) -> Entry:
     """One entry.
 
     Raises:
         MMRecError: unknown name (the known ones are listed), or its file is broken.
     """
-    return _usable(room, name, entries(room))
+    return _usable(kind, name, entries(kind))
 
 
-def _usable(room: str, name: str, known: Mapping[str, Entry]) -> Entry:
-    """The entry of a name, where it can be used."""
+def _usable(kind: str, name: str, known: Mapping[str, Entry]) -> Entry:
+    """The entry of a name, if it can be used."""
     if name not in known:
-        raise unknown_name(room.rstrip("s"), name, [n for n, found in known.items() if found.fault is None])
+        raise unknown_name(kind.rstrip("s"), name, [n for n, found in known.items() if found.fault is None])
     if (fault := known[name].fault) is not None:
-        raise MMRecError(f"{room.rstrip('s').capitalize()} '{name}' cannot be used: {fault}")
+        raise MMRecError(f"{kind.rstrip('s').capitalize()} '{name}' cannot be used: {fault}")
     return known[name]
 
 
 def _module(found: Entry) -> Any:
-    if found.file.parent == _own_folder(found.room):
-        inside = _INSIDE.get(found.room, found.room).replace("/", ".")
+    if found.file.parent == _own_folder(found.kind):
+        inside = _INSIDE.get(found.kind, found.kind).replace("/", ".")
         return importlib.import_module(f"mmrec_core.{inside}.{found.file.stem}")
-    name, kept = f"mmrec_plugins.{found.room}.{found.file.stem}", found.file.stat()
-    state = (str(found.file), kept.st_mtime_ns, kept.st_size)
-    with _importing:  # a module stands in sys.modules while it runs, and another thread must not take it for whole
-        if name not in sys.modules or _plugins.get(name) != state:  # new, changed, or another folder's of the same name
+    name, stat = f"mmrec_plugins.{found.kind}.{found.file.stem}", found.file.stat()
+    state = (str(found.file), stat.st_mtime_ns, stat.st_size)
+    with _importing:  # a module is in sys.modules while it is imported; another thread must wait for it
+        if name not in sys.modules or _plugins.get(name) != state:  # new, changed, or from another folder
             spec = importlib.util.spec_from_file_location(name, found.file)
             assert spec is not None and spec.loader is not None
             module = importlib.util.module_from_spec(spec)
@@ -171,13 +171,13 @@ def _module(found: Entry) -> Any:
         return sys.modules[name]
 
 
-def load(room: str, name: str) -> Any:
+def load(kind: str, name: str) -> Any:
     """The class behind a name, imported now.
 
     Raises:
-        MMRecError: unknown, or its file fails to import; the reason is given, the other entries go on working.
+        MMRecError: unknown name, or its file fails to import; the message gives the reason. Other entries still work.
     """
-    found = entry(room, name)
+    found = entry(kind, name)
     try:
         return getattr(_module(found), found.class_name)
     except MMRecError:
@@ -187,54 +187,62 @@ def load(room: str, name: str) -> Any:
 
 
 def unmet(needs: Iterable[str], has: Iterable[str]) -> list[str]:
-    """Those of a model's needs that nothing of ``has`` meets; a need written ``a|b`` is met by either."""
+    """A model's needs that are not in ``has``; a need written ``a|b`` is met by either of them."""
     there = set(has)
     return sorted(need for need in needs if not set(need.split("|")) & there)
 
 
 def in_words(needs: Iterable[str]) -> str:
-    """Needs for people: ``ids, rating or labels``."""
+    """Needs as text for messages: ``ids, rating or labels``."""
     return ", ".join(" or ".join(need.split("|")) for need in needs)
 
 
-def schemas(room: str) -> dict[str, dict[str, Any]]:
-    """The schemas of everything in a room that can be used, by name; what fails to import is left out (see :func:`faults`)."""
-    found, state = {}, _state(room)
-    for name in _entries(room, state):
+def schemas(kind: str) -> dict[str, dict[str, Any]]:
+    """The schemas of all entries of a kind that can be used, by name; those with a fault are in :func:`faults`."""
+    found, state = {}, _state(kind)
+    for name in _entries(kind, state):
         with contextlib.suppress(MMRecError):
-            found[name] = _schema(room, name, state)
+            found[name] = _schema(kind, name, state)
     return found
 
 
-def faults(room: str) -> dict[str, str]:
-    """Why each unusable entry of a room is unusable."""
-    state = _state(room)
-    told = {name: known.fault for name, known in _entries(room, state).items() if known.fault is not None}
-    for name in sorted(_entries(room, state).keys() - told.keys()):
+def faults(kind: str) -> dict[str, str]:
+    """Why an entry cannot be used, by name, for all entries of a kind that cannot be used."""
+    state = _state(kind)
+    found = {name: known.fault for name, known in _entries(kind, state).items() if known.fault is not None}
+    for name in sorted(_entries(kind, state).keys() - found.keys()):
         try:
-            _schema(room, name, state)
+            _schema(kind, name, state)
         except MMRecError as error:
-            told[name] = str(error)
-    return told
+            found[name] = str(error)
+    return found
 
 
-def preset(room: str, name: str) -> dict[str, Any]:
+def preset(kind: str, name: str) -> dict[str, Any]:
     """The settings that a preset name stands for; empty for a plain name."""
-    found = entry(room, name)
-    load(room, name)
+    found = entry(kind, name)
+    load(kind, name)
     return dict(getattr(_module(found), "PRESETS", {}).get(name, {}))
 
 
-def config(room: str, name: str, settings: Mapping[str, Any]) -> Any:
-    """A checked config: the class's own ``Config`` with its preset's values, then the given ones.
+def config(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """Build the config of an entry: the class's ``Config`` with the preset's values, then the given settings.
+
+    Args:
+        kind: kind of the entry, such as ``models``.
+        name: name of the entry.
+        settings: values by setting name.
+
+    Returns:
+        The validated config.
 
     Raises:
         MMRecError: an unknown key or a value out of range, with what was expected.
     """
     from pydantic import ValidationError
 
-    cls = load(room, name).Config
-    values = {k: v for k, v in preset(room, name).items() if k in cls.model_fields}
+    cls = load(kind, name).Config
+    values = {k: v for k, v in preset(kind, name).items() if k in cls.model_fields}
     try:
         return cls.model_validate({**values, **settings})
     except ValidationError as error:
@@ -242,7 +250,7 @@ def config(room: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def explain(error: Any, name: str, known: list[str]) -> str:
-    """The first fault of a pydantic error, as one line a person can act on."""
+    """The first fault of a pydantic validation error, in one line for users."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "value"
     if first["type"] == "extra_forbidden":
@@ -252,43 +260,43 @@ def explain(error: Any, name: str, known: list[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(files: State) -> bytes:
-    """Names the content of some files; a class may inherit from any other of its room."""
+    """A checksum of the content of some files; a class may inherit from any other class of its kind."""
     from mmrec_core import storage
 
     return storage.checksum(b"6", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)
-def _schema_key(room: str, name: str, state: State) -> str:
-    """Names the content of the files that an entry's schema follows from."""
+def _schema_key(kind: str, name: str, state: State) -> str:
+    """A checksum of the content of all files that an entry's schema depends on."""
     from mmrec_core import storage
 
-    found, config = _entries(room, state)[name], _PACKAGE / "config.py"
+    found, config = _entries(kind, state)[name], _PACKAGE / "config.py"
     shared = {(str(config), config.stat().st_mtime_ns, config.stat().st_size)}
     for file in state:
         path = Path(file[0])
         beside = path.parent == found.file.parent and path.stem.startswith("_")
-        if path.parent == _own_folder(room) or beside or path == found.file:
+        if path.parent == _own_folder(kind) or beside or path == found.file:
             shared.add(file)
     return storage.checksum(_digest(tuple(sorted(shared))), found.file.name.encode(), name.encode())
 
 
-def schema_file(room: str, name: str) -> Path:
-    """Where the schema of an entry is kept, named by the content of the files that it follows from."""
+def schema_file(kind: str, name: str) -> Path:
+    """The cache file of an entry's schema, named by a checksum of the files that the schema depends on."""
     from mmrec_core import settings
 
-    entry(room, name)
-    return settings.home() / "cache" / "schemas" / f"{_schema_key(room, name, _state(room))}.json"
+    entry(kind, name)
+    return settings.home() / "cache" / "schemas" / f"{_schema_key(kind, name, _state(kind))}.json"
 
 
-def schema(room: str, name: str) -> dict[str, Any]:
-    """The JSON schema of an entry's config and what its class declares, cached by the file's hash so that a form needs no torch."""
-    return _schema(room, name, _state(room))
+def schema(kind: str, name: str) -> dict[str, Any]:
+    """The JSON schema of an entry's config and what its class declares; cached, so that a form needs no torch."""
+    return _schema(kind, name, _state(kind))
 
 
 @lru_cache(maxsize=512)
 def _read_schema(path: Path, modified_ns: int, size: int) -> str:
-    """The checked schema in a file, as JSON text: whoever asks gets a copy of its own.
+    """The checked schema in a file, as JSON text, so that every caller parses a copy of its own.
 
     Raises:
         MMRecError: the file is missing or damaged.
@@ -299,12 +307,12 @@ def _read_schema(path: Path, modified_ns: int, size: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _make_schema(room: str, name: str, key: str) -> str:
-    """The schema from the class itself, as JSON text; ``key`` names the content it follows from."""
-    found, cls = entry(room, name), load(room, name)
+def _make_schema(kind: str, name: str, key: str) -> str:
+    """The schema made from the class, as JSON text; ``key`` is the checksum of the files it depends on."""
+    found, cls = entry(kind, name), load(kind, name)
     made: dict[str, Any] = {
         "config": cls.Config.model_json_schema(),
-        "preset": preset(room, name),
+        "preset": preset(kind, name),
         "needs": sorted(getattr(cls, "needs", ())),
         "trains": bool(getattr(cls, "trains", False)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
@@ -314,22 +322,22 @@ def _make_schema(room: str, name: str, key: str) -> str:
     if made["trains"]:
         how = cls.train_config({})
         made["train"] = type(how).model_json_schema()
-        for setting, told in made["train"]["properties"].items():
-            told["default"] = getattr(how, setting)
+        for setting, field in made["train"]["properties"].items():
+            field["default"] = getattr(how, setting)
     return json.dumps(made)
 
 
-def _schema(room: str, name: str, state: State) -> dict[str, Any]:
+def _schema(kind: str, name: str, state: State) -> dict[str, Any]:
     from mmrec_core import settings, storage
 
-    _usable(room, name, _entries(room, state))
-    key = _schema_key(room, name, state)
+    _usable(kind, name, _entries(kind, state))
+    key = _schema_key(kind, name, state)
     cached = settings.home() / "cache" / "schemas" / f"{key}.json"
     with contextlib.suppress(MMRecError, OSError):  # missing or damaged: it is made again
-        kept = cached.stat()
-        read: dict[str, Any] = json.loads(_read_schema(cached, kept.st_mtime_ns, kept.st_size))
+        stat = cached.stat()
+        read: dict[str, Any] = json.loads(_read_schema(cached, stat.st_mtime_ns, stat.st_size))
         return read
-    made: dict[str, Any] = json.loads(_make_schema(room, name, key))
-    with contextlib.suppress(OSError, MMRecError):  # a home that cannot be written only makes the next look slower
+    made: dict[str, Any] = json.loads(_make_schema(kind, name, key))
+    with contextlib.suppress(OSError, MMRecError):  # if the home cannot be written, the next call makes it again
         storage.write_json(cached, made)
     return made

@@ -1,4 +1,4 @@
-"""What this machine and environment are: GPUs, devices, library versions, commit, memory."""
+"""Facts about this machine and environment: GPUs, devices, library versions, commit, memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmrec_core.settings import INSTALLED, ROOT
 
 
 def visible_gpus() -> list[str]:
-    """The NVIDIA GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` names them; asked of NVML, so without loading torch."""
+    """The NVIDIA GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` names them; counted by NVML, without torch."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [part.strip() for part in named.split(",") if part.strip() and part.strip() != "-1"]
@@ -25,7 +25,7 @@ def _count_gpus() -> int:
 
         pynvml.nvmlInit()
         return int(pynvml.nvmlDeviceGetCount())
-    except Exception:  # no NVML, no driver, no GPU: all the same to us
+    except Exception:  # no NVML, no driver or no GPU
         return 0
 
 
@@ -35,7 +35,11 @@ def gpus() -> int:
 
 
 def device(name: str = "auto") -> str:
-    """The torch device to use: ``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    """The torch device to use: ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        MMRecError: unknown name, or this machine has no such device.
+    """
     import torch
 
     from mmrec_core.errors import MMRecError
@@ -45,16 +49,16 @@ def device(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise MMRecError("Device 'cuda' was asked for, but PyTorch sees no NVIDIA GPU here. Use --device cpu or auto.")
+        raise MMRecError("Device 'cuda' was requested, but PyTorch sees no NVIDIA GPU here. Use --device cpu or auto.")
     if name == "mps" and not torch.backends.mps.is_available():
-        raise MMRecError("Device 'mps' was asked for, but there is none here. Use --device cpu or auto.")
+        raise MMRecError("Device 'mps' was requested, but there is none here. Use --device cpu or auto.")
     if name not in {"cpu", "cuda", "mps"}:
         raise MMRecError(f"Unknown device '{name}'. Known: auto, cpu, cuda, mps.")
     return name
 
 
 def environment() -> dict[str, object]:
-    """What a result must record to be repeated: package versions, git commit, threads and device."""
+    """What a result records so that it can be reproduced: package versions, git commit, threads and device."""
     import platform
     from importlib import metadata
 
@@ -78,8 +82,10 @@ def environment() -> dict[str, object]:
 
 @cache
 def commit() -> str | None:
-    """The commit this code is at, asked for once in a process; ``+changes`` where the code holds what no commit does. ``None`` outside a checkout, without git,
-    or where git refuses a folder of somebody else's."""
+    """The git commit of this code, read once per process, with ``+changes`` if there are uncommitted changes.
+
+    ``None`` outside a checkout, without git, or if git refuses a folder that belongs to another user.
+    """
     import subprocess
 
     def git(*words: str) -> str:
@@ -87,21 +93,25 @@ def commit() -> str | None:
             return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
         return ""
 
-    head = "" if ROOT == INSTALLED else git("rev-parse", "HEAD")  # an environment may lie in somebody's repository
+    head = (
+        "" if ROOT == INSTALLED else git("rev-parse", "HEAD")
+    )  # an installed package may lie inside another repository
     return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
 
 
 @cache
 def keep_memory() -> bool:
-    """Let this process keep what it frees, where the C library is glibc: a training asks for the same large blocks at every step, and getting them anew
-    from the system each time costs a page fault per 4 KiB (a fifth of a full-softmax epoch on a CPU). What is freed is used again, not given back.
+    """Let this process keep freed memory for reuse instead of returning it to the system (glibc only).
+
+    Training allocates the same large blocks at every step. Getting them from the system each time costs a page fault
+    per 4 KiB: a fifth of a full-softmax epoch on a CPU.
 
     Returns:
-        whether it was done.
+        Whether the C library accepted it.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
-        mmap_max, trim_threshold, top_pad = -4, -1, -2  # names of malloc.h
+        mmap_max, trim_threshold, top_pad = -4, -1, -2  # constants of malloc.h
         return bool(
             libc.mallopt(mmap_max, 0) and libc.mallopt(trim_threshold, 2**31 - 1) and libc.mallopt(top_pad, 64 << 20)
         )

@@ -1,7 +1,7 @@
-"""Where things live, and every library's telemetry switched off.
+"""Folders and environment variables of MMRec, and the switch that turns off telemetry of other libraries.
 
-``MMREC_HOME`` holds all that the app makes; ``MMREC_SOURCES`` is a path list searched for raw data before any
-download. Both are read anew on every call, so that a test or a notebook can change them.
+``MMREC_HOME`` is the folder of everything the app makes. ``MMREC_SOURCES`` is a path list that is searched for raw data
+before any download. Both are read on every call, so that a test or a notebook can change them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from pathlib import Path
 FORMAT = 1
 """The layout of ``MMREC_HOME`` that this version reads and writes."""
 INSTALLED = Path(__file__).resolve().with_name("_app")
-"""Where a wheel puts ``app.py``, ``server.py``, ``pages/``, ``assets/`` and ``static/``; a checkout has no such folder."""
+"""Folder of ``app.py``, ``pages/``, ``assets/`` and ``static/`` in a wheel; a checkout has no such folder."""
 
 
 def app_folder() -> Path:
-    """The folder of ``app.py``, ``pages/``, ``assets/`` and ``static/``: the checkout, or a folder of the installed package. Nothing is written there."""
+    """The folder of ``app.py``, ``pages/``, ``assets/`` and ``static/``; nothing is written there.
+
+    It is the checkout, or a folder of the installed package.
+    """
     return INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[1]
 
 
@@ -32,13 +35,16 @@ TELEMETRY_OFF = {
 
 
 def silence_telemetry() -> None:
-    """Switch off the usage reports of the libraries we use; a value the user set is kept."""
+    """Switch off usage reports of other libraries; a value that the user set is kept."""
     for key, value in TELEMETRY_OFF.items():
         os.environ.setdefault(key, value)
 
 
 def home() -> Path:
-    """The folder for everything the app makes: ``MMREC_HOME``, else ``.mmrec`` in the checkout, or in the user's folder where MMRec is installed."""
+    """The folder of everything the app makes: ``MMREC_HOME``, else ``.mmrec`` in the checkout.
+
+    If MMRec is installed as a package, the default is ``.mmrec`` in the user's folder.
+    """
     named = os.environ.get("MMREC_HOME")
     return Path(named).expanduser().resolve() if named else (Path.home() if ROOT == INSTALLED else ROOT) / ".mmrec"
 
@@ -50,12 +56,19 @@ def sources() -> list[Path]:
 
 
 def without_paths(text: str) -> str:
-    """A text for people with this machine's folders named by what they are: ``MMREC_HOME/…``, ``MMREC_SOURCES/…``, ``MMREC/…`` (the
-    program), ``TEMP/…``, ``~/…``. Logs and errors may hold them, and nobody who looks at a page needs to know them."""
+    """Replace this machine's folders in a text by their meaning, so that pages do not show server paths.
+
+    The replacements are ``MMREC_HOME/…``, ``MMREC_SOURCES/…``, ``MMREC/…`` (the program), ``TEMP/…`` and ``~/…``.
+    """
     import tempfile
 
-    named = [(home(), "MMREC_HOME"), *((folder, "MMREC_SOURCES") for folder in sources()), (ROOT, "MMREC"),
-             (Path(tempfile.gettempdir()).resolve(), "TEMP"), (Path.home(), "~")]  # fmt: skip
+    named = [
+        (home(), "MMREC_HOME"),
+        *((folder, "MMREC_SOURCES") for folder in sources()),
+        (ROOT, "MMREC"),
+        (Path(tempfile.gettempdir()).resolve(), "TEMP"),
+        (Path.home(), "~"),
+    ]
     for folder, name in sorted(named, key=lambda pair: -len(str(pair[0]))):
         if folder != Path(folder.anchor):
             text = re.sub(rf"{re.escape(str(folder))}(?=[/\\\s'\":,;.)]|$)", name, text)
@@ -63,7 +76,7 @@ def without_paths(text: str) -> str:
 
 
 def cpu_runs() -> int:
-    """How many runs may train on the CPU at a time (``MMREC_CPU_RUNS``, usually 1)."""
+    """How many runs may train on the CPU at the same time (``MMREC_CPU_RUNS``, by default 1)."""
     named = os.environ.get("MMREC_CPU_RUNS", "1")
     return max(1, int(named)) if named.isascii() and named.isdigit() and len(named) < 5 else 1
 
@@ -75,5 +88,5 @@ def worker_niceness() -> int:
 
 
 def static_dir() -> Path:
-    """Thumbnails and files of maps, which the browser fetches (:mod:`mmrec_core.data.served_files`); part of the home."""
+    """The folder of thumbnails and map files that the browser fetches (:mod:`mmrec_core.data.served_files`)."""
     return home() / "static"

@@ -1,8 +1,9 @@
-"""How sure a figure is: bootstrap and normal intervals, paired differences, permutation tests, Holm's correction."""
+"""Confidence intervals and significance tests: bootstrap, normal, Wilson, permutation, Holm's correction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,47 +12,59 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, blocks
 
 RESAMPLES, ROW_RESAMPLES = 1000, 300
+Z = NormalDist().inv_cdf(0.975)
+"""The 97.5 % quantile of the standard normal distribution, 1.95996…."""
 
 
 def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float] | None]:
-    """95 % percentile-bootstrap intervals of column means ``[Q, M]``, rows (users) resampled together.
+    """95 % percentile bootstrap intervals of the column means of ``[Q, M]``; rows (users) are resampled together.
 
-    Values that are not finite are left out; a column without any has no interval (``None``).
+    Values that are not finite are left out. A column without finite values has no interval (``None``).
     """
     rng = np.random.default_rng(seed)
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
+    finite = np.isfinite(values)
+    filled = np.where(finite, values, 0.0)
     means = np.empty((resamples, values.shape[1]))
     for part in blocks(resamples, 50):
         size = part.stop - part.start
         weight = np.stack(
             [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
         )
-        n = weight @ there
+        n = weight @ finite
         means[part] = np.where(n > 0, (weight @ filled) / np.maximum(n, 1), np.nan)
     return _percentiles(means)
 
 
 def _percentiles(values: Array) -> list[tuple[float, float] | None]:
-    """2.5 and 97.5 % of each column ``[resamples, M]``; ``None`` where a column holds no finite value."""
-    there = np.isfinite(values)
+    """Percentiles 2.5 and 97.5 of each column ``[resamples, M]``; ``None`` where a column holds no finite value."""
+    is_finite = np.isfinite(values)
     found: list[tuple[float, float] | None] = []
-    for column, finite in zip(values.T, there.T, strict=True):
+    for column, finite in zip(values.T, is_finite.T, strict=True):
         low, high = np.percentile(column[finite], [2.5, 97.5]) if finite.any() else (np.nan, np.nan)
         found.append((float(low), float(high)) if finite.any() else None)
     return found
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESAMPLES * 2) -> dict[str, Any]:
-    """Mean per-user difference a − b over the users both judged, its 95 % bootstrap interval, the p-value of a permutation test, wins, ties
-    and losses."""
+    """Paired comparison of two models over the users that both evaluations have in common.
+
+    Args:
+        a: metric by user row of one model.
+        b: metric by user row of the other model.
+        resamples: bootstrap resamples.
+
+    Returns:
+        ``difference``: mean of a − b; ``interval``: its 95 % bootstrap interval; ``p``: p-value of a permutation test;
+        ``users``, and how many of them are ``wins``, ``ties`` and ``losses`` of ``a``.
+
+    Raises:
+        MMRecError: fewer than two users in common.
+    """
     shared = sorted(set(a) & set(b))
     difference = np.array([a[u] - b[u] for u in shared])
     difference = difference[np.isfinite(difference)]
     if len(difference) < 2:
-        raise MMRecError(
-            "The two results have fewer than two users in common, which says nothing of how sure a difference is."
-        )
+        raise MMRecError("The two results have fewer than two users in common; a paired comparison needs at least two.")
     interval = mean_intervals(difference[:, None], resamples)[0]
     assert interval is not None  # every difference is finite
     low, high = interval
@@ -69,7 +82,16 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
 def row_intervals(
     user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
 ) -> list[tuple[float, float] | None]:
-    """95 % intervals of row metrics by resampling users with all their rows; ``None`` for a metric that is never defined."""
+    """95 % bootstrap intervals of row metrics; users are resampled with all their rows.
+
+    Args:
+        user: user of each row ``[N]``.
+        compute: takes row weights ``[N]`` and returns the metrics.
+        resamples: bootstrap resamples.
+
+    Returns:
+        An interval per metric; ``None`` for a metric that is never defined.
+    """
     users, at = np.unique(user, return_inverse=True)
     rng = np.random.default_rng(0)
     values = []
@@ -80,57 +102,69 @@ def row_intervals(
 
 
 def _within(low: float, high: float, values: Array) -> tuple[float, float]:
-    """An interval cut at 0 where no value lies below, and at 1 where none lies outside 0 to 1."""
+    """Clip an interval at 0 if no value is negative, and at 1 if all values lie in 0 … 1."""
     if values.min() >= 0:
         return max(low, 0.0), min(high, 1.0) if values.max() <= 1 else high
     return low, high
 
 
 def mean_interval(values: Array) -> tuple[float, float] | None:
-    """95 % interval of a mean over users by the normal approximation (for groups)."""
+    """95 % interval of a mean over users ``[U]`` by the normal approximation; ``None`` below two values."""
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return None
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    half = Z * float(values.std(ddof=1)) / len(values) ** 0.5
     mean = float(values.mean())
     return _within(mean - half, mean + half, values)
 
 
 def clustered_interval(user: Array, values: Array) -> tuple[float, float] | None:
-    """95 % interval of a mean over events by the normal approximation, with users as clusters: a user's events tell of one another."""
-    there = np.isfinite(values)
-    user, values = np.unique(user[there], return_inverse=True)[1], values[there]
+    """95 % interval of a mean over events by the normal approximation, with users as clusters.
+
+    Events of one user are not independent, so the variance is that of the users' sums (cluster-robust).
+    """
+    finite = np.isfinite(values)
+    user, values = np.unique(user[finite], return_inverse=True)[1], values[finite]
     n = np.bincount(user)
     if len(n) < 2:
         return None
     mean = float(values.mean())
     spread = ((np.bincount(user, weights=values) - mean * n) ** 2).sum() * len(n) / (len(n) - 1)
-    half = 1.96 * float(np.sqrt(spread)) / len(values)
+    half = Z * float(np.sqrt(spread)) / len(values)
     return _within(mean - half, mean + half, values)
 
 
 def error_intervals(user: Array, errors: Array) -> dict[str, tuple[float, float] | None]:
-    """95 % intervals of MAE and RMSE over some rows, by the normal approximation with users as clusters (for groups, where
-    bootstrapping each would take longer than judging)."""
+    """95 % intervals of MAE and RMSE over some rows, by the normal approximation with users as clusters.
+
+    For groups, where a bootstrap of each would take longer than the evaluation.
+    """
     mae, mse = clustered_interval(user, errors), clustered_interval(user, errors**2)
     return {"mae": mae, "rmse": None if mse is None else (mse[0] ** 0.5, mse[1] ** 0.5)}
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share of ``n`` (Wilson 1927), which is no point even where all or none were counted."""
-    middle = (share + 1.92 / n) / (1 + 3.84 / n)
-    half = 1.96 * (share * (1 - share) / n + 0.96 / n**2) ** 0.5 / (1 + 3.84 / n)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    """95 % interval of a share of ``n`` (Wilson 1927); it has a width even if the share is 0 or 1.
+
+    Args:
+        share: share of successes; ``share * n`` is a whole number.
+        n: number of trials.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * n), n).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 FLIPS = 10_000
 
 
 def permutation_p(difference: Array, flips: int = FLIPS, seed: int = 0) -> float:
-    """Two-sided p-value of paired differences ``[N]`` (one a user) under "either model could have been either".
+    """Two-sided p-value of paired differences ``[N]``, one per user, by a permutation test.
 
-    Each user's sign is flipped at random (Fisher 1935; for retrieval, Smucker, Allan & Carterette 2007); p is the share of flips, the observed one
-    among them, whose mean is at least as far from zero. Identical results give 1.
+    The null hypothesis is that the two models are exchangeable. Each user's sign is flipped at random (Fisher 1935; for
+    retrieval, Smucker, Allan & Carterette 2007). p is the share of flips, the observed one included, whose mean is at
+    least as far from zero. Identical results give 1.
     """
     difference = np.asarray(difference, np.float64)
     difference = difference[np.isfinite(difference)]
@@ -145,9 +179,9 @@ def permutation_p(difference: Array, flips: int = FLIPS, seed: int = 0) -> float
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """The p-values of a family of tests, raised so that the chance of any false alarm stays what each says (Holm 1979)."""
-    order, raised, most = np.argsort(p), [1.0] * len(p), 0.0
-    for place, at in enumerate(order):
-        most = max(most, min(1.0, (len(p) - place) * float(p[at])))
-        raised[at] = most
-    return raised
+    """Holm-adjusted p-values of a family of tests (Holm 1979): they bound the chance of any false positive."""
+    order, adjusted, largest = np.argsort(p), [1.0] * len(p), 0.0
+    for rank, at in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * float(p[at])))
+        adjusted[at] = largest
+    return adjusted

@@ -1,4 +1,4 @@
-"""Writing that cannot half-happen: atomic files and folders, locks, checksums, and errors in plain words."""
+"""Atomic writes of files and folders, locks, checksums, and readable error messages."""
 
 from __future__ import annotations
 
@@ -20,15 +20,25 @@ from mmrec_core.errors import DamagedFile, MMRecError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {
-    errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EIO, errno.EBUSY, errno.ENAMETOOLONG, errno.ENXIO, errno.ESTALE,
-}  # fmt: skip
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.EIO,
+    errno.EBUSY,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+    errno.ESTALE,
+}
 MAKE_AGAIN = "Remove it and make it again."
 SETTLED_S = 10.0
-"""A folder that was moved aside for longer than this, in seconds, belongs to a process that was killed: moving takes two renames."""
+"""After this time, in seconds, a folder that is still moved aside belongs to a process that was killed."""
 
 
 def shown(path: Path) -> str:
-    """A path as people are shown it: from ``MMREC_HOME`` on where it lies in there."""
+    """A path for messages: relative to ``MMREC_HOME`` if it lies in there."""
     home = settings.home()
     return (
         f"MMREC_HOME/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) and path != home else str(path)
@@ -37,7 +47,7 @@ def shown(path: Path) -> str:
 
 @contextlib.contextmanager
 def plain_errors(where: Path) -> Iterator[None]:
-    """Turn an operating-system refusal to write into a line that says what to do."""
+    """Turn an ``OSError`` of a failed write into an :class:`MMRecError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -47,7 +57,7 @@ def plain_errors(where: Path) -> Iterator[None]:
 
 
 def refused(error: OSError, where: Path) -> MMRecError | None:
-    """An operating-system refusal to write, in a line that says what to do; ``None`` for any other error."""
+    """The message for an ``OSError`` of a failed write; ``None`` for any other error."""
     if error.errno in FULL:
         return MMRecError(
             f"The disk that holds {where} is full. Free some space, or set MMREC_HOME to another disk; "
@@ -61,7 +71,7 @@ def refused(error: OSError, where: Path) -> MMRecError | None:
 
 
 def open_home() -> Path:
-    """The home folder, made if missing, its format checked. A damaged ``format.json`` says nothing of the version, so the home is opened.
+    """The home folder: created if missing, its format checked. A damaged ``format.json`` is ignored.
 
     Raises:
         MMRecError: it cannot be written, or a newer version of MMRec made it.
@@ -82,17 +92,17 @@ def open_home() -> Path:
 
 
 def home_format(marker: Path) -> int | None:
-    """The layout that ``format.json`` names; ``None`` where it is damaged."""
+    """The layout version in ``format.json``; ``None`` if the file is damaged."""
     try:
-        told = read_json(marker)
+        content = read_json(marker)
     except DamagedFile:
         return None
-    found = told.get("format") if isinstance(told, dict) else None
+    found = content.get("format") if isinstance(content, dict) else None
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or none of it: to a sibling, flushed, then renamed into place. Missing folders are made.
+    """Write a file atomically: to a temporary file beside it, flushed, then renamed. Missing folders are created.
 
     Raises:
         MMRecError: the disk is full, or the place cannot be written to; what was there before is untouched.
@@ -107,12 +117,12 @@ def write_bytes(path: Path, data: bytes) -> None:
                 os.fsync(handle.fileno())
             draft.replace(path)
         finally:
-            with contextlib.suppress(OSError):  # what hindered the writing is told, not that its draft is gone already
+            with contextlib.suppress(OSError):  # keep the error of the write itself
                 draft.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN is refused, because no reader agrees on it."""
+    """Write JSON atomically; NaN is refused, because it is not valid JSON."""
     write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
 
 
@@ -137,7 +147,7 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A draft folder beside ``folder`` that takes its place when the block ends well, and vanishes when not.
+    """A draft folder that replaces ``folder`` if the block succeeds, and is removed if it fails.
 
     Raises:
         MMRecError: the disk is full, or the place cannot be written to; what was there before is untouched.
@@ -163,24 +173,27 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 _LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<old>\.old)?")
-"""What :func:`replacing` calls its drafts and the folders that it moves aside."""
+"""Names that :func:`replacing` gives to its drafts and to the folders that it moves aside."""
 
 
 def leftovers(parent: Path) -> Iterator[tuple[Path, Path, bool]]:
-    """Drafts and folders moved aside in a folder: each with the folder that it belongs to, and whether it was moved aside (``.old``)."""
+    """Drafts and folders moved aside in ``parent``: each with its target folder, and whether it is ``.old``."""
     for left in sorted(parent.glob(".*")):
         if (found := _LEFT.fullmatch(left.name)) is not None and left.is_dir():
             yield left, parent / found["name"], found["old"] is not None
 
 
 def recover(folder: Path) -> None:
-    """Bring back a folder that a killed :func:`replacing` had moved aside."""
+    """Restore a folder that a killed :func:`replacing` had moved aside."""
     if not folder.exists():
         recover_all(folder.parent, folder.name)
 
 
 def recover_all(parent: Path, name: str | None = None) -> None:
-    """:func:`recover` for every folder in ``parent``, or for the one of this name. Those moved aside just now are left to whoever moved them."""
+    """:func:`recover` for every folder in ``parent``, or for the one called ``name``.
+
+    Folders that were moved aside less than :data:`SETTLED_S` ago are left to the process that moved them.
+    """
     for left, folder, old in leftovers(parent):
         if old and name in {None, folder.name} and not folder.exists():
             with contextlib.suppress(OSError):  # another process was first, or nothing may be written here
@@ -190,7 +203,7 @@ def recover_all(parent: Path, name: str | None = None) -> None:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lock of one target (a dataset, a device), across processes; it frees itself if its holder dies."""
+    """Hold the lock of one target (a dataset, a device) across processes; it is released if the process dies."""
     from filelock import FileLock
 
     folder = open_home() / "locks"
@@ -205,7 +218,10 @@ def locked(name: str) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what a killed :func:`replacing` of ``folder`` left beside it; bring back the old one if it was between. Its lock must be held."""
+    """Remove what a killed :func:`replacing` of ``folder`` left, or restore the old folder.
+
+    The caller holds its lock.
+    """
     for left, owner, old in leftovers(folder.parent):
         if owner != folder:
             continue
@@ -216,20 +232,23 @@ def sweep(folder: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file so that another can take its place; nothing is lost. Where it is now.
+    """Rename a damaged file so that a new one can replace it.
+
+    Returns:
+        Where the damaged file is now.
 
     Raises:
         MMRecError: it cannot be renamed.
     """
     moment = time.strftime("%Y%m%d-%H%M%S")
-    kept = path.with_name(f"{path.name}.damaged-{moment}-{uuid.uuid4().hex[:4]}")
+    moved = path.with_name(f"{path.name}.damaged-{moment}-{uuid.uuid4().hex[:4]}")
     with plain_errors(path):
-        path.replace(kept)
-    return kept
+        path.replace(moved)
+    return moved
 
 
 def checksum(*parts: bytes) -> str:
-    """A short, stable name for content: the first 16 hex digits of its SHA-256."""
+    """A short checksum: the first 16 hex digits of the SHA-256 of the parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -237,8 +256,13 @@ def checksum(*parts: bytes) -> str:
     return digest.hexdigest()[:16]
 
 
+def folder_name(name: str) -> str:
+    """An encoder's name as the name of a folder or file: hub names hold slashes and colons."""
+    return name.replace("/", "--").replace(":", "__")
+
+
 def safe_name(name: str, kind: str = "name") -> str:
-    """The name itself, if it can be a folder on every system.
+    """Check that a name can be a folder on every operating system, and return it.
 
     Raises:
         MMRecError: it holds anything but letters, digits, dot, dash and underscore, or is reserved on Windows.

@@ -105,7 +105,7 @@ def nothing_yet() -> None:
 
 def encode_form(primary: bool = False) -> None:
     """Choose an encoder and start it in the background."""
-    names = [n for n, told in features.offered(dataset).items() if told["fault"] is None]
+    names = [n for n, told in features.encoder_list(dataset).items() if told["fault"] is None]
     usual = "mini_clip" if dataset.manifest["generated"] else "classic"
     ready = set(features.available(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -432,7 +432,7 @@ def on_fallback() -> None:
 @st.cache_resource(max_entries=3, show_spinner=False)
 def encoder_for(name: str, checksum: str) -> Any:
     """A loaded encoder, for queries."""
-    return features.restored(dataset, name)
+    return features.restore_encoder(dataset, name)
 
 
 def find(name: str, words: str) -> tuple[searching.Found | None, str]:

@@ -93,7 +93,7 @@ def choose_model(start: runs.Run | None) -> str | None:
         + ("them." if len(told["needs"]) > 1 else "it.")
     )
     if unable:
-        lacks = {n: registry.unmet(schemas[n]["needs"], features.offers(dataset)) for n in unable}
+        lacks = {n: registry.unmet(schemas[n]["needs"], features.available_inputs(dataset)) for n in unable}
         shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
         later = [n for n, own in lacks.items() if shows and all(set(need.split("|")) & CONTENT for need in own)]
         if never := [f"{n} (needs {registry.in_words(own)})" for n, own in lacks.items() if n not in later]:
@@ -184,7 +184,7 @@ def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
         and "image" in features.available(dataset)[b]["modality"]
     ]
     before = start.params if start is not None else {}
-    usual = before.get("encoder") or features.usual(dataset)
+    usual = before.get("encoder") or features.default_encoder(dataset)
     known = list(dict.fromkeys([*([usual] if usual else []), *ready, *pairs]))
     with st.grid(min_column_width=170):
         modality = st.selectbox(

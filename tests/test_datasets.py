@@ -22,10 +22,10 @@ from mmrec_core.types import Dataset
 
 
 def test_ml_latest_small_matches_grouplens(ml_small: Dataset) -> None:
-    told = ml_small.manifest
-    assert (told["ratings"], told["users"], told["films"]) == (100_836, 610, 9_742)
-    assert told["posters"] == 4_819 and told["plots"] >= 7_700
-    assert told["coverage"]["poster"]["ratings"] == pytest.approx(0.766, abs=0.002)
+    manifest = ml_small.manifest
+    assert (manifest["ratings"], manifest["users"], manifest["films"]) == (100_836, 610, 9_742)
+    assert manifest["posters"] == 4_819 and manifest["plots"] >= 7_700
+    assert manifest["coverage"]["poster"]["ratings"] == pytest.approx(0.766, abs=0.002)
     film = ml_small.catalog.set_index("item").loc[1]
     assert (film["title"], film["year"]) == ("Toy Story", 1995) and "Woody" in film["plot"]
     assert film["director"] == "John Lasseter" and "pixar" in film["tags"]
@@ -39,9 +39,9 @@ def test_ml_100k_matches_grouplens_and_brings_side_data(ml_100k: Dataset) -> Non
 
 
 def test_ml_1m_reads_the_file_without_times(home: Path, sources: Path) -> None:
-    told = preparation.prepare("ml-1m")
+    summary = preparation.prepare("ml-1m")
     opened = preparation.open_dataset("ml-1m")
-    assert (told["ratings"], told["users"], told["films"]) == (1_000_209, 6_040, 3_883)
+    assert (summary["ratings"], summary["users"], summary["films"]) == (1_000_209, 6_040, 3_883)
     assert opened.interactions.has == {"user", "item", "rating"}
     first = opened.interactions.take(np.array([0]))
     assert first.rating is not None and first.rating[0] == 5.0 and opened.items.raw[first.item[0]] == 1193  # type: ignore[index]
@@ -126,9 +126,9 @@ def test_a_bad_line_is_named_and_nothing_is_left_behind(
     good = small_movielens(tmp_path / "good")
     preparation.prepare("ml-latest", source=good)
     before = preparation.open_dataset("ml-latest").checksum
-    with pytest.raises(MMRecError, match="ratings.csv") as told:
+    with pytest.raises(MMRecError, match="ratings.csv") as raised:
         preparation.prepare("ml-latest", source=small_movielens(tmp_path / "bad", ratings))
-    assert expected in str(told.value) and "\n" not in str(told.value)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
     assert preparation.open_dataset("ml-latest").checksum == before
     assert [f.name for f in (home / "datasets").iterdir()] == ["ml-latest"]
 
@@ -261,7 +261,7 @@ def test_a_download_is_checked_and_kept(home: Path, site: type[_Site]) -> None:
 
 def test_a_broken_download_goes_on_where_it_stopped(home: Path, site: type[_Site]) -> None:
     site.break_at = 200_000
-    with pytest.raises(MMRecError, match="goes on where it stopped"):
+    with pytest.raises(MMRecError, match="continues where it stopped"):
         preparation.prepare("ml-latest")
     have = (home / "downloads" / "ml-latest.zip.part").stat().st_size
     assert 100_000 < have <= 200_000
@@ -323,20 +323,20 @@ def test_a_corrupt_poster_counts_as_missing_and_is_noted(home: Path, ratings_csv
     (folder / "1.png").write_bytes(picture.getvalue())
     (folder / "2.png").write_bytes(picture.getvalue()[: len(picture.getvalue()) // 2])
     (folder / "3.jpg").write_bytes(b"this is no picture")
-    told = preparation.prepare(
+    summary = preparation.prepare(
         "csv", source=ratings_csv, name="mine", options={"scale": "0.5:5", "posters": str(folder)}
     )
-    assert told["posters"] == 1 and "2 poster files could not be read" in told["notes"][0]
+    assert summary["posters"] == 1 and "2 poster files could not be read" in summary["notes"][0]
 
 
 def test_ids_that_are_numbers_in_one_file_and_text_in_the_other(home: Path, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("userId;movieId;rating;timestamp\n1;10;4;1\n1;20;4;2\n2;30;5;3\n")
     (tmp_path / "f.csv").write_text("movieId,title\n10,Ten\n20,Twenty\nx1,Letter\n")
-    told = preparation.prepare(
+    summary = preparation.prepare(
         "csv", source=tmp_path / "r.csv", name="mine", options={"scale": "0.5:5", "items": "f.csv"}
     )
     catalog = preparation.open_dataset("mine").catalog
-    assert told["films"] == 4 and catalog["item"].is_unique
+    assert summary["films"] == 4 and catalog["item"].is_unique
     assert catalog.set_index("item").loc["30", "title"] == "Film 30"
 
 

@@ -21,8 +21,15 @@ from mmrec_core.types import quiet
 
 
 def films(**more: object) -> pd.DataFrame:
-    base = {"item": [1, 2], "title": ["Toy Story", "The Lost City"], "year": pd.array([1995, 2005], dtype="Int32"), "imdb_id": ["0114709", None],
-            "tmdb_id": ["862", "77"], "plot": [None, None], "poster": [None, None]}  # fmt: skip
+    base = {
+        "item": [1, 2],
+        "title": ["Toy Story", "The Lost City"],
+        "year": pd.array([1995, 2005], dtype="Int32"),
+        "imdb_id": ["0114709", None],
+        "tmdb_id": ["862", "77"],
+        "plot": [None, None],
+        "poster": [None, None],
+    }
     return pd.DataFrame({**base, **more})
 
 
@@ -46,8 +53,14 @@ def test_titles_are_compared_without_their_dress() -> None:
 def test_a_table_joins_by_id_then_by_title_and_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "movie_text"
     folder.mkdir()
-    pd.DataFrame({"id": [862, 5, 9], "title": ["x", "Lost City, The", "The Lost City"], "release_date": ["1995-10-30", "1999-01-01", "2005-03-01"],
-                  "overview": ["Toys.", "No.", "Jungle."]}).to_csv(folder / "a.csv", index=False)  # fmt: skip
+    pd.DataFrame(
+        {
+            "id": [862, 5, 9],
+            "title": ["x", "Lost City, The", "The Lost City"],
+            "release_date": ["1995-10-30", "1999-01-01", "2005-03-01"],
+            "overview": ["Toys.", "No.", "Jungle."],
+        }
+    ).to_csv(folder / "a.csv", index=False)
     (folder / "b.csv.gz").write_bytes(b"not gzip")
     pd.DataFrame({"imdb_id": [None], "overview": ["Nobody's."]}).to_csv(folder / "blank.csv", index=False)
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
@@ -67,12 +80,12 @@ def test_a_plain_number_is_a_movielens_id_only_there(tmp_path: Path, monkeypatch
 
 
 class _Tmdb(http.server.BaseHTTPRequestHandler):
-    asked: list[str] = []
+    requests: list[str] = []
     refuse = 0
 
     def do_GET(self) -> None:
         cls = type(self)
-        cls.asked.append(self.path)
+        cls.requests.append(self.path)
         if cls.refuse:
             cls.refuse -= 1
             self.send_response(429)
@@ -105,7 +118,7 @@ class _Tmdb(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tmdb(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Tmdb]]:
-    handler = type("Tmdb", (_Tmdb,), {"asked": [], "refuse": 0})
+    handler = type("Tmdb", (_Tmdb,), {"requests": [], "refuse": 0})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     site = f"http://127.0.0.1:{server.server_port}"
@@ -116,14 +129,14 @@ def tmdb(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Tmdb]]:
     server.shutdown()
 
 
-def test_tmdb_gives_plot_people_and_poster_and_asks_each_thing_once(home: Path, tmdb: type[_Tmdb]) -> None:
+def test_tmdb_gives_plot_people_and_poster_and_requests_each_once(home: Path, tmdb: type[_Tmdb]) -> None:
     tmdb.refuse = 1
     found = find("tmdb", films(), per_second=40)
     assert found.values["plot"] == {0: "Toys live."} and found.values["director"] == {0: "J. L."}  # type: ignore[attr-defined]
     assert found.values["cast"] == {0: ["T. H."]} and found.values["poster"][0].exists()  # type: ignore[attr-defined]
-    asked = len(tmdb.asked)
+    count = len(tmdb.requests)
     find("tmdb", films(), per_second=40)
-    assert len(tmdb.asked) == asked, "a second run is answered from the cache, unknown films included"
+    assert len(tmdb.requests) == count, "a second run is answered from the cache, unknown films included"
 
 
 @pytest.mark.parametrize("answer", [[], "x", 3, {"overview": 3}, {"credits": {"cast": [{}]}}, None])
@@ -132,16 +145,16 @@ def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(
 ) -> None:
     from mmrec_core.data.enrich.tmdb import Tmdb
 
-    ask = Tmdb._ask
+    ask = Tmdb._request
     monkeypatch.setattr(
         Tmdb,
-        "_ask",
+        "_request",
         lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})(),
     )
     found = find("tmdb", films(), per_second=40)
     assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
-    monkeypatch.setattr(Tmdb, "_ask", ask)
-    assert find("tmdb", films(), per_second=40).values["plot"], "it is asked again"  # type: ignore[attr-defined]
+    monkeypatch.setattr(Tmdb, "_request", ask)
+    assert find("tmdb", films(), per_second=40).values["plot"], "it is requested again"  # type: ignore[attr-defined]
 
 
 def test_the_key_reaches_no_log(
@@ -151,20 +164,20 @@ def test_the_key_reaches_no_log(
     caplog.set_level("DEBUG")
     find("tmdb", films(), per_second=40)
     assert "movie" in caplog.text and "secret" not in caplog.text
-    assert any("api_key=secret" in path for path in tmdb.asked)
-    assert not any("secret" in path for path in tmdb.asked if "/img" in path), "another host serves the pictures"
-    tmdb.asked.clear()
+    assert any("api_key=secret" in path for path in tmdb.requests)
+    assert not any("secret" in path for path in tmdb.requests if "/img" in path), "another host serves the pictures"
+    tmdb.requests.clear()
     monkeypatch.setenv("TMDB_API_KEY", "t0ken" * 20)
     monkeypatch.setenv("MMREC_HOME", str(home) + "2")
     find("tmdb", films(), per_second=40)
-    assert tmdb.asked and not any("t0ken" in path for path in tmdb.asked)
+    assert tmdb.requests and not any("t0ken" in path for path in tmdb.requests)
 
 
 def test_tmdb_without_or_with_a_bad_key(home: Path, tmdb: type[_Tmdb], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMDB_API_KEY", "bad")
-    with pytest.raises(MMRecError, match="refused the key") as told:
+    with pytest.raises(MMRecError, match="refused the key") as raised:
         find("tmdb", films(), per_second=40)
-    assert "bad" not in str(told.value)
+    assert "bad" not in str(raised.value)
     monkeypatch.delenv("TMDB_API_KEY")
     with pytest.raises(MMRecError, match="TMDB_API_KEY"):
         find("tmdb", films())

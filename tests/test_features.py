@@ -1,4 +1,4 @@
-"""The feature store: what is written is what is read, or it is refused; what is done is skipped; other people's vectors."""
+"""The feature store: reading back, damage checks, resumed encoding, and imported vectors."""
 
 from __future__ import annotations
 
@@ -48,9 +48,13 @@ def test_recall_in_blocks_is_recall_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_rich_text_prompt() -> None:
     film = {
-        "title": "Inception", "year": 2010, "genres": ["Action", "Sci-Fi"], "director": "Christopher Nolan",
-        "cast": np.array(["Leonardo DiCaprio", "Elliot Page"]), "plot": "A thief enters dreams.",
-    }  # fmt: skip
+        "title": "Inception",
+        "year": 2010,
+        "genres": ["Action", "Sci-Fi"],
+        "director": "Christopher Nolan",
+        "cast": np.array(["Leonardo DiCaprio", "Elliot Page"]),
+        "plot": "A thief enters dreams.",
+    }
     assert features.rich_text(film) == (
         "Movie: Inception\nYear: 2010\nGenres: Action, Sci-Fi\nDirector: Christopher Nolan\n"
         "Cast: Leonardo DiCaprio, Elliot Page\nPlot: A thief enters dreams."
@@ -81,12 +85,12 @@ def test_what_is_done_is_skipped_and_what_was_begun_is_gone_on_with(
     """Killed after two shards: they are not made again, and the result is that of an undisturbed run."""
     monkeypatch.setattr(features.encoding, "SHARD", 40)
     made = features.make_encoder("mini_clip")
-    asked: list[int] = []
+    batches: list[int] = []
     real = made.encode_images
 
     def counted(images: list) -> np.ndarray:  # type: ignore[type-arg]
-        asked.append(len(images))
-        if len(asked) == 3:
+        batches.append(len(images))
+        if len(batches) == 3:
             raise KeyboardInterrupt
         return real(images)
 
@@ -96,11 +100,11 @@ def test_what_is_done_is_skipped_and_what_was_begun_is_gone_on_with(
         features.encode(mine, "mini_clip")
     assert features.available(mine) == {}
     features.encode(mine, "mini_clip")
-    assert asked == [40, 40, 40, 40, 40, 40], "200 posters, one shard of 40 tried twice"
+    assert batches == [40, 40, 40, 40, 40, 40], "200 posters, one shard of 40 tried twice"
     first = np.array(features.load(mine, "mini_clip", "image").vectors)
     assert not [f for f in (mine.folder / "features").iterdir() if f.name.startswith(".")]
     features.encode(mine, "mini_clip")
-    assert len(asked) == 6
+    assert len(batches) == 6
     monkeypatch.setattr(made, "encode_images", real)
     features.encode(mine, "mini_clip", again=True)
     assert np.array_equal(first, features.load(mine, "mini_clip", "image").vectors)
@@ -113,8 +117,8 @@ def test_missing_posters_and_plots_are_masked(mine: Dataset) -> None:
     table.loc[7, "poster"], table.loc[7, "poster_file"] = "thumbs/none.jpg", str(mine.folder / "none.jpg")
     table.to_parquet(mine.folder / "catalog.parquet")
     mine = preparation.open_dataset("demo")
-    told = features.encode(mine, "classic")["modality"]
-    assert told["image"]["missing"] == 3 and told["text"]["missing"] == 1
+    modalities = features.encode(mine, "classic")["modality"]
+    assert modalities["image"]["missing"] == 3 and modalities["text"]["missing"] == 1
     own = features.load(mine, "classic", "image")
     assert set(range(200)) - set(own.items.tolist()) == {2, 5, 7}
     assert own.by_item(200)[5] == -1 and own.by_item(200)[6] == 4
@@ -140,8 +144,8 @@ def test_vectors_made_elsewhere(mine: Dataset, tmp_path: Path) -> None:
         x_image_b=image,
         x_image_b_ids=np.arange(1, 41),
     )
-    told = features.import_folder(mine, each, "a")
-    assert told["modality"] == {"text": {"n": 50, "width": 8, "missing": 150}}
+    summary = features.import_folder(mine, each, "a")
+    assert summary["modality"] == {"text": {"n": 50, "width": 8, "missing": 150}}
     assert features.import_folder(mine, each, "b")["modality"] == {"image": {"n": 39, "width": 6, "missing": 161}}, (
         "zeros are missing"
     )
@@ -150,7 +154,7 @@ def test_vectors_made_elsewhere(mine: Dataset, tmp_path: Path) -> None:
     assert np.allclose(own.dense[0], text[0] / np.linalg.norm(text[0]), atol=1e-3)
     shared = save(tmp_path / "shared", old_text=text, old_image=image.repeat(2, 0)[:50], old_ids=np.arange(1, 51))
     assert set(features.import_folder(mine, shared, "old")["modality"]) == {"text", "image"}
-    with pytest.raises(MMRecError, match="cannot read a query"):
+    with pytest.raises(MMRecError, match="a query cannot be encoded"):
         search.by_text(mine, "old", "a ship")
 
 

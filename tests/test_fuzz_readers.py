@@ -1,4 +1,4 @@
-"""Every reader on damaged input: seeded mutations of small valid files end in a whole result or in one plain error, never otherwise.
+"""Fuzz tests of the readers: seeded mutations of valid files give a result or one readable error, nothing else.
 
 ``MMREC_FUZZ`` is how many mutations each reader gets (100 in the suite; take 1000 or more after a change to a reader).
 """
@@ -33,10 +33,54 @@ from mmrec_core.types import Dataset
 
 TRIES = int(os.environ.get("MMREC_FUZZ", "100"))
 NASTY = [
-    b"", b"nan", b"inf", b"-inf", b"1e400", b"-1", b"0", b"1.5", b"007", b"9" * 19, b"9" * 60, b"9223372036854775808", b"-9223372036854775809", b"1e3", b"NA", b"None",
-    b"\x00", b'"', b'""', b"'", b",", b";", b"\t", b"|", b"::", b"\n", b"\r", b"\r\n", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\xe2\x80\xa8", b"\xc2\x85", b"\xc2\xb2",
-    b"2015-13-45", b"0001-01-01", b"9999-12-31T00:00:00Z", b"1/2/3", b"True", b"[]", b"{}", b"null", b"[[[[", b"=1+1", b"<script>", b"../../x", b"x" * 3000,
-]  # fmt: skip
+    b"",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1e400",
+    b"-1",
+    b"0",
+    b"1.5",
+    b"007",
+    b"9" * 19,
+    b"9" * 60,
+    b"9223372036854775808",
+    b"-9223372036854775809",
+    b"1e3",
+    b"NA",
+    b"None",
+    b"\x00",
+    b'"',
+    b'""',
+    b"'",
+    b",",
+    b";",
+    b"\t",
+    b"|",
+    b"::",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"\xe2\x80\xa8",
+    b"\xc2\x85",
+    b"\xc2\xb2",
+    b"2015-13-45",
+    b"0001-01-01",
+    b"9999-12-31T00:00:00Z",
+    b"1/2/3",
+    b"True",
+    b"[]",
+    b"{}",
+    b"null",
+    b"[[[[",
+    b"=1+1",
+    b"<script>",
+    b"../../x",
+    b"x" * 3000,
+]
 
 
 def mutated(body: bytes, rng: random.Random) -> bytes:
@@ -162,26 +206,31 @@ def table() -> pd.DataFrame:
 
 def movielens_csv() -> dict[str, bytes]:
     return {
-        "ratings.csv": ratings(), "movies.csv": text("movieId,title,genres", [f'{i},"Alpha, The ({1990 + i})",Drama|War' for i in range(10, 16)]),
+        "ratings.csv": ratings(),
+        "movies.csv": text("movieId,title,genres", [f'{i},"Alpha, The ({1990 + i})",Drama|War' for i in range(10, 16)]),
         "links.csv": text("movieId,imdbId,tmdbId", [f"{i},000{i},{i}" for i in range(10, 16)]),
         "tags.csv": text("userId,movieId,tag,timestamp", ["1,10,nice,5", "2,10,Nice,6", "2,11,dull,7"]),
-    }  # fmt: skip
+    }
 
 
 def movielens_dat() -> dict[str, bytes]:
     return {
         "ratings.dat": text("", ["::".join(map(str, (u, i, int(r + 0.5), t))) for u, i, r, t in rows()]),
-        "movies.dat": text("", [f"{i}::Alpha ({1990 + i})::Drama|War" for i in range(10, 16)]), "users.dat": text("", [f"{u}::F::25::3::12345" for u in range(1, 9)]),
-    }  # fmt: skip
+        "movies.dat": text("", [f"{i}::Alpha ({1990 + i})::Drama|War" for i in range(10, 16)]),
+        "users.dat": text("", [f"{u}::F::25::3::12345" for u in range(1, 9)]),
+    }
 
 
 def movielens_100k() -> dict[str, bytes]:
     lines = ["\t".join(map(str, (u, i, max(int(r), 1), t))) for u, i, r, t in rows()]
     return {
-        "u.data": text("", lines), "u.genre": text("", ["unknown|0", "Drama|1", "War|2"]),
+        "u.data": text("", lines),
+        "u.genre": text("", ["unknown|0", "Drama|1", "War|2"]),
         "u.item": text("", [f"{i}|Alpha ({1990 + i})|01-Jan-1995||http://x|0|1|0" for i in range(10, 16)]),
-        "u.user": text("", [f"{u}|33|M|writer|12345" for u in range(1, 9)]), "u1.base": text("", lines[:30]), "u1.test": text("", lines[30:]),
-    }  # fmt: skip
+        "u.user": text("", [f"{u}|33|M|writer|12345" for u in range(1, 9)]),
+        "u1.base": text("", lines[:30]),
+        "u1.test": text("", lines[30:]),
+    }
 
 
 def amazon() -> dict[str, bytes]:
@@ -222,14 +271,17 @@ def reviews(squeezed: bool = False) -> dict[str, bytes]:
 def shards() -> dict[str, bytes]:
     out = {}
     for name in ("trainx16x32_0.npz", "testx16x32_0.npz"):
-        held = io.BytesIO()
-        np.savez_compressed(held, np.array([(u, i) for u, i, _, _ in rows()], np.int32))
-        out[name] = held.getvalue()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, np.array([(u, i) for u, i, _, _ in rows()], np.int32))
+        out[name] = buffer.getvalue()
     return out
 
 
 def census() -> dict[str, bytes]:
-    line = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K"
+    line = (
+        "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, "
+        "2174, 0, 40, United-States, <=50K"
+    )
     return {
         "adult.data": text("", [line, line.replace("39", "50").replace("<=", ">")] * 4),
         "adult.test": text("|1x3 Cross validator", [line + "."] * 4),
@@ -250,12 +302,12 @@ def criteo() -> dict[str, bytes]:
 
 def vectors() -> dict[str, bytes]:
     out = {}
-    for name, held in (
+    for name, column in (
         ("x_text_v.npy", np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)),
         ("x_text_v_ids.npy", np.arange(1, 31)),
     ):
         body = io.BytesIO()
-        np.save(body, held)
+        np.save(body, column)
         out[name] = body.getvalue()
     return out
 
@@ -286,14 +338,14 @@ def open_every(folder: Path) -> None:
 
 
 def look(folder: Path) -> None:
-    """What the form asks of an upload."""
-    told = _own.look(folder / "r.csv")
+    """The calls that the upload form makes."""
+    seen = _own.look(folder / "r.csv")
     _own.preview(
         folder / "r.csv",
         registry.config(
             "datasets",
             "csv",
-            {"items": "", "scale": "0.5:5", **{r: told.roles.get(r, "") for r in ("user", "rating", "time")}},
+            {"items": "", "scale": "0.5:5", **{r: seen.roles.get(r, "") for r in ("user", "rating", "time")}},
         ),
     )
 
@@ -322,24 +374,48 @@ LOG = text(
 
 READERS = {
     "csv": Reader(one("r.csv", ratings), prepare("csv", "r.csv", scale="0.5:5", items="")),
-    "csv.gz": Reader(lambda: {"r.csv.gz": gzip.compress(ratings())}, prepare("csv", "r.csv.gz", scale="0.5:5", items="")),
-    "csv in zip": Reader(lambda: {"r.zip": packed(ratings__csv=ratings(), other__md=b"x")}, prepare("csv", "r.zip", scale="0.5:5", items="")),
+    "csv.gz": Reader(
+        lambda: {"r.csv.gz": gzip.compress(ratings())}, prepare("csv", "r.csv.gz", scale="0.5:5", items="")
+    ),
+    "csv in zip": Reader(
+        lambda: {"r.zip": packed(ratings__csv=ratings(), other__md=b"x")},
+        prepare("csv", "r.zip", scale="0.5:5", items=""),
+    ),
     "parquet": Reader(lambda: {"r.parquet": parquet(table())}, prepare("csv", "r.parquet", scale="0.5:5", items="")),
-    "film table": Reader(lambda: {"r.csv": ratings(), "f.csv": films()}, prepare("csv", "r.csv", scale="0.5:5", items="f.csv"), ("f.csv",)),
+    "film table": Reader(
+        lambda: {"r.csv": ratings(), "f.csv": films()},
+        prepare("csv", "r.csv", scale="0.5:5", items="f.csv"),
+        ("f.csv",),
+    ),
     "film table, parquet": Reader(
-        lambda: {"r.csv": ratings(), "f.parquet": parquet(pd.DataFrame({"movieId": [10, 11], "title": ["A", "B"], "genres": [["x", "y"], []], "year": [1990, 1991]}))},
-        prepare("csv", "r.csv", scale="0.5:5", items="f.parquet"), ("f.parquet",),
+        lambda: {
+            "r.csv": ratings(),
+            "f.parquet": parquet(
+                pd.DataFrame(
+                    {"movieId": [10, 11], "title": ["A", "B"], "genres": [["x", "y"], []], "year": [1990, 1991]}
+                )
+            ),
+        },
+        prepare("csv", "r.csv", scale="0.5:5", items="f.parquet"),
+        ("f.parquet",),
     ),
     "letterboxd": Reader(one("r.csv", lambda: LETTERBOXD), prepare("csv", "r.csv")),
-    "netflix prize": Reader(lambda: {"combined_data_1.txt": BLOCKS, "movie_titles.csv": TITLES}, prepare("csv", "combined_data_1.txt")),
+    "netflix prize": Reader(
+        lambda: {"combined_data_1.txt": BLOCKS, "movie_titles.csv": TITLES}, prepare("csv", "combined_data_1.txt")
+    ),
     "german": Reader(one("r.csv", lambda: GERMAN), prepare("csv", "r.csv", scale="0.5:5")),
     "log": Reader(one("r.csv", lambda: LOG), prepare("csv", "r.csv", keep="view")),
     "look and preview": Reader(one("r.csv", ratings), look),
     "movielens csv": Reader(movielens_csv, prepare("ml-latest")),
     "movielens dat": Reader(movielens_dat, prepare("ml-latest")),
     "movielens 100k": Reader(movielens_100k, prepare("ml-latest")),
-    "movielens zip": Reader(lambda: {"ml.zip": packed(**{k.replace(".", "__"): v for k, v in movielens_csv().items()})}, prepare("ml-latest", "ml.zip")),
-    "sequences": Reader(one("s.txt", lambda: text("", [f"{1 + at % 5} {at % 7}" for at in range(40)])), prepare("sequences", "s.txt")),
+    "movielens zip": Reader(
+        lambda: {"ml.zip": packed(**{k.replace(".", "__"): v for k, v in movielens_csv().items()})},
+        prepare("ml-latest", "ml.zip"),
+    ),
+    "sequences": Reader(
+        one("s.txt", lambda: text("", [f"{1 + at % 5} {at % 7}" for at in range(40)])), prepare("sequences", "s.txt")
+    ),
     "amazon": Reader(amazon, prepare("amazon-beauty")),
     "amazon reviews": Reader(reviews, prepare("amazon-clothing", core=1)),
     "amazon reviews.gz": Reader(lambda: reviews(True), prepare("amazon-clothing", core=1)),
@@ -347,7 +423,7 @@ READERS = {
     "census": Reader(census, prepare("census")),
     "criteo": Reader(criteo, prepare("criteo", "train.txt", buckets=64)),
     "pictures": Reader(pictures, open_every),
-}  # fmt: skip
+}
 
 
 def attempt(reader: Reader, good: dict[str, bytes], folder: Path, rng: random.Random) -> bool:
@@ -459,10 +535,13 @@ def test_stray_tables_among_the_sources_end_in_a_note(
 ) -> None:
     good = {
         "x/links.csv": text("movieId,imdbId,tmdbId", [f"{i},000{i},{i}" for i in range(10, 16)]),
-        "movie_text/a.csv": text("id,title,release_date,overview", [f"{i},Alpha,{1990 + i}-01-01,Plot {i}." for i in range(10, 16)]),
+        "movie_text/a.csv": text(
+            "id,title,release_date,overview", [f"{i},Alpha,{1990 + i}-01-01,Plot {i}." for i in range(10, 16)]
+        ),
         "movie_text/b.zip": packed(t__csv=text("imdb_id,overview", ["tt00012,A plot."])),
-        "posters/index.csv": text("file,movieId,imdbId,tmdbId", ["10.png,10,00010,10"]), "posters/10.png": pictures()["1.png"],
-    }  # fmt: skip
+        "posters/index.csv": text("file,movieId,imdbId,tmdbId", ["10.png,10,00010,10"]),
+        "posters/10.png": pictures()["1.png"],
+    }
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "sources"))
     monkeypatch.setattr("mmrec_core.settings.static_dir", lambda: tmp_path / "static")
     (tmp_path / "raw").mkdir()
@@ -474,7 +553,7 @@ def test_stray_tables_among_the_sources_end_in_a_note(
         for file, body in good.items():
             (tmp_path / "sources" / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "sources" / file).write_bytes(mutated(body, rng) if file == changed else body)
-        told = preparation.prepare("ml-latest", source=tmp_path / "raw")
-        assert told["ratings"] == 40 and not any(
-            "Error" in note and "could not be used" in note for note in told["notes"]
-        ), told["notes"]
+        summary = preparation.prepare("ml-latest", source=tmp_path / "raw")
+        assert summary["ratings"] == 40 and not any(
+            "Error" in note and "could not be used" in note for note in summary["notes"]
+        ), summary["notes"]

@@ -173,23 +173,27 @@ def test_posters_are_found_by_the_id_as_it_is_written(home: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("held", "said"),
+    ("raw", "message"),
     [
-        (np.array([1.5, 2.5]), "id is 1.5"), (np.array([["1"], ["2"]]), "in one dimension"), (np.array(["1", "01"]), "names film 1 as '01'"),
-        (np.array(["1.0", "2.0"]), "names film 1 as '1.0'"), (np.int64(5), "in one dimension"), (np.array([True, False]), "true or false"),
+        (np.array([1.5, 2.5]), "id is 1.5"),
+        (np.array([["1"], ["2"]]), "in one dimension"),
+        (np.array(["1", "01"]), "names film 1 as '01'"),
+        (np.array(["1.0", "2.0"]), "names film 1 as '1.0'"),
+        (np.int64(5), "in one dimension"),
+        (np.array([True, False]), "true or false"),
     ],
-)  # fmt: skip
-def test_vectors_of_ids_that_are_not_the_datasets(home: Path, tmp_path: Path, held: np.ndarray, said: str) -> None:
+)
+def test_vectors_of_ids_that_are_not_the_datasets(home: Path, tmp_path: Path, raw: np.ndarray, message: str) -> None:
     dataset = prepared(tmp_path, "a,1,5,100\nb,2,4,200\n")
     (tmp_path / "v").mkdir()
-    np.save(tmp_path / "v" / "x_text_ids.npy", held)
+    np.save(tmp_path / "v" / "x_text_ids.npy", raw)
     np.save(tmp_path / "v" / "x_text.npy", np.ones((2, 4), np.float32))
-    with pytest.raises(MMRecError, match=said):
+    with pytest.raises(MMRecError, match=message):
         features.import_folder(dataset, tmp_path / "v", "theirs")
 
 
 @pytest.mark.parametrize(
-    "held",
+    "raw",
     [
         np.array([1, 2], ">i8"),
         np.array([b"1", b"2"]),
@@ -198,10 +202,10 @@ def test_vectors_of_ids_that_are_not_the_datasets(home: Path, tmp_path: Path, he
         np.array(["1", "2"]),
     ],
 )
-def test_vectors_of_ids_in_any_honest_type(home: Path, tmp_path: Path, held: np.ndarray) -> None:
+def test_vectors_of_ids_in_any_honest_type(home: Path, tmp_path: Path, raw: np.ndarray) -> None:
     dataset = prepared(tmp_path, "a,1,5,100\nb,2,4,200\n")
     (tmp_path / "v").mkdir()
-    np.save(tmp_path / "v" / "x_text_ids.npy", held)
+    np.save(tmp_path / "v" / "x_text_ids.npy", raw)
     np.save(tmp_path / "v" / "x_text.npy", np.eye(2) * [[1e300], [1e-300]])
     features.import_folder(dataset, tmp_path / "v", "theirs")
     own = features.load(dataset, "theirs", "text")

@@ -30,9 +30,9 @@ def saved(image: Image.Image, form: str, **more: object) -> bytes:
 
 def arrow() -> Image.Image:
     """A picture that shows how it is turned: its top half is white, the rest black."""
-    held = np.zeros((60, 40, 3), np.uint8)
-    held[:30] = 255
-    return Image.fromarray(held)
+    pixels = np.zeros((60, 40, 3), np.uint8)
+    pixels[:30] = 255
+    return Image.fromarray(pixels)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.eps"])
@@ -46,9 +46,7 @@ def test_postscript_under_any_name_starts_no_program(
         monkeypatch.setattr(subprocess, call, started)
     (tmp_path / name).write_bytes(EPS)
     for source in (tmp_path / name, EPS):
-        with pytest.raises(
-            MMRecError, match="cannot be read as a picture .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"
-        ):
+        with pytest.raises(MMRecError, match="cannot be read as an image .*expected JPEG, PNG, WebP, GIF, BMP or TIFF"):
             images.open_image(source)
     assert preparation.thumbnail(tmp_path / name) is None
 
@@ -59,7 +57,7 @@ def test_other_formats_are_refused(form: str) -> None:
         body = saved(arrow(), form)
     except (KeyError, OSError):
         pytest.skip(f"Pillow writes no {form} here")
-    with pytest.raises(MMRecError, match="cannot be read as a picture"):
+    with pytest.raises(MMRecError, match="cannot be read as an image"):
         images.open_image(body)
 
 
@@ -143,6 +141,6 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
 def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.png").open("wb") as handle:
         handle.truncate(images.MAX_BYTES + 1)
-    with pytest.raises(MMRecError, match="no picture of this size is read"):
+    with pytest.raises(MMRecError, match="images of this size are not read"):
         images.open_image(tmp_path / "huge.png")
     assert preparation.thumbnail(tmp_path / "huge.png") is None

@@ -1,4 +1,4 @@
-"""What comes from outside is bounded: archives, gzip and tables that unpack to much more than they are, headers that promise more than there is."""
+"""Limits on untrusted files: decompression bombs, false array headers, damaged archives and tables."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_a_bomb_among_movielens_files_and_other_sources(
         gzip.compress(b"id,overview\n" + b"862,a\n" * 800_000)
     )
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "sources"))
-    told = preparation.prepare("ml-latest", source=folder)
-    assert told["ratings"] == 2 and any("decompression bomb" in note for note in told["notes"])
+    summary = preparation.prepare("ml-latest", source=folder)
+    assert summary["ratings"] == 2 and any("decompression bomb" in note for note in summary["notes"])
 
 
 def test_ordinary_compression_is_read(home: Path, tmp_path: Path, ratings_csv: Path) -> None:
@@ -138,27 +138,35 @@ def foreign(folder: Path) -> Path:
 
 
 BROKEN = {
-    "encrypted zip": (encrypted, "is encrypted"), "foreign zip": (foreign, "no single CSV table"), "no zip": (other_bytes("r.zip", b"nothing"), "damaged or cut short"),
-    "no gzip": (other_bytes("r.csv.gz", b"\x1f\x8bnothing"), "cannot be read"), "no Parquet": (other_bytes("r.parquet", b"PAR1nothing"), "not readable as Parquet"),
-    "a picture": (other_bytes("r.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "NUL byte"), "a NUL as an id": (other_bytes("r.csv", HEAD + b"\0,2,3,4\n"), "line 2: holds a NUL byte"),
-    "an open quote": (other_bytes("r.csv", HEAD + b'1,"2,3,4\n5,6,7,8\n'), "line 2: 2 fields"), "a huge field": (other_bytes("r.csv", HEAD + b"1," + b"2" * 200_000 + b",3,4\n"), "line 2: movieId is .* at most 500 characters"),
-}  # fmt: skip
+    "encrypted zip": (encrypted, "is encrypted"),
+    "foreign zip": (foreign, "no single CSV table"),
+    "no zip": (other_bytes("r.zip", b"nothing"), "damaged or cut short"),
+    "no gzip": (other_bytes("r.csv.gz", b"\x1f\x8bnothing"), "cannot be read"),
+    "no Parquet": (other_bytes("r.parquet", b"PAR1nothing"), "not readable as Parquet"),
+    "a picture": (other_bytes("r.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "NUL byte"),
+    "a NUL as an id": (other_bytes("r.csv", HEAD + b"\0,2,3,4\n"), "line 2: holds a NUL byte"),
+    "an open quote": (other_bytes("r.csv", HEAD + b'1,"2,3,4\n5,6,7,8\n'), "line 2: 2 fields"),
+    "a huge field": (
+        other_bytes("r.csv", HEAD + b"1," + b"2" * 200_000 + b",3,4\n"),
+        "line 2: movieId is .* at most 500 characters",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
 def test_a_broken_file_is_one_plain_line(home: Path, tmp_path: Path, name: str) -> None:
     make, said = BROKEN[name]
-    with pytest.raises(MMRecError, match=said) as told:
+    with pytest.raises(MMRecError, match=said) as raised:
         preparation.prepare("csv", source=make(tmp_path), name="mine", options={"scale": "0.5:5"})
-    assert "\n" not in str(told.value) and preparation.prepared() == []
+    assert "\n" not in str(raised.value) and preparation.prepared() == []
 
 
 def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(tmp_path: Path) -> None:
     out = io.BytesIO()
     np.save(out, np.zeros(4))
     for shape in ("(9000000000,)", "(592233720368547758070,)", "(-1,)", "(4", "'x'"):
-        told = out.getvalue().replace(b"'shape': (4,), }".ljust(30), f"'shape': {shape}, }}".ljust(30).encode())
-        (tmp_path / "a.npy").write_bytes(told)
+        changed = out.getvalue().replace(b"'shape': (4,), }".ljust(30), f"'shape': {shape}, }}".ljust(30).encode())
+        (tmp_path / "a.npy").write_bytes(changed)
         with pytest.raises(MMRecError, match="cannot be read"):
             input_files.array(tmp_path / "a.npy")
 

@@ -21,7 +21,7 @@ from mmrec_core.types import Dataset
 
 
 def shards(folder: Path, per: int = 10) -> Path:
-    """Sixteen shards to learn from and sixteen to be judged on, as their makers name them."""
+    """Sixteen training shards and sixteen test shards with the published names."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     for name, count in (("trainx16x32", 16), ("testx16x32", 16)):
@@ -32,14 +32,17 @@ def shards(folder: Path, per: int = 10) -> Path:
 
 
 def test_shards_are_read_in_parts(home: Path, tmp_path: Path) -> None:
-    """A tenth: a shard of each judged part and those of the same people; all: every pair, the makers' halves, none in two parts; synthetic is said."""
-    told = preparation.prepare("npz20m", source=shards(tmp_path / "flat"), name="tenth")
-    assert told["ratings"] == 40
+    """A tenth reads one shard of each test part and training shards of the same users; all reads every pair once.
+
+    The manifest says that the data are synthetic.
+    """
+    summary = preparation.prepare("npz20m", source=shards(tmp_path / "flat"), name="tenth")
+    assert summary["ratings"] == 40
     tenth = preparation.open_dataset("tenth")
     assert tenth.manifest["shards"]["training"] == ["trainx16x32_0.npz", "trainx16x32_8.npz"]
     split = make_split(tenth, "folds:evaluation")
     user = np.asarray(tenth.interactions.need("user"))
-    assert len(np.intersect1d(user[split.test], user[split.train])) >= 3, "people who are judged are known"
+    assert len(np.intersect1d(user[split.test], user[split.train])) >= 3, "test users are known"
     preparation.prepare("npz20m", source=tmp_path / "flat", name="whole", options={"share": 1.0})
     dataset = preparation.open_dataset("whole")
     assert dataset.manifest["ratings"] == 320 and dataset.manifest["generated"] and "synthetic" in dataset.manifest
@@ -75,7 +78,7 @@ def test_shards_in_folders_are_the_same(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["cut", "floats", "pickle", "none", "empty", "flipped"])
-def test_broken_shards_are_told(home: Path, tmp_path: Path, what: str) -> None:
+def test_broken_shards_are_refused(home: Path, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "s"
     folder.mkdir()
     file = folder / "trainx16x32_0.npz"
@@ -89,17 +92,27 @@ def test_broken_shards_are_told(home: Path, tmp_path: Path, what: str) -> None:
         np.savez(file)
     elif what == "flipped":
         np.savez_compressed(file, np.zeros((5000, 2), np.int32) + np.arange(5000)[:, None])
-        told = bytearray(file.read_bytes())
-        told[200:260] = bytes(60)
-        file.write_bytes(told)
+        damaged = bytearray(file.read_bytes())
+        damaged[200:260] = bytes(60)
+        file.write_bytes(damaged)
     with pytest.raises(MMRecError, match=r"trainx16x32_0|training shards|without arrays"):
         preparation.prepare("npz20m", source=folder, name="broken")
 
 
 def reviews(folder: Path, squeezed: bool = False) -> Path:
     """Twelve people review twelve products all round, one more has a single review; one reviews a product twice."""
-    lines = [{"user_id": f"U{u}", "parent_asin": f"B{i:03}", "asin": "other", "rating": float(1 + (u + i) % 5), "timestamp": 1_600_000_000_123 + 1000 * (12 * u + i), "text": "…"}
-             for u in range(12) for i in range(12)]  # fmt: skip
+    lines = [
+        {
+            "user_id": f"U{u}",
+            "parent_asin": f"B{i:03}",
+            "asin": "other",
+            "rating": float(1 + (u + i) % 5),
+            "timestamp": 1_600_000_000_123 + 1000 * (12 * u + i),
+            "text": "…",
+        }
+        for u in range(12)
+        for i in range(12)
+    ]
     lines.append({"user_id": "Rare", "parent_asin": "B000", "rating": 5.0, "timestamp": 1_500_000_000_000})
     lines.append({"user_id": "U3", "parent_asin": "B003", "rating": 2.0, "timestamp": 1_700_000_000_000})
     text = "".join(json.dumps(line) + "\n" for line in lines).encode()
@@ -107,15 +120,27 @@ def reviews(folder: Path, squeezed: bool = False) -> Path:
     (folder / f"Clothing_Shoes_and_Jewelry.jsonl{'.gz' if squeezed else ''}").write_bytes(
         gzip.compress(text) if squeezed else text
     )
-    products = [{"parent_asin": f"B{i:03}", "title": f"Boots {i}", "features": ["warm"], "description": [], "categories": ["Clothing", "Shoes"], "store": "Maker",
-                 "images": [{"thumb": "t", "large": f"https://pictures.example/{i}.jpg", "variant": "MAIN"}], "average_rating": 4.0, "details": {"a": 1}} for i in range(11)]  # fmt: skip
+    products = [
+        {
+            "parent_asin": f"B{i:03}",
+            "title": f"Boots {i}",
+            "features": ["warm"],
+            "description": [],
+            "categories": ["Clothing", "Shoes"],
+            "store": "Maker",
+            "images": [{"thumb": "t", "large": f"https://pictures.example/{i}.jpg", "variant": "MAIN"}],
+            "average_rating": 4.0,
+            "details": {"a": 1},
+        }
+        for i in range(11)
+    ]
     (folder / "meta_Clothing_Shoes_and_Jewelry.jsonl").write_text("".join(json.dumps(p) + "\n" for p in products))
     return folder
 
 
 @pytest.mark.parametrize("squeezed", [False, True])
 def test_reviews_become_ratings(home: Path, tmp_path: Path, squeezed: bool) -> None:
-    """By hand: the core of ten, the latest of two reviews, seconds, products told."""
+    """By hand: the core of ten, the latest of two reviews, seconds, and product texts."""
     preparation.prepare("amazon-clothing", source=reviews(tmp_path / "r", squeezed))
     dataset = preparation.open_dataset("amazon-clothing")
     assert (len(dataset.users), len(dataset.items), dataset.manifest["ratings"]) == (12, 12, 144)
@@ -156,13 +181,13 @@ def test_pictures_come_from_the_folder_or_the_server(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MMREC_AMAZON_IMAGES", f"http://127.0.0.1:{server.server_port}")
     try:
-        told = preparation.prepare("amazon-clothing", source=folder, options={"images": 20})
+        summary = preparation.prepare("amazon-clothing", source=folder, options={"images": 20})
     finally:
         server.shutdown()
-    assert told["posters"] == 7, "one in the folder, six on the server; the others are gone"
+    assert summary["posters"] == 7, "one in the folder, six on the server; the others are gone"
 
 
-def test_broken_reviews_are_told(home: Path, tmp_path: Path) -> None:
+def test_broken_reviews_are_refused(home: Path, tmp_path: Path) -> None:
     folder = reviews(tmp_path / "r")
     file = folder / "Clothing_Shoes_and_Jewelry.jsonl"
     good = file.read_text()
@@ -178,7 +203,7 @@ def test_broken_reviews_are_told(home: Path, tmp_path: Path) -> None:
     file.write_text(good.replace('"rating": 5.0', '"rating": 9.0', 1))
     with pytest.raises(MMRecError, match="expected 1 to 5"):
         preparation.prepare("amazon-clothing", source=folder)
-    with pytest.raises(MMRecError, match="no day"):
+    with pytest.raises(MMRecError, match="no date"):
         preparation.prepare("amazon-clothing", source=folder, options={"since": "2018-13-45"})
     with pytest.raises(MMRecError, match="name the folder"):
         preparation.prepare("amazon-sports-2023", source=file)
@@ -209,7 +234,7 @@ def world(folder: Path, name: str, first: int) -> Dataset:
 
 
 def test_an_encoder_moves_to_another_catalog(home: Path, tmp_path: Path) -> None:
-    """Warm start of SSE-PT: attention moves, tables of users and products begin anew, and each tensor is told."""
+    """Warm start of SSE-PT: attention is copied, user and item tables start again; the result lists each tensor."""
     from mmrec_core.training.warm_start import donor_of
 
     old, new = world(tmp_path / "a", "old", 1), world(tmp_path / "b", "new", 1001)

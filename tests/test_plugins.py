@@ -1,4 +1,4 @@
-"""One file (or function) each: a model, a dataset, an encoder and a metric that nobody here has heard of."""
+"""Plugins: a model, a dataset, an encoder and a metric, each in one file or function."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Tiny(DatasetReader):
         copies: int = setting(1, "how many people", ge=1, le=5, unit="people")
     def read(self, source, draft, progress):
         n = self.config.copies
-        events = pd.DataFrame({"user": [u for u in range(n) for _ in range(4)], "item": [1, 2, 3, 4] * n, "rating": [4.0] * 4 * n, "time": range(4 * n)})
+        user = [u for u in range(n) for _ in range(4)]
+        columns = {"user": user, "item": [1, 2, 3, 4] * n, "rating": [4.0] * 4 * n, "time": range(4 * n)}
+        events = pd.DataFrame(columns)
         return RawData(events, scale=(1.0, 5.0))
 '''
 ENCODER = '''
@@ -67,7 +69,8 @@ class Letters(Encoder):
         return 26
 
     def encode_text(self, texts):
-        return unit(np.array([[text.lower().count(chr(97 + at)) for at in range(26)] for text in texts]).reshape(-1, 26))
+        counts = [[text.lower().count(chr(97 + at)) for at in range(26)] for text in texts]
+        return unit(np.array(counts).reshape(-1, 26))
 '''
 METRIC = '''
 """One more metric."""
@@ -85,14 +88,14 @@ def first(ranking):
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "plugins"
-    for room, name, text in (
+    for kind, name, text in (
         ("models", "vintage", MODEL),
         ("datasets", "tiny", DATASET),
         ("encoders", "letters", ENCODER),
         ("metrics", "more", METRIC),
     ):
-        (folder / room).mkdir(parents=True)
-        (folder / room / f"{name}.py").write_text(text)
+        (folder / kind).mkdir(parents=True)
+        (folder / kind / f"{name}.py").write_text(text)
     monkeypatch.setenv("MMREC_PLUGINS", str(folder))
     return folder
 
@@ -137,8 +140,8 @@ def test_it_appears_on_the_command_line(plugins: Path, home: Path) -> None:
     )
     assert json.loads(mmrec(home, "prepare", "tiny", "--set", "copies=4", "--json", **environment).stdout)["users"] == 4
     assert "Letter counts" in mmrec(home, "encoders", **environment).stdout
-    told = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
-    assert "first" in told["metrics"] and told["settings"] == {"slope": 3.0}
+    result = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
+    assert "first" in result["metrics"] and result["settings"] == {"slope": 3.0}
 
 
 def test_it_appears_in_the_form(plugins: Path, home: Path) -> None:

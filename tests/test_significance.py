@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmrec_core.stats import holm, mean_intervals, paired, permutation_p
+from mmrec_core.stats import holm, mean_intervals, paired, permutation_p, wilson
 
 
 def simulated(rng: np.random.Generator, n: int, shift: float) -> np.ndarray:
@@ -49,3 +49,15 @@ def test_holm_by_hand() -> None:
     """Four tests: .01·4, .02·3, .03·2 (not below the one before), .2."""
     assert holm([0.03, 0.01, 0.2, 0.02]) == pytest.approx([0.06, 0.04, 0.2, 0.06])
     assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_wilson_intervals_by_hand() -> None:
+    """Newcombe (1998), Table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    for successes, n, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        assert wilson(successes / n, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(1.0, 20)[1] == 1.0

@@ -137,5 +137,5 @@ def test_an_export_never_clears_somebody_elses_folder(demo: Dataset, tmp_path: P
 
 
 def test_a_split_with_nothing_in_it_is_refused(demo: Dataset) -> None:
-    with pytest.raises(MMRecError, match="leaves no train rows"):
+    with pytest.raises(MMRecError, match="has no train rows"):
         splits.make_split(demo, filter_from=100.0)

@@ -98,7 +98,7 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
 
 def _features(dataset: Dataset, encoder: str | None) -> list[str]:
     """Ids alone, each modality that the encoder has vectors of, and both where it has both."""
-    ready, sides = features.available(dataset), features.split_pair(encoder or features.usual(dataset) or "")
+    ready, sides = features.available(dataset), features.split_pair(encoder or features.default_encoder(dataset) or "")
     has = [m for m, name in sides.items() if m in ready.get(name, {"modality": ()})["modality"]]
     return ["ids", *has, *(["both"] if len(has) == 2 else [])]
 

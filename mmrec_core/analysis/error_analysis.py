@@ -148,7 +148,7 @@ def burst_raters(dataset: Dataset) -> Array:
 def disagreement(dataset: Dataset, encoder: str | None = None) -> Array | None:
     """float64 ``[I]``: 1 − the share of true neighbours (Jaccard@15) by plot that are neighbours by poster, too; NaN for films that lack one;
     ``None`` where nothing has encoded both."""
-    encoder = encoder or features.usual(dataset)
+    encoder = encoder or features.default_encoder(dataset)
     if encoder is None:
         return None
     try:

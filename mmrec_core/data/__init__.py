@@ -1,1 +1,1 @@
-"""Datasets: readers, preparation, splits, side features."""
+"""Datasets: readers, preparation, enrichment, splits and side features."""

@@ -1,4 +1,4 @@
-"""From when on an item could be recommended at all: its release, or the first event anybody has with it."""
+"""The time from which an item could be recommended: its release or its first event."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import numpy as np
 from mmrec_core.types import Array, Dataset
 
 ALWAYS = np.iinfo(np.int64).min
+"""Stands for an unknown time: the item counts as available at every time."""
 
 
 def exists_from(dataset: Dataset) -> Array:
-    """int64 ``[I]``: seconds since 1970 from which each item existed: the start of its release year or its first event, whichever comes
-    first; :data:`ALWAYS` where neither is known.
+    """Time of the first availability of each item, int64 ``[I]``, in seconds since 1970.
 
-    A recommendation of an item that did not exist yet cannot be right; protocols by time leave them out (Ji et al. 2023, "A Critical
-    Study on Data Leakage in Recommender System Offline Evaluation").
+    It is the start of the release year or the first event, whichever is earlier; :data:`ALWAYS` if neither is known.
+    A recommendation of an item that did not exist yet cannot be right; protocols by time leave such items out (Ji et
+    al. 2023, "A Critical Study on Data Leakage in Recommender System Offline Evaluation").
     """
     events = dataset.interactions
     never = np.iinfo(np.int64).max

@@ -1,4 +1,4 @@
-"""Prepare a dataset: read, check, enrich, make thumbnails, and store columns that memory-map. List and open what is prepared."""
+"""Prepare datasets (read, check, enrich, make thumbnails, store columns), and list and open prepared ones."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ log = logging.getLogger(__name__)
 
 POSTER_SIZE = (320, 480)
 THUMB_VERSION = 2
-"""Changes where a picture gives another thumbnail than before, so that old ones are not taken for it."""
+"""Increased when thumbnails are made in another way, so that old files are not reused."""
 NOUNS = {"films": "Film", "books": "Book", "items": "Item"}
-"""What an item without a title is called, before its id."""
+"""First word of the title of an item without one; its id follows."""
 LISTS = ("genres", "cast", "tags")
 TEXTS = ("title", "director", "plot", "imdb_id", "tmdb_id")
 
 
 def prepared() -> list[str]:
-    """Names of the prepared datasets, alphabetically, but those of :func:`damaged`."""
-    return [name for name, fault in _looked_at().items() if fault is None]
+    """Names of the prepared datasets in alphabetical order, without those of :func:`damaged`."""
+    return [name for name, fault in _checked_datasets().items() if fault is None]
 
 
 def damaged() -> dict[str, DamagedFile]:
-    """Prepared datasets that cannot be opened, by name, and what is wrong with each."""
-    return {name: fault for name, fault in _looked_at().items() if fault is not None}
+    """Prepared datasets that cannot be opened: the fault of each by name."""
+    return {name: fault for name, fault in _checked_datasets().items() if fault is not None}
 
 
 _checked: dict[Path, tuple[tuple[tuple[str, int, int], ...], DamagedFile | None]] = {}
-"""By dataset folder: the stamps of its files when they were looked at, and what was wrong."""
+"""By dataset folder: the stamps of its files when they were checked, and the fault or ``None``."""
 
 
-def _looked_at() -> dict[str, DamagedFile | None]:
-    """Every dataset's folder with what is wrong with it; one whose files did not change is not looked at again."""
+def _checked_datasets() -> dict[str, DamagedFile | None]:
+    """Every prepared dataset with its fault or ``None``; unchanged files are not checked again."""
     place = settings.home() / "datasets"
     storage.recover_all(place)
     return {file.parent.name: _fault(file.parent) for file in sorted(place.glob("[!.]*/manifest.json"))}
@@ -56,9 +56,9 @@ def _looked_at() -> dict[str, DamagedFile | None]:
 
 def _fault(folder: Path) -> DamagedFile | None:
     files = (*folder.glob("*.*"), *folder.glob("interactions/*.npy"), *folder.glob("official/*.npy"))
-    stamp = tuple((f.name, told.st_mtime_ns, told.st_size) for f in files if (told := _stat(f)) is not None)
-    if (held := _checked.get(folder)) is not None and held[0] == stamp:
-        return held[1]
+    stamp = tuple((f.name, stat.st_mtime_ns, stat.st_size) for f in files if (stat := _stat(f)) is not None)
+    if (cached := _checked.get(folder)) is not None and cached[0] == stamp:
+        return cached[1]
     fault = None
     try:
         Dataset(folder).check()
@@ -66,7 +66,7 @@ def _fault(folder: Path) -> DamagedFile | None:
     except DamagedFile as error:
         fault = error
     except MMRecError:
-        return None  # its manifest has just been removed
+        return None  # its manifest was removed meanwhile
     _checked[folder] = (stamp, fault)
     return fault
 
@@ -79,10 +79,10 @@ def _stat(file: Path) -> os.stat_result | None:
 
 
 def open_dataset(name: str) -> Dataset:
-    """A prepared dataset.
+    """Open a prepared dataset.
 
     Raises:
-        MMRecError: not prepared; what is prepared is listed, and how to prepare it.
+        MMRecError: not prepared; the message lists the prepared datasets, or says how to prepare this one.
         DamagedFile: one of its files cannot be read.
     """
     folder = settings.home() / "datasets" / name
@@ -107,21 +107,21 @@ def prepare(
     enrich: Sequence[str] = (),
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Prepare a dataset under ``MMREC_HOME/datasets/<name>``, all of it or nothing.
+    """Prepare a dataset under ``MMREC_HOME/datasets/<name>``; atomic.
 
     Args:
-        reader_name: an entry of the ``datasets`` room.
-        source: a folder or file to read instead of searching.
-        name: what to call it; the reader's name by default.
+        reader_name: an entry of kind ``datasets`` in the registry.
+        source: a folder or file to read; ``None`` searches ``MMREC_SOURCES``.
+        name: name of the dataset; by default the reader's name.
         options: settings of the reader's config.
-        enrich: sources of posters and plots to ask beside those that need no asking.
-        progress: told how far it is.
+        enrich: sources of posters and plots to use in addition to the default ones.
+        progress: progress callback.
 
     Returns:
         ``{"dataset", "ratings", "users", "films", "posters", "plots", "coverage", "seconds"}``.
 
     Raises:
-        MMRecError: anything a person can mend; what was prepared before stays as it was.
+        MMRecError: anything the user can correct; an earlier version of the dataset is unchanged.
     """
     started = time.perf_counter()
     target = storage.safe_name(name or reader_name, "dataset name")
@@ -145,6 +145,7 @@ def _prepare(
     progress: Progress,
     started: float,
 ) -> dict[str, Any]:
+    """Read, enrich and write one dataset into ``folder``; arguments as in :func:`prepare`."""
     from mmrec_core.data.datasets._base import check_events
 
     with storage.replacing(folder) as draft:
@@ -167,12 +168,12 @@ def _prepare(
             **raw.about,
         }
         storage.write_json(draft / "manifest.json", manifest)
-    told = ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")
-    return {**{key: manifest[key] for key in told}, "notes": notes, "seconds": round(time.perf_counter() - started, 2)}
+    keys = ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")
+    return {**{key: manifest[key] for key in keys}, "notes": notes, "seconds": round(time.perf_counter() - started, 2)}
 
 
 def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
-    """Ids and the catalog: the item table's films in its order, then films that only the events know."""
+    """User ids, item ids and the catalog: items of the item table in its order, then items that only have events."""
     import pandas as pd
 
     events = raw.events if raw.stored is None else pd.DataFrame()
@@ -185,10 +186,8 @@ def _tables(raw: Any) -> tuple[IdMap, IdMap, Any]:
         return users, IdMap(np.zeros(0, np.int64)), pd.DataFrame()
     table = raw.items.reset_index(drop=True) if raw.items is not None else pd.DataFrame({"item": []})
     if len(table) and (table["item"].dtype.kind in "iu") != (events["item"].dtype.kind in "iu"):
-        table["item"], events["item"] = (
-            table["item"].astype(str),
-            events["item"].astype(str),
-        )  # 10 and "10" are one film
+        # 10 and "10" are one film
+        table["item"], events["item"] = table["item"].astype(str), events["item"].astype(str)
     known = set(table["item"].tolist())
     extra = [i for i in pd.unique(np.sort(events["item"].to_numpy())).tolist() if i not in known]
     if extra:
@@ -229,26 +228,33 @@ def _plain_ids(values: Array) -> Array:
     return values.astype(str)
 
 
-def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progress, *, offered: bool) -> list[str]:
-    """Fill what the dataset does not bring; returns notes for people.
+def _enrich(catalog: Any, requested: Sequence[str], id_space: str, progress: Progress, *, offered: bool) -> list[str]:
+    """Fill missing posters, plots and credits of the catalog in place.
 
     Args:
-        offered: whether sources nobody asked for look, too; a generated film must not get a real one's plot because their titles agree.
+        catalog: one row per item.
+        requested: names of sources that the user requested.
+        id_space: see :attr:`RawData.id_space`.
+        progress: progress callback.
+        offered: whether the default sources are used, too; not for generated films, whose titles may match real films.
+
+    Returns:
+        Notes for users.
     """
     notes: list[str] = []
     if catalog.empty:
         return notes
     classes = {}
-    for name in dict.fromkeys([*registry.names("enrich"), *asked]):
+    for name in dict.fromkeys([*registry.names("enrich"), *requested]):
         cls = registry.load("enrich", name)
-        if name in asked or (offered and not cls.on_request):
+        if name in requested or (offered and not cls.on_request):
             classes[name] = cls
     for name, cls in sorted(classes.items(), key=lambda pair: pair[1].order):
         try:
             found = cls().find(catalog, id_space, progress)
         except MMRecError:
             raise
-        except Exception as error:  # somebody's stray file must not stop a dataset from being prepared
+        except Exception as error:  # a bad file of one source must not stop the preparation
             log.exception("%s failed", name)
             notes.append(f"The source '{name}' could not be used ({type(error).__name__}: {error}).")
             continue
@@ -265,7 +271,16 @@ def _enrich(catalog: Any, asked: Sequence[str], id_space: str, progress: Progres
 
 
 def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> list[str]:
-    """Replace ``poster`` (an image file) by a thumbnail's path under ``static/`` of the home; ``poster_file`` keeps where it came from."""
+    """Replace ``poster`` (an image file) by its thumbnail's path under ``static/``.
+
+    ``poster_file`` keeps the image file.
+
+    Args:
+        catalog: one row per item, changed in place.
+        draft: the folder being prepared.
+        folder: the folder that the draft will replace.
+        progress: progress callback.
+    """
     if catalog.empty:
         return []
     jobs = [(row, Path(file)) for row, file in enumerate(catalog["poster"]) if file is not None]
@@ -286,15 +301,17 @@ def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> 
     if not unreadable:
         return []
     listed = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
-    return [
-        f"{len(unreadable)} poster file{'s' if len(unreadable) > 1 else ''} could not be read and count as missing: {listed}"
-    ]
+    files_read = f"{len(unreadable)} poster file{'s' if len(unreadable) > 1 else ''}"
+    return [f"{files_read} could not be read and count as missing: {listed}"]
 
 
 def thumbnail(file: Path) -> str | None:
-    """Make an image's thumbnail once, named by the image's content; its path under ``static/`` of the home, or ``None`` if unreadable.
+    """Make the thumbnail of an image once, named by the image's content.
 
-    The image is decoded and encoded anew, so nothing but pixels reaches the browser.
+    The image is decoded and encoded again, so only pixels reach the browser.
+
+    Returns:
+        Its path under ``static/`` of the home, or ``None`` if the image cannot be read.
     """
     try:
         if file.stat().st_size > MAX_IMAGE_BYTES:
@@ -322,8 +339,16 @@ def thumbnail(file: Path) -> str | None:
 
 
 def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, progress: Progress) -> dict[str, Any]:
-    """Store ids, columns and tables; returns the counts for the manifest."""
+    """Write ids, columns and tables into the draft folder; returns the counts for the manifest.
 
+    Args:
+        draft: the folder being prepared.
+        raw: what the reader returned.
+        users: user ids.
+        items: item ids.
+        catalog: one row per item.
+        progress: progress callback.
+    """
     progress(0, 1, "writing columns")
     events = raw.events if raw.stored is None else {}
     columns: dict[str, Array] = {}
@@ -340,7 +365,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
         columns |= {f"feature.{n}": _plain_column(events[n].to_numpy()) for n in raw.features}
     ties = None
     official, candidates = _official(raw), dict(raw.candidates)
-    if {"user", "item"} <= columns.keys():  # from here on nothing depends on the order of the file
+    if {"user", "item"} <= columns.keys():  # from here on, nothing depends on the order of the file
         order = stored_order(users, items, columns)
         columns = {name: values[order] for name, values in columns.items()}
         official, candidates = _reordered(official, candidates, order)
@@ -365,10 +390,10 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
             catalog["mean_rating"] = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
         catalog.to_parquet(draft / "catalog.parquet", index=False)
         for column in ("poster", "plot", "director", "genres", "tags", "year", "imdb_id", "tmdb_id"):
-            there = np.array([_there(v) for v in catalog[column]])
+            filled = np.array([_is_filled(v) for v in catalog[column]])
             coverage[column] = {
-                "films": round(float(there.mean()), 4),
-                "ratings": round(float(counts[there].sum() / max(n, 1)), 4),
+                "films": round(float(filled.mean()), 4),
+                "ratings": round(float(counts[filled].sum() / max(n, 1)), 4),
             }
     if raw.users is not None and len(users):
         table = raw.users.drop_duplicates("user").set_index("user").reindex(users.raw).reset_index()
@@ -403,7 +428,7 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
 
 
 def _users_per_item(columns: Mapping[str, Array], n_items: int) -> Array:
-    """How many users met each item, int64 ``[I]``: with repeats fewer than events."""
+    """Number of users with an event of each item, int64 ``[I]``."""
     if "user" not in columns:
         return np.bincount(columns["item"], minlength=n_items)
     pairs = np.unique(columns["item"].astype(np.int64) << 32 | columns["user"])
@@ -411,7 +436,7 @@ def _users_per_item(columns: Mapping[str, Array], n_items: int) -> Array:
 
 
 def relevant_from(scale: tuple[float, float] | None) -> float | None:
-    """The usual threshold of a scale: 3.5 on MovieLens's stars, five eighths of the way up elsewhere."""
+    """The default relevance threshold of a rating scale: 3.5 for MovieLens, else ``low + 0.625 * (high - low)``."""
     if scale is None:
         return None
     low, high = scale
@@ -429,7 +454,7 @@ def _official(raw: Any) -> dict[str, Array]:
 def _reordered(
     official: dict[str, Array], candidates: dict[str, Array], order: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Shipped splits and their candidates (one row per test row) where events are stored in another order."""
+    """Official splits and their candidates (one row per test row) after the events were reordered."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     among = {name: rows[np.argsort(place[official[f"{name}.test"]])] for name, rows in candidates.items()}
@@ -437,7 +462,7 @@ def _reordered(
 
 
 def _repeat(columns: Mapping[str, Array]) -> bool:
-    """Whether any user meets any item more than once: then items met before stay candidates, for they are right answers."""
+    """Whether a user has several events of one item; then items of the user's history stay candidates."""
     if not {"user", "item"} <= columns.keys():
         return False
     pair = columns["user"].astype(np.int64) << 32 | columns["item"]
@@ -448,7 +473,7 @@ def _plain_column(values: Array) -> Array:
     return values.astype(str) if values.dtype.kind in "OUT" else values
 
 
-def _there(value: Any) -> bool:
+def _is_filled(value: Any) -> bool:
     import pandas as pd
 
     return len(value) > 0 if isinstance(value, (list, tuple, np.ndarray)) else value is not None and not pd.isna(value)

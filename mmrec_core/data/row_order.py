@@ -1,7 +1,7 @@
-"""An order of events that depends on what they hold, never on the order of the file they came from.
+"""A canonical order of events that does not depend on the order of the file.
 
-Events are stored by user, then time, then a hash of the two ids; splits break ties in time by the same hash with their own
-seed. So a permuted file gives the same rows, the same splits, the same negatives and the same metrics.
+Events are stored by user, then time, then a hash of the two ids. Splits break ties in time by the same hash with their
+own seed. So a permuted file gives the same rows, splits, negatives and metrics.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from mmrec_core.types import Array, Dataset, IdMap
 
 STORED_SEED = 0
-"""Seed of the order in which events are stored."""
+"""Seed of the hash that breaks ties in the stored order."""
 
 
 def id_hash(ids: IdMap) -> Array:
@@ -36,14 +36,22 @@ def mixed(value: Array) -> Array:
 
 
 def pair_hash(users: IdMap, items: IdMap, user: Array, item: Array, seed: int) -> Array:
-    """uint64 ``[N]``: a seeded hash of the raw user and item id of each event."""
+    """uint64 ``[N]``: a seeded hash of the raw user and item id of each event.
+
+    Args:
+        users: user ids.
+        items: item ids.
+        user: user row of each event ``[N]``.
+        item: item row of each event ``[N]``.
+        seed: seed of the hash.
+    """
     with np.errstate(over="ignore"):
         salt = mixed(np.array([seed], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
         return mixed(mixed(id_hash(users)[user] ^ salt) + id_hash(items)[item])
 
 
 def event_hash(dataset: Dataset, rows: Array, seed: int) -> Array:
-    """uint64 ``[n]``: a seeded hash of each event's user id, item id and time, whatever its row and whichever other rows are asked for."""
+    """uint64 ``[n]``: a seeded hash of each event's user id, item id and time; it does not depend on other rows."""
     events = dataset.interactions
     user, item = (np.asarray(events.need(column))[rows] for column in ("user", "item"))
     found = pair_hash(dataset.users, dataset.items, user, item, seed)
@@ -54,8 +62,10 @@ def event_hash(dataset: Dataset, rows: Array, seed: int) -> Array:
 
 
 def uniform(key: Array, n: int) -> Array:
-    """float64 ``[len(key), n]`` in [0, 1): ``n`` draws for each key, the same for a key whatever is drawn for others (SplitMix64
-    started at the key, Steele et al. 2014)."""
+    """Uniform random numbers in [0, 1), float64 ``[len(key), n]``: ``n`` per key, independent of other keys.
+
+    The generator is SplitMix64 started at the key (Steele et al. 2014).
+    """
     with np.errstate(over="ignore"):
         at = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits = mixed(key[:, None] + at[None])
@@ -64,10 +74,12 @@ def uniform(key: Array, n: int) -> Array:
 
 
 def stored_order(users: IdMap, items: IdMap, columns: Mapping[str, Array]) -> Array:
-    """The order ``[N]`` in which events are stored: by user, time, and a hash of the ids; equal ones by their other columns.
+    """The order ``[N]`` in which events are stored: by user, time, and a hash of the ids; ties by the other columns.
 
     Args:
-        columns: ``user`` and ``item`` rows; ``time``, ``rating`` and others where they are there, ``[N]`` each.
+        users: user ids.
+        items: item ids.
+        columns: ``user`` and ``item`` rows, and ``time``, ``rating`` and other columns if there are any, ``[N]`` each.
     """
     tie = pair_hash(users, items, columns["user"], columns["item"], STORED_SEED)
     first = [columns["time"]] if "time" in columns else []
@@ -80,10 +92,11 @@ def stored_order(users: IdMap, items: IdMap, columns: Mapping[str, Array]) -> Ar
 
 
 def time_ties(user: Array, time: Array) -> dict[str, float]:
-    """How much of the order of events is not in the data, rows sorted by user and then time.
+    """Share of events whose order is ambiguous because of equal times; rows are sorted by user and time.
 
     Returns:
-        ``events``: share of events at a moment at which their user has another; ``last``: share of users whose last event is such a one.
+        ``events``: share of events with the same user and time as another event; ``last``: share of users whose last
+        event is such an event.
     """
     if not len(user):
         return {"events": 0.0, "last": 0.0}

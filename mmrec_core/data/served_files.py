@@ -1,7 +1,7 @@
-"""The files of the home that the browser fetches: thumbnails and maps, by name. A thumbnail that is missing is found or made anew.
+"""Files of the home that the browser fetches: thumbnails and maps, by name.
 
-Earlier, thumbnails lay in ``static/`` of the checkout, and catalogs of older homes name such ones. So a name that is missing here is looked for
-there, and else its thumbnail is made of the poster file that the catalog names.
+Older versions wrote thumbnails to ``static/`` of the checkout, and catalogs of older homes name such files. A thumbnail
+that is missing in the home is copied from there, or made again from the poster file that the catalog names.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 
 NAME = re.compile(r"thumbs/([0-9a-f]{2})/\1[0-9a-f]{14}\.jpg|maps/[a-z]+-[0-9a-f]{16}\.(bin|json)")
-"""What :func:`mmrec_core.data.preparation.thumbnail` and :mod:`mmrec_core.spaces.publish` name their files; nothing else is served."""
+"""What :func:`mmrec_core.data.preparation.thumbnail` and :mod:`mmrec_core.spaces.publish` name their files.
+
+Other names are not served.
+"""
 
 
 def find(name: str) -> Path | None:
-    """The file of a name such as ``thumbs/ab/ab….jpg`` or ``maps/points-….bin``; ``None`` where there is none, or the name is not of these forms."""
+    """The file of a name such as ``thumbs/ab/ab….jpg`` or ``maps/points-….bin``; ``None`` if there is none."""
     if NAME.fullmatch(name) is None:
         return None
     file = settings.static_dir() / name
@@ -30,14 +33,14 @@ def find(name: str) -> Path | None:
 
 
 def _restore(name: str) -> None:
-    """Bring a thumbnail into the home that a catalog of it names, if it can be."""
+    """Restore a missing thumbnail that a catalog of the home names, if possible."""
     source = _posters().get(name)
     if source is None:
         return
-    before = settings.ROOT / "static" / name
+    old = settings.ROOT / "static" / name
     try:
-        if before.is_file():
-            storage.write_bytes(settings.static_dir() / name, before.read_bytes())
+        if old.is_file():
+            storage.write_bytes(settings.static_dir() / name, old.read_bytes())
         else:
             preparation.thumbnail(Path(source))
     except (MMRecError, OSError) as error:  # a full disk: the page shows the film without its poster
@@ -46,26 +49,26 @@ def _restore(name: str) -> None:
 
 _reading = threading.Lock()
 _known: dict[Path, tuple[int, dict[str, str]]] = {}
-"""By a dataset's folder: the stamp of its catalog, and each thumbnail's poster file."""
+"""By dataset folder: the time stamp of its catalog, and the poster file of each thumbnail."""
 
 
 def _posters() -> dict[str, str]:
-    """Poster files by the names of their thumbnails, over every dataset of the home; catalogs are read when they have changed."""
+    """Poster files by thumbnail name, over all datasets of the home; catalogs are read again when they changed."""
     found: dict[str, str] = {}
     with _reading:
         for file in (settings.home() / "datasets").glob("[!.]*/catalog.parquet"):
             try:
                 stamp = file.stat().st_mtime_ns
-                if (held := _known.get(file.parent)) is None or held[0] != stamp:
-                    held = _known[file.parent] = (stamp, _of(Dataset(file.parent)))
-            except (MMRecError, OSError):  # damaged, or deleted meanwhile; Home tells it
+                if (cached := _known.get(file.parent)) is None or cached[0] != stamp:
+                    cached = _known[file.parent] = (stamp, _posters_of(Dataset(file.parent)))
+            except (MMRecError, OSError):  # damaged (Home reports it), or deleted meanwhile
                 continue
-            found |= held[1]
+            found |= cached[1]
     return found
 
 
-def _of(dataset: Dataset) -> dict[str, str]:
-    """Poster files of one catalog by the names of their thumbnails."""
+def _posters_of(dataset: Dataset) -> dict[str, str]:
+    """Poster files of one catalog by thumbnail name."""
     table = dataset.catalog
     if "poster" not in table:
         return {}

@@ -1,7 +1,7 @@
-"""Every way of dividing the events into training, validation and test, as row indices with a checksum.
+"""Split strategies: divide events into training, validation and test rows, with a checksum.
 
-A split is a function of ids, times, ratings and its seed: events are stored in an order of their own
-(:mod:`mmrec_core.data.row_order`), and events of one moment are ordered by a hash of their ids under the split's seed.
+A split depends only on ids, times, ratings and its seed. Events are stored in a canonical order
+(:mod:`mmrec_core.data.row_order`), and events with equal times are ordered by a hash of their ids and the split's seed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ MEANING = {
     "random:80-10-10": "each user's ratings divided at random; the future may leak into training",
     "random-global:90-0-10": "all ratings divided at random, users and films mixed: the usual split for RMSE",
     "chronological:70-15-15": "one point in time for everybody: what a live system faces, mostly new users and films",
-    "leave-one-out": "each user's last rating is test, the one before validation; of several at one moment the seed draws the last",
-    "cold-user": "10 % of users leave training; a few of their first ratings are revealed, their last ten liked films are the targets",
+    "leave-one-out": "each user's last rating is test, the one before validation; of several at one moment the seed "
+    "draws the last",
+    "cold-user": "10 % of users leave training; a few of their first ratings are revealed, their last ten liked "
+    "films are the targets",
     "cold-item": "10 % of films leave training; only content can tell what they are",
     "folds:u1": "the makers' own division (ml-100k has u1 … u5, ua, ub)",
 }
@@ -42,16 +44,20 @@ def make_split(
     filter_from: float | None = None,
     relevant_from: float | None = None,
 ) -> Split:
-    """Divide a dataset's rows.
+    """Split a dataset's rows.
 
     Args:
-        strategy: a name of :data:`MEANING` (with other shares where it has shares), or ``file:FOLDER`` of an export.
-        seed: drives what is random in the strategy, independent of the model's seed.
-        filter_from: drop rows rated below it first (RecBole's protocol); what is kept counts as liked.
-        relevant_from: what ``cold-user`` takes for liked; by default the dataset's own threshold. Other strategies ignore it.
+        dataset: the dataset.
+        strategy: a name of :data:`MEANING` (possibly with other shares), or ``file:FOLDER`` of an exported split.
+        seed: seed of the split, independent of the model's seed.
+        filter_from: drop rows with a lower rating first (RecBole's protocol); the other rows count as liked.
+        relevant_from: lowest rating that ``cold-user`` counts as liked; by default the dataset's threshold.
+
+    Returns:
+        The split.
 
     Raises:
-        MMRecError: unknown strategy, shares that do not add up, or data without what the strategy needs.
+        MMRecError: unknown strategy, shares that do not add up, or a column that the strategy needs is missing.
     """
     events = dataset.interactions
     rows = np.arange(len(events))
@@ -74,20 +80,21 @@ def make_split(
         raise MMRecError(f"Unknown split '{strategy}'. Known: {', '.join([*MEANING, 'official', 'file:FOLDER'])}.")
     if kind not in {"random", "random-global"} and events.time is None and kind != "cold-item":
         raise MMRecError(
-            f"Split '{strategy}' needs times, and {dataset.name} has none. Use random:80-10-10 or random-global:90-0-10."
+            f"Split '{strategy}' needs times, and {dataset.name} has none. Use random:80-10-10 or "
+            "random-global:90-0-10."
         )
-    bar = relevant_from if relevant_from is not None else filter_from
-    bar = bar if bar is not None else dataset.manifest["relevant_from"]
-    made = STRATEGIES[kind](dataset, rows, rest, seed, bar)
+    threshold = relevant_from if relevant_from is not None else filter_from
+    threshold = threshold if threshold is not None else dataset.manifest["relevant_from"]
+    made = STRATEGIES[kind](dataset, rows, rest, seed, threshold)
     return _checked(replace(made, strategy=strategy, seed=seed))
 
 
 def _checked(split: Split) -> Split:
-    """Refuse a split that leaves nothing to learn from or nothing to judge by."""
+    """Refuse a split without training rows or without test rows."""
     for part in ("train", "test"):
         if not len(getattr(split, part)):
             raise MMRecError(
-                f"Split '{split.strategy}' leaves no {part} rows; take another split or a lower --filter-from."
+                f"Split '{split.strategy}' has no {part} rows. Use another split or a lower --filter-from."
             )
     return split
 
@@ -119,9 +126,16 @@ def shares(text: str, default: str) -> tuple[float, float, float]:
 
 
 def _cut(rows: Array, place: Array, size: Array, share: tuple[float, float, float]) -> Split:
-    """Cut each user's sequence: ``place`` is a row's position among its user's ``size`` rows.
+    """Cut each user's sequence by shares.
 
-    As RecBole does: whole parts are rounded down but hold at least one row while training keeps one.
+    As in RecBole, sizes of validation and test are rounded down, but have at least one row as long as training keeps
+    one.
+
+    Args:
+        rows: rows of the dataset ``[N]``.
+        place: position of each row in its user's sequence ``[N]``.
+        size: length of its user's sequence ``[N]``.
+        share: shares of training, validation and test.
     """
     n_test = np.where(size > 1, np.maximum((size * share[2]).astype(int), 1), 0)
     left = size - n_test
@@ -132,7 +146,7 @@ def _cut(rows: Array, place: Array, size: Array, share: tuple[float, float, floa
 
 
 def _places(group: Array, order_by: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Each row's position within its group when sorted by the keys (last key first), and its group's size."""
+    """Position of each row in its group when sorted by the keys (last key first), and the size of its group."""
     order = np.lexsort((*order_by, group))
     _, start, count = np.unique(group[order], return_index=True, return_counts=True)
     place = np.empty(len(group), np.int64)
@@ -143,20 +157,38 @@ def _places(group: Array, order_by: tuple[Array, ...]) -> tuple[Array, Array]:
 
 
 def _by_time(dataset: Dataset, rows: Array, seed: int) -> tuple[Array, Array]:
-    """Sort keys of rows in time, the last one first: the time, and within a moment a hash of the ids."""
+    """Sort keys of rows for ``np.lexsort``: by time, ties by a hash of the ids."""
     events = dataset.interactions
     user, item = (np.asarray(events.need(role))[rows] for role in ("user", "item"))
     return pair_hash(dataset.users, dataset.items, user, item, seed), np.asarray(events.need("time"))[rows]
 
 
-def _user_temporal(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+def _user_temporal(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split each user's sequence in time by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
-def _random(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
-    lot = np.random.default_rng(seed).permutation(len(rows))
-    place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], (lot,))
+def _random(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split each user's rows at random by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
+    order = np.random.default_rng(seed).permutation(len(rows))
+    place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], (order,))
     return _cut(rows, place, size, shares(rest, "80-10-10"))
 
 
@@ -166,28 +198,65 @@ def _in_order(rows: Array, order: Array, share: tuple[float, float, float]) -> S
     return Split("", 0, *parts)
 
 
-def _random_global(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+def _random_global(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split all rows at random by shares.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     return _in_order(rows, np.random.default_rng(seed).permutation(len(rows)), shares(rest, "90-0-10"))
 
 
-def _chronological(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+def _chronological(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Split all rows at two points in time by shares (global time split).
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     return _in_order(rows, np.lexsort(_by_time(dataset, rows, seed)), shares(rest, "70-15-15"))
 
 
-def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+def _leave_one_out(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Each user's last row is test, the one before validation; users with fewer than three rows only train.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     place, size = _places(np.asarray(dataset.interactions.need("user"))[rows], _by_time(dataset, rows, seed))
     enough = size >= 3
     test, validation = enough & (place == size - 1), enough & (place == size - 2)
     return Split("", 0, rows[~test & ~validation], rows[validation], rows[test])
 
 
-def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
-    """Only users with enough history qualify, so that every k is judged on the same people and targets."""
+def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Remove a share of users from training.
+
+    Only users with enough history qualify, so that users and targets are the same for every number of revealed ratings.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     events = dataset.interactions
     user = np.asarray(events.need("user"))[rows]
     liked = np.ones(len(rows), bool)
-    if events.rating is not None and bar is not None:
-        liked = np.asarray(events.rating)[rows] >= bar
+    if events.rating is not None and relevance_threshold is not None:
+        liked = np.asarray(events.rating)[rows] >= relevance_threshold
     order = np.lexsort((*_by_time(dataset, rows, seed), user))
     users, start = np.unique(user[order], return_index=True)
     histories = dict(zip(users.tolist(), np.split(order, start[1:]), strict=True))
@@ -208,12 +277,28 @@ def _cold_user(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float |
 
 
 def drawn_items(dataset: Dataset, items: Array, share: float, seed: int) -> Array:
-    """A share of item rows, drawn by a hash of their raw ids, so that the order of the catalog does not matter; sorted."""
-    lot = mixed(id_hash(dataset.items)[items] ^ mixed(np.array([seed + 1], np.uint64)))
-    return np.sort(items[np.argsort(lot, kind="stable")][: max(round(len(items) * share), 1)])
+    """Sample a share of item rows by a hash of their raw ids, independent of the order of the catalog; sorted.
+
+    Args:
+        dataset: the dataset.
+        items: item rows to sample from.
+        share: share to sample; at least one item is taken.
+        seed: seed of the hash.
+    """
+    key = mixed(id_hash(dataset.items)[items] ^ mixed(np.array([seed + 1], np.uint64)))
+    return np.sort(items[np.argsort(key, kind="stable")][: max(round(len(items) * share), 1)])
 
 
-def _cold_item(dataset: Dataset, rows: Array, rest: str, seed: int, bar: float | None) -> Split:
+def _cold_item(dataset: Dataset, rows: Array, rest: str, seed: int, relevance_threshold: float | None) -> Split:
+    """Remove a share of items from training; all their rows are test rows.
+
+    Args:
+        dataset: the dataset.
+        rows: rows to split, int64 ``[N]``.
+        rest: shares after the ``:`` of the strategy, or ``""``.
+        seed: seed of the split.
+        relevance_threshold: lowest rating that counts as liked, used by ``cold-user`` only.
+    """
     item = np.asarray(dataset.interactions.need("item"))[rows]
     cold = drawn_items(dataset, np.unique(item), COLD_SHARE, seed)
     test = np.isin(item, cold)
@@ -232,13 +317,15 @@ STRATEGIES: dict[str, Callable[[Dataset, Array, str, int, float | None], Split]]
 
 
 def with_validation(split: Split, share: float = 0.10, dataset: Dataset | None = None) -> Split:
-    """The split itself, or with a tenth of its training rows cut off as validation where it brings none.
+    """The split itself if it has validation rows, else the split with a share of training rows moved to validation.
 
-    Rows are drawn at random; where items left training (``cold-item``), items are drawn, so that validation asks what the
-    test asks: what of an item that nobody has rated yet?
+    Rows are sampled at random. For ``cold-item``, items are sampled, so that validation items are new to the model as
+    test items are.
 
     Args:
-        dataset: needed for splits with cold items, to know the item of each row.
+        split: the split.
+        share: share of training rows that become validation rows.
+        dataset: needed for splits with cold items, for the item of each row.
     """
     if len(split.validation):
         return split
@@ -251,20 +338,32 @@ def with_validation(split: Split, share: float = 0.10, dataset: Dataset | None =
 
 
 def known_rows(split: Split, known: str, dataset: Dataset) -> Array:
-    """Rows that models know when they are tested: training rows without validation (a tenth is cut off where the split brings none),
-    or both; and what is revealed of cold users."""
+    """Rows that models know at test time.
+
+    Args:
+        split: the split.
+        known: ``training`` for the training rows without validation; any other value adds the validation rows.
+        dataset: see :func:`with_validation`.
+
+    Returns:
+        Row indices, with the revealed rows of cold users.
+    """
     rows = split.train if known != "training" else with_validation(split, dataset=dataset).train
-    held = [rows] if known == "training" else [rows, split.validation]
-    return np.concatenate([*held, split.revealed])
+    parts = [rows] if known == "training" else [rows, split.validation]
+    return np.concatenate([*parts, split.revealed])
 
 
 def export_split(dataset: Dataset, split: Split, folder: Path) -> None:
-    """Write each part as CSV (row, user, item, rating, time in raw ids) and ``split.json``; all of it or nothing."""
+    """Write each part as CSV (row, user, item, rating, time, with raw ids) and ``split.json``; atomic.
+
+    Raises:
+        MMRecError: the folder is not empty and is no earlier export.
+    """
     import pandas as pd
 
     events, folder = dataset.interactions, folder.expanduser().resolve()
     if folder.exists() and not (folder / "split.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MMRecError(f"{folder} is not empty and no earlier export; name a new folder.")
+        raise MMRecError(f"{folder} is not empty and is no earlier export. Name a new folder.")
     with storage.replacing(folder) as draft:
         for part in Split.PARTS:
             rows = getattr(split, part)
@@ -288,7 +387,7 @@ def _rows_of(file: Path, limit: int) -> Array:
     """The column ``row`` of one part's file, int64, each in 0 … ``limit`` − 1.
 
     Raises:
-        MMRecError: missing, damaged, or a row that is not there.
+        MMRecError: missing, damaged, or a row number out of range.
     """
     table = tables.read(file)
     own = table.ids("row")
@@ -302,16 +401,17 @@ def _rows_of(file: Path, limit: int) -> Array:
         at = int(np.flatnonzero(bad)[0])
         value = own.values[own.codes[at]] if own.codes[at] >= 0 else ""
         raise MMRecError(
-            f"{file}, line {table.line_of(at)}: row is '{value[:40]}', expected a whole number from 0 to {limit - 1}. Export the split anew."
+            f"{file}, line {table.line_of(at)}: row is '{value[:40]}', expected a whole number from 0 to "
+            f"{limit - 1}. Export the split again."
         )
     return np.array([int(v) for v in own.values], np.int64)[own.codes]
 
 
 def import_split(dataset: Dataset, folder: Path) -> Split:
-    """Read what :func:`export_split` wrote.
+    """Read a split that :func:`export_split` wrote.
 
     Raises:
-        MMRecError: it belongs to other data, or its rows were changed.
+        MMRecError: it was exported from other data, or its rows were changed.
     """
     about = storage.read_json(folder / "split.json")
     if (
@@ -321,15 +421,17 @@ def import_split(dataset: Dataset, folder: Path) -> Split:
         or "checksum" not in about
     ):
         raise MMRecError(
-            f"{folder / 'split.json'} is no split's description: expected an object with strategy, seed, data and checksum. Export the split anew."
+            f"{folder / 'split.json'} does not describe a split: expected an object with strategy, seed, data and "
+            "checksum. Export the split again."
         )
     if about.get("data") != dataset.checksum:
         raise MMRecError(
-            f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export anew."
+            f"{folder} was exported from other data ({about.get('dataset')}); prepare that dataset, or export the "
+            "split again."
         )
     limits = {part: len(dataset.items) if part == "cold_items" else len(dataset.interactions) for part in Split.PARTS}
     parts = {part: _rows_of(folder / f"{part}.csv", limit) for part, limit in limits.items()}
     split = Split(about["strategy"], about["seed"], **parts)
     if split.checksum != about["checksum"]:
-        raise MMRecError(f"{folder} does not match its own checksum: a file in it was changed. Export the split anew.")
+        raise MMRecError(f"{folder} does not match its own checksum: a file in it was changed. Export the split again.")
     return split

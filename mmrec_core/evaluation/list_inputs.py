@@ -57,7 +57,7 @@ def genre_shares(dataset: Dataset) -> Array:
 
 def vectors_of(dataset: Dataset) -> Array | None:
     """``[I, d]`` unit vectors of plots and posters side by side, of the encoder that training would take; ``None`` where nothing is encoded."""
-    encoder = features.usual(dataset)
+    encoder = features.default_encoder(dataset)
     if encoder is None:
         return None
     parts = []

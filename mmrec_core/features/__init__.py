@@ -1,6 +1,6 @@
-"""Vectors of items: encoded, imported, stored and read."""
+"""Item embeddings of plots and posters: encoding, import, storage and reading."""
 
-from mmrec_core.features.encoding import SHARD, encode, make_encoder, restored
+from mmrec_core.features.encoding import SHARD, encode, make_encoder, restore_encoder
 from mmrec_core.features.images import open_poster
 from mmrec_core.features.importing import import_folder
 from mmrec_core.features.prompts import prompt_lines, rich_text
@@ -9,16 +9,16 @@ from mmrec_core.features.store import (
     PAIRS,
     Features,
     available,
+    available_inputs,
     checksum_of,
     content,
     damaged,
+    default_encoder,
+    encoder_list,
     folder_of,
     load,
-    offered,
-    offers,
     paired,
     split_pair,
-    usual,
     write,
 )
 
@@ -36,14 +36,14 @@ __all__ = [
     "import_folder",
     "load",
     "make_encoder",
-    "offered",
-    "offers",
+    "encoder_list",
+    "available_inputs",
     "open_poster",
     "paired",
     "prompt_lines",
-    "restored",
+    "restore_encoder",
     "rich_text",
     "split_pair",
-    "usual",
+    "default_encoder",
     "write",
 ]

@@ -1,4 +1,4 @@
-"""Posters as pictures."""
+"""Posters as images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_poster(dataset: Dataset, row: int) -> Image | None:
-    """A film's poster in RGB at its full size, or its thumbnail where that file has moved; ``None`` where neither can be read."""
+    """A film's poster in RGB at full size, else its thumbnail; ``None`` if neither can be read."""
     record = dataset.catalog.iloc[row]
     for place in (record["poster_file"], record["poster"]):
         if not isinstance(place, str):

@@ -1,53 +1,51 @@
-"""Vectors made elsewhere, imported by id."""
+"""Import of item embeddings that were made by other software."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mmrec_core import ids, registry, storage
 from mmrec_core.encoders._base import MODALITIES, Modality, unit
 from mmrec_core.errors import MMRecError
+from mmrec_core.features.store import folder_of, write
 from mmrec_core.reading import input_files
 from mmrec_core.types import Array, Dataset
 
-if TYPE_CHECKING:
-    pass
-from mmrec_core.features.store import folder_of, write
-
 
 def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
-    """Take over vectors that somebody else made.
+    """Import vectors from a folder of ``.npy`` files.
 
-    ``source`` holds ``…_text_….npy`` and/or ``…_image_….npy`` with row ids in ``…_ids.npy`` beside each, or one shared ``*_ids.npy``.
-    Several sets in one folder are told apart by ``name``, which must then occur in their file names.
+    ``source`` holds ``…_text_….npy`` and/or ``…_image_….npy``, with the item ids of their rows in ``…_ids.npy`` beside
+    each, or in one ``*_ids.npy`` for all. If the folder holds several sets, ``name`` must occur in their file names.
 
     Raises:
-        MMRecError: no vectors, ids that do not fit them, or none of the films is the dataset's.
+        MMRecError: no vectors, ids that do not fit the vectors, or none of the ids is in the dataset.
     """
     storage.safe_name(name, "encoder name")
     if name in registry.entries("encoders"):
-        raise MMRecError(f"'{name}' is an encoder of MMRec's own; import under another name with --as.")
+        raise MMRecError(f"'{name}' is a built-in encoder; import under another name with --as.")
     if not source.is_dir():
         raise MMRecError(f"{source} is not a folder. Name one that holds text and image vectors as .npy files.")
     parts: dict[Modality, tuple[Array, Array]] = {}
     files = [f for f in sorted(source.glob("*.npy")) if not f.stem.endswith("_ids")]
 
-    def bears(file: Path, word: str) -> bool:
+    def named(file: Path, word: str) -> bool:
         return f"_{word}_" in f"_{file.stem}_"
 
     for modality in MODALITIES:
-        own = [f for f in files if bears(f, modality)]
-        own = [f for f in own if bears(f, name)] or (own if not any(bears(f, name) for f in files) else [])
+        own = [f for f in files if named(f, modality)]
+        own = [f for f in own if named(f, name)] or (own if not any(named(f, name) for f in files) else [])
         if len(own) > 1:
             raise MMRecError(
-                f"{source} holds several {modality} files ({', '.join(f.name for f in own)}); name one of them with --as."
+                f"{source} holds several {modality} files ({', '.join(f.name for f in own)}); name one of them with "
+                "--as."
             )
         if own:
-            parts[modality] = _take(dataset, own[0])
+            parts[modality] = _read(dataset, own[0])
     if not parts:
         raise MMRecError(
             f"{source} holds no vectors for '{name}': expected *text*.npy or *image*.npy with an …_ids.npy beside it."
@@ -61,26 +59,27 @@ def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
     return {"encoder": name, "dataset": dataset.name, "modality": short, "retrieval": None}
 
 
-def _take(dataset: Dataset, file: Path) -> tuple[Array, Array]:
+def _read(dataset: Dataset, file: Path) -> tuple[Array, Array]:
+    """Catalog rows ``[N]`` and unit vectors ``[N, width]`` of one file."""
     beside = file.with_name(f"{file.stem}_ids.npy")
     shared = sorted(file.parent.glob("*_ids.npy"))
     ids_file = beside if beside.exists() else shared[0] if len(shared) == 1 else None
     if ids_file is None:
         raise MMRecError(f"{file.name} has no ids: expected {beside.name} beside it, or one *_ids.npy for all.")
-    vectors, held = input_files.array(file), input_files.array(ids_file)
-    if vectors.ndim != 2 or held.ndim != 1 or len(vectors) != len(held) or vectors.dtype.kind not in "f":
+    vectors, raw = input_files.array(file), input_files.array(ids_file)
+    if vectors.ndim != 2 or raw.ndim != 1 or len(vectors) != len(raw) or vectors.dtype.kind not in "f":
         raise MMRecError(
-            f"{file.name} is {list(vectors.shape)} of {vectors.dtype} and {ids_file.name} {list(held.shape)}; expected one row of floats for each of "
-            f"{len(held) if held.ndim else 0:,} ids in one dimension."
+            f"{file.name} is {list(vectors.shape)} of {vectors.dtype} and {ids_file.name} {list(raw.shape)}; "
+            f"expected one row of floats for each of {len(raw) if raw.ndim else 0:,} ids in one dimension."
         )
     if vectors.shape[1] == 0 or not len(vectors):
         raise MMRecError(f"{file.name} is {list(vectors.shape)}; expected at least one vector of at least one number.")
-    own = ids.of_column(held, "id", ids_file.name, lambda row: row + 1)
+    own = ids.of_column(raw, "id", ids_file.name, lambda row: row + 1)
     if (missing := own.missing()).any():
         raise MMRecError(
             f"{ids_file.name} has no id in row {int(np.flatnonzero(missing)[0])}; expected one for each vector."
         )
-    if len(own.values) != len(held):
+    if len(own.values) != len(raw):
         at = int(np.flatnonzero(_repeated(own.codes))[0])
         raise MMRecError(f"{ids_file.name} names a film twice: {own.values[own.codes[at]]}.")
     vectors = np.asarray(vectors)
@@ -96,17 +95,25 @@ def _take(dataset: Dataset, file: Path) -> tuple[Array, Array]:
 
 
 def _repeated(codes: Array) -> Array:
-    """bool ``[N]``: values that occurred before."""
+    """bool ``[N]``: whether the same code occurred in an earlier row."""
     seen = np.ones(len(codes), bool)
     seen[np.unique(codes, return_index=True)[1]] = False
     return seen
 
 
 def _no_other_form(dataset: Dataset, rows: Array, texts: Array, file: Path) -> None:
-    """Refuse ids such as ``01`` and ``1.0`` that no film of the dataset has, and that were meant for film 1."""
+    """Refuse ids such as ``01`` and ``1.0`` that are unknown but probably mean film 1.
+
+    Args:
+        dataset: the dataset.
+        rows: row of each id, −1 where unknown ``[N]``.
+        texts: ids as text ``[N]``.
+        file: the file of ids, for the message.
+    """
     for text in texts[rows < 0].tolist():
         number = re.fullmatch(r"0*(\d+?)(\.0+)?", text, re.ASCII)
         if number and text != number.group(1) and dataset.items.rows([number.group(1)])[0] >= 0:
             raise MMRecError(
-                f"{file.name} names film {number.group(1)} as '{text}'; ids are compared as they are written. Write it as {number.group(1)}, once."
+                f"{file.name} names film {number.group(1)} as '{text}'; ids are compared as text. Write it as "
+                f"{number.group(1)}, once."
             )

@@ -1,4 +1,4 @@
-"""Finding: nearest vectors exactly, and how often a text finds its own picture."""
+"""Exact nearest-neighbour search, and cross-modal retrieval recall of an encoder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mmrec_core.stats import mean_intervals
 from mmrec_core.types import Array, blocks
 
 BLOCK = 512
-"""Queries at a time."""
+"""Queries per block."""
 
 
 def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
-    """The ``k`` rows of unit ``vectors`` ``[N, d]`` most like a unit ``query`` ``[d]``, best first, and their cosines; exact."""
+    """The ``k`` rows of unit vectors ``[N, d]`` nearest to a unit query ``[d]``, best first, and their cosines."""
     cosine = vectors @ query.astype(vectors.dtype, copy=False)
     k = min(k, len(cosine))
     best = np.argpartition(-cosine, k - 1)[:k] if k < len(cosine) else np.arange(len(cosine))
@@ -23,13 +23,20 @@ def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
 
 
 def recall(text: Array, image: Array, ks: tuple[int, ...] = (1, 10)) -> dict[str, Any]:
-    """How often the pair of a text is among the first ``k`` pictures of all, and the other way round.
+    """Recall@k of finding the image of a text among all images, and the text of an image.
 
-    Ties are averaged; with ``N`` pairs chance is ``k / N``. Intervals are 95 % bootstraps over pairs. Memory grows with ``N``, not with its square.
+    Args:
+        text: unit vectors ``[N, d]``.
+        image: unit vectors ``[N, d]`` of the same films.
+        ks: values of ``k``.
+
+    Returns:
+        ``pairs``, ``chance@k`` (``k / N``), and for ``text_to_image`` and ``image_to_text`` the ``recall@k`` and 95 %
+        bootstrap intervals over pairs. Ties are averaged. Memory is linear in ``N``.
     """
     texts, images = np.ascontiguousarray(text, np.float32), np.ascontiguousarray(image, np.float32)
     n = len(texts)
-    told: dict[str, Any] = {"pairs": n, **{f"chance@{k}": min(k / n, 1.0) for k in ks}}
+    result: dict[str, Any] = {"pairs": n, **{f"chance@{k}": min(k / n, 1.0) for k in ks}}
     for name, queries, among in (("text_to_image", texts, images), ("image_to_text", images, texts)):
         above, tied = np.zeros(n, np.int64), np.ones(n, np.int64)
         for part in blocks(n, BLOCK):
@@ -38,6 +45,6 @@ def recall(text: Array, image: Array, ks: tuple[int, ...] = (1, 10)) -> dict[str
             above[part], tied[part] = (cosine > own).sum(1), (cosine == own).sum(1)
         values = np.stack([np.clip((k - above) / tied, 0.0, 1.0) for k in ks], 1)
         spans = mean_intervals(values)
-        told[name] = {f"recall@{k}": float(values[:, at].mean()) for at, k in enumerate(ks)}
-        told[name]["intervals"] = {f"recall@{k}": spans[at] for at, k in enumerate(ks)}
-    return told
+        result[name] = {f"recall@{k}": float(values[:, at].mean()) for at, k in enumerate(ks)}
+        result[name]["intervals"] = {f"recall@{k}": spans[at] for at, k in enumerate(ks)}
+    return result

@@ -1,4 +1,4 @@
-"""Stored vectors of a dataset: find, read, write."""
+"""Stored item embeddings of a dataset: find, read and write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +15,17 @@ from mmrec_core.encoders._base import MODALITIES, Modality
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.types import Array, Dataset, Field, Side
 
-if TYPE_CHECKING:
-    pass
-
 PAIRS: dict[str, tuple[str, str]] = {
     "sota": ("qwen2", "so400m_siglip"),
     "baseline": ("mpnet", "vit_l_14"),
     "bert+resnet": ("bert", "resnet"),
 }
-"""Founding configurations that take text and image from two encoders; ``A+B`` pairs any two."""
+"""Named pairs that take text and image vectors from two encoders; ``A+B`` pairs any two."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """One modality of one encoder on one dataset."""
+    """The vectors of one modality of one encoder on one dataset."""
 
     encoder: str
     modality: Modality
@@ -42,41 +39,37 @@ class Features:
 
     @cached_property
     def dense(self) -> Array:
-        """The same as float32 in memory, for searching."""
+        """The vectors as float32 in memory, for search."""
         return np.asarray(self.vectors, np.float32)
 
     def by_item(self, n_items: int) -> Array:
-        """Where each catalog row's vector stands, int64 ``[I]``; −1 where it is missing."""
+        """Position of each catalog row's vector, int64 ``[I]``; −1 where it is missing."""
         place = np.full(n_items, -1, np.int64)
         place[self.items] = np.arange(len(self.items))
         return place
 
 
 def folder_of(dataset: Dataset, encoder: str) -> Path:
-    """Where an encoder's vectors lie."""
-    return dataset.folder / "features" / _safe(encoder)
-
-
-def _safe(encoder: str) -> str:
-    """An encoder's name as a folder's: hub names hold slashes and colons."""
-    return encoder.replace("/", "--").replace(":", "__")
+    """The folder of an encoder's vectors."""
+    return dataset.folder / "features" / storage.folder_name(encoder)
 
 
 def available(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    """Manifests of what is encoded or imported, by encoder name, but those of :func:`damaged`."""
-    return {str(told["encoder"]): told for told in _looked_at(dataset) if not isinstance(told, DamagedFile)}
+    """Manifests of stored vectors by encoder name, without those of :func:`damaged`."""
+    return {str(found["encoder"]): found for found in _checked(dataset) if not isinstance(found, DamagedFile)}
 
 
 def damaged(dataset: Dataset) -> list[DamagedFile]:
-    """What is wrong with vectors that :func:`available` leaves out."""
-    return [told for told in _looked_at(dataset) if isinstance(told, DamagedFile)]
+    """The faults of vectors that :func:`available` leaves out."""
+    return [found for found in _checked(dataset) if isinstance(found, DamagedFile)]
 
 
 _read: dict[Path, tuple[tuple[int, ...], dict[str, Any] | DamagedFile]] = {}
+"""By manifest file: the stamps of the encoder's files when they were checked, and the manifest or the fault."""
 
 
-def _looked_at(dataset: Dataset) -> list[dict[str, Any] | DamagedFile]:
-    """Every encoder's manifest, or what is wrong with its files; those that did not change are not looked at again."""
+def _checked(dataset: Dataset) -> list[dict[str, Any] | DamagedFile]:
+    """Every encoder's manifest, or the fault of its files; unchanged files are not checked again."""
     place, found = dataset.folder / "features", []
     storage.recover_all(place)
     for file in sorted(place.glob("[!.]*/manifest.json")):
@@ -86,55 +79,55 @@ def _looked_at(dataset: Dataset) -> list[dict[str, Any] | DamagedFile]:
             )
         except OSError:
             continue  # it is being replaced
-        held = _read.get(file)
-        if held is None or held[0] != stamp:
-            told: dict[str, Any] | DamagedFile
+        cached = _read.get(file)
+        if cached is None or cached[0] != stamp:
+            manifest: dict[str, Any] | DamagedFile
             try:
-                told = _check(file.parent)
+                manifest = _check(file.parent)
             except DamagedFile as error:
-                told = error
+                manifest = error
             except MMRecError:
                 continue
-            held = _read[file] = (stamp, told)
-        found.append(held[1])
+            cached = _read[file] = (stamp, manifest)
+        found.append(cached[1])
     return found
 
 
 def _remedy(folder: Path) -> str:
-    """What to do where one of an encoder's files is damaged."""
+    """What to do if one of an encoder's files is damaged, for messages."""
     dataset = folder.parent.parent.name
     return f"Encode {dataset} with it again, or import its vectors again: python -m mmrec_core encode {dataset}"
 
 
 def _check(folder: Path) -> dict[str, Any]:
-    """An encoder's manifest, once the headers of its files have been looked at.
+    """An encoder's manifest, after a check of the headers of its files.
 
     Raises:
-        MMRecError: there is none.
-        DamagedFile: one of the files cannot be read, or is of another shape than the manifest says.
+        MMRecError: there is no manifest.
+        DamagedFile: a file cannot be read, or has another shape than in the manifest.
     """
-    told = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
-    for modality, own in told["modality"].items():
+    manifest = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
+    for modality, own in manifest["modality"].items():
         records.array(folder / f"{modality}.npy", _remedy(folder), length=own["n"], ndim=2, kinds="f")
         records.array(folder / f"{modality}_ids.npy", _remedy(folder), length=own["n"], ndim=1, kinds="iuU")
     if (folder / "state.npz").exists():
-        _state(folder, told)
-    return told
+        _state(folder, manifest)
+    return manifest
 
 
-def _state(folder: Path, told: Mapping[str, Any]) -> dict[str, Array]:
-    """What an encoder learned from the catalog.
+def _state(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Array]:
+    """The arrays that an encoder learned from the catalog.
 
     Raises:
         DamagedFile: it cannot be read, or was changed since it was written.
     """
-    if told.get("state") not in {None, _digest(folder / "state.npz")}:  # manifests of earlier versions do not name it
+    if manifest.get("state") not in {None, _digest(folder / "state.npz")}:  # older manifests have no checksum
         raise DamagedFile(storage.shown(folder / "state.npz"), "it was changed since it was written", _remedy(folder))
     return records.archive(folder / "state.npz", _remedy(folder))
 
 
 def split_pair(encoder: str) -> dict[Modality, str]:
-    """Which encoder each modality comes from: ``minilm+mobilenet_v1`` → text from the first, image from the second."""
+    """The encoder of each modality: ``minilm+mobilenet_v1`` takes text from the first, image from the second."""
     if encoder in PAIRS:
         text, image = PAIRS[encoder]
     elif "+" in encoder and not encoder.startswith(("hf:", "open_clip:")):
@@ -145,56 +138,59 @@ def split_pair(encoder: str) -> dict[Modality, str]:
 
 
 def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
-    """One modality's vectors, checked.
+    """Load and check the vectors of one modality.
 
     Raises:
-        MMRecError: not encoded, ids that are not the dataset's, or files that are not those that were written.
+        MMRecError: not encoded, ids that are not in the dataset, or files that were changed since they were written.
     """
     name = split_pair(encoder)[modality]
     folder = folder_of(dataset, name)
     if not (folder / "manifest.json").exists():
         raise MMRecError(
-            f"'{name}' has not encoded {dataset.name}. Run: python -m mmrec_core encode {dataset.name} --encoder {name}. "
+            f"'{name}' has not encoded {dataset.name}. Run: python -m mmrec_core encode {dataset.name} --encoder "
+            f"{name}. "
             f"Encoded: {', '.join(available(dataset)) or 'nothing'}."
         )
-    told = _check(folder)
-    if modality not in told["modality"]:
-        raise MMRecError(f"'{name}' has no {modality} vectors of {dataset.name}; it has {', '.join(told['modality'])}.")
-    own = told["modality"][modality]
+    manifest = _check(folder)
+    if modality not in manifest["modality"]:
+        raise MMRecError(
+            f"'{name}' has no {modality} vectors of {dataset.name}; it has {', '.join(manifest['modality'])}."
+        )
+    own = manifest["modality"][modality]
     vectors = records.array(folder / f"{modality}.npy", _remedy(folder))
-    held = records.array(folder / f"{modality}_ids.npy", _remedy(folder), mapped=False)
-    if storage.checksum(np.ascontiguousarray(held).tobytes()) != own["ids"]:
+    raw = records.array(folder / f"{modality}_ids.npy", _remedy(folder), mapped=False)
+    if storage.checksum(np.ascontiguousarray(raw).tobytes()) != own["ids"]:
         raise MMRecError(
             f"{folder / f'{modality}_ids.npy'} was changed since it was written; encode {dataset.name} again."
         )
     if vectors.shape != (own["n"], own["width"]) or _digest(folder / f"{modality}.npy") != own["checksum"]:
         raise MMRecError(f"{folder / f'{modality}.npy'} was changed since it was written; encode {dataset.name} again.")
-    items = dataset.items.rows(held)
+    items = dataset.items.rows(raw)
     if len(items) and int(items.min()) < 0:
         raise MMRecError(f"Vectors of '{name}' are of films that {dataset.name} does not have; encode it again.")
-    return Features(name, modality, held, vectors, items, told)
+    return Features(name, modality, raw, vectors, items, manifest)
 
 
 def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
-    """What names one modality's vectors, without reading them.
+    """The checksum of one modality's vectors, from the manifest.
 
     Raises:
         MMRecError: not encoded.
     """
     folder = folder_of(dataset, split_pair(encoder)[modality])
-    told = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))["modality"]
-    if modality not in told:
+    modalities = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))["modality"]
+    if modality not in modalities:
         raise MMRecError(f"'{encoder}' has no {modality} vectors of {dataset.name}.")
-    return str(told[modality]["checksum"])
+    return str(modalities[modality]["checksum"])
 
 
 _digests: dict[tuple[str, int, int], str] = {}
 
 
 def _digest(file: Path) -> str:
-    """A file's checksum; read again only when the file changed."""
-    told = file.stat()
-    key = (str(file), told.st_mtime_ns, told.st_size)
+    """A file's checksum; the file is read again only when it changed."""
+    stat = file.stat()
+    key = (str(file), stat.st_mtime_ns, stat.st_size)
     if key not in _digests:
         while len(_digests) > 256:
             _digests.pop(next(iter(_digests)))
@@ -203,35 +199,35 @@ def _digest(file: Path) -> str:
 
 
 CONTENT = ("both", "text", "image", "none")
-"""Which vectors a model of plots and posters is given."""
+"""Which vectors a multimodal model uses."""
 
 
-def offers(dataset: Dataset) -> set[str]:
-    """What a dataset has that a model may need, encoded plots (``text``) and posters (``image``) among it."""
+def available_inputs(dataset: Dataset) -> set[str]:
+    """All inputs that a dataset can give to a model, including encoded plots (``text``) and posters (``image``)."""
     has = set(dataset.manifest["has"])
     more = (
         {"side", "graph"} | ({"ids"} if {"user", "item"} <= has else set()) | ({"sequence"} if "time" in has else set())
     )
-    return has | more | {m for told in available(dataset).values() for m in told["modality"]}
+    return has | more | {m for manifest in available(dataset).values() for m in manifest["modality"]}
 
 
-def usual(dataset: Dataset) -> str | None:
-    """The encoder whose vectors a model gets when nobody names one: the first with both modalities, else the first."""
+def default_encoder(dataset: Dataset) -> str | None:
+    """The encoder that models use by default: the first with both modalities, else the first; ``None`` without any."""
     ready = available(dataset)
-    return next((n for n, told in ready.items() if len(told["modality"]) == 2), next(iter(ready), None))
+    return next((n for n, manifest in ready.items() if len(manifest["modality"]) == 2), next(iter(ready), None))
 
 
 def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Side:
-    """Vectors of plots and posters as fields ``text`` and ``image`` of items.
+    """Vectors of plots and posters as item fields ``text`` and ``image``.
 
     Raises:
-        MMRecError: not encoded, or the encoder has no vectors of the modality asked for.
+        MMRecError: not encoded, or the encoder has no vectors of the requested modality.
     """
     if modality not in CONTENT:
         raise unknown_name("modality", modality, list(CONTENT))
     if modality == "none":
         return ()
-    encoder = encoder or usual(dataset)
+    encoder = encoder or default_encoder(dataset)
     if encoder is None:
         raise MMRecError(
             f"Nothing has encoded {dataset.name} yet. Run: python -m mmrec_core encode {dataset.name} --encoder classic"
@@ -242,15 +238,15 @@ def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Si
             continue
         own = split_pair(encoder)[wanted]
         if modality == "both" and own in (ready := available(dataset)) and wanted not in ready[own]["modality"]:
-            continue  # an encoder of texts alone gives texts alone
+            continue  # this encoder has only one modality
         loaded = load(dataset, encoder, wanted)
-        found.append(Field(wanted, "item", "vector", width=loaded.vectors.shape[1], data=loaded.vectors,
-                           place=loaded.by_item(len(dataset.items))))  # fmt: skip
+        place = loaded.by_item(len(dataset.items))
+        found.append(Field(wanted, "item", "vector", width=loaded.vectors.shape[1], data=loaded.vectors, place=place))
     return tuple(found)
 
 
-def _asked(file: Path) -> Any:
-    """What an encoding that was begun was asked for; ``None`` where that cannot be read, so that it begins anew."""
+def _read_request(file: Path) -> Any:
+    """The request of an interrupted encoding; ``None`` if it cannot be read, so that the encoding starts again."""
     try:
         return storage.read_json(file)
     except MMRecError:
@@ -258,49 +254,85 @@ def _asked(file: Path) -> Any:
 
 
 def write(
-    folder: Path, dataset: Dataset, name: str, parts: Mapping[Modality, tuple[Array, Array]], *, offers: Sequence[str], joint: bool,
-    version: int, options: Mapping[str, Any], state: Mapping[str, Array] | None = None, imported: bool = False,
-) -> dict[str, Any]:  # fmt: skip
-    """Write vectors ``(catalog rows [N], vectors [N, width])`` by modality with their ids and checksums, all of it or nothing."""
+    folder: Path,
+    dataset: Dataset,
+    name: str,
+    parts: Mapping[Modality, tuple[Array, Array]],
+    *,
+    offers: Sequence[str],
+    joint: bool,
+    version: int,
+    options: Mapping[str, Any],
+    state: Mapping[str, Array] | None = None,
+    imported: bool = False,
+) -> dict[str, Any]:
+    """Write the vectors of an encoder with ids, checksums and a manifest; atomic.
+
+    Args:
+        folder: see :func:`folder_of`.
+        dataset: the dataset.
+        name: name of the encoder.
+        parts: by modality, catalog rows ``[N]`` and vectors ``[N, width]``.
+        offers: modalities that the encoder supports.
+        joint: whether text and image vectors lie in one space.
+        version: version of the encoder.
+        options: settings of the encoder.
+        state: what the encoder learned from the catalog.
+        imported: whether the vectors were imported.
+
+    Returns:
+        The manifest.
+    """
     from mmrec_core.features.nearest_neighbours import recall
 
-    told: dict[str, Any] = {}
+    modality_info: dict[str, Any] = {}
     with storage.replacing(folder) as draft:
         for modality, (rows, vectors) in parts.items():
             raw = np.ascontiguousarray(dataset.items.raw[rows])
             np.save(draft / f"{modality}.npy", np.ascontiguousarray(vectors, np.float16), allow_pickle=False)
             np.save(draft / f"{modality}_ids.npy", raw, allow_pickle=False)
-            told[modality] = {
-                "n": len(rows), "width": int(vectors.shape[1]), "missing": len(dataset.items) - len(rows),
-                "ids": storage.checksum(raw.tobytes()), "checksum": storage.checksum((draft / f"{modality}.npy").read_bytes()),
-            }  # fmt: skip
+            modality_info[modality] = {
+                "n": len(rows),
+                "width": int(vectors.shape[1]),
+                "missing": len(dataset.items) - len(rows),
+                "ids": storage.checksum(raw.tobytes()),
+                "checksum": storage.checksum((draft / f"{modality}.npy").read_bytes()),
+            }
         if state:
             np.savez(draft / "state.npz", allow_pickle=False, **state)
         both = joint and set(parts) == set(MODALITIES)
         retrieval = recall(*paired(parts["text"], parts["image"])) if both else None
         manifest = {
-            "encoder": name, "version": version, "options": dict(options), "offers": list(offers), "joint": joint, "imported": imported,
-            "catalog": dataset.checksum, "prompt": "rich text", "modality": told, "retrieval": retrieval,
+            "encoder": name,
+            "version": version,
+            "options": dict(options),
+            "offers": list(offers),
+            "joint": joint,
+            "imported": imported,
+            "catalog": dataset.checksum,
+            "prompt": "rich text",
+            "modality": modality_info,
+            "retrieval": retrieval,
             "state": storage.checksum((draft / "state.npz").read_bytes()) if state else None,
-        }  # fmt: skip
+        }
         storage.write_json(draft / "manifest.json", manifest)
     return manifest
 
 
 def paired(text: tuple[Array, Array], image: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Vectors of the films that have both, in one order."""
+    """Text and image vectors ``[M, width]`` of the films that have both, in the same order, as float32."""
     shared, a, b = np.intersect1d(text[0], image[0], return_indices=True)
     return np.asarray(text[1][a], np.float32), np.asarray(image[1][b], np.float32)
 
 
-def offered(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    """Every encoder one might use, with whether it is encoded, is joint, and what it needs; unusable ones with the reason."""
+def encoder_list(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """All encoders by name, with whether the dataset is encoded (``ready``), a description, and a fault or ``None``."""
     ready = available(dataset)
-    told: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, entry in registry.entries("encoders").items():
-        told[name] = {"ready": name in ready, "about": entry.summary, "fault": entry.fault}
+        found[name] = {"ready": name in ready, "about": entry.summary, "fault": entry.fault}
     for name, manifest in ready.items():
-        told.setdefault(
+        found.setdefault(
             name, {"ready": True, "about": "imported" if manifest["imported"] else "from the hub", "fault": None}
         )
-    return told
+    return found

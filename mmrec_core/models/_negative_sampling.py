@@ -21,7 +21,7 @@ def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: b
     """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``:
     not rated at
     all); a few collisions survive four redraws."""
-    taken, pool = torch.from_numpy(train.met if rated else train.liked), torch.from_numpy(train.items)
+    taken, pool = torch.from_numpy(train.seen_pairs if rated else train.positive_pairs), torch.from_numpy(train.items)
     item = pool[torch.randint(len(pool), user.shape, generator=generator)]
     for _ in range(4):
         key = user * train.schema.n_items + item

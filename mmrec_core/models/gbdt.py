@@ -11,7 +11,7 @@ from torch import Tensor
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, Model
 from mmrec_core.models._fields import named_fields
-from mmrec_core.types import Array, Head, Progress, Schema, Side, TrainSet, quiet, with_data
+from mmrec_core.types import Array, Head, Progress, Schema, Side, TrainSet, fields_of, quiet
 
 
 class GBDT(Model):
@@ -36,7 +36,7 @@ class GBDT(Model):
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         wanted = named_fields(side, config.fields)
-        self.used = [f for f in with_data(side, "row") if f.name in wanted]
+        self.used = [f for f in fields_of(side, "row") if f.name in wanted]
         for at in range(len(schema.labels)):
             self.register_buffer(f"trees_{at}", torch.zeros(0, dtype=torch.uint8))
         self._boosters: list[Any] | None = None

@@ -1,1 +1,1 @@
-"""Checked reading of files that people bring: tables, archives, pictures."""
+"""Checked reading of user files: tables, archives and images, with size limits and readable errors."""

@@ -1,4 +1,7 @@
-"""Pictures from outside: six formats, bounded in size, turned upright, flattened to RGB. The one place that opens an image."""
+"""Read images from users: six formats, limited size, turned upright, converted to RGB.
+
+No other module opens image files.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What Pillow may take a file for, by its content: others start programs (EPS runs Ghostscript) or are rarely looked after."""
+"""Formats that Pillow may detect.
+
+Others are left out: they start programs (EPS runs Ghostscript) or are badly maintained.
+"""
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-"""How files of these formats are called."""
+"""File name endings of these formats."""
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 100 << 20
 
@@ -25,14 +31,16 @@ logging.getLogger("PIL").setLevel(logging.WARNING)
 
 
 def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Image:
-    """A picture, whole, upright by its Exif, in RGB: transparent ones on white, 16 bits scaled to 8, of several frames the first.
+    """Read an image as RGB, upright by its Exif.
+
+    Transparency is put on white, 16 bits are scaled to 8, and of several frames the first is read.
 
     Args:
         source: a file or its bytes.
-        near: width and height near which a JPEG may be decoded smaller, to be quicker; it is never smaller than that.
+        near: width and height; a JPEG may be decoded at a smaller size, but not below these, to save time.
 
     Raises:
-        MMRecError: missing, none of the six formats, damaged, or larger than 40 megapixels or 100 MB.
+        MMRecError: missing, not one of the six formats, damaged, or larger than 40 megapixels or 100 MB.
     """
     from PIL import Image as pillow
 
@@ -41,13 +49,14 @@ def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Ima
         if not isinstance(source, bytes):
             if source.stat().st_size > MAX_BYTES:
                 raise MMRecError(
-                    f"{label} has over {MAX_BYTES >> 20} MB; no picture of this size is read. Save it smaller."
+                    f"{label} has over {MAX_BYTES >> 20} MB; images of this size are not read. Save it smaller."
                 )
             source = source.read_bytes()
         with pillow.open(io.BytesIO(source), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise MMRecError(
-                    f"{label} has {image.width} × {image.height} pixels; {MAX_PIXELS // 1_000_000} million are read at most. Save it smaller."
+                    f"{label} has {image.width} × {image.height} pixels; at most {MAX_PIXELS // 1_000_000} million "
+                    "are allowed. Save it smaller."
                 )
             if near is not None:
                 image.draft("RGB", near)
@@ -55,24 +64,24 @@ def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Ima
             return rgb(_upright(image))
     except MMRecError:
         raise
-    except (Exception, MemoryError) as error:  # Pillow's plugins raise many kinds over a damaged file
+    except (Exception, MemoryError) as error:  # Pillow raises many types of exceptions for a damaged file
         raise MMRecError(
-            f"{label} cannot be read as a picture ({type(error).__name__}); expected JPEG, PNG, WebP, GIF, BMP or TIFF."
+            f"{label} cannot be read as an image ({type(error).__name__}); expected JPEG, PNG, WebP, GIF, BMP or TIFF."
         ) from error
 
 
 def _upright(image: Image) -> Image:
-    """Turned as its Exif says; as it is where its Exif is damaged."""
+    """Rotate an image as its Exif says; unchanged if the Exif is damaged."""
     from PIL import ImageOps
 
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged Exif raises many kinds, and the pixels are good without it
+    except Exception:  # damaged Exif raises many types of exceptions; the pixels can still be used
         return image
 
 
 def rgb(image: Image) -> Image:
-    """Any picture as RGB: transparent ones on white, grey ones in three equal channels, 16 and 32 bits scaled to 8."""
+    """Convert an image to RGB: transparency on white, grey to three equal channels, 16 and 32 bits scaled to 8."""
     from PIL import Image as pillow
 
     if image.mode == "RGB" and "transparency" not in image.info:

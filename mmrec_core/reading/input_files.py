@@ -1,4 +1,4 @@
-"""Reading what came from outside: sizes are bounded, and the libraries' many exceptions become one plain error."""
+"""Read untrusted files: limits on unpacked size, and one readable error for all exceptions of the libraries."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array
 
 FREE_BYTES = 64 << 20
-"""What may always be unpacked, whatever its ratio."""
+"""Files up to this unpacked size are read whatever their compression ratio."""
 MAX_RATIO = 100
-"""Bytes unpacked for each packed byte at most, beyond :data:`FREE_BYTES`; rating tables reach about 10, DEFLATE can reach 1,032."""
+"""Largest compression ratio beyond :data:`FREE_BYTES`; rating tables have about 10, DEFLATE can reach 1,032."""
 MAX_BYTES = 8 << 30
-"""Bytes of one unpacked file at most."""
+"""Largest unpacked size of one file, in bytes."""
 MAX_MEMBERS = 100_000
-"""Files in one archive at most."""
+"""Largest number of files in one archive."""
 
 
 @contextlib.contextmanager
 def reading(where: object, expected: str, todo: str = "Mend it, or fetch it again.") -> Iterator[None]:
-    """Turn what libraries raise over a damaged or foreign file into one :class:`MMRecError`; to be put closely around their calls.
+    """Turn the exceptions of a library about a damaged file into an :class:`MMRecError`; use it close around the call.
 
     Args:
         where: the file, for the message.
-        expected: what it should have been, as "a CSV table in UTF-8".
+        expected: what it should be, such as "a CSV table in UTF-8".
         todo: what to do next.
     """
     try:
@@ -39,7 +39,7 @@ def reading(where: object, expected: str, todo: str = "Mend it, or fetch it agai
     except OSError as error:
         import errno
 
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:  # about writing; storage reports those
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:  # errors of writing, which storage reports
             raise
         raise MMRecError(
             f"{where} cannot be read ({error.strerror or brief(error)}); expected {expected}. {todo}"
@@ -52,7 +52,7 @@ def reading(where: object, expected: str, todo: str = "Mend it, or fetch it agai
 
 @contextlib.contextmanager
 def outermost(where: object) -> Iterator[None]:
-    """Around a whole reader: exceptions that only damaged data can cause become one :class:`MMRecError`; others stay defects of ours."""
+    """Turn exceptions that only damaged data can cause into an :class:`MMRecError`; use it around a whole reader."""
     try:
         yield
     except MMRecError:
@@ -61,12 +61,12 @@ def outermost(where: object) -> Iterator[None]:
         if not foreign(error):
             raise
         raise MMRecError(
-            f"{where} is damaged or not in the form expected ({brief(error)}). Mend it, or fetch it again."
+            f"{where} is damaged or not in the expected format ({brief(error)}). Mend it, or fetch it again."
         ) from error
 
 
 def known(error: Exception) -> bool:
-    """Whether an exception is one that a library raises over bad data."""
+    """Whether an exception is of a type that libraries raise for bad data."""
     import csv
     import json
     import lzma
@@ -75,14 +75,31 @@ def known(error: Exception) -> bool:
     import zlib
 
     kinds = (
-        ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, SyntaxError, NotImplementedError, RuntimeError, MemoryError,
-        ArithmeticError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, csv.Error, json.JSONDecodeError,
-    )  # fmt: skip
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        EOFError,
+        SyntaxError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+        ArithmeticError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        struct.error,
+        tokenize.TokenError,
+        csv.Error,
+        json.JSONDecodeError,
+    )
     return isinstance(error, kinds) or type(error).__module__.partition(".")[0] in {"pyarrow", "pandas", "numpy"}
 
 
 def foreign(error: BaseException) -> bool:
-    """Whether an exception can only come from reading bad data, wherever it is raised: the narrow list, for the outermost place."""
+    """Whether an exception can only come from bad data; a narrower list than :func:`known`, for :func:`outermost`."""
     import csv
     import json
     import lzma
@@ -109,16 +126,23 @@ def foreign(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """An exception in one short line."""
+    """An exception as one short line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
-def too_much(where: object, packed: int, unpacked: int) -> MMRecError | None:
-    """The error for a file that unpacks to too much, or ``None``."""
+def unpack_limit_error(where: object, packed: int, unpacked: int) -> MMRecError | None:
+    """The error for a file whose unpacked size is over the limits, else ``None``.
+
+    Args:
+        where: the file, for the message.
+        packed: its size in bytes.
+        unpacked: its unpacked size in bytes.
+    """
     if unpacked > MAX_BYTES:
         return MMRecError(
-            f"{where} unpacks to over {MAX_BYTES >> 30} GiB; it was not read. Unpack it yourself and name the unpacked file."
+            f"{where} unpacks to over {MAX_BYTES >> 30} GiB; it was not read. "
+            "Unpack it yourself and name the unpacked file."
         )
     if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
         return MMRecError(
@@ -129,58 +153,58 @@ def too_much(where: object, packed: int, unpacked: int) -> MMRecError | None:
 
 
 class _Counted(io.RawIOBase):
-    """A stream of unpacked bytes that ends in an error where there are too many."""
+    """A stream of unpacked bytes that raises an error when a size limit is passed."""
 
     def __init__(self, stream: IO[bytes], packed: int, where: object) -> None:
         self.stream, self.packed, self.where, self.seen = stream, packed, where, 0
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with unpacked bytes."""
+        """Read unpacked bytes into a buffer."""
         with reading(self.where, "a whole archive"):
             part = self.stream.read(len(buffer))
         self.seen += len(part)
-        if (error := too_much(self.where, self.packed, self.seen)) is not None:
+        if (error := unpack_limit_error(self.where, self.packed, self.seen)) is not None:
             raise error
         buffer[: len(part)] = part
         return len(part)
 
     def close(self) -> None:
-        """The packed file, too."""
+        """Close the packed file, too."""
         self.stream.close()
         super().close()
 
 
 def gunzip(file: Path) -> IO[bytes]:
-    """A gzipped file's content as a stream, bounded by ratio and by size.
+    """Open a gzip file as a stream of its content, with limits on ratio and size.
 
     Raises:
-        MMRecError: missing; while it is read: damaged, or too much.
+        MMRecError: missing; while it is read: damaged, or over a limit.
     """
     with reading(file, "a gzip file"):
         return io.BufferedReader(_Counted(gzip.open(file, "rb"), file.stat().st_size, file), 1 << 20)  # type: ignore[arg-type]
 
 
 def gunzip_bytes(body: bytes, where: object) -> bytes:
-    """Gzipped bytes unpacked, bounded by ratio and by size.
+    """Unpack gzip bytes, with limits on ratio and size.
 
     Raises:
-        MMRecError: damaged, or too much.
+        MMRecError: damaged, or over a limit.
     """
     return _Counted(gzip.GzipFile(fileobj=io.BytesIO(body)), len(body), where).readall() or b""  # type: ignore[arg-type]
 
 
 class Archive:
-    """A zip file whose members are read one by one, each bounded by ratio and by size."""
+    """A zip file whose members are read one by one, each with limits on ratio and size."""
 
     def __init__(self, file: Path) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
-            MMRecError: no zip, damaged, a member that points outside, or one that unpacks to too much.
+            MMRecError: no zip, damaged, a member that points outside the archive, or a member over a limit.
         """
         self.file = file
         try:
@@ -191,18 +215,18 @@ class Archive:
         if len(self.members) > MAX_MEMBERS or any(".." in PurePosixPath(name).parts for name in self.members):
             raise MMRecError(f"{file} holds a member that points outside the archive, or too many members; not opened.")
         for name, member in self.members.items():
-            if (error_ := too_much(f"{file}:{name}", member.compress_size, member.file_size)) is not None:
+            if (error_ := unpack_limit_error(f"{file}:{name}", member.compress_size, member.file_size)) is not None:
                 raise error_
 
     def names(self) -> list[str]:
-        """Members without folders, as the archive names them."""
+        """Names of the members as in the archive, without folders."""
         return list(self.members)
 
     def read(self, name: str) -> bytes:
-        """A member's bytes.
+        """The bytes of a member.
 
         Raises:
-            MMRecError: encrypted, damaged, or of a compression nobody here knows.
+            MMRecError: encrypted, damaged, or of an unknown compression.
         """
         member = self.members[name]
         if member.flag_bits & 0x1:
@@ -215,10 +239,10 @@ class Archive:
 
 
 def array(file: Path) -> Array:
-    """A ``.npy`` file's array, memory-mapped: a header that promises more than the file holds takes no memory.
+    """Open a ``.npy`` file memory-mapped, so that a header with a false shape takes no memory.
 
     Raises:
-        MMRecError: damaged, pickled, or no array of numbers or text.
+        MMRecError: damaged, pickled, or not an array of numbers or text.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
-"""Tables that people bring (delimited text, Parquet, gzipped or alone in a zip), read by one checked way: text stays text.
+"""Read user tables: delimited text or Parquet; text may be gzipped or in a zip. Cells stay text until converted.
 
-Separator, encoding and decimal sign are found and said; a line of too many or too few fields is named; nothing is taken for missing
-but an empty cell.
+Separator, encoding and decimal sign are detected, and notes report them. An error names a line with too many or too few
+fields. Only empty cells count as missing.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".dat")
 SEPARATORS = ",;\t|"
 PREFERRED = ("ratings.csv", "NetflixViewingHistory.csv", "ViewingActivity.csv")
-"""Which table of an archive is meant where it holds several: the ratings of a Letterboxd export, the history of Netflix's."""
+"""Which table to read if an archive has several: ratings of Letterboxd exports, history of Netflix exports."""
 MAX_COLUMNS = 10_000
 
 
 @dataclass
 class Table:
-    """A table's columns as they were read, with where each row stands."""
+    """A table: columns as they were read, and the line of each row in the file."""
 
     where: str
     """The file, for messages."""
     names: list[str]
     columns: list[Any]
-    """pyarrow chunked arrays, as text where the file is text."""
+    """pyarrow chunked arrays; text columns if the file is text."""
     notes: list[str] = field(default_factory=list)
-    """What was found out about the file: encoding, separator."""
+    """Notes about the file, such as its encoding and separator."""
     separator: str = ","
     _lines: Callable[[], list[int]] | None = None
     headed: bool = True
 
     @property
     def name(self) -> str:
-        """The file's name without its folders, for notes, which visitors see."""
+        """The file's name without folders, for notes that visitors see."""
         return Path(self.where).name
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Table:
         return self._lines() if self._lines is not None else []
 
     def line_of(self, row: int) -> int:
-        """The line in which a row (from 0) stands; of a Parquet file the row's number as if its header were line 1."""
+        """The line of a row (from 0); for a Parquet file the row number as if line 1 were the header."""
         starts = self._starts
         return starts[row] if row < len(starts) else row + 1 + self.headed
 
@@ -70,15 +70,16 @@ class Table:
         """A column as a pyarrow chunked array.
 
         Raises:
-            MMRecError: there is none of that name, or several.
+            MMRecError: no column of that name, or several.
         """
         count = self.names.count(name)
         if count == 0:
             raise MMRecError(
-                f"{self.where} has no column '{name}'; it has {listed(self.names)}. Rename the column, or say which one it is."
+                f"{self.where} has no column '{name}'; it has {listed(self.names)}. "
+                "Rename the column, or name the right one."
             )
         if count > 1:
-            raise MMRecError(f"{self.where} has {count} columns named '{name}'. Give each its own name.")
+            raise MMRecError(f"{self.where} has {count} columns named '{name}'. Give each a name of its own.")
         return self.columns[self.names.index(name)]
 
     def ids(self, name: str) -> ids.Ids:
@@ -103,17 +104,19 @@ class Table:
             return list(self.column(name).to_pylist())
 
     def lists(self, name: str) -> list[list[str]]:
-        """A column of lists: Parquet lists, JSON lists, or text divided by ``|``, else ``;``, else ``,``."""
+        """A column of lists: Parquet lists, JSON lists, or text separated by ``|``, else ``;``, else ``,``."""
         column = self.values(name)
         texts = [v for v in column if isinstance(v, str)]
         between = next((s for s in "|;," if any(s in v for v in texts if not v.lstrip().startswith("["))), "|")
         return [_parts(value, between) for value in column]
 
     def numbers(self, name: str) -> Array:
-        """A column as float64 ``[N]``; NaN where a cell is empty. A decimal comma is read where commas do not separate the columns.
+        """A column as float64 ``[N]``; NaN where a cell is empty.
+
+        Decimal commas are accepted if the separator is not a comma.
 
         Raises:
-            MMRecError: a cell is no number; its line is named.
+            MMRecError: a cell is no number; the message names its line.
         """
         import pandas as pd
         import pyarrow as pa
@@ -124,11 +127,11 @@ class Table:
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             found: Array = column.to_pandas().to_numpy(np.float64, na_value=np.nan)
             return found
-        if _is_text(column):  # few distinct texts stand in many rows
-            held = column.combine_chunks().dictionary_encode()
-            held = held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
-            codes = held.indices.fill_null(len(held.dictionary)).to_numpy(zero_copy_only=False)
-            texts = pd.Series([*held.dictionary.to_pylist(), None], dtype="str").str.strip()
+        if _is_text(column):  # parse each distinct text once
+            encoded = column.combine_chunks().dictionary_encode()
+            encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+            codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+            texts = pd.Series([*encoded.dictionary.to_pylist(), None], dtype="str").str.strip()
         else:
             codes, texts = np.arange(len(column)), pd.Series(self.texts(name), dtype="str").str.strip()
         empty = texts.isna() | (texts == "") | texts.str.lower().isin(["nan", "na", "null", "none"])
@@ -147,13 +150,13 @@ class Table:
         return numbers.to_numpy(np.float64)[codes]
 
     def note(self, text: str) -> None:
-        """Keep a note, once."""
+        """Add a note, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
 
 def listed(names: Sequence[str], most: int = 40) -> str:
-    """Columns' names for a message."""
+    """Column names for a message."""
     return ", ".join(short(n, 40) for n in names[:most]) + (" …" if len(names) > most else "")
 
 
@@ -209,25 +212,23 @@ def _literal(text: str) -> Any:
     return ast.literal_eval(text) if len(text) < 100_000 else None
 
 
-# Reading
-
-
 def is_table(file: Path) -> bool:
-    """Whether a file's name is that of a table."""
+    """Whether a file's name has the ending of a table."""
     name = file.name.lower().removesuffix(".gz").removesuffix(".zip")
     return name.endswith((*PARQUET, *TEXT))
 
 
 def read(file: Path, only: Sequence[str] | None = None, rows: int | None = None) -> Table:
-    """A table, whatever its form.
+    """Read a table of any supported format.
 
     Args:
-        file: delimited text or Parquet; text may be gzipped or lie in a zip.
-        only: columns to keep, where fewer than all are wanted.
-        rows: rows to keep at most, for a look.
+        file: delimited text or Parquet; text may be gzipped or in a zip.
+        only: columns to read; ``None``: all. Used for Parquet only.
+        rows: largest number of rows to read, for a preview.
 
     Raises:
-        MMRecError: missing, damaged, encrypted, too large when unpacked, empty, or a line whose fields do not fit the header.
+        MMRecError: missing, damaged, encrypted, too large when unpacked, empty, or a line with a wrong number of
+            fields.
     """
     if not file.is_file():
         raise MMRecError(f"{file} is not a file; expected a CSV or Parquet table.")
@@ -237,17 +238,17 @@ def read(file: Path, only: Sequence[str] | None = None, rows: int | None = None)
 
 
 def body(file: Path) -> bytes:
-    """A text table's bytes, unpacked where they are packed.
+    """The bytes of a text table, unpacked if it is gzipped or in a zip.
 
     Raises:
         MMRecError: as :func:`read`.
     """
     with input_files.reading(file, "a table"):
-        with file.open("rb") as handle:
-            head = handle.read(4)
+        with file.open("rb") as opened:
+            head = opened.read(4)
         if head[:2] == b"\x1f\x8b":
-            with input_files.gunzip(file) as handle:
-                return handle.read()
+            with input_files.gunzip(file) as stream:
+                return stream.read()
         if head == b"PK\x03\x04" or file.suffix.lower() == ".zip":
             return _from_zip(file)
         return file.read_bytes()
@@ -261,43 +262,43 @@ def _from_zip(file: Path) -> bytes:
     preferred = [n for wanted in PREFERRED for n in found if PurePosixPath(n).name == wanted]
     chosen = found[0] if len(found) == 1 else min(preferred, key=len) if preferred else None
     if chosen is None:
-        held = ", ".join(PurePosixPath(n).name for n in archive.names()[:8]) or "nothing"
-        raise MMRecError(f"{file} holds no single CSV table to read ({held}). Unpack it and name the table.")
+        members = ", ".join(PurePosixPath(n).name for n in archive.names()[:8]) or "nothing"
+        raise MMRecError(f"{file} holds no single CSV table to read ({members}). Unpack it and name the table.")
     return archive.read(chosen)
 
 
 def _parquet(file: Path, only: Sequence[str] | None, rows: int | None) -> Table:
     import pyarrow.parquet as pq
 
-    with input_files.reading(file, "a Parquet table", "It is not readable as Parquet; write it anew."):
-        held = pq.ParquetFile(file)
+    with input_files.reading(file, "a Parquet table", "It is not readable as Parquet; write it again."):
+        parquet = pq.ParquetFile(file)
         size = file.stat().st_size
-        metadata = held.metadata
+        metadata = parquet.metadata
         unpacked = max(
             sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)),
             metadata.num_rows * max(metadata.num_columns, 1) * 4,
         )
         if metadata.num_columns > MAX_COLUMNS:
-            raise MMRecError(f"{file} has {metadata.num_columns:,} columns; {MAX_COLUMNS:,} are read at most.")
-        if (error := input_files.too_much(file, size, unpacked)) is not None:
+            raise MMRecError(f"{file} has {metadata.num_columns:,} columns; at most {MAX_COLUMNS:,} are allowed.")
+        if (error := input_files.unpack_limit_error(file, size, unpacked)) is not None:
             raise error
-        names = held.schema_arrow.names
+        names = parquet.schema_arrow.names
         wanted = None if only is None or len(set(names)) < len(names) else [n for n in names if n in only]
         if rows is not None:
-            batch = next(held.iter_batches(batch_size=rows, columns=wanted), None)
+            batch = next(parquet.iter_batches(batch_size=rows, columns=wanted), None)
             import pyarrow as pa
 
             table = pa.Table.from_batches(
-                [batch] if batch is not None else [], batch.schema if batch is not None else held.schema_arrow
+                [batch] if batch is not None else [], batch.schema if batch is not None else parquet.schema_arrow
             )
         else:
-            table = held.read(columns=wanted)
+            table = parquet.read(columns=wanted)
         table.validate(full=True)
     return Table(str(file), [str(n) for n in table.schema.names], list(table.columns))
 
 
 def decoded(raw: bytes, where: str) -> tuple[str, str, list[str]]:
-    """Text, its encoding, and a note where that is not UTF-8."""
+    """The text, the name of its encoding, and a note if that is not UTF-8."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         with input_files.reading(where, "text in UTF-8 or UTF-16"):
             return raw.decode("utf-16"), "utf-16", [f"{Path(where).name} is UTF-16 text."]
@@ -317,7 +318,7 @@ def decoded(raw: bytes, where: str) -> tuple[str, str, list[str]]:
 
 
 def separator(raw: bytes) -> str:
-    """What separates the columns: of comma, semicolon, tab and bar the most frequent outside quotes in the first line."""
+    """The separator: the most frequent of comma, semicolon, tab and bar outside quotes in the first line."""
     line = next((part for part in raw[:200_000].splitlines() if part.strip()), b"").decode("utf-8", "replace")
     line = re.sub(r'"[^"]*"', "", line)
     return max(SEPARATORS, key=line.count)
@@ -332,18 +333,21 @@ def parse(
     sep: str | None = None,
     loose_last: bool = False,
 ) -> Table:
-    """A table out of delimited text, every cell as text.
+    """Parse delimited text as a table of text columns.
 
     Args:
         raw: the file's bytes.
         where: the file, for messages.
-        rows: rows to keep at most.
-        names: names of the columns, where the text has no header.
-        sep: what separates columns, where it is known.
-        loose_last: the last column may hold separators.
+        rows: largest number of rows to read; ``None``: all.
+        names: names of the columns, if the text has no header.
+        sep: the separator, if it is known.
+        loose_last: whether the last column may contain the separator.
+
+    Returns:
+        The table.
 
     Raises:
-        MMRecError: empty, a line whose fields do not fit, or quotes that are not closed.
+        MMRecError: empty, a line with a wrong number of fields, or quotes that are not closed.
     """
     text, encoding, notes = decoded(raw, where)
     if not text.strip():
@@ -353,9 +357,8 @@ def parse(
         raise MMRecError(f"{where}, line {line}: holds a NUL byte; expected text. It is damaged, or no CSV table.")
     sep = sep or separator(raw)
     if sep != ",":
-        notes.append(
-            f"Columns of {Path(where).name} are separated by {({';': 'semicolons', chr(9): 'tabs', '|': 'bars'}).get(sep, repr(sep))}."
-        )
+        noun = {";": "semicolons", "\t": "tabs", "|": "bars"}.get(sep, repr(sep))
+        notes.append(f"Columns of {Path(where).name} are separated by {noun}.")
     plain = encoding == "utf-8" and not raw.startswith(b"\xef\xbb\xbf")
     return _with_arrow(raw, plain, text, where, sep, notes, rows, names, loose_last)
 
@@ -371,11 +374,25 @@ def _with_arrow(
     names: Sequence[str] | None,
     loose_last: bool,
 ) -> Table:
-    """By pyarrow's reader, which is strict about the number of fields; by Python's where that one fails, to say which line is at fault."""
+    """Parse with pyarrow, which is fast and strict.
+
+    If it fails, with Python's ``csv``, which can name the line at fault.
+
+    Args:
+        raw: the file's bytes.
+        utf8: whether they are UTF-8 without a byte order mark.
+        text: the decoded text.
+        where: the file, for messages.
+        sep: the separator.
+        notes: notes about the file.
+        rows: see :func:`parse`.
+        names: see :func:`parse`.
+        loose_last: see :func:`parse`.
+    """
     import pyarrow as pa
     from pyarrow import csv as fast
 
-    if rows is not None or loose_last or len(text) < 1 << 16:  # small: Python's reader also knows the lines
+    if rows is not None or loose_last or len(text) < 1 << 16:  # small: Python's reader also records lines
         return _with_python(text, where, sep, notes, rows, names, loose_last)
     head = next(csv.reader(io.StringIO(text, newline=""), delimiter=sep), [])
     named = list(names) if names is not None else [h.strip() for h in head]
@@ -410,11 +427,22 @@ def _with_arrow(
 def _with_python(
     text: str, where: str, sep: str, notes: list[str], rows: int | None, names: Sequence[str] | None, loose_last: bool
 ) -> Table:
+    """Parse with Python's ``csv``, which records the line of each row.
+
+    Args:
+        text: the decoded text.
+        where: the file, for messages.
+        sep: the separator.
+        notes: notes about the file.
+        rows: see :func:`parse`.
+        names: see :func:`parse`.
+        loose_last: see :func:`parse`.
+    """
     import pyarrow as pa
 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)
     named = list(names) if names is not None else None
-    held: list[list[str]] = []
+    records: list[list[str]] = []
     starts: list[int] = []
     before = 0
     with input_files.reading(
@@ -427,30 +455,30 @@ def _with_python(
             if named is None:
                 named = [h.strip() for h in record]
                 if len(named) > MAX_COLUMNS:
-                    raise MMRecError(f"{where} has {len(named):,} columns; {MAX_COLUMNS:,} are read at most.")
+                    raise MMRecError(f"{where} has {len(named):,} columns; at most {MAX_COLUMNS:,} are allowed.")
                 continue
             if loose_last and len(record) > len(named):
                 record = [*record[: len(named) - 1], sep.join(record[len(named) - 1 :])]
             if len(record) == len(named) + 1 and record[-1] == "":
-                record.pop()  # a separator at the line's end
+                record.pop()  # a separator at the end of the line
             if len(record) != len(named):
                 raise MMRecError(
                     f"{where}, line {line}: {len(record)} fields where {len(named)} are expected ({listed(named, 8)}). "
-                    "Put a field that holds the separator into quotes, or mend the line."
+                    "Put a field that contains the separator into quotes, or correct the line."
                 )
-            held.append(record)
+            records.append(record)
             starts.append(line)
-            if rows is not None and len(held) >= rows:
+            if rows is not None and len(records) >= rows:
                 break
     if named is None:
         raise MMRecError(f"{where} is empty.")
-    whole = list(zip(*held, strict=True)) if held else [() for _ in named]
+    whole = list(zip(*records, strict=True)) if records else [() for _ in named]
     columns = [pa.chunked_array([pa.array(list(column), pa.string())]) for column in whole]
     return Table(where, named, columns, notes, sep, lambda: starts, names is None)
 
 
 def _lines(text: str, sep: str, headed: bool) -> list[int]:
-    """The line on which each record begins, for a message; read again, as it is needed once at most."""
+    """The first line of each record, for messages; the text is parsed again, as this is rarely needed."""
     reader, found, before = csv.reader(io.StringIO(text, newline=""), delimiter=sep), list[int](), 0
     try:
         for record in reader:

@@ -60,7 +60,7 @@ def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | 
             raise MMRecError(f"'{model}' reads neither plots nor posters; leave out --encoder and --modality.")
         return None, None
     wanted = modality or "both"
-    chosen = None if wanted == "none" else encoder or features.usual(dataset)
+    chosen = None if wanted == "none" else encoder or features.default_encoder(dataset)
     features.content(dataset, chosen, wanted)
     return chosen, wanted
 
@@ -231,5 +231,5 @@ def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
 
 def usable_models(dataset: Dataset) -> list[str]:
     """Models whose needs this dataset meets, without importing any (schemas are cached)."""
-    there = features.offers(dataset)
+    there = features.available_inputs(dataset)
     return [name for name, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]

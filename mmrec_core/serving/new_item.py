@@ -65,7 +65,7 @@ def encoded(dataset: Dataset, encoder: str, film: NewFilm) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
     for modality, own in features.split_pair(encoder).items():
-        made = features.restored(dataset, own)
+        made = features.restore_encoder(dataset, own)
         if modality == "text" and "text" in made.modalities and (film.plot or film.genres):
             record = {"title": film.title, "year": film.year, "genres": list(film.genres), "director": film.director or None,
                       "cast": list(film.cast), "plot": film.plot or None}  # fmt: skip

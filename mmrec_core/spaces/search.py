@@ -40,7 +40,7 @@ def by_text(dataset: Dataset, encoder: str, words: str, top: int = 10, made: Enc
     if not words.strip():
         raise MMRecError("Say what to search for: a word or two at least.")
     name = features.split_pair(encoder)["text"]
-    made = made or features.restored(dataset, name)
+    made = made or features.restore_encoder(dataset, name)
     into: Modality = "image" if made.joint and "image" in features.available(dataset)[name]["modality"] else "text"
     return _found(dataset, name, into, made.encode_text([words])[0], top)
 
@@ -52,7 +52,7 @@ def by_image(dataset: Dataset, encoder: str, image: Image, top: int = 10, made: 
         MMRecError: nothing encoded, or an encoder that reads no pictures.
     """
     name = features.split_pair(encoder)["image"]
-    made = made or features.restored(dataset, name)
+    made = made or features.restore_encoder(dataset, name)
     if "image" not in made.modalities:
         raise MMRecError(f"'{name}' reads no pictures.")
     return _found(dataset, name, "image", made.encode_images([image])[0], top)

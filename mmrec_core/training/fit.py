@@ -66,7 +66,7 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
     Raises:
         MMRecError: which need is unmet.
     """
-    there = features.offers(dataset)
+    there = features.available_inputs(dataset)
     if missing := registry.unmet(cls.needs, there):
         able = [n for n, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]
         encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic." if any(

@@ -1,4 +1,4 @@
-"""Frozen types that the packages hand to each other.
+"""Frozen data types that the packages share: datasets, splits, events, fields, queries, rankings.
 
 ``N`` is a number of rows, ``U`` users, ``I`` items, ``B`` a batch, ``H`` heads, ``d`` a width. Users and items are
 contiguous 0-based rows of one :class:`IdMap` each; rows follow the catalog, so a split never changes them.
@@ -18,9 +18,9 @@ from mmrec_core.types.fields import (
     Side,
     TrainSet,
     blocks,
-    let_go,
+    fields_of,
     quiet,
-    with_data,
+    release_memory,
 )
 from mmrec_core.types.results import ClickRows, Lists, Ranking, RatingRows
 from mmrec_core.types.scoring import History, ItemState, Query, Scorer, Source, UserState
@@ -51,7 +51,7 @@ __all__ = [
     "TrainSet",
     "UserState",
     "blocks",
-    "let_go",
+    "release_memory",
     "quiet",
-    "with_data",
+    "fields_of",
 ]

@@ -19,10 +19,10 @@ from mmrec_core.types.fields import Array, IdMap, Interactions, Schema
 
 @dataclass(frozen=True)
 class Split:
-    """Row indices of train, validation and test (sorted, disjoint), how they came about, and a checksum.
+    """Row indices of training, validation and test (sorted, disjoint), the strategy that made them, and a checksum.
 
-    ``targets``/``revealed`` serve ``cold-user``: which test rows are fixed targets, and which earlier rows of the same
-    users may be revealed, in time order. ``cold_items`` are the item rows that left training.
+    ``revealed`` is used by ``cold-user``: earlier rows of the test users that may be shown to a model, in time order.
+    ``cold_items`` are the item rows that were removed from training.
     """
 
     strategy: str
@@ -37,21 +37,33 @@ class Split:
 
     @cached_property
     def checksum(self) -> str:
-        """Names the split by its content, so that two runs can tell whether they were judged on the same rows."""
+        """Checksum of the rows of all parts; two runs with the same checksum were evaluated on the same rows."""
         from mmrec_core.storage import checksum
 
         return checksum(*(np.ascontiguousarray(getattr(self, part), np.int64).tobytes() for part in self.PARTS))
 
 
 CATALOG = (
-    "item", "title", "year", "genres", "director", "cast", "tags", "plot", "imdb_id", "tmdb_id", "poster", "poster_file", "n_ratings",
-)  # fmt: skip
+    "item",
+    "title",
+    "year",
+    "genres",
+    "director",
+    "cast",
+    "tags",
+    "plot",
+    "imdb_id",
+    "tmdb_id",
+    "poster",
+    "poster_file",
+    "n_ratings",
+)
 """Columns that every catalog has."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset on disk: columns that memory-map, a catalog, a manifest."""
+    """A prepared dataset on disk: memory-mapped columns, a catalog and a manifest."""
 
     folder: Path
 
@@ -67,17 +79,17 @@ class Dataset:
 
     @property
     def _remedy(self) -> str:
-        """What to do where one of its files is damaged."""
+        """What to do if one of its files is damaged, for messages."""
         return f"Prepare '{self.name}' again."
 
     def check(self) -> None:
-        """Look at every file of the dataset, at their headers alone where they are large.
+        """Check every file of the dataset; of large files only the headers.
 
         Raises:
             DamagedFile: one is missing, cannot be read, or does not fit the others.
         """
-        told = self.manifest
-        n, users, films = told["ratings"], told["users"], told["films"]
+        manifest = self.manifest
+        n, users, films = manifest["ratings"], manifest["users"], manifest["films"]
         for kind, rows in (("user", users), ("item", films)):
             if rows:
                 records.array(self.folder / f"{kind}_ids.npy", self._remedy, length=rows, ndim=1, kinds="iuU")
@@ -86,22 +98,22 @@ class Dataset:
         if (self.folder / "users.parquet").exists():
             records.check_table(self.folder / "users.parquet", ("user",), self._remedy, users)
         roles = {"user": "i", "item": "i", "rating": "f", "time": "i"}
-        for role in [r for r in roles if r in told["has"]]:
+        for role in [r for r in roles if r in manifest["has"]]:
             records.array(
                 self.folder / "interactions" / f"{role}.npy", self._remedy, length=n, ndim=1, kinds=roles[role]
             )
         for file in [*self.folder.glob("interactions/label.*.npy"), *self.folder.glob("interactions/feature.*.npy")]:
             records.array(file, self._remedy, length=n)
-        for file in self.folder.glob("*.npz"):  # what its maker knows of a generated world
+        for file in self.folder.glob("*.npz"):  # the ground truth of a generated dataset
             records.archive(file, self._remedy)
         for file in self.folder.glob("official/*.npy"):
             records.array(file, self._remedy, kinds="iu")
 
     def check_rows(self) -> None:
-        """Whether every event's user and item are rows of the id tables; reads both columns once.
+        """Check that every event's user and item are rows of the id tables; reads both columns once.
 
         Raises:
-            DamagedFile: one points beyond its table.
+            DamagedFile: a row number is too large or negative.
         """
         for role, rows in (("user", self.manifest["users"]), ("item", self.manifest["films"])):
             column = self._column(f"interactions/{role}.npy")
@@ -160,24 +172,24 @@ class Dataset:
 
     @property
     def checksum(self) -> str:
-        """Names the content of the ids and events."""
+        """Checksum of the ids and events."""
         return str(self.manifest["checksum"])
 
     def official(self, name: str) -> tuple[Array, Array] | None:
-        """Train and test rows of a split that the data's makers shipped, or ``None``."""
+        """Train and test rows of an official split that was published with the data, or ``None``."""
         train, test = self._column(f"official/{name}.train.npy"), self._column(f"official/{name}.test.npy")
         return None if train is None or test is None else (np.asarray(train), np.asarray(test))
 
     def candidates(self, name: str) -> Array | None:
-        """Item rows ``[test rows, n]`` that the makers of a split rank each of its test rows among, or ``None``."""
+        """Item rows ``[test rows, n]`` that an official split ranks each test row among, or ``None``."""
         return self._column(f"official/{name}.candidates.npy")
 
     def official_names(self) -> list[str]:
-        """The names of shipped splits."""
+        """The names of the official splits."""
         return sorted(f.name.removesuffix(".train.npy") for f in self.folder.glob("official/*.train.npy"))
 
     def schema(self, relevant_from: float | None = None) -> Schema:
-        """What a model may know beforehand."""
+        """The schema that models are built from."""
         return Schema(
             n_users=len(self.users),
             n_items=len(self.items),

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +14,23 @@ import numpy.typing as npt
 from mmrec_core.errors import MMRecError
 from mmrec_core.ids import as_text, is_canonical
 
-if TYPE_CHECKING:
-    pass
-
 Array = npt.NDArray[Any]
 HeadKind = Literal["rating", "ranking", "click"]
 
 
 class Progress(Protocol):
-    """Told how far a long piece of work is: ``done`` of ``total`` and what is being done."""
+    """Progress callback of long work: ``done`` of ``total`` steps, and what is being done."""
 
     def __call__(self, done: int, total: int, what: str) -> None: ...
 
 
 def quiet(done: int, total: int, what: str) -> None:
-    """The progress listener that does not care."""
+    """A progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
 class IdMap:
-    """Raw ids (int64 or str, unique) and the 0-based rows they stand in: ``raw[row]``, ``rows(raw)``."""
+    """Map between raw ids (int64 or str, unique) and 0-based rows: ``raw[row]``, ``rows(raw)``."""
 
     raw: Array
     """``[N]`` raw ids by row."""
@@ -47,16 +44,21 @@ class IdMap:
 
     def rows(self, raw: npt.ArrayLike) -> Array:
         """Rows ``[M]`` of raw ids ``[M]``; −1 where an id is unknown."""
-        asked = np.asarray(raw)
-        if not len(self.raw) or not asked.size:
-            return np.full(asked.shape, -1, np.int64)
-        if asked.dtype.kind != self.raw.dtype.kind or asked.dtype.kind == "O":
+        query = np.asarray(raw)
+        if not len(self.raw) or not query.size:
+            return np.full(query.shape, -1, np.int64)
+        if query.dtype.kind != self.raw.dtype.kind or query.dtype.kind == "O":
             one = _int64 if self.raw.dtype.kind in "iu" else _text
-            asked = np.array([one(a) for a in asked.ravel().tolist()]).reshape(asked.shape)
-        place = np.searchsorted(self.raw, asked, sorter=self._order)
+            query = np.array([one(a) for a in query.ravel().tolist()]).reshape(query.shape)
+        place = np.searchsorted(self.raw, query, sorter=self._order)
         row = self._order[np.minimum(place, len(self.raw) - 1)]
-        found: Array = np.where(self.raw[row] == asked, row, -1).astype(np.int64)
+        found: Array = np.where(self.raw[row] == query, row, -1).astype(np.int64)
         return found
+
+    def find(self, raw: int | str) -> int | None:
+        """The row of one raw id; ``None`` for an unknown id, or a text that cannot be an id."""
+        row = int(self.rows([raw])[0])
+        return None if row < 0 else row
 
     def row(self, raw: int | str, kind: str = "id") -> int:
         """The row of one raw id.
@@ -64,18 +66,17 @@ class IdMap:
         Raises:
             MMRecError: the id is unknown.
         """
-        row = int(self.rows([raw])[0])
-        if row < 0:
+        if (row := self.find(raw)) is None:
             raise MMRecError(f"Unknown {kind} {raw!r}: this dataset has {len(self):,}, such as {self.raw[0]!s}.")
         return row
 
 
 NO_ID = np.iinfo(np.int64).min
-"""Stands for what is no int64 at all; no id is that small."""
+"""Stands for a value that is no int64; no id is that small."""
 
 
 def _text(value: Any) -> str:
-    """A raw id as text; ``""``, which is no id, for what cannot be one."""
+    """A raw id as text; ``""``, which is no id, for a value that cannot be an id."""
     try:
         return value if type(value) is str else as_text(value) or ""
     except ValueError:
@@ -119,7 +120,7 @@ class Interactions:
 
     @property
     def has(self) -> frozenset[str]:
-        """The roles that are filled."""
+        """The roles that have a column, and ``labels``."""
         return frozenset(self._columns()) | ({"labels"} if self.labels else set())
 
     def take(self, rows: Array) -> Interactions:
@@ -128,10 +129,10 @@ class Interactions:
         return Interactions(**pick(self._columns()), labels=pick(self.labels), features=pick(self.features))
 
     def need(self, role: str) -> Array:
-        """A column that must be there.
+        """A required column.
 
         Raises:
-            MMRecError: it is not.
+            MMRecError: there is no such column.
         """
         column: Array | None = getattr(self, role)
         if column is None:
@@ -141,10 +142,10 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Field:
-    """One side-information column, ready for a model.
+    """One side-feature column, encoded for models.
 
     ``categorical``: ``codes`` int64 ``[n]``; ``multi`` (genres, cast): ``codes`` int64 ``[n, width]`` padded with 0;
-    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing; ``vector``: what an encoder made of plots or posters.
+    ``dense``: ``values`` float32 ``[n]``, standardised, 0 where missing; ``vector``: embeddings of plots or posters.
     Code 0 means missing or never seen in training.
     """
 
@@ -154,17 +155,21 @@ class Field:
     vocabulary: tuple[str, ...] = ()
     """What codes 1, 2, … stand for."""
     codes: int = 0
-    """How many codes there are where they stand for hashed values, which have no names."""
+    """Number of codes of hashed values, which have no names; else 0."""
     mean: float = 0.0
     std: float = 1.0
     log: bool = False
-    """A heavy-tailed count: ``log(1 + value)`` is what is standardised, values below 0 taken for 0."""
+    """Heavy-tailed count: ``log(1 + value)`` is standardised; values below 0 count as 0."""
     width: int = 1
     data: Array = field(default_factory=lambda: np.zeros(0))
-    """Codes or values by row of the owner; empty for owner ``row``, whose rows come with each batch, but for hashed values:
-    the code of each hash, and for numbers: the edges of steps that hold equally many training rows. Vectors: float16 ``[N, width]`` with unit rows, of those rows of the owner that have one."""
+    """Codes or values by row of the owner.
+
+    Vectors: float16 ``[N, width]``, unit rows, of the owner's rows that have a vector. For owner ``row``, whose values
+    come with each batch: the code of each hash for hashed values, the edges of bins with equally many training rows for
+    numbers, else empty.
+    """
     place: Array = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Vectors only: where each row's vector stands in ``data``, int64 ``[n]``; −1 where it has none."""
+    """Vectors only: position of each row's vector in ``data``, int64 ``[n]``; −1 where it has none."""
 
     @property
     def size(self) -> int:
@@ -172,7 +177,7 @@ class Field:
         return (self.codes or len(self.vocabulary)) + 1
 
     def encode(self, values: Array) -> Array:
-        """Raw values ``[N]`` as codes int64, or as standardised floats where the field is dense."""
+        """Encode raw values ``[N]`` as int64 codes, or as standardised floats if the field is dense."""
         if self.kind == "dense":
             numbers = np.asarray(values, np.float64)
             numbers = np.log1p(np.maximum(numbers, 0)) if self.log else numbers
@@ -185,7 +190,7 @@ class Field:
         return codes
 
     def steps(self, values: Array, most: int) -> Array:
-        """Raw numbers ``[N]`` of rows as codes int64: 0 where missing, else which of at most ``most`` steps they lie in, from 1."""
+        """Bin raw numbers ``[N]``: int64 codes, 0 where missing, else the bin from 1 to at most ``most``."""
         edges = np.unique(np.asarray(self.data)[:: max(len(self.data) // most, 1)])
         numbers = np.asarray(values, np.float64)
         return np.where(np.isfinite(numbers), np.searchsorted(edges, numbers, side="right") + 1, 0).astype(np.int64)
@@ -194,16 +199,16 @@ class Field:
 Side = tuple[Field, ...]
 
 
-def let_go(column: Array) -> None:
-    """Give back the memory behind what was read of a memory-mapped column; it is read from its file again when it is needed."""
-    held, advice = getattr(column, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
-    if held is not None and advice is not None:
-        held.madvise(advice)
+def release_memory(column: Array) -> None:
+    """Release the memory of the pages read from a memory-mapped column; they are read again when needed."""
+    mapped, advice = getattr(column, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
+    if mapped is not None and advice is not None:
+        mapped.madvise(advice)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model may know of a dataset before it sees a row."""
+    """What a model knows of a dataset before it sees a row: counts, columns, scale, labels."""
 
     n_users: int
     n_items: int
@@ -213,7 +218,7 @@ class Schema:
     relevant_from: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The schema as JSON values."""
         return {f.name: (sorted(v) if isinstance(v := getattr(self, f.name), frozenset) else v) for f in fields(self)}
 
     @classmethod
@@ -232,7 +237,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Head:
-    """One output of a model and what it means: a rating, a ranking score, or the log-odds of a click or label."""
+    """One output of a model and its meaning: a rating, a ranking score, or the log-odds of a click or label."""
 
     name: str
     kind: HeadKind
@@ -240,10 +245,10 @@ class Head:
 
 @dataclass(frozen=True)
 class TrainSet:
-    """All that fitting may see: training rows, side information fitted on them, the seed. Nothing of the rest."""
+    """Everything that fitting may see: training rows, side features fitted on them, and the seed."""
 
     events: Interactions
-    """A table that holds the training rows; it may be memory-mapped and hold others, too."""
+    """A table with the training rows; it may be memory-mapped and have other rows, too."""
     schema: Schema
     side: Side = ()
     seed: int = 0
@@ -255,37 +260,40 @@ class TrainSet:
 
     @cached_property
     def interactions(self) -> Interactions:
-        """The training rows in memory. Models of tables that memory may not hold ask :meth:`block` instead."""
+        """The training rows in memory. Models of tables larger than memory use :meth:`block` instead."""
         return self.events if self.rows is None else self.events.take(self.rows)
 
     def block(self, part: slice) -> Interactions:
-        """Some of the training rows, read now."""
+        """A slice of the training rows, read from disk."""
         found = self.events.take(np.arange(part.start, part.stop) if self.rows is None else self.rows[part])
         for column in (*self.events.labels.values(), *self.events.features.values()):
-            let_go(column)
+            release_memory(column)
         return found
 
     @cached_property
     def positives(self) -> Interactions:
-        """Training rows that count as relevant: rating ≥ ``schema.relevant_from``, or all where there are no ratings."""
-        rating, bar = self.interactions.rating, self.schema.relevant_from
-        if rating is None or bar is None:
+        """Training rows that count as relevant.
+
+        Rating ≥ ``schema.relevant_from``, or all where there are no ratings.
+        """
+        rating, relevance_threshold = self.interactions.rating, self.schema.relevant_from
+        if rating is None or relevance_threshold is None:
             return self.interactions
-        return self.interactions.take(np.flatnonzero(rating >= bar))
+        return self.interactions.take(np.flatnonzero(rating >= relevance_threshold))
 
     @cached_property
     def items(self) -> Array:
-        """Item rows that training has met, sorted."""
+        """Item rows of the training rows, sorted and unique."""
         return np.unique(np.asarray(self.interactions.need("item"))).astype(np.int64)
 
     @cached_property
-    def met(self) -> Array:
-        """Every training pair once, as ``user · n_items + item``, sorted."""
+    def seen_pairs(self) -> Array:
+        """Unique training pairs as ``user · n_items + item``, sorted."""
         return self._pairs(self.interactions)
 
     @cached_property
-    def liked(self) -> Array:
-        """The same of the rows that count as relevant."""
+    def positive_pairs(self) -> Array:
+        """Unique pairs of :attr:`positives` as ``user · n_items + item``, sorted."""
         return self._pairs(self.positives)
 
     def _pairs(self, rows: Interactions) -> Array:
@@ -298,6 +306,6 @@ def blocks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def with_data(side: Sequence[Field], owner: str) -> Side:
+def fields_of(side: Sequence[Field], owner: str) -> Side:
     """The fields of one owner."""
     return tuple(f for f in side if f.owner == owner)

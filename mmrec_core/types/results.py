@@ -1,29 +1,26 @@
-"""Ranks, predictions and lists that metrics read."""
+"""Inputs of metrics: rankings, rating predictions, click predictions and recommendation lists."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
 from mmrec_core.types.fields import Array
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where the relevant items of each query stand in its ranking; all that a ranking metric may look at.
+    """Ranks of the relevant items of each query; the only input of ranking metrics.
 
-    ``relevant_query``/``relevant_gain`` list every relevant item; ``entry`` points into that list, one per item whose
-    place is reported, with how many candidates score strictly higher (``above``), how many score the same, itself
-    included (``tied``), and how many of those are relevant. Items below ``cut`` may go unreported.
+    ``relevant_query``/``relevant_gain`` list every relevant item. ``entry`` points into that list, one per item whose
+    rank is reported, with how many candidates score strictly higher (``above``), how many score the same, itself
+    included (``tied``), and how many of those are relevant. Items with a rank below ``cut`` may be missing.
     """
 
     relevant_query: Array
-    """int64 ``[R]``, sorted: the query of every relevant item, wherever it stands."""
+    """int64 ``[R]``, sorted: the query of every relevant item."""
     relevant_gain: Array
     """float64 ``[R]``: its gain, the rating (1 where there are none)."""
     entry: Array
@@ -37,7 +34,7 @@ class Ranking:
     n_candidates: Array
     """int64 ``[Q]``, relevant ones included."""
     cut: int | None = None
-    """Entries with ``above`` ≥ ``cut`` may be missing; ``None``: the ranking is whole."""
+    """Entries with ``above`` ≥ ``cut`` may be missing; ``None``: the ranking is complete."""
 
     @property
     def n_queries(self) -> int:
@@ -72,7 +69,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class RatingRows:
-    """Ratings and predictions of them, ``[N]`` each, on the dataset's scale; ``weight`` counts a row more than once."""
+    """True and predicted ratings ``[N]`` on the dataset's scale, and the weight of each row ``[N]``."""
 
     truth: Array
     predicted: Array
@@ -81,7 +78,7 @@ class RatingRows:
 
 @dataclass(frozen=True)
 class ClickRows:
-    """Labels (0 or 1) and predicted log-odds of them, ``[N]`` each; ``weight`` counts a row more than once."""
+    """Labels (0 or 1), their predicted log-odds, and the weight of each row, ``[N]`` each."""
 
     truth: Array
     log_odds: Array
@@ -90,23 +87,23 @@ class ClickRows:
 
 @dataclass(frozen=True)
 class Lists:
-    """What each user is shown first, and what is known of films and of users' tastes; all that a metric of lists may look at."""
+    """Top-K lists of users, with properties of items and users; the only input of list metrics."""
 
     items: Array
-    """int64 ``[U, K]``: item rows, best first; −1 where nothing is left to show."""
+    """int64 ``[U, K]``: item rows, best first; −1 where no item is left."""
     counts: Array
     """int64 ``[I]``: training events of each film."""
     n_users: int
     """Users with training events."""
     genres: Array
-    """float64 ``[I, G]``: each film's genres, a row sums to 1 (to 0 where none is known)."""
+    """float64 ``[I, G]``: share of each genre of each film; a row sums to 1, or to 0 if no genre is known."""
     taste: Array
-    """float64 ``[U, G]``: the mean of that over the films a user liked in training."""
+    """float64 ``[U, G]``: mean of ``genres`` over the films that a user liked in training."""
     popularity: Array
     """float64 ``[U]``: mean ``counts`` of the films a user liked in training; NaN where there are none."""
     vectors: Array | None = None
-    """float32 ``[I, d]``: unit vectors of plots and posters, zeros where a film has none; ``None`` where nobody encoded the catalog."""
+    """float32 ``[I, d]``: unit vectors of plots and posters, zeros where missing; ``None`` if nothing is encoded."""
     raters: Array | None = None
     """int64 ``[I]``: users with a training event of each film; differs from ``counts`` where events repeat."""
     future: Array | None = None
-    """bool ``[U, K]``: listed films that did not exist yet when the list was asked for; ``None`` where there are no times."""
+    """bool ``[U, K]``: listed films that did not exist yet at the time of the query; ``None`` if there are no times."""

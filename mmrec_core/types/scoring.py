@@ -1,4 +1,4 @@
-"""What a scorer is asked about, and what it answers: queries, histories, states of users and items."""
+"""Inputs and outputs of scorers: queries, histories, states of users and items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from mmrec_core.types.fields import Array, Head, Interactions
 
 @dataclass(frozen=True)
 class Query:
-    """Who is asked about, and when: ``user`` ``[B]``, ``at`` ``[B]`` seconds, ``row`` for tables without users."""
+    """A batch of scoring queries: user rows and query times in seconds, ``[B]`` each.
+
+    Tables without users are queried by event ``row`` ``[B]``.
+    """
 
     user: Array
     at: Array | None = None
@@ -29,7 +32,7 @@ class Query:
 
 @dataclass(frozen=True)
 class History:
-    """What a user never seen in training has told us, in the order given."""
+    """The ratings of a new user (for fold-in), in the order given."""
 
     items: Array
     """int64 ``[n]`` item rows."""
@@ -48,10 +51,10 @@ Source = Literal["learned", "folded", "fallback"]
 
 @dataclass(frozen=True)
 class UserState:
-    """What a model makes of users: tensors ``[B, …]`` that stand in for its own user rows, and where each comes from.
+    """User representations of a model: tensors ``[B, …]`` in place of its user rows, and the source of each.
 
-    ``learned``: fitted in training; ``folded``: made from a history without retraining; ``fallback``: the model knows
-    nothing about this user, so everyone in that position gets the same answer, and a page must say so.
+    ``learned``: fitted in training; ``folded``: computed from a history without retraining (fold-in); ``fallback``: the
+    model knows nothing about this user, so all such users get the same scores, and a page must say so.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -66,17 +69,17 @@ class UserState:
 
 @dataclass(frozen=True)
 class ItemState:
-    """What a model makes of items it never saw: tensors ``[B, …]`` in place of its item rows, and where they come from."""
+    """Representations of new items: tensors ``[B, …]`` in place of the model's item rows, and the source of each."""
 
     tensors: Mapping[str, torch.Tensor]
     source: tuple[Source, ...]
 
 
 class Scorer(Protocol):
-    """Anything evaluation can judge: a model, an oracle of a generated world, a blend."""
+    """Anything that can be evaluated: a model, an oracle of a generated dataset, a blend."""
 
     def scorer_heads(self) -> tuple[Head, ...]:
-        """What the columns of :meth:`score_rows` mean."""
+        """The heads, in the order of the columns of :meth:`score_rows`."""
 
     def score_rows(self, rows: Interactions) -> torch.Tensor:
         """``[N, H]`` scores of events; rating heads on the dataset's scale, click heads as log-odds."""

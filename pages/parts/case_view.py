@@ -533,7 +533,7 @@ def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: i
             "Rewrite its plot", key="case.plot", height=80, max_chars=4000, placeholder="A new plot, encoded at once"
         )
         if text.strip():
-            encoder = features.split_pair(str(run.params.get("encoder") or features.usual(dataset)))["text"]
+            encoder = features.split_pair(str(run.params.get("encoder") or features.default_encoder(dataset)))["text"]
             try:
                 edits["the plot you wrote"] = {
                     "text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}
@@ -551,7 +551,7 @@ def encoded(name: str, checksum: str, encoder: str, plot: str, item: int, _datas
         MMRecError: vectors were brought from elsewhere, so nothing here can encode a new text.
     """
     record = {**_dataset.catalog.iloc[item].to_dict(), "plot": plot}
-    return np.asarray(features.restored(_dataset, encoder).encode_text([features.rich_text(record)])[0])
+    return np.asarray(features.restore_encoder(_dataset, encoder).encode_text([features.rich_text(record)])[0])
 
 
 def inside(model: Any, user: int, item: int) -> None:

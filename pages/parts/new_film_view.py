@@ -86,7 +86,7 @@ def cannot_encode(dataset: Dataset) -> None:
 
 def encoder_of(row: Row, dataset: Dataset) -> str:
     """Whose vectors a result's model reads."""
-    return str(row.result.get("encoder") or features.usual(dataset))
+    return str(row.result.get("encoder") or features.default_encoder(dataset))
 
 
 def readers(dataset: Dataset, encoders: list[str]) -> list[Row]:

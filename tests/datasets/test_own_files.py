@@ -1,4 +1,4 @@
-"""Files of one's own as they come: exports of services, logs, other encodings and separators, film tables in any dress."""
+"""Users' own files: exports of services, logs, other encodings and separators, film tables of many forms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def raw(dataset: Dataset, role: str) -> list[Any]:
 
 
 def test_letterboxd_of_one_user(home: Path, tmp_path: Path) -> None:
-    body = 'Date,Name,Year,Letterboxd URI,Rating\n2017-04-28,Heat,1995,https://boxd.it/6,5.0\n2017-05-08,"Usual Suspects, The",1995,https://boxd.it/32,3.5\n2017-05-09,Heat,1986,https://boxd.it/7,\n'
+    body = (
+        "Date,Name,Year,Letterboxd URI,Rating\n2017-04-28,Heat,1995,https://boxd.it/6,5.0\n"
+        '2017-05-08,"Usual Suspects, The",1995,https://boxd.it/32,3.5\n2017-05-09,Heat,1986,https://boxd.it/7,\n'
+    )
     dataset = prepared(tmp_path / "ratings.csv", body)
     assert dataset.users.raw.tolist() == ["me"] and dataset.scale == (0.5, 5.0) and raw(dataset, "rating") == [5.0, 3.5]
     assert dataset.catalog["title"].tolist() == ["Heat", "Usual Suspects, The"] and dataset.catalog[
@@ -48,8 +51,11 @@ def test_letterboxd_of_many_users(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_letterboxd_diary_counts_a_film_once_and_the_latest_rating(home: Path, tmp_path: Path) -> None:
-    body = ("Date,Name,Year,Letterboxd URI,Rating,Rewatch,Tags,Watched Date\n2019-01-01,Heat,1995,https://boxd.it/a,3,,,2018-12-31\n"
-            "2020-01-01,Heat,1995,https://boxd.it/b,5,Yes,,2020-01-01\n2020-01-02,Heat,1986,https://boxd.it/c,1,,,2020-01-02\n")  # fmt: skip
+    body = (
+        "Date,Name,Year,Letterboxd URI,Rating,Rewatch,Tags,Watched Date\n2019-01-01,Heat,1995,https://boxd.it/a,3,,,2018-12-31\n"
+        "2020-01-01,Heat,1995,https://boxd.it/b,5,Yes,,2020-01-01\n"
+        "2020-01-02,Heat,1986,https://boxd.it/c,1,,,2020-01-02\n"
+    )
     dataset = prepared(tmp_path / "diary.csv", body)
     assert dataset.items.raw.tolist() == ["Heat (1995)", "Heat (1986)"] or sorted(dataset.items.raw.tolist()) == [
         "Heat (1986)",
@@ -114,8 +120,12 @@ def test_netflix_viewing_history(home: Path, tmp_path: Path) -> None:
 
 
 def test_imdb_ratings(home: Path, tmp_path: Path) -> None:
-    body = ("Const,Your Rating,Date Rated,Title,Original Title,URL,Title Type,IMDb Rating,Runtime (mins),Year,Genres,Num Votes,Release Date,Directors\n"
-            'tt0113277,9,2020-05-01,Heat,Heat,https://www.imdb.com/title/tt0113277,Movie,8.3,170,1995,"Action, Crime, Drama",700000,1995-12-15,Michael Mann\n')  # fmt: skip
+    body = (
+        "Const,Your Rating,Date Rated,Title,Original Title,URL,Title Type,IMDb Rating,"
+        "Runtime (mins),Year,Genres,Num Votes,Release Date,Directors\n"
+        "tt0113277,9,2020-05-01,Heat,Heat,https://www.imdb.com/title/tt0113277,Movie,8.3,"
+        '170,1995,"Action, Crime, Drama",700000,1995-12-15,Michael Mann\n'
+    )
     dataset = prepared(tmp_path / "ratings.csv", body)
     film = dataset.catalog.iloc[0]
     assert (
@@ -137,8 +147,11 @@ def test_goodreads_library(home: Path, tmp_path: Path, monkeypatch: pytest.Monke
         "title,release_date,overview\nHeat,1995-12-15,A film's plot.\n"
     )
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "sources"))
-    body = ('Book Id,Title,Author,ISBN,My Rating,Average Rating,Year Published,Date Read,Date Added\n7,Heat,Ann,"=""0439""",4,4.1,1995,2017/03/05,2017/03/01\n'
-            '8,Unread,Bob,"=""""",0,3.9,2001,,2018/01/01\n')  # fmt: skip
+    body = (
+        "Book Id,Title,Author,ISBN,My Rating,Average Rating,Year Published,Date Read,Date Added\n"
+        '7,Heat,Ann,"=""0439""",4,4.1,1995,2017/03/05,2017/03/01\n'
+        '8,Unread,Bob,"=""""",0,3.9,2001,,2018/01/01\n'
+    )
     dataset = prepared(tmp_path / "goodreads_library_export.csv", body)
     assert (
         dataset.manifest["what"] == "books"
@@ -147,10 +160,10 @@ def test_goodreads_library(home: Path, tmp_path: Path, monkeypatch: pytest.Monke
         and raw(dataset, "time") == [1488326400]
     )
     assert dataset.catalog["plot"].isna().all(), "a book gets no film's plot"
-    asked = preparation.prepare(
-        "csv", source=tmp_path / "goodreads_library_export.csv", name="asked", options={"what": "films"}
+    summary = preparation.prepare(
+        "csv", source=tmp_path / "goodreads_library_export.csv", name="requested", options={"what": "films"}
     )
-    assert asked["plots"] == 1, "unless it is asked for"
+    assert summary["plots"] == 1, "unless what=films requests it"
 
 
 def test_goodbooks_with_its_own_table(home: Path, tmp_path: Path) -> None:
@@ -175,7 +188,10 @@ def test_goodbooks_with_its_own_table(home: Path, tmp_path: Path) -> None:
     )
 
 
-LOG = "event_time,visitor,item,event\n2020-01-01T10:00:00Z,u1,a,view\n2020-01-01T11:00:00Z,u1,a,buy\n2020-01-02T11:00:00Z,u1,a,view\n2020-01-02T12:00:00+02:00,u2,b,view\n"
+LOG = (
+    "event_time,visitor,item,event\n2020-01-01T10:00:00Z,u1,a,view\n2020-01-01T11:00:00Z,u1,a,buy\n"
+    "2020-01-02T11:00:00Z,u1,a,view\n2020-01-02T12:00:00+02:00,u2,b,view\n"
+)
 
 
 def test_a_log_of_events(home: Path, tmp_path: Path) -> None:
@@ -204,9 +220,9 @@ def test_watched_by_counts_users(home: Path, tmp_path: Path) -> None:
 
 
 def test_semicolons_decimal_commas_and_latin_1(home: Path, tmp_path: Path) -> None:
-    body = "Benutzer;Film;Bewertung;Datum\nMüller;Fünf, Die;3,5;24.10.2015 19:27\nMüller;Tommy Boy;4,0;1.2.2016 9:05\n".encode(
-        "latin-1"
-    )
+    body = (
+        "Benutzer;Film;Bewertung;Datum\nMüller;Fünf, Die;3,5;24.10.2015 19:27\nMüller;Tommy Boy;4,0;1.2.2016 9:05\n"
+    ).encode("latin-1")
     dataset = prepared(tmp_path / "bewertungen.csv", body, scale="0.5:5")
     assert (
         dataset.users.raw.tolist() == ["Müller"]
@@ -229,14 +245,29 @@ def test_encodings_and_ends_of_lines(home: Path, tmp_path: Path, encoding: str, 
 @pytest.mark.parametrize(
     ("names", "roles"),
     [
-        (["userId", "movieId", "rating", "timestamp"], {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}),
-        (["USER ID", "Item-ID", "Score", "Created At"], {"user": "USER ID", "item": "Item-ID", "rating": "Score", "time": "Created At"}),
-        (["reviewerID", "asin", "overall", "unixReviewTime"], {"user": "reviewerID", "item": "asin", "rating": "overall", "time": "unixReviewTime"}),
-        (["visitorid", "itemid", "event", "timestamp"], {"user": "visitorid", "item": "itemid", "event": "event", "time": "timestamp"}),
-        (["Utilisateur", "Film", "Note", "Horodatage"], {"user": "Utilisateur", "item": "Film", "rating": "Note", "time": "Horodatage"}),
+        (
+            ["userId", "movieId", "rating", "timestamp"],
+            {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"},
+        ),
+        (
+            ["USER ID", "Item-ID", "Score", "Created At"],
+            {"user": "USER ID", "item": "Item-ID", "rating": "Score", "time": "Created At"},
+        ),
+        (
+            ["reviewerID", "asin", "overall", "unixReviewTime"],
+            {"user": "reviewerID", "item": "asin", "rating": "overall", "time": "unixReviewTime"},
+        ),
+        (
+            ["visitorid", "itemid", "event", "timestamp"],
+            {"user": "visitorid", "item": "itemid", "event": "event", "time": "timestamp"},
+        ),
+        (
+            ["Utilisateur", "Film", "Note", "Horodatage"],
+            {"user": "Utilisateur", "item": "Film", "rating": "Note", "time": "Horodatage"},
+        ),
         (["a", "b", "c"], {}),
     ],
-)  # fmt: skip
+)
 def test_roles_are_recognised_by_names(names: list[str], roles: dict[str, str]) -> None:
     assert recognise(names).roles == roles
 
@@ -282,11 +313,17 @@ def test_film_tables_with_semicolons_and_latin_1(home: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("movieId,title,year\n1,Good, Bad and Odd,1990\n2,Beta,1991\n", "films.csv, line 2: 4 fields where 3 are expected"), ("movieId,title,year\n1,Good\n", "line 2: 2 fields where 3"),
-        ("", "films.csv is empty"), ("movieId,title\n1,A\n1,B\n", "line 3: names film 1 twice"), ("title,plot\nA,b\n", "no column 'movieId'; it has title, plot"),
+        (
+            "movieId,title,year\n1,Good, Bad and Odd,1990\n2,Beta,1991\n",
+            "films.csv, line 2: 4 fields where 3 are expected",
+        ),
+        ("movieId,title,year\n1,Good\n", "line 2: 2 fields where 3"),
+        ("", "films.csv is empty"),
+        ("movieId,title\n1,A\n1,B\n", "line 3: names film 1 twice"),
+        ("title,plot\nA,b\n", "no column 'movieId'; it has title, plot"),
         ("movieId,title,title\n1,A,B\n", "2 columns named 'title'"),
     ],
-)  # fmt: skip
+)
 def test_film_tables_that_cannot_be_read(home: Path, tmp_path: Path, body: str, said: str) -> None:
     with pytest.raises(MMRecError, match=said):
         with_films(tmp_path, body)
@@ -313,8 +350,11 @@ def test_lists_of_every_kind(home: Path, tmp_path: Path) -> None:
     assert [list(g) for g in dataset.catalog["genres"]] == [["Drama", "War"], [], []] and dataset.catalog[
         "year"
     ].tolist()[0] == 1990
-    told = 'movieId,title,genres,cast\n1,A,"[{""id"": 18, ""name"": ""Drama""}]","Ann; Bob, Jr."\n2,B,"[\'War\', \'Noir\']",Cid\n'
-    catalog = with_films(tmp_path, told).catalog
+    films = (
+        'movieId,title,genres,cast\n1,A,"[{""id"": 18, ""name"": ""Drama""}]","Ann; Bob, Jr."\n'
+        "2,B,\"['War', 'Noir']\",Cid\n"
+    )
+    catalog = with_films(tmp_path, films).catalog
     assert [list(g) for g in catalog["genres"]][:2] == [["Drama"], ["War", "Noir"]] and [
         list(c) for c in catalog["cast"]
     ][:2] == [["Ann", "Bob, Jr."], ["Cid"]]
@@ -342,7 +382,7 @@ def test_years_of_any_kind(home: Path, tmp_path: Path, year: str, read: int | No
     ] == 1990
 
 
-def test_a_named_column_that_is_not_there_is_said(home: Path, tmp_path: Path) -> None:
+def test_a_named_column_that_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     with pytest.raises(MMRecError, match="films.csv has no column 'heading'"):
         with_films(tmp_path, "movieId,title\n1,A\n", title="heading")
     with pytest.raises(MMRecError, match="has no column 'who'; it has userId, movieId"):

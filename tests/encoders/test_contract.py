@@ -234,7 +234,7 @@ def test_pictures_somebody_brings(tmp_path: Path) -> None:
     Image.new("RGB", (10, 10)).save(held, "PNG")
     assert images.open_image(held.getvalue()).size == (10, 10)
     for bad in (held.getvalue()[:40], b"", b"<html>"):
-        with pytest.raises(MMRecError, match="cannot be read as a picture"):
+        with pytest.raises(MMRecError, match="cannot be read as an image"):
             images.open_image(bad)
     with pytest.raises(MMRecError, match="cannot be read"):
         images.open_image(tmp_path / "none.png")

@@ -1,1 +1,1 @@
-"""One file per dataset: how its raw data are found and read."""
+"""Dataset readers, one file per dataset family: each finds and reads its raw data."""

@@ -1,4 +1,4 @@
-"""What every dataset reader does: find its raw data, read them, and say what they are."""
+"""Base class of dataset readers, the raw data they return, and checks of events."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CATALOG_COLUMNS = ("title", "year", "genres", "director", "cast", "tags", "plot"
 """What an item table may hold beside ``item``; ``genres``, ``cast`` and ``tags`` are lists of str."""
 
 END = 3_976_214_400
-"""2096-01-01T00:00:00Z: times from here on are taken for mistakes, as those before 1970 are."""
+"""2096-01-01T00:00:00Z: later times, and times before 1970, are refused as errors."""
 
 
 @dataclass
 class RawData:
-    """Raw data in memory, ids as the makers wrote them."""
+    """Raw data in memory, with raw ids."""
 
     events: pd.DataFrame | None
-    """Columns ``user``, ``item``, ``rating``, ``time``, those that exist, plus one per label and feature."""
+    """Columns ``user``, ``item``, ``rating``, ``time`` as far as they exist, and one column per label and feature."""
     items: pd.DataFrame | None = None
     """``item`` and any of :data:`CATALOG_COLUMNS`; the order of its rows becomes the order of item rows."""
     users: pd.DataFrame | None = None
@@ -37,39 +37,41 @@ class RawData:
     scale: tuple[float, float] | None = None
     repeats: Literal["refused", "allowed"] = "refused"
     official: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
-    """Shipped splits: train and test rows of ``events``."""
+    """Official splits: training and test rows of ``events``."""
     candidates: Mapping[str, Array] = field(default_factory=dict)
-    """Shipped with a split: for each of its test rows the raw ids of the items it is to be ranked among ``[test rows, n]``."""
+    """Candidates of an official split: raw ids of the items that each test row is ranked among ``[test rows, n]``."""
     posters: Mapping[Any, Path] = field(default_factory=dict)
-    """Image file by raw item id, where the dataset brings its own."""
+    """Image file by raw item id, if the dataset has posters."""
     file: str = "the ratings"
-    """Where the events came from, for error messages."""
+    """The file of the events, for error messages."""
     first_line: int = 1
-    """Line of the file in which the first event stands."""
+    """Line of the first event in the file."""
     line_of: Callable[[int], int] | None = None
-    """The line in which an event (from 0) stands, where it is not simply ``first_line`` plus its number."""
+    """The line of an event (from 0), if it is not ``first_line`` plus its number."""
     licence: str = ""
     id_space: str = ""
-    """Whose numbers ``item`` holds (``movielens``, …), where several datasets share them; ``""``: this dataset's own."""
+    """Id space of ``item`` (``movielens``, …) if several datasets share it; ``""``: ids of this dataset only."""
     what: Literal["films", "books", "items"] = "films"
-    """What the items are: plots and posters are looked up by title for films only."""
+    """Kind of the items; plots and posters are looked up by title for films only."""
     notes: Sequence[str] = ()
-    """What people should hear of how the files were read."""
+    """Notes for users about how the files were read."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """More for the manifest."""
+    """More keys for the manifest."""
     stored: int | None = None
-    """How many rows the reader has written under ``interactions/`` itself, block by block, where ``events`` is ``None``: a table of
-    labels and features that memory may not hold."""
+    """Number of rows that the reader has written to ``interactions/`` itself; then ``events`` is ``None``.
+
+    For tables of labels and features that are larger than memory.
+    """
 
 
 class DatasetReader(abc.ABC):
-    """Reads one family of raw data. A public subclass in its own file is all that a new dataset needs."""
+    """Base class of dataset readers. A new dataset needs one public subclass in a file of its own."""
 
     Config: ClassVar[type[AnyConfig]] = AnyConfig
     generated: ClassVar[bool] = False
-    """Made by us from a seed: said wherever the dataset is shown."""
+    """Whether the data are generated; pages say so wherever the dataset is shown."""
     oracle_names: ClassVar[tuple[str, ...]] = ()
-    """What :meth:`oracles` knows, told without asking."""
+    """Names of the scorers that :meth:`oracles` returns."""
 
     def __init__(self, name: str, config: AnyConfig) -> None:
         self.name = name
@@ -80,30 +82,32 @@ class DatasetReader(abc.ABC):
         """Read the raw data.
 
         Args:
-            source: the folder or file the user named with ``--from``; ``None`` searches and, if need be, downloads.
-            draft: the folder being prepared, in which files of the dataset's own (posters, a generated world) may be put.
-            progress: told how far it is.
+            source: the folder or file that the user named with ``--from``; ``None`` searches, and downloads if
+                necessary.
+            draft: the folder being prepared; the reader may write files of its own there (posters, a generated world).
+            progress: progress callback.
 
         Raises:
-            MMRecError: not found, damaged, or not what the makers describe.
+            MMRecError: not found, damaged, or not in the documented format.
         """
 
     @classmethod
     def oracles(cls, dataset: Dataset, split: Split) -> Mapping[str, Scorer]:
-        """Best possible scorers, where the truth is known because the data are generated; else none."""
+        """Best possible scorers by name, if the data are generated and the ground truth is known; else none."""
         return {}
 
     @classmethod
     def captions(cls, dataset: Dataset) -> Sequence[Sequence[str]]:
-        """By catalog row, what people might say of each poster, where the makers know; else none."""
+        """Captions of each poster by catalog row, if the data are generated; else none."""
         return ()
 
 
 def check_events(raw: RawData) -> None:
-    """Refuse events that no honest figure could rest on.
+    """Check events and refuse invalid ones.
 
     Raises:
-        MMRecError: a missing id, a time before 1970 or after 2095, a NaN or out-of-scale rating, or a repeated (user, item), with its line.
+        MMRecError: a missing id, a time before 1970 or after 2095, a NaN or out-of-scale rating, or a repeated (user,
+            item), with its line.
     """
     if raw.stored is not None:  # its reader has checked it, block by block
         return
@@ -117,7 +121,8 @@ def check_events(raw: RawData) -> None:
         at = int(np.flatnonzero(bad)[0])
         raise MMRecError(
             f"{raw.file}, line {line(at)}: {column} is {_shown(events[column].iloc[at])}, expected {expected} "
-            f"({int(bad.sum()):,} such line{'s' if bad.sum() > 1 else ''}). Mend or remove the line and prepare again."
+            f"({int(bad.sum()):,} such line{'s' if bad.sum() > 1 else ''}). Correct or remove the line and prepare "
+            "again."
         )
 
     if not len(events):
@@ -143,17 +148,18 @@ def check_events(raw: RawData) -> None:
             who = events[["user", "item"]].iloc[at]
             raise MMRecError(
                 f"{raw.file}, line {line(at)}: user {who['user']} rates item {who['item']} a second time "
-                f"({int(repeated.sum()):,} repeats). Remove repeats, keep the latest with --set repeats=latest, or prepare with --set repeats=allowed."
+                f"({int(repeated.sum()):,} repeats). Remove repeats, keep the latest with --set repeats=latest, "
+                "or prepare with --set repeats=allowed."
             )
 
 
 def _shown(value: Any) -> str:
-    """A value as its file has it: ``11``, not ``11.0``."""
+    """A value as in the file: ``11``, not ``11.0``."""
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def parse_scale(text: str) -> tuple[float, float]:
-    """``"0.5:5"`` → ``(0.5, 5.0)``.
+    """Parse a rating scale: ``"0.5:5"`` → ``(0.5, 5.0)``.
 
     Raises:
         MMRecError: anything else.

@@ -1,4 +1,4 @@
-"""Columns written block by block, so that memory does not grow with a file."""
+"""Write columns block by block, so that memory use does not grow with the file."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class ColumnWriter:
             self._header(name)
 
     def _header(self, name: str) -> None:
-        told = {"descr": np.lib.format.dtype_to_descr(self.types[name]), "fortran_order": False, "shape": (self.rows,)}
-        text = f"{told!r}".ljust(117) + "\n"  # always 128 bytes with its prefix, so that it can be written over
+        descr = np.lib.format.dtype_to_descr(self.types[name])
+        header = {"descr": descr, "fortran_order": False, "shape": (self.rows,)}
+        text = f"{header!r}".ljust(117) + "\n"  # always 128 bytes with its prefix, so that it can be overwritten
         self.files[name].write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
 
     def append(self, columns: Mapping[str, Array]) -> None:
-        """One block, every column of the same length."""
+        """Append one block; all columns have the same length."""
         for name, values in columns.items():
             self.files[name].write(np.ascontiguousarray(values, self.types[name]).tobytes())
         self.rows += len(next(iter(columns.values())))
@@ -50,11 +51,11 @@ class ColumnWriter:
 
 
 def digest(folder: Path) -> str:
-    """Names the content of a folder's columns, read in blocks."""
-    told: Any = hashlib.sha256()
+    """Checksum of the columns in a folder, read in blocks."""
+    found: Any = hashlib.sha256()
     for file in sorted(folder.glob("*.npy")):
-        told.update(file.name.encode())
-        with file.open("rb") as handle:
-            while block := handle.read(CHUNK):
-                told.update(block)
-    return str(told.hexdigest())
+        found.update(file.name.encode())
+        with file.open("rb") as opened:
+            while block := opened.read(CHUNK):
+                found.update(block)
+    return str(found.hexdigest())

@@ -1,4 +1,4 @@
-"""Downloads that resume, show progress, and are checked against the checksum their makers publish."""
+"""Downloads that resume, report progress, and are checked against published checksums."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from mmrec_core.types import Progress
 
 
 def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0) -> Path:
-    """The file behind ``url``, from ``folder`` if it is there and whole, else downloaded.
+    """Download a file into ``folder``, unless it is there and complete.
 
-    A broken download leaves ``NAME.part``, from which the next one goes on. The checksum is read from ``URL.md5``,
-    as GroupLens publishes it; where there is none the caller's count check has to do.
+    An interrupted download leaves ``NAME.part``, and the next one continues it. The checksum is read from ``URL.md5``,
+    as GroupLens publishes it; if there is none, the caller must check the content.
+
+    Args:
+        url: address of the file.
+        folder: where to put it.
+        progress: progress callback, in bytes.
+        timeout_s: time limit of each request, in seconds.
+
+    Returns:
+        The file.
 
     Raises:
         MMRecError: no network, no such file, or a wrong checksum.
@@ -25,21 +34,21 @@ def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0
     part = folder / f"{name}.part"
 
     def resume(source: str, target: str, _: Any) -> None:
-        """Continue ``part`` from where it stopped, then hand it over whole."""
+        """Continue the download of ``part``, then rename it to ``target``."""
         have = part.stat().st_size if part.exists() else 0
         with requests.get(
             source, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=timeout_s
         ) as answer:
-            if answer.status_code == 416:  # already whole
+            if answer.status_code == 416:  # already complete
                 part.replace(target)
                 return
             answer.raise_for_status()
             appending = answer.status_code == 206
             have = have if appending else 0
             total = have + int(answer.headers.get("Content-Length") or 0)
-            with part.open("ab" if appending else "wb") as handle:
+            with part.open("ab" if appending else "wb") as file:
                 for chunk in answer.iter_content(1 << 16):
-                    handle.write(chunk)
+                    file.write(chunk)
                     have += len(chunk)
                     progress(have, max(total, have), f"downloading {name}")
         if total and have < total:
@@ -60,7 +69,7 @@ def fetch(url: str, folder: Path, progress: Progress, *, timeout_s: float = 20.0
     except requests.RequestException as error:
         raise MMRecError(
             f"Could not download {url} ({type(error).__name__}). Check the network and run the same command again: it "
-            f"goes on where it stopped. Or put {name} into a folder named by MMREC_SOURCES."
+            f"continues where it stopped. Or put {name} into a folder named by MMREC_SOURCES."
         ) from None
     except ValueError as error:
         raise MMRecError(f"{url} arrived damaged: {error} Run the same command again.") from None

@@ -1,4 +1,4 @@
-"""Raw files in a folder or a zip alike, read once with types; a bad line is named by its number."""
+"""Read raw files from a folder or a zip as typed columns; errors name the line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmrec_core.reading.tables import listed
 
 
 class RawFiles:
-    """The files of one dataset, wherever they lie."""
+    """The files of one dataset, in a folder or a zip."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,11 +25,11 @@ class RawFiles:
         self._members = {PurePosixPath(name).name: name for name in self._zip.names()} if self._zip else {}
 
     def has(self, name: str) -> bool:
-        """Whether a file of this name is there."""
+        """Whether there is a file of this name."""
         return name in self._members if self._zip else (self.path / name).is_file()
 
     def where(self, name: str) -> str:
-        """The file's place, for messages."""
+        """The path of a file, for messages."""
         return f"{self.path}:{name}" if self._zip else str(self.path / name)
 
     def open(self, name: str) -> IO[bytes]:
@@ -48,27 +48,30 @@ class RawFiles:
         """A whole file as text.
 
         Raises:
-            MMRecError: as :meth:`open`, or it is not of the encoding.
+            MMRecError: as :meth:`open`, or it is not in this encoding.
         """
-        with self.open(name) as handle, input_files.reading(self.where(name), f"text in {encoding}"):
-            return handle.read().decode(encoding)
+        with self.open(name) as opened, input_files.reading(self.where(name), f"text in {encoding}"):
+            return opened.read().decode(encoding)
 
     def lines(self, name: str, encoding: str = "utf-8") -> list[str]:
-        """A file's lines, divided at line feeds alone: titles may hold other characters that count as line ends elsewhere."""
+        """The lines of a file, split at line feeds only: titles may contain other line separators of Unicode."""
         return [line.removesuffix("\r") for line in self.text(name, encoding).split("\n")]
 
 
 def read_columns(
     handle: Any, where: str, types: Mapping[str, str], *, rename: Mapping[str, str] | None = None, **options: Any
 ) -> pd.DataFrame:
-    """A delimited file as typed columns, read in one fast pass; on a bad value, read again to name its line.
+    """Read a delimited file as typed columns. If a value is bad, the file is read again to name its line.
 
     Args:
         handle: a path or an open binary file that can be rewound.
         where: the file's name, for messages.
-        types: the wanted columns (as the file names them) and their numpy types.
-        rename: new names by old.
-        options: handed to :func:`pandas.read_csv`.
+        types: numpy type of each column to read, by its name in the file.
+        rename: new column names by old ones.
+        options: passed to :func:`pandas.read_csv`.
+
+    Returns:
+        The columns of ``types``.
 
     Raises:
         MMRecError: a column is missing, or a value does not fit its column.
@@ -86,34 +89,42 @@ def read_columns(
             head = list(pd.read_csv(rewound(), nrows=0, **options).columns)
             if missing := [c for c in types if c not in head]:
                 raise MMRecError(
-                    f"{where} has no column '{missing[0]}'; it has {listed([str(h) for h in head])}. Rename the column, or say "
-                    "which one it is."
+                    f"{where} has no column '{missing[0]}'; it has {listed([str(h) for h in head])}. Rename the "
+                    "column, "
+                    "or name the right one."
                 )
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", pd.errors.ParserWarning
-            )  # about lines longer than the header, which would lose their ends
-            frame = pd.read_csv(
-                rewound(), dtype=dict(types), **options
-            )  # without usecols, which does not count a line's fields
+            # lines with more fields than the header would lose their last fields
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # without usecols, which does not count the fields of a line
+            frame = pd.read_csv(rewound(), dtype=dict(types), **options)
     except pd.errors.EmptyDataError:
         raise MMRecError(f"{where} is empty.") from None
     except UnicodeDecodeError as error:
         raise MMRecError(f"{where} is not {options['encoding']} text ({error.reason} at byte {error.start}).") from None
     except pd.errors.ParserWarning:
         raise MMRecError(
-            f"{where}: its lines have more fields than its header. Put fields that hold the separator into quotes, or mend the header."
+            f"{where}: its lines have more fields than its header. Put fields that contain the separator into "
+            "quotes, or correct the header."
         ) from None
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise MMRecError(
             _diagnose(rewound(), where, types, options, 2 if headed else 1)
-            or f"{where}: {input_files.brief(error)}. Mend the line and prepare again."
+            or f"{where}: {input_files.brief(error)}. Correct the line and prepare again."
         ) from None
     return frame[list(types)].rename(columns=dict(rename or {}))
 
 
 def _diagnose(handle: Any, where: str, types: Mapping[str, str], options: Mapping[str, Any], first: int) -> str | None:
-    """Which line of a file holds a value that does not fit."""
+    """The message for the first value that does not fit its type, with its line; ``None`` if none is found.
+
+    Args:
+        handle: as in :func:`read_columns`.
+        where: the file's name.
+        types: as in :func:`read_columns`.
+        options: options of :func:`pandas.read_csv`.
+        first: line of the first row.
+    """
     try:
         text = pd.read_csv(handle, usecols=list(types), dtype=str, **{**options, "keep_default_na": False})
     except (ValueError, OverflowError, pd.errors.ParserError):

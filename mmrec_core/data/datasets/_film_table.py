@@ -1,4 +1,4 @@
-"""A table of films (or books, or other items) as columns of the catalog, whatever its columns are called."""
+"""Read a table of films (or books, or other items) as columns of the catalog."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ YEARS = range(1000, 2101)
 
 
 def read_films(table: Table, key: str, columns: Mapping[str, str]) -> tuple[Ids, pd.DataFrame]:
-    """The ids of a table's rows and the catalog's columns; a row an item.
+    """Read ids and catalog columns from a film table with one row per item.
 
     Args:
         table: the film table.
         key: its column of ids.
-        columns: its column by column of the catalog.
+        columns: its column names by catalog column.
 
     Raises:
-        MMRecError: an empty id, or an item on two rows; the lines are named.
+        MMRecError: an empty id, or an item on two rows; the message names the line.
     """
     ids = table.ids(key)
     if (missing := ids.missing()).any():
         at = int(np.flatnonzero(missing)[0])
         raise MMRecError(
-            f"{table.where}, line {table.line_of(at)}: {key} is empty; every row needs its id. Fill it in or remove the line."
+            f"{table.where}, line {table.line_of(at)}: {key} is empty; every row needs its id. Fill it in or remove "
+            "the line."
         )
     first = pd.Series(ids.codes).duplicated().to_numpy()
     if first.any():
         at = int(np.flatnonzero(first)[0])
         raise MMRecError(
-            f"{table.where}, line {table.line_of(at)}: names film {ids.values[ids.codes[at]]} twice; each film needs one row. Remove one of the two."
+            f"{table.where}, line {table.line_of(at)}: names film {ids.values[ids.codes[at]]} twice; each film needs "
+            "one row. Remove one of the two."
         )
     return ids, catalog_columns(table, columns)
 
 
 def films_of_events(table: Table, ids: Ids, columns: Mapping[str, str]) -> tuple[Ids, pd.DataFrame]:
-    """Items out of a ratings table that also holds columns of films: of each item the first row."""
+    """Read items from a ratings table that also has film columns: the first row of each item."""
     first = pd.Series(ids.codes).drop_duplicates().index.to_numpy()
     own = Table(
         table.where,
@@ -58,7 +60,7 @@ def films_of_events(table: Table, ids: Ids, columns: Mapping[str, str]) -> tuple
 
 
 def catalog_columns(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The catalog's columns out of a table, a row each."""
+    """Read the catalog columns from a table, one row per row of the table."""
     filled: dict[str, object] = {}
     for column, name in columns.items():
         if column in LISTS:
@@ -69,16 +71,14 @@ def catalog_columns(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
             filled[column] = pd.Series(table.texts(name), dtype=object)
     found = pd.DataFrame(filled, index=range(len(table)))
     if "title" in found and "year" not in found:
-        taken = [split_title(t) if t is not None else (None, None) for t in found["title"]]
-        found["title"], found["year"] = (
-            pd.Series([t for t, _ in taken], dtype=object),
-            pd.array([y for _, y in taken], dtype="Int32"),
-        )
+        pairs = [split_title(t) if t is not None else (None, None) for t in found["title"]]
+        found["title"] = pd.Series([t for t, _ in pairs], dtype=object)
+        found["year"] = pd.array([y for _, y in pairs], dtype="Int32")
     return found
 
 
 def years(table: Table, name: str) -> pd.arrays.IntegerArray:
-    """Years from 1000 to 2100 out of numbers, dates or text ``[N]``; others are missing, and said."""
+    """Read years from 1000 to 2100 from numbers, dates or text ``[N]``; others become missing, with a note."""
     found = [year_of(text) for text in table.texts(name)]
     odd = [
         at
@@ -87,14 +87,16 @@ def years(table: Table, name: str) -> pd.arrays.IntegerArray:
     ]
     if odd:
         text = str(table.texts(name)[odd[0]])[:30]
+        several = len(odd) > 1
         table.note(
-            f"{len(odd):,} year{'s' if len(odd) > 1 else ''} of {table.name} could not be read and count{'s' if len(odd) == 1 else ''} as missing (line {table.line_of(odd[0])}: '{text}')."
+            f"{len(odd):,} year{'s' if several else ''} of {table.name} could not be read and "
+            f"count{'' if several else 's'} as missing (line {table.line_of(odd[0])}: '{text}')."
         )
     return pd.array(found, dtype="Int32")
 
 
 def year_of(text: str | None) -> int | None:
-    """``"1995"``, ``"1995.0"``, ``"1995-10-30"``, ``"30/10/1995"`` → 1995; else ``None``."""
+    """Parse a year: ``"1995"``, ``"1995.0"``, ``"1995-10-30"``, ``"30/10/1995"`` → 1995; else ``None``."""
     if text is None:
         return None
     if re.fullmatch(r"[-+]?\d+(\.0*)?", text, re.ASCII):
@@ -106,5 +108,5 @@ def year_of(text: str | None) -> int | None:
 
 def titles_of(values: Sequence[str]) -> pd.DataFrame:
     """Titles and years of items whose ids are their titles."""
-    taken = [split_title(v) for v in values]
-    return pd.DataFrame({"title": [t for t, _ in taken], "year": pd.array([y for _, y in taken], dtype="Int32")})
+    pairs = [split_title(v) for v in values]
+    return pd.DataFrame({"title": [t for t, _ in pairs], "year": pd.array([y for _, y in pairs], dtype="Int32")})

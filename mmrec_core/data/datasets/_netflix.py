@@ -1,4 +1,7 @@
-"""The Netflix Prize's own format: blocks of ``item:`` and under it lines of ``user,rating,date``; titles in a table without header."""
+"""The Netflix Prize format: blocks of ``item:`` followed by lines of ``user,rating,date``.
+
+Titles are in a table without header.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,18 @@ def is_blocks(file: Path) -> bool:
     """Whether a text file begins with a line such as ``1:``."""
     if file.suffix.lower() in tables.PARQUET:
         return False
-    with input_files.reading(file, "a table"), file.open("rb") as handle:
-        head = handle.read(200)
+    with input_files.reading(file, "a table"), file.open("rb") as opened:
+        head = opened.read(200)
     return re.match(rb"\s*\d+:\s*\r?\n", head) is not None
 
 
 def parts(folder: Path) -> list[Path]:
-    """The prize's files in a folder, or none."""
+    """The rating files of the Netflix Prize in a folder, or an empty list."""
     return next((found for pattern in PARTS if (found := sorted(folder.glob(pattern)))), [])
 
 
 def read_blocks(source: Path) -> Table:
-    """Every rating of a file, or of the prize's files in a folder, with its item.
+    """Read all ratings of a file, or of the Netflix Prize files in a folder.
 
     Raises:
         MMRecError: a line that is neither ``item:`` nor ``user,rating,date``, or a rating before the first item.
@@ -42,7 +45,7 @@ def read_blocks(source: Path) -> Table:
     files = [source] if source.is_file() else parts(source)
     with input_files.reading(source, "the Netflix Prize's files"):
         raw = b"\n".join(f.read_bytes() for f in files).replace(b"\r\n", b"\n")
-    marked = re.sub(rb":[ \t]*(\n|$)", rb",,:\1", raw)  # a block's head gets as many fields as a rating has
+    marked = re.sub(rb":[ \t]*(\n|$)", rb",,:\1", raw)  # the first line of a block gets as many fields as a rating
     table = tables.parse(marked, str(source), names=("a", "b", "c"), sep=",")
     one, two, three = (c.to_pandas().astype("str").str.strip() for c in table.columns)
     head = (three == ":").to_numpy(bool)
@@ -53,7 +56,8 @@ def read_blocks(source: Path) -> Table:
     if (bad := head & ~one.str.fullmatch(r"\d+").to_numpy(bool)).any():
         at = int(np.flatnonzero(bad)[0])
         raise MMRecError(
-            f"{source}, line {table.line_of(at)}: '{one.iloc[at][:40]}:' is no item's number; expected a line such as '1:'."
+            f"{source}, line {table.line_of(at)}: '{one.iloc[at][:40]}:' is not an item number; expected a line such "
+            "as '1:'."
         )
     item = one.where(head).ffill()
     rows = np.flatnonzero(~head)
@@ -68,21 +72,21 @@ def _column(values: pd.Series) -> object:
 
 
 def titles_beside(source: Path) -> Path | None:
-    """The prize's table of titles beside its ratings."""
+    """The table of titles beside the ratings, or ``None``."""
     folder = source if source.is_dir() else source.parent
     return next((folder / name for name in TITLES if (folder / name).is_file()), None)
 
 
 def is_titles(file: Path) -> bool:
-    """Whether a file is the prize's table of titles, which has no header."""
+    """Whether a file is the Netflix Prize table of titles, which has no header."""
     if file.name.lower() not in TITLES and "titles" not in file.name.lower():
         return False
-    with input_files.reading(file, "a table"), file.open("rb") as handle:
-        return re.match(rb"\d+,(\d{4}|NULL),", handle.read(100)) is not None
+    with input_files.reading(file, "a table"), file.open("rb") as opened:
+        return re.match(rb"\d+,(\d{4}|NULL),", opened.read(100)) is not None
 
 
 def read_titles(file: Path) -> Table:
-    """``id,year,title`` without header; titles may hold commas.
+    """Read ``id,year,title`` without header; titles may contain commas.
 
     Raises:
         MMRecError: a line with fewer than three fields.

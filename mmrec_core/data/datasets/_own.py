@@ -1,4 +1,4 @@
-"""A ratings file of one's own and the films that go with it, read by what its columns are called or are said to be."""
+"""Read a user's own ratings file and its film table; columns are named by the user or recognised."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from mmrec_core.types import Array
 
 AUTO = "auto"
 LOOK_ROWS = 200
-"""Rows read for a preview; units of times and decimal signs are found by them."""
+"""Rows read for a preview."""
 
 
 @dataclass
 class Own:
-    """What a ratings file and its film table hold."""
+    """The content of a ratings file and its film table."""
 
     events: pd.DataFrame
     items: pd.DataFrame | None
@@ -37,36 +37,36 @@ class Own:
     scale: str
     notes: list[str]
     rows: Array
-    """The table's row of each event."""
+    """Row of the table of each event, int64 ``[N]``."""
     table: Table
 
     def line_of(self, event: int) -> int:
-        """The line in which an event stands."""
+        """The line of an event in the file."""
         return self.table.line_of(int(self.rows[event]))
 
 
 @dataclass
 class Look:
-    """What a form needs to know of an uploaded file."""
+    """What the upload form shows about a file."""
 
     columns: list[str]
     roles: dict[str, str]
-    """Column by role (``user``, ``item``, ``rating``, ``time``, ``event``), for those recognised."""
+    """Column name by role (``user``, ``item``, ``rating``, ``time``, ``event``), for roles recognised."""
     film: dict[str, str]
-    """Column by column of the catalog, for those recognised."""
+    """Column name by catalog column, for film columns recognised."""
     form: str
-    """The service whose export it is, or ``""``."""
+    """The service that exported the file, or ``""``."""
     scale: tuple[float, float] | None
     event_types: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     head: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The first rows as the file has them."""
+    """The first rows as in the file."""
     blocks: bool = False
-    """Whether it is in the Netflix Prize's format, whose columns need no naming."""
+    """Whether it is in the Netflix Prize format, which has no column names."""
 
 
 def _table(source: Path, rows: int | None = None) -> tuple[Table, bool]:
-    """A ratings table, and whether it is in the Netflix Prize's format."""
+    """Read a ratings table; also returns whether it is in the Netflix Prize format."""
     if source.is_dir() and _netflix.parts(source):
         return _netflix.read_blocks(source), True
     if not source.is_file():
@@ -81,7 +81,7 @@ def _film_table(path: Path, rows: int | None = None) -> Table:
 
 
 def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[str, str]]:
-    """Which column plays which role: named ones as named, the others as recognised."""
+    """The recognised format and the column of each role: as named in the config, else as recognised."""
     recognised = _recognise.recognise(table.names)
     roles: dict[str, str] = {}
     for role in ("user", "item", "rating", "time", "event"):
@@ -99,7 +99,8 @@ def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[
         if role == "item" or (config.user == AUTO and recognised.form is None):
             more = ", or --set user= if all rows are of one user" if role == "user" else ""
             raise MMRecError(
-                f"{source.name}: no column is recognised as the {role}s'; it has {tables.listed(table.names)}. Say which one it is: --set {role}=COLUMN{more}."
+                f"{source.name}: no column is recognised as the {role} column; it has {tables.listed(table.names)}. "
+                f"Name it with --set {role}=COLUMN{more}."
             )
     if len(set(roles.values())) < len(roles):
         raise MMRecError(
@@ -109,18 +110,24 @@ def _chosen(config: Any, table: Table, source: Path) -> tuple[Form | None, dict[
 
 
 def read_own(source: Path, config: Any, look: int | None = None) -> Own:
-    """A ratings file and its film table.
+    """Read a ratings file and its film table.
 
     Args:
         source: the ratings file.
-        config: of the reader ``csv``.
-        look: rows to read at most, for a preview.
+        config: config of the reader ``csv``.
+        look: largest number of rows to read, for a preview.
+
+    Returns:
+        Events, items and notes.
+
+    Raises:
+        MMRecError: a file cannot be read, or a column is missing or invalid.
     """
     table, blocks = _table(source, look)
     form, roles = _chosen(config, table, source)
     notes: list[str] = []
     if form is not None:
-        notes.append(f"{source.name} is taken for an export of {form.name}.")
+        notes.append(f"{source.name} is read as an export of {form.name}.")
     rows = np.arange(len(table))
     if not len(rows):
         raise MMRecError(f"{source} holds no rows after its header.")
@@ -129,7 +136,8 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
         table, rows = _by_event(table, rows, roles["event"], config.keep, notes)
     elif config.keep:
         raise MMRecError(
-            f"{source.name} has no column of event types to filter by keep={config.keep}; name it with --set event=COLUMN."
+            f"{source.name} has no column of event types to filter by keep={config.keep}. Name it with --set "
+            "event=COLUMN."
         )
     if form is not None and "rating" in roles:
         table, rows = _rated(table, rows, roles["rating"], form, notes)
@@ -142,7 +150,7 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
         columns["user"] = ids.decide(users)[0]
     else:
         columns["user"] = np.full(len(table), ONE_USER, object)
-        notes.append("The file names no users, so all its rows are taken for one user's.")
+        notes.append("The file has no user column, so all rows are read as data of one user.")
     films, items_what = _films(source, config, table, item_ids, roles, look, notes, blocks)
     if films is not None:
         of_events, of_films = ids.decide(item_ids, films[0])
@@ -178,12 +186,12 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
 
 
 def counted(n: int, noun: str, several: str = "") -> str:
-    """``1 row``, ``2 rows``."""
+    """A count with its noun: ``1 row``, ``2 rows``."""
     return f"{n:,} {noun if n == 1 else several or noun + 's'}"
 
 
 def _take(table: Table, rows: Array, keep: Array) -> tuple[Table, Array]:
-    """A table's rows that are kept, lines and notes as they were."""
+    """Keep some rows of a table, with their lines and notes."""
     rows = rows[keep]
     at = np.flatnonzero(keep)
     return Table(
@@ -197,7 +205,15 @@ def _take(table: Table, rows: Array, keep: Array) -> tuple[Table, Array]:
 
 
 def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str]) -> tuple[Table, Array]:
-    """Rows of the event types to keep; which types there are is said."""
+    """Keep the rows of some event types; a note lists all types.
+
+    Args:
+        table: the table.
+        rows: row of the file of each table row.
+        column: column of event types.
+        keep: types to keep, separated by ``|``; ``""``: all.
+        notes: notes for users; new ones are appended.
+    """
     kinds = table.texts(column)
     counts = Counter(k or "" for k in kinds)
     summary = ", ".join(f"{short(kind) or 'empty'} {count:,}" for kind, count in counts.most_common(8))
@@ -205,7 +221,8 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
     if not wanted:
         if len(counts) > 1:
             notes.append(
-                f"Events of every type are kept ({column}: {summary}); the setting keep={short(counts.most_common()[-1][0])} would keep one type."
+                f"Events of every type are kept ({column}: {summary}); "
+                f"the setting keep={short(counts.most_common()[-1][0])} would keep one type."
             )
         return table, rows
     if unknown := [k for k in wanted if k not in counts]:
@@ -216,21 +233,30 @@ def _by_event(table: Table, rows: Array, column: str, keep: str, notes: list[str
 
 
 def _rated(table: Table, rows: Array, column: str, form: Form, notes: list[str]) -> tuple[Table, Array]:
-    """Rows that bear a rating, of an export that also lists what was not rated."""
+    """Keep the rows with a rating, for exports that also list unrated items.
+
+    Args:
+        table: the table.
+        rows: row of the file of each table row.
+        column: column of ratings.
+        form: format of the export.
+        notes: notes for users; new ones are appended.
+    """
     texts = [t or "" for t in table.texts(column)]
     keep = np.array([t not in form.unrated for t in texts], bool)
     if keep.all():
         return table, rows
     if not keep.any():
         raise MMRecError(
-            f"{table.where} holds no rating: '{column}' is empty on every line. Leave it out with --set rating= to take every row for a view."
+            f"{table.where} holds no rating: '{column}' is empty on every line. "
+            "Leave it out with --set rating= to read every row as a view."
         )
     notes.append(f"{counted(int((~keep).sum()), 'row')} without a rating left out.")
     return _take(table, rows, keep)
 
 
 def _item_ids(table: Table, roles: dict[str, str], form: Form | None) -> tuple[ids.Ids, str]:
-    """The items' ids; a title with a year beside it names an item together with the year."""
+    """The item ids and their column; if titles are ids and there is a year column, ids are ``TITLE (YEAR)``."""
     column = roles["item"]
     found = table.ids(column)
     titled = _recognise.plain(column) in {"title", "name"} and not found.canonical
@@ -251,11 +277,12 @@ def _item_ids(table: Table, roles: dict[str, str], form: Form | None) -> tuple[i
 
 
 def _need(table: Table, found: ids.Ids, name: str) -> None:
+    """Raise if a column of ids has an empty cell."""
     if (missing := found.missing()).any():
         at, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
         raise MMRecError(
-            f"{table.where}, line {table.line_of(at)}: {name} is nan, expected a value on every line ({count:,} such line{'s' if count > 1 else ''}). "
-            "Mend or remove the line and prepare again."
+            f"{table.where}, line {table.line_of(at)}: {name} is nan, expected a value on every line "
+            f"({count:,} such line{'s' if count > 1 else ''}). Correct or remove the line and prepare again."
         )
 
 
@@ -269,7 +296,21 @@ def _films(
     notes: list[str],
     blocks: bool,
 ) -> tuple[tuple[ids.Ids, pd.DataFrame] | None, list[str]]:
-    """Ids and catalog columns of the items, from a table of films or the ratings file itself; and all the names of columns that tell what they are."""
+    """Ids and catalog columns of the items, from a film table or the ratings file itself.
+
+    Args:
+        source: the ratings file.
+        config: config of the reader ``csv``.
+        table: the ratings table.
+        item_ids: item id of each row.
+        roles: column name by role.
+        look: rows to read at most, for a preview.
+        notes: notes for users; new ones are appended.
+        blocks: whether the ratings are in the Netflix Prize format.
+
+    Returns:
+        The items or ``None``, and the column names that tell what kind of items they are.
+    """
     path = _film_path(source, config, blocks)
     if path is not None:
         try:
@@ -286,7 +327,7 @@ def _films(
         else:
             if config.items == AUTO:
                 notes.append(
-                    f"Films are described by {path.name}, found beside the ratings; an empty setting items= leaves it out."
+                    f"Films are described by {path.name}, found beside the ratings; an empty setting items= ignores it."
                 )
             notes.extend(n for n in films.notes if n not in notes)
             return read, [key, *films.names]
@@ -325,7 +366,7 @@ def _film_path(source: Path, config: Any, blocks: bool) -> Path | None:
 
 
 def _film_key(config: Any, films: Table, item: str) -> str:
-    """The film table's column of ids: named, or called as in the ratings, or recognised."""
+    """The id column of the film table: as named in the config, named as in the ratings, or recognised."""
     if config.item_id not in (AUTO, ""):
         films.column(config.item_id)
         return str(config.item_id)
@@ -336,12 +377,12 @@ def _film_key(config: Any, films: Table, item: str) -> str:
         films.names, [n for n in _recognise.ROLES["item"] if n not in _recognise.TITLES] + ["id"]
     )
     if found is None:
-        films.column(item)  # says which columns there are
+        films.column(item)  # raises with the list of columns
     return str(found)
 
 
 def _film_columns(config: Any, films: Table, key: str) -> dict[str, str]:
-    """The film table's columns by those of the catalog: as named, the others as recognised."""
+    """Columns of the film table by catalog column: as named in the config, else as recognised."""
     named = {c: str(getattr(config, c)) for c in CATALOG_COLUMNS}
     taken = [n for n in named.values() if n and n != AUTO]
     auto = _recognise.film_columns(films.names, key, taken)
@@ -354,7 +395,18 @@ def _film_columns(config: Any, films: Table, key: str) -> dict[str, str]:
 def _repeats(
     events: pd.DataFrame, rows: Array, wanted: str, form: Form | None, notes: list[str]
 ) -> tuple[pd.DataFrame, Array, Literal["refused", "allowed"]]:
-    """Events with repeats treated as asked, or as fits what they are."""
+    """Handle repeated (user, item) events as the config says; ``auto`` chooses by the kind of events.
+
+    Args:
+        events: the events.
+        rows: table row of each event.
+        wanted: the setting ``repeats``.
+        form: format of the export, if it is one.
+        notes: notes for users; new ones are appended.
+
+    Returns:
+        The events that are kept, their table rows, and whether repeats are allowed.
+    """
     if wanted == "allowed":
         return events, rows, "allowed"
     repeated = events.duplicated(["user", "item"], keep=False).to_numpy()
@@ -362,18 +414,16 @@ def _repeats(
         return events, rows, "refused"
     if wanted == AUTO and "rating" not in events:
         notes.append(
-            f"{counted(int(events.duplicated(['user', 'item']).sum()), 'event')} of a user and an item met before; all are kept. The setting repeats=latest keeps the latest of each."
+            f"{counted(int(events.duplicated(['user', 'item']).sum()), 'event')} of a user and an item met before; "
+            "all are kept. The setting repeats=latest keeps the latest of each."
         )
         return events, rows, "allowed"
     if wanted == AUTO and form is None:
         copies = events.duplicated().to_numpy()
         if copies.any():
             notes.append(f"{counted(int(copies.sum()), 'copy', 'copies')} of whole lines left out.")
-        return (
-            events[~copies].reset_index(drop=True),
-            rows[~copies],
-            "refused",
-        )  # others are refused by the check, with their line
+        # other repeats are refused later by check_events, with their line
+        return events[~copies].reset_index(drop=True), rows[~copies], "refused"
     order = np.argsort(events["time"].to_numpy(), kind="stable") if "time" in events else np.arange(len(events))
     last = ~events.iloc[order].duplicated(["user", "item"], keep="last").to_numpy()
     keep = np.sort(order[last])
@@ -383,11 +433,8 @@ def _repeats(
     return events.iloc[keep].reset_index(drop=True), rows[keep], "refused"
 
 
-# For a form
-
-
 def look(source: Path) -> Look:
-    """What a ratings file's columns are recognised as, its likely scale and its first rows.
+    """Inspect a ratings file for the upload form: recognised columns, likely scale, first rows.
 
     Raises:
         MMRecError: the file cannot be read.
@@ -406,7 +453,7 @@ def look(source: Path) -> Look:
 
 
 def look_at_films(path: Path, item: str, config: Any) -> tuple[list[str], str, dict[str, str]]:
-    """Columns of a film table, its column of ids, and columns by those of the catalog.
+    """Inspect a film table: its columns, its id column, and its columns by catalog column.
 
     Raises:
         MMRecError: the file cannot be read, or has no column of ids.
@@ -417,7 +464,7 @@ def look_at_films(path: Path, item: str, config: Any) -> tuple[list[str], str, d
 
 
 def likely_scale(table: Table, column: str) -> tuple[float, float] | None:
-    """A likely rating scale: stars to five where the ratings fit, else from the lowest to the highest; ``None`` without numbers."""
+    """A likely rating scale: five stars if the ratings fit, else from lowest to highest; ``None`` without numbers."""
     try:
         found = table.numbers(column)
     except MMRecError:
@@ -431,10 +478,10 @@ def likely_scale(table: Table, column: str) -> tuple[float, float] | None:
 
 
 def preview(source: Path, config: Any, rows: int = 10) -> tuple[pd.DataFrame, list[str]]:
-    """The first rows as they will be stored (ids, title, rating, time as a date), and what was found out about the file.
+    """The first rows as they will be stored (ids, title, rating, time as a date), and notes about the file.
 
     Raises:
-        MMRecError: as preparing would.
+        MMRecError: as :func:`mmrec_core.data.preparation.prepare`.
     """
     found = read_own(source, config, LOOK_ROWS)
     head = found.events.head(rows).copy()

@@ -1,4 +1,4 @@
-"""Which column of a table is which, by the names that exports of the field use."""
+"""Recognise the columns of a table by the names that common exports use."""
 
 from __future__ import annotations
 
@@ -13,33 +13,48 @@ What = Literal["films", "books", "items"]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "user": (
-        "userid", "user", "username", "reviewerid", "reviewer", "customerid", "customer", "visitorid", "visitor", "memberid", "member", "personid", "person",
-        "profileid", "profilename", "profile", "accountid", "account", "viewerid", "viewer", "uid", "benutzerid", "benutzer", "nutzerid", "nutzer", "kunde",
+        "userid", "user", "username", "reviewerid", "reviewer", "customerid", "customer", "visitorid", "visitor",
+        "memberid", "member", "personid", "person",
+        "profileid", "profilename", "profile", "accountid", "account", "viewerid", "viewer", "uid", "benutzerid",
+        "benutzer", "nutzerid", "nutzer", "kunde",
         "utilisateur", "usuario", "utente", "gebruiker",
     ),
     "item": (
-        "movieid", "itemid", "filmid", "productid", "parentasin", "asin", "contentid", "showid", "videoid", "trackid", "songid", "artistid", "businessid",
-        "gameid", "newsid", "articleid", "bookid", "const", "tconst", "letterboxduri", "imdbid", "tmdbid", "isbn13", "isbn", "item", "film", "movie", "product",
-        "book", "video", "content", "artikelid", "artikel", "buchid", "buch", "pelicula", "filmtitel", "movietitle", "filmtitle", "booktitle", "title", "titel",
+        "movieid", "itemid", "filmid", "productid", "parentasin", "asin", "contentid", "showid", "videoid", "trackid",
+        "songid", "artistid", "businessid",
+        "gameid", "newsid", "articleid", "bookid", "const", "tconst", "letterboxduri", "imdbid", "tmdbid", "isbn13",
+        "isbn", "item", "film", "movie", "product",
+        "book", "video", "content", "artikelid", "artikel", "buchid", "buch", "pelicula", "filmtitel", "movietitle",
+        "filmtitle", "booktitle", "title", "titel",
         "titre", "titulo", "name",
     ),
     "rating": (
-        "rating", "yourrating", "myrating", "userrating", "ratings", "score", "stars", "star", "starrating", "overall", "ratingvalue", "rate", "bewertung",
+        "rating", "yourrating", "myrating", "userrating", "ratings", "score", "stars", "star", "starrating", "overall",
+        "ratingvalue", "rate", "bewertung",
         "sterne", "punkte", "note", "puntuacion", "valoracion", "calificacion", "voto", "cijfer", "beoordeling",
     ),
     "time": (
-        "timestamp", "time", "eventtime", "eventtimestamp", "datetime", "ts", "ratedat", "daterated", "ratingdate", "createdat", "watchedat", "watcheddate",
-        "viewedat", "reviewtime", "unixreviewtime", "reviewdate", "starttime", "date", "dateadded", "day", "zeitstempel", "zeitpunkt", "zeit", "datum", "fecha",
+        "timestamp", "time", "eventtime", "eventtimestamp", "datetime", "ts", "ratedat", "daterated", "ratingdate",
+        "createdat", "watchedat", "watcheddate",
+        "viewedat", "reviewtime", "unixreviewtime", "reviewdate", "starttime", "date", "dateadded", "day",
+        "zeitstempel", "zeitpunkt", "zeit", "datum", "fecha",
         "horodatage", "data",
     ),
-    "event": ("event", "eventtype", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype", "interaction", "interactiontype", "activity"),
+    "event": (
+        "event", "eventtype", "eventname", "action", "actiontype", "behavior", "behaviour", "behaviortype",
+        "interaction", "interactiontype", "activity",
+    ),
 }  # fmt: skip
-"""Names of each role's column, letters and digits alone, the likeliest first."""
+"""Column names of each role, letters and digits only, the most likely first."""
 
 FILM: dict[str, tuple[str, ...]] = {
-    "title": ("title", "name", "movietitle", "filmtitle", "booktitle", "movie", "film", "originaltitle", "primarytitle", "titel", "filmtitel", "titre", "titulo"),
+    "title": (
+        "title", "name", "movietitle", "filmtitle", "booktitle", "movie", "film", "originaltitle", "primarytitle",
+        "titel", "filmtitel", "titre", "titulo",
+    ),
     "year": (
-        "year", "releaseyear", "startyear", "titleyear", "originalpublicationyear", "yearpublished", "publicationyear", "yearofpublication", "releasedate",
+        "year", "releaseyear", "startyear", "titleyear", "originalpublicationyear", "yearpublished", "publicationyear",
+        "yearofpublication", "releasedate",
         "jahr", "erscheinungsjahr", "annee", "ano",
     ),
     "genres": ("genres", "genre", "categories", "category", "gattung", "generos"),
@@ -73,19 +88,19 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Form:
-    """A form that a service exports."""
+    """The format of an export of a service."""
 
     name: str
     columns: frozenset[str]
-    """Columns that only this form has together, plain."""
+    """Normalised column names that together identify this format."""
     scale: str = ""
     unrated: tuple[str, ...] = ("",)
-    """What stands in the rating of what was not rated; such rows are left out."""
+    """Values of the rating column for unrated items; such rows are left out."""
     what: What = "films"
     item: str = ""
-    """The plain name of the column of items, where the usual order would take another; ``title`` with a year: both together."""
+    """Normalised name of the item column, if the order in :data:`ROLES` would choose another one."""
     exact: bool = False
-    """Whether there are no other columns."""
+    """Whether the table must have no other columns."""
 
 
 FORMS = (
@@ -97,34 +112,34 @@ FORMS = (
     Form("Netflix viewing history", frozenset({"title", "date"}), item="title", exact=True),
 )
 ONE_USER = "me"
-"""The id of the user of a file that holds one user's data and names nobody."""
+"""The user id for files with the data of one user and no user column."""
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What the names of a table's columns tell."""
+    """Roles recognised from the column names of a table."""
 
     form: Form | None
     roles: dict[str, str] = field(default_factory=dict)
-    """Column by role, for those found."""
+    """Column name by role, for the roles found."""
     film: dict[str, str] = field(default_factory=dict)
-    """Column of the films by column of the catalog."""
+    """Column name by catalog column, for film columns found."""
 
 
 def plain(name: str) -> str:
-    """A column's name as it is compared: ``"User ID"``, ``"user_id"`` and ``"userId"`` are one."""
+    """A column name normalised for comparison: ``"User ID"``, ``"user_id"`` and ``"userId"`` are equal."""
     decomposed = unicodedata.normalize("NFKD", name)
     return "".join(c for c in decomposed.lower() if c.isalnum() and c.isascii())
 
 
 def find(names: Sequence[str], wanted: Sequence[str], taken: Collection[str] = ()) -> str | None:
-    """The column whose name stands first among those wanted."""
+    """The column whose normalised name comes first in ``wanted``; ``None`` if there is none."""
     by = {plain(name): name for name in reversed(names) if name not in taken}
     return next((by[w] for w in wanted if w in by), None)
 
 
 def recognise(names: Sequence[str]) -> Recognised:
-    """Roles and columns of films by a ratings table's column names."""
+    """Recognise the roles and film columns of a ratings table."""
     have = {plain(n) for n in names}
     form = next((f for f in FORMS if f.columns <= have and (not f.exact or f.columns == have)), None)
     roles: dict[str, str] = {}
@@ -141,7 +156,14 @@ def recognise(names: Sequence[str]) -> Recognised:
 def film_columns(
     names: Sequence[str], item: str | None, taken: Collection[str] = (), wanted: Sequence[str] = tuple(FILM)
 ) -> dict[str, str]:
-    """Columns of films by column of the catalog; the item's own column may be a title, an IMDb or a TMDb number, too."""
+    """Column names by catalog column. The item column may also be a title, an IMDb or a TMDb number.
+
+    Args:
+        names: column names of the table.
+        item: the item column.
+        taken: columns with another role.
+        wanted: catalog columns to find.
+    """
     found: dict[str, str] = {}
     for column in wanted:
         own = [
@@ -156,7 +178,7 @@ def film_columns(
 
 
 def what_of(names: Sequence[str], form: Form | None) -> What:
-    """Whether a dataset is of films, of books, or of something else, by all its columns' names."""
+    """Kind of the items by the column names: films, books, or other items."""
     if form is not None:
         return form.what
     words = {plain(n) for n in names}
@@ -185,7 +207,10 @@ RATING_NAMES = {
 
 
 def film_table_beside(ratings: Path) -> Path | None:
-    """A table of the items beside a ratings file, by its name: ``movies.csv`` of ``ratings.csv``, ``x_books.csv`` of ``x_ratings.csv``."""
+    """Find the item table beside a ratings file.
+
+    ``movies.csv`` for ``ratings.csv``, ``x_books.csv`` for ``x_ratings.csv``.
+    """
 
     def words(stem: str) -> list[str]:
         return [w for w in re.split(r"[\W_]+", re.sub(r"\d+$", "", stem).lower()) if w]

@@ -1,4 +1,7 @@
-"""Times of any usual form as seconds since 1970 (UTC): dates by their type, plain numbers by their size, text by its form."""
+"""Convert times of common forms to seconds since 1970 (UTC).
+
+Dates are recognised by their type, numbers by their size, text by its form.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from mmrec_core.types import Array
 
 UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 EARLIEST_OF_FINE = 86_400 * 365
-"""Milliseconds and finer are refused before 1971: a smaller number is of another unit than its neighbours."""
+"""Milliseconds and finer are refused before 1971: such a small number probably has another unit."""
 EXPECTED = "a time from 1970 to 2095: a date such as 2015-10-24 19:27, or seconds since 1970"
 Order = Literal["auto", "day first", "month first"]
 
@@ -39,10 +42,10 @@ YEAR_FIRST = ("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y%m%d%H%M%S")
 
 
 def seconds(table: Table, name: str, order: Order = "auto") -> Array:
-    """A column of times as int64 seconds since 1970 ``[N]``; what was found out about its form goes to the table's notes.
+    """Read a column of times as int64 seconds since 1970 ``[N]``; notes about their form are added to the table.
 
     Raises:
-        MMRecError: an empty cell, or one that is no time from 1970 to 2095; its line is named.
+        MMRecError: an empty cell, or one that is no time from 1970 to 2095; the message names the line.
     """
     import pyarrow as pa
 
@@ -67,15 +70,34 @@ def seconds(table: Table, name: str, order: Order = "auto") -> Array:
 
 
 def _refuse(table: Table, name: str, at: int, shown: Any, count: int, why: str = "") -> MMRecError:
+    """The error for a value that is no valid time.
+
+    Args:
+        table: the table.
+        name: the column.
+        at: row of the value.
+        shown: the value, for the message.
+        count: number of such rows.
+        why: addition to the message.
+    """
     more = f" ({count:,} such lines)" if count > 1 else ""
     text = short(shown)
     return MMRecError(
-        f"{table.where}, line {table.line_of(at)}: {name} is '{text}'{why}, expected {EXPECTED}{more}. Mend or remove the line and prepare again."
+        f"{table.where}, line {table.line_of(at)}: {name} is '{text}'{why}, expected {EXPECTED}{more}. "
+        "Correct or remove the line and prepare again."
     )
 
 
 def _checked(table: Table, name: str, found: Array, shown: Any, why: str = "") -> Array:
-    """Seconds within bounds; ``shown(at)`` is what the file has there."""
+    """Check that seconds are in range.
+
+    Args:
+        table: the table.
+        name: the column.
+        found: seconds since 1970 ``[N]``.
+        shown: returns the value of a row as in the file, for the message.
+        why: addition to the message.
+    """
     bad = ~((found >= 0) & (found < END))  # NaN, too
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
@@ -84,7 +106,7 @@ def _checked(table: Table, name: str, found: Array, shown: Any, why: str = "") -
 
 
 def _dates(table: Table, name: str, column: Any) -> Array:
-    """Parquet's own dates and times, of any unit and zone."""
+    """Read date and time types of Parquet, of any unit and time zone."""
     import pyarrow as pa
 
     kind = column.type
@@ -110,7 +132,7 @@ def _dates(table: Table, name: str, column: Any) -> Array:
 
 
 def _shown(cell: Any) -> Any:
-    """A date's cell; its number where the year is beyond what Python's dates hold."""
+    """A date cell as a Python object; as a number if the year is out of range of Python dates."""
     try:
         return cell.as_py()
     except (OverflowError, ValueError):
@@ -123,7 +145,7 @@ def _say_fractions(table: Table, name: str, there: bool) -> None:
 
 
 def _epoch(table: Table, name: str, values: Array) -> Array:
-    """Plain numbers: dates written as YYYYMMDD, or a count since 1970 whose unit their size tells."""
+    """Read numbers: dates written as YYYYMMDD, or a count since 1970 whose unit is inferred from the size."""
 
     def shown(at: int) -> Any:
         return values[at]
@@ -135,7 +157,7 @@ def _epoch(table: Table, name: str, values: Array) -> Array:
     if not len(values):
         return np.zeros(0, np.int64)
     if (dates := _as_calendar(values)) is not None:
-        table.note(f"Numbers in '{name}' such as {int(values[0])} are taken for dates (year, month, day).")
+        table.note(f"Numbers in '{name}' such as {int(values[0])} are read as dates (year, month, day).")
         return _checked(table, name, dates, shown)
     middle = float(np.quantile(np.abs(values.astype(np.float64)), 0.5, method="lower"))
     unit = next((u for u, per in UNITS.items() if middle < END * per), None)
@@ -150,13 +172,13 @@ def _epoch(table: Table, name: str, values: Array) -> Array:
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise _refuse(table, name, at, shown(at), int(bad.sum()), f" where most are {unit} since 1970")
-    table.note(f"Numbers in '{name}' are taken for {unit} since 1970, by their size.")
+    table.note(f"Numbers in '{name}' are read as {unit} since 1970, because of their size.")
     _say_fractions(table, name, bool((values % per).any()))
     return _checked(table, name, found, shown, f" ({unit} since 1970)")
 
 
 def _as_calendar(values: Array) -> Array | None:
-    """Seconds of numbers that all read as YYYYMMDD or YYYYMMDDHHMMSS; ``None`` where they do not."""
+    """Seconds of numbers of the form YYYYMMDD or YYYYMMDDHHMMSS; ``None`` if some number is not of this form."""
     low, high = float(values.min()), float(values.max())
     if not (19_700_101 <= low and high <= 20_951_231) and not (
         19_700_101_000_000 <= low and high <= 20_951_231_235_959
@@ -172,13 +194,20 @@ def _as_calendar(values: Array) -> Array | None:
 
 
 def _stamps(read: Any) -> Array:
-    """pandas times as float64 seconds, NaN where there is none."""
+    """Times of pandas as float64 seconds, NaN where missing."""
     raw = read.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
     return np.where(np.isnat(raw), np.nan, raw.astype(np.int64) / 1e6)
 
 
 def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
-    """Text: numbers, ISO dates, or dates in the order that the whole column allows."""
+    """Read text: numbers, ISO dates, or dates in the order of day and month that fits the whole column.
+
+    Args:
+        table: the table.
+        name: the column.
+        column: its texts, a pyarrow array or pandas series ``[N]``.
+        order: order of day and month.
+    """
     if isinstance(column, pd.Series):
         texts = column
     else:
@@ -187,7 +216,7 @@ def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
     values = pd.Series(np.asarray(unique, object), dtype="str")
 
     def refuse(bad: Array, why: str = "") -> MMRecError:
-        """``bad`` bool by unique value; −1 codes are empty cells."""
+        """The error for values where ``bad`` (bool by unique value); code −1 is an empty cell."""
         rows = np.flatnonzero(np.append(bad, True)[codes])
         return _refuse(
             table, name, int(rows[0]), "" if codes[rows[0]] < 0 else values.iloc[codes[rows[0]]], len(rows), why
@@ -209,25 +238,26 @@ def _texts(table: Table, name: str, column: Any, order: Order) -> Array:
     found = _parse(values, order)
     if found is None:
         raise MMRecError(
-            f"{table.where}: dates in '{short(name)}' such as '{values.iloc[0]}' may begin with the day or with the month. "
+            f"{table.where}: dates in '{short(name)}' such as '{values.iloc[0]}' may begin with the day or with the "
+            "month. "
             "Say which: --set dates='day first' or --set dates='month first'."
         )
     if (bad := np.isnan(found)).any():
         raise refuse(bad)
     if not _zoned(values):
-        table.note(f"Times in '{name}' name no zone and are taken for UTC.")
+        table.note(f"Times in '{name}' have no time zone and are read as UTC.")
     _say_fractions(table, name, bool((found % 1).any()))
     return _checked(table, name, found[codes], lambda at: values.iloc[codes[at]])
 
 
 def _zoned(values: Any) -> bool:
-    """Whether times of day name their zone; plain dates need none."""
+    """Whether all times of day have a time zone; plain dates need none."""
     clock = values.str.contains(":")
     return bool((~clock | values.str.contains(r"(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})(?: \d{4})?$")).all())
 
 
 def _parse(values: Any, order: Order) -> Array | None:
-    """Seconds of each text, NaN where none of the forms fits; ``None`` where day and month are ambiguous."""
+    """Seconds of each text, NaN if no form fits; ``None`` if day and month are ambiguous."""
     iso = pd.to_datetime(
         values.str.replace(r" ?(UTC|GMT)$", "Z", regex=True), format="ISO8601", errors="coerce", utc=True
     )
@@ -249,6 +279,14 @@ def _parse(values: Any, order: Order) -> Array | None:
 
 
 def _fill(values: Any, found: Array, left: Array, forms: tuple[str, ...]) -> Array:
+    """Parse the texts that are not parsed yet by some date forms.
+
+    Args:
+        values: distinct texts.
+        found: seconds so far, NaN where not parsed.
+        left: bool: texts to parse.
+        forms: date forms of ``strptime``.
+    """
     found = found.copy()
     for form in forms:
         for clock in CLOCK if "%H" not in form else ("",):
@@ -270,7 +308,7 @@ def _fill(values: Any, found: Array, left: Array, forms: tuple[str, ...]) -> Arr
 
 
 def looks_like_time(texts: list[str]) -> bool:
-    """Whether all of some cells read as dates or as plausible counts of seconds or finer since 1970."""
+    """Whether all cells are dates or plausible counts of seconds, milliseconds, … since 1970."""
     if not texts:
         return False
     if all(re.fullmatch(r"\d{9,19}", t) for t in texts):

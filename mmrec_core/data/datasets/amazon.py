@@ -1,4 +1,4 @@
-"""Who bought what next: Amazon's product reviews as sequences, products with attributes and without names."""
+"""Amazon product reviews as sequences of items without names (5-core, as prepared for S3-Rec)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Amazon(DatasetReader):
-    """One line per user, ``user item item …`` in time order, 5-core (McAuley et al. 2015, as S3-Rec's authors prepared them), and
-    ``…_item2attributes.json`` beside it.
+    """Amazon purchase sequences, 5-core (McAuley et al. 2015, as prepared by the authors of S3-Rec).
 
-    There are no times and no ratings: an event's place in its user's line stands for its time, in seconds, so the order within a user is real, and nothing else.
+    The file has one line per user, ``user item item …`` in time order; ``…_item2attributes.json`` beside it has item
+    attributes. There are no times and no ratings. An event's position in its user's line is stored as its time in
+    seconds, so only the order within a user is real.
     """
 
     class Config(Config):
@@ -67,22 +68,29 @@ class Amazon(DatasetReader):
             {"user": np.array(user, np.int64), "item": np.array(item, np.int64), "time": np.array(time, np.int64)}
         )
         return RawData(
-            events, items=self._products(file, events), repeats="allowed", what="items", file=str(file),
+            events,
+            items=self._products(file, events),
+            repeats="allowed",
+            what="items",
+            file=str(file),
             licence="Amazon product reviews (McAuley et al. 2015), as prepared by the authors of S3-Rec; research use.",
-            about={"times": "an event's place in its user's sequence, in seconds: the order within a user is real, nothing else"},
-        )  # fmt: skip
+            about={
+                "times": "an event's place in its user's sequence, in seconds: the order within a user is real, "
+                "nothing else"
+            },
+        )
 
     def _products(self, file: Path, events: pd.DataFrame) -> pd.DataFrame:
-        """Every product, its attributes as tags where they are known."""
+        """Every product, with its attributes as tags if they are known."""
         beside = file.with_name(f"{file.stem}_item2attributes.json")
         known: dict[str, list[int]] = {}
         if beside.is_file():
-            told = storage.read_json(beside)
-            if not isinstance(told, dict) or not all(isinstance(v, list) for v in told.values()):
+            content = storage.read_json(beside)
+            if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
                 raise MMRecError(
-                    f"{beside} holds no lists of attributes by product. Move it away to go on without attributes."
+                    f"{beside} holds no lists of attributes by product. Move it away to continue without attributes."
                 )
-            known = told
+            known = content
         items = np.unique(events["item"].to_numpy())
         tags = [[f"attribute {a}" for a in known.get(str(i), [])] for i in items.tolist()]
         return pd.DataFrame({"item": items, "title": [f"Product {i}" for i in items.tolist()], "tags": tags})
@@ -96,5 +104,6 @@ class Amazon(DatasetReader):
             if (place / f"{name}.txt").is_file():
                 return place / f"{name}.txt"
         raise MMRecError(
-            f"{name}.txt was not found. Name its folder with --from, or put it into a folder called amazon_seq under MMREC_SOURCES."
+            f"{name}.txt was not found. Name its folder with --from, or put it into a folder called amazon_seq under "
+            "MMREC_SOURCES."
         )

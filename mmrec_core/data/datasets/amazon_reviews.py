@@ -1,4 +1,4 @@
-"""Amazon's product reviews as their makers publish them, one JSON object a line: ratings, times, texts and pictures of products."""
+"""Amazon Reviews 2023 in the published format, one JSON object per line: ratings, times, product texts and images."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ FILES = (".jsonl", ".jsonl.gz")
 
 
 class AmazonReviews(DatasetReader):
-    """Amazon Reviews 2023 (Hou et al. 2024, "Bridging Language and Items"), ``FILE.jsonl[.gz]`` and ``meta_FILE.jsonl[.gz]`` of a user's own download.
+    """Amazon Reviews 2023 (Hou et al. 2024, "Bridging Language and Items"), from files that the user downloaded.
 
-    Products are told apart by ``parent_asin``; of somebody's several reviews of one the latest counts. Users and products with fewer than ``core`` reviews are left out, again
-    and again until none is left. A product's title, description and features are its plot, its categories its genres, its first picture its poster: a file
-    ``images_FILE/PARENT_ASIN.jpg`` where there is one, else downloaded where ``images`` asks for it.
+    The files are ``FILE.jsonl[.gz]`` and ``meta_FILE.jsonl[.gz]``. The item id is ``parent_asin``; of several reviews
+    of a product by one user the latest is kept. Users and products with fewer than ``core`` reviews are removed until
+    all have enough (k-core). A product's title, description and features become its plot, its categories its genres,
+    its first image its poster: ``images_FILE/PARENT_ASIN.jpg`` if there is such a file, else a download if ``images``
+    allows it.
     """
 
     class Config(Config):
@@ -45,15 +47,15 @@ class AmazonReviews(DatasetReader):
             "Clothing_Shoes_and_Jewelry",
             "name of the files without ending, in the folder given by --from or in MMREC_SOURCES/amazon_reviews",
         )
-        core: int = setting(10, "reviews that every user and product kept has at least", ge=1, le=1000, unit="reviews")
+        core: int = setting(
+            10, "smallest number of reviews of every user and product kept", ge=1, le=1000, unit="reviews"
+        )
         since: str = setting(
-            "", "first day of reviews read, as 2018-01-01; empty: all", pattern=r"^(\d{4}-\d{2}-\d{2})?$"
+            "", "first day of the reviews to read, such as 2018-01-01; empty: all", pattern=r"^(\d{4}-\d{2}-\d{2})?$"
         )
-        latest: int = setting(
-            0, "latest reviews kept (before users and products with few are left out); 0: all", ge=0, unit="reviews"
-        )
+        latest: int = setting(0, "number of latest reviews kept (before the k-core); 0: all", ge=0, unit="reviews")
         images: int = setting(
-            0, "pictures of products to download at most, the most reviewed first", ge=0, unit="pictures"
+            0, "largest number of product images to download, the most reviewed products first", ge=0, unit="pictures"
         )
 
     config: Config
@@ -66,7 +68,7 @@ class AmazonReviews(DatasetReader):
         try:
             since = int(pd.Timestamp(config.since, tz="UTC").timestamp()) if config.since else None
         except ValueError:
-            raise MMRecError(f"since is '{config.since}', which is no day; expected one such as 2018-01-01.") from None
+            raise MMRecError(f"since is '{config.since}', which is no date; expected one such as 2018-01-01.") from None
         read = (self._events(block, file) for block in _blocks(file, progress, "reading reviews", REVIEW))
         parts = [part if since is None else part[part["time"] >= since] for part in read]
         if not parts:
@@ -82,27 +84,34 @@ class AmazonReviews(DatasetReader):
             )
         items, urls = self._products(folder, events, progress)
         return RawData(
-            events, items=items, scale=(1.0, 5.0), repeats="refused", what="items", file=str(file), posters=self._pictures(folder, events, urls, progress),
+            events,
+            items=items,
+            scale=(1.0, 5.0),
+            repeats="refused",
+            what="items",
+            file=str(file),
+            posters=self._pictures(folder, events, urls, progress),
             licence="Amazon Reviews 2023 (McAuley Lab); research use.",
             about={"core": config.core, "since": config.since or None, "times": "UTC seconds of each review"},
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _events(block: Any, file: Path) -> pd.DataFrame:
         table = block.to_pandas()
         if (bad := table.isna().any(axis=1).to_numpy()).any():
-            told = table[bad].iloc[0].to_dict()
-            raise MMRecError(
-                f"{file}: a review lacks {', '.join(k for k, v in told.items() if v is None or v != v)} ({int(bad.sum()):,} such). Mend or remove it."
-            )
+            review = table[bad].iloc[0].to_dict()
+            missing = ", ".join(k for k, v in review.items() if v is None or v != v)
+            raise MMRecError(f"{file}: a review lacks {missing} ({int(bad.sum()):,} such). Correct or remove it.")
         if (bad := ~table["rating"].between(1.0, 5.0).to_numpy()).any():
             raise MMRecError(
-                f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). Mend or remove it."
+                f"{file}: a rating is {table['rating'][bad].iloc[0]:g}, expected 1 to 5 ({int(bad.sum()):,} such). "
+                "Correct or remove it."
             )
         when = (table["timestamp"].to_numpy() // 1000).astype(np.int64)
         if (bad := (when < 0) | (when >= END)).any():
             raise MMRecError(
-                f"{file}: a timestamp is {table['timestamp'][bad].iloc[0]:g}, expected milliseconds from 1970 to 2095 ({int(bad.sum()):,} such). Mend or remove it."
+                f"{file}: a timestamp is {table['timestamp'][bad].iloc[0]:g}, expected milliseconds from 1970 to 2095 "
+                f"({int(bad.sum()):,} such). Correct or remove it."
             )
         return pd.DataFrame(
             {
@@ -114,22 +123,29 @@ class AmazonReviews(DatasetReader):
         )
 
     def _products(self, folder: Path, events: pd.DataFrame, progress: Progress) -> tuple[pd.DataFrame, dict[str, str]]:
-        """What is told of the products reviewed, and where a picture of each lies."""
+        """The reviewed products, and the URL of an image by product."""
         known, urls = set(events["item"]), dict[str, str]()
         rows: list[dict[str, Any]] = []
         beside = _file(folder, f"meta_{self.config.file}")
         for block in _blocks(beside, progress, "reading products", PRODUCT) if beside is not None else ():
-            for told in block.to_pylist():
-                if told["parent_asin"] not in known:
+            for product in block.to_pylist():
+                if product["parent_asin"] not in known:
                     continue
-                texts = [told["title"], *(told["features"] or []), *(told["description"] or [])]
-                rows.append({"item": told["parent_asin"], "title": told["title"], "genres": list(told["categories"] or [])[1:],
-                             "director": told["store"], "plot": " ".join(t.strip() for t in texts if t) or None})  # fmt: skip
+                texts = [product["title"], *(product["features"] or []), *(product["description"] or [])]
+                rows.append(
+                    {
+                        "item": product["parent_asin"],
+                        "title": product["title"],
+                        "genres": list(product["categories"] or [])[1:],
+                        "director": product["store"],
+                        "plot": " ".join(t.strip() for t in texts if t) or None,
+                    }
+                )
                 picture = next(
-                    (p.get("large") or p.get("hi_res") or p.get("thumb") for p in told["images"] or []), None
+                    (p.get("large") or p.get("hi_res") or p.get("thumb") for p in product["images"] or []), None
                 )
                 if picture:
-                    urls[told["parent_asin"]] = picture
+                    urls[product["parent_asin"]] = picture
         table = pd.DataFrame(rows, columns=["item", "title", "genres", "director", "plot"]).drop_duplicates("item")
         lacking = sorted(known - set(table["item"]))
         more = pd.DataFrame({"item": lacking, "title": [f"Product {asin}" for asin in lacking]})
@@ -138,6 +154,14 @@ class AmazonReviews(DatasetReader):
     def _pictures(
         self, folder: Path, events: pd.DataFrame, urls: Mapping[str, str], progress: Progress
     ) -> dict[str, Path]:
+        """Image files by product: those in the folder, then downloads.
+
+        Args:
+            folder: folder of the files.
+            events: the reviews.
+            urls: URL of an image by product.
+            progress: progress callback.
+        """
         own = folder / f"images_{self.config.file}"
         found = {f.stem: f for f in own.glob("*") if f.suffix.lower() in ENDINGS} if own.is_dir() else {}
         wanted = [asin for asin in events["item"].value_counts().index if asin in urls and asin not in found][
@@ -163,7 +187,8 @@ class AmazonReviews(DatasetReader):
             and source.name.removesuffix(".gz").removesuffix(".jsonl") != self.config.file
         ):
             raise MMRecError(
-                f"{source.name} is not {self.config.file}.jsonl; say --set file={source.name.split('.')[0]}, or name the folder."
+                f"{source.name} is not {self.config.file}.jsonl. Use --set file={source.name.split('.')[0]}, "
+                "or name the folder."
             )
         folders = (
             [source.parent if source.is_file() else source]
@@ -174,8 +199,9 @@ class AmazonReviews(DatasetReader):
             if _file(folder, self.config.file) is not None:
                 return folder
         raise MMRecError(
-            f"{self.config.file}.jsonl was not found. Download it and meta_{self.config.file}.jsonl from amazon-reviews-2023.github.io, and name their folder with "
-            "--from or put them into a folder called amazon_reviews under MMREC_SOURCES."
+            f"{self.config.file}.jsonl was not found. Download it and meta_{self.config.file}.jsonl from "
+            "amazon-reviews-2023.github.io, and name their folder with --from or put them into a folder called "
+            "amazon_reviews under MMREC_SOURCES."
         )
 
 
@@ -188,7 +214,13 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) -> Iterator[Any]:
-    """Tables of whole lines, only ``fields`` of them, so that memory does not hold what nobody reads.
+    """Read JSON lines as Arrow tables, block by block, with only some of the fields.
+
+    Args:
+        file: the file, possibly gzipped.
+        progress: progress callback, in bytes.
+        what: text for the progress callback.
+        fields: fields to read.
 
     Raises:
         MMRecError: a line is no JSON object, or lacks the fields.
@@ -210,10 +242,10 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
     how = fast.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     size, line = max(file.stat().st_size, 1), 1
     with file.open("rb") as raw:
-        handle: IO[bytes] = input_files.gunzip(file) if file.suffix == ".gz" else raw
+        stream: IO[bytes] = input_files.gunzip(file) if file.suffix == ".gz" else raw
         try:
-            while part := handle.read(BLOCK_BYTES):
-                part += handle.readline()
+            while part := stream.read(BLOCK_BYTES):
+                part += stream.readline()
                 progress(min(raw.tell(), size), size, what)
                 _objects_only(part, file, line)
                 try:
@@ -222,7 +254,8 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
                     ).select(fields)
                 except (pa.ArrowException, KeyError) as error:
                     raise MMRecError(
-                        f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products as published ({input_files.brief(error)})."
+                        f"{file}, between lines {line} and {line + part.count(10)}: no reviews or products in the "
+                        f"published format ({input_files.brief(error)})."
                     ) from None
                 line += part.count(10)
         except (OSError, EOFError, zlib.error) as error:
@@ -230,22 +263,22 @@ def _blocks(file: Path, progress: Progress, what: str, fields: tuple[str, ...]) 
 
 
 def _objects_only(part: bytes, file: Path, first: int) -> None:
-    """Refuse lines that are no JSON object before pyarrow sees them: a bare ``null`` ends its process, not its call.
+    """Refuse lines that are no JSON object before pyarrow reads them: a bare ``null`` crashes pyarrow.
 
     Raises:
-        MMRecError: such a line; it is named.
+        MMRecError: there is such a line; the message names it.
     """
     odd = re.search(rb"^[ \t\r]*[^{\s]", part, re.MULTILINE)
     if odd is None and not re.search(rb"\}\s*null", part):  # inside an object such a place can only be in a text
         return
     for at, line in enumerate(part.split(b"\n"), first):
-        with input_files.reading(f"{file}, line {at}", "one JSON object on each line", "Mend or remove the line."):
+        with input_files.reading(f"{file}, line {at}", "one JSON object on each line", "Correct or remove the line."):
             if line.strip() and not isinstance(json.loads(line), dict):
                 raise ValueError("no object")
 
 
 def core(events: pd.DataFrame, least: int) -> pd.DataFrame:
-    """Events of users and items that have at least ``least`` each among those that are left: the k-core."""
+    """The k-core of events: users and items with fewer than ``least`` events are removed until all have enough."""
     user, item = (pd.factorize(events[column])[0] for column in ("user", "item"))
     keep: Array = np.ones(len(events), bool)
     while True:
@@ -257,10 +290,10 @@ def core(events: pd.DataFrame, least: int) -> pd.DataFrame:
 
 
 def _picture(url: str) -> bytes | None:
-    """A picture, or ``None`` where it is gone.
+    """Download an image; ``None`` if it does not exist any more.
 
     Raises:
-        MMRecError: no network; what was fetched so far is kept.
+        MMRecError: no network; images downloaded so far are kept.
     """
     import requests
 
@@ -269,7 +302,8 @@ def _picture(url: str) -> bytes | None:
             answer = requests.get(url, timeout=20)
         except requests.RequestException as error:
             raise MMRecError(
-                f"The pictures' server did not answer ({type(error).__name__}). Run this again: it goes on where it stopped."
+                f"The image server did not answer ({type(error).__name__}). "
+                "Run this again: it continues where it stopped."
             ) from None
         if answer.ok:
             return bytes(answer.content) if answer.headers.get("Content-Type", "").startswith("image/") else None
@@ -277,5 +311,5 @@ def _picture(url: str) -> bytes | None:
             return None
         time.sleep(2**attempt)
     raise MMRecError(
-        "The pictures' server keeps refusing. Wait a while and run this again: it goes on where it stopped."
+        "The image server keeps refusing requests. Wait a while and run this again: it continues where it stopped."
     )

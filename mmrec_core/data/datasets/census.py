@@ -1,4 +1,4 @@
-"""People as rows: who earns over 50,000 dollars, and who is married."""
+"""Adult (Census Income, UCI): predict income and marital status from the other columns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ LICENCE = "Adult (Census Income), UCI Machine Learning Repository, Becker & Koha
 
 
 class Census(DatasetReader):
-    """Adult (UCI, US census of 1994): income over $50K, and married or not, from what the rest of a row says.
+    """Adult (UCI, US census of 1994): income over $50K, and married or not, as labels of a row.
 
-    The makers' own training and test rows are the split ``official``. ``relationship`` (husband,
-    wife, own child …) all but gives marital status away: leave it out with ``--set fields=all,-relationship`` to see what the
-    other columns tell.
+    The published training and test rows are the split ``official``. ``relationship`` (husband, wife, own child …)
+    nearly determines the marital status: use ``--set fields=all,-relationship`` to see what the other columns
+    contribute.
     """
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
-        """Read ``adult.data`` and ``adult.test`` from a folder or zip; fetched from UCI where they are nowhere."""
+        """Read ``adult.data`` and ``adult.test`` from a folder or zip; downloaded from UCI if they are not found."""
         places = [source] if source else [place / "census" for place in settings.sources()]
         folder = next((place for place in places if place.is_file() or (place / "adult.data").is_file()), None)
         if folder is None and source is not None:
@@ -60,7 +60,8 @@ class Census(DatasetReader):
             about={
                 "counts": ["capital-gain", "capital-loss"],
                 "hints": [
-                    "relationship (husband, wife, own child …) all but gives away who is married: compare with fields=all,-relationship"
+                    "relationship (husband, wife, own child …) all but gives away who is married: "
+                    "compare with fields=all,-relationship"
                 ],
             },
         )
@@ -70,12 +71,23 @@ NUMBERS = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "ho
 
 
 def _table(files: RawFiles, name: str, skip: int) -> pd.DataFrame:
-    """One of the two files: no header, a space after each comma; the test file opens with a line that is no row. ``?`` is missing."""
+    """Read one of the two files: no header, a space after each comma, ``?`` for missing values.
+
+    The first line of the test file is no row; ``skip`` skips it.
+    """
     types = {column: "float64" if column in NUMBERS else "str" for column in COLUMNS}
-    with files.open(name) as handle:
-        body = io.BytesIO(handle.read())
-    table = read_columns(body, files.where(name), types, names=list(COLUMNS), header=None, skiprows=skip,
-                         skipinitialspace=True, keep_default_na=False)  # fmt: skip
+    with files.open(name) as opened:
+        body = io.BytesIO(opened.read())
+    table = read_columns(
+        body,
+        files.where(name),
+        types,
+        names=list(COLUMNS),
+        header=None,
+        skiprows=skip,
+        skipinitialspace=True,
+        keep_default_na=False,
+    )
     texts = [column for column in COLUMNS if column not in NUMBERS]
     table[texts] = table[texts].replace("?", "")
     return table

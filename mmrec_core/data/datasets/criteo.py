@@ -1,4 +1,4 @@
-"""Clicks on advertisements, as rows of hashed columns."""
+"""Criteo display advertising: clicks as labels of rows with counts and hashed categories."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from mmrec_core.types import Array, Progress
 NUMBERS = tuple(f"I{at}" for at in range(1, 14))
 CATEGORIES = tuple(f"C{at}" for at in range(1, 27))
 FILES = ("train.txt", "dac_sample.txt", "criteo_kaggle_train_first_999.txt", "criteo_sample.txt")
-"""What the file may be called: the whole, Criteo's sample, the first rows, a sample with a header."""
+"""Possible names of the file: all data, Criteo's sample, the first rows, a sample with a header."""
 BLOCK_BYTES = 8 << 20
 LICENCE = "Criteo Display Advertising Challenge (Kaggle 2014), Criteo Labs: for non-commercial research."
 
 
 class Criteo(DatasetReader):
-    """Clicks on display advertisements: 13 counts and 26 categories a row, a week in time order (Kaggle 2014).
+    """Clicks on display advertisements: 13 counts and 26 categories per row, one week in time order (Kaggle 2014).
 
-    Read in blocks, so memory does not grow with the file. Categories are hashed into ``buckets`` (0 is missing), counts keep
-    NaN where they are missing; codes, means and steps are fitted later, on training rows. ``official`` is the usual division:
-    six days to learn from, the seventh to be judged on.
+    The file is read in blocks, so memory use does not grow with it. Categories are hashed into ``buckets`` (0 is
+    missing); missing counts are NaN. Codes, means and bins are fitted later, on training rows. The split ``official``
+    is the usual
+    one: six days for training, the seventh for testing.
     """
 
     class Config(Config):
         """How categories are hashed."""
 
-        buckets: int = setting(262_144, "hash values of each category at most", ge=16, le=1 << 24, log=True)
+        buckets: int = setting(262_144, "largest number of hash values of each category", ge=16, le=1 << 24, log=True)
         max_rows: int = setting(0, "rows to read; 0: all", ge=0, le=10_000_000_000, unit="rows")
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
@@ -44,7 +45,7 @@ class Criteo(DatasetReader):
         return self.read_file(self._find(source), draft, progress)
 
     def read_file(self, file: Path, draft: Path, progress: Progress) -> RawData:
-        """Write every column of a file under ``draft``, block by block."""
+        """Write the columns of a file into ``draft``, block by block."""
         config: Any = self.config
         types = {
             "label.click": "int8",
@@ -66,10 +67,15 @@ class Criteo(DatasetReader):
             raise MMRecError(f"{file} holds {n} rows; expected at least two.")
         cut = max(round(n * 6 / 7), 1)
         return RawData(
-            events=None, stored=n, labels=("click",), features=[*NUMBERS, *CATEGORIES], file=str(file), licence=LICENCE,
+            events=None,
+            stored=n,
+            labels=("click",),
+            features=[*NUMBERS, *CATEGORIES],
+            file=str(file),
+            licence=LICENCE,
             official={"official": (np.arange(cut), np.arange(cut, n))},
             about={"hashed": dict.fromkeys(CATEGORIES, config.buckets), "counts": list(NUMBERS)},
-        )  # fmt: skip
+        )
 
     def _find(self, source: Path | None) -> Path:
         if source is not None and source.is_file():
@@ -80,18 +86,19 @@ class Criteo(DatasetReader):
                 if (folder / name).is_file():
                     return folder / name
         raise MMRecError(
-            "The Criteo file was not found. Kaggle's 'Display Advertising Challenge' gives it to whoever accepts its terms: unpack "
-            "train.txt into a folder called criteo under MMREC_SOURCES, or name it with --from."
+            "The Criteo file was not found. Kaggle's 'Display Advertising Challenge' offers it after you accept its "
+            "terms: "
+            "unpack train.txt into a folder called criteo under MMREC_SOURCES, or name it with --from."
         )
 
     def _blocks(self, file: Path) -> Iterator[Any]:
-        """Record batches with typed columns, empty fields as null."""
+        """Read record batches with typed columns; empty fields are null."""
         import pyarrow as pa
         from pyarrow import csv
 
         names = ["label", *NUMBERS, *CATEGORIES]
-        with file.open("rb") as handle:
-            head = handle.readline()
+        with file.open("rb") as opened:
+            head = opened.readline()
         headed = head.startswith(b"label")
         text = pa.dictionary(pa.int32(), pa.string())
         types: dict[str, Any] = {
@@ -102,11 +109,14 @@ class Criteo(DatasetReader):
         try:
             reader = csv.open_csv(
                 pa.PythonFile(_Padded(file, b"," if headed else b"\t", len(names))),
-                read_options=csv.ReadOptions(column_names=None if headed else names, block_size=BLOCK_BYTES, use_threads=False),
+                read_options=csv.ReadOptions(
+                    column_names=None if headed else names, block_size=BLOCK_BYTES, use_threads=False
+                ),
                 parse_options=csv.ParseOptions(delimiter="," if headed else "\t", quote_char=False),
-                convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""],
-                                                   include_columns=names),
-            )  # fmt: skip
+                convert_options=csv.ConvertOptions(
+                    column_types=types, strings_can_be_null=True, null_values=[""], include_columns=names
+                ),
+            )
             yield from reader
         except pa.ArrowException as error:
             raise MMRecError(
@@ -115,7 +125,14 @@ class Criteo(DatasetReader):
 
     @staticmethod
     def _columns(block: Any, done: int, file: Path, buckets: int) -> dict[str, Array]:
-        """A block as columns: labels 0 or 1, numbers with NaN, categories as hashes from 1, 0 where missing."""
+        """Convert a block to columns: labels 0 or 1, numbers with NaN, categories as hashes from 1, 0 where missing.
+
+        Args:
+            block: a record batch.
+            done: rows before this block.
+            file: the file, for messages.
+            buckets: number of hash values.
+        """
         label = block.column("label").to_numpy(zero_copy_only=False)
         if (bad := ~np.isin(label, (0.0, 1.0))).any():
             at = int(np.flatnonzero(bad)[0])
@@ -132,38 +149,38 @@ class Criteo(DatasetReader):
 
 
 class _Padded(io.RawIOBase):
-    """A file whose lines end early where their last fields are missing, as one whose lines are all whole."""
+    """A file in which some lines lack their last fields, read as if every line had all fields."""
 
     def __init__(self, file: Path, delimiter: bytes, fields: int) -> None:
-        self.file, self.delimiter, self.fields, self.held = file.open("rb"), delimiter, fields, b""
+        self.file, self.delimiter, self.fields, self.buffer = file.open("rb"), delimiter, fields, b""
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """About ``size`` bytes, whole lines of them."""
-        if not self.held:
+        """Read at most ``size`` bytes."""
+        if not self.buffer:
             lines = self.file.read(BLOCK_BYTES) + self.file.readline()
             if lines and not lines.endswith(b"\n"):
                 lines += b"\n"
             if lines.count(self.delimiter) != lines.count(b"\n") * (self.fields - 1):
                 lines = b"".join(self._whole(line) for line in lines.splitlines())
-            self.held = lines
-        told, self.held = (self.held, b"") if size < 0 else (self.held[:size], self.held[size:])
-        return told
+            self.buffer = lines
+        part, self.buffer = (self.buffer, b"") if size < 0 else (self.buffer[:size], self.buffer[size:])
+        return part
 
     def _whole(self, line: bytes) -> bytes:
         return line + self.delimiter * max(self.fields - 1 - line.count(self.delimiter), 0) + b"\n"
 
     def close(self) -> None:
-        """The file, too."""
+        """Close the file, too."""
         self.file.close()
         super().close()
 
 
 def hashes(values: Array, buckets: int) -> Array:
-    """Texts ``[n]`` as numbers from 1 to ``buckets`` − 1, the same on every machine."""
+    """Hash texts ``[n]`` to numbers from 1 to ``buckets`` − 1, the same on every machine."""
     from pandas.util import hash_array
 
     if not len(values):

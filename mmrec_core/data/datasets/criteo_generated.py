@@ -1,4 +1,4 @@
-"""Rows in Criteo's format whose truth is known."""
+"""Generated rows in Criteo's format with known click probabilities."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from mmrec_core.types import Array, Progress
 
 PRESETS: dict[str, dict[str, Any]] = {"criteo-generated": {}}
 BLOCK = 50_000
-SIZES = (1000, 500, 20_000, 10_000, 300, 20, 8000, 600, 3, 15_000, 4000, 18_000, 3000, 26, 7000, 16_000, 10, 4000, 2000, 4, 17_000,
-         16, 15, 12_000, 80, 9000)  # fmt: skip
-"""Values of each category, somewhat like Criteo's own."""
+# fmt: off
+SIZES = (
+    1000, 500, 20_000, 10_000, 300, 20, 8000, 600, 3, 15_000, 4000, 18_000, 3000,
+    26, 7000, 16_000, 10, 4000, 2000, 4, 17_000, 16, 15, 12_000, 80, 9000,
+)
+# fmt: on
+"""Number of values of each category, similar to Criteo's."""
 
 
 class CriteoGenerated(Criteo):
-    """Generated rows in Criteo's format, for speed and for checks; never evidence about advertisements.
+    """Generated rows in Criteo's format, for speed tests and checks; they say nothing about real advertisements.
 
-    Categories follow Zipf's law, counts are heavy-tailed, a tenth of the fields is missing. Log-odds of a click: a weight for
-    each value of eight categories, two counts, and the product of two categories' hidden factors, which a linear model cannot
-    know.
+    Categories follow Zipf's law, counts are heavy-tailed, a tenth of the fields is missing. The log-odds of a click are
+    the sum of a weight for each value of eight categories, two counts, and the product of hidden factors of two
+    categories, which a linear model cannot learn.
     """
 
     class Config(Criteo.Config):
-        """How many rows, of which world."""
+        """Number of rows and seed."""
 
         rows: int = setting(200_000, "rows to generate", ge=100, le=1_000_000_000, unit="rows", log=True)
-        world_seed: int = setting(1, "which world", ge=0, le=2**31 - 1)
+        world_seed: int = setting(1, "seed of the generated weights", ge=0, le=2**31 - 1)
 
     generated: ClassVar[bool] = True
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
-        """Write a file, then read it as any other."""
+        """Generate a file, then read it like a real one."""
         config: Any = self.config
         file = draft / "train.txt"
         write_rows(file, config.rows, config.world_seed, progress)
@@ -50,7 +54,14 @@ class CriteoGenerated(Criteo):
 
 
 def write_rows(file: Path, n: int, seed: int, progress: Progress) -> None:
-    """A file of ``n`` rows, block by block; a longer one begins with the same rows."""
+    """Write a file of ``n`` rows, block by block; a longer file begins with the same rows.
+
+    Args:
+        file: the file to write.
+        n: number of rows.
+        seed: seed of the weights and rows.
+        progress: progress callback.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
@@ -62,7 +73,7 @@ def write_rows(file: Path, n: int, seed: int, progress: Progress) -> None:
 
 
 def blocks_of(n: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Columns of Criteo's format as pyarrow arrays."""
+    """Generate blocks of columns in Criteo's format, as pyarrow arrays."""
     import pyarrow as pa
 
     truth = np.random.default_rng([seed, 0])

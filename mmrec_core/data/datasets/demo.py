@@ -1,4 +1,4 @@
-"""The embedded default: a generated film world with drawn posters, written plots and known truth."""
+"""The built-in demo dataset Reel World: generated films with posters, plots and known ground truth."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Demo(DatasetReader):
     """Reel World: 1,200 generated films and 90,000 generated ratings, for a first look and for checking methods."""
 
     class Config(Config):
-        """Which world, and how large."""
+        """Seed and size of the world."""
 
-        world_seed: int = setting(0, "which world is drawn; the same seed gives the same world", ge=0, le=2**31 - 1)
+        world_seed: int = setting(0, "seed of the world; the same seed gives the same world", ge=0, le=2**31 - 1)
         scale: float = setting(
-            1.0, "how many times the usual 900 users, for load and speed work", ge=0.02, le=280.0, log=True
+            1.0, "multiple of the default 900 users, for load and speed tests", ge=0.02, le=280.0, log=True
         )
         films: int = setting(N_FILMS, "films in the world", ge=50, le=100_000, unit="films")
 
@@ -37,7 +37,7 @@ class Demo(DatasetReader):
     oracle_names: ClassVar[tuple[str, ...]] = ORACLES
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
-        """Draw the world, write its plots, paint its posters."""
+        """Generate the world, its plots, its posters and its ratings."""
         from mmrec_core.data.synthetic.reel_world import words, world
         from mmrec_core.data.synthetic.reel_world.posters import composition_of
 
@@ -89,13 +89,31 @@ class Demo(DatasetReader):
     def _paint(
         self, items: pd.DataFrame, traits: Any, seeds: list[int], folder: Path, progress: Progress
     ) -> dict[Any, Path]:
-        """All posters, painted by every core."""
+        """Draw all posters, in one process per core.
+
+        Args:
+            items: the item table.
+            traits: visual traits ``[F, 4]``.
+            seeds: seed of each film.
+            folder: where to write the files.
+            progress: progress callback.
+        """
         folder.mkdir()
         jobs = [
-            (str(folder / f"{row.item}.jpg"), dict(title=row.title, year=int(row.year), genres=row.genres, director=row.director,
-             cast=row.cast, traits=traits[at].tolist(), seed=seeds[at]))
+            (
+                str(folder / f"{row.item}.jpg"),
+                dict(
+                    title=row.title,
+                    year=int(row.year),
+                    genres=row.genres,
+                    director=row.director,
+                    cast=row.cast,
+                    traits=traits[at].tolist(),
+                    seed=seeds[at],
+                ),
+            )
             for at, row in enumerate(map(_record, items.itertuples()))
-        ]  # fmt: skip
+        ]
         workers = min(os.cpu_count() or 1, 8)
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             for done, _ in enumerate(pool.map(paint_poster, jobs, chunksize=20)):
@@ -104,14 +122,14 @@ class Demo(DatasetReader):
 
     @classmethod
     def oracles(cls, dataset: Dataset, split: Split) -> Mapping[str, Scorer]:
-        """The world's oracles, one per information set."""
+        """The oracles of the world, one per information set."""
         from mmrec_core.data.synthetic.reel_world.oracle import oracles
 
         return oracles(dataset, split)
 
     @classmethod
     def captions(cls, dataset: Dataset) -> Sequence[Sequence[str]]:
-        """By catalog row, captions of each poster in words that the writer of plots does not use."""
+        """Captions of each poster by catalog row; they share no sentences with the plots."""
         from mmrec_core.data.synthetic.reel_world.captions import write_captions
         from mmrec_core.data.synthetic.reel_world.posters import composition_of
         from mmrec_core.data.synthetic.reel_world.world import World
@@ -119,12 +137,12 @@ class Demo(DatasetReader):
         truth, catalog = World.load(dataset.folder / "world.npz"), dataset.catalog
         seed = int(dataset.manifest["config"]["world_seed"])
         film_seeds = film_seeds_of(seed, len(catalog))
-        told = []
+        found = []
         for row, film in enumerate(map(_record, catalog.itertuples())):
             genres, year, look = list(film.genres), int(film.year), truth.film[row, 1].tolist()
             motif = composition_of(year=year, genres=genres, traits=look, seed=film_seeds[row])
-            told.append(write_captions(genres, year, look, motif, seed * 100_003 + row))
-        return told
+            found.append(write_captions(genres, year, look, motif, seed * 100_003 + row))
+        return found
 
 
 def film_seeds_of(world_seed: int, n_films: int) -> list[int]:
@@ -134,12 +152,12 @@ def film_seeds_of(world_seed: int, n_films: int) -> list[int]:
 
 
 def _record(row: Any) -> Any:
-    """A row of a table, whose columns its type does not know."""
+    """A row of a table; typed ``Any``, because the type checker does not know its columns."""
     return row
 
 
 def paint_poster(job: tuple[str, dict[str, Any]]) -> None:
-    """Draw one poster to a file (a function of its own so that worker processes find it)."""
+    """Draw one poster to a file (a module-level function, so that worker processes can import it)."""
     from mmrec_core.data.synthetic.reel_world.posters import draw_poster
 
     path, film = job

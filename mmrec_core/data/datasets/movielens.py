@@ -1,4 +1,4 @@
-"""MovieLens in all its sizes, as GroupLens publishes them."""
+"""MovieLens datasets of all sizes, as published by GroupLens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ COUNTS = {
     "ml-modern": (1_000_000, 10_200, 21_969),
     "ml-latest-small": (100_836, 610, 9_742),
 }
-"""Ratings, users with ratings, films listed: GroupLens's figures (ml-modern: those of MM-TGN). ``ml-latest`` changes."""
+"""Numbers of ratings, users and films that GroupLens states (ml-modern: as in MM-TGN).
+
+``ml-latest`` changes over time.
+"""
 
 LICENCE = (
     "MovieLens, © GroupLens, University of Minnesota: for research; no commercial use without permission; acknowledge "
@@ -51,21 +54,21 @@ LICENCE = (
 MODERN_FROM = 1_514_764_800
 """2018-01-01T00:00:00Z."""
 AGES = {1: 18, 18: 21, 25: 30, 35: 40, 45: 47, 50: 53, 56: 60}
-"""Middle of ml-1m's age brackets, in years."""
+"""Middle of the age groups of ml-1m, in years."""
 
 
 class MovieLens(DatasetReader):
     """Ratings of films by members of movielens.org, from 100 thousand to 32 million (Harper & Konstan 2015)."""
 
     class Config(Config):
-        """How much of the data to take."""
+        """Which part of the data to use."""
 
         subset: Literal["all", "modern"] = setting(
             "all", "'modern' keeps ratings since 2018, users and films with ten or more, and of those the last million"
         )
 
     def read(self, source: Path | None, draft: Path, progress: Progress) -> RawData:
-        """Read a folder or zip of GroupLens's, found in ``MMREC_SOURCES`` or downloaded."""
+        """Read a folder or zip of GroupLens, found in ``MMREC_SOURCES`` or downloaded."""
         base = "ml-32m" if self.name == "ml-modern" else self.name
         files = RawFiles(source or self._find(base, progress))
         progress(0, 3, "reading ratings")
@@ -105,11 +108,12 @@ class MovieLens(DatasetReader):
         if expected and found != expected:
             raise MMRecError(
                 f"{files.path} has {found[0]:,} ratings, {found[1]:,} users, {found[2]:,} films; GroupLens states "
-                f"{expected[0]:,}, {expected[1]:,}, {expected[2]:,} for {self.name}. The copy is incomplete or another version."
+                f"{expected[0]:,}, {expected[1]:,}, {expected[2]:,} for {self.name}. "
+                "The copy is incomplete or another version."
             )
 
     def _read_csv(self, files: RawFiles) -> RawData:
-        """ml-20m and later: comma separated, half stars."""
+        """Read ml-20m and later: comma separated, half stars."""
         events = read_columns(
             files.open("ratings.csv"),
             files.where("ratings.csv"),
@@ -120,7 +124,8 @@ class MovieLens(DatasetReader):
         movies = read_columns(files.open("movies.csv"), files.where("movies.csv"), columns)
         if (twice := movies["movieId"].duplicated()).any():
             raise MMRecError(
-                f"{files.where('movies.csv')} names film {movies['movieId'][twice].iloc[0]} twice; each film needs one row."
+                f"{files.where('movies.csv')} names film {movies['movieId'][twice].iloc[0]} twice; "
+                "each film needs one row."
             )
         items = film_table(movies["movieId"], movies["title"].fillna(""), movies["genres"].fillna("").str.split("|"))
         if files.has("links.csv"):
@@ -139,12 +144,12 @@ class MovieLens(DatasetReader):
         )
 
     def _tags(self, files: RawFiles, items: pd.DataFrame) -> list[list[str]]:
-        """Each film's ten strongest tags: from the genome where there is one, else the most often given."""
+        """Ten tags of each film: the most relevant of the tag genome if there is one, else the most frequent."""
         if files.has("genome-scores.csv") and files.has("genome-tags.csv"):
-            told = read_columns(
+            tag_names = read_columns(
                 files.open("genome-tags.csv"), files.where("genome-tags.csv"), {"tagId": "int16", "tag": "str"}
             )
-            names = told.drop_duplicates("tagId").set_index("tagId")["tag"]
+            names = tag_names.drop_duplicates("tagId").set_index("tagId")["tag"]
             types = {"movieId": "int32", "tagId": "int16", "relevance": "float32"}
             scores = read_columns(files.open("genome-scores.csv"), files.where("genome-scores.csv"), types)
             best = scores.sort_values(["movieId", "relevance"], ascending=[True, False]).groupby("movieId").head(10)
@@ -163,7 +168,7 @@ class MovieLens(DatasetReader):
         return [[t for t in found.get(int(i), []) if t] for i in items["item"]]
 
     def _read_dat(self, files: RawFiles) -> RawData:
-        """ml-1m and ml-10m: fields separated by '::'; ml-1m also without its time field."""
+        """Read ml-1m and ml-10m: fields separated by '::'; ml-1m also without its time field."""
         plain = next(
             (
                 n
@@ -174,8 +179,8 @@ class MovieLens(DatasetReader):
         )
         if plain is None:
             raise MMRecError(f"{files.where('ratings.dat')} is missing.")
-        with files.open(plain) as handle:
-            body = handle.read()
+        with files.open(plain) as opened:
+            body = opened.read()
         body = input_files.gunzip_bytes(body, files.where(plain)) if plain.endswith(".gz") else body
         n_fields = body[: body.find(b"\n")].count(b"::") + 1
         if n_fields not in (3, 4):
@@ -212,7 +217,7 @@ class MovieLens(DatasetReader):
         )
 
     def _read_100k(self, files: RawFiles) -> RawData:
-        """ml-100k: tab separated, with users' side data and the makers' own splits."""
+        """Read ml-100k: tab separated, with side features of users and official splits."""
         types = {"user": "int32", "item": "int32", "rating": "float32", "time": "int64"}
 
         def table(name: str) -> pd.DataFrame:
@@ -230,8 +235,8 @@ class MovieLens(DatasetReader):
         )
         flags = [[g for g, flag in zip(genres, p[5:], strict=False) if flag == "1" and g != "unknown"] for p in lines]
         items = film_table([int(p[0]) for p in lines], [p[1] for p in lines], flags)
-        told = _records(files, "u.user", "|", 5, "user|age|gender|occupation|zip", "latin-1")
-        people = pd.DataFrame([p[:5] for p in told], columns=["user", "age", "gender", "occupation", "zip"])
+        records = _records(files, "u.user", "|", 5, "user|age|gender|occupation|zip", "latin-1")
+        people = pd.DataFrame([p[:5] for p in records], columns=["user", "age", "gender", "occupation", "zip"])
         users = people[["user", "gender", "occupation"]].assign(
             user=people["user"].astype("int64"), age=pd.to_numeric(people["age"], errors="coerce").astype(float)
         )
@@ -249,7 +254,8 @@ class MovieLens(DatasetReader):
             if len(found) != len(wanted) or (bad := key[found] != wanted).any():
                 at = int(np.flatnonzero(bad)[0]) if len(found) else 0
                 raise MMRecError(
-                    f"{files.where(name)}, line {at + 1}: names a rating that {files.where('u.data')} does not hold. The copy is incomplete."
+                    f"{files.where(name)}, line {at + 1}: names a rating that is not in {files.where('u.data')}. "
+                    "The copy is incomplete."
                 )
             return found
 
@@ -264,10 +270,18 @@ class MovieLens(DatasetReader):
 
 
 def _records(files: RawFiles, name: str, between: str, fields: int, expected: str, encoding: str) -> list[list[str]]:
-    """A file's lines in fields, the first of them a number that fits int32 and stands on one line only.
+    """Split the lines of a file into fields; the first field is a unique number that fits int32.
+
+    Args:
+        files: the files of the dataset.
+        name: name of the file.
+        between: the separator.
+        fields: smallest number of fields of a line.
+        expected: description of a line, for messages.
+        encoding: encoding of the file.
 
     Raises:
-        MMRecError: a line that is not so; it is named.
+        MMRecError: a line is not of this form; the message names it.
     """
     found, seen = [], set[str]()
     for at, line in enumerate(files.lines(name, encoding)):
@@ -278,7 +292,7 @@ def _records(files: RawFiles, name: str, between: str, fields: int, expected: st
             raise MMRecError(f"{files.where(name)}, line {at + 1}: expected {expected}.")
         if (key := str(int(parts[0]))) in seen:
             raise MMRecError(
-                f"{files.where(name)}, line {at + 1}: number {key} stands on two lines; expected one line each."
+                f"{files.where(name)}, line {at + 1}: number {key} is on two lines; expected one line each."
             )
         seen.add(key)
         found.append(parts)
@@ -286,16 +300,19 @@ def _records(files: RawFiles, name: str, between: str, fields: int, expected: st
 
 
 def ncf_split(events: pd.DataFrame) -> tuple[dict[str, tuple[Array, Array]], dict[str, Array]]:
-    """The split of the NCF paper (He et al. 2017), where its files lie under a source in ``ncf``: each user's last rating, and the
-    99 films it is ranked among. Its films are numbered by first appearance in the ratings, its users from 0."""
+    """The split and candidates of the NCF paper (He et al. 2017), if its files are in a folder ``ncf`` of the sources.
+
+    The test row of each user is the last rating; it is ranked among 99 other films. The paper's files number films by
+    first appearance in the ratings, and users from 0. Without the files, both results are empty.
+    """
     folders = [place / "ncf" for place in settings.sources()]
     folder = next((f for f in folders if (f / "ml-1m.test.negative.gz").is_file()), None)
     if folder is None:
         return {}, {}
     raw_of = pd.unique(events["item"].to_numpy())
     file = folder / "ml-1m.test.negative.gz"
-    with input_files.gunzip(file) as handle, input_files.reading(file, "the NCF paper's lines of a pair and 99 films"):
-        lines = [line.split("\t") for line in handle.read().decode("ascii").splitlines()]
+    with input_files.gunzip(file) as stream, input_files.reading(file, "the NCF paper's lines of a pair and 99 films"):
+        lines = [line.split("\t") for line in stream.read().decode("ascii").splitlines()]
         pairs = np.array([line[0].strip("()\n").split(",") for line in lines], np.int64)
         among = raw_of[np.array([line[1:] for line in lines], np.int64)]
     key = events["user"].to_numpy(np.int64) << 32 | events["item"].to_numpy(np.int64)
@@ -311,7 +328,7 @@ def ncf_split(events: pd.DataFrame) -> tuple[dict[str, tuple[Array, Array]], dic
 
 
 def film_table(ids: Any, titles: Any, genres: Any) -> pd.DataFrame:
-    """MovieLens titles taken apart: ``"Matrix, The (1999)"`` → title ``The Matrix``, year 1999."""
+    """The film table with titles and years split: ``"Matrix, The (1999)"`` → title ``The Matrix``, year 1999."""
     split = [split_title(str(title)) for title in titles]
     return pd.DataFrame(
         {
@@ -324,7 +341,7 @@ def film_table(ids: Any, titles: Any, genres: Any) -> pd.DataFrame:
 
 
 def split_title(text: str) -> tuple[str, int | None]:
-    """Title with its article in front, and year; ``None`` where no year is written."""
+    """The title with its article in front, and the year or ``None``."""
     found = re.match(r"^(.*?)\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$", text.strip())
     title, year = (found.group(1), int(found.group(2))) if found else (text.strip(), None)
     moved = re.match(r"^(.*), (The|A|An|Le|La|Les|Il|El|Das|Der|Die|Los|Las|Un|Une)((?: \(.*\))?)$", title)
@@ -332,9 +349,15 @@ def split_title(text: str) -> tuple[str, int | None]:
 
 
 def modern(events: pd.DataFrame, since: int = MODERN_FROM, core: int = 10, last: int = 1_000_000) -> pd.DataFrame:
-    """The ML-Modern recipe of MM-TGN: ratings since 2018, iterated 10-core, then the last million in time order.
+    """The ML-Modern subset of MM-TGN: ratings since 2018, 10-core, then the last million in time order.
 
-    After the last step some users and films hold fewer than ten again, as in the original.
+    After the last step some users and films have fewer than ten ratings, as in the original.
+
+    Args:
+        events: all ratings.
+        since: first time kept, in seconds since 1970.
+        core: smallest number of ratings of every user and film before the last step.
+        last: number of ratings kept in the last step.
     """
     kept = events[events["time"] >= since]
     while len(kept):

@@ -1,4 +1,4 @@
-"""Who met what, line by line in the order in which it happened."""
+"""Sequences of user and item from text files with one event per line, in time order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LICENCES = {"wikipedia": "Wikipedia edits (Kumar et al. 2019, JODIE), as SASRec.
 
 
 class Sequences(DatasetReader):
-    """A text file with ``user item`` on each line, in time order, as SASRec's and others' data come; no times, no ratings.
+    """A text file with ``user item`` on each line, in time order, as in SASRec; no times, no ratings.
 
-    A line's number stands for its time, in seconds, so all that needs an order works, and nothing can be said of how long anything
-    took. A pair may come again.
+    The line number is stored as the time, in seconds: the order is real, durations are not. A pair may occur several
+    times.
     """
 
     class Config(Config):
@@ -38,15 +38,19 @@ class Sequences(DatasetReader):
         """Read the file named with ``--from``, or found by its name in ``MMREC_SOURCES``."""
         file = self._find(source)
         progress(0, 1, "reading events")
-        with file.open("rb") as handle:
+        with file.open("rb") as opened:
             events = read_columns(
-                handle, str(file), {"user": "int64", "item": "int64"}, names=["user", "item"], header=None, sep=r"\s+"
+                opened, str(file), {"user": "int64", "item": "int64"}, names=["user", "item"], header=None, sep=r"\s+"
             )
         events["time"] = np.arange(len(events), dtype=np.int64)
         return RawData(
-            events, repeats="allowed", what="items", file=str(file), licence=LICENCES.get(self.name, "Your own data."),
+            events,
+            repeats="allowed",
+            what="items",
+            file=str(file),
+            licence=LICENCES.get(self.name, "Your own data."),
             about={"times": "a line's number, one second each: the order is real, durations are not"},
-        )  # fmt: skip
+        )
 
     def _find(self, source: Path | None) -> Path:
         name = self.config.file
@@ -60,6 +64,6 @@ class Sequences(DatasetReader):
             if len(own) == 1:
                 return own[0]
         raise MMRecError(
-            f"{name or 'The file of events'} was not found. Name a text file with 'user item' on each line: prepare sequences --from "
-            "FILE --name NAME, or put it into a folder called sasrec under MMREC_SOURCES."
+            f"{name or 'The file of events'} was not found. Name a text file with 'user item' on each line: "
+            "prepare sequences --from FILE --name NAME, or put it into a folder called sasrec under MMREC_SOURCES."
         )

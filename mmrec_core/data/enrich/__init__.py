@@ -1,1 +1,1 @@
-"""One file per source of posters, plots and credits."""
+"""Sources of posters, plots and credits, one file per source."""

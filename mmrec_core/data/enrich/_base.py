@@ -1,4 +1,4 @@
-"""What a source of posters, plots and credits is given, and what it gives back."""
+"""Base class of sources of posters, plots and credits, and helpers to match films."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from mmrec_core.types import Progress
 
 @dataclass
 class Found:
-    """What a source knows: values by column and item row (``plot``, ``director``, ``cast``, ``imdb_id``, ``poster``…)."""
+    """The result of a source.
+
+    Values by column (``plot``, ``director``, ``cast``, ``imdb_id``, ``poster``…) and item row.
+    """
 
     values: dict[str, dict[int, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    """What people should hear, such as files that could not be read."""
+    """Notes for users, such as files that could not be read."""
 
     def add(self, column: str, row: int, value: Any) -> None:
-        """Remember a value unless this source has given one for the row already."""
+        """Add a value, unless the row already has one or the value is missing."""
         if value is not None and value != "" and value == value:
             self.values.setdefault(column, {}).setdefault(row, value)
 
 
 class EnrichSource(abc.ABC):
-    """Fills in what a dataset does not bring itself; never overwrites what it does."""
+    """Base class of sources that fill missing catalog values; they never overwrite values of the dataset."""
 
     Config: ClassVar[type[AnyConfig]] = AnyConfig
     order: ClassVar[int] = 1
-    """Sources run in this order; those that supply ids for others come first."""
+    """Sources run in this order; those that supply ids to others come first."""
     on_request: ClassVar[bool] = False
-    """Runs only when asked for by name (it needs a key, or the network)."""
+    """Whether the source runs only if the user names it (it needs a key, or the network)."""
 
     def __init__(self, config: AnyConfig | None = None) -> None:
         self.config = config or self.Config()
@@ -47,9 +50,11 @@ class EnrichSource(abc.ABC):
         """Look up the films.
 
         Args:
-            items: the catalog so far, one row per item row, with ``item``, ``title``, ``year``, ``imdb_id``, ``tmdb_id``.
-            id_space: whose numbers ``item`` holds: ``movielens``, ``ml-100k``, another dataset's name for its own numbers, or ``""`` (nobody's in particular).
-            progress: told how far it is.
+            items: the catalog so far, one row per item row, with ``item``, ``title``, ``year``, ``imdb_id``,
+                ``tmdb_id``.
+            id_space: id space of ``item``: ``movielens``, ``ml-100k``, another dataset's name, or ``""`` (no shared
+                space).
+            progress: progress callback.
         """
 
 
@@ -57,7 +62,7 @@ NUMBER = r"^(?:tt)?0*([0-9]+)(?:\.0)?$"
 
 
 def digits(value: Any) -> str | None:
-    """The number in an id: ``"tt0114709"``, ``"0114709"`` and ``114709.0`` all give ``"114709"``."""
+    """The number in an id, or ``None``: ``"tt0114709"``, ``"0114709"`` and ``114709.0`` all give ``"114709"``."""
     if value is None or value != value:
         return None
     found = re.match(NUMBER, str(value).strip())
@@ -65,17 +70,17 @@ def digits(value: Any) -> str | None:
 
 
 def numbers(column: pd.Series) -> pd.Series:
-    """:func:`digits` of a whole column of text; missing where there is no number."""
+    """:func:`digits` of a text column; missing where there is no number."""
     return column.str.strip().str.extract(NUMBER, expand=False)
 
 
 def reason(error: Exception, file: Path) -> str:
-    """An error without the folders of its file, for a note."""
+    """The message of an error without the folders of its file, for a note."""
     return str(error).replace(f"{file.parent}/", "").rstrip(".")
 
 
 def rows_by(items: pd.DataFrame, column: str) -> dict[str, list[int]]:
-    """Item rows by the number in an id column; an id may belong to more than one row."""
+    """Item rows by the number in an id column; several rows may have the same id."""
     found: dict[str, list[int]] = {}
     if column in items:
         for row, value in enumerate(items[column]):
@@ -85,7 +90,7 @@ def rows_by(items: pd.DataFrame, column: str) -> dict[str, list[int]]:
 
 
 def rows_by_title(items: pd.DataFrame) -> dict[tuple[str, int], list[int]]:
-    """Item rows by plain title and year."""
+    """Item rows by normalised title and year."""
     found: dict[tuple[str, int], list[int]] = {}
     for row, (title, year) in enumerate(zip(items["title"], items["year"], strict=True)):
         if year is not None and not pd.isna(year):
@@ -94,7 +99,7 @@ def rows_by_title(items: pd.DataFrame) -> dict[tuple[str, int], list[int]]:
 
 
 def plain_title(title: Any) -> str:
-    """A title without its case, punctuation, brackets and leading article, to compare by."""
+    """A title normalised for comparison: lower case, without punctuation, brackets and leading article."""
     text = re.sub(r"\(.*?\)", " ", str(title).lower())
     text = re.sub(r"[^\w]+", " ", text).strip()
     return re.sub(r"^(the|a|an|le|la|les|il|el) ", "", text)

@@ -34,7 +34,7 @@ class Folder(EnrichSource):
         return found
 
     def _from_index(self, folder: Path, by: dict[str, dict[str, list[int]]], found: Found) -> None:
-        """``index.csv``, where there is one, tells more ids of each file than its name does."""
+        """Match posters by ``index.csv`` if there is one; it may list more ids of a file than its name."""
         index = folder / "index.csv"
         if not index.is_file():
             return
@@ -43,12 +43,14 @@ class Folder(EnrichSource):
             table = pd.DataFrame({name: read.texts(name) for name in ("file", *by) if name in read})
         except MMRecError as error:
             found.notes.append(
-                f"{index.name} of the poster folder was not used ({reason(error, index)}); posters are matched by their names alone."
+                f"{index.name} of the poster folder was not used ({reason(error, index)}); "
+                "posters are matched by their names alone."
             )
             return
         if "file" not in read:
             found.notes.append(
-                f"{index.name} of the poster folder has no column 'file' and was not used; posters are matched by their names alone."
+                f"{index.name} of the poster folder has no column 'file' and was not used; "
+                "posters are matched by their names alone."
             )
             return
         whole = folder.resolve()

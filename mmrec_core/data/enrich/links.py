@@ -1,4 +1,4 @@
-"""IMDb and TMDb numbers of MovieLens films, by which every other table is joined."""
+"""IMDb and TMDb numbers of MovieLens films; other sources are joined by them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Links(EnrichSource):
     order: ClassVar[int] = 0
 
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
-        """IMDb numbers by film id, then TMDb numbers by film id or IMDb number."""
+        """Find IMDb numbers by film id, then TMDb numbers by film id or IMDb number."""
         found = Found()
         imdb = rows_by(items, "imdb_id")
         if id_space == "ml-100k":

@@ -1,4 +1,4 @@
-"""Plots, directors and casts from tables in the usual shapes (TMDb's, IMDb's, Kaggle's)."""
+"""Plots, directors and casts from tables in the formats of TMDb, IMDb and Kaggle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Table(EnrichSource):
     """CSV tables in ``movie_text/`` and ``movie_credits/``, joined by TMDb number, IMDb number, or title and year."""
 
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
-        """Read every table; the first one that knows a film's plot or credits wins."""
+        """Read every table; the first one with a film's plot or credits is used."""
         found = Found()
         files = [
             f
@@ -57,7 +57,8 @@ class Table(EnrichSource):
                 table = read_table(file)
             except (MMRecError, OSError) as error:
                 found.notes.append(
-                    f"{file.name} could not be read ({reason(error, file)}); its films keep what others know of them."
+                    f"{file.name} could not be read ({reason(error, file)}); its films get values of other sources "
+                    "only."
                 )
                 continue
             self._join(table, by, titles, found)
@@ -70,6 +71,14 @@ class Table(EnrichSource):
         titles: dict[tuple[str, int], list[int]],
         found: Found,
     ) -> None:
+        """Add plots, directors and casts of the matching records.
+
+        Args:
+            table: the table.
+            by: item rows by id, for each id column.
+            titles: item rows by title and year.
+            found: the result; values are added.
+        """
         column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
         actors = [c for c in ACTORS if c in table]
         table.columns = [str(c) for c in table.columns]
@@ -99,7 +108,14 @@ def _may_match(
     by: dict[str, dict[str, list[int]]],
     titles: dict[tuple[str, int], list[int]],
 ) -> pd.Series:
-    """Which records bear a number or a year of the films': reading every other one by one would be most of the work."""
+    """bool ``[N]``: records with an id or a year of the films. Only these are read one by one, which is slow.
+
+    Args:
+        table: the table.
+        column: its column names by meaning.
+        by: item rows by id, for each id column.
+        titles: item rows by title and year.
+    """
     found = pd.Series(False, index=table.index)
     for key, rows in by.items():
         if (name := column[key]) is not None and rows:
@@ -112,7 +128,7 @@ def _may_match(
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A CSV, plain, gzipped or alone in a zip, as text columns; UTF-8 where it is, else Latin-1."""
+    """Read a CSV (plain, gzipped or in a zip) as text columns, in UTF-8 or else Latin-1."""
     if file.suffix == ".zip":
         archive = input_files.Archive(file)
         name = next((n for n in archive.names() if n.endswith(".csv")), None)

@@ -18,48 +18,48 @@ from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Progress
 
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
-"""How JPEG, PNG and WebP begin."""
+"""First bytes of JPEG, PNG and WebP files."""
 BAD_IN_A_ROW = 5
-"""After so many unusable answers one after the other nobody is asked any more."""
+"""Number of consecutive unusable answers after which the source stops."""
 
 
 class _Hidden(logging.Filter):
-    """Takes a key out of what is logged: the library below logs whole addresses where somebody asks it to."""
+    """A logging filter that removes the API key: urllib3 logs whole URLs at debug level."""
 
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """The record, without the key."""
+        """Remove the key from a log record."""
         record.msg, record.args = record.getMessage().replace(self.key, "…"), ()
         return True
 
 
 def hide(key: str) -> None:
-    """Keep a key out of the log of requests from now on."""
+    """Keep an API key out of the log of requests from now on."""
     log = logging.getLogger("urllib3.connectionpool")
     if not any(isinstance(known, _Hidden) and known.key == key for known in log.filters):
         log.addFilter(_Hidden(key))
 
 
 class Tmdb(EnrichSource):
-    """TMDb's API: needs TMDB_API_KEY, asks politely, keeps every answer, goes on where it stopped."""
+    """TMDb's API: needs TMDB_API_KEY; limits its request rate, caches answers, and can be continued."""
 
     class Config(Config):
-        """How fast to ask."""
+        """Limits of requests."""
 
-        per_second: float = setting(20.0, "requests a second at most", ge=0.1, le=40.0, unit="requests/s")
-        limit: int = setting(0, "films to ask about at most; 0: all", ge=0)
+        per_second: float = setting(20.0, "largest number of requests per second", ge=0.1, le=40.0, unit="requests/s")
+        limit: int = setting(0, "largest number of films to request; 0: all", ge=0)
 
     on_request: ClassVar[bool] = True
     config: Config
 
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
-        """Ask about every film that has a TMDb number and lacks a plot or poster.
+        """Request every film that has a TMDb number and lacks a plot or poster.
 
         Raises:
-            MMRecError: no key, a refused key, or no answer; what was fetched so far is kept.
+            MMRecError: no key, a refused key, or no answer; answers received so far are cached.
         """
         if not os.environ.get("TMDB_API_KEY"):
             raise MMRecError("TMDb needs a key: get one at themoviedb.org and set TMDB_API_KEY, then run this again.")
@@ -80,7 +80,8 @@ class Tmdb(EnrichSource):
                 unusable, refused = unusable + 1, refused + 1
                 if refused == BAD_IN_A_ROW:
                     raise MMRecError(
-                        f"{BAD_IN_A_ROW} answers of TMDb in a row were of another form than expected: {error.fault}. Run this again later: it goes on where it stopped."
+                        f"{BAD_IN_A_ROW} answers of TMDb in a row had another format than expected: {error.fault}. "
+                        "Run this again later: it continues where it stopped."
                     ) from None
                 continue
             found.add("plot", row, film.get("overview"))
@@ -92,21 +93,21 @@ class Tmdb(EnrichSource):
             found.add("poster", row, self._poster(number, film.get("poster_path"), cache))
         if unusable:
             found.notes.append(
-                f"TMDb's answers about {unusable:,} films could not be used; prepare again to ask once more."
+                f"TMDb's answers about {unusable:,} films could not be used; prepare again to request them again."
             )
         return found
 
     def _film(self, number: str, cache: Path) -> dict[str, Any]:
-        """What TMDb says of a film; only an answer of the right form is kept, and one that was kept damaged is asked for again.
+        """The TMDb record of a film, from the cache or by a request; only valid answers are cached.
 
         Raises:
-            DamagedFile: its answer is of another form.
+            DamagedFile: the answer has another format.
         """
-        kept = cache / f"{number}.json"
+        cached = cache / f"{number}.json"
         with contextlib.suppress(MMRecError):
-            return records.read(kept, records.FILM)
+            return records.read(cached, records.FILM)
         site = os.environ.get("MMREC_TMDB", "https://api.themoviedb.org/3")
-        answer = self._ask(f"{site}/movie/{number}", {"append_to_response": "credits"})
+        answer = self._request(f"{site}/movie/{number}", {"append_to_response": "credits"})
         film: Any = {}
         if answer is not None:
             try:
@@ -115,27 +116,30 @@ class Tmdb(EnrichSource):
                 film = None
         if (fault := records.fault_of(film, records.FILM)) is not None:
             raise DamagedFile(f"TMDb's answer about film {number}", fault, "Run this again later.")
-        storage.write_json(kept, film)
+        storage.write_json(cached, film)
         return dict(film)
 
     def _poster(self, number: str, path: str | None, cache: Path) -> Path | None:
         if not path:
             return None
-        kept = cache / f"{number}.jpg"
-        if not kept.exists():
+        cached = cache / f"{number}.jpg"
+        if not cached.exists():
             site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
-            answer = self._ask(f"{site}{path}", {}, keyed=False)
-            if answer is None or not answer.content.startswith(PICTURES):  # a page of words would stay for ever
+            answer = self._request(f"{site}{path}", {}, keyed=False)
+            if answer is None or not answer.content.startswith(PICTURES):  # an error page must not be cached
                 return None
-            storage.write_bytes(kept, answer.content)
-        return kept
+            storage.write_bytes(cached, answer.content)
+        return cached
 
-    def _ask(self, url: str, params: dict[str, str], keyed: bool = True) -> Any:
-        """One polite request; ``None`` where TMDb knows no such film. The key never enters a message, and pictures are asked for without it."""
+    def _request(self, url: str, params: dict[str, str], keyed: bool = True) -> Any:
+        """Send one request at the limited rate; ``None`` if TMDb has no such film.
+
+        The key never appears in a message, and images are requested without it.
+        """
         import requests
 
         key = os.environ["TMDB_API_KEY"]
-        # TMDb takes an API Read Access Token in a header, and a v3 key as the query parameter api_key alone; that key is kept out of every log.
+        # TMDb takes an API Read Access Token in a header, and a v3 key only as the query parameter api_key
         long = len(key) > 40
         hide(key)
         for attempt in range(5):
@@ -149,7 +153,7 @@ class Tmdb(EnrichSource):
                 )
             except requests.RequestException as error:
                 raise MMRecError(
-                    f"TMDb did not answer ({type(error).__name__}). Run this again: it goes on where it stopped."
+                    f"TMDb did not answer ({type(error).__name__}). Run this again: it continues where it stopped."
                 ) from None
             if answer.status_code == 429:
                 time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
@@ -160,4 +164,6 @@ class Tmdb(EnrichSource):
                 return None
             if answer.ok:
                 return answer
-        raise MMRecError("TMDb keeps refusing requests. Wait a while and run this again: it goes on where it stopped.")
+        raise MMRecError(
+            "TMDb keeps refusing requests. Wait a while and run this again: it continues where it stopped."
+        )

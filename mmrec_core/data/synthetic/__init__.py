@@ -1,1 +1,1 @@
-"""Generated data."""
+"""Generated datasets with known ground truth."""

@@ -1,1 +1,1 @@
-"""Reel World: a generated film world whose true tastes are known. Words, posters, the world, its oracles."""
+"""Reel World, a generated film dataset with known ground truth: world, texts, posters, oracles."""

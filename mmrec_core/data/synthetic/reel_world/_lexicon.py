@@ -1,4 +1,4 @@
-"""Word lists and sentence frames behind the invented films of Reel World.
+"""Word lists and sentence templates of Reel World's texts.
 
 Everything here is plain data, kept apart from the logic so that it can be read, corrected and extended by someone who
 only wants to edit prose. Phrases are separated by ``|``. Inside a phrase or frame, ``{S}``, ``{O}``, ``{P}`` and

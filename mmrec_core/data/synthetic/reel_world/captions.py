@@ -1,7 +1,7 @@
-"""What people might call the posters of Reel World: short captions in free words, for models that join text and pictures.
+"""Captions of Reel World's posters: short texts for models that join text and images.
 
-A caption names what the poster shows, a genre, the era and the look (warm, light, busy, round) by words drawn from a thesaurus that has nothing to
-do with the writer of plots: none of its sentences is ever used. So a model that has read captions meets a visitor's words,
+A caption names what the poster shows, a genre, the era and the look (warm, light, busy, round) by words drawn from a
+thesaurus that shares no sentences with the plots. So a model that has read captions meets a visitor's words,
 not the generator's. Like all of Reel World, captions are a function of their arguments.
 """
 

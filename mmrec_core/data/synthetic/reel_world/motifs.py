@@ -1,4 +1,4 @@
-"""What each composition shows, in words: a sentence for the plot (a poster shows something of its film) and names for captions."""
+"""Words for each poster composition: sentences for the plot, and names for captions."""
 
 from __future__ import annotations
 

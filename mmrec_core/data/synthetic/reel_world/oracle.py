@@ -1,4 +1,6 @@
-"""What nobody can beat in Reel World: expected stars, and the chance that a film is rated in the test period and liked.
+"""Oracles of Reel World: best possible scores given the ground truth.
+
+They give expected ratings, and the probability that a film is rated in the test period and liked.
 
 An oracle knows the user, the genres and release dates, and a set of further truths about the films:
 
@@ -13,10 +15,11 @@ content    both (text + image)
 What is unknown is Gaussian with the world's own prior and enters log-exposure ``L`` and stars ``R`` linearly. Picks
 without replacement are first rings of exponential clocks with rate ``exp(ℓ)``: in a session a film still free is picked
 with chance ``1 − exp(−θ·exp(ℓ))``, with θ such that the chances sum to the session's size (the clock's law of large
-numbers; θ belongs to the session, so it is solved with the full truth and shared by all information sets). For each film
-the unknown part of ``L`` is integrated by Gauss–Hermite quadrature, given that earlier sessions passed the film over:
+numbers; θ belongs to the session, so it is solved with the full truth and shared by all information sets). For each
+film the unknown part of ``L`` is integrated by Gauss–Hermite quadrature, given that earlier sessions passed the film
+over:
 
-* chance of picked and liked = E over L of  survival(L) · pick(L) · P(stars ≥ bar | L), normalised by survival;
+* chance of picked and liked = E over L of  survival(L) · pick(L) · P(stars ≥ threshold | L), normalised by survival;
 * expected stars of a row    = E over L of  survival(L) · pick(L) · E[emitted | L],     normalised by survival · pick,
   where E[emitted | L] sums normal distribution functions over the rounding thresholds.
 
@@ -63,7 +66,7 @@ def clock(rate: Array, size: int) -> float:
 
 
 class Session:
-    """One visit of a user: when it begins, what was picked, and its clock."""
+    """One session of a user: its start, its films, and its clock rate θ."""
 
     def __init__(self, begin: float, items: list[int]) -> None:
         self.begin, self.items, self.theta = begin, items, 0.0
@@ -94,7 +97,7 @@ def sessions_of(folder: Path, modified_ns: int) -> dict[int, list[Session]]:
 
 
 class Oracle:
-    """The best scorer under one information set."""
+    """The best possible scorer given one information set."""
 
     def __init__(self, dataset: Dataset, split: Split, information: str) -> None:
         truth = dataset.folder / "world.npz"
@@ -104,7 +107,7 @@ class Oracle:
         self.unknown = [p for p in range(len(law.PARTS)) if p not in self.parts]
         self.knows_film = information in {"all", "ids"}
         self.knows_time = information != "ids"
-        self.bar = float(dataset.manifest.get("relevant_from") or 3.5)
+        self.relevance_threshold = float(dataset.manifest.get("relevant_from") or 3.5)
         events = dataset.interactions
         user, time = np.asarray(events.need("user")), np.asarray(events.need("time"))
         before = np.concatenate([split.train, split.validation])
@@ -121,7 +124,7 @@ class Oracle:
         return (Head("rating", "rating"),)
 
     def _known(self, user: int, at: float) -> tuple[Array, Array, Array, Array, Array]:
-        """Of every film ``[F]``: known log-exposure, known stars, and the variances and covariance of what is unknown."""
+        """Known log-exposure and stars, and variances and covariance of the unknown part, of every film ``[F]``."""
         world = self.world
         taste = world.tastes(user, at if self.knows_time else self.mean_time[user])
         genre = world.genre_liking(user)
@@ -141,7 +144,7 @@ class Oracle:
         return log_rate, stars, v_log, v_stars, cov
 
     def _session(self, user: int, session: Session) -> tuple[Array, Array, Array]:
-        """For every film and node ``[F, Q]``: chance of being picked; and stars' mean and standard deviation given the node."""
+        """Chance of being picked, mean and standard deviation of stars, by film and quadrature node ``[F, Q]``."""
         log_rate, stars, v_log, v_stars, cov = self._known(user, session.begin)
         offset = np.sqrt(v_log)[:, None] * _NODES
         out = self.world.release > session.begin
@@ -186,7 +189,7 @@ class Oracle:
             if session.begin + SAME_SESSION_S >= self.test_from[user]:
                 if not liked.any():
                     scale = np.maximum(survival @ _WEIGHTS, 1e-300)
-                like = ndtr((mean - (self.bar - 0.25)) / std[:, None])
+                like = ndtr((mean - (self.relevance_threshold - 0.25)) / std[:, None])
                 liked += (survival * picked * like) @ _WEIGHTS
             survival *= 1 - picked
         chances: Array = np.where(free, liked / scale, 0.0)

@@ -1,4 +1,4 @@
-"""Posters for the invented films of Reel World.
+"""Poster generator of Reel World.
 
 A film's genres choose the composition, its year the printing (inks, faces, grain), and four continuous traits the
 look: how warm, how light, how busy, how round. The traits are what a recommender with eyes can find in the pixels, so

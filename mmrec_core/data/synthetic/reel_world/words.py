@@ -1,4 +1,4 @@
-"""The writer of Reel World: titles, people, tags and plots for invented films.
+"""Text generator of Reel World: titles, people, tags and plots of generated films.
 
 The demo catalogue has to be readable by people and informative to models. Plots therefore carry four hidden traits of
 a film in their wording, at a fine grain, while titles and tags follow genre and era alone: whatever a recommender

@@ -1,4 +1,4 @@
-"""The truth of Reel World: films, people's tastes, who meets which film when, and the stars they give.
+"""The generative model of Reel World: films, user preferences, events and ratings.
 
 A film has three four-dimensional tastes: what its plot shows (``text``), what its poster shows (``image``) and what
 neither shows (``hidden``). A person's liking for each drifts linearly over the years. A rating is
@@ -41,7 +41,7 @@ YEAR_S = 365.25 * 86_400
 
 @dataclass(frozen=True)
 class World:
-    """All the latent truth; ``F`` films, ``U`` users, parts in the order of :data:`PARTS`."""
+    """The ground truth: ``F`` films, ``U`` users, parts in the order of :data:`PARTS`."""
 
     genres: Array
     """bool ``[F, 17]``."""
@@ -136,7 +136,14 @@ class Ratings:
 
 
 def live(world: World, seed: int, per_user: float, progress: Progress = quiet) -> Ratings:
-    """Let everybody watch and rate for six years: about ``per_user`` ratings each, 20 at least."""
+    """Simulate six years of ratings: about ``per_user`` per user, at least 20.
+
+    Args:
+        world: the ground truth.
+        seed: seed of the simulation.
+        per_user: mean number of ratings per user.
+        progress: progress callback.
+    """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed).spawn(3)[2]))
     n_users, n_films = len(world.kindness), len(world.quality)
     n_ratings = 20 + rng.lognormal(0, 0.85, n_users) * (per_user - 20) / np.exp(0.85**2 / 2)
@@ -145,13 +152,22 @@ def live(world: World, seed: int, per_user: float, progress: Progress = quiet) -
     for user in range(n_users):
         if user % 500 == 0:
             progress(user, n_users, "living through six years of ratings")
-        columns.extend(_one_life(world, user, int(n_ratings[user]), rng))
+        columns.extend(_simulate_user(world, user, int(n_ratings[user]), rng))
     users, items, stars, times = (np.concatenate(column) for column in zip(*columns, strict=True))
     return Ratings(users.astype(np.int32), items.astype(np.int32), stars.astype(np.float32), times.astype(np.int64))
 
 
-def _one_life(world: World, user: int, n: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array, Array, Array]]:
-    """The sessions of one person: a burst on joining, then visits until the end."""
+def _simulate_user(
+    world: World, user: int, n: int, rng: np.random.Generator
+) -> Iterator[tuple[Array, Array, Array, Array]]:
+    """Simulate the sessions of one user, from joining to the end.
+
+    Args:
+        world: the ground truth.
+        user: user row.
+        n: number of ratings.
+        rng: random generator.
+    """
     joined = rng.uniform(START, END - 0.3 * YEAR_S)
     n_sessions = 1 + rng.poisson(4)
     begins = np.sort(np.concatenate([[joined], rng.uniform(joined, END - 86_400, n_sessions - 1)]))
