@@ -52,6 +52,6 @@ class TrainingCallbacks:
 
     folder: Path | None = None
     """Where it keeps a checkpoint by the name of its phase; where there is one already, it goes on from that."""
-    tell: Tell = silent
+    log_event: Tell = silent
     progress: Progress = quiet
     stop: StopFlag = field(default_factory=StopFlag)

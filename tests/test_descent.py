@@ -17,7 +17,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models.mf import MF
 from mmrec_core.training.fit import Fitted, fit, thinned, train_set
-from mmrec_core.training.trainer import able_precision, descend
+from mmrec_core.training.trainer import able_precision, train_model
 from mmrec_core.types import Dataset
 
 
@@ -36,7 +36,7 @@ def notes(dataset: Dataset, **options: object) -> list[str]:
     heard: list[str] = []
     trained(
         dataset,
-        TrainingCallbacks(tell=lambda kind, values: heard.append(values["text"]) if kind == "note" else None),
+        TrainingCallbacks(log_event=lambda kind, values: heard.append(values["text"]) if kind == "note" else None),
         **options,
     )
     return heard
@@ -87,7 +87,7 @@ def test_a_score_that_stays_where_it_is_is_no_improvement(mine: Dataset) -> None
     )
     for sign, score in ((-1.0, 0.9), (1.0, 0.9)):
         model = MF(MF.Config(), train.schema, train.side, 0).bind(mine)
-        course = descend(model, train, how, lambda score=score: score, sign, "score")  # type: ignore[misc]
+        course = train_model(model, train, how, lambda score=score: score, sign, "score")  # type: ignore[misc]
         assert [e["lr"] for e in course.epochs] == [1.0, 1.0, 0.5, 0.25, 0.125]
 
 

@@ -17,7 +17,7 @@ from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
-from mmrec_core.evaluation.protocols import Protocol, full_name, in_plain_words
+from mmrec_core.evaluation.protocols import Protocol, full_name, protocol_label
 from mmrec_core.evaluation.ranker import Ranker
 from mmrec_core.jobs import worker
 from mmrec_core.metrics import metric
@@ -427,10 +427,10 @@ def test_weights_that_learned_validation_rows_stand_apart(home: Path, ratings_cs
 
 
 def test_a_protocol_reads_as_a_sentence() -> None:
-    assert in_plain_words("full") == "full ranking" and in_plain_words("shipped") == "the makers' candidates"
-    assert in_plain_words("full:of=10000:seen=allow") == "full ranking, 10,000 users, items met before stay candidates"
-    assert in_plain_words("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
-    assert in_plain_words("full:existing") == "full ranking, only items that existed then"
+    assert protocol_label("full") == "full ranking" and protocol_label("shipped") == "the makers' candidates"
+    assert protocol_label("full:of=10000:seen=allow") == "full ranking, 10,000 users, items met before stay candidates"
+    assert protocol_label("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
+    assert protocol_label("full:existing") == "full ranking, only items that existed then"
 
 
 def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:

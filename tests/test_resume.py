@@ -319,9 +319,9 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(mine: str, tmp_path
     (tmp_path / "odd.safetensors").write_bytes(b"12345678garbage")
     for name in ("evil.pt", "evil2.pt", "odd.safetensors"):
         with pytest.raises(MMRecError):
-            checkpoint.foreign(tmp_path / name)
+            checkpoint.read_weights(tmp_path / name)
     with pytest.raises(MMRecError, match="refused"):
-        checkpoint.foreign(tmp_path / "evil2.pt")
+        checkpoint.read_weights(tmp_path / "evil2.pt")
     with pytest.raises(MMRecError, match="not a file"):
         runs.training_params(mine, "mf", from_run=str(tmp_path / "none.pt"))
 
@@ -364,6 +364,6 @@ def test_a_queued_run_whose_worker_vanished_is_revived(mine: str) -> None:
     assert [r.id for r in runs.ahead(runs.get(waiting.id))] == [long.id]
     os.kill(int(runs.get(waiting.id).record["pid"]), signal.SIGKILL)
     until(lambda: runs.get(waiting.id).status == "failed", 10)
-    assert [r.id for r in runs.revive()] == [waiting.id]
+    assert [r.id for r in runs.relaunch_orphaned()] == [waiting.id]
     runs.stop(long.id)
     until(lambda: runs.get(waiting.id).status == "finished")

@@ -24,7 +24,7 @@ from mmrec_core import metrics as metric_room
 from mmrec_core.data.splits import known_rows, with_validation
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.list_inputs import LENGTH, lists_of
-from mmrec_core.evaluation.protocols import AHEAD, Protocol, remembers
+from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, has_event_memory
 from mmrec_core.evaluation.ranker import Ranker, revealed
 from mmrec_core.evaluation.subgroups import click_groups, item_groups, row_groups, user_groups
 from mmrec_core.evaluation.tie_ranks import only_relevant
@@ -109,10 +109,10 @@ def evaluate(
         MMRecError: unknown names, or the scorer gives NaN.
     """
     started = time.perf_counter()
-    if regime == "stream" and remembers(getattr(scorer, "needs", ())):
+    if regime == "stream" and has_event_memory(getattr(scorer, "needs", ())):
         when = np.asarray(dataset.interactions.need("time"))
         if len(split.train) and len(split.test) and when[split.train].max() > when[split.test].min():
-            raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {AHEAD}")
+            raise MMRecError(f"'{getattr(scorer, 'name', 'The model')}' {FUTURE_MEMORY}")
     if (
         regime == "stream" and part == "test" and known == "training"
     ):  # what was cut off for validation is observed in its turn

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Seen = Literal["hide", "allow"]
 
-AHEAD = (
+FUTURE_MEMORY = (
     "has learned from events later than some it would be asked about: its memory would know the future. Regime 'stream' asks models with a "
     "memory of events only on splits by time, such as chronological:70-15-15; elsewhere use frozen."
 )
@@ -26,18 +26,18 @@ KNOWN = (
 )
 
 
-def remembers(needs: Iterable[str]) -> bool:
+def has_event_memory(needs: Iterable[str]) -> bool:
     """Whether a model of these needs keeps events in their order, so that training may have shown it somebody's later ones."""
     return bool({"time", "sequence"} & set(needs))
 
 
-def in_words(protocol: str, regime: str) -> str:
+def validation_label(protocol: str, regime: str) -> str:
     """What a reader of validation scores must know of how they are come by: ``among 100, streaming``; nothing of every film, frozen."""
     drawn = Protocol.parse(protocol).negatives
     return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
 
 
-def in_plain_words(protocol: str) -> str:
+def protocol_label(protocol: str) -> str:
     """A protocol for people: ``full ranking, 10,000 users, items met before stay candidates``."""
     told = Protocol.parse(protocol)
     words = ["the makers' candidates" if told.shipped else "full ranking"]

@@ -1,4 +1,4 @@
-"""What each kind of work does (:data:`DO`), whoever does it: this machine's worker, a cluster's job, one process of several."""
+"""What each kind of work does (:data:`TASKS`), whoever does it: this machine's worker, a cluster's job, one process of several."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
     known = runs.known_rows(asked)
     if first:
         update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond, known=known)
-    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.tell, event_logger.progress, flag)
+    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.log_event, event_logger.progress, flag)
     try:
         fitted = fit(
             asked["model"], dataset, split, options=asked["options"], seed=asked["seed"], relevant_from=liked,
@@ -86,7 +86,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
         "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(judged.seconds, 2)},
         "epochs": len(fitted.epochs), "best_epoch": fitted.best_epoch, "batch_size": fitted.batch_size,
         "samples_s": float(np.median(rates)) if rates else None, "memory": memory,
-        "warm_start": fitted.adopted.told() if fitted.adopted else None,
+        "warm_start": fitted.adopted.as_dict() if fitted.adopted else None,
         "notes": [e["text"] for e in run.events() if e.get("kind") == "note"],
         "environment": runtime.environment(),
     }  # fmt: skip
@@ -247,7 +247,7 @@ def _train_encoder(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[
     asked = run.params
     found = [open_dataset(name) for name in asked["datasets"]]
     update(run, data=found[0].checksum)
-    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.tell, event_logger.progress, flag)
+    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.log_event, event_logger.progress, flag)
     out = Path(asked["out"]) if asked["out"] else run.folder / f"{asked['encoder']}.safetensors"
     told = contrastive.fit(
         found,
@@ -314,8 +314,8 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     storage.write_bytes(path, held.getvalue())
 
 
-DO: dict[str, Callable[[Run, EventLogger, StopFlag], dict[str, Any]]] = {
+TASKS: dict[str, Callable[[Run, EventLogger, StopFlag], dict[str, Any]]] = {
     "prepare": _prepare, "encode": _encode, "project": _project, "train-encoder": _train_encoder, "train": _train,
     "evaluate": _evaluate, "crossing": _crossing, "tune": _tune,
 }  # fmt: skip
-assert set(DO) == set(runs.KINDS)
+assert set(TASKS) == set(runs.KINDS)

@@ -23,9 +23,9 @@ from typing import Any
 from mmrec_core import runs, runtime, settings, storage
 from mmrec_core.callbacks import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
-from mmrec_core.jobs.tasks import DO
+from mmrec_core.jobs.tasks import TASKS
 from mmrec_core.runs import Run, get, heartbeat, plain, ray_cluster, update
-from mmrec_core.runs.event_log import STEP_S, EventLogger, Mute
+from mmrec_core.runs.event_log import STEP_S, EventLogger, NullEventLogger
 from mmrec_core.types import Progress, quiet
 
 
@@ -160,7 +160,7 @@ def _result(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, An
     elif run.record.get("workers", 1) > 1:
         found = _together(run, event_logger, flag)
     else:
-        found = DO[run.kind](run, event_logger, flag)
+        found = TASKS[run.kind](run, event_logger, flag)
     return _winner(get(run.id), found, event_logger, flag) if run.kind == "tune" and not there else found
 
 
@@ -177,7 +177,7 @@ def _sent(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]
     gpu = alone and runs.wants_gpu(run.kind, run.params) and any(n.total.get("GPU") for n in ray_cluster.nodes())
     found = ray_cluster.send(
         run.id, cpus=1 if alone else 0, gpus=1 if gpu else 0, read=lambda: storage.read_json(file) if file.exists() else None,
-        note=lambda text: event_logger.tell("note", {"text": text}), keep=keep, earlier=run.record.get("job"), flag=flag,
+        note=lambda text: event_logger.log_event("note", {"text": text}), keep=keep, earlier=run.record.get("job"), flag=flag,
     )  # fmt: skip
     return _outcome(found)
 
@@ -268,13 +268,13 @@ def work_rank(told: dict[str, Any]) -> None:
     first, file = distributed.rank() == 0, run.folder / "together.json"
     if file.exists():  # a reason was given before; asking again would not change it
         raise MMRecError(storage.read_json(file).get("error", "stopped"))
-    event_logger = EventLogger(run.folder, quiet) if first else Mute()
+    event_logger = EventLogger(run.folder, quiet) if first else NullEventLogger()
     if first:
-        _tried(run, file, lambda: DO[run.kind](run, event_logger, flag))
+        _tried(run, file, lambda: TASKS[run.kind](run, event_logger, flag))
         _outcome_raised(file)
         return
     with contextlib.suppress(Interrupted):
-        DO[run.kind](run, event_logger, flag)
+        TASKS[run.kind](run, event_logger, flag)
 
 
 def _begin(run: Run) -> bool:

@@ -27,7 +27,7 @@ class EventLogger:
             self.file.write("\n")
         self.last, self.what, self.also = 0.0, "", also
 
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
+    def log_event(self, kind: str, values: Mapping[str, Any]) -> None:
         """One piece of news."""
         told = {k: round(v, 6) if isinstance(v, float) else v for k, v in plain(values).items()}
         self.file.write(json.dumps({"time": round(time.time(), 3), "kind": kind, **told}) + "\n")
@@ -40,16 +40,16 @@ class EventLogger:
         self.also(done, total, what)
         if what != self.what or time.time() - self.last > STEP_S or done == total:
             self.last, self.what = time.time(), what
-            self.tell("progress", {"done": done, "total": total, "what": what})
+            self.log_event("progress", {"done": done, "total": total, "what": what})
 
 
-class Mute(EventLogger):
+class NullEventLogger(EventLogger):
     """Says nothing: of several processes the first one speaks."""
 
     def __init__(self) -> None:
         pass
 
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
+    def log_event(self, kind: str, values: Mapping[str, Any]) -> None:
         """Nothing."""
 
     def progress(self, done: int, total: int, what: str) -> None:

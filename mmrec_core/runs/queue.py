@@ -147,7 +147,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
         return _launch(run) if background else run
 
 
-def revive() -> list[Run]:
+def relaunch_orphaned() -> list[Run]:
     """Give queued runs whose worker vanished before its turn (a reboot) a new one."""
     with storage.locked("start"):
         lost = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmrec_core import features, ownership, registry
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.evaluation.protocols import AHEAD, Protocol, full_name, remembers
+from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, full_name, has_event_memory
 from mmrec_core.runs.record import USUAL
 from mmrec_core.runs.store import SPLITS, get
 from mmrec_core.types import Dataset
@@ -41,8 +41,8 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
     params["options"] = _typed(model, params["options"])
     params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
     by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}  # of a file evaluation will tell
-    if params["regime"] == "stream" and remembers(registry.schema("models", model)["needs"]) and not by_time:
-        raise MMRecError(f"'{model}' {AHEAD}")
+    if params["regime"] == "stream" and has_event_memory(registry.schema("models", model)["needs"]) and not by_time:
+        raise MMRecError(f"'{model}' {FUTURE_MEMORY}")
     if str(params["split"]).partition(":")[0] not in SPLITS:
         raise unknown_name("split", str(params["split"]), list(SPLITS))
     return params

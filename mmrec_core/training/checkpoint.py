@@ -72,7 +72,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimiser.load_state_dict({"state": state, "param_groups": told["param_groups"]})
 
 
-def foreign(path: Path) -> Tensors:
+def read_weights(path: Path) -> Tensors:
     """Weights that somebody else saved: safetensors, or ``.pth``/``.pt`` holding tensors only.
 
     Wrappers (``state_dict``, ``model``) and prefixes (``module.``) are taken off.

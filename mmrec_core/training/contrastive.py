@@ -20,7 +20,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.features import open_poster, prompt_lines
 from mmrec_core.features.nearest_neighbours import recall
 from mmrec_core.training import checkpoint
-from mmrec_core.training.trainer import descend
+from mmrec_core.training.trainer import train_model
 from mmrec_core.types import Array, Dataset, Progress, blocks, quiet
 
 KEEP_LINE = {"Plot": 0.8}
@@ -232,7 +232,9 @@ def fit(
     def judge() -> float:
         return float(recall(*vectors(learner.net, stop))["text_to_image"]["recall@10"])
 
-    course = descend(learner, train, how, judge if how.patience else None, 1.0, "recall@10", callbacks, "fit", device)
+    course = train_model(
+        learner, train, how, judge if how.patience else None, 1.0, "recall@10", callbacks, "fit", device
+    )
     told: dict[str, Any] = {
         "width": config.width, "loss": config.loss, "datasets": [d.name for d in datasets], "seed": seed, "films": len(train),
         "epochs": len(course.epochs), "best_epoch": course.best_epoch, "stopping": recall(*vectors(learner.net, stop)),

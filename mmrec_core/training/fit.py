@@ -17,9 +17,9 @@ from mmrec_core.data.side_features import fit_side
 from mmrec_core.data.splits import with_validation
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
-from mmrec_core.evaluation.protocols import in_words
+from mmrec_core.evaluation.protocols import validation_label
 from mmrec_core.models._base import GradientModel, Model
-from mmrec_core.training.trainer import descend
+from mmrec_core.training.trainer import train_model
 from mmrec_core.training.warm_start import Adopted, Donor, adopt
 from mmrec_core.types import Array, Dataset, Progress, Side, Split, TrainSet, quiet
 
@@ -159,7 +159,7 @@ def fit(
         model = _new(cls, model_name, config, train, dataset)
         adopted = adopt(model, donor) if donor is not None else None
         if adopted is not None:
-            callbacks.tell("note", {"text": adopted.line()})
+            callbacks.log_event("note", {"text": adopted.line()})
         if dataset.interactions.item is not None:
             model.mark_known(train.interactions)
         model.to(device)
@@ -171,8 +171,8 @@ def fit(
 
         sign = better(metric)
         watched = judge if how.patience else None
-        told = in_words(*watched_by(model, dataset, parts)) if how.patience else ""
-        course = descend(model, train, how, watched, sign, metric, callbacks, phase, device, told)
+        told = validation_label(*validation_protocol(model, dataset, parts)) if how.patience else ""
+        course = train_model(model, train, how, watched, sign, metric, callbacks, phase, device, told)
         return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
 
     everything = learned_rows(split, True, dataset, fraction)
@@ -180,7 +180,7 @@ def fit(
     def noted(fitted: Fitted, notes: list[str]) -> Fitted:
         """The same with its notes, which are written down where progress is."""
         for text in notes:
-            callbacks.tell("note", {"text": text})
+            callbacks.log_event("note", {"text": text})
         return replace(fitted, notes=notes)
 
     if not refit:
@@ -239,7 +239,7 @@ def validation_score(
     cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
     if len(split.cold_items) and len(split.validation):
         cold = np.unique(np.asarray(dataset.interactions.need("item"))[split.validation])
-    protocol, regime = watched_by(model, dataset, split)
+    protocol, regime = validation_protocol(model, dataset, split)
     judged = evaluate(
         model, dataset, split, part="validation", protocol=protocol, regime=regime, relevant_from=relevant_from, only=[metric], among=cold,
         groups=False, intervals=False, progress=progress,
@@ -251,7 +251,7 @@ def validation_score(
     return score
 
 
-def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
+def validation_protocol(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
     """Protocol and regime of :func:`validation_score`: the model's own where training, validation and test follow each other in time and
     nobody may have met every film, so that others can be drawn; else every film, frozen."""
     events = dataset.interactions

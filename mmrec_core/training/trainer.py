@@ -104,7 +104,7 @@ def able_precision(wanted: str, device: str) -> tuple[str, str | None]:
     return (wanted, None) if why is None else ("fp32", f"{why}, so the training goes on in fp32.")
 
 
-def descend(
+def train_model(
     model: Any,
     train: Any,
     how: TrainConfig,
@@ -131,12 +131,12 @@ def descend(
         MMRecError: the loss is not finite, or the checkpoint belongs to other settings.
         Interrupted: a stop was asked for; the best weights are in the model, the state in the checkpoint.
     """
-    return _Descent(
+    return _Trainer(
         model, train, how, judge, sign, metric, callbacks or TrainingCallbacks(), phase, device, judged
     ).run()
 
 
-class _Descent:
+class _Trainer:
     def __init__(
         self, model: Any, train: Any, how: TrainConfig, judge: Judge | None, sign: float, metric: str,
         callbacks: TrainingCallbacks, phase: str, device: str, judged: str,
@@ -151,7 +151,7 @@ class _Descent:
         self.sign, self.metric, self.callbacks, self.judged = sign, metric, callbacks, judged
         precision, said = able_precision(how.precision, device)
         if said:
-            callbacks.tell("note", {"text": said})
+            callbacks.log_event("note", {"text": said})
         logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -335,7 +335,7 @@ class _Descent:
             course.batch, course.loss, course.rows, course.weight = 0, 0.0, 0, 0.0
             self.model.start_epoch(self.train, course.epoch)
         course.halved, course.epoch_batches = True, 0
-        self.callbacks.tell(
+        self.callbacks.log_event(
             "note",
             {"text": f"The GPU ran out of memory; batches are halved from {before} to {course.batch_size} rows from epoch {course.epoch + 1} on."},
         )  # fmt: skip
@@ -378,7 +378,7 @@ class _Descent:
         course.seconds += course.epoch_s + entry["judge_s"]
         course.epoch_batches, course.batch, course.epoch_s = course.batch, 0, 0.0
         course.epoch += 1
-        self.callbacks.tell("epoch", entry)
+        self.callbacks.log_event("epoch", entry)
         self.callbacks.progress(
             course.epoch * course.epoch_batches, how.max_epochs * course.epoch_batches, self._doing()
         )
@@ -400,7 +400,7 @@ class _Descent:
     def _tick(self, loss: float, samples_s: float) -> None:
         course, per_epoch = self.course, self.course.epoch_batches or self._guess()
         at = course.epoch + course.batch / per_epoch
-        self.callbacks.tell(
+        self.callbacks.log_event(
             "tick",
             {"epoch": course.epoch, "at": at, "loss": loss, "samples_s": samples_s, **_memory(self.fabric.device)},
         )
@@ -456,7 +456,7 @@ class _Descent:
         if told["scaler"]:
             self.fabric.strategy.precision.load_state_dict(told["scaler"])
         if not course.done:
-            self.callbacks.tell(
+            self.callbacks.log_event(
                 "note", {"text": f"Goes on from its checkpoint: epoch {course.epoch + 1}, batch {course.batch + 1}."}
             )
         return course

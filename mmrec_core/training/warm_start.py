@@ -38,7 +38,7 @@ class Adopted:
     """Per table: rows taken over by name, out of how many."""
     fresh: dict[str, str] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For ``result.json``."""
         return {"from": self.donor, "loaded": self.loaded, "matched": self.matched, "fresh": self.fresh}
 
@@ -66,7 +66,7 @@ def donor_file(path: Path) -> Donor:
     Raises:
         MMRecError: not readable, or a pickle.
     """
-    return Donor(path.name, checkpoint.foreign(path))
+    return Donor(path.name, checkpoint.read_weights(path))
 
 
 @torch.no_grad()

@@ -45,7 +45,7 @@ class Dimension:
     values: tuple[Any, ...] = ()
     meaning: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {**asdict(self), "values": list(self.values)}
 

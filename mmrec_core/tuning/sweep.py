@@ -83,7 +83,7 @@ def params(
             raise MMRecError(f"'{model}' cannot be judged by {metric}; it is usually judged by {kind}.")
     if doubled := {d.name for d in found} & set(shared["options"]):
         raise MMRecError(f"'{min(doubled)}' is both set and tuned; leave one out.")
-    return {**shared, "space": [d.told() for d in found], "trials": trials, "metric": metric, "minutes": minutes}
+    return {**shared, "space": [d.as_dict() for d in found], "trials": trials, "metric": metric, "minutes": minutes}
 
 
 def dimensions(asked: Mapping[str, Any]) -> list[Dimension]:
