@@ -161,7 +161,7 @@ def test_a_node_lost_in_mid_run_costs_nothing_but_time(
     two.node()
     until_it(run, lambda now: now.status == "finished")
     notes = [e["text"] for e in run.events() if e["kind"] == "note"]
-    assert any("was lost" in n for n in notes) and any("Goes on from its checkpoint" in n for n in notes)
+    assert any("was lost" in n for n in notes) and any("Resumed from its checkpoint" in n for n in notes)
     assert (run.result() or {})["metrics"]["rmse"] == pytest.approx(whole["metrics"]["rmse"], abs=1e-6)
 
 
