@@ -269,7 +269,7 @@ def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
     )
     splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 1), tmp_path / "split")
     again = runs.create("evaluate", runs.evaluation_params(run.id, "sampled:2", "frozen"))
-    with pytest.raises(MMRecError, match="divides the rows otherwise"):
+    with pytest.raises(MMRecError, match="has changed since run"):
         worker.work(again.id, foreground=True)
 
 

@@ -1,4 +1,4 @@
-"""Runs: what is asked for, where it is kept, and who works on it."""
+"""Runs: requests, records, queue and workers."""
 
 from mmrec_core.runs.eta import remaining, usual_seconds
 from mmrec_core.runs.queue import (
