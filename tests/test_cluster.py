@@ -1,4 +1,5 @@
-"""Runs on a Ray cluster of two local nodes: the same figures as here, a node lost in mid-run, a stop; and several processes that train one model."""
+"""Runs on a Ray cluster of two local nodes: the same figures as here, a node lost in mid-run, a stop; and several
+processes that train one model."""
 
 from __future__ import annotations
 
@@ -68,8 +69,19 @@ class Cluster:
                                 "--dashboard-port", str(free_port()))  # fmt: skip
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1",
-                   "--object-store-memory", "80000000", "--dashboard-agent-listen-port", str(free_port()), *words]  # fmt: skip
+        command = [
+            str(Path(sys.executable).parent / "ray"),
+            "start",
+            "--block",
+            "--disable-usage-stats",
+            "--node-ip-address",
+            "127.0.0.1",
+            "--object-store-memory",
+            "80000000",
+            "--dashboard-agent-listen-port",
+            str(free_port()),
+            *words,
+        ]
         process = subprocess.Popen(
             command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True, cwd="/"
         )

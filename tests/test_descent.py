@@ -239,7 +239,7 @@ def test_what_a_model_in_time_is_watched_with(
     with pytest.raises(Interrupted):
         fit("tgn", mine, split, options={"device": "cpu"}, callbacks=_stopped_after_one(tmp_path))
     monkeypatch.setattr(tgn, "early_stopping_protocol", ("full", "frozen"))
-    with pytest.raises(MMRecError, match="another way"):
+    with pytest.raises(MMRecError, match="another protocol"):
         fit("tgn", mine, split, options={"device": "cpu"}, callbacks=TrainingCallbacks(folder=tmp_path))
 
 

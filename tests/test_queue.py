@@ -242,7 +242,8 @@ def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> No
 
 
 def test_many_that_wait_are_a_few_processes_and_end_in_their_order(mine: Dataset) -> None:
-    """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is replaced."""
+    """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is
+    replaced."""
     wanted = [runs.start("train", asked(seed=seed)) for seed in range(9)]
     workers = [r for r in map(lambda r: runs.get(r.id), wanted) if r.record.get("pid") is not None]
     assert len(workers) <= 4 and any(runs.get(r.id).record.get("waits") for r in wanted[5:])
