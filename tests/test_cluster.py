@@ -229,7 +229,7 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
             "status code 500: Traceback:\n  await self.get_target_agent()\nValueError: no room",
             r"took no job \(ValueError: no room\)\.$",
         ),
-        ("status code 500: No available agent to submit job", "a port of its own"),
+        ("status code 500: No available agent to submit job", "its own port"),
         ("", "no reason given"),
     ],
 )

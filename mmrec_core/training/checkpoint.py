@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         return load_file(path), metadata
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MMRecError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}: {error}). Start a new run."
+            f"{path} is not a checkpoint, or it is damaged ({type(error).__name__}: {error}). Start a new run."
         ) from None
 
 
