@@ -57,7 +57,7 @@ class TrainingCallbacks:
     """Callbacks of a training run: logging, progress, stop requests, and where checkpoints go."""
 
     folder: Path | None = None
-    """Folder of the checkpoints, one file per phase. A training continues from a checkpoint that is there."""
-    tell: EventCallback = ignore_event
+    """Where it keeps a checkpoint by the name of its phase; where there is one already, it goes on from that."""
+    log_event: EventCallback = ignore_event
     progress: Progress = quiet
     stop: StopFlag = field(default_factory=StopFlag)

@@ -17,7 +17,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models.mf import MF
 from mmrec_core.training.fit import Fitted, fit, thinned, train_set
-from mmrec_core.training.trainer import able_precision, descend
+from mmrec_core.training.trainer import able_precision, train_model
 from mmrec_core.types import Dataset
 
 
@@ -36,7 +36,7 @@ def notes(dataset: Dataset, **options: object) -> list[str]:
     heard: list[str] = []
     trained(
         dataset,
-        TrainingCallbacks(tell=lambda kind, values: heard.append(values["text"]) if kind == "note" else None),
+        TrainingCallbacks(log_event=lambda kind, values: heard.append(values["text"]) if kind == "note" else None),
         **options,
     )
     return heard
@@ -80,15 +80,15 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(mine: Dataset) -> Non
 
 
 def test_a_score_that_stays_where_it_is_is_no_improvement(mine: Dataset) -> None:
-    """Nor is one where lower is better, such as RMSE, which a relative threshold would call better though it is worse."""
+    """A worse score lowers the rate also if lower is better (RMSE); a relative threshold would count it as better."""
     train = train_set(mine, make_split(mine, "user-temporal").train, 0, 3.5)
     how = MF.train_config(
         {"lr": 1.0, "max_epochs": 5, "schedule": "plateau", "plateau_patience": 0, "patience": 100, "device": "cpu"}
     )
     for sign, score in ((-1.0, 0.9), (1.0, 0.9)):
         model = MF(MF.Config(), train.schema, train.side, 0).bind(mine)
-        course = descend(model, train, how, lambda score=score: score, sign, "score")  # type: ignore[misc]
-        assert [e["lr"] for e in course.epochs] == [1.0, 1.0, 0.5, 0.25, 0.125]
+        state = train_model(model, train, how, lambda score=score: score, sign, "score")  # type: ignore[misc]
+        assert [e["lr"] for e in state.epochs] == [1.0, 1.0, 0.5, 0.25, 0.125]
 
 
 def test_schedules_lower_lr_as_they_say(mine: Dataset) -> None:
@@ -103,7 +103,7 @@ def test_schedules_lower_lr_as_they_say(mine: Dataset) -> None:
         else:
             lr *= 0.5
     assert [e["lr"] for e in flat] == pytest.approx(expected) and flat[-1]["lr"] < 0.5
-    with pytest.raises(MMRecError, match="plateau watches validation"):
+    with pytest.raises(MMRecError, match="plateau needs validation"):
         trained(mine, schedule="plateau", patience=0)
 
 
@@ -146,7 +146,8 @@ def test_every_row_is_met_once_though_the_batch_was_halved(mine: Dataset, monkey
 def test_a_memory_starts_its_epoch_anew_when_the_batch_is_halved(
     mine: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it took in from batches before, and from the one that failed in its backward pass, would else be taken in twice."""
+    """What it took in from batches before, and from the one that failed in its backward pass, would else be taken in
+    twice."""
     model = registry.load("models", "tgn")
     real, clocks = model.loss, []
 
@@ -194,15 +195,16 @@ def test_closed_forms_take_no_trainer_settings(mine: Dataset) -> None:
 
 
 def test_models_in_time_are_watched_in_a_stream(mine: Dataset) -> None:
-    """Where all of validation is later than training; what is watched is what judging the kept weights so gives, and every film, frozen, elsewhere."""
+    """Where all of validation is later than training; what is watched is what judging the kept weights so gives, and
+    every film, frozen, elsewhere."""
     how = {"max_epochs": 3, "device": "cpu"}
     split = make_split(mine, "chronological:70-15-15")
     fitted = fit("tgn", mine, split, options=how)
     assert fitted.epochs and all(e["judged"] == "among 100, streaming" for e in fitted.epochs)
-    told = evaluate(
+    result = evaluate(
         fitted.model, mine, split, part="validation", protocol="sampled:100:of=5000", regime="stream", only=["ndcg@10"]
     )
-    assert fitted.best_epoch is not None and told.metrics["ndcg@10"] == fitted.epochs[fitted.best_epoch]["ndcg@10"]
+    assert fitted.best_epoch is not None and result.metrics["ndcg@10"] == fitted.epochs[fitted.best_epoch]["ndcg@10"]
     for name, other in (("tgn", "user-temporal"), ("bpr", "chronological:70-15-15")):
         assert "judged" not in fit(name, mine, make_split(mine, other), options=how).epochs[0]
 
@@ -210,8 +212,8 @@ def test_models_in_time_are_watched_in_a_stream(mine: Dataset) -> None:
 def test_what_a_model_in_time_is_watched_with(
     home: Path, mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Only validation rows stream in while it is validated, whatever part of training it learns from; where nobody can be drawn it is watched as
-    everybody is; and a checkpoint of scores of another kind is refused."""
+    """Only validation rows stream in while it is validated, whatever part of training it learns from; where nobody can
+    be drawn it is watched as everybody is; and a checkpoint of scores of another kind is refused."""
     split, seen = make_split(mine, "chronological:70-15-15"), []
     tgn = registry.load("models", "tgn")
     real = tgn.observe
@@ -237,12 +239,12 @@ def test_what_a_model_in_time_is_watched_with(
     with pytest.raises(Interrupted):
         fit("tgn", mine, split, options={"device": "cpu"}, callbacks=_stopped_after_one(tmp_path))
     monkeypatch.setattr(tgn, "early_stopping_protocol", ("full", "frozen"))
-    with pytest.raises(MMRecError, match="another way"):
+    with pytest.raises(MMRecError, match="another protocol"):
         fit("tgn", mine, split, options={"device": "cpu"}, callbacks=TrainingCallbacks(folder=tmp_path))
 
 
 def _stopped_after_one(folder: Path) -> TrainingCallbacks:
-    def stop(kind: str, told: Any) -> None:
+    def stop(kind: str, values: Any) -> None:
         callbacks.stop.wanted = callbacks.stop.wanted or kind == "epoch"
 
     callbacks = TrainingCallbacks(folder, stop)

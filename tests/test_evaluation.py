@@ -15,11 +15,11 @@ from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.evaluation.protocols import Protocol
-from mmrec_core.evaluation.ranker import Ranker, export_candidates
+from mmrec_core.evaluation.ranker import Ranker, RankingOptions, export_candidates
 from mmrec_core.evaluation.subgroups import prior_counts, row_groups
 from mmrec_core.evaluation.tie_ranks import largest
 from mmrec_core.stats import mean_intervals, paired
-from mmrec_core.types import Dataset, Head, Interactions, Query, Split, quiet
+from mmrec_core.types import Dataset, Head, Interactions, Query, Split
 
 
 class Fixed:
@@ -226,7 +226,7 @@ def test_cold_user_validation_judges_known_users(demo: Dataset) -> None:
 
 
 class Streaming(Fixed):
-    """The same, told of events, of which it only notes the latest."""
+    """The same scorer with ``observe``, which keeps only the latest event."""
 
     streams = True
     known_until = -1
@@ -247,7 +247,8 @@ class Streaming(Fixed):
 
 
 def test_a_stream_asks_for_the_same_candidates_at_their_moment(demo: Dataset, split: Split, table: np.ndarray) -> None:
-    """A scorer that makes nothing of events fares alike in both regimes; what it was told is older than what it is asked."""
+    """A scorer that makes nothing of events fares alike in both regimes; what it was told is older than what it is
+    asked."""
     frozen = evaluate(Fixed(table), demo, split, protocol="sampled:10", groups=False, intervals=False).metrics
     stream = evaluate(
         Streaming(table), demo, split, protocol="sampled:10", regime="stream", groups=False, intervals=False
@@ -258,10 +259,10 @@ def test_a_stream_asks_for_the_same_candidates_at_their_moment(demo: Dataset, sp
 
 
 def test_a_memory_is_not_asked_about_its_past(demo: Dataset, split: Split, table: np.ndarray) -> None:
-    """On a split where training goes on after the first test event, a model of events in time is refused in ``stream``."""
+    """A model of events in time is refused in ``stream`` if training continues after the first test event."""
     scorer = Streaming(table)
     scorer.needs = frozenset({"ids", "time"})  # type: ignore[attr-defined]
-    with pytest.raises(MMRecError, match="know the future"):
+    with pytest.raises(MMRecError, match="contain the future"):
         evaluate(scorer, demo, split, regime="stream")
     evaluate(scorer, demo, make_split(demo, "chronological:70-15-15"), regime="stream", groups=False, intervals=False)
 
@@ -284,16 +285,16 @@ def test_a_sample_of_rows_is_a_part_of_the_whole(
     demo: Dataset, split: Split, table: np.ndarray, tmp_path: Path
 ) -> None:
     """``of=…`` asks for so many liked rows, the same for every scorer, and events' groups sum to them."""
-    bar = demo.manifest["relevant_from"]
-    some = Ranker(Fixed(table), demo, split, "test", Protocol.parse("sampled:10:of=300"), bar, None, quiet)
-    other = Ranker(Fixed(-table), demo, split, "test", Protocol.parse("sampled:10:of=300"), bar, None, quiet)
+    options = RankingOptions(Protocol.parse("sampled:10:of=300"), demo.manifest["relevant_from"])
+    some = Ranker(Fixed(table), demo, split, options)
+    other = Ranker(Fixed(-table), demo, split, options)
     assert len(some.rows) == 300 and np.array_equal(some.candidates(), other.candidates())
     events = demo.interactions
     met = set(zip(np.asarray(events.user).tolist(), np.asarray(events.item).tolist(), strict=True))
     drawn = some.candidates()
     assert not any((int(some.user[row]), int(i)) in met for row, own in zip(some.rows, drawn, strict=True) for i in own)
-    told = [export_candidates(demo, split, "sampled:10:of=300", tmp_path) for _ in range(2)]
-    assert told[0] == told[1] and told[0]["rows"] == 300
+    manifests = [export_candidates(demo, split, "sampled:10:of=300", tmp_path) for _ in range(2)]
+    assert manifests[0] == manifests[1] and manifests[0]["rows"] == 300
     written = pd.read_csv(tmp_path / "candidates.csv")
     own = [demo.items.rows(np.array(c.split(), dtype=np.int64)) for c in written["candidates"].astype(str)]
     assert np.array_equal(np.stack(own), drawn) and written["row"].tolist() == some.rows.tolist()

@@ -17,13 +17,13 @@ from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
-from mmrec_core.evaluation.protocols import Protocol, full_name, in_plain_words
-from mmrec_core.evaluation.ranker import Ranker
+from mmrec_core.evaluation.protocols import Protocol, full_name, protocol_label
+from mmrec_core.evaluation.ranker import Ranker, RankingOptions
 from mmrec_core.jobs import worker
 from mmrec_core.metrics import metric
 from mmrec_core.stats import mean_intervals, row_intervals
 from mmrec_core.training.fit import Fitted, convergence_notes, fit, learned_rows
-from mmrec_core.types import Array, Dataset, Lists, Query, quiet
+from mmrec_core.types import Array, Dataset, Lists, Query
 from tests.test_evaluation import Fixed, Streaming
 
 
@@ -35,14 +35,17 @@ def log(folder: Path, name: str, rows: list[tuple[Any, ...]], scale: str = "1:5"
     return preparation.open_dataset(name)
 
 
-def trained(dataset: Dataset, model: str, **asked: Any) -> comparison.Row:
+def trained(dataset: Dataset, model: str, **settings: Any) -> comparison.Row:
     """A model's result as Compare shows it."""
-    run = worker.work(runs.create("train", runs.training_params(dataset.name, model, **asked)).id, foreground=True)
+    run = worker.work(runs.create("train", runs.training_params(dataset.name, model, **settings)).id, foreground=True)
     return next(r for r in comparison.rows(dataset) if r.run.id == run.id)
 
 
 def test_items_met_before_are_hidden_by_the_history_alone(home: Path, tmp_path: Path) -> None:
-    """User 1 has met items 1 and 2 and meets 1 again. Before, 2 was hidden and 1 was not, so 1 stood alone among items met before."""
+    """User 1 has met items 1 and 2 and meets 1 again.
+
+    Before, 2 was hidden and 1 was not, so 1 stood alone among seen items.
+    """
     rows = [(1, 1, 5, 10), (1, 2, 5, 11), (1, 1, 5, 12), (2, 3, 5, 10), (2, 4, 5, 11), (2, 5, 5, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     assert full_name("full", dataset) == "full:seen=allow" and full_name("full:seen=hide", dataset) == "full:seen=hide"
@@ -81,8 +84,8 @@ def test_shipped_candidates_go_by_the_makers_row(home: Path, tmp_path: Path) -> 
         np.save(dataset.folder / "official" / f"m.{part}.npy", own)
     np.save(dataset.folder / "official" / "m.candidates.npy", np.array([[0, 1], [2, 3]], np.int32))
     split = make_split(dataset, "folds:m", filter_from=2.0)
-    asked = Ranker(None, dataset, split, "test", Protocol.parse("shipped"), 2.0, None, quiet)
-    assert split.test.tolist() == [10] and asked.candidates().tolist() == [[2, 3]]
+    ranker = Ranker(None, dataset, split, RankingOptions(Protocol.parse("shipped"), 2.0))
+    assert split.test.tolist() == [10] and ranker.candidates().tolist() == [[2, 3]]
 
 
 def test_a_stream_observes_the_splits_rows_alone(home: Path, tmp_path: Path) -> None:
@@ -136,9 +139,9 @@ def test_zero_is_a_threshold(home: Path, tmp_path: Path, capsys: pytest.CaptureF
     rows = [(u, i + u, -10 + (7 * u + 3 * i) % 21, i) for u in range(1, 5) for i in range(1, 13)]
     dataset = log(tmp_path, "jester", rows, scale="-10:10")
     split_command("jester", export=tmp_path / "out", protocol="sampled:3", relevant_from=0.0, as_json=True)
-    told = json.loads(capsys.readouterr().out)["candidates"]
+    manifest = json.loads(capsys.readouterr().out)["candidates"]
     test = make_split(dataset).test
-    assert told["relevant_from"] == 0 and told["rows"] == int(
+    assert manifest["relevant_from"] == 0 and manifest["rows"] == int(
         (np.asarray(dataset.interactions.rating)[test] >= 0).sum()
     )
     assert dataset.manifest["relevant_from"] != 0
@@ -226,7 +229,8 @@ def test_every_model_of_a_comparison_knows_the_same_rows(home: Path, ratings_csv
 
 
 def test_a_closed_form_sees_no_more_than_a_gradient_model(home: Path, ratings_csv: Path) -> None:
-    """Where a split brings no validation, the tenth that is cut off for early stopping is withheld from closed forms, too."""
+    """Where a split brings no validation, the tenth that is cut off for early stopping is withheld from closed forms,
+    too."""
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     split = make_split(dataset, "random-global:90-0-10")
@@ -242,7 +246,7 @@ def test_a_closed_form_sees_no_more_than_a_gradient_model(home: Path, ratings_cs
 
 
 def test_what_existed_then_is_all_that_is_ranked(home: Path, tmp_path: Path) -> None:
-    """User 1 leaves in 2000; the film of 2005 is no candidate then, and a list that holds it is counted as impossible."""
+    """User 1 leaves in 2000: the film of 2005 is no candidate, and a list with it counts as impossible."""
     (tmp_path / "films.csv").write_text(
         "movieId,title,year\n" + "".join(f"{i},Film {i},{1990 if i < 6 else 2005}\n" for i in range(1, 7))
     )
@@ -298,7 +302,8 @@ def test_the_note_reaches_the_result(home: Path, ratings_csv: Path) -> None:
 
 
 def test_variants_are_told_apart_by_what_differs(home: Path, ratings_csv: Path) -> None:
-    """Long settings in common are left out; a name of one's own is shown instead; links by description and run still find them."""
+    """Long settings in common are left out; a name of one's own is shown instead; links by description and run still
+    find them."""
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     common = {"max_epochs": 1, "batch_size": 64, "device": "cpu", "lr": 0.01}
@@ -328,37 +333,39 @@ def test_a_query_is_asked_by_user(home: Path, tmp_path: Path) -> None:
 
 
 def test_lists_hide_what_the_protocol_hides(home: Path, tmp_path: Path) -> None:
-    """Where events repeat, what a user has met may be recommended again, on pages and at the command line as in evaluation."""
+    """Where events repeat, what a user has met may be recommended again, on pages and at the command line as in
+    evaluation."""
     from mmrec_core.serving import recommender
 
     rows = [(u, 1 + (t * t + u) % 5, 5, t) for u in range(1, 9) for t in range(1, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     row = trained(dataset, "popularity")
     assert len(recommender.recommend_known(row.run, dataset, 0, top=20).items) == len(dataset.items)
-    told = recommender.history(dataset, {dataset.items.raw[0]: 5.0})
-    assert len(recommender.recommend(row.run, told, top=20).items) == len(dataset.items)
+    history = recommender.history(dataset, {dataset.items.raw[0]: 5.0})
+    assert len(recommender.recommend(row.run, history, top=20).items) == len(dataset.items)
     hide = trained(dataset, "popularity", protocol="full:seen=hide")
     met = np.asarray(dataset.interactions.item)[np.asarray(dataset.interactions.user) == 0]
     assert not np.isin(recommender.recommend_known(hide.run, dataset, 0, top=20).items, met).any()
 
 
 def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratings_csv: Path) -> None:
-    """A result of an earlier version is neither ranked with today's nor taken for it; evaluating it again does not hide that."""
+    """A result of an earlier version is neither ranked with today's nor taken for it; evaluating it again does not hide
+    that."""
     from mmrec_core import storage
 
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     old, new = trained(dataset, "popularity"), trained(dataset, "ease")
     for name in ("run.json", "result.json"):
-        told = storage.read_json(old.run.folder / name)
-        del told["known"]
-        storage.write_json(old.run.folder / name, told)
+        record = storage.read_json(old.run.folder / name)
+        del record["known"]
+        storage.write_json(old.run.folder / name, record)
     rows = {r.model: r for r in comparison.rows(dataset)}
     assert (
         rows["popularity"].key.known == comparison.NOT_RECORDED
         and rows["popularity"].key != rows["ease"].key == new.key
     )
-    assert not comparison.can_be_judged_like(rows["popularity"], new.key)
+    assert not comparison.can_be_evaluated_like(rows["popularity"], new.key)
     again = worker.work(
         runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True
     )
@@ -382,7 +389,8 @@ def test_with_refit_every_closed_form_knows_all_rows(home: Path, ratings_csv: Pa
 
 
 def test_a_stream_observes_what_was_cut_off(home: Path, ratings_csv: Path) -> None:
-    """Where the split brings no validation, the tenth that no model learned is known in its turn, to models with a memory as to others."""
+    """Where the split brings no validation, the tenth that no model learned is known in its turn, to models with a
+    memory as to others."""
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     split = make_split(dataset, "chronological:85-0-15")
@@ -406,7 +414,7 @@ def test_a_stream_observes_what_was_cut_off(home: Path, ratings_csv: Path) -> No
 
 
 def test_a_special_protocol_is_not_the_usual_one(home: Path, ratings_csv: Path) -> None:
-    """A training evaluated with items met before as candidates does not take the usual one's place on Cold start."""
+    """A training evaluated with seen items as candidates does not take the usual one's place on Cold start."""
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     usual = trained(dataset, "popularity")
@@ -427,14 +435,14 @@ def test_weights_that_learned_validation_rows_stand_apart(home: Path, ratings_cs
 
 
 def test_a_protocol_reads_as_a_sentence() -> None:
-    assert in_plain_words("full") == "full ranking" and in_plain_words("shipped") == "the makers' candidates"
-    assert in_plain_words("full:of=10000:seen=allow") == "full ranking, 10,000 users, items met before stay candidates"
-    assert in_plain_words("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
-    assert in_plain_words("full:existing") == "full ranking, only items that existed then"
+    assert protocol_label("full") == "full ranking" and protocol_label("shipped") == "published candidates"
+    assert protocol_label("full:of=10000:seen=allow") == "full ranking, 10,000 users, seen items stay candidates"
+    assert protocol_label("sampled:100:popularity:of=5000") == "100 popularity-sampled negatives, 5,000 relevant rows"
+    assert protocol_label("full:existing") == "full ranking, only items that existed then"
 
 
 def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
-    """Under a key that hides items met before, "every film" is that key's own figure, not one with them as candidates."""
+    """For a result that hides seen items, "every film" is its own metric, not one with seen items as candidates."""
     rows = [(u, 1 + (t * t + u) % 7, 5, t) for u in range(1, 9) for t in range(1, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     trained(dataset, "popularity")

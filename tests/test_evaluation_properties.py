@@ -1,6 +1,8 @@
-"""Properties of evaluation over drawn data: every combination of split, protocol, regime, filter and threshold against a slow reference.
+"""Properties of evaluation over drawn data: every combination of split, protocol, regime, filter and threshold against
+a slow reference.
 
-``MMREC_EXAMPLES`` sets how many examples are drawn for each property (40 by default); the draws are the same in every run.
+``MMREC_EXAMPLES`` sets how many examples are drawn for each property (40 by default); the draws are the same in every
+run.
 """
 
 from __future__ import annotations
@@ -24,16 +26,20 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import ranker
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.evaluation.protocols import Protocol
-from mmrec_core.evaluation.ranker import Ranker, export_candidates
+from mmrec_core.evaluation.ranker import Ranker, RankingOptions, export_candidates
 from mmrec_core.training.fit import fit, learned_rows
-from mmrec_core.types import Dataset, Head, History, Interactions, Query, Split, UserState, quiet
+from mmrec_core.types import Dataset, Head, History, Interactions, Query, Split, UserState
 
 EXAMPLES = int(os.environ.get("MMREC_EXAMPLES", "40"))
 SPLITS = ("user-temporal", "random:60-20-20", "random-global:60-20-20", "chronological:60-20-20", "leave-one-out")
 drawn = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, print_blob=True,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)  # fmt: skip
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,11 @@ def worlds(draw: st.DrawFn, repeats: bool | None = None) -> World:
 def prepared(world: World, folder: Path, name: str, order: Sequence[int] | None = None) -> Dataset:
     """The log as a prepared dataset, its rows in another order if one is given; items have release years."""
     rows = [world.rows[at] for at in order] if order is not None else list(world.rows)
-    with (folder / f"{name}.csv").open("w", newline="") as held:
-        csv.writer(held).writerows([("userId", "movieId", "rating", "timestamp"), *rows])
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("userId", "movieId", "rating", "timestamp"), *rows])
     items = sorted({row[1] for row in rows})
-    with (folder / f"{name}-items.csv").open("w", newline="") as held:
-        csv.writer(held).writerows([("movieId", "title", "year"), *((i, f"Film {i}", 1999 + i % 5) for i in items)])
+    with (folder / f"{name}-items.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("movieId", "title", "year"), *((i, f"Film {i}", 1999 + i % 5) for i in items)])
     options = {
         "scale": f"{world.low}:{world.low + 4}",
         "repeats": "allowed" if world.repeats else "refused",
@@ -87,7 +93,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 class Table:
-    """A scorer of a fixed table without ties; of a history, the sum of the rows of its items. It notes every event it is shown."""
+    """A scorer of a fixed table without ties; of a history, the sum of the rows of its items.
+
+    It notes every event it is shown.
+    """
 
     def __init__(self, n_users: int, n_items: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -107,10 +116,10 @@ class Table:
         table = np.stack([self.of(h.items.tolist()) for h in histories])
         return UserState({"scores": torch.from_numpy(table)}, ("folded",) * len(histories))
 
-    def score_all(self, asked: Any) -> torch.Tensor:
-        if isinstance(asked, Query):
-            return torch.from_numpy(self.by_user[np.asarray(asked.user)].copy())
-        return asked.tensors["scores"].clone()  # type: ignore[no-any-return]
+    def score_all(self, query: Any) -> torch.Tensor:
+        if isinstance(query, Query):
+            return torch.from_numpy(self.by_user[np.asarray(query.user)].copy())
+        return query.tensors["scores"].clone()  # type: ignore[no-any-return]
 
 
 class Counting(Table):
@@ -133,8 +142,8 @@ class Counting(Table):
         self.seen += list(zip(np.asarray(events.item).tolist(), np.asarray(events.time).tolist(), strict=True))
         self.counts = self.counts + np.bincount(np.asarray(events.item), minlength=len(self.counts))
 
-    def score_all(self, asked: Any) -> torch.Tensor:
-        return torch.from_numpy(np.tile(self.counts + np.arange(len(self.counts)) * 1e-3, (len(asked.user), 1)))
+    def score_all(self, query: Any) -> torch.Tensor:
+        return torch.from_numpy(np.tile(self.counts + np.arange(len(self.counts)) * 1e-3, (len(query.user), 1)))
 
     def score(self, users: np.ndarray, items: np.ndarray, at: np.ndarray) -> torch.Tensor:
         return torch.from_numpy((self.counts + np.arange(len(self.counts)) * 1e-3)[items])[:, None]
@@ -146,7 +155,8 @@ class Counting(Table):
 def years_from(dataset: Dataset) -> list[float]:
     """When each item existed: the start of its year or its first event."""
     events = dataset.interactions
-    first = [min((int(t) for i, t in zip(events.need("item"), events.need("time"), strict=True) if i == at), default=float("inf"))
+    pairs = list(zip(events.need("item"), events.need("time"), strict=True))
+    first = [min((int(t) for i, t in pairs if i == at), default=float("inf"))
              for at in range(len(dataset.items))]  # fmt: skip
     start = [np.datetime64(f"{int(y)}-01-01").astype("datetime64[s]").astype(int) for y in dataset.catalog["year"]]
     return [min(a, b) for a, b in zip(first, start, strict=True)]
@@ -162,7 +172,7 @@ def measures(ranked: list[int], liked: set[int]) -> tuple[float, float, float]:
 
 
 def reference(
-    scorer: Table, dataset: Dataset, split: Split, protocol: Protocol, bar: float | None, regime: str,
+    scorer: Table, dataset: Dataset, split: Split, protocol: Protocol, threshold: float | None, regime: str,
     candidates: dict[int, list[int]] | None,
 ) -> dict[int, tuple[float, float, float]]:  # fmt: skip
     """Per-user measures by loops over events, one question at a time."""
@@ -171,10 +181,11 @@ def reference(
     visible = sorted({*split.train.tolist(), *split.validation.tolist(), *split.test.tolist()})
     before = {*split.train.tolist(), *split.validation.tolist()}
     exists = years_from(dataset) if protocol.existing else [float("-inf")] * len(dataset.items)
-    asked: dict[tuple[int, ...], int] = {}
+    evaluated: dict[tuple[int, ...], int] = {}
     for row in sorted(split.test.tolist(), key=lambda r: (time[r], r)):
-        if bar is None or rating[row] >= bar:  # a ranking holds an item once; a stream asks about each event
-            asked.setdefault((user[row], item[row], *([time[row]] if regime == "stream" else [])), row)
+        # a ranking holds an item once; a stream evaluates each event
+        if threshold is None or rating[row] >= threshold:
+            evaluated.setdefault((user[row], item[row], *([time[row]] if regime == "stream" else [])), row)
 
     def known(row: int) -> list[int]:
         if regime == "stream":
@@ -182,7 +193,7 @@ def reference(
         return [r for r in before if user[r] == user[row]]
 
     hides = protocol.seen == "hide"
-    kept = [row for row in asked.values() if not (hides and item[row] in {item[r] for r in known(row)})]
+    kept = [row for row in evaluated.values() if not (hides and item[row] in {item[r] for r in known(row)})]
     single = regime == "stream" or candidates is not None
     groups = (
         [[row] for row in kept]
@@ -209,11 +220,18 @@ def reference(
     return {u: tuple(np.mean(values, 0).tolist()) for u, values in found.items()}
 
 
-OPTIONS = st.fixed_dictionaries({
-    "split": st.sampled_from(SPLITS), "seed": st.integers(0, 3), "filtered": st.booleans(), "bar": st.sampled_from([None, 0, 1, 3]),
-    "seen": st.sampled_from([None, "hide", "allow"]), "existing": st.booleans(), "regime": st.sampled_from(["frozen", "stream"]),
-    "kind": st.sampled_from(["full", "full", "sampled:3", "sampled:40", "sampled:3:popularity", "shipped"]),
-})  # fmt: skip
+OPTIONS = st.fixed_dictionaries(
+    {
+        "split": st.sampled_from(SPLITS),
+        "seed": st.integers(0, 3),
+        "filtered": st.booleans(),
+        "bar": st.sampled_from([None, 0, 1, 3]),
+        "seen": st.sampled_from([None, "hide", "allow"]),
+        "existing": st.booleans(),
+        "regime": st.sampled_from(["frozen", "stream"]),
+        "kind": st.sampled_from(["full", "full", "sampled:3", "sampled:40", "sampled:3:popularity", "shipped"]),
+    }
+)
 
 
 def choose(dataset: Dataset, how: dict[str, Any]) -> tuple[Split, Protocol, float | None, float | None] | None:
@@ -256,21 +274,32 @@ def test_every_combination_equals_the_slow_reference(place: Path, world: World, 
     found = choose(dataset, how)
     if found is None:
         return
-    split, protocol, bar, _ = found
+    split, protocol, threshold, _ = found
     scorer = Table(len(dataset.users), len(dataset.items), seed)
-    bar = bar if bar is not None else dataset.manifest["relevant_from"]
-    asker = Ranker(scorer, dataset, split, "test", protocol, bar, None, quiet, how["regime"])
+    threshold = threshold if threshold is not None else dataset.manifest["relevant_from"]
+    drawing = Ranker(scorer, dataset, split, RankingOptions(protocol, threshold, regime=how["regime"]))
     candidates = None
     if how["kind"] != "full":
-        candidates = {int(row): own[own >= 0].tolist() for row, own in zip(asker.rows, asker.candidates(), strict=True)}
-    told = evaluate(scorer, dataset, split, protocol=protocol.name(), regime=how["regime"], relevant_from=bar,  # type: ignore[arg-type]
-                    only=["ndcg@10", "recall@10", "mrr"], groups=False, intervals=False)  # fmt: skip
-    expected = reference(scorer, dataset, split, protocol, bar, how["regime"], candidates)
-    relevant = int((np.asarray(dataset.interactions.need("rating"))[split.test] >= bar).sum())
-    assert len(asker.rows) + sum(told.left_out.values()) == relevant  # whatever is not asked about is counted
-    assert told.queries.tolist() == sorted(expected)
+        candidates = {
+            int(row): own[own >= 0].tolist() for row, own in zip(drawing.rows, drawing.candidates(), strict=True)
+        }
+    result = evaluate(
+        scorer,
+        dataset,
+        split,
+        protocol=protocol.name(),
+        regime=how["regime"],
+        relevant_from=threshold,  # type: ignore[arg-type]
+        only=["ndcg@10", "recall@10", "mrr"],
+        groups=False,
+        intervals=False,
+    )
+    expected = reference(scorer, dataset, split, protocol, threshold, how["regime"], candidates)
+    relevant = int((np.asarray(dataset.interactions.need("rating"))[split.test] >= threshold).sum())
+    assert len(drawing.rows) + sum(result.left_out.values()) == relevant  # rows that are not evaluated are counted
+    assert result.queries.tolist() == sorted(expected)
     for at, metric in enumerate(("ndcg@10", "recall@10", "mrr")):
-        assert told.per_query.get(metric, np.zeros(0)).tolist() == pytest.approx(
+        assert result.per_query.get(metric, np.zeros(0)).tolist() == pytest.approx(
             [expected[u][at] for u in sorted(expected)], abs=1e-9
         )
 
@@ -278,113 +307,120 @@ def test_every_combination_equals_the_slow_reference(place: Path, world: World, 
 @drawn
 @given(world=worlds(), how=OPTIONS)
 def test_candidates_are_each_rows_own_and_hide_by_history_alone(place: Path, world: World, how: dict[str, Any]) -> None:
-    """Shipped candidates are those of the makers' row; drawn ones are never an item of the user's, or where items met before are
-    allowed never a right answer; what is exported is what is ranked."""
+    """Shipped candidates are those of the makers' row; drawn ones are never an item of the user's, or where items met
+    before are allowed never a right answer; what is exported is what is ranked."""
     dataset = prepared(world, place, "drawn")
     if how["kind"] == "full" or (found := choose(dataset, how)) is None:
         return
-    split, protocol, bar, _ = found
-    bar = bar if bar is not None else dataset.manifest["relevant_from"]
-    asker = Ranker(None, dataset, split, "test", protocol, bar, None, quiet, how["regime"])
-    other = Ranker(
-        None, dataset, split, "test", protocol, bar, None, quiet, "stream" if how["regime"] == "frozen" else "frozen"
-    )
+    split, protocol, threshold, _ = found
+    threshold = threshold if threshold is not None else dataset.manifest["relevant_from"]
+    other_regime = "stream" if how["regime"] == "frozen" else "frozen"
+    drawing = Ranker(None, dataset, split, RankingOptions(protocol, threshold, regime=how["regime"]))
+    other = Ranker(None, dataset, split, RankingOptions(protocol, threshold, regime=other_regime))
     user, item, rating, time = (np.asarray(dataset.interactions.need(c)) for c in ("user", "item", "rating", "time"))
     visible = np.concatenate([split.train, split.validation, split.test])
-    drawn_rows = asker.candidates()
+    drawn_rows = drawing.candidates()
     theirs = dict(zip(other.rows.tolist(), other.candidates().tolist(), strict=True))
-    for row, own in zip(asker.rows.tolist(), drawn_rows.tolist(), strict=True):
-        assert theirs.get(row, own) == own  # a row's candidates do not depend on which other rows are asked about
+    for row, own in zip(drawing.rows.tolist(), drawn_rows.tolist(), strict=True):
+        assert theirs.get(row, own) == own  # a row's candidates do not depend on which other rows are evaluated
     if how["kind"] == "shipped":
         makers, test = dataset.candidates("mine"), dataset.official("mine")
         assert makers is not None and test is not None
         by_row = dict(zip(test[1].tolist(), makers.tolist(), strict=True))
-        assert [by_row[r] for r in asker.rows.tolist()] == drawn_rows.tolist()
+        assert [by_row[r] for r in drawing.rows.tolist()] == drawn_rows.tolist()
         return
-    for row, own in zip(asker.rows, drawn_rows, strict=True):
+    for row, own in zip(drawing.rows, drawn_rows, strict=True):
         own = own[own >= 0]
         assert len(own)
         mine = visible[user[visible] == user[row]]
-        right = mine[np.isin(mine, split.test) & (rating[mine] >= bar)]
+        right = mine[np.isin(mine, split.test) & (rating[mine] >= threshold)]
         assert not np.isin(own, item[mine if protocol.seen == "hide" else right]).any()
         if protocol.existing:
             exists = years_from(dataset)
             assert all(exists[i] <= time[row] for i in own)
     (place / "out").mkdir(exist_ok=True)
-    if len(asker.rows):
-        export_candidates(dataset, split, protocol.name(), place / "out", bar, how["regime"])
-        with (place / "out" / "candidates.csv").open() as held:
-            written = [[int(v) for v in line["candidates"].split()] for line in csv.DictReader(held)]
+    if len(drawing.rows):
+        export_candidates(dataset, split, protocol.name(), place / "out", threshold, how["regime"])
+        with (place / "out" / "candidates.csv").open() as file:
+            written = [[int(v) for v in line["candidates"].split()] for line in csv.DictReader(file)]
         assert written == [dataset.items.raw[own[own >= 0]].tolist() for own in drawn_rows]
 
 
 @drawn
 @given(world=worlds(), how=OPTIONS)
 def test_dropped_rows_are_seen_by_nobody(place: Path, world: World, how: dict[str, Any]) -> None:
-    """Neither observed, nor folded in, nor in a group, nor asked about."""
+    """Neither observed, nor folded in, nor in a group, nor evaluated."""
     dataset = prepared(world, place, "drawn")
     found = choose(dataset, {**how, "filtered": True, "regime": "stream", "kind": "full"})
     if found is None:
         return
-    split, protocol, bar, dropped = found
+    split, protocol, threshold, dropped = found
     assert dropped is not None
     n = len(dataset.items)
     item, time, rating = (np.asarray(dataset.interactions.need(c)) for c in ("item", "time", "rating"))
     allowed = sorted(zip(item[rating >= dropped].tolist(), time[rating >= dropped].tolist(), strict=True))
     counting = Counting(len(dataset.users), n, 0, np.bincount(item[split.train], minlength=n))
-    told = evaluate(counting, dataset, split, protocol=protocol.name(), regime="stream", relevant_from=bar)  # type: ignore[arg-type]
+    result = evaluate(counting, dataset, split, protocol=protocol.name(), regime="stream", relevant_from=threshold)  # type: ignore[arg-type]
     remaining = list(allowed)
     for event in counting.seen:  # at most as often as it was kept
         assert event in remaining
         remaining.remove(event)
     folding = Table(len(dataset.users), n, 0)
-    evaluate(folding, dataset, split, protocol=protocol.name(), regime="stream", relevant_from=bar, intervals=False)  # type: ignore[arg-type]
+    evaluate(
+        folding, dataset, split, protocol=protocol.name(), regime="stream", relevant_from=threshold, intervals=False
+    )  # type: ignore[arg-type]
     kept = {i for i, _ in allowed}
     assert all(i in kept for history in folding.shown for i in history)
-    if told.groups:
+    if result.groups:
         by_then = [
             g.get("films", 0)
-            for name, g in told.groups.items()
+            for name, g in result.groups.items()
             if name.startswith("user with") and name.endswith("by then")
         ]
         assert sum(by_then) == sum(
-            g.get("films", 0) for name, g in told.groups.items() if name.startswith(("transd", "induct"))
+            g.get("films", 0) for name, g in result.groups.items() if name.startswith(("transd", "induct"))
         )
 
 
 @drawn
 @given(world=worlds(), seed=st.integers(0, 5), split_name=st.sampled_from(SPLITS))
 def test_a_stream_of_blocks_of_one_equals_a_loop(place: Path, world: World, seed: int, split_name: str) -> None:
-    """A model with a memory, asked event by event, has observed just what lies strictly before each moment."""
+    """A model with a memory, evaluated event by event, has observed exactly the events strictly before each one."""
     dataset = prepared(world, place, "drawn")
     split = make_split(dataset, split_name, seed)
     user, item, time, rating = (np.asarray(dataset.interactions.need(c)) for c in ("user", "item", "time", "rating"))
-    bar, n, hides = dataset.manifest["relevant_from"], len(dataset.items), dataset.manifest["repeats"] == "refused"
+    threshold, n, hides = (
+        dataset.manifest["relevant_from"],
+        len(dataset.items),
+        dataset.manifest["repeats"] == "refused",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranker, "STREAM_BLOCK", 1)
         scorer = Counting(len(dataset.users), n, 0, np.bincount(item[split.train], minlength=n))
-        told = evaluate(scorer, dataset, split, regime="stream", only=["mrr"], groups=False, intervals=False)  # type: ignore[arg-type]
-    asked: dict[tuple[int, int, int], int] = {}
+        result = evaluate(scorer, dataset, split, regime="stream", only=["mrr"], groups=False, intervals=False)  # type: ignore[arg-type]
+    evaluated: dict[tuple[int, int, int], int] = {}
     for row in sorted(split.test.tolist(), key=lambda r: (time[r], r)):
-        if rating[row] >= bar:
-            asked.setdefault((int(user[row]), int(item[row]), int(time[row])), row)
+        if rating[row] >= threshold:
+            evaluated.setdefault((int(user[row]), int(item[row]), int(time[row])), row)
     visible = np.concatenate([split.train, split.validation, split.test])
     found: dict[int, list[float]] = {}
-    for row in asked.values():
+    for row in evaluated.values():
         counts = np.bincount(item[split.train], minlength=n).astype(float)
         for other in np.setdiff1d(visible, split.train):
             counts[item[other]] += time[other] < time[row]
         mine = {int(item[r]) for r in visible if user[r] == user[row] and time[r] < time[row]} if hides else set()
         ranked = sorted((i for i in range(n) if i not in mine), key=lambda i: -(counts[i] + i * 1e-3))
         found.setdefault(int(user[row]), []).append(1 / (ranked.index(int(item[row])) + 1))
-    assert told.queries.tolist() == sorted(found)
-    assert told.per_query.get("mrr", np.zeros(0)).tolist() == pytest.approx([np.mean(found[u]) for u in sorted(found)])
+    assert result.queries.tolist() == sorted(found)
+    assert result.per_query.get("mrr", np.zeros(0)).tolist() == pytest.approx(
+        [np.mean(found[u]) for u in sorted(found)]
+    )
 
 
 @drawn
 @given(world=worlds(), data=st.data())
 def test_permuting_the_rows_of_the_file_changes_nothing(place: Path, world: World, data: st.DataObject) -> None:
-    """Ids, stored columns, every split, drawn candidates and a model's figures are the same for any order of the file."""
+    """Ids, stored columns, splits, sampled negatives and a model's metrics do not depend on the order of the file."""
     order = data.draw(st.permutations(range(len(world.rows))))
     one, other = prepared(world, place, "one"), prepared(world, place, "other", order)
     assert one.checksum == other.checksum
@@ -394,10 +430,7 @@ def test_permuting_the_rows_of_the_file_changes_nothing(place: Path, world: Worl
         a, b = make_split(one, name, seed), make_split(other, name, seed)
         assert a.checksum == b.checksum, name
         assert np.array_equal(learned_rows(a, False, one), learned_rows(b, False, other))
-        draws = [
-            Ranker(None, d, s, "test", Protocol.parse("sampled:3").on(d), 2, None, quiet)
-            for d, s in ((one, a), (other, b))
-        ]
+        draws = [Ranker(None, d, s, RankingOptions(Protocol.parse("sampled:3"), 2)) for d, s in ((one, a), (other, b))]
         assert np.array_equal(draws[0].candidates(), draws[1].candidates())
     model = data.draw(st.sampled_from(["popularity", "markov", "itemknn"]))
     figures = []
@@ -413,8 +446,8 @@ def test_permuting_the_rows_of_the_file_changes_nothing(place: Path, world: Worl
 def test_every_model_learns_from_the_same_rows(
     place: Path, world: World, name: str, seed: int, refit: bool, data: st.DataObject
 ) -> None:
-    """A closed form's counts are those of training rows, or of training and validation rows with ``refit``; a model that takes in
-    events is shown validation rows only where they are known."""
+    """A closed form's counts are those of training rows, or of training and validation rows with ``refit``; a model
+    that takes in events is shown validation rows only where they are known."""
     dataset = prepared(world, place, "drawn")
     split = make_split(dataset, data.draw(st.sampled_from([name, "cold-item"])), seed)
     rows = learned_rows(split, refit, dataset)
@@ -452,7 +485,7 @@ def test_splits_divide_what_is_kept_and_keep_time(
     if name.startswith(("chronological", "user-temporal", "leave-one-out")):
         for who in owners:
             parts = [time[p if who is None else p[user[p] == who]] for p in (split.train, split.validation, split.test)]
-            held = [p for p in parts if len(p)]
-            assert all(a.max() <= b.min() for a, b in zip(held, held[1:], strict=False))
+            filled = [p for p in parts if len(p)]
+            assert all(a.max() <= b.min() for a, b in zip(filled, filled[1:], strict=False))
     cut = splits.with_validation(split, dataset=dataset)
     assert sorted([*cut.train, *cut.validation]) == sorted([*split.train, *split.validation])

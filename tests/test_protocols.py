@@ -1,4 +1,4 @@
-"""What protocols have to do with each other, whoever is judged."""
+"""What protocols have to do with each other, for any scorer."""
 
 from __future__ import annotations
 
@@ -53,16 +53,17 @@ def scorers(dataset: Dataset, split: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("how", ["user-temporal", "leave-one-out", "random:80-10-10"])
 def test_one_negative_mrr_is_auc_in_other_clothes(films: Dataset, how: str) -> None:
-    """On the same draws MRR = (1 + AUC) / 2 to 1e-9, user by user, ties included: a tie counts ¾ in one and ½ in the other."""
+    """On the same draws MRR = (1 + AUC) / 2 to 1e-9, user by user, ties included: a tie counts ¾ in one and ½ in the
+    other."""
     split = make_split(films, how)
     for name, scorer in scorers(films, split).items():
-        told = evaluate(scorer, films, split, protocol="sampled:1", groups=False, intervals=False)  # type: ignore[arg-type]
-        np.testing.assert_allclose(told.per_query["mrr"], (1 + told.per_query["auc"]) / 2, atol=1e-9, err_msg=name)
-        assert told.metrics["mrr"] == pytest.approx((1 + told.metrics["auc"]) / 2, abs=1e-9)  # type: ignore[operator]
+        result = evaluate(scorer, films, split, protocol="sampled:1", groups=False, intervals=False)  # type: ignore[arg-type]
+        np.testing.assert_allclose(result.per_query["mrr"], (1 + result.per_query["auc"]) / 2, atol=1e-9, err_msg=name)
+        assert result.metrics["mrr"] == pytest.approx((1 + result.metrics["auc"]) / 2, abs=1e-9)  # type: ignore[operator]
 
 
 def test_a_sample_of_all_is_every_film(films: Dataset) -> None:
-    """With one held-out film a person, ranking it among all 49 others drawn is ranking it among every film."""
+    """With one test film per user, ranking it among 49 sampled negatives of 49 others equals full ranking."""
     split = make_split(films, "leave-one-out")
     for name, scorer in scorers(films, split).items():
         full = evaluate(scorer, films, split, protocol="full", groups=False, intervals=False)  # type: ignore[arg-type]
@@ -73,17 +74,17 @@ def test_a_sample_of_all_is_every_film(films: Dataset) -> None:
 
 
 def test_ties_told_optimistically_flatter_who_says_nothing(films: Dataset) -> None:
-    """A scorer that says the same of every film is at chance when ties are told fairly, and perfect when they are not."""
+    """A scorer with equal scores for all films is at chance with averaged ties, and perfect with optimistic ones."""
 
     class Same(Coarse):
         def score_all(self, query: Query) -> torch.Tensor:
             return torch.zeros(len(query.user), 50)
 
     split = make_split(films, "user-temporal")
-    told = evaluate(Same(), films, split, groups=False, intervals=False)  # type: ignore[arg-type]
-    assert told.metrics["auc"] == pytest.approx(0.5)
-    assert told.optimistic["ndcg@10"] == 1 and told.optimistic["mrr"] == 1
-    assert told.metrics["ndcg@10"] < 0.5  # type: ignore[operator]
+    result = evaluate(Same(), films, split, groups=False, intervals=False)  # type: ignore[arg-type]
+    assert result.metrics["auc"] == pytest.approx(0.5)
+    assert result.optimistic["ndcg@10"] == 1 and result.optimistic["mrr"] == 1
+    assert result.metrics["ndcg@10"] < 0.5  # type: ignore[operator]
     untied = evaluate(fit("ease", films, split).model, films, split, groups=False, intervals=False)
     assert untied.optimistic["ndcg@10"] == pytest.approx(untied.metrics["ndcg@10"], abs=1e-3)
 
@@ -129,7 +130,7 @@ def test_too_many_films_are_refused(films: Dataset) -> None:
 
 
 def test_full_ranking_of_some_people(shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The people drawn are asked exactly as all are; nobody else is."""
+    """Sampled users are evaluated exactly as in a full evaluation; nobody else is."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     split = make_split(demo, "user-temporal")
     model = fit("popularity", demo, split).model

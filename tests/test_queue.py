@@ -149,7 +149,7 @@ def test_weights_that_may_know_the_test_rows_are_kept_apart(mine: Dataset) -> No
     assert by_run[fair.id].key == by_run[here.id].key
     assert by_run[unfair.id].key != by_run[here.id].key
     assert "another split" in by_run[here.id].key.differs(by_run[unfair.id].key)[0]
-    assert not comparison.can_be_judged_like(by_run[unfair.id], by_run[here.id].key)
+    assert not comparison.can_be_evaluated_like(by_run[unfair.id], by_run[here.id].key)
     inherited = trained("mf", seed=2, options=options, from_run=unfair.id)
     assert "another split" in comparison.rows(mine)[-1].key.beyond, inherited.id
 
@@ -207,7 +207,7 @@ def test_splits_with_equal_rows_but_other_seeds_say_how_they_differ(mine: Datase
     one, other = trained("popularity"), trained("itemknn", split_seed=1)
     rows = {row.run.id: row for row in comparison.rows(mine)}
     assert rows[one.id].key.differs(rows[other.id].key) == ["split user-temporal (seed 1)"]
-    assert not comparison.can_be_judged_like(rows[other.id], rows[one.id].key)
+    assert not comparison.can_be_evaluated_like(rows[other.id], rows[one.id].key)
 
 
 def test_a_refit_is_drawn_and_told(mine: Dataset) -> None:
@@ -242,7 +242,8 @@ def test_a_worker_that_ends_while_nobody_looks_is_no_zombie(mine: Dataset) -> No
 
 
 def test_many_that_wait_are_a_few_processes_and_end_in_their_order(mine: Dataset) -> None:
-    """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is replaced."""
+    """One works, two are ready, and one process looks after the rest; stopped ones do not begin; a killed supervisor is
+    replaced."""
     wanted = [runs.start("train", asked(seed=seed)) for seed in range(9)]
     workers = [r for r in map(lambda r: runs.get(r.id), wanted) if r.record.get("pid") is not None]
     assert len(workers) <= 4 and any(runs.get(r.id).record.get("waits") for r in wanted[5:])

@@ -55,7 +55,8 @@ def same(one: dict[str, float], other: dict[str, float]) -> bool:
     return one.keys() == other.keys() and np.allclose([*one.values()], [other[k] for k in one], rtol=0, atol=1e-6)
 
 
-ALL_AT_ONCE = {  # everything a checkpoint must hold: dropout, moments, a schedule, half-summed gradients, a count of epochs
+# everything a checkpoint must hold: dropout, moments, a schedule, half-summed gradients, a count of epochs
+ALL_AT_ONCE = {
     "max_epochs": 260, "patience": 1000, "batch_size": 16, "schedule": "plateau", "accumulate": 2, "clip": 1.0,
     "checkpoint_s": 0.05, "device": "cpu",
 }  # fmt: skip
@@ -93,7 +94,7 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
 
 
 def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resumed from any of its checkpoints, one after each boundary and each epoch, a training writes the very next one."""
+    """A training resumed from any checkpoint, after a step boundary or an epoch, writes the same next checkpoint."""
     from mmrec_core.callbacks import Interrupted, TrainingCallbacks
     from mmrec_core.data.splits import make_split
     from mmrec_core.training import fit
@@ -102,8 +103,8 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
     split, options = make_split(dataset, "user-temporal"), {**ALL_AT_ONCE, "max_epochs": 4, "checkpoint_s": 0.0}
     real, kept = checkpoint.write, []
 
-    def keeps(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
-        real(path, tensors, told)  # type: ignore[arg-type]
+    def keeps(path: Path, tensors: object, metadata: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, metadata)  # type: ignore[arg-type]
         kept.append(path.read_bytes())
 
     monkeypatch.setattr(checkpoint, "write", keeps)
@@ -111,11 +112,14 @@ def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, mo
     folder.mkdir()
     whole = fit.fit("dlrm", dataset, split, options=options, callbacks=TrainingCallbacks(folder))
     written, kept = kept, []
-    batches = {(told["course"]["epoch"], told["course"]["batch"]) for told in (read(at, tmp_path)[1] for at in written)}
+    batches = {
+        (metadata["course"]["epoch"], metadata["course"]["batch"])
+        for metadata in (read(at, tmp_path)[1] for at in written)
+    }
     assert len(batches) > 4 * 8, "a checkpoint after each two batches of four epochs"
 
-    def ends(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
-        keeps(path, tensors, told)
+    def ends(path: Path, tensors: object, metadata: dict) -> None:  # type: ignore[type-arg]
+        keeps(path, tensors, metadata)
         raise Interrupted()
 
     monkeypatch.setattr(checkpoint, "write", ends)
@@ -210,9 +214,9 @@ def test_a_refit_is_resumed_too(mine: str, monkeypatch: pytest.MonkeyPatch) -> N
     run = runs.create("train", asked)
     real = checkpoint.write
 
-    def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
-        real(path, tensors, told)  # type: ignore[arg-type]
-        if path.stem == "refit" and told["course"]["steps"] >= 5:
+    def dies(path: Path, tensors: object, metadata: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, metadata)  # type: ignore[arg-type]
+        if path.stem == "refit" and metadata["course"]["steps"] >= 5:
             raise OSError(errno.EIO, "the machine went down")
 
     with monkeypatch.context() as patch:
@@ -238,9 +242,9 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
     run = runs.create("train", asked)
     real = checkpoint.write
 
-    def dies(path: Path, tensors: object, told: dict) -> None:  # type: ignore[type-arg]
-        real(path, tensors, told)  # type: ignore[arg-type]
-        if path.stem == "fit" and told["course"]["done"]:
+    def dies(path: Path, tensors: object, metadata: dict) -> None:  # type: ignore[type-arg]
+        real(path, tensors, metadata)  # type: ignore[arg-type]
+        if path.stem == "fit" and metadata["course"]["done"]:
             raise OSError(errno.EIO, "the machine went down")
 
     with monkeypatch.context() as patch:
@@ -255,7 +259,7 @@ def test_a_warm_started_refit_is_resumed_as_such(mine: str, monkeypatch: pytest.
 
 
 def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
-    """Rows a model learned from must not become test rows because somebody exported another split into the same folder."""
+    """Training rows must not become test rows if another split is exported into the same folder."""
     from mmrec_core.data import splits
 
     dataset = preparation.open_dataset(mine)
@@ -266,7 +270,7 @@ def test_a_split_that_changed_is_refused(mine: str, tmp_path: Path) -> None:
     )
     splits.export_split(dataset, splits.make_split(dataset, "random:80-10-10", 1), tmp_path / "split")
     again = runs.create("evaluate", runs.evaluation_params(run.id, "sampled:2", "frozen"))
-    with pytest.raises(MMRecError, match="divides the rows otherwise"):
+    with pytest.raises(MMRecError, match="has changed since run"):
         worker.work(again.id, foreground=True)
 
 
@@ -320,9 +324,9 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(mine: str, tmp_path
     (tmp_path / "odd.safetensors").write_bytes(b"12345678garbage")
     for name in ("evil.pt", "evil2.pt", "odd.safetensors"):
         with pytest.raises(MMRecError):
-            checkpoint.foreign(tmp_path / name)
+            checkpoint.read_weights(tmp_path / name)
     with pytest.raises(MMRecError, match="refused"):
-        checkpoint.foreign(tmp_path / "evil2.pt")
+        checkpoint.read_weights(tmp_path / "evil2.pt")
     with pytest.raises(MMRecError, match="not a file"):
         runs.training_params(mine, "mf", from_run=str(tmp_path / "none.pt"))
 
@@ -365,6 +369,6 @@ def test_a_queued_run_whose_worker_vanished_is_revived(mine: str) -> None:
     assert [r.id for r in runs.ahead(runs.get(waiting.id))] == [long.id]
     os.kill(int(runs.get(waiting.id).record["pid"]), signal.SIGKILL)
     until(lambda: runs.get(waiting.id).status == "failed", 10)
-    assert [r.id for r in runs.revive()] == [waiting.id]
+    assert [r.id for r in runs.relaunch_orphaned()] == [waiting.id]
     runs.stop(long.id)
     until(lambda: runs.get(waiting.id).status == "finished")

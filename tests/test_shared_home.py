@@ -60,7 +60,7 @@ def test_a_training_elsewhere_is_seen_and_stopped_and_gone_on_with_here(mine: st
         assert here.status == "finished", "each machine has lanes of its own"
         assert runs.start("train", run.params).id == run.id, "what is under way anywhere is not started twice"
         assert worker.work(run.id, foreground=True).record["pid"] == other.pid, "nobody takes it over"
-        assert runs.revive() == []
+        assert runs.relaunch_orphaned() == []
         runs.stop(run.id)
         assert other.wait(60) == 0
         run = runs.get(run.id)
@@ -98,7 +98,7 @@ def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "popularity"))
     heartbeat.beat(run.folder)
     run = runs.update(run, **NODE7, pid=123, pid_started=1.0, queued=time.time() - 3600)
-    assert run.status == "queued" and runs.revive() == []
+    assert run.status == "queued" and runs.relaunch_orphaned() == []
     own = runs.create("train", runs.training_params(mine, "random"))
     assert runs.ahead(own) == [], "its lane is not ours"
 
@@ -106,7 +106,7 @@ def test_a_queued_run_of_another_machine_is_left_to_it(mine: str) -> None:
 def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was taken for dead and replaced writes nothing when it wakes."""
     run = runs.create("train", runs.training_params(mine, "popularity"))
-    slow, begun, before = worker.DO["train"], [], worker._begin
+    slow, begun, before = worker.TASKS["train"], [], worker._begin
 
     def taken(*words: object) -> dict[str, object]:
         found = slow(*words)  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch
         return before(told)
 
     monkeypatch.setattr(worker, "_begin", begin)
-    monkeypatch.setitem(worker.DO, "train", taken)
+    monkeypatch.setitem(worker.TASKS, "train", taken)
     worker.work(run.id, foreground=True)
     told = runs.get(run.id).record
     assert told["pid"] == 77 and told["status"] == "running" and not (run.folder / "result.json").exists()

@@ -113,7 +113,7 @@ def test_what_a_search_refuses(mine: Any) -> None:
         sweep.params("mine", "mf", trials=0)
     with pytest.raises(MMRecError, match="metric"):
         sweep.params("mine", "mf", metric="beauty")
-    with pytest.raises(MMRecError, match="cannot be judged by rmse"):
+    with pytest.raises(MMRecError, match="cannot be evaluated by rmse"):
         sweep.params("mine", "bpr", metric="rmse")
     with pytest.raises(MMRecError, match="--minutes"):
         sweep.params("mine", "mf", minutes=0)

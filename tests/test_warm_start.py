@@ -1,4 +1,5 @@
-"""Begin with what another model has learned: by id where rows stand for somebody, by shape elsewhere, never by row number."""
+"""Begin with what another model has learned: by id where rows stand for somebody, by shape elsewhere, never by row
+number."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ def test_weights_without_ids_leave_the_tables_alone(grown: tuple[runs.Run, Path]
 def test_nobody_reads_rows_of_unknown_meaning(grown: tuple[runs.Run, Path]) -> None:
     dataset = preparation.open_dataset("mine")
     odd = Donor("odd", {"user_factors.weight": torch.ones(32, 32)})
-    with pytest.raises(MMRecError, match="bear no ids"):
+    with pytest.raises(MMRecError, match="have no ids"):
         fit("mf", dataset, make_split(dataset, "user-temporal"), options=STILL, donor=odd)
 
 
@@ -115,8 +116,8 @@ def test_from_run_on_the_command_line(grown: tuple[runs.Run, Path], capsys: pyte
     words = ["mmrec_core", "train", "mine", "mf", "--from-run", grown[0].id, "--set", "max_epochs=2", "--json"]
     with mock.patch.object(sys, "argv", words), pytest.raises(SystemExit, match="0"):
         main()
-    told = json.loads(capsys.readouterr().out)
-    assert told["from_run"] == grown[0].id and told["warm_start"]["matched"]["item_factors.weight"] == [20, 21]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["from_run"] == grown[0].id and printed["warm_start"]["matched"]["item_factors.weight"] == [20, 21]
     with pytest.raises(MMRecError, match="closed form"):
         worker.work(
             runs.create("train", runs.training_params("mine", "ease", from_run=grown[0].id)).id, foreground=True

@@ -1,4 +1,5 @@
-"""What a scorer's lists of recommendations are measured against: how known films are, of which genres, and what users liked."""
+"""Inputs of the list metrics (coverage, novelty, diversity, …): item counts, genres, vectors and users' training
+ratings."""
 
 from __future__ import annotations
 
@@ -10,15 +11,29 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Lists, Split
 
 LENGTH = 20
-"""Films kept of each user's list."""
+"""Length of the lists that are kept."""
 
 
-def lists_of(dataset: Dataset, split: Split, users: Array, items: Array, relevant_from: float | None,
-             moment: Array | None = None) -> Lists:  # fmt: skip
-    """Lists ``items [U, K]`` of user rows ``users [U]`` with all that metrics of lists ask for, from training rows only.
+def lists_of(
+    dataset: Dataset,
+    split: Split,
+    users: Array,
+    items: Array,
+    relevant_from: float | None,
+    moment: Array | None = None,
+) -> Lists:
+    """Lists of recommendations with everything that list metrics need, computed from training rows only.
 
     Args:
-        moment: int64 ``[U]``: when each list was asked for, in seconds; ``None`` where there are no times.
+        dataset: the dataset.
+        split: its split.
+        users: user rows ``[U]``, sorted.
+        items: item rows of the lists ``[U, K]``, −1 where a list ends early.
+        relevant_from: lowest rating that counts as liked; ``None``: all.
+        moment: int64 ``[U]``: query time of each list in seconds; ``None`` if there are no times.
+
+    Returns:
+        The lists and their inputs.
     """
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[split.train], np.asarray(events.need("item"))[split.train]
@@ -46,7 +61,10 @@ def lists_of(dataset: Dataset, split: Split, users: Array, items: Array, relevan
 
 
 def genre_shares(dataset: Dataset) -> Array:
-    """``[I, G]``: the share of each genre in a film, in the genres' alphabetical order; at least one column."""
+    """Genre weights ``[I, G]``: equal weights over an item's genres.
+
+    Genres in alphabetical order; at least one column.
+    """
     own = [set(g) for g in dataset.catalog["genres"]]
     names = sorted(set().union(*own)) if own else []
     table = np.array([[g in film for g in names] for film in own], np.float64).reshape(len(own), len(names))
@@ -56,7 +74,7 @@ def genre_shares(dataset: Dataset) -> Array:
 
 
 def vectors_of(dataset: Dataset) -> Array | None:
-    """``[I, d]`` unit vectors of plots and posters side by side, of the encoder that training would take; ``None`` where nothing is encoded."""
+    """Unit vectors ``[I, d]``: plot and poster vectors of training's default encoder; ``None`` if none."""
     encoder = features.default_encoder(dataset)
     if encoder is None:
         return None

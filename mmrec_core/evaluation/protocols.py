@@ -1,4 +1,4 @@
-"""Which candidates a relevant item is ranked among, by name."""
+"""Evaluation protocols: full ranking or sampled negatives, with their names."""
 
 from __future__ import annotations
 
@@ -13,71 +13,75 @@ if TYPE_CHECKING:
 
 Seen = Literal["hide", "allow"]
 
-AHEAD = (
-    "has learned from events later than some it would be asked about: its memory would know the future. Regime 'stream' asks models with a "
-    "memory of events only on splits by time, such as chronological:70-15-15; elsewhere use frozen."
+FUTURE_MEMORY = (
+    "has trained on events that are later than some of the test events, so its memory would contain the future. Regime "
+    "'stream' evaluates models with an event memory only on splits by time, such as chronological:70-15-15; use frozen."
 )
-"""Why a model in time is not streamed over a split that is not one point in time."""
+"""Why a model with an event memory is not streamed over a split that is no global time split."""
 
 KNOWN = (
-    "full, shipped, sampled:N and sampled:N:popularity (N such as 100), each with :seen=hide or :seen=allow (whether items "
-    "that the user has met before are left out) and :existing (only items that existed at the time asked about); also "
-    "full:of=USERS for so many users, sampled:N:of=ROWS for so many relevant rows"
+    "full, shipped, sampled:N and sampled:N:popularity (N such as 100), each with :seen=hide or :seen=allow (whether "
+    "items that the user has seen before are left out) and :existing (only items that existed at the query time); also "
+    "full:of=USERS for a sample of users, sampled:N:of=ROWS for a sample of relevant rows"
 )
 
 
-def remembers(needs: Iterable[str]) -> bool:
-    """Whether a model of these needs keeps events in their order, so that training may have shown it somebody's later ones."""
+def has_event_memory(needs: Iterable[str]) -> bool:
+    """Whether a model with these needs keeps events in order, so that training may have shown it events after a test
+    event."""
     return bool({"time", "sequence"} & set(needs))
 
 
-def in_words(protocol: str, regime: str) -> str:
-    """What a reader of validation scores must know of how they are come by: ``among 100, streaming``; nothing of every film, frozen."""
-    drawn = Protocol.parse(protocol).negatives
-    return ", ".join([f"among {drawn}"] * (drawn is not None) + ["streaming"] * (regime == "stream"))
+def validation_label(protocol: str, regime: str) -> str:
+    """How validation scores are computed, such as ``among 100, streaming``; empty for full ranking in the regime
+    ``frozen``."""
+    negatives = Protocol.parse(protocol).negatives
+    return ", ".join([f"among {negatives}"] * (negatives is not None) + ["streaming"] * (regime == "stream"))
 
 
-def in_plain_words(protocol: str) -> str:
-    """A protocol for people: ``full ranking, 10,000 users, items met before stay candidates``."""
-    told = Protocol.parse(protocol)
-    words = ["the makers' candidates" if told.shipped else "full ranking"]
-    if told.negatives is not None:
-        words = [f"{told.negatives:,} {'popularity-sampled' if told.by_popularity else 'sampled'} negatives"]
-    if told.users is not None:
-        words.append(f"{told.users:,} users")
-    if told.of is not None:
-        words.append(f"{told.of:,} relevant rows")
-    if told.seen is not None:
-        words.append("items met before hidden" if told.seen == "hide" else "items met before stay candidates")
-    return ", ".join([*words, *["only items that existed then"] * told.existing])
+def protocol_label(protocol: str) -> str:
+    """A protocol as shown on pages: ``full ranking, 10,000 users, seen items stay candidates``."""
+    parsed = Protocol.parse(protocol)
+    words = ["published candidates" if parsed.shipped else "full ranking"]
+    if parsed.negatives is not None:
+        words = [f"{parsed.negatives:,} {'popularity-sampled' if parsed.by_popularity else 'sampled'} negatives"]
+    if parsed.users is not None:
+        words.append(f"{parsed.users:,} users")
+    if parsed.of is not None:
+        words.append(f"{parsed.of:,} relevant rows")
+    if parsed.seen is not None:
+        words.append("seen items hidden" if parsed.seen == "hide" else "seen items stay candidates")
+    return ", ".join([*words, *["only items that existed then"] * parsed.existing])
 
 
 def default_seen(dataset: Dataset) -> Seen:
-    """The default of ``seen``: ``allow`` where events repeat (items met before can be right answers), else ``hide``."""
+    """The default of ``seen``: ``allow`` where events repeat (seen items can be relevant again), else ``hide``."""
     return "allow" if dataset.manifest.get("repeats") == "allowed" else "hide"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which candidates a relevant item is ranked among, and which relevant rows are asked for."""
+    """The candidates of each relevant item, and which relevant rows are evaluated."""
 
     negatives: int | None = None
     by_popularity: bool = False
     shipped: bool = False
-    """The candidates that a split's makers drew."""
+    """Candidates that were published with the split."""
     of: int | None = None
-    """So many relevant rows only, drawn once."""
+    """Evaluate a sample of this many relevant rows."""
     users: int | None = None
-    """So many users only, drawn once, each with all their relevant rows."""
+    """Evaluate a sample of this many users, each with all their relevant rows."""
     seen: Seen | None = None
-    """Whether items that the user has met before are left out of the candidates; ``None``: :func:`default_seen` of the dataset."""
+    """Whether items that the user has seen are no candidates; ``None``: :func:`default_seen` of the dataset."""
     existing: bool = False
-    """Only items that existed at the moment asked about."""
+    """Only items that existed at the query time are candidates."""
 
     @classmethod
     def parse(cls, text: str) -> Protocol:
-        """``full``, ``full:of=10000`` (users), ``shipped``, ``sampled:100``, ``sampled:100:popularity``, ``sampled:100:of=5000`` (rows),
-        each with ``:seen=hide``, ``:seen=allow`` and ``:existing``.
+        """Read a protocol's name.
+
+        ``full``, ``full:of=10000`` (users), ``shipped``, ``sampled:100``, ``sampled:100:popularity`` or
+        ``sampled:100:of=5000`` (rows), each with ``:seen=hide``, ``:seen=allow`` and ``:existing``.
 
         Raises:
             MMRecError: anything else.
@@ -109,17 +113,20 @@ class Protocol:
         return found
 
     def on(self, dataset: Dataset) -> Protocol:
-        """The same with what a dataset decides filled in: whether items met before are left out.
+        """The protocol with ``seen`` set to the dataset's default where it is open.
 
         Raises:
-            MMRecError: candidates by time were asked for of data without times.
+            MMRecError: ``existing`` on data without times.
         """
         if self.existing and "time" not in dataset.manifest["has"]:
             raise MMRecError(f"':existing' needs times, which {dataset.name} does not have; leave it out.")
         return self if self.seen is not None else replace(self, seen=default_seen(dataset))
 
     def name(self, dataset: Dataset | None = None) -> str:
-        """How :meth:`parse` reads it. With a dataset, ``seen`` is said where events repeat or where it is not the default."""
+        """The name that :meth:`parse` reads.
+
+        With a dataset, ``seen`` is left out if it is ``hide`` and that is the default.
+        """
         words = ["shipped" if self.shipped else "full" if self.negatives is None else f"sampled:{self.negatives}"]
         words += ["popularity"] * self.by_popularity
         count = self.of if self.of is not None else self.users
@@ -132,7 +139,7 @@ class Protocol:
 
 
 def full_name(text: str, dataset: Dataset) -> str:
-    """A protocol's name with what the dataset decides: ``full`` becomes ``full:seen=allow`` where events repeat.
+    """A protocol's name with the dataset's defaults: ``full`` becomes ``full:seen=allow`` where events repeat.
 
     Raises:
         MMRecError: unknown.
@@ -141,7 +148,7 @@ def full_name(text: str, dataset: Dataset) -> str:
 
 
 def hidden(protocol: str, items: Array) -> Array:
-    """Those of the items that a user has met which a list under this protocol leaves out: all, or none with ``seen=allow``."""
+    """The seen items that are no candidates under this protocol: all of ``items``, or none with ``seen=allow``."""
     return items[:0] if Protocol.parse(protocol).seen == "allow" else items
 
 

@@ -1,4 +1,4 @@
-"""Parts of a test set that are looked at on their own: by what was known, by what a film is, by a column's value."""
+"""Subgroups of a test set: by history length, by kind of film, by value of a column."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
 
 
 def prior_counts(dataset: Dataset, split: Split, rows: Array) -> tuple[Array, Array]:
-    """How many events of the row's user, and of its item, lie strictly before its time: ``[N]`` each.
+    """Number of events of each row's user, and of its item, strictly before its time: ``[N]`` each.
 
-    Only rows of the split count: those that a filter dropped are seen by nobody.
+    Only rows of the split count, not those that a filter dropped.
     """
     events = dataset.interactions
     visible = np.unique(np.concatenate([split.train, split.validation, split.test, split.revealed]))
@@ -39,8 +39,20 @@ TASTES = ("mainstream", "mixed", "niche")
 def user_groups(
     dataset: Dataset, split: Split, users: Array, known: Array, relevant_from: float | None = None
 ) -> dict[str, Array]:
-    """Masks over user rows ``users``: by how many ratings were known of them (rows ``known``), and by taste, three equal parts by how popular
-    the films are that they liked in training."""
+    """Masks over users: by number of known ratings, and by taste.
+
+    Taste is three equal parts by the mean popularity of the films that a user liked in training.
+
+    Args:
+        dataset: the dataset.
+        split: its split.
+        users: user rows ``[U]``.
+        known: rows that models know.
+        relevant_from: lowest rating that counts as liked; ``None``: all.
+
+    Returns:
+        By group name, bool ``[U]``.
+    """
     events = dataset.interactions
     user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
     counts = np.bincount(user[known], minlength=len(dataset.users))[users]
@@ -62,11 +74,18 @@ def user_groups(
 
 
 def row_groups(dataset: Dataset, split: Split, rows: Array, known: Array | None = None) -> dict[str, Array]:
-    """Masks over test rows: by how much there was of the user and the film by that moment, by how much training held of them,
-    and by what the film is. On splits that are not by time the two differ: training may hold later ratings.
+    """Masks over test rows: by earlier ratings of user and film, by their training ratings, and by kind of film.
+
+    On splits that are not by time the first two differ, because training may hold later ratings.
 
     Args:
+        dataset: the dataset.
+        split: its split.
+        rows: test rows ``[N]``.
         known: rows that models know when they are tested; ``None``: training and validation rows.
+
+    Returns:
+        By group name, bool ``[N]``.
     """
     train = np.concatenate([split.train, split.validation]) if known is None else known
     events = dataset.interactions
@@ -88,7 +107,8 @@ def row_groups(dataset: Dataset, split: Split, rows: Array, known: Array | None 
 
 
 def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
-    """Masks over items: tail (films that make up the least-rated fifth of training ratings), genre, decade, what is missing."""
+    """Masks over items: tail (the least-rated films with a fifth of all training ratings), genre, decade, missing
+    content."""
     catalog = dataset.catalog
     counts = np.bincount(np.asarray(dataset.interactions.need("item"))[split.train], minlength=len(dataset.items))
     order = np.argsort(counts, kind="stable")
@@ -109,7 +129,7 @@ def item_groups(dataset: Dataset, split: Split) -> dict[str, Array]:
 
 
 def click_groups(events: Interactions, rows: Array, most: int = 12) -> dict[str, Array]:
-    """Masks over rows: the values of every text column that has at most ``most`` of them."""
+    """Masks over rows: one for each value of every text column with at most ``most`` values."""
     found: dict[str, Array] = {}
     for name, column in events.features.items():
         if column.dtype.kind not in "US":

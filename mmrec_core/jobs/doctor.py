@@ -1,4 +1,4 @@
-"""Does a machine, or a cluster, do what it should? A few small trainings whose figures must agree, in a minute or two."""
+"""Check a machine or a cluster with a few small trainings whose metrics must agree; it takes a minute or two."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from mmrec_core.types import Progress, quiet
 
 WORLD = "smoke"
 SAME = 1e-6
-"""One process elsewhere against one here."""
+"""Largest difference in RMSE between one process on the cluster and one process here."""
 ALIKE = 1e-4
-"""Two processes against one with the same global batch: sums are taken in another order."""
+"""Largest difference between several processes and one with the same global batch, which sum in another order."""
 
 
 def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
-    """Prepare a small world and train on it: here, by several processes, and on the cluster where one is named.
+    """Prepare a small generated dataset and train on it: here, on the cluster if one is named, and in several
+    processes.
 
     Returns:
-        ``check``, ``passed`` and ``said`` for each.
+        ``check``, ``passed`` and ``said`` (the message) of each check.
     """
     found: list[dict[str, Any]] = []
 
@@ -39,10 +40,9 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
     results: dict[str, Mapping[str, Any]] = {}
 
     def train(name: str, executor: str, n: int) -> str:
-        asked = runs.training_params(WORLD, "mf", seed=1, options={"max_epochs": 3, "patience": 0, "device": "cpu"})
-        results[name] = (
-            worker.work(runs.create("train", asked, executor=executor, workers=n).id, foreground=True).result() or {}
-        )
+        params = runs.training_params(WORLD, "mf", seed=1, options={"max_epochs": 3, "patience": 0, "device": "cpu"})
+        run = runs.create("train", params, executor=executor, workers=n)
+        results[name] = worker.work(run.id, foreground=True).result() or {}
         return f"RMSE {results[name]['metrics']['rmse']:.6f} in {results[name]['seconds']['fit']:.1f} s"
 
     def against(name: str, bound: float) -> Callable[[], str]:
@@ -52,7 +52,8 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
             one, other = (results[n]["metrics"]["rmse"] for n in ("here", name))
             if not math.isclose(one, other, abs_tol=bound):
                 raise MMRecError(
-                    f"RMSE {other:.8f} against {one:.8f}: farther apart than {bound:g}. Other threads, another device or other versions?"
+                    f"RMSE {other:.8f} against {one:.8f}: the difference is more than {bound:g}. "
+                    "Are the number of threads, the device or the versions different?"
                 )
             return f"{abs(one - other):.1g} apart (at most {bound:g})"
 
@@ -76,12 +77,9 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
         check("a training there", lambda: train("there", "ray", 1))
         check("the same figures there", against("there", SAME))
     where = "ray" if ray_cluster.address() is not None else "local"
-    room = (
-        sum(n.total.get("CPU", 0) for n in ray_cluster.nodes())
-        if where == "ray" and found[2]["passed"]
-        else os.cpu_count() or 1
-    )
-    if 1 < workers <= room:
+    on_cluster = where == "ray" and found[2]["passed"]
+    cpus = sum(n.total.get("CPU", 0) for n in ray_cluster.nodes()) if on_cluster else os.cpu_count() or 1
+    if 1 < workers <= cpus:
         check(f"{workers} workers together", lambda: train("together", where, workers))
         check("the same figures together", against("together", ALIKE))
     return found

@@ -1,4 +1,4 @@
-"""How large a training is and how long an epoch lasts, from a few steps taken here and now."""
+"""Measure the size of a training and the duration of an epoch with a few steps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ STEPS = 6
 
 
 def measure(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the model and take a few steps, which are thrown away.
+    """Build the model and take a few steps; the model is then discarded.
 
     Returns:
-        ``parameters``, ``rows`` and ``batches`` of an epoch, ``epoch_s`` in seconds (validation not counted), ``max_epochs``.
+        ``parameters``, ``rows`` and ``batches`` of an epoch, ``epoch_s`` in seconds (without validation),
+        ``max_epochs``.
 
     Raises:
-        MMRecError: settings that do not fit, or a closed form, which has no epochs.
+        MMRecError: invalid settings, or a closed-form model, which has no epochs.
     """
     ownership.require("take steps of a training")
     name, dataset = params["model"], open_dataset(params["dataset"])
@@ -41,9 +42,9 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     liked = runs.liked_from(params)
     made = make_split(dataset, params["split"], params["split_seed"], params["filter_from"], liked)
     split = with_validation(made, dataset=dataset)
-    bar = liked if liked is not None else dataset.manifest.get("relevant_from")
+    threshold = liked if liked is not None else dataset.manifest.get("relevant_from")
     content = features.content(dataset, params["encoder"], params["modality"]) if reads_content(cls) else ()
-    train = train_set(dataset, thinned(split.train, params["fraction"], split.seed), params["seed"], bar, content)
+    train = train_set(dataset, thinned(split.train, params["fraction"], split.seed), params["seed"], threshold, content)
     device = runtime.device(how.device)
     model = cls(config, train.schema, train.side, train.seed).bind(dataset).to(device)
     if dataset.interactions.item is not None:
@@ -56,21 +57,21 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     batches, rows, steps, first, spent = model.batches(train, 0, batch_size=how.batch_size), 0, 0, 0.0, []
     for batch in batches:
         if not steps:
-            first = time.perf_counter() - started  # drawing the epoch's rows, once
-        begun = time.perf_counter()
+            first = time.perf_counter() - started  # time to draw the epoch's rows, once per epoch
+        step_started = time.perf_counter()
         rows = max(rows, len(next(iter(batch.values()))))
         optimiser.zero_grad()
         model.loss(_to(batch, device)).backward()
         optimiser.step()
         if device == "cuda":
             torch.cuda.synchronize()
-        spent.append(time.perf_counter() - begun)
+        spent.append(time.perf_counter() - step_started)
         steps += 1
         if steps >= STEPS:
             break
     table = model.epoch_rows(train)
     n_batches = -(-table // how.batch_size)
-    step_s = float(np.mean(spent[1:] or spent))  # batches may be of unlike shape
+    step_s = float(np.mean(spent[1:] or spent))  # batches may differ in shape
     return {
         "parameters": sum(p.numel() for p in model.parameters()), "rows": table, "batches": n_batches,
         "epoch_s": first + n_batches * step_s, "max_epochs": how.max_epochs,

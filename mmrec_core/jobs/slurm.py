@@ -1,4 +1,4 @@
-"""A job script for SLURM from a training's own description: one machine, or several that train together over Ray."""
+"""Write a SLURM job script for a training: on one machine, or on several with Ray."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from typing import Any
 from mmrec_core import runs, settings
 
 USUAL_HOURS = 4
-ROOM = 3
-"""A job is given so many times what earlier runs took: other machines are slower, and a job that is cut short has to be resumed."""
+"""Time limit of a job without earlier runs, in hours."""
+MARGIN = 3
+"""The time limit is this many times the duration of earlier runs: other machines are slower, and a job that reaches its
+limit must be resumed."""
 
 
 def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) -> str:
-    """The script of a training; submit it with ``sbatch``.
+    """The job script of a training; submit it with ``sbatch``.
 
     Args:
-        params: what :func:`mmrec_core.runs.training_params` gave.
-        words: the command line behind ``train``, without ``--slurm``, ``--background`` and ``--executor``.
+        params: from :func:`mmrec_core.runs.training_params`.
+        words: the command line after ``train``, without ``--slurm``, ``--background`` and ``--executor``.
         workers: processes that train together, one per machine.
+
+    Returns:
+        The script.
     """
-    told = runs.usual_seconds(params)
-    minutes = USUAL_HOURS * 60 if told is None else max(15, round(ROOM * (told["most"] or told["seconds"]) / 60))
+    expected = runs.usual_seconds(params)
+    minutes = USUAL_HOURS * 60
+    if expected is not None:
+        minutes = max(15, round(MARGIN * (expected["most"] or expected["seconds"]) / 60))
     gpu = runs.wants_gpu("train", params)
     name = f"mmrec-{params['dataset']}-{params['model']}"
     python = shlex.quote(sys.executable)
     command = f"{python} -m mmrec_core train {shlex.join(words)}"
     lines = [
         "#!/bin/bash",
-        f"# {params['model']} on {params['dataset']}: submit with sbatch. The run's folder is written under MMREC_HOME, which all machines must see;",
-        "# a job that is cut short goes on with: python -m mmrec_core resume RUN.",
+        f"# {params['model']} on {params['dataset']}: submit with sbatch. All machines must share MMREC_HOME.",
+        "# Resume an interrupted job with: python -m mmrec_core resume RUN.",
         f"#SBATCH --job-name={name}",
         f"#SBATCH --output={name}-%j.log",
         f"#SBATCH --nodes={workers}",
@@ -47,7 +54,7 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
         f"cd {shlex.quote(str(settings.ROOT))}",
         f"export MMREC_HOME={shlex.quote(str(settings.home()))} MMREC_MLFLOW=off",
         'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-8}"',
-        'export MMREC_HOST="job-$SLURM_JOB_ID"  # jobs on one machine have devices of their own, and need not wait for each other',
+        'export MMREC_HOST="job-$SLURM_JOB_ID"  # jobs share no devices',
     ]
     if settings.sources():
         lines.append(f"export MMREC_SOURCES={shlex.quote(':'.join(map(str, settings.sources())))}")
@@ -60,6 +67,7 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
             "export RAY_AUTH_TOKEN RAY_AUTH_MODE=token",
             'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
             'export RAY_ADDRESS="$head:6379" RAY_USAGE_STATS_ENABLED=0',
-            f'exec srun ray symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" -- {command} --executor ray --workers {workers} --json',
+            'exec srun ray symmetric-run --address "$RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" -- '
+            f"{command} --executor ray --workers {workers} --json",
         ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Runs: what is asked for, where it is kept, and who works on it."""
+"""Runs: requests, records, queue and workers."""
 
 from mmrec_core.runs.eta import remaining, usual_seconds
 from mmrec_core.runs.queue import (
@@ -6,8 +6,8 @@ from mmrec_core.runs.queue import (
     create,
     lane,
     most_workers,
+    relaunch_orphaned,
     resume,
-    revive,
     slots,
     spawn,
     start,
@@ -96,7 +96,7 @@ __all__ = [
     "remaining",
     "rename",
     "resume",
-    "revive",
+    "relaunch_orphaned",
     "runs_folder",
     "slots",
     "spawn",

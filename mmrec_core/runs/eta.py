@@ -13,7 +13,7 @@ from mmrec_core.runs.store import all_runs
 
 
 def remaining(run: Run) -> float | None:
-    """Seconds a running training may still take, at most: early stopping may end it sooner. ``None`` while nobody knows."""
+    """Most seconds that a running training may still take (early stopping may end it sooner); ``None`` if unknown."""
     steps = [e for e in run.events() if e.get("kind") == "progress" and e.get("total")]
     since = float(run.record.get("started") or 0)
     steps = [e for e in steps if e["time"] >= since]
@@ -25,29 +25,41 @@ def remaining(run: Run) -> float | None:
 
 
 def usual_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What earlier finished trainings say of how long this one takes: ``{"seconds", "most", "runs"}``; ``None`` where there
-    are none of this model on this dataset. ``most`` counts every allowed epoch; early stopping mostly ends sooner."""
-    alike = [r for r in all_runs() if r.kind == "train" and r.record["status"] == "finished"
-             and (r.params["dataset"], r.params["model"]) == (params["dataset"], params["model"])]  # fmt: skip
+    """Expected duration of a training, from finished trainings of the same model on the same dataset.
+
+    Returns:
+        ``{"seconds", "most", "runs", "same"}``; ``None`` without such trainings. ``most`` counts all allowed epochs;
+        early stopping mostly ends sooner.
+    """
+    alike = [
+        r
+        for r in all_runs()
+        if r.kind == "train"
+        and r.record["status"] == "finished"
+        and (r.params["dataset"], r.params["model"]) == (params["dataset"], params["model"])
+    ]
     shape = ("dim", "batch_size", "negatives")
     own = params.get("options") or {}
-    same = [r for r in alike if all((r.params["options"] or {}).get(k) == own.get(k) for k in shape)
-            and r.params["fraction"] == params.get("fraction", 1.0)]  # fmt: skip
+    same = [
+        r
+        for r in alike
+        if all((r.params["options"] or {}).get(k) == own.get(k) for k in shape)
+        and r.params["fraction"] == params.get("fraction", 1.0)
+    ]
     results = [(r, found) for r in (same or alike)[-5:] if (found := r.result())]
     if not results:
         return None
-    share = {
-        r.id: params.get("fraction", 1.0) / r.params["fraction"] for r, _ in results
-    }  # rows to learn from, against theirs
+    # training rows relative to theirs
+    share = {r.id: params.get("fraction", 1.0) / r.params["fraction"] for r, _ in results}
     spent = [found["seconds"]["fit"] * share[r.id] + found["seconds"]["evaluate"] for r, found in results]
-    told = {"seconds": float(np.median(spent)), "most": None, "runs": len(results), "same": bool(same)}
+    estimate = {"seconds": float(np.median(spent)), "most": None, "runs": len(results), "same": bool(same)}
     per_epoch = [found["seconds"]["fit"] * share[r.id] / found["epochs"] for r, found in results if found.get("epochs")]
     if per_epoch:
         trainer = registry.schema("models", params["model"])["train"]["properties"]
         epochs, patience = (int(own.get(k, trainer[k]["default"])) for k in ("max_epochs", "patience"))
-        told["most"] = float(np.median(per_epoch)) * epochs + float(
+        estimate["most"] = float(np.median(per_epoch)) * epochs + float(
             np.median([f["seconds"]["evaluate"] for _, f in results])
         )
-        most = float(told["most"] or 0.0)
-        told["seconds"] = most if patience == 0 else min(float(told["seconds"] or 0.0), most)
-    return told
+        most = float(estimate["most"] or 0.0)
+        estimate["seconds"] = most if patience == 0 else min(float(estimate["seconds"] or 0.0), most)
+    return estimate

@@ -1,4 +1,4 @@
-"""News of a piece of work: appended to its ``events.jsonl``, which pages and the command line read while it goes on."""
+"""Event log of a run: events are appended to its ``events.jsonl``, which pages and the command line read."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from mmrec_core.runs import plain
 from mmrec_core.types import Progress
 
 STEP_S = 0.5
-"""How often a worker tells its progress, at most."""
+"""Shortest time between two progress events, in seconds."""
 
 
 class EventLogger:
-    """Appends news to ``events.jsonl``; progress not more often than people can read."""
+    """Appends events to ``events.jsonl``; progress at most every :data:`STEP_S` seconds."""
 
     def __init__(self, folder: Path, also: Progress) -> None:
         path = folder / "events.jsonl"
         torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
         self.file = path.open("a", encoding="utf-8")
-        if torn:  # a killed worker's half line
+        if torn:  # an incomplete line of a killed worker
             self.file.write("\n")
         self.last, self.what, self.also = 0.0, "", also
 
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
-        """One piece of news."""
-        told = {k: round(v, 6) if isinstance(v, float) else v for k, v in plain(values).items()}
-        self.file.write(json.dumps({"time": round(time.time(), 3), "kind": kind, **told}) + "\n")
+    def log_event(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Write one event."""
+        entry = {k: round(v, 6) if isinstance(v, float) else v for k, v in plain(values).items()}
+        self.file.write(json.dumps({"time": round(time.time(), 3), "kind": kind, **entry}) + "\n")
         self.file.flush()
         if kind == "note":
             print(values["text"], file=sys.stderr, flush=True)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """How far it is."""
+        """Pass progress on, and write it if enough time has passed."""
         self.also(done, total, what)
         if what != self.what or time.time() - self.last > STEP_S or done == total:
             self.last, self.what = time.time(), what
-            self.tell("progress", {"done": done, "total": total, "what": what})
+            self.log_event("progress", {"done": done, "total": total, "what": what})
 
 
-class Mute(EventLogger):
-    """Says nothing: of several processes the first one speaks."""
+class NullEventLogger(EventLogger):
+    """Writes nothing: of several processes only the first one logs."""
 
     def __init__(self) -> None:
         pass
 
-    def tell(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Nothing."""
+    def log_event(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Does nothing."""
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Nothing."""
+        """Does nothing."""

@@ -1,7 +1,7 @@
-"""Whether whoever works on something still lives: by its process on this machine, by its heartbeat on another that shares the home.
+"""Whether a worker is alive: by its process id on this machine, by its heartbeat file on another machine.
 
-Machines of a cluster's file system and containers with one volume see each other's runs, but not each other's processes: a pid found here says nothing of
-a worker there. So a worker writes down where it is, and touches a file in its run's folder for as long as it lives.
+Machines with a shared file system and containers with a shared volume see each other's runs, but not each other's
+processes. So a worker records where it runs, and touches a file in its run's folder while it is alive.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from pathlib import Path
 from typing import Any
 
 BEAT_S = 2.0
+"""Seconds between two heartbeats."""
 SILENT_S = 60.0
-"""Without a beat for so long a worker on another machine is taken for dead; clocks of machines may differ by less."""
+"""After so many seconds without heartbeat a worker on another machine counts as dead; clocks may differ by less."""
 GONE_S = 10.0
-"""The same of one on this machine, before it was restarted or in a container of the same name: there is one clock."""
+"""The same for a worker on this machine before a reboot, or in a container of the same name, which share one clock."""
 
 
 def host() -> str:
-    """What people call this machine: ``MMREC_HOST``, else its name."""
+    """Name of this machine: ``MMREC_HOST``, else the host name."""
     return os.environ.get("MMREC_HOST") or socket.gethostname()
 
 
 def machine() -> str:
-    """What is one for all containers of a machine: devices are shared there. ``MMREC_HOST`` tells apart what shares none, such as jobs of a scheduler."""
+    """Id of this machine, the same in all its containers, because they share devices.
+
+    ``MMREC_HOST`` overrides it for jobs that share no devices, such as those of a scheduler.
+    """
     return os.environ.get("MMREC_HOST") or _machine()
 
 
@@ -44,20 +48,20 @@ def _machine() -> str:
 
 
 def place() -> str:
-    """Where process ids mean the same: the machine, and in a container its space of them."""
+    """Id of the namespace of process ids: the machine and, in a container, the container."""
     try:
         return f"{machine()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return machine()
 
 
-def elsewhere(told: Mapping[str, Any]) -> str | None:
-    """What people call the machine or container on which something is worked on, if it is another."""
-    return str(told.get("host") or "another machine") if told.get("place") not in {None, place()} else None
+def elsewhere(record: Mapping[str, Any]) -> str | None:
+    """Name of the other machine or container on which a record's worker runs; ``None`` if it runs here."""
+    return str(record.get("host") or "another machine") if record.get("place") not in {None, place()} else None
 
 
 def started(pid: int) -> float:
-    """When a process of this machine began, in seconds since 1970; now, if it has ended already."""
+    """Start time of a process of this machine in seconds since 1970; the current time if it has ended."""
     import psutil
 
     try:
@@ -67,12 +71,12 @@ def started(pid: int) -> float:
 
 
 def here() -> dict[str, str]:
-    """What a record says of where its worker is."""
+    """Entries of a record that say where its worker runs."""
     return {"host": host(), "machine": machine(), "place": place()}
 
 
 def owner(pid: int | None = None) -> dict[str, Any]:
-    """What tells a process from all others: where it is, its number, when it began; this one, if none is named."""
+    """Entries of a record that identify a process: where it runs, its id and start time; by default this process."""
     pid = os.getpid() if pid is None else pid
     return {**here(), "pid": pid, "pid_started": started(pid)}
 
@@ -82,50 +86,54 @@ def same_owner(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return one.get("pid") == other.get("pid") and (one.get("place") or place()) == (other.get("place") or place())
 
 
-def lives(told: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the worker that a record names still lives.
+def lives(record: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the worker of a record is alive.
 
     Args:
-        told: what :func:`owner` gave; when it was ``queued`` or ``created``: one that was just asked for is believed in.
-        folder: where its heartbeat is looked for.
+        record: with the entries of :func:`owner`. A run that was ``queued`` or ``created`` just now counts as alive.
+        folder: folder of its heartbeat file.
     """
     import psutil
 
-    if told.get("pid") is None or elsewhere(told) is not None:
-        sign = float(told.get("queued") or told.get("created") or 0)
+    if record.get("pid") is None or elsewhere(record) is not None:
+        latest = float(record.get("queued") or record.get("created") or 0)
         with contextlib.suppress(OSError):
-            sign = max(sign, (folder / "alive").stat().st_mtime)
-        near = told.get("pid") is not None and told.get("host") == host()
-        return time.time() - sign < (GONE_S if near else SILENT_S)
+            latest = max(latest, (folder / "alive").stat().st_mtime)
+        near = record.get("pid") is not None and record.get("host") == host()
+        return time.time() - latest < (GONE_S if near else SILENT_S)
     try:
-        process = psutil.Process(int(told["pid"]))
-        return abs(process.create_time() - float(told["pid_started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(int(record["pid"]))
+        return (
+            abs(process.create_time() - float(record["pid_started"])) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.Error:
         return False
 
 
 def beat(folder: Path) -> None:
-    """One sign of life."""
-    with contextlib.suppress(OSError):  # a full disk or a folder that is being removed ends no work
+    """Touch the heartbeat file."""
+    with contextlib.suppress(OSError):  # a full disk or a folder that is being removed must not end the work
         (folder / "alive").touch()
 
 
 @contextlib.contextmanager
 def heartbeat(folder: Path, unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Signs of life while something is done; that it is not wanted any more is heard, too, where no signal reaches.
+    """Touch the heartbeat file regularly inside a ``with`` block, and end the work if it is unwanted.
 
     Args:
-        unwanted: whether it is to end; then this process is asked to as if by ``kill``, once.
+        folder: folder of the heartbeat file.
+        unwanted: whether the work is to end; then this process gets SIGTERM, once. It reaches workers that signals from
+            another machine do not.
     """
     over, main = threading.Event(), threading.current_thread() is threading.main_thread()
 
     def go() -> None:
-        asked = False
+        signalled = False
         while not over.wait(BEAT_S):
             beat(folder)
-            if main and not asked and unwanted():
-                asked = True
-                if os.name == "nt":  # there a kill is no signal
+            if main and not signalled and unwanted():
+                signalled = True
+                if os.name == "nt":  # on Windows os.kill ends the process without a signal
                     signal.raise_signal(signal.SIGTERM)
                 else:
                     os.kill(os.getpid(), signal.SIGTERM)

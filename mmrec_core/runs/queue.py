@@ -1,4 +1,4 @@
-"""Starting, queueing, resuming and stopping runs."""
+"""Create, queue, start, resume and stop runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -19,6 +19,7 @@ from mmrec_core import ownership, registry, runtime, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import full_name
 from mmrec_core.runs import heartbeat, ray_cluster
+from mmrec_core.runs.background import reap, start_detached
 from mmrec_core.runs.record import GRACE_S, KINDS, LIVE, USUAL, Run, read_record, runs_folder
 from mmrec_core.runs.requests import (
     SHOWN_FIRST,
@@ -33,14 +34,14 @@ from mmrec_core.runs.store import _usual, all_runs, finished, get, update
 
 
 def lane(kind: str, params: Mapping[str, Any], executor: str = "local") -> str:
-    """Which queue a run waits in: ``prepare``, ``cpu`` or ``gpu``; ``ray`` where a cluster has a queue of its own."""
+    """The queue of a run: ``prepare``, ``cpu`` or ``gpu``; ``ray`` for a cluster, which has its own queue."""
     if kind == "prepare" or executor == "ray":
         return "prepare" if kind == "prepare" else "ray"
     return "gpu" if runtime.gpus() and wants_gpu(kind, params) else "cpu"
 
 
 def wants_gpu(kind: str, params: Mapping[str, Any]) -> bool:
-    """Whether this work would go to a GPU where there is one."""
+    """Whether this work uses a GPU if there is one."""
     if kind in {"encode", "train-encoder"}:
         return params.get("device", "auto") in {"auto", "cuda"}
     if kind in {"train", "tune"} and (params.get("options") or {}).get("device", "auto") in {"auto", "cuda"}:
@@ -49,14 +50,14 @@ def wants_gpu(kind: str, params: Mapping[str, Any]) -> bool:
 
 
 def slots(lane_name: str) -> list[str]:
-    """The places of a lane, as many as runs may work in it at a time; those of ``gpu`` are the devices' own names."""
+    """The slots of a lane: as many runs work in it at once. Those of ``gpu`` have the names of the devices."""
     if lane_name == "gpu":
         return runtime.visible_gpus()
     return [str(at) for at in range({"cpu": settings.cpu_runs(), "ray": 64}.get(lane_name, 1))]
 
 
 def ahead(run: Run) -> list[Run]:
-    """Runs that must end or begin before this queued one may begin, in their order; other machines have lanes of their own."""
+    """Runs ahead of a queued run in its lane, in order. Each machine has its own lanes."""
     own = {key: run.record.get(key) for key in ("lane", "machine")}
     live = [
         r for r in all_runs() if r.id != run.id and {key: r.record.get(key) for key in own} == own and r.status in LIVE
@@ -65,25 +66,30 @@ def ahead(run: Run) -> list[Run]:
 
 
 def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None, workers: int = 1) -> Run:
-    """Write down what is wanted; nothing starts yet.
+    """Create a queued run without starting it.
 
     Args:
-        executor: ``local`` or ``ray``; ``None``: the cluster where one is named.
+        kind: kind of work.
+        params: its parameters.
+        executor: ``local`` or ``ray``; ``None``: the cluster if one is configured.
         workers: processes that train one model together (DDP).
 
+    Returns:
+        The run.
+
     Raises:
-        MMRecError: an executor that is not there, or workers for what one process does.
+        MMRecError: the executor does not exist, or several workers for work of one process.
     """
     where = ray_cluster.executor(kind, executor)
     if workers != 1 and (
         kind != "train" or not 1 < workers <= 1024 or not registry.schema("models", params["model"])["trains"]
     ):
         raise MMRecError(
-            f"--workers {workers}: several processes can train a gradient model together; nothing else, and at most 1024."
+            f"--workers {workers}: only gradient models can be trained by several processes, at most 1024."
         )
     storage.open_home()
     named = {k: str(params[k]) for k in ("dataset", "model") if params.get(k)}
-    if "encoder" in params:  # hub names and pairs hold slashes, colons and plus signs
+    if "encoder" in params:  # names of hub models and of pairs contain slashes, colons and plus signs
         named["model"] = re.sub(r"[^A-Za-z0-9._-]+", "-", named["model"]).strip("-.")[:64] or "encoder"
     label = "-".join(storage.safe_name(name, kind) for kind, name in named.items())
     now = time.time_ns()
@@ -92,18 +98,37 @@ def create(kind: str, params: Mapping[str, Any], *, executor: str | None = None,
     folder = runs_folder() / run_id
     with storage.plain_errors(folder):
         folder.mkdir(parents=True)
-        told = {"kind": kind, "params": dict(params), "lane": lane(kind, params, where), "status": "queued",
-                "created": now / 1e9, "queued": now / 1e9, **heartbeat.here(), "pid": None, "executor": where,
-                "workers": workers}  # fmt: skip
-        storage.write_json(folder / "run.json", told)
-    return Run(folder, told)
+        record = {
+            "kind": kind,
+            "params": dict(params),
+            "lane": lane(kind, params, where),
+            "status": "queued",
+            "created": now / 1e9,
+            "queued": now / 1e9,
+            **heartbeat.here(),
+            "pid": None,
+            "executor": where,
+            "workers": workers,
+        }
+        storage.write_json(folder / "run.json", record)
+    return Run(folder, record)
 
 
 def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, workers: int = 1) -> Run:
-    """Start work in the background; asking again for what is already queued or running gives that run.
+    """Start work in the background. If the same work is already queued or running, that run is returned.
+
+    Args:
+        kind: kind of work.
+        params: its parameters.
+        executor: see :func:`create`.
+        workers: see :func:`create`.
+
+    Returns:
+        The run.
 
     Raises:
-        MMRecError: an unknown kind, nobody who may (:mod:`mmrec_core.ownership`), a path that may not be named, or too many runs that wait already.
+        MMRecError: an unknown kind, no permission (:mod:`mmrec_core.ownership`), a path outside the allowed folders, or
+            too many queued runs.
     """
     if kind not in KINDS:
         raise unknown_name("kind of run", kind, list(KINDS))
@@ -116,16 +141,16 @@ def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, 
                 return run
         if (waiting := sum(run.status == "queued" for run in live)) >= ownership.most_queued():
             raise MMRecError(
-                f"{waiting} runs are waiting already. Wait until some have ended, stop some, or raise MMREC_MOST_QUEUED."
+                f"{waiting} runs are already waiting. Wait until some end, stop some, or raise MMREC_MOST_QUEUED."
             )
         return _launch(create(kind, params, executor=executor, workers=workers))
 
 
 def resume(run_id: str, *, background: bool = True) -> Run:
-    """Queue a failed or stopped run again; a training goes on from its last checkpoint.
+    """Queue a failed or stopped run again; a training continues from its last checkpoint.
 
     Raises:
-        MMRecError: it is finished, or its data were prepared anew since.
+        MMRecError: the run is finished, or its dataset was prepared again since.
     """
     ownership.require("resume work")
     with storage.locked("start"):
@@ -134,7 +159,7 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             return run
         if run.status == "finished":
             raise MMRecError(
-                f"Run '{run_id}' is finished. To train on from it, start a new one with --from-run {run_id}."
+                f"Run '{run_id}' is finished. To continue from its weights, start a new run with --from-run {run_id}."
             )
         if run.record.get("data") is not None:
             from mmrec_core.data.preparation import open_dataset
@@ -142,42 +167,49 @@ def resume(run_id: str, *, background: bool = True) -> Run:
             if open_dataset(run.params["dataset"]).checksum != run.record["data"]:
                 raise MMRecError(f"'{run.params['dataset']}' was prepared anew since run '{run_id}'; start a new run.")
         _wait_for_end(run)
-        run = update(run, status="queued", queued=time.time(), **heartbeat.here(), pid=None, waits=False, stopped_from=None, error=None, ended=None,
-                     lane=lane(run.kind, run.params, str(run.record.get("executor", "local"))), resumed=int(run.record.get("resumed", 0)) + 1)  # fmt: skip
+        run = update(
+            run,
+            status="queued",
+            queued=time.time(),
+            **heartbeat.here(),
+            pid=None,
+            waits=False,
+            stopped_from=None,
+            error=None,
+            ended=None,
+            lane=_lane_of(run),
+            resumed=int(run.record.get("resumed", 0)) + 1,
+        )
         return _launch(run) if background else run
 
 
-def revive() -> list[Run]:
-    """Give queued runs whose worker vanished before its turn (a reboot) a new one."""
+def _lane_of(run: Run) -> str:
+    """The lane of an existing run on this machine."""
+    return lane(run.kind, run.params, str(run.record.get("executor", "local")))
+
+
+def relaunch_orphaned() -> list[Run]:
+    """Start new workers for queued runs whose worker is gone, for example after a reboot; returns these runs."""
     with storage.locked("start"):
         lost = [
             r
             for r in all_runs()
             if r.record["status"] == "queued" and r.status == "failed" and not r.record.get("foreground")
         ]
-        begun = []
+        launched = []
         for run in lost:
-            heartbeat.beat(run.folder)  # nobody else is to take it for lost before its worker is up
+            heartbeat.beat(run.folder)  # no other process may relaunch it before its worker is up
             try:
-                begun.append(
-                    _launch(
-                        update(
-                            run,
-                            **heartbeat.here(),
-                            pid=None,
-                            waits=False,
-                            lane=lane(run.kind, run.params, str(run.record.get("executor", "local"))),
-                        )
-                    )
-                )
-            except MMRecError as error:  # its model is gone; nobody else has to suffer for that
+                run = update(run, **heartbeat.here(), pid=None, waits=False, lane=_lane_of(run))
+                launched.append(_launch(run))
+            except MMRecError as error:  # its model does not exist any more; the other runs must still start
                 update(run, status="failed", error=str(error))
     supervise_soon()
-    return begun
+    return launched
 
 
 def workers(lane_name: str) -> int:
-    """Processes of this machine that work in a lane, or wait there."""
+    """Number of worker processes of this machine in a lane, working or waiting."""
     return sum(
         r.record.get("lane") == lane_name
         and r.record.get("machine") == heartbeat.machine()
@@ -188,12 +220,18 @@ def workers(lane_name: str) -> int:
 
 
 def most_workers(lane_name: str) -> int:
-    """How many processes a lane may have: one for each slot, and two that are ready when slots fall free, for short work ends before another has started."""
+    """Most worker processes in a lane: one for each slot, and two that wait ready.
+
+    Without the two, short work would end before the next worker has started.
+    """
     return len(slots(lane_name)) + 2
 
 
 def _launch(run: Run) -> Run:
-    """A worker process for a queued run; where enough of its lane wait already it gets one when its turn comes near (:mod:`mmrec_core.runs.supervisor`)."""
+    """Start a worker process for a queued run.
+
+    If its lane has enough workers, the supervisor (:mod:`mmrec_core.runs.supervisor`) starts it when its turn is near.
+    """
     lane_name = str(run.record["lane"])
     if workers(lane_name) < most_workers(lane_name) and not any(r.record["lane"] == lane_name for r in waiting()):
         return spawn(run)
@@ -204,92 +242,77 @@ def _launch(run: Run) -> Run:
 
 
 def waiting() -> list[Run]:
-    """Runs of this place that have no worker yet, in their order."""
-    there = (
+    """Queued runs of this machine or container that have no worker yet, in order."""
+    found = (
         r
         for r in all_runs()
         if r.record["status"] == "queued" and r.record.get("waits") and r.record.get("place") == heartbeat.place()
     )
-    return sorted(there, key=lambda r: r.place)
+    return sorted(found, key=lambda r: r.place)
 
 
 def supervisor_lock() -> FileLock:
-    """Held by the one process that looks after this place's waiting runs."""
+    """Lock of the supervisor process of this machine or container."""
     folder = storage.open_home() / "locks"
     folder.mkdir(exist_ok=True)
     return FileLock(folder / f"supervisor-{re.sub(r'[^A-Za-z0-9.-]+', '-', heartbeat.place())}.lock")
 
 
 def supervise_soon() -> None:
-    """See to it that somebody looks after the runs that wait, in a process of its own."""
+    """Start the supervisor process if runs wait and none is running."""
     if not waiting():
         return
     try:
         with supervisor_lock().acquire(timeout=0):
             pass
     except Timeout:
-        return  # whoever holds it looks once more after letting go
-    with (settings.home() / "supervisor.log").open("ab") as log:
-        _reap(_background(["supervise"], log))
+        return  # the supervisor looks for waiting runs once more after it has released the lock
+    _background(["supervise"], settings.home() / "supervisor.log")
 
 
-def _background(words: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
-    """A process of ours that outlives the one that starts it."""
-    options: dict[str, Any] = (
-        {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200 | 0x00004000}
-    )
+def _background(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``python -m mmrec_core`` with ``words`` in the background."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MMREC_HOME": str(settings.home())}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # one core stays with the app
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmrec_core", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        cwd=settings.ROOT,
-        env=environment,
-        **options,
-    )
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # leave one core to the app
+    command = [sys.executable, "-m", "mmrec_core", *words]
+    process = start_detached(command, log, settings.ROOT, environment=environment, low_priority=True)
+    reap(process)
+    return process
 
 
 def spawn(run: Run) -> Run:
-    """A worker process for a queued run, now."""
+    """Start a worker process for a queued run now."""
     heartbeat.beat(run.folder)
-    with storage.plain_errors(run.folder), (run.folder / "log.txt").open("ab") as log:
-        process = _background(["work", run.id], log)
-    _reap(process)
+    with storage.plain_errors(run.folder):
+        process = _background(["work", run.id], run.folder / "log.txt")
     with storage.locked("run"):
-        told = read_record(run.folder)
-        if told.get("pid") is None and told["status"] == "queued":  # a quick worker has written its own already
-            told |= heartbeat.owner(process.pid)
-            storage.write_json(run.folder / "run.json", told)
-    return Run(run.folder, told)
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a worker in the background: one that ends while nobody looks does not linger as a zombie."""
-    threading.Thread(target=process.wait, daemon=True, name=f"reaper of {process.pid}").start()
+        record = read_record(run.folder)
+        if record.get("pid") is None and record["status"] == "queued":  # a quick worker has already written its own
+            record |= heartbeat.owner(process.pid)
+            storage.write_json(run.folder / "run.json", record)
+    return Run(run.folder, record)
 
 
 def stop(run_id: str) -> Run:
-    """Stop a queued or running run; a training keeps its best weights and its checkpoint. One that has ended stays as it is."""
+    """Stop a queued or running run.
+
+    A training keeps its best weights and its checkpoint; an ended run is not changed.
+    """
     ownership.require("stop work")
     run = get(run_id)
     if run.status not in LIVE:
         return run
     with storage.locked("run"):
-        told = read_record(run.folder)
-        if told["status"] not in LIVE:  # it ended meanwhile
-            return Run(run.folder, told)
-        told |= {"status": "stopped", "stopped_from": heartbeat.place(), "ended": time.time()}
-        storage.write_json(run.folder / "run.json", told)
-    pid = told.get("pid")
-    if (
-        heartbeat.elsewhere(told) is None and pid is not None and pid != os.getpid()
-    ):  # a worker elsewhere looks at what is written
-        _signal(
-            int(pid), signal.SIGTERM, group=run.kind != "tune" and told.get("workers", 1) == 1
-        )  # Ray's processes are ended by the worker, in their order
-    return Run(run.folder, told)
+        record = read_record(run.folder)
+        if record["status"] not in LIVE:  # it ended meanwhile
+            return Run(run.folder, record)
+        record |= {"status": "stopped", "stopped_from": heartbeat.place(), "ended": time.time()}
+        storage.write_json(run.folder / "run.json", record)
+    pid = record.get("pid")
+    if heartbeat.elsewhere(record) is None and pid is not None and pid != os.getpid():
+        # a worker on another machine reads run.json; Ray's processes are ended by the worker in the right order
+        _signal(int(pid), signal.SIGTERM, group=run.kind != "tune" and record.get("workers", 1) == 1)
+    return Run(run.folder, record)
 
 
 def _signal(pid: int, what: int, group: bool = True) -> None:
@@ -303,7 +326,11 @@ def _signal(pid: int, what: int, group: bool = True) -> None:
 
 
 def _wait_for_end(run: Run) -> None:
-    """Until a worker that was asked to stop is gone; past its grace it is killed, its last checkpoint stands."""
+    """Wait for a worker that was asked to stop; after its grace period it is killed. Its last checkpoint stays.
+
+    Raises:
+        MMRecError: it is still ending where it cannot be killed.
+    """
     until = time.time() + GRACE_S + 5
     own = heartbeat.owner()
     while (
@@ -312,18 +339,18 @@ def _wait_for_end(run: Run) -> None:
         and heartbeat.lives(run.record, run.folder)
     ):
         if time.time() > until:
-            there = heartbeat.elsewhere(run.record)
-            if there or run.record.get("foreground"):
-                raise MMRecError(
-                    f"Run '{run.id}' is still ending {f'on {there}' if there else 'in the terminal or notebook that started it'}; try again."
-                )
+            other = heartbeat.elsewhere(run.record)
+            if other or run.record.get("foreground"):
+                where = f"on {other}" if other else "in the terminal or notebook that started it"
+                raise MMRecError(f"Run '{run.id}' is still ending {where}; try again.")
             _signal(int(run.record["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
             until = time.time() + 5
         time.sleep(0.05)
 
 
 def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
-    """Train one model of each family (or these) with its usual settings in the background, unless that is done or under way."""
+    """Start trainings of baseline models (or of ``models``) with default settings, without those that are done or
+    running."""
     from mmrec_core.data.preparation import open_dataset
 
     opened = open_dataset(dataset)
@@ -332,12 +359,15 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     known, films = registry.builtin("models"), bool(opened.manifest["films"])
     usual = [m for m in usable_models(opened) if m in SHOWN_FIRST or m not in known or not films]
     cheap_first = sorted(models or usual, key=lambda m: bool(registry.schema("models", m)["trains"]))
-    begun = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
-    judged = {r.params.get("oracle") for r in all_runs() if r.kind == "evaluate" and r.record["status"] == "finished"
-              and r.record.get("data") == opened.checksum}  # fmt: skip
+    started = [start("train", training_params(dataset, m)) for m in cheap_first if m not in done]
     if models:
-        return begun
-    begun += [start("encode", encoding_params(dataset, name)) for name in usual_encoders(opened)]
-    return begun + [
-        start("evaluate", oracle_params(dataset, name)) for name in oracle_names(opened) if name not in judged
+        return started
+    evaluated = {
+        r.params.get("oracle")
+        for r in all_runs()
+        if r.kind == "evaluate" and r.record["status"] == "finished" and r.record.get("data") == opened.checksum
+    }
+    started += [start("encode", encoding_params(dataset, name)) for name in usual_encoders(opened)]
+    return started + [
+        start("evaluate", oracle_params(dataset, name)) for name in oracle_names(opened) if name not in evaluated
     ]

@@ -1,8 +1,9 @@
-"""A Ray cluster, where one is named: what it has, and how a run is sent there.
+"""Run work on a Ray cluster: its address, its nodes, and submitting runs as Ray jobs.
 
-``RAY_ADDRESS`` (``HOST:6379``), or the address kept on the Train page, names it. A run stays the folder and the worker it is: that worker submits a Ray job which
-does the arithmetic on whatever node has room, follows it, and sends it again where its node is lost, from the last checkpoint. Nodes share ``MMREC_HOME`` and have
-the same checkout (the ready compose file and a cluster's file system both do).
+``RAY_ADDRESS`` (``HOST:6379``), or the address stored on the Train page, names the cluster. A run keeps its folder and
+its worker. The worker submits a Ray job that does the computation on a free node, follows it, and submits it again from
+the last checkpoint if its node is lost. All nodes share ``MMREC_HOME`` and have the same checkout, as with the compose
+file.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ from mmrec_core.callbacks import Interrupted, StopFlag
 from mmrec_core.errors import DamagedFile, MMRecError
 
 SENT = {"train", "tune", "encode", "evaluate", "crossing", "train-encoder"}
-"""Kinds of work that a cluster does; preparing data stays where the data are."""
+"""Kinds of work that run on a cluster; data are prepared locally."""
 TRIES = 4
-"""How often a run is sent, at most, where nodes are lost."""
+"""How often a run is submitted at most, if nodes are lost."""
 LOOK_S = 0.5
+"""Seconds between two looks at a job."""
 STOP_S = 8.0
-"""How long a job that was asked to stop is waited for; one that never began has nothing to keep."""
-AGENT = "Its head's agent is not up: wait a moment; where another Ray runs on that machine, give this one a port of its own (ray start --dashboard-agent-listen-port)."
+"""How many seconds to wait for a stopping job; a job that never started has nothing to save."""
+AGENT = (
+    "The agent of its head node is not running. Wait a moment; if another Ray runs on that machine, give this one "
+    "its own port (ray start --dashboard-agent-listen-port)."
+)
 PASSED_ON = ("MMREC_HOME", "MMREC_SOURCES", "MMREC_PLUGINS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -51,10 +56,10 @@ class Node:
 
 
 def address() -> str | None:
-    """The cluster's address: ``RAY_ADDRESS``, else what :func:`name` kept; ``None`` inside one of its jobs, which is there already.
+    """The cluster's address: ``RAY_ADDRESS``, else the one that :func:`name` stored; ``None`` inside one of its jobs.
 
     Raises:
-        DamagedFile: what was kept cannot be read.
+        DamagedFile: the stored address cannot be read.
     """
     if os.environ.get("MMREC_ON_RAY"):
         return None
@@ -65,15 +70,15 @@ def address() -> str | None:
 
 
 def name(where: str | None) -> None:
-    """Keep a cluster's address, or forget it. A damaged file is set aside first.
+    """Store a cluster's address, or remove it (``None``). A damaged file is set aside first.
 
     Raises:
-        MMRecError: it is no ``HOST:PORT``, or the home cannot be written to.
+        MMRecError: it is no ``HOST:PORT``, or the home is not writable.
     """
     ownership.require("name a cluster")
     file = settings.home() / "cluster.json"
     if not where:
-        _make_room(file)
+        _set_aside_damaged(file)
         with storage.plain_errors(file):
             file.unlink(missing_ok=True)
         return
@@ -81,11 +86,11 @@ def name(where: str | None) -> None:
     if not colon or not port.isdecimal() or "//" in where:
         raise MMRecError(f"'{where}' is no address of a Ray cluster; expected HOST:PORT, such as 10.0.0.5:6379.")
     storage.open_home()
-    _make_room(file)
+    _set_aside_damaged(file)
     storage.write_json(file, {"address": where})
 
 
-def _make_room(file: Path) -> None:
+def _set_aside_damaged(file: Path) -> None:
     """Set a damaged file aside."""
     try:
         address()
@@ -94,22 +99,23 @@ def _make_room(file: Path) -> None:
             storage.set_aside(file)
 
 
-def executor(kind: str, asked: str | None = None) -> str:
-    """Where a kind of work is done: ``local`` or ``ray``.
+def executor(kind: str, requested: str | None = None) -> str:
+    """Where a kind of work runs: ``local`` or ``ray``.
 
     Raises:
-        MMRecError: ``ray`` was asked for and no cluster is named.
+        MMRecError: ``ray`` was requested and no cluster is named.
     """
-    if asked not in {None, "local", "ray"}:
-        raise MMRecError(f"--executor is '{asked}'; expected local or ray.")
-    if asked == "ray" and address() is None:
+    if requested not in {None, "local", "ray"}:
+        raise MMRecError(f"--executor is '{requested}'; expected local or ray.")
+    if requested == "ray" and address() is None:
         raise MMRecError("No Ray cluster is named. Set RAY_ADDRESS=HOST:6379, or start one here: ray start --head.")
-    usual = "ray" if address() is not None and kind in SENT else "local"
-    return asked or usual
+    default = "ray" if address() is not None and kind in SENT else "local"
+    return requested or default
 
 
 def _identified() -> None:
-    """Ray's clusters ask for a token where there is one (``~/.ray/auth_token``); its clients send it only when told so before they load."""
+    """Use Ray's token if there is one (``~/.ray/auth_token``): clients send it only if this is set before Ray
+    loads."""
     settings.silence_telemetry()
     has = (
         "RAY_AUTH_TOKEN" in os.environ
@@ -121,12 +127,12 @@ def _identified() -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """What Ray says, without its pages of advice."""
+    """First line of Ray's error message, at most 200 characters."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def nodes(where: str | None = None) -> list[Node]:
-    """Every node and what is free on it.
+    """All nodes with their resources.
 
     Raises:
         MMRecError: Ray is missing, or the cluster does not answer.
@@ -152,7 +158,11 @@ def nodes(where: str | None = None) -> list[Node]:
 
 
 def _within(seconds: float, ask: Callable[[], Any]) -> Any:
-    """What a question gives; one that is not answered in time is given up, for Ray's own client waits long for what accepts a connection and is no cluster."""
+    """Call ``ask`` with a time limit, because Ray's client waits long for a server that is no cluster.
+
+    Raises:
+        TimeoutError: no answer in time.
+    """
     answer: Future[Any] = Future()
 
     def go() -> None:
@@ -169,7 +179,11 @@ def _within(seconds: float, ask: Callable[[], Any]) -> Any:
 
 
 def _reachable(where: str) -> None:
-    """Ray's own client waits long for who is not there, and then ends the process."""
+    """Check that a server listens, because Ray's client waits long for a missing one and then ends the process.
+
+    Raises:
+        MMRecError: nothing answers.
+    """
     import socket
 
     host, _, port = where.rpartition(":")
@@ -178,44 +192,48 @@ def _reachable(where: str) -> None:
             return
     except (OSError, ValueError) as error:
         raise MMRecError(
-            f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or clear its address to work on this machine."
+            f"Nothing answers at {where} ({error}). Start the cluster (ray start --head), or clear its address to work "
+            "on this machine."
         ) from None
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[None]:
-    """Ray of this machine alone for as long as it is needed; in a cluster's job, that cluster.
+    """Connect to a local Ray that is started for the ``with`` block; in a cluster's job, to that cluster.
 
     Raises:
         MMRecError: Ray is missing, or does not start.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a machine that trains something else meanwhile
-    if not os.environ.get(
-        "MMREC_ON_RAY"
-    ):  # read when Ray loads: one machine alone, so that everything it starts listens on localhost
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # starting takes long on a busy machine
+    if not os.environ.get("MMREC_ON_RAY"):
+        # Ray reads this when it loads; on one machine everything it starts listens on localhost
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     settings.silence_telemetry()
     try:
         import ray
     except ImportError:
         raise MMRecError("This needs Ray; pip install -r requirements-cluster.txt.") from None
-    told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not os.environ.get("MMREC_ON_RAY"):
-        told |= {"address": "local", "num_cpus": os.cpu_count(), "num_gpus": runtime.gpus(), "include_dashboard": False,
-                 "object_store_memory": 128 << 20, "_node_ip_address": "127.0.0.1"}  # fmt: skip
+        options |= {
+            "address": "local",
+            "num_cpus": os.cpu_count(),
+            "num_gpus": runtime.gpus(),
+            "include_dashboard": False,
+            "object_store_memory": 128 << 20,
+            "_node_ip_address": "127.0.0.1",
+        }
     main = threading.current_thread() is threading.main_thread()
-    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(**told)
-    except Exception as error:  # of many kinds, all of which mean the same to whoever reads it
+        ray.init(**options)
+    except Exception as error:  # Ray raises many kinds of errors here
         raise MMRecError(
-            f"Ray did not start ({_first_line(error)}). Resume the run once the machine has less to do."
+            f"Ray did not start ({_first_line(error)}). Resume the run when the machine is less busy."
         ) from error
-    for number, handler in (
-        ours.items() if main else ()
-    ):  # Ray would end the process at once, and forget what it has not kept
-        signal.signal(number, handler)
+    for number, handler in handlers.items() if main else ():
+        signal.signal(number, handler)  # Ray's own handlers would end the process before it has saved its state
     try:
         yield
     finally:
@@ -223,7 +241,7 @@ def connected() -> Iterator[None]:
 
 
 def resources() -> dict[str, float]:
-    """What the Ray that this process is connected to has in all: ``CPU``, ``GPU``, …"""
+    """Total resources of the connected Ray: ``CPU``, ``GPU``, …"""
     import ray
 
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
@@ -231,49 +249,65 @@ def resources() -> dict[str, float]:
 
 def together(
     loop: Callable[[dict[str, Any]], None],
-    told: Mapping[str, Any],
+    config: Mapping[str, Any],
     folder: Path,
     workers: int,
     gpu: bool,
     flag: StopFlag,
 ) -> None:
-    """Run ``loop`` in several processes that train one model (Ray Train, DDP); where one is lost all begin again, from the last checkpoint.
+    """Run ``loop`` in several processes that train one model (Ray Train, DDP).
+
+    If a process is lost, all start again from the last checkpoint.
 
     Args:
-        loop: takes ``told``; runs in each process once they are connected.
-        folder: for Ray's own record.
-        flag: a stop is passed on as the file ``told["stop"]``.
+        loop: called with ``config`` in each process, once they are connected.
+        config: its argument; ``config["stop"]`` is the path of the stop file.
+        folder: folder for Ray's own files.
+        workers: number of processes.
+        gpu: whether each process takes a GPU, if there is one.
+        flag: a stop request is passed on by creating the stop file.
 
     Raises:
-        MMRecError: they failed, and failed again.
+        MMRecError: too few CPUs or GPUs, or the processes failed repeatedly.
     """
     with connected():
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        there = resources()
-        gpu = gpu and bool(there.get("GPU"))
+        available = resources()
+        gpu = gpu and bool(available.get("GPU"))
         for kind in ("CPU", *(["GPU"] if gpu else [])):
-            if there.get(kind, 0) < workers:
+            if available.get(kind, 0) < workers:
                 raise MMRecError(
-                    f"{workers} workers need {workers} {kind}s; there are {there.get(kind, 0):g}. Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}."
+                    f"{workers} workers need {workers} {kind}s; there are {available.get(kind, 0):g}. "
+                    f"Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}."
                 )
-        Path(told["stop"]).unlink(missing_ok=True)
+        Path(config["stop"]).unlink(missing_ok=True)
         over = threading.Event()
 
         def pass_on() -> None:
             while not over.wait(0.2):
                 if flag.wanted:
-                    Path(told["stop"]).touch()
+                    Path(config["stop"]).touch()
 
         messenger = threading.Thread(target=pass_on, daemon=True)
         messenger.start()
         trainer = TorchTrainer(
-            loop, train_loop_config=dict(told), torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}),
-            run_config=RunConfig(name="together", storage_path=str(folder),
-                                 failure_config=FailureConfig(max_failures=TRIES - 1, controller_failure_limit=TRIES)),  # type: ignore[call-arg]
-        )  # fmt: skip
+            loop,
+            train_loop_config=dict(config),
+            torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
+            ),
+            run_config=RunConfig(
+                name="together",
+                storage_path=str(folder),
+                failure_config=FailureConfig(
+                    max_failures=TRIES - 1,
+                    controller_failure_limit=TRIES,  # type: ignore[call-arg]
+                ),
+            ),
+        )
         try:
             with flag.watch():
                 trainer.fit()
@@ -285,7 +319,7 @@ def together(
         finally:
             over.set()
             messenger.join()
-            Path(told["stop"]).unlink(missing_ok=True)
+            Path(config["stop"]).unlink(missing_ok=True)
 
 
 def _client(where: str) -> Any:
@@ -308,26 +342,30 @@ def send(
     run_id: str, *, cpus: float, gpus: float, read: Callable[[], dict[str, Any] | None], note: Callable[[str], None],
     keep: Callable[[str], None], earlier: str | None, flag: StopFlag,
 ) -> dict[str, Any]:  # fmt: skip
-    """Have a run's work done by the cluster, and wait for it.
+    """Do a run's work as a job of the cluster, and wait for it.
 
     Args:
-        cpus, gpus: what its process needs; 0 and 0 for one that asks Ray for more by itself.
-        read: what the job has left in the run's folder, once it has.
-        note: takes what people should know.
-        keep: is told the job's name before it begins, so that whoever resumes the run finds it.
-        earlier: a job of this run that an earlier worker followed; it is ended first, for two must not write one folder.
+        run_id: the run.
+        cpus: CPUs of its process; 0 if the process requests more from Ray by itself.
+        gpus: GPUs of its process.
+        read: gives the outcome that the job has written into the run's folder, ``None`` before.
+        note: called with notes for the event log.
+        keep: called with the job's name before it starts, so that a resumed run finds it.
+        earlier: a job of this run from an earlier worker; it is ended first, so that two jobs never write to one
+            folder.
+        flag: stop requests.
 
     Returns:
-        what ``read`` gave.
+        The outcome.
 
     Raises:
-        MMRecError: it failed, or its nodes were lost too often.
-        Interrupted: a stop was asked for; the job has been stopped.
+        MMRecError: the job failed, or its nodes were lost too often.
+        Interrupted: a stop was requested; the job has been stopped.
     """
     where = address()
     if where is None:
         raise MMRecError(
-            "The cluster that this run was to go to is not named any more. Set RAY_ADDRESS, or start it anew on this machine."
+            "The cluster of this run is not named any more. Set RAY_ADDRESS, or start a new run on this machine."
         )
     client = _client(where)
     if earlier is not None:
@@ -339,35 +377,35 @@ def send(
         try:
             with flag.watch():
                 client.submit_job(
-                    entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}", submission_id=job,
-                    runtime_env={"env_vars": _environment()}, entrypoint_num_cpus=cpus or None, entrypoint_num_gpus=gpus or None,
-                )  # fmt: skip
+                    entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}",
+                    submission_id=job,
+                    runtime_env={"env_vars": _environment()},
+                    entrypoint_num_cpus=cpus or None,
+                    entrypoint_num_gpus=gpus or None,
+                )
         except RuntimeError as error:  # what its client raises for every refusal
-            said = (str(error).strip() or "no reason given").splitlines()[-1][
-                :300
-            ]  # a reason, or a traceback that ends in one
-            raise MMRecError(
-                f"The Ray cluster at {where} took no job ({said}). {AGENT if 'No available agent' in str(error) else ''}".strip()
-            ) from error
-        how, told = _follow(client, job, flag)
+            reason = (str(error).strip() or "no reason given").splitlines()[-1][:300]  # the last line of a traceback
+            advice = AGENT if "No available agent" in str(error) else ""
+            raise MMRecError(f"The Ray cluster at {where} took no job ({reason}). {advice}".strip()) from error
+        end, message = _follow(client, job, flag)
         if flag.wanted:
             raise Interrupted()
         found = read()
         if found is not None:
             return found
-        if how == "ended":
-            raise MMRecError(f"The cluster's job ended without a result ({told}). {_tail(client, job)}".strip())
-        if how == "lost":
+        if end == "ended":
+            raise MMRecError(f"The cluster's job ended without a result ({message}). {_tail(client, job)}".strip())
+        if end == "lost":
             lost += 1
-            note(f"The node it ran on was lost ({told}); it goes on elsewhere from its last checkpoint.")
+            note(f"The node it ran on was lost ({message}); it continues on another node from its last checkpoint.")
         else:
-            note("The cluster had no room for so long that it gave up; it is asked again.")
-    raise MMRecError(f"{TRIES} nodes were lost under this run. Resume it once the cluster is well again.")
+            note("The cluster had no free node for so long that it gave up; the job is submitted again.")
+    raise MMRecError(f"{TRIES} nodes of this run were lost. Resume it when the cluster works again.")
 
 
 def _ended(client: Any, job: str) -> None:
-    """Make sure that a job is over."""
-    with contextlib.suppress(Exception):  # one that the cluster does not know is over
+    """Stop a job if it still runs, and wait until it has ended."""
+    with contextlib.suppress(Exception):  # a job that the cluster does not know has ended
         if not client.get_job_info(job).status.is_terminal():
             client.stop_job(job)
         until = time.time() + 60
@@ -377,45 +415,60 @@ def _ended(client: Any, job: str) -> None:
 
 def _environment() -> dict[str, str]:
     passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    return {**passed, "MMREC_HOME": str(settings.home()), "MMREC_ON_RAY": "1", "MMREC_MLFLOW": "off", "PYTHONPATH": str(settings.ROOT),
-            "PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": "10"}  # fmt: skip
+    return {
+        **passed,
+        "MMREC_HOME": str(settings.home()),
+        "MMREC_ON_RAY": "1",
+        "MMREC_MLFLOW": "off",
+        "PYTHONPATH": str(settings.ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "RAY_JOB_STOP_WAIT_TIME_S": "10",
+    }
 
 
 def _follow(client: Any, job: str, flag: StopFlag) -> tuple[str, str]:
-    """Until a job is over: ``ended``, ``lost`` with its node, or ``no room`` was found for it; and what Ray says of it."""
-    asked, silent = 0.0, 0
+    """Wait for the end of a job.
+
+    Returns:
+        ``ended``, ``lost`` (with its node) or ``no room`` (no free node), and Ray's message.
+
+    Raises:
+        MMRecError: the cluster does not answer any more.
+    """
+    stopped_at, silent = 0.0, 0
     with flag.watch():
         while True:
-            if flag.wanted and not asked:
-                asked = time.time()
-                with contextlib.suppress(Exception):  # a head that does not answer is waited for below
+            if flag.wanted and not stopped_at:
+                stopped_at = time.time()
+                with contextlib.suppress(Exception):  # if the head node does not answer, the loop below waits for it
                     client.stop_job(job)
-            if asked and time.time() - asked > STOP_S:
-                return "ended", "it did not answer to being stopped"
+            if stopped_at and time.time() - stopped_at > STOP_S:
+                return "ended", "it did not react to being stopped"
             try:
-                told, silent = client.get_job_info(job), 0
-            except Exception as error:  # the head may be busy; it is given time
+                info, silent = client.get_job_info(job), 0
+            except Exception as error:  # the head node may be busy
                 silent += 1
                 if silent > 30:
                     raise MMRecError(
-                        f"The cluster's head does not answer any more ({str(error)[:120]}). Resume the run once it is back."
+                        f"The cluster's head node does not answer any more ({str(error)[:120]}). "
+                        "Resume the run when it is back."
                     ) from error
                 time.sleep(LOOK_S)
                 continue
-            if told.status.is_terminal():
-                message = (told.message or str(told.status)).strip().splitlines()[0][:200]
-                kind = str(getattr(told, "error_type", "") or "")
+            if info.status.is_terminal():
+                message = (info.message or str(info.status)).strip().splitlines()[0][:200]
+                kind = str(getattr(info, "error_type", "") or "")
                 if "START_TIMEOUT" in kind:
                     return "no room", message
-                lost = str(told.status) == "FAILED" and told.driver_exit_code is None and "RUNTIME_ENV" not in kind
+                lost = str(info.status) == "FAILED" and info.driver_exit_code is None and "RUNTIME_ENV" not in kind
                 return ("lost" if lost else "ended"), message
             time.sleep(LOOK_S)
 
 
 def _tail(client: Any, job: str) -> str:
-    """The job's last words."""
+    """The last line of a job's log."""
     try:
         lines = [line for line in str(client.get_job_logs(job)).splitlines() if line.strip()]
     except Exception:
         return ""
-    return f"Its last words: {lines[-1][:300]}" if lines else ""
+    return f"Last line of its log: {lines[-1][:300]}" if lines else ""

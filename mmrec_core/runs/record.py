@@ -16,17 +16,23 @@ from mmrec_core.runs import heartbeat
 LIVE = {"queued", "running"}
 KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing", "tune")
 NEEDED = {
-    "prepare": ("reader",), "encode": ("model", "encoder"), "project": ("model", "encoder", "view"), "train-encoder": ("model", "encoder"),
-    "train": ("model",), "evaluate": ("model",), "crossing": ("model", "models"), "tune": ("model", "space", "trials"),
-}  # fmt: skip
-"""Of each kind what its ``params`` name beside the dataset."""
+    "prepare": ("reader",),
+    "encode": ("model", "encoder"),
+    "project": ("model", "encoder", "view"),
+    "train-encoder": ("model", "encoder"),
+    "train": ("model",),
+    "evaluate": ("model",),
+    "crossing": ("model", "models"),
+    "tune": ("model", "space", "trials"),
+}
+"""Required entries of ``params`` by kind, besides the dataset."""
 GRACE_S = 10.0
-"""How long a worker that was asked to stop may take to keep its checkpoint."""
+"""Seconds that a stopping worker may take to write its checkpoint."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its folder tells it."""
+    """One run: its folder and its ``run.json``."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -43,23 +49,23 @@ class Run:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What was asked for."""
+        """The requested parameters, with defaults for trainings and searches."""
         return {**(USUAL if self.kind in {"train", "tune"} else {}), **self.record["params"]}
 
     @property
     def place(self) -> float:
-        """Where it stands in the queue: moments in seconds, earlier ones first."""
+        """Position in the queue: the time it was queued, in seconds; earlier runs are first."""
         return float(self.record.get("queued") or self.record["created"])
 
     @property
     def status(self) -> str:
-        """``queued``, ``running``, ``finished``, ``failed`` or ``stopped``; a worker that vanished has failed."""
-        said = str(self.record["status"])
-        return "failed" if said in LIVE and not heartbeat.lives(self.record, self.folder) else said
+        """``queued``, ``running``, ``finished``, ``failed`` or ``stopped``; without a living worker it has failed."""
+        recorded = str(self.record["status"])
+        return "failed" if recorded in LIVE and not heartbeat.lives(self.record, self.folder) else recorded
 
     @property
     def error(self) -> str | None:
-        """Why it failed, in a line."""
+        """Why it failed, in one line; ``None`` if it has not."""
         if self.status != "failed":
             return None
         if self.record.get("error"):
@@ -72,32 +78,32 @@ class Run:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether a resumed run would go on from where it was."""
+        """Whether a resumed run continues from a checkpoint."""
         return any((self.folder / "checkpoints").glob("[!.]*.safetensors")) or (self.folder / "trials.json").exists()
 
     @property
     def has_model(self) -> bool:
-        """Whether it left a model behind."""
+        """Whether the run has a saved model."""
         return (self.folder / "model" / "config.json").exists()
 
     def result(self) -> dict[str, Any] | None:
-        """What it found, once finished; ``None`` where there is nothing, or where the file is damaged (see :attr:`damage`)."""
+        """Result of a finished run; ``None`` if there is none or its file is damaged (see :attr:`damage`)."""
         try:
             return self.read_result()
         except DamagedFile:
             return None
 
     def read_result(self) -> dict[str, Any] | None:
-        """What it found, once finished, read again only when the file changed.
+        """Result of a finished run, ``None`` if there is none. The file is read again only when it changed.
 
         Raises:
-            DamagedFile: ``result.json`` cannot be read, or is no result of such a run.
+            DamagedFile: ``result.json`` cannot be read, or is no result of this kind of run.
         """
         return read_result(self.folder, self.kind)
 
     @property
     def damage(self) -> DamagedFile | None:
-        """What is wrong with its result; ``None`` where nothing is."""
+        """Damage of its result file; ``None`` if it is not damaged."""
         try:
             self.read_result()
         except DamagedFile as error:
@@ -105,7 +111,7 @@ class Run:
         return None
 
     def events(self) -> list[dict[str, Any]]:
-        """Progress so far, oldest first; a line that is cut short or no news is passed over. Only what is new is read."""
+        """Events so far, oldest first. Incomplete and invalid lines are skipped; only new lines are read from disk."""
         file = self.folder / "events.jsonl"
         try:
             size = file.stat().st_size
@@ -113,9 +119,9 @@ class Run:
             if size < upto:
                 upto, found = 0, []
             if size > upto:
-                with file.open("rb") as held:
-                    held.seek(upto)
-                    new = held.read(size - upto)
+                with file.open("rb") as opened:
+                    opened.seek(upto)
+                    new = opened.read(size - upto)
                 whole = new[: new.rfind(b"\n") + 1]
                 found = [*found, *(event for line in whole.splitlines() if (event := _news(line)) is not None)]
                 upto += len(whole)
@@ -127,7 +133,7 @@ class Run:
         return found
 
     def epochs(self, phase: str = "fit") -> list[dict[str, Any]]:
-        """One event per epoch of a phase, in order; an epoch that was repeated after a kill counts once, as it was last."""
+        """One event per epoch of a phase, in order; the last event counts if an epoch was repeated after a kill."""
         found = {e["epoch"]: e for e in self.events() if e.get("kind") == "epoch" and e.get("phase", "fit") == phase}
         return [found[at] for at in sorted(found)]
 
@@ -139,9 +145,9 @@ class Run:
         """The last lines of the worker's log."""
         file = self.folder / "log.txt"
         try:
-            with file.open("rb") as held:
-                held.seek(max(0, file.stat().st_size - 20_000))
-                return "\n".join(held.read().decode("utf-8", "replace").splitlines()[-lines:])
+            with file.open("rb") as opened:
+                opened.seek(max(0, file.stat().st_size - 20_000))
+                return "\n".join(opened.read().decode("utf-8", "replace").splitlines()[-lines:])
         except OSError:
             return ""
 
@@ -150,7 +156,7 @@ _read_events: dict[Path, tuple[int, list[dict[str, Any]]]] = {}
 
 
 def runs_folder() -> Path:
-    """Where run folders live."""
+    """Folder of all runs."""
     return settings.home() / "runs"
 
 
@@ -159,7 +165,7 @@ REMEDY = "Mend it, or delete the run: python -m mmrec_core delete run {}"
 
 
 def _news(line: bytes) -> dict[str, Any] | None:
-    """A line of ``events.jsonl``; ``None`` where it is none."""
+    """The event in a line of ``events.jsonl``; ``None`` if it is invalid."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -170,18 +176,21 @@ def _news(line: bytes) -> dict[str, Any] | None:
 
 
 def read_result(folder: Path, kind: str) -> dict[str, Any] | None:
-    """What a run of a kind found; see :meth:`Run.read_result`."""
+    """Result in a run's folder; see :meth:`Run.read_result`."""
     file = folder / "result.json"
     try:
-        told = file.stat()
+        stat = file.stat()
     except OSError:
         return None
-    return _read_result(file, kind, told.st_mtime_ns, told.st_size)
+    return _read_result(file, kind, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=1024)
 def _read_result(file: Path, kind: str, modified_ns: int, size: int) -> dict[str, Any]:
-    remedy = f"Its figures are left out. Mend it, or delete the run and start it again: python -m mmrec_core delete run {file.parent.name}"
+    remedy = (
+        "Its figures are left out. Mend it, or delete the run and start it again: "
+        f"python -m mmrec_core delete run {file.parent.name}"
+    )
     shape = {
         "train": records.RESULT,
         "evaluate": records.RESULT,
@@ -192,22 +201,22 @@ def _read_result(file: Path, kind: str, modified_ns: int, size: int) -> dict[str
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run's ``run.json`` says.
+    """Content of a run's ``run.json``.
 
     Raises:
         MMRecError: it is missing.
         DamagedFile: it cannot be read, or is no record of a run.
     """
     file, remedy = folder / "run.json", REMEDY.format(folder.name)
-    told = records.read(file, records.RUN, remedy)
-    if told["kind"] not in KINDS:
+    record = records.read(file, records.RUN, remedy)
+    if record["kind"] not in KINDS:
         raise DamagedFile(
-            storage.shown(file), f"it is a run of the kind {told['kind']!r}; known are {', '.join(KINDS)}", remedy
+            storage.shown(file), f"it is a run of the kind {record['kind']!r}; known are {', '.join(KINDS)}", remedy
         )
-    lacking = [k for k in NEEDED.get(told["kind"], ()) if told["params"].get(k) is None]
+    lacking = [k for k in NEEDED.get(record["kind"], ()) if record["params"].get(k) is None]
     if lacking:
         raise DamagedFile(storage.shown(file), f"'params.{lacking[0]}' is missing", remedy)
-    return told
+    return record
 
 
 USUAL: dict[str, Any] = {
@@ -215,4 +224,4 @@ USUAL: dict[str, Any] = {
     "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,
     "modality": None, "options": {},
 }  # fmt: skip
-"""A training as it is when nothing else is said."""
+"""Default parameters of a training."""

@@ -1,4 +1,4 @@
-"""Checked descriptions of work, defaults filled in, so that equal requests are equal runs."""
+"""Validated parameters of runs, with defaults filled in, so that equal requests give equal parameters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from mmrec_core import features, ownership, registry
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.evaluation.protocols import AHEAD, Protocol, full_name, remembers
+from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, full_name, has_event_memory
 from mmrec_core.runs.record import USUAL
 from mmrec_core.runs.store import SPLITS, get
 from mmrec_core.types import Dataset
 
 
-def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
-    """The full description of a training, defaults filled in and settings checked, so that equal wishes are equal runs.
+def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any]:
+    """Parameters of a training, validated and with defaults filled in.
 
     Raises:
         MMRecError: unknown dataset or model, or settings out of range.
@@ -26,33 +26,40 @@ def training_params(dataset: str, model: str, **asked: Any) -> dict[str, Any]:
 
     opened = open_dataset(dataset)
     registry.entry("models", model)
-    if unknown := set(asked) - set(USUAL):
+    if unknown := set(requested) - set(USUAL):
         raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
-    params = {"dataset": dataset, "model": model, **USUAL, **asked}
+    params = {"dataset": dataset, "model": model, **USUAL, **requested}
     if not 0 < params["fraction"] <= 1:
         raise MMRecError(f"--fraction is {params['fraction']:g}; expected more than 0 and at most 1, such as 0.1.")
     if params["from_run"] is not None:
         place = donor_place(params["from_run"])
         params["from_run"] = str(place) if place.is_file() else params["from_run"]
-    if str(params["split"]).startswith("file:"):  # the worker stands elsewhere
+    if str(params["split"]).startswith("file:"):  # the worker has another working directory
         params["split"] = f"file:{ownership.confined(str(params['split'])[5:])}"
     _check_protocol(params["protocol"], params["regime"], opened)
     params["protocol"] = full_name(params["protocol"], opened)
     params["options"] = _typed(model, params["options"])
     params["encoder"], params["modality"] = _content(model, opened, params["encoder"], params["modality"])
-    by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}  # of a file evaluation will tell
-    if params["regime"] == "stream" and remembers(registry.schema("models", model)["needs"]) and not by_time:
-        raise MMRecError(f"'{model}' {AHEAD}")
+    # a split from a file is checked in the evaluation
+    by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}
+    if params["regime"] == "stream" and has_event_memory(registry.schema("models", model)["needs"]) and not by_time:
+        raise MMRecError(f"'{model}' {FUTURE_MEMORY}")
     if str(params["split"]).partition(":")[0] not in SPLITS:
         raise unknown_name("split", str(params["split"]), list(SPLITS))
     return params
 
 
 def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | None) -> tuple[str | None, str | None]:
-    """Whose vectors, and which, a model of plots and posters is given; ``None`` for a model that reads none.
+    """Encoder and modality of the vectors that a model reads; ``None`` and ``None`` for a model that reads none.
+
+    Args:
+        model: name of the model.
+        dataset: the dataset.
+        encoder: the requested encoder; ``None``: the default one.
+        modality: the requested modality; ``None``: both.
 
     Raises:
-        MMRecError: vectors were asked for that the model does not read, or that are not there.
+        MMRecError: the model does not read the requested vectors, or they do not exist.
     """
     reads = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")} & {"text", "image"}
     if not reads:
@@ -66,7 +73,11 @@ def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | 
 
 
 def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
-    """Refuse what evaluation would refuse once the training is over."""
+    """Raise now what the evaluation would raise after the training.
+
+    Raises:
+        MMRecError: more negatives than items, an unknown regime, or ``stream`` without times.
+    """
     n = Protocol.parse(protocol).negatives or 0
     if n >= dataset.manifest["films"] > 0:
         raise MMRecError(
@@ -79,20 +90,20 @@ def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
 
 
 def _typed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as their config has them, those at their default left out: ``{"dim": "64"}`` and ``{}`` are one wish."""
-    told = registry.schema("models", model)
-    known = {**told.get("train", {}).get("properties", {}), **told["config"].get("properties", {})}
+    """Settings in the types of their config, without those at their default: ``{"dim": "64"}`` can equal ``{}``."""
+    schema = registry.schema("models", model)
+    known = {**schema.get("train", {}).get("properties", {}), **schema["config"].get("properties", {})}
     found = {}
     for key, value in options.items():
         kind = known.get(key, {}).get("type")
         if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # what is no number is refused later, with what was expected
+            with contextlib.suppress(ValueError):  # an invalid number is refused later with a better message
                 value = {"integer": int, "number": float}.get(kind, str)(value)
             if kind == "boolean":
                 value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
                     str(value).lower(), value
                 )
-        default = told["preset"].get(key, known.get(key, {}).get("default"))
+        default = schema["preset"].get(key, known.get(key, {}).get("default"))
         if key not in known or value != default:
             found[key] = value
     return found
@@ -101,24 +112,38 @@ def _typed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def evaluation_params(
     run_id: str, protocol: str, regime: str, relevant_from: float | None = None, tables: str | None = None
 ) -> dict[str, Any]:
-    """The full description of judging a trained model again; with ``tables`` also with smaller embedding tables.
+    """Parameters of another evaluation of a trained model.
+
+    Args:
+        run_id: a finished training.
+        protocol: name of the protocol.
+        regime: ``frozen`` or ``stream``.
+        relevant_from: lowest rating that counts as relevant; ``None``: that of the training.
+        tables: also evaluate with embedding tables in this smaller number format.
 
     Raises:
         MMRecError: the run is no finished training.
     """
     run = get(run_id)
     if run.kind != "train" or run.status != "finished":
-        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be judged.")
+        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be evaluated.")
     from mmrec_core.data.preparation import open_dataset
 
     opened = open_dataset(run.params["dataset"])
     _check_protocol(protocol, regime, opened)
-    return {"dataset": run.params["dataset"], "model": run.params["model"], "run": run_id, "protocol": full_name(protocol, opened),
-            "regime": regime, "relevant_from": relevant_from, **({"tables": tables} if tables else {})}  # fmt: skip
+    return {
+        "dataset": run.params["dataset"],
+        "model": run.params["model"],
+        "run": run_id,
+        "protocol": full_name(protocol, opened),
+        "regime": regime,
+        "relevant_from": relevant_from,
+        **({"tables": tables} if tables else {}),
+    }
 
 
-def encoding_params(dataset: str, encoder: str, **asked: Any) -> dict[str, Any]:
-    """The full description of encoding a catalog, and of drawing its maps afterwards.
+def encoding_params(dataset: str, encoder: str, **requested: Any) -> dict[str, Any]:
+    """Parameters of encoding a catalog and computing its maps.
 
     Raises:
         MMRecError: not prepared.
@@ -133,12 +158,12 @@ def encoding_params(dataset: str, encoder: str, **asked: Any) -> dict[str, Any]:
         "options": {},
         "device": "auto",
         "project": True,
-        **asked,
+        **requested,
     }
 
 
-def projection_params(dataset: str, encoder: str, view: str, **asked: Any) -> dict[str, Any]:
-    """The full description of drawing a map."""
+def projection_params(dataset: str, encoder: str, view: str, **requested: Any) -> dict[str, Any]:
+    """Parameters of computing a map."""
     return {
         "dataset": dataset,
         "model": encoder,
@@ -147,12 +172,12 @@ def projection_params(dataset: str, encoder: str, view: str, **asked: Any) -> di
         "dim": 2,
         "seed": 0,
         "again": False,
-        **asked,
+        **requested,
     }
 
 
-def encoder_training_params(datasets: Sequence[str], encoder: str, **asked: Any) -> dict[str, Any]:
-    """The full description of training a dual encoder on the poster–plot pairs of one or more datasets.
+def encoder_training_params(datasets: Sequence[str], encoder: str, **requested: Any) -> dict[str, Any]:
+    """Parameters of training a dual encoder on the poster–plot pairs of one or more datasets.
 
     Raises:
         MMRecError: not prepared.
@@ -162,11 +187,18 @@ def encoder_training_params(datasets: Sequence[str], encoder: str, **asked: Any)
     for name in datasets:
         open_dataset(name)
     usual = {"seed": 0, "held_out": 0.2, "options": {}, "out": None}
-    return {"dataset": datasets[0], "datasets": list(datasets), "model": encoder, "encoder": encoder, **usual, **asked}
+    return {
+        "dataset": datasets[0],
+        "datasets": list(datasets),
+        "model": encoder,
+        "encoder": encoder,
+        **usual,
+        **requested,
+    }
 
 
-def crossing_params(dataset: str, models: Sequence[str], **asked: Any) -> dict[str, Any]:
-    """The full description of drawing a crossing: how good models are for newcomers, rating by rating.
+def crossing_params(dataset: str, models: Sequence[str], **requested: Any) -> dict[str, Any]:
+    """Parameters of a cold-start curve: quality of models for new users by number of ratings.
 
     Raises:
         MMRecError: not prepared, or a model that does not work on these data.
@@ -178,14 +210,14 @@ def crossing_params(dataset: str, models: Sequence[str], **asked: Any) -> dict[s
         if name not in usable_models(opened):
             raise unknown_name("model for these data", name, usable_models(opened))
     usual = {"ks": [0, 1, 2, 3, 5, 10, 20], "seed": 0, "split_seed": 0}
-    return {"dataset": dataset, "model": "crossing", "models": list(models), **usual, **asked}
+    return {"dataset": dataset, "model": "crossing", "models": list(models), **usual, **requested}
 
 
 def donor_place(name: str) -> Path:
-    """Where the weights of a run, or of a file, lie.
+    """Path of the weights of a run (a folder), or of a weights file.
 
     Raises:
-        MMRecError: no such run or file, or the run left no model.
+        MMRecError: no such run or file, or the run has no model.
     """
     if Path(name).suffix in {".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt"} or os.sep in name:
         path = ownership.confined(name)
@@ -201,35 +233,35 @@ def donor_place(name: str) -> Path:
 
 
 SHOWN_FIRST = ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "svdpp", "dlrm")
-"""One model of films of each family, those that take minutes left out: what ``train-all`` trains where nobody names models."""
+"""Baseline models that ``train-all`` trains by default: one of each family, without those that take minutes."""
 
 
 def usual_encoders(dataset: Dataset) -> list[str]:
-    """Encoders that need nobody's weights and have not encoded these data: our own on the worlds they know, else ``classic``."""
+    """Encoders without downloads that have not encoded this dataset: our own for generated data, else ``classic``."""
     wanted = ["mini_clip", "mini_siglip"] if dataset.manifest["generated"] else ["classic"]
     has = dataset.manifest["posters"] or dataset.manifest["plots"]
     return [name for name in wanted if has and not (dataset.folder / "features" / name / "manifest.json").exists()]
 
 
 def oracle_names(dataset: Dataset) -> tuple[str, ...]:
-    """The best possible scorers that these data know; none where they are real."""
+    """Oracles (best possible scorers) of a generated dataset; none for real data."""
     if not dataset.manifest["generated"]:
         return ()
     names: tuple[str, ...] = registry.load("datasets", dataset.manifest["reader"]).oracle_names
     return names
 
 
-def oracle_params(dataset: str, oracle: str, **asked: Any) -> dict[str, Any]:
-    """The full description of asking an oracle, in the usual way unless said otherwise."""
+def oracle_params(dataset: str, oracle: str, **requested: Any) -> dict[str, Any]:
+    """Parameters of evaluating an oracle, with default settings except ``requested``."""
     from mmrec_core.data.preparation import open_dataset
 
     usual = {k: USUAL[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")}
     name = oracle.replace(":", "-").replace("+", "-")
-    params = {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **asked}
+    params = {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **requested}
     return params | {"protocol": full_name(params["protocol"], open_dataset(dataset))}
 
 
 def usable_models(dataset: Dataset) -> list[str]:
-    """Models whose needs this dataset meets, without importing any (schemas are cached)."""
-    there = features.available_inputs(dataset)
-    return [name for name, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]
+    """Models whose needs this dataset meets; read from cached schemas without importing the models."""
+    offered = features.available_inputs(dataset)
+    return [name for name, schema in registry.schemas("models").items() if not registry.unmet(schema["needs"], offered)]

@@ -1,4 +1,4 @@
-"""Every run of the home: list, find, change."""
+"""All runs of the home: list, find, update."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mmrec_core.types import Dataset
 _read_runs: dict[Path, tuple[tuple[int, int], dict[str, Any] | DamagedFile]] = {}
 
 
-def _looked_at() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
-    """Every run's folder with what its ``run.json`` says, or why that cannot be read; a file that did not change is not read again."""
+def _records() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
+    """All run folders with the content of ``run.json``, or with its damage; unchanged files are not read again."""
     found = []
     for file in sorted(runs_folder().glob("[!.]*/run.json")):
         try:
@@ -26,28 +26,28 @@ def _looked_at() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
         except OSError:
             continue  # it has just been removed
         stamp = (stat.st_mtime_ns, stat.st_size)
-        held = _read_runs.get(file)
-        if held is None or held[0] != stamp:
-            told: dict[str, Any] | DamagedFile
+        cached = _read_runs.get(file)
+        if cached is None or cached[0] != stamp:
+            record: dict[str, Any] | DamagedFile
             try:
-                told = read_record(file.parent)
+                record = read_record(file.parent)
             except DamagedFile as error:
-                told = error
+                record = error
             except MMRecError:
                 continue
-            held = _read_runs[file] = (stamp, told)
-        found.append((file.parent, held[1]))
+            cached = _read_runs[file] = (stamp, record)
+        found.append((file.parent, cached[1]))
     return found
 
 
 def all_runs() -> list[Run]:
-    """Every run, oldest first, but those of :func:`damaged_runs`."""
-    return [Run(folder, told) for folder, told in _looked_at() if not isinstance(told, DamagedFile)]
+    """All runs, oldest first, without :func:`damaged_runs`."""
+    return [Run(folder, record) for folder, record in _records() if not isinstance(record, DamagedFile)]
 
 
 def damaged_runs() -> dict[str, DamagedFile]:
-    """Runs whose ``run.json`` cannot be read, by id, and what is wrong with it; their folders are left as they are."""
-    return {folder.name: told for folder, told in _looked_at() if isinstance(told, DamagedFile)}
+    """Damage of ``run.json`` by id of the run; the folders are left unchanged."""
+    return {folder.name: record for folder, record in _records() if isinstance(record, DamagedFile)}
 
 
 def get(run_id: str) -> Run:
@@ -64,7 +64,7 @@ def get(run_id: str) -> Run:
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
-    """The newest finished training of each model on this very data, by model name; usual settings before special ones."""
+    """The newest finished training of each model on this version of the data; default settings are preferred."""
     full = full_name(USUAL["protocol"], dataset)
     found: dict[str, Run] = {}
     for run in all_runs():
@@ -77,10 +77,11 @@ def finished(dataset: Dataset) -> dict[str, Run]:
 
 
 def _usual(run: Run, full: str) -> bool:
-    """Whether a training was asked for with all its usual settings, and recorded which rows it knows, as results of today do.
+    """Whether a training has default settings only and records which rows it knows, as results of today do.
 
     Args:
-        full: what the usual protocol is called on these data (:func:`mmrec_core.evaluation.protocols.full_name`).
+        run: the training.
+        full: full name of the default protocol on its dataset (:func:`mmrec_core.evaluation.protocols.full_name`).
     """
     params = run.params
     usual = {"dataset": params["dataset"], "model": params["model"], **USUAL, "protocol": full}
@@ -88,15 +89,15 @@ def _usual(run: Run, full: str) -> bool:
 
 
 def update(run: Run, **changes: Any) -> Run:
-    """Change what ``run.json`` tells; one writer at a time."""
+    """Change entries of ``run.json`` under a lock."""
     with storage.locked("run"):
-        told = {**read_record(run.folder), **changes}
-        storage.write_json(run.folder / "run.json", told)
-    return Run(run.folder, told)
+        record = {**read_record(run.folder), **changes}
+        storage.write_json(run.folder / "run.json", record)
+    return Run(run.folder, record)
 
 
 def plain(value: Any) -> Any:
-    """Numbers JSON knows; NaN and infinity become ``null``."""
+    """A value as JSON types: NumPy numbers become Python numbers, NaN and infinity become ``None``."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -106,19 +107,21 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def liked_from(asked: Mapping[str, Any]) -> float | None:
-    """The threshold of liking that was asked for; where low ratings were dropped instead, whatever was kept is liked."""
-    return asked.get("relevant_from") if asked.get("relevant_from") is not None else asked.get("filter_from")
+def liked_from(params: Mapping[str, Any]) -> float | None:
+    """Relevance threshold of a run's parameters: ``relevant_from``, else ``filter_from`` (all kept ratings are
+    relevant)."""
+    return params.get("relevant_from") if params.get("relevant_from") is not None else params.get("filter_from")
 
 
 NAME_LENGTH = 40
+"""Most characters of a run's name."""
 
 
 def rename(run_id: str, name: str) -> Run:
-    """Give a run a name of one's own, shown wherever its result is; an empty one takes it back.
+    """Give a run a name that is shown with its result; an empty name removes it.
 
     Raises:
-        MMRecError: an unknown run, a name that is too long or holds control characters.
+        MMRecError: an unknown run, or a name that is too long, has control characters, or is a model's.
     """
     ownership.require("rename results")
     name = " ".join(name.split())
@@ -130,11 +133,20 @@ def rename(run_id: str, name: str) -> Run:
     return update(run, name=name or None)
 
 
-def known_rows(asked: Mapping[str, Any]) -> Literal["training", "training + validation"]:
-    """Which rows a model knows when it is tested in the regime ``frozen``."""
-    return "training + validation" if asked.get("refit") else "training"
+def known_rows(params: Mapping[str, Any]) -> Literal["training", "training + validation"]:
+    """Rows that a model knows when it is tested in the regime ``frozen``."""
+    return "training + validation" if params.get("refit") else "training"
 
 
 SPLITS = (
-    "user-temporal", "random", "random-global", "chronological", "leave-one-out", "cold-user", "cold-item", "folds", "official", "file",
-)  # fmt: skip
+    "user-temporal",
+    "random",
+    "random-global",
+    "chronological",
+    "leave-one-out",
+    "cold-user",
+    "cold-item",
+    "folds",
+    "official",
+    "file",
+)

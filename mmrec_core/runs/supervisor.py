@@ -1,8 +1,9 @@
-"""One process that looks after all runs that wait: it says that they still wait, and gives each a worker when its turn comes near.
+"""Supervisor: one process that keeps the heartbeat of waiting runs and starts their workers when their turn is near.
 
-A waiting worker is 30 MiB that do nothing. So only as many workers are started as a lane has slots, and two more, which are ready when slots fall free; the others have
-none yet, and ``waits`` in their ``run.json``. This process lives apart from the app, as workers do, ends when nobody waits, and is started again by whoever queues a run,
-by each worker that ends, and by the app. It decides nothing: a worker still waits for those before it, and for its slot.
+A waiting worker takes 30 MiB. So a lane has at most two workers more than slots; the other queued runs have no worker
+yet, and ``waits`` in their ``run.json``. The supervisor is a process of its own, like workers. It ends when no run
+waits, and is started again when a run is queued, when a worker ends, and by the app. It does not decide the order: a
+worker still waits for the runs ahead of it and for a slot.
 """
 
 from __future__ import annotations
@@ -17,31 +18,34 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.runs import heartbeat
 
 LOOK_S = 0.5
+"""Seconds between two looks at the waiting runs."""
 PATIENCE_S = 2.0
-"""Somebody who only looks whether the lock is free holds it for a moment."""
+"""Seconds to wait for the lock, because a process that only tests it holds it for a moment."""
 
 
 def supervise() -> None:
-    """Look after those who wait, until nobody does; nothing where another process does so already."""
+    """Supervise waiting runs until there are none; does nothing if another process already does."""
     while runs.waiting():
         try:
             with runs.supervisor_lock().acquire(timeout=PATIENCE_S):
                 beaten = -heartbeat.BEAT_S
-                while there := runs.waiting():
+                while waiting := runs.waiting():
                     if time.monotonic() - beaten > heartbeat.BEAT_S:
                         beaten = time.monotonic()
-                        for run in there:
+                        for run in waiting:
                             heartbeat.beat(run.folder)
-                    give_workers(there)
+                    give_workers(waiting)
                     time.sleep(LOOK_S)
         except Timeout:
-            return  # whoever holds it looks once more after letting go, and so sees whom we saw
+            return  # the other supervisor looks once more after it has released the lock
 
 
-def give_workers(there: list[runs.Run]) -> None:
-    """Workers for those whose turn comes near: as many as their lane may still have; and for one that stands before all who have a worker and wait, for
-    they would wait for it in vain."""
-    room: dict[str, int] = defaultdict(int)
+def give_workers(waiting: list[runs.Run]) -> None:
+    """Start workers for the next waiting runs, as many as their lanes allow.
+
+    A run that is ahead of all waiting workers gets one in any case, because they wait for it.
+    """
+    free: dict[str, int] = defaultdict(int)
     ready = [
         r
         for r in runs.all_runs()
@@ -49,14 +53,14 @@ def give_workers(there: list[runs.Run]) -> None:
         and r.record.get("pid") is not None
         and r.record.get("machine") == heartbeat.machine()
     ]
-    for run in reversed(there):  # the first of each lane is looked at last
+    for run in reversed(waiting):  # so that the first run of each lane decides
         lane = str(run.record["lane"])
         before = [r.place for r in ready if r.record["lane"] == lane and r.status in runs.LIVE]
-        room[lane] = max(runs.most_workers(lane) - runs.workers(lane), int(bool(before) and run.place < min(before)))
-    for run in there:
+        free[lane] = max(runs.most_workers(lane) - runs.workers(lane), int(bool(before) and run.place < min(before)))
+    for run in waiting:
         lane = str(run.record["lane"])
-        if room[lane] > 0:
-            room[lane] -= 1
+        if free[lane] > 0:
+            free[lane] -= 1
             with storage.locked("start"):
                 try:
                     fresh = runs.get(run.id)

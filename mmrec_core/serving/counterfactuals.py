@@ -223,7 +223,7 @@ def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | 
     return {"stars": stars, "score": score, "place": place}
 
 
-def as_judged(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
+def as_evaluated(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
     """A model as evaluation (regime ``frozen``) asks it: where it knows training and validation rows, one that streams has observed the
     latter. The model itself is left as it is."""
     if known == "training" or not model.streams or not len(split.validation):

@@ -9,12 +9,12 @@ from mmrec_core.types import Array, Progress, blocks, quiet
 NEIGHBOURS = 15
 PCA_WIDTH = 50
 MOVES = 1_000_000
-"""Points times epochs of a layout, within :data:`EPOCHS`: small maps can afford more epochs, and gain trust by them."""
+"""Points times epochs of a layout, within :data:`EPOCHS`: small maps use more epochs, which raises trustworthiness."""
 EPOCHS = (100, 500)
 
 
 def neighbours(vectors: Array, k: int = NEIGHBOURS, progress: Progress = quiet) -> tuple[Array, Array]:
-    """The ``k`` most like each row, itself left out: int32 ``[N, k]`` and cosines ``[N, k]``; exact."""
+    """The ``k`` exact nearest neighbours of each row without itself: rows int32 ``[N, k]`` and cosines ``[N, k]``."""
     import torch
 
     table = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
@@ -30,7 +30,7 @@ def neighbours(vectors: Array, k: int = NEIGHBOURS, progress: Progress = quiet) 
 
 
 def pca(vectors: Array, width: int = PCA_WIDTH) -> Array:
-    """The ``width`` directions in which the vectors differ most, float32 ``[N, width]``; signs fixed, so that a map is not mirrored."""
+    """Principal components float32 ``[N, width]``; their signs are fixed, so that a map is never mirrored."""
     import torch
 
     centred = torch.from_numpy(np.ascontiguousarray(vectors - vectors.mean(0), np.float32))
@@ -48,10 +48,11 @@ def pca(vectors: Array, width: int = PCA_WIDTH) -> Array:
 
 
 def layout(vectors: Array, dim: int = 2, seed: int = 0) -> Array:
-    """UMAP (McInnes et al. 2018) on 50 principal components, with their exact neighbours and their first two as the start.
+    """UMAP (McInnes et al. 2018) on 50 principal components, with exact neighbours, initialised by the first
+    components.
 
-    Four times faster than UMAP's defaults at nearly their trust: neighbours are not searched for in full width, and the start is good,
-    so fewer epochs do. Spaces of fewer than a dozen points are laid out by PCA alone.
+    Four times faster than UMAP's defaults at nearly the same trustworthiness: neighbours are searched in 50 dimensions,
+    and a good start needs fewer epochs. Spaces of fewer than 12 points are laid out by PCA alone.
 
     Returns:
         float32 ``[N, dim]``.
@@ -65,9 +66,15 @@ def layout(vectors: Array, dim: int = 2, seed: int = 0) -> Array:
     indices, distances = _near(reduced, k)
     start = reduced[:, :dim] / (np.abs(reduced[:, :dim]).max() + 1e-9) * 10.0
     made = umap.UMAP(
-        n_components=dim, n_neighbors=k, n_epochs=int(np.clip(MOVES // len(vectors), *EPOCHS)), init=np.ascontiguousarray(start, np.float32), random_state=seed, n_jobs=1,
-        precomputed_knn=(indices, distances, None), metric="euclidean",
-    )  # fmt: skip
+        n_components=dim,
+        n_neighbors=k,
+        n_epochs=int(np.clip(MOVES // len(vectors), *EPOCHS)),
+        init=np.ascontiguousarray(start, np.float32),
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=(indices, distances, None),
+        metric="euclidean",
+    )
     import warnings
 
     with warnings.catch_warnings():
@@ -77,7 +84,7 @@ def layout(vectors: Array, dim: int = 2, seed: int = 0) -> Array:
 
 
 def _near(points: Array, k: int) -> tuple[Array, Array]:
-    """Exact Euclidean neighbours of points, each itself first, as UMAP wants them."""
+    """Exact Euclidean neighbours of points, each point itself first, as UMAP expects."""
     import torch
 
     table = torch.from_numpy(np.ascontiguousarray(points, np.float32))
@@ -94,7 +101,7 @@ def _near(points: Array, k: int) -> tuple[Array, Array]:
 
 
 def place(vectors: Array, xy: Array, query: Array, k: int = 8) -> Array:
-    """Where a new point belongs on a map that does not move: between its true neighbours, the nearer the more; float32 ``[2]``."""
+    """Coordinates ``[2]`` of a new point on a map: the mean of its nearest neighbours, weighted by nearness."""
     from mmrec_core.features.nearest_neighbours import nearest
 
     rows, cosine = nearest(vectors, query, k)

@@ -1,4 +1,4 @@
-"""Films like a film: by who liked both, and by what they are about. Exact, by brute force over one row."""
+"""Similar films, by users who liked both or by metadata; exact cosine similarity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from mmrec_core.types import Array, Dataset
 
 WEIGHTS = {"genres": 1.0, "director": 2.0, "cast": 1.0, "tags": 1.0}
-"""How much a shared value counts, before rarer values are counted more."""
+"""Weight of a shared value by column, before the weighting by rarity."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Similarity:
     about: sp.csr_matrix
 
     def like(self, item: int, view: str, n: int) -> tuple[Array, Array]:
-        """The ``n`` most similar films and their cosines; ``view`` is ``fans`` or ``about``; fewer where nothing is shared."""
+        """The ``n`` most similar films and their cosines; ``view`` is ``fans`` or ``about``; fewer where nothing is
+        shared."""
         table = self.fans if view == "fans" else self.about
         cosine = np.asarray((table @ table[item].T).todense()).ravel()
         cosine[item] = 0.0
@@ -31,21 +32,24 @@ class Similarity:
 
 
 def similarity(dataset: Dataset) -> Similarity:
-    """Both views of a dataset: fans who liked (or, without ratings, met) each film, and its genres, people and tags."""
+    """Both views of a dataset: users who liked each film (without ratings: who have an event), and its metadata."""
     events = dataset.interactions
     user, item = np.asarray(events.need("user")), np.asarray(events.need("item"))
-    bar = dataset.manifest["relevant_from"]
-    liked = np.ones(len(user), bool) if bar is None or events.rating is None else np.asarray(events.rating) >= bar
+    threshold = dataset.manifest["relevant_from"]
+    liked = (
+        np.ones(len(user), bool)
+        if threshold is None or events.rating is None
+        else np.asarray(events.rating) >= threshold
+    )
     shape = (len(dataset.items), len(dataset.users))
     fans = sp.csr_matrix((np.ones(int(liked.sum()), np.float32), (item[liked], user[liked])), shape=shape)
     rows, names = [], []
     values = []
     for column, weight in WEIGHTS.items():
         for row, own in enumerate(dataset.catalog[column]):
-            listed = (
-                [own] if isinstance(own, str) else own if isinstance(own, (list, np.ndarray)) else ()
-            )  # missing: NaN
-            for name in listed:
+            # NaN
+            values_of_film = [own] if isinstance(own, str) else own if isinstance(own, (list, np.ndarray)) else ()
+            for name in values_of_film:
                 rows.append(row)
                 names.append(f"{column}:{name}")
                 values.append(weight)

@@ -20,7 +20,7 @@ from mmrec_core.types import Array, Dataset, Progress, quiet
 
 REMEDY = "It is drawn again when it is looked at on Space."
 RECIPE = 2
-"""Raised when the same vectors no longer give the same map."""
+"""Version of the computation; raised when the same vectors no longer give the same map."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Map:
         return records.array(self.folder / f"{name}.npy", REMEDY)
 
     def check(self, n_items: int) -> None:
-        """Look at its arrays.
+        """Check the arrays.
 
         Raises:
-            DamagedFile: one is missing, cannot be read, or does not fit the others or the ``n_items`` films of the dataset.
+            DamagedFile: one is missing, cannot be read, or does not fit the others or the ``n_items`` films of the
+                dataset.
         """
         items = records.array(self.folder / "items.npy", REMEDY, ndim=1, kinds="iu")
         n = len(items)
@@ -67,35 +68,35 @@ class Map:
 
     @cached_property
     def kind(self) -> Array:
-        """Places in :data:`KINDS` ``[N]``."""
+        """Indices into :data:`KINDS` ``[N]``."""
         return np.asarray(self._array("kind"))
 
     @cached_property
     def near(self) -> Array:
-        """int32 ``[N, k]``: true neighbours, as places on the map."""
+        """int32 ``[N, k]``: nearest neighbours in the original space, as rows of the map."""
         return self._array("near")
 
     @cached_property
     def cosine(self) -> Array:
-        """float16 ``[N, k]``: how like they are."""
+        """float16 ``[N, k]``: their cosine similarities."""
         return self._array("cosine")
 
 
 def folder_of(dataset: Dataset, name: str, view: View, dim: int = 2) -> Path:
-    """Where a map lies."""
+    """Folder of a map."""
     safe = name.replace("/", "--").replace(":", "__")
     return dataset.folder / "maps" / f"{safe}.{view}.{dim}d"
 
 
 def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
-    """A map, if it was made from the vectors that are there now; ``None`` where it has to be made."""
+    """A stored map; ``None`` if there is none, or if it was computed from other vectors."""
     folder = folder_of(dataset, name, view, dim)
     storage.recover(folder)
     try:
-        told = _read(folder, len(dataset.items))
-    except MMRecError:  # missing, or damaged: a map is drawn again
+        manifest = _read(folder, len(dataset.items))
+    except MMRecError:  # missing or damaged: the map is computed again
         return None
-    if told.get("recipe") != RECIPE or told.get("catalog") != dataset.checksum:
+    if manifest.get("recipe") != RECIPE or manifest.get("catalog") != dataset.checksum:
         return None
     if not name.startswith("run:"):
         try:
@@ -103,32 +104,32 @@ def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
             now = "".join(features.checksum_of(dataset, name, side) for side in sides)  # type: ignore[arg-type]
         except MMRecError:
             return None
-        if told["vectors"] != now:
+        if manifest["vectors"] != now:
             return None
-    return Map(folder, told)
+    return Map(folder, manifest)
 
 
 _checked: dict[Path, tuple[tuple[int, ...], int]] = {}
-"""By map folder: the stamps of its files when they were looked at and fitted, and how many films there were."""
+"""By map folder: stamps of its files at their last check, and the number of films then."""
 
 
 def _read(folder: Path, n_items: int) -> dict[str, Any]:
-    """A map's manifest; its arrays are looked at, too, whenever one of them changed.
+    """A map's manifest; its arrays are checked if one of them has changed.
 
     Raises:
         MMRecError: there is none.
         DamagedFile: one of its files cannot be read.
     """
-    told = records.read(folder / "manifest.json", records.MAP, REMEDY)
+    manifest = records.read(folder / "manifest.json", records.MAP, REMEDY)
     stamp = tuple(part for f in sorted(folder.glob("*.npy")) for part in (f.stat().st_mtime_ns, f.stat().st_size))
     if _checked.get(folder) != (stamp, n_items):
-        Map(folder, told).check(n_items)
+        Map(folder, manifest).check(n_items)
         _checked[folder] = (stamp, n_items)
-    return told
+    return manifest
 
 
 def damaged(dataset: Dataset) -> list[DamagedFile]:
-    """What is wrong with maps that :func:`stored` does not give for that reason."""
+    """Damage of stored maps, which :func:`stored` does not give."""
     found = []
     for folder in sorted((dataset.folder / "maps").glob("[!.]*")):
         try:
@@ -141,13 +142,29 @@ def damaged(dataset: Dataset) -> list[DamagedFile]:
 
 
 def project(
-    dataset: Dataset, name: str, view: View = "text", *, dim: int = 2, seed: int = 0, again: bool = False, progress: Progress = quiet
-) -> dict[str, Any]:  # fmt: skip
-    """Make a map: PCA at once, then neighbours, UMAP and how far to trust them.
+    dataset: Dataset,
+    name: str,
+    view: View = "text",
+    *,
+    dim: int = 2,
+    seed: int = 0,
+    again: bool = False,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Compute a map: PCA at once, then neighbours, UMAP and their quality.
+
+    Args:
+        dataset: the dataset.
+        name: encoder, pair of encoders, or ``run:ID``.
+        view: ``text``, ``image`` or ``both``.
+        dim: 2 or 3 dimensions.
+        seed: seed of UMAP.
+        again: compute it even if it is stored.
+        progress: called with the progress.
 
     Returns:
-        ``{"points", "trustworthiness", "continuity", "overlap", "seconds", …}``; ``overlap`` is that of the neighbours of text and
-        image where the view is ``both`` and both spaces are there, else ``null``.
+        ``{"points", "trustworthiness", "continuity", "overlap", "seconds", …}``; ``overlap`` is that of the neighbours
+        of text and image where the view is ``both`` and both spaces are there, else ``null``.
 
     Raises:
         MMRecError: nothing is encoded.
@@ -169,11 +186,18 @@ def project(
         flat = pca(found.vectors, dim)
         flat = np.pad(flat, ((0, 0), (0, dim - flat.shape[1])))
         near, cosine = neighbours(found.vectors, progress=progress)
-        told: dict[str, Any] = {
-            "dataset": dataset.name, "encoder": name, "modality": view, "points": len(found.vectors), "films": len(np.unique(found.items)),
-            "neighbours": near.shape[1], "hubness": hubness(near, len(near)), "genre_purity": genre_purity(dataset, found.items, near),
-            "modality_gap": _gap(found), "overlap": _overlap(dataset, name, view),
-        }  # fmt: skip
+        measures: dict[str, Any] = {
+            "dataset": dataset.name,
+            "encoder": name,
+            "modality": view,
+            "points": len(found.vectors),
+            "films": len(np.unique(found.items)),
+            "neighbours": near.shape[1],
+            "hubness": hubness(near, len(near)),
+            "genre_purity": genre_purity(dataset, found.items, near),
+            "modality_gap": _gap(found),
+            "overlap": _overlap(dataset, name, view),
+        }
         manifest = {
             "recipe": RECIPE,
             "catalog": dataset.checksum,
@@ -190,17 +214,17 @@ def project(
             "near": near,
             "cosine": cosine.astype(np.float16),
         }
-        first = {**told, **trust(found.vectors, flat, sample=500)}
+        first = {**measures, **trust(found.vectors, flat, sample=500)}
         _write(folder, {**arrays, "xy": flat}, {**manifest, "layout": "pca", "told": first})
         progress(0, 1, "laying out the map (UMAP)")
         laid = time.perf_counter()
         xy = layout(found.vectors, dim, seed)
-        told["layout_s"] = round(time.perf_counter() - laid, 3)
-        progress(0, 1, "measuring how far to trust it")
-        told |= trust(found.vectors, xy)
-        told["seconds"] = round(time.perf_counter() - started, 2)
-        _write(folder, {**arrays, "xy": xy}, {**manifest, "layout": "umap", "told": told})
-        return told
+        measures["layout_s"] = round(time.perf_counter() - laid, 3)
+        progress(0, 1, "measuring its quality")
+        measures |= trust(found.vectors, xy)
+        measures["seconds"] = round(time.perf_counter() - started, 2)
+        _write(folder, {**arrays, "xy": xy}, {**manifest, "layout": "umap", "told": measures})
+        return measures
 
 
 def _gap(found: Space) -> float | None:
@@ -210,7 +234,7 @@ def _gap(found: Space) -> float | None:
 
 
 def _overlap(dataset: Dataset, name: str, view: View) -> float | None:
-    """Mean Jaccard share of the true neighbours that text and image agree on, over films that have both."""
+    """Mean Jaccard overlap of the neighbours by text and by image, over films that have both."""
     if view != "both":
         return None
     found = []

@@ -1,7 +1,8 @@
-"""What the browser fetches of a map: small binary files under ``static/`` of the home, named by content, so that a page only sends their names.
+"""Write the files of a map that the browser fetches: small files under ``static/`` of the home, named by their content.
 
-``points-<sum>.bin`` holds uint16 x ``[N]``, uint16 y ``[N]`` (0 … 65,535 across the map's square), int32 catalog row ``[N]`` and uint8
-kind ``[N]``: 9 bytes a point. Colours are one byte a point. Titles, posters and true neighbours come in chunks, when a pointer asks.
+``points-<sum>.bin`` has uint16 x ``[N]``, uint16 y ``[N]`` (0 … 65,535 across the map's square), int32 catalog row
+``[N]`` and uint8 kind ``[N]``: 9 bytes per point. Colours are one byte per point. Titles, posters and neighbours are in
+chunks, which the browser fetches when the pointer is on a point.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from mmrec_core.types import Array, Dataset, blocks
 CHUNK = 400
 """Films in a chunk."""
 REGIONS = 14
-"""Labels on a map at most."""
+"""Most labels on a map."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A map as the browser gets it."""
+    """A published map."""
 
     files: dict[str, Any]
     """Names under ``static/`` and what is needed to read them."""
     xy: Array
-    """float64 ``[N, 2]`` in the unit square, just as the browser reads them."""
+    """float64 ``[N, 2]`` in the unit square, as the browser reads them."""
     items: Array
     """Catalog rows ``[N]``."""
 
 
 def publish(dataset: Dataset, found: Map) -> Published:
-    """Write a map's files, those that are not there yet."""
+    """Write the files of a map that do not exist yet."""
     xy = np.asarray(found.xy, np.float64)[:, :2]
     low, high = xy.min(0), xy.max(0)
     span = float((high - low).max()) or 1.0
@@ -53,9 +54,13 @@ def publish(dataset: Dataset, found: Map) -> Published:
     )
     near = np.ascontiguousarray(found.near, "<i4")
     files = {
-        "points": _put("points", "bin", body), "n": len(grid), "k": int(near.shape[1]), "chunk": CHUNK,
-        "near": [_put("near", "bin", near[part].tobytes()) for part in blocks(len(near), CHUNK)], "films": films(dataset),
-    }  # fmt: skip
+        "points": _put("points", "bin", body),
+        "n": len(grid),
+        "k": int(near.shape[1]),
+        "chunk": CHUNK,
+        "near": [_put("near", "bin", near[part].tobytes()) for part in blocks(len(near), CHUNK)],
+        "films": films(dataset),
+    }
     unit_square = grid.astype(np.float64) / 65_535
     return Published({**files, "labels": regions(dataset, unit_square, found.items)}, unit_square, found.items)
 
@@ -75,27 +80,37 @@ def films(dataset: Dataset) -> list[str]:
 
 
 def backdrop(dataset: Dataset, places: Array, labels: Sequence[dict[str, Any]], most: int) -> str:
-    """A map to draw something else upon: ``points`` of at most ``most`` films as ``[x, y, title]``, and ``labels`` of its regions."""
-    there = np.flatnonzero(np.isfinite(places[:, 0]))
-    if len(there) > most:
-        there = np.sort(np.random.default_rng(0).permutation(there)[:most])
+    """Write a background map: ``points`` of at most ``most`` films as ``[x, y, title]``, and ``labels`` of its regions.
+
+    Args:
+        dataset: the dataset.
+        places: coordinates by catalog row ``[I, 2]``, NaN for films without.
+        labels: labels of regions.
+        most: most points.
+
+    Returns:
+        Path of the file under ``static/``.
+    """
+    rows = np.flatnonzero(np.isfinite(places[:, 0]))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
     titles = dataset.catalog["title"].to_numpy()
     points = [
-        [round(float(places[row, 0]), 3), round(float(places[row, 1]), 3), str(titles[row])] for row in there.tolist()
+        [round(float(places[row, 0]), 3), round(float(places[row, 1]), 3), str(titles[row])] for row in rows.tolist()
     ]
     return _put("backdrop", "json", json.dumps({"points": points, "labels": list(labels)}, ensure_ascii=False).encode())
 
 
 def colours(codes: Array) -> str:
-    """One byte a point: places in a palette; 255 means nothing is known."""
+    """Write one byte per point: an index into a palette; 255 means unknown."""
     return _put("colour", "bin", np.asarray(codes, np.uint8).tobytes())
 
 
 def _put(kind: str, suffix: str, body: bytes) -> str:
-    """A file named by its content; its path under ``static/``."""
+    """Write a file named by its content; returns its path under ``static/``."""
     path = settings.static_dir() / "maps" / f"{kind}-{storage.checksum(body)}.{suffix}"
     if path.exists():
-        with contextlib.suppress(OSError):  # the moment of its last use, by which `clean` goes
+        with contextlib.suppress(OSError):  # time of its last use, for `clean`
             os.utime(path)
     else:
         storage.write_bytes(path, body)
@@ -125,7 +140,7 @@ def clusters(xy: Array) -> Array:
 
 
 def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
-    """Names for the map's regions: what a cluster of points has more of than the rest, a genre or a tag, at most two words each."""
+    """Labels of the map's regions: the one or two genres or tags that are most typical of a cluster of points."""
     if len(xy) < 40:
         return []
     table = dataset.catalog
@@ -139,7 +154,7 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
         return []
     label = clusters(xy)
     k = int(label.max()) + 1
-    told = []
+    labels = []
     for cluster in range(k):
         rows = np.flatnonzero(label == cluster)
         if len(rows) < 8:
@@ -155,5 +170,5 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
         best = sorted(score, key=lambda word: -score[word])[:2]
         if best and score[best[0]] > 0.03:
             x, y = np.median(xy[rows], 0)
-            told.append({"x": round(float(x), 4), "y": round(float(y), 4), "text": " · ".join(best), "n": len(rows)})
-    return told
+            labels.append({"x": round(float(x), 4), "y": round(float(y), 4), "text": " · ".join(best), "n": len(rows)})
+    return labels

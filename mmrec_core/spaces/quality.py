@@ -8,11 +8,22 @@ from mmrec_core.spaces.coordinates import NEIGHBOURS
 from mmrec_core.types import Array, Dataset, blocks
 
 SAMPLE = 2_000
-"""Points at most on which trust is measured; each is ranked against all."""
+"""Most points in the sample for trustworthiness; each is ranked against all points."""
 
 
 def trust(vectors: Array, xy: Array, k: int = NEIGHBOURS, sample: int = SAMPLE, seed: int = 0) -> dict[str, float]:
-    """Trustworthiness and continuity (Venna & Kaski 2001) at ``k``, on a sample of points ranked against all."""
+    """Trustworthiness and continuity (Venna & Kaski 2001) at ``k``, on a sample of points ranked against all points.
+
+    Args:
+        vectors: unit vectors ``[N, d]``.
+        xy: coordinates ``[N, 2]``.
+        k: number of neighbours.
+        sample: size of the sample.
+        seed: seed of the sample.
+
+    Returns:
+        ``trustworthiness`` and ``continuity``, 1 at best.
+    """
     n = len(vectors)
     k = min(k, (n - 1) // 2)
     if k < 1:
@@ -26,7 +37,7 @@ def trust(vectors: Array, xy: Array, k: int = NEIGHBOURS, sample: int = SAMPLE, 
         drawn = ((xy[rows][:, None] - xy[None]) ** 2).sum(2)
         truth[at, rows] = drawn[at, rows] = -np.inf
         for near, other, far in ((drawn, truth, 0), (truth, drawn, 1)):
-            closest = np.argpartition(near, k, 1)[:, : k + 1]  # itself among them, whose rank is 0
+            closest = np.argpartition(near, k, 1)[:, : k + 1]  # with the point itself, whose rank is 0
             for column in closest.T:
                 rank = (other < other[at, column][:, None]).sum(1)
                 wrong[far] += np.maximum(rank - k, 0).sum()
@@ -35,7 +46,7 @@ def trust(vectors: Array, xy: Array, k: int = NEIGHBOURS, sample: int = SAMPLE, 
 
 
 def overlap(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Jaccard share of true neighbours that two spaces agree on, film by film.
+    """Jaccard overlap of the neighbours in two spaces, film by film.
 
     Args:
         one, other: ``(catalog rows [N], neighbours [N, k] as catalog rows)`` of each space.

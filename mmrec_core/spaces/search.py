@@ -1,4 +1,4 @@
-"""Search a space: by film, by words, by a picture. Exact, in the original space."""
+"""Search an embedding space by film, by text or by image; exact, in the original space."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """Films in the order of their likeness to a query."""
+    """Films by similarity to a query."""
 
     items: Array
     """Catalog rows, best first."""
     cosine: Array
     into: Modality
-    """Whose vectors were searched: posters or plots."""
+    """Which vectors were searched: posters (``image``) or plots (``text``)."""
     query: Array
-    """The query's own vector."""
+    """Vector of the query."""
 
 
 def by_text(dataset: Dataset, encoder: str, words: str, top: int = 10, made: Encoder | None = None) -> Found:
-    """Words → posters in a joint space, words → plots in a text space.
+    """Search posters by text in a joint space, plots by text in a text space.
 
     Args:
-        made: the encoder, where it is loaded already.
+        dataset: the dataset.
+        encoder: encoder, or pair of encoders.
+        words: the text.
+        top: number of films.
+        made: the encoder, if it is already loaded.
 
     Raises:
-        MMRecError: no words, nothing encoded, or an encoder that is not here.
+        MMRecError: no text, nothing encoded, or an encoder that is not available.
     """
     if not words.strip():
         raise MMRecError("Say what to search for: a word or two at least.")
@@ -46,10 +50,17 @@ def by_text(dataset: Dataset, encoder: str, words: str, top: int = 10, made: Enc
 
 
 def by_image(dataset: Dataset, encoder: str, image: Image, top: int = 10, made: Encoder | None = None) -> Found:
-    """A picture → posters like it.
+    """Search posters by image.
+
+    Args:
+        dataset: the dataset.
+        encoder: encoder, or pair of encoders.
+        image: the image.
+        top: number of films.
+        made: the encoder, if it is already loaded.
 
     Raises:
-        MMRecError: nothing encoded, or an encoder that reads no pictures.
+        MMRecError: nothing encoded, or an encoder that reads no images.
     """
     name = features.split_pair(encoder)["image"]
     made = made or features.restore_encoder(dataset, name)
@@ -59,7 +70,14 @@ def by_image(dataset: Dataset, encoder: str, image: Image, top: int = 10, made: 
 
 
 def by_film(dataset: Dataset, encoder: str, row: int, top: int = 10, modality: Modality = "image") -> Found:
-    """Films like a film by plot or by poster, itself left out.
+    """Films similar to a film by plot or by poster, without the film itself.
+
+    Args:
+        dataset: the dataset.
+        encoder: encoder, or pair of encoders.
+        row: catalog row of the film.
+        top: number of films.
+        modality: ``image`` or ``text``.
 
     Raises:
         MMRecError: the film has no such vector.

@@ -15,18 +15,20 @@ from mmrec_core.types import Array, Dataset
 View = Literal["text", "image", "both"]
 KINDS = ("film", "text", "image")
 MEANINGS: dict[str, str] = {
-    "trustworthiness": "Of what is near on the map, how much is near in truth (1: all); what is wrongly near counts by how far it is.",
-    "continuity": "Of what is near in truth, how much is near on the map (1: all).",
-    "genre_purity": "Share of a film's true neighbours that share a genre with it; beside it, what chance would give.",
-    "hubness": "Skewness of how often a film is somebody's neighbour; above 1, few films are near everything.",
-    "modality_gap": "Distance between the centre of all texts and the centre of all pictures (0: they mix, 2: as far as can be).",
-    "overlap": "Share of true neighbours that two spaces have in common (Jaccard).",
+    "trustworthiness": "Share of neighbours on the map that are neighbours in the original space (1: all); "
+    "false neighbours count by their rank.",
+    "continuity": "Share of neighbours in the original space that are neighbours on the map (1: all).",
+    "genre_purity": "Share of a film's nearest neighbours that share a genre with it, next to the value by chance.",
+    "hubness": "Skewness of how often a film is a neighbour of others; above 1, few films are near everything.",
+    "modality_gap": "Distance between the means of all text vectors and of all image vectors (0: mixed, 2: largest).",
+    "overlap": "Share of nearest neighbours that two spaces have in common (Jaccard).",
 }
+"""What each quality measure of a map means, for pages."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Unit vectors with what they stand for."""
+    """Unit vectors with the items they belong to."""
 
     name: str
     view: View
@@ -35,15 +37,15 @@ class Space:
     items: Array
     """Catalog rows ``[N]``."""
     kind: Array
-    """uint8 ``[N]``: places in :data:`KINDS`."""
+    """uint8 ``[N]``: indices into :data:`KINDS`."""
     checksum: str
 
 
 def space(dataset: Dataset, name: str, view: View) -> Space:
-    """The vectors behind a map.
+    """The vectors of an embedding space.
 
-    ``both`` of a joint encoder stacks texts and pictures in the one space; of a pair of encoders it joins each film's two vectors
-    end to end, for films that have both. ``run:ID`` are the item vectors that a trained model has learned.
+    ``both`` of a joint encoder stacks text and image vectors in one space; of a pair of encoders it concatenates the
+    two vectors of each film that has both. ``run:ID`` gives the item vectors of a trained model.
 
     Raises:
         MMRecError: not encoded, or the model has no item vectors.
@@ -54,17 +56,22 @@ def space(dataset: Dataset, name: str, view: View) -> Space:
         own = features.load(dataset, name, view)
         return Space(name, view, own.dense, own.items, np.full(len(own.items), KINDS.index(view), np.uint8), _sum(own))
     text, image = features.load(dataset, name, "text"), features.load(dataset, name, "image")
-    told = _sum(text) + _sum(image)
+    checksum = _sum(text) + _sum(image)
     if text.encoder == image.encoder and text.manifest["joint"]:
         kind = np.repeat(np.array([1, 2], np.uint8), [len(text.items), len(image.items)])
         return Space(
-            name, view, np.concatenate([text.dense, image.dense]), np.concatenate([text.items, image.items]), kind, told
+            name,
+            view,
+            np.concatenate([text.dense, image.dense]),
+            np.concatenate([text.items, image.items]),
+            kind,
+            checksum,
         )
     shared, a, b = np.intersect1d(text.items, image.items, return_indices=True)
     if not len(shared):
         raise MMRecError(f"No film of {dataset.name} has both a text and an image vector of '{name}'.")
     joined = np.concatenate([text.dense[a], image.dense[b]], 1) / np.sqrt(2.0)
-    return Space(name, view, joined.astype(np.float32), shared, np.zeros(len(shared), np.uint8), told)
+    return Space(name, view, joined.astype(np.float32), shared, np.zeros(len(shared), np.uint8), checksum)
 
 
 def _sum(own: features.Features) -> str:

@@ -1,6 +1,6 @@
-"""A training's state in one safetensors file, written whole or not at all; and other people's weights, read without pickle.
+"""Checkpoints of trainings as safetensors files, written atomically; and other weights, read without pickle.
 
-Tensors keep nested names (``model.item_factors.weight``, ``optimiser.0.exp_avg``); counters and settings travel as JSON in
+Tensors have nested names (``model.item_factors.weight``, ``optimiser.0.exp_avg``). Counters and settings are JSON in
 the file's metadata.
 """
 
@@ -23,26 +23,26 @@ Tensors = dict[str, Tensor]
 NOTE = "mmrec"
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
-    """Write tensors and what is told about them (JSON; infinities allowed) into one file, atomically."""
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and metadata (JSON; infinities allowed) into one file, atomically."""
     ready = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     with storage.plain_errors(path):
-        storage.write_bytes(path, save(ready, {NOTE: json.dumps(told)}))
+        storage.write_bytes(path, save(ready, {NOTE: json.dumps(metadata)}))
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """What :func:`write` wrote.
+    """The tensors and the metadata of a file that :func:`write` wrote.
 
     Raises:
-        MMRecError: missing, damaged, or not ours.
+        MMRecError: missing, damaged, or no checkpoint.
     """
     try:
-        with safe_open(path, "pt") as held:
-            told: dict[str, Any] = json.loads((held.metadata() or {})[NOTE])
-        return load_file(path), told
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, Any] = json.loads((file.metadata() or {})[NOTE])
+        return load_file(path), metadata
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MMRecError(
-            f"{path} is not a checkpoint that can be read ({type(error).__name__}: {error}). Start the run anew."
+            f"{path} is not a checkpoint, or it is damaged ({type(error).__name__}: {error}). Start a new run."
         ) from None
 
 
@@ -63,42 +63,44 @@ def flat_optimiser(optimiser: torch.optim.Optimizer) -> tuple[Tensors, dict[str,
     return tensors, {"param_groups": state["param_groups"]}
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
-    """Put back what :func:`flat_optimiser` took out."""
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Restore the state that :func:`flat_optimiser` gave."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         at, _, key = name.partition(".")
         state.setdefault(int(at), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": told["param_groups"]})
+    optimiser.load_state_dict({"state": state, "param_groups": values["param_groups"]})
 
 
-def foreign(path: Path) -> Tensors:
-    """Weights that somebody else saved: safetensors, or ``.pth``/``.pt`` holding tensors only.
+def read_weights(path: Path) -> Tensors:
+    """Read weights of other programs: safetensors, or ``.pth``/``.pt`` with tensors only.
 
-    Wrappers (``state_dict``, ``model``) and prefixes (``module.``) are taken off.
+    Wrappers (``state_dict``, ``model``) and prefixes (``module.``) are removed.
 
     Raises:
         MMRecError: missing, damaged, or a pickle that could run code.
     """
-    from pickle import UnpicklingError  # only to name the error; nothing is unpickled but tensors
+    from pickle import UnpicklingError  # only for the error's name; only tensors are unpickled
 
     if not path.is_file():
         raise MMRecError(f"{path} is not a file. Name a run, or weights saved as .safetensors, .pt or .pth.")
     if path.suffix not in {".safetensors", ".pt", ".pth"}:
-        raise MMRecError(f"{path.name} is no kind of weights that is read here: .safetensors, .pt or .pth.")
+        raise MMRecError(f"{path.name} is not a supported kind of weights; expected .safetensors, .pt or .pth.")
     try:
-        held: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except UnpicklingError:
         raise MMRecError(
-            f"{path.name} holds more than tensors; opening it could run somebody's code, so it is refused. "
-            "Save its state_dict() alone, or as safetensors."
+            f"{path.name} holds more than tensors. Opening it could run code, so it is refused. "
+            "Save its state_dict() only, or use safetensors."
         ) from None
     except (OSError, SafetensorError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise MMRecError(f"{path.name} cannot be read as weights ({type(error).__name__}: {error}).") from None
     for wrapper in ("state_dict", "model_state_dict", "model"):
-        if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
-            held = held[wrapper]
-    found = {str(k): v for k, v in held.items() if torch.is_tensor(v)} if isinstance(held, dict) else {}
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    found = {str(k): v for k, v in loaded.items() if torch.is_tensor(v)} if isinstance(loaded, dict) else {}
     if not found:
         raise MMRecError(f"{path.name} holds no named tensors.")
     for prefix in ("module.", "model.", "_orig_mod."):

@@ -1,4 +1,4 @@
-"""Train a small dual encoder on a catalog's poster–text pairs: CLIP's loss or SigLIP's, the same towers, the same data."""
+"""Train a small dual encoder on poster–text pairs with the contrastive loss of CLIP or of SigLIP."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.features import open_poster, prompt_lines
 from mmrec_core.features.nearest_neighbours import recall
 from mmrec_core.training import checkpoint
-from mmrec_core.training.trainer import descend
+from mmrec_core.training.trainer import train_model
 from mmrec_core.types import Array, Dataset, Progress, blocks, quiet
 
 KEEP_LINE = {"Plot": 0.8}
-"""How often a line of the prompt is kept in training; others half of the time, so that each must do without the others."""
+"""Probability to keep a line of the prompt in training; 0.5 for other lines. Dropping lines is data augmentation."""
 CAPTIONED = 0.5
-"""Where posters have captions, how often one is read instead of the prompt."""
+"""Probability to use a caption instead of the prompt, if posters have captions."""
 
 
 @dataclass
 class Pairs:
-    """Posters with what can be said of them, one row per film."""
+    """Posters with their texts, one row per film."""
 
     image: Array
     """uint8 ``[N, 3, 96, 64]``."""
     lines: list[list[Array]]
-    """Tokens of the prompt's lines, each film's own."""
+    """Per film: tokens of each line of the prompt."""
     keep: list[list[float]]
-    """How often each line is kept."""
+    """Per film: probability to keep each line."""
     captions: list[list[Array]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -47,14 +47,14 @@ class Pairs:
     def take(self, rows: Array) -> Pairs:
         """Only these rows."""
 
-        def pick(held: list[Any]) -> list[Any]:
-            return [held[row] for row in rows.tolist()] if held else []
+        def pick(values: list[Any]) -> list[Any]:
+            return [values[row] for row in rows.tolist()] if values else []
 
         return Pairs(self.image[rows], pick(self.lines), pick(self.keep), pick(self.captions))
 
 
 def pairs_of(dataset: Dataset, progress: Progress = quiet) -> tuple[Pairs, Array]:
-    """Every film with a readable poster and a plot, and their catalog rows ``[N]``.
+    """All films with a readable poster and a plot, and their catalog rows ``[N]``.
 
     Raises:
         MMRecError: the dataset has none.
@@ -64,7 +64,7 @@ def pairs_of(dataset: Dataset, progress: Progress = quiet) -> tuple[Pairs, Array
         (catalog["poster"].notna() & catalog["plot"].notna()).to_numpy() if len(catalog) else np.zeros(0, bool)
     )
     images, lines, keep, rows = [], [], [], []
-    told = registry.load("datasets", dataset.manifest["reader"]).captions(dataset)
+    texts = registry.load("datasets", dataset.manifest["reader"]).captions(dataset)
     for done, row in enumerate(np.flatnonzero(both).tolist()):
         if done % 50 == 0:
             progress(done, int(np.sum(both)), f"reading posters of {dataset.name}")
@@ -80,12 +80,12 @@ def pairs_of(dataset: Dataset, progress: Progress = quiet) -> tuple[Pairs, Array
         raise MMRecError(
             f"No film of {dataset.name} has both a poster and a plot, so there are no pairs to learn from."
         )
-    captions = [[tokens(text) for text in told[row]] for row in rows] if told else []
+    captions = [[tokens(text) for text in texts[row]] for row in rows] if texts else []
     return Pairs(np.stack(images), lines, keep, captions), np.array(rows)
 
 
 def joined(parts: Sequence[Pairs]) -> Pairs:
-    """Pairs of several datasets as one; captions count only where all have them."""
+    """Pairs of several datasets as one; captions are used only if all datasets have them."""
     captions = [c for p in parts for c in p.captions] if all(p.captions for p in parts) else []
     return Pairs(
         np.concatenate([p.image for p in parts]),
@@ -110,19 +110,38 @@ class PairLearner(nn.Module):
         """Nothing to do."""
 
     def batches(self, train: Pairs, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Posters shifted by a few pixels, texts drawn anew each epoch; all of it a function of (seed, epoch, row)."""
+        """Batches of posters shifted by a few pixels and of augmented texts, a function of (seed, epoch, row).
+
+        Args:
+            train: the pairs.
+            epoch: number of the epoch.
+            batch_size: rows in a batch.
+            start: first batch.
+        """
         rng = np.random.default_rng([self.seed, epoch, 5])
         order = rng.permutation(len(train))
-        shift, lot, which = rng.integers(-3, 4, (len(train), 2)), rng.random(len(train)), rng.random((len(train), 12))
+        shift, choice, which = (
+            rng.integers(-3, 4, (len(train), 2)),
+            rng.random(len(train)),
+            rng.random((len(train), 12)),
+        )
         for part in list(blocks(len(train), batch_size))[start:]:
             rows = order[part]
             image = np.stack([np.roll(train.image[r], shift[r], (1, 2)) for r in rows])
-            flat, starts = bags([self._text(train, r, lot[r], which[r]) for r in rows])
+            flat, starts = bags([self._text(train, r, choice[r], which[r]) for r in rows])
             yield {"image": torch.from_numpy(image), "flat": flat, "starts": starts}
 
     @staticmethod
-    def _text(train: Pairs, row: int, lot: float, which: Array) -> Array:
-        if train.captions and lot < CAPTIONED:
+    def _text(train: Pairs, row: int, choice: float, which: Array) -> Array:
+        """Tokens of a film's caption or of the kept lines of its prompt.
+
+        Args:
+            train: the pairs.
+            row: the film.
+            choice: random number in [0, 1) that decides between caption and prompt.
+            which: random numbers ``[12]`` that choose the caption or the kept lines.
+        """
+        if train.captions and choice < CAPTIONED:
             return train.captions[row][int(which[0] * len(train.captions[row]))]
         own = [line for line, keep, draw in zip(train.lines[row], train.keep[row], which, strict=False) if draw < keep]
         return np.concatenate(own or train.lines[row])
@@ -165,11 +184,15 @@ TRAIN = {
     "patience": 8,
     "clip": 1.0,
 }
-"""Trainer settings that suit these towers."""
+"""Default trainer settings of these encoders."""
 
 
 def train_config(options: Mapping[str, Any]) -> TrainConfig:
-    """Trainer settings: these towers' own, then the given ones."""
+    """Trainer settings: the defaults, overridden by ``options``.
+
+    Raises:
+        MMRecError: an unknown setting, or one out of range.
+    """
     from pydantic import ValidationError
 
     try:
@@ -190,15 +213,21 @@ def fit(
 ) -> dict[str, Any]:
     """Train ``mini_clip`` or ``mini_siglip`` and write its weights.
 
-    A share ``held_out`` of the films, drawn by the seed, is the test; a tenth of the rest stops the training early. With
-    ``held_out=0`` the last dataset is not learned from but stops the training.
+    A share ``held_out`` of the films, drawn by the seed, is the test set; a tenth of the rest is used for early
+    stopping. With ``held_out=0`` the last dataset is not learned from but used for early stopping.
 
     Args:
+        datasets: the datasets.
+        name: ``mini_clip`` or ``mini_siglip``.
         out: the ``.safetensors`` file to write, half precision.
+        options: settings of encoder and trainer that differ from the defaults.
+        seed: seed of test set, weights and batches.
+        held_out: share of the films in the test set.
+        callbacks: event log, progress, stop flag.
 
     Returns:
-        ``{"films", "retrieval": {...}, "epochs", "best_epoch", "seconds"}``; retrieval both ways on held-out films, with
-        intervals and chance.
+        ``{"films", "retrieval": {...}, "epochs", "best_epoch", "seconds"}``; retrieval both ways on held-out films,
+        with intervals and chance.
 
     Raises:
         MMRecError: no pairs, or settings out of range.
@@ -229,14 +258,23 @@ def fit(
         with torch.no_grad():
             learner.net.bias.fill_(-math.log(how.batch_size))
 
-    def judge() -> float:
+    def validate() -> float:
         return float(recall(*vectors(learner.net, stop))["text_to_image"]["recall@10"])
 
-    course = descend(learner, train, how, judge if how.patience else None, 1.0, "recall@10", callbacks, "fit", device)
-    told: dict[str, Any] = {
-        "width": config.width, "loss": config.loss, "datasets": [d.name for d in datasets], "seed": seed, "films": len(train),
-        "epochs": len(course.epochs), "best_epoch": course.best_epoch, "stopping": recall(*vectors(learner.net, stop)),
-        "retrieval": recall(*vectors(learner.net, test)) if test is not None else None, "seconds": round(course.seconds, 1),
-    }  # fmt: skip
-    checkpoint.write(out, {k: v.half() for k, v in learner.net.state_dict().items()}, told)
-    return told
+    state = train_model(
+        learner, train, how, validate if how.patience else None, 1.0, "recall@10", callbacks, "fit", device
+    )
+    result: dict[str, Any] = {
+        "width": config.width,
+        "loss": config.loss,
+        "datasets": [d.name for d in datasets],
+        "seed": seed,
+        "films": len(train),
+        "epochs": len(state.epochs),
+        "best_epoch": state.best_epoch,
+        "stopping": recall(*vectors(learner.net, stop)),
+        "retrieval": recall(*vectors(learner.net, test)) if test is not None else None,
+        "seconds": round(state.seconds, 1),
+    }
+    checkpoint.write(out, {k: v.half() for k, v in learner.net.state_dict().items()}, result)
+    return result

@@ -1,7 +1,7 @@
-"""Several processes that train one model: each takes its share of every batch, gradients are averaged (data parallel, DDP).
+"""Data-parallel training (DDP): several processes train one model, each on its share of every batch.
 
-Whoever starts the processes (Ray Train, ``torchrun``) sets up ``torch.distributed``; here is only what a training asks of it. Every process draws
-the same batches and works on its own rows of them, so two processes take the very steps that one takes with the same global batch.
+Ray Train or ``torchrun`` starts the processes and sets up ``torch.distributed``. Every process draws the same batches
+and works on its own rows, so several processes take the same steps as one process with the same global batch.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor, distributed
 
 
 def world() -> int:
-    """How many processes train together; 1 where nobody set any up."""
+    """Number of processes that train together; 1 without ``torch.distributed``."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is; the first (0) judges, writes and tells."""
+    """Rank of this process; rank 0 validates, writes files and logs."""
     return distributed.get_rank() if world() > 1 else 0
 
 
 def share(batch: Mapping[str, Any], at: int, of: int) -> dict[str, Any]:
-    """Every ``of``-th row of a batch from row ``at`` on; what has no rows stays whole.
+    """Every ``of``-th row of a batch from row ``at`` on; values without rows stay whole.
 
-    A batch with fewer rows than processes gives the later ones its first row, which then must not count (see ``weight`` in descent).
+    If a batch has fewer rows than processes, the later processes get its first row, which the trainer does not count.
     """
     n = len(next(iter(batch.values())))
     rows = torch.arange(at, n, of) if at < n else torch.zeros(1, dtype=torch.long)
@@ -37,14 +37,14 @@ def share(batch: Mapping[str, Any], at: int, of: int) -> dict[str, Any]:
 
 
 def fabric_options(device: str) -> dict[str, Any]:
-    """What Lightning Fabric must be told: nothing for one process, else that the others are there already."""
+    """Options of Lightning Fabric: one device for one process, else DDP over the processes that already run."""
     if world() == 1:
         return {"devices": 1}
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     class Here(LightningEnvironment):
-        """Processes that somebody else has started and connected."""
+        """An environment whose processes are already started and connected."""
 
         creates_processes_externally = True
 
@@ -61,10 +61,10 @@ def fabric_options(device: str) -> dict[str, Any]:
             return int(os.environ.get("NODE_RANK", 0))
 
         def set_world_size(self, size: int) -> None:
-            """It is what it is."""
+            """Ignored: ``torch.distributed`` has set it."""
 
         def set_global_rank(self, rank: int) -> None:
-            """It is what it is."""
+            """Ignored: ``torch.distributed`` has set it."""
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
     strategy = DDPStrategy(cluster_environment=Here(), process_group_backend="nccl" if device == "cuda" else "gloo",

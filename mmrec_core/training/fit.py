@@ -1,4 +1,4 @@
-"""Fit a model: closed forms by their own ``fit``, gradient models by descent. One function for both."""
+"""Fit a model on a split: closed-form models by their own ``fit``, gradient models by the training loop."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ from mmrec_core.data.side_features import fit_side
 from mmrec_core.data.splits import with_validation
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
-from mmrec_core.evaluation.protocols import in_words
+from mmrec_core.evaluation.protocols import validation_label
 from mmrec_core.models._base import GradientModel, Model
-from mmrec_core.training.trainer import descend
+from mmrec_core.training.trainer import train_model
+from mmrec_core.training.validation_metrics import VALIDATION_METRICS
 from mmrec_core.training.warm_start import Adopted, Donor, adopt
 from mmrec_core.types import Array, Dataset, Progress, Side, Split, TrainSet, quiet
 
 
 @dataclass
 class Fitted:
-    """A fitted model and how it went."""
+    """A fitted model and its training history."""
 
     model: Model
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per epoch: ``epoch``, ``loss``, ``lr``, ``seconds``, ``samples_s``, the validation score and, where that is not as usual, how it was ``judged``; empty for closed forms."""
+    """One entry per epoch: ``epoch``, ``loss``, ``lr``, ``seconds``, ``samples_s``, the validation score and, if it is
+    not a full static ranking, how it was computed (``judged``). Empty for closed-form models."""
     best_epoch: int | None = None
     seconds: float = 0.0
-    """Time spent fitting, interrupted stretches left out."""
+    """Training time without interruptions."""
     adopted: Adopted | None = None
-    """What was taken over from another model."""
+    """What was copied from another model."""
     batch_size: int | None = None
-    """The batch size it ended with (halved where the GPU's memory ran out)."""
+    """Batch size at the end (halved if the GPU's memory ran out)."""
     notes: list[str] = field(default_factory=list)
-    """What a reader of the result should know, such as a training that stopped before it converged."""
+    """Warnings about the result, such as a training that stopped before it converged."""
 
 
 def split_settings(model_name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Divide ``--set`` pairs into the model's checked config and trainer settings.
+    """Divide ``--set`` pairs into the model's validated config and its trainer settings.
 
     Raises:
         MMRecError: unknown keys, values out of range, or trainer settings for a closed form.
@@ -61,24 +63,36 @@ def split_settings(model_name: str, options: Mapping[str, Any]) -> tuple[Any, di
 
 
 def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
-    """Refuse a model whose needs the dataset cannot meet.
+    """Check that the dataset has what a model needs.
 
     Raises:
         MMRecError: which need is unmet.
     """
-    there = features.available_inputs(dataset)
-    if missing := registry.unmet(cls.needs, there):
-        able = [n for n, told in registry.schemas("models").items() if not registry.unmet(told["needs"], there)]
-        encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic." if any(
-            "text" in need for need in missing) and dataset.manifest.get("plots") else ""  # fmt: skip
+    offered = features.available_inputs(dataset)
+    if missing := registry.unmet(cls.needs, offered):
+        able = [n for n, schema in registry.schemas("models").items() if not registry.unmet(schema["needs"], offered)]
+        encode = ""
+        if any("text" in need for need in missing) and dataset.manifest.get("plots"):
+            encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic."
         raise MMRecError(
-            f"'{name}' needs {registry.in_words(missing)}, which {dataset.name} does not have.{encode} These models work on it: "
-            f"{', '.join(able)}."
+            f"'{name}' needs {registry.in_words(missing)}, which {dataset.name} does not have.{encode} "
+            f"These models work on it: {', '.join(able)}."
         )
 
 
 def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | None, content: Side = ()) -> TrainSet:
-    """Training rows with everything fitted on them and on nothing else, and with ``content`` vectors."""
+    """The training set: rows, side features fitted on these rows only, and content vectors.
+
+    Args:
+        dataset: the dataset.
+        rows: training rows.
+        seed: seed of the training.
+        relevant_from: lowest rating that counts as liked.
+        content: vectors of plots and posters.
+
+    Raises:
+        MMRecError: no training rating counts as liked.
+    """
     side = (*fit_side(dataset, rows), *content)
     made = TrainSet(dataset.interactions, dataset.schema(relevant_from), side, seed, rows)
     if dataset.interactions.item is not None and not len(made.positives):
@@ -106,39 +120,50 @@ def fit(
 ) -> Fitted:
     """Fit a model on a split's training rows.
 
-    Which rows a model learns from is one rule for all: training rows without validation, or with ``refit`` training and
-    validation rows. Where the split brings no validation, a tenth of training is cut off for it, for closed forms, too, so
-    that every model of a comparison knows the same rows. Gradient models stop early on the validation rows; with ``refit``
-    they are then trained anew on both for the number of epochs that turned out best. Models that take in events
-    (``streams``) are not trained anew: evaluation shows them the validation rows of the split (``known``).
+    All models learn from the same rows: the training rows, or with ``refit`` training and validation rows. If the split
+    has no validation rows, a tenth of the training rows becomes validation, also for closed-form models, so that all
+    models of a comparison know the same rows. Gradient models use the validation rows for early stopping. With
+    ``refit`` they are then trained again on both for the best number of epochs. Models that are updated by events
+    (``streams``) are not refitted: evaluation shows them the validation rows of the split (``known``).
 
     Args:
+        model_name: name of the model.
+        dataset: the dataset.
+        split: its split.
+        options: settings of model and trainer that differ from the defaults.
+        seed: seed of weights, batches and negatives.
+        relevant_from: lowest rating that counts as liked; ``None``: the dataset's default.
+        refit: whether to train again on training and validation rows.
         fraction: share of the training rows to learn from, drawn by the split's seed; validation and test stay whole.
-        encoder: whose vectors a model of plots and posters is given; ``None``: the first that has encoded the dataset.
-        modality: ``text``, ``image``, ``both`` or ``none`` of them.
-        donor: another model's weights to begin with; see :mod:`mmrec_core.training.warm_start`.
-        watch: the metric that early stopping goes by; ``None``: :func:`validation_metric`.
-        desk: where checkpoints are written and news told; a checkpoint that is there already is gone on from.
+        encoder: encoder whose vectors the model gets, if it reads content; ``None``: the first that encoded the
+            dataset.
+        modality: ``text``, ``image``, ``both`` or ``none``.
+        donor: another model's weights to start from; see :mod:`mmrec_core.training.warm_start`.
+        watch: metric of early stopping; ``None``: :func:`validation_metric`.
+        callbacks: folder for checkpoints, event log, progress, stop flag; an existing checkpoint is resumed.
+
+    Returns:
+        The fitted model with its training history.
 
     Raises:
         MMRecError: settings out of range, unmet needs, a diverged training.
-        Interrupted: a stop was asked for.
+        Interrupted: a stop was requested.
     """
     cls: type[Model] = registry.load("models", model_name)
     config, trainer = split_settings(model_name, options or {})
     check_needs(cls, model_name, dataset)
-    bar = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
+    threshold = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
     callbacks = callbacks or TrainingCallbacks()
     started = time.perf_counter()
     torch.manual_seed(seed)
     content = features.content(dataset, encoder, modality) if reads_content(cls) else ()
-    refit = refit and (not cls.streams or not len(split.validation))  # who takes in events observes the validation rows
+    refit = refit and (not cls.streams or not len(split.validation))  # streaming models observe these rows
     if not issubclass(cls, GradientModel):
         if donor is not None:
             raise MMRecError(
-                f"'{model_name}' is solved in closed form; there is nothing to begin with from another model."
+                f"'{model_name}' is solved in closed form, so it cannot start from another model's weights."
             )
-        train = train_set(dataset, learned_rows(split, refit, dataset, fraction), seed, bar, content)
+        train = train_set(dataset, learned_rows(split, refit, dataset, fraction), seed, threshold, content)
         model = _new(cls, model_name, config, train, dataset)
         model.fit(train, callbacks.progress)
         model.eval()
@@ -148,48 +173,50 @@ def fit(
     parts = replace(parts, train=thinned(parts.train, fraction, split.seed))
     device = runtime.device(how.device)
 
-    def heed(done: int, total: int, what: str) -> None:
-        """Judging a large dataset takes long; a stop need not wait for it."""
+    def interrupt(done: int, total: int, what: str) -> None:
+        """Stop a long validation if a stop was requested."""
         if callbacks.stop.wanted and callbacks.stop.awaited:
             raise Interrupted()
 
     def run(rows: Array, how: TrainConfig, phase: str) -> Fitted:
-        train = train_set(dataset, rows, seed, bar, content)
+        train = train_set(dataset, rows, seed, threshold, content)
         torch.manual_seed(seed)
         model = _new(cls, model_name, config, train, dataset)
         adopted = adopt(model, donor) if donor is not None else None
         if adopted is not None:
-            callbacks.tell("note", {"text": adopted.line()})
+            callbacks.log_event("note", {"text": adopted.line()})
         if dataset.interactions.item is not None:
             model.mark_known(train.interactions)
         model.to(device)
         model.begin(train)
         metric = watch or validation_metric(model)
 
-        def judge() -> float:
-            return validation_score(model, dataset, parts, metric, bar, heed)
+        def validate() -> float:
+            return validation_score(model, dataset, parts, metric, threshold, interrupt)
 
         sign = better(metric)
-        watched = judge if how.patience else None
-        told = in_words(*watched_by(model, dataset, parts)) if how.patience else ""
-        course = descend(model, train, how, watched, sign, metric, callbacks, phase, device, told)
-        return Fitted(model, course.epochs, course.best_epoch, course.seconds, adopted, course.batch_size)
+        if how.patience:
+            label = validation_label(*validation_protocol(model, dataset, parts))
+            state = train_model(model, train, how, validate, sign, metric, callbacks, phase, device, label)
+        else:
+            state = train_model(model, train, how, None, sign, metric, callbacks, phase, device)
+        return Fitted(model, state.epochs, state.best_epoch, state.seconds, adopted, state.batch_size)
 
     everything = learned_rows(split, True, dataset, fraction)
 
     def noted(fitted: Fitted, notes: list[str]) -> Fitted:
-        """The same with its notes, which are written down where progress is."""
+        """Add notes to the result and to the event log."""
         for text in notes:
-            callbacks.tell("note", {"text": text})
+            callbacks.log_event("note", {"text": text})
         return replace(fitted, notes=notes)
 
     if not refit:
         fitted = run(parts.train, how, "fit")
         return noted(fitted, convergence_notes(fitted, how, watch or validation_metric(fitted.model)))
-    if not how.patience:  # nothing is chosen on validation rows
+    if not how.patience:  # without early stopping no second training is needed
         return run(everything, how, "fit")
     if how.schedule == "plateau":
-        raise MMRecError("--refit has no validation rows that schedule=plateau could watch; use cosine or constant.")
+        raise MMRecError("--refit leaves no validation rows for schedule=plateau; use cosine or constant.")
     first = run(parts.train, how, "fit")
     again = how.model_copy(update={"max_epochs": (first.best_epoch or 0) + 1, "patience": 0})
     second = run(everything, again, "refit")
@@ -198,10 +225,18 @@ def fit(
 
 
 def learned_rows(split: Split, refit: bool, dataset: Dataset, fraction: float = 1.0) -> Array:
-    """Rows that models learn from: training rows without validation (a tenth is cut off where the split brings none), or both.
+    """Rows that models learn from: training rows, or with ``refit`` training and validation rows.
+
+    If the split has no validation rows, a tenth of the training rows becomes validation.
 
     Args:
-        fraction: share of the training rows; validation rows are known whole.
+        split: the split.
+        refit: whether validation rows are learned, too.
+        dataset: the dataset.
+        fraction: share of the training rows; validation rows are learned whole.
+
+    Returns:
+        Row numbers.
     """
     if refit and not len(split.validation):
         return thinned(split.train, fraction, split.seed)
@@ -210,20 +245,20 @@ def learned_rows(split: Split, refit: bool, dataset: Dataset, fraction: float = 
 
 
 def convergence_notes(fitted: Fitted, how: TrainConfig, metric: str) -> list[str]:
-    """Sentences on a training whose validation score says that its figure is not what the model can do."""
+    """Warnings if the validation curve shows a badly trained model: the best epoch is the first, or the last."""
     scores = [e[metric] for e in fitted.epochs if e.get(metric) is not None]
     if not how.patience or len(scores) < 2:
         return []
     sign = better(metric)
     if max(sign * s for s in scores[1:]) <= sign * scores[0]:
         return [
-            f"Validation {metric} was best after the first epoch ({scores[0]:.4f}). The model may not have learned; try another "
-            "learning rate (lr)."
+            f"Validation {metric} was best after the first epoch ({scores[0]:.4f}). The model may not have learned; "
+            "try another learning rate (lr)."
         ]
     if fitted.best_epoch == len(fitted.epochs) - 1:
         return [
-            f"The best epoch is the last one ({len(fitted.epochs)}): validation {metric} was still improving when training "
-            "ended. Train longer (max_epochs)."
+            f"The best epoch is the last one ({len(fitted.epochs)}): validation {metric} was still improving "
+            "when training ended. Train longer (max_epochs)."
         ]
     return []
 
@@ -231,29 +266,43 @@ def convergence_notes(fitted: Fitted, how: TrainConfig, metric: str) -> list[str
 def validation_score(
     model: Model, dataset: Dataset, split: Split, metric: str, relevant_from: float | None, progress: Progress = quiet
 ) -> float:
-    """What a model scores on the validation rows; labels of a table count alike.
+    """Validation score of a model; with several labels the mean over them.
+
+    Args:
+        model: the model.
+        dataset: the dataset.
+        split: its split.
+        metric: name of the metric.
+        relevant_from: lowest rating that counts as relevant.
+        progress: called with the progress.
+
+    Returns:
+        The value of the metric.
 
     Raises:
-        MMRecError: the validation rows hold nothing to judge by.
+        MMRecError: the metric cannot be computed on the validation rows.
     """
-    cold = None  # films that nobody has rated come last among all for most models, so they are ranked among themselves
+    cold = None  # cold items come last in a full ranking for most models, so they are ranked among themselves
     if len(split.cold_items) and len(split.validation):
         cold = np.unique(np.asarray(dataset.interactions.need("item"))[split.validation])
-    protocol, regime = watched_by(model, dataset, split)
-    judged = evaluate(
-        model, dataset, split, part="validation", protocol=protocol, regime=regime, relevant_from=relevant_from, only=[metric], among=cold,
-        groups=False, intervals=False, progress=progress,
+    protocol, regime = validation_protocol(model, dataset, split)
+    result = evaluate(
+        model, dataset, split, part="validation", protocol=protocol, regime=regime, relevant_from=relevant_from,
+        only=[metric], among=cold, groups=False, intervals=False, progress=progress,
     )  # fmt: skip
-    tasks = [v for k, v in judged.metrics.items() if k.startswith(f"{metric}:")]
-    score = float(np.mean(tasks)) if tasks and None not in tasks else judged.metrics.get(metric)  # type: ignore[arg-type]
+    tasks = [v for k, v in result.metrics.items() if k.startswith(f"{metric}:")]
+    score = float(np.mean(tasks)) if tasks and None not in tasks else result.metrics.get(metric)  # type: ignore[arg-type]
     if score is None:
-        raise MMRecError("The validation rows hold nothing to judge by; train with --set patience=0.")
+        raise MMRecError(f"{metric} cannot be computed on the validation rows; train with --set patience=0.")
     return score
 
 
-def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
-    """Protocol and regime of :func:`validation_score`: the model's own where training, validation and test follow each other in time and
-    nobody may have met every film, so that others can be drawn; else every film, frozen."""
+def validation_protocol(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
+    """Protocol and regime of :func:`validation_score`.
+
+    The model's own ``early_stopping_protocol``, if training, validation and test follow each other in time and no user
+    may have seen all items (so that negatives can be drawn); else full ranking in the regime ``frozen``.
+    """
     events = dataset.interactions
     if (
         model.early_stopping_protocol == Model.early_stopping_protocol
@@ -263,8 +312,8 @@ def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
         or not len(split.validation)
     ):
         return Model.early_stopping_protocol
-    user, item, films = events.need("user"), events.need("item"), len(dataset.items)
-    if any(len(np.unique(item[user == who])) == films for who in np.flatnonzero(np.bincount(user) >= films)):
+    user, item, n_items = events.need("user"), events.need("item"), len(dataset.items)
+    if any(len(np.unique(item[user == row])) == n_items for row in np.flatnonzero(np.bincount(user) >= n_items)):
         return Model.early_stopping_protocol
     train, validation, test = (np.asarray(events.time)[rows] for rows in (split.train, split.validation, split.test))
     follows = train.max() <= validation.min() and (not len(test) or validation.max() <= test.min())
@@ -272,23 +321,27 @@ def watched_by(model: Model, dataset: Dataset, split: Split) -> tuple[str, str]:
 
 
 def better(metric: str) -> float:
-    """+1 where higher is better, −1 where lower."""
+    """+1 if higher values of a metric are better, −1 if lower."""
     return -1.0 if metrics.metric(metric).better == "lower" else 1.0
 
 
 def reads_content(cls: type[Model]) -> bool:
-    """Whether a model is given vectors of plots and posters."""
+    """Whether a model reads vectors of plots or posters."""
     return any({"text", "image"} & set(need.split("|")) for need in cls.needs)
 
 
 def thinned(rows: Array, fraction: float, seed: int) -> Array:
-    """A share of rows drawn at random, in their old order; smaller shares are part of larger ones."""
+    """A random share of rows in their old order; a smaller share is a subset of a larger one.
+
+    Raises:
+        MMRecError: the share is not in (0, 1].
+    """
     if not 0 < fraction <= 1:
         raise MMRecError(f"--fraction is {fraction:g}; expected more than 0 and at most 1, such as 0.1.")
     if fraction == 1:
         return rows
-    lot = np.random.default_rng([seed, 1009]).permutation(len(rows))
-    return rows[np.sort(lot[: max(1, round(fraction * len(rows)))])]
+    order = np.random.default_rng([seed, 1009]).permutation(len(rows))
+    return rows[np.sort(order[: max(1, round(fraction * len(rows)))])]
 
 
 def _new(cls: type[Any], name: str, config: Any, train: TrainSet, dataset: Dataset) -> Any:
@@ -307,6 +360,5 @@ def _checked(cls: type[GradientModel], name: str, trainer: Mapping[str, Any]) ->
 
 
 def validation_metric(model: Model) -> str:
-    """What early stopping watches: RMSE for rating models, NDCG@10 for ranking models, log-loss for clicks."""
-    kind = model.scorer_heads()[0].kind
-    return {"rating": "rmse", "ranking": "ndcg@10", "click": "log_loss"}[kind]
+    """Default metric of early stopping; see :data:`VALIDATION_METRICS`."""
+    return VALIDATION_METRICS[model.scorer_heads()[0].kind]

@@ -1,4 +1,4 @@
-"""Begin with what another model has learned: weights that fit are taken over, tables of users and films by id, not by row."""
+"""Warm start from another model's weights: equal shapes are copied, user and item tables are matched by id."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from mmrec_core.types import Array
 
 @dataclass(frozen=True)
 class Donor:
-    """Weights to begin with."""
+    """Weights to start from."""
 
     name: str
     weights: Mapping[str, Tensor]
     rows: Mapping[str, tuple[str, Array]] = field(default_factory=dict)
-    """What the rows of a table stand for; see :meth:`Model.row_names`. Empty for weights that came without ids."""
+    """Ids of a table's rows; see :meth:`Model.row_names`. Empty for weights without ids."""
     spaces: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Adopted:
-    """What was taken over, and what begins anew with the reason."""
+    """What was copied from a donor, and what was initialised with the reason."""
 
     donor: str
     loaded: list[str] = field(default_factory=list)
     matched: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Per table: rows taken over by name, out of how many."""
+    """Per table: number of rows matched by id, and number of rows."""
     fresh: dict[str, str] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
-        """For ``result.json``."""
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON for ``result.json``."""
         return {"from": self.donor, "loaded": self.loaded, "matched": self.matched, "fresh": self.fresh}
 
     def line(self) -> str:
-        """For people, in a line."""
+        """A summary in one line."""
         tables = [f"{name} {n:,} of {of:,} rows by id" for name, (n, of) in self.matched.items()]
         taken = ", ".join([*self.loaded, *tables]) or "nothing"
         anew = ", ".join(f"{name} ({why})" for name, why in self.fresh.items())
-        return f"Begins from {self.donor}: {taken}." + (f" Anew: {anew}." if anew else "")
+        return f"Starts from {self.donor}: {taken}." + (f" Initialised: {anew}." if anew else "")
 
 
 def donor_of(model_folder: Path, name: str) -> Donor:
@@ -61,17 +61,17 @@ def donor_of(model_folder: Path, name: str) -> Donor:
 
 
 def donor_file(path: Path) -> Donor:
-    """Somebody else's weights as a donor; they bear no ids, so their tables of users and films are not taken over.
+    """A weights file as a donor. It has no ids, so its user and item tables are not copied.
 
     Raises:
         MMRecError: not readable, or a pickle.
     """
-    return Donor(path.name, checkpoint.foreign(path))
+    return Donor(path.name, checkpoint.read_weights(path))
 
 
 @torch.no_grad()
 def adopt(model: Model, donor: Donor) -> Adopted:
-    """Put a donor's weights into a model that is bound to its dataset.
+    """Copy a donor's weights into a model that is bound to its dataset.
 
     Raises:
         MMRecError: nothing of the donor fits.
@@ -81,13 +81,13 @@ def adopt(model: Model, donor: Donor) -> Adopted:
     for name, own in model.named_parameters():
         theirs = donor.weights.get(name)
         if theirs is None:
-            done.fresh[name] = "not in it"
+            done.fresh[name] = "not in the weights"
         elif name in names:
             _by_name(name, own, names[name], theirs, donor, model, done)
         elif theirs.shape != own.shape:
             done.fresh[name] = f"{list(theirs.shape)} there, {list(own.shape)} here"
         elif own.ndim and own.shape[0] in sized_by_ids:
-            done.fresh[name] = "its rows may be ids, and nobody says whose"
+            done.fresh[name] = "its rows may be users or items, but it has no ids"
         else:
             own.copy_(theirs.to(own))
             done.loaded.append(name)
@@ -100,16 +100,27 @@ def adopt(model: Model, donor: Donor) -> Adopted:
 def _by_name(
     name: str, own: Tensor, named: tuple[str, Array], theirs: Tensor, donor: Donor, model: Model, done: Adopted
 ) -> None:
+    """Copy the rows of one table by id.
+
+    Args:
+        name: parameter name.
+        own: the model's table, changed in place.
+        named: kind of its rows, and the id of each.
+        theirs: the donor's table.
+        donor: the weights to start from.
+        model: the model.
+        done: report, filled in.
+    """
     kind, mine = named
     if name not in donor.rows:
-        done.fresh[name] = "its rows bear no ids"
+        done.fresh[name] = "its rows have no ids"
         return
     if theirs.shape[1:] != own.shape[1:]:
         done.fresh[name] = f"{list(theirs.shape[1:])} wide there, {list(own.shape[1:])} here"
         return
     there = {str(label): row for row, label in enumerate(donor.rows[name][1])}
     if kind in ("user", "item") and donor.spaces.get(kind) != model.spaces.get(kind):
-        # equal numbers mean other people or films there; only the row for the unknown speaks of nobody in particular
+        # equal ids mean other users or items there; only the row for unknown ids can be copied
         there = {label: row for label, row in there.items() if label.startswith("\0")}
     pairs = [(row, there[str(label)]) for row, label in enumerate(mine) if str(label) in there]
     if pairs:

@@ -1,8 +1,8 @@
-"""Which settings of a model are tuned, and within which range: read from its config, narrowed by hand where one likes.
+"""Search space of a model: which settings are tuned and in which range, read from its config or given by the user.
 
-A config allows more than is worth trying (``lr`` up to 10), so a range that nobody names lies around the default: a setting that counts by powers
-(``log``) from a thirtieth of it to thirty times, a whole number from an eighth to eight times or a few steps either way, a share through all it may be. Never beyond what the
-config allows.
+A config allows more than is worth trying (``lr`` up to 10), so the default range is around the default value: from 1/30
+to 30 times on a log scale (1/8 to 8 times for integers), a few steps for other integers, and the whole range for
+shares. A range is never beyond the limits of the config.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ LEFT_OUT = {
     "plateau_patience",
     "accumulate",
 }
-"""Trainer settings that say how long and where, not how well; the scheduler decides how long."""
+"""Trainer settings that are not tuned: they decide duration and device, not quality; the scheduler decides the
+duration."""
 ZERO_SPAN = (1e-6, 1e-1)
-"""Where a setting that counts by powers is searched whose default is zero."""
+"""Range of a setting on a log scale with default zero."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One setting to search: a range of numbers, or a few values."""
+    """One tuned setting: a range of numbers, or a list of values."""
 
     name: str
     kind: str
@@ -45,12 +46,12 @@ class Dimension:
     values: tuple[Any, ...] = ()
     meaning: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {**asdict(self), "values": list(self.values)}
 
     def inside(self, value: Any) -> Any:
-        """The value of the range that lies nearest."""
+        """The nearest value within the range."""
         if self.kind == "choice":
             return value if value in self.values else self.values[0]
         assert self.low is not None and self.high is not None
@@ -58,19 +59,19 @@ class Dimension:
         return int(nearest) if self.kind == "int" else float(nearest)
 
     def words(self) -> str:
-        """``lr .0005 … .05 by powers``."""
+        """A short text such as ``lr 0.0005 … 0.05 (log scale)``."""
         if self.kind == "choice":
             return f"{self.name} {' | '.join(map(str, self.values))}"
-        return f"{self.name} {self.low:g} … {self.high:g}{' by powers' if self.log else ''}"
+        return f"{self.name} {self.low:g} … {self.high:g}{' (log scale)' if self.log else ''}"
 
 
 def searchable(model: str) -> dict[str, Dimension]:
-    """Every setting of a model that can be searched, by name: its own first, then the trainer's."""
-    told = registry.schema("models", model)
-    known = {**told["config"].get("properties", {}), **told.get("train", {}).get("properties", {})}
+    """All settings of a model that can be tuned, by name: its own first, then the trainer's."""
+    schema = registry.schema("models", model)
+    known = {**schema["config"].get("properties", {}), **schema.get("train", {}).get("properties", {})}
     found = {}
     for name, about in known.items():
-        default = told["preset"].get(name, about.get("default"))
+        default = schema["preset"].get(name, about.get("default"))
         made = None if name in LEFT_OUT else _around(name, about, default)
         if made is not None:
             found[name] = made
@@ -78,19 +79,28 @@ def searchable(model: str) -> dict[str, Dimension]:
 
 
 def usual(model: str) -> list[str]:
-    """What is searched where nobody says: numbers that count by powers, shares that are silenced, the size of a step; nothing rarely touched."""
-    told = registry.schema("models", model)
-    own = told["config"].get("properties", {})
+    """Settings that are tuned by default: numbers on a log scale, dropout, ``lr`` and a few others."""
+    schema = registry.schema("models", model)
+    own = schema["config"].get("properties", {})
     names = [
-        name for name, found in searchable(model).items()
-        if found.kind != "choice" and (name == "lr" or (name in own and not own[name].get("advanced") and name != "id_dropout"
-                                                        and (found.log or name in {"dropout", "k", "shrink", "layers"})))
-    ]  # fmt: skip
+        name
+        for name, found in searchable(model).items()
+        if found.kind != "choice"
+        and (
+            name == "lr"
+            or (
+                name in own
+                and not own[name].get("advanced")
+                and name != "id_dropout"
+                and (found.log or name in {"dropout", "k", "shrink", "layers"})
+            )
+        )
+    ]
     return names or [name for name, found in searchable(model).items() if name in own and not own[name].get("advanced")]
 
 
 def _around(name: str, about: Mapping[str, Any], default: Any) -> Dimension | None:
-    """The range of a setting about its default; ``None`` where it is words, or has nothing to choose."""
+    """The range of a setting around its default; ``None`` for text, or if there is only one value."""
     meaning = str(about.get("description", ""))
     if about.get("enum"):
         return (
@@ -125,7 +135,7 @@ def _around(name: str, about: Mapping[str, Any], default: Any) -> Dimension | No
 
 
 def _plain(value: float) -> float:
-    """A number people would type: two digits."""
+    """A number rounded to one or two significant digits."""
     return float(f"{value:.1g}") if abs(value) < 1 else float(f"{value:.2g}")
 
 
@@ -133,10 +143,12 @@ def space(model: str, over: Sequence[str] = ()) -> list[Dimension]:
     """The dimensions of a search.
 
     Args:
-        over: names such as ``dim``, with a range of one's own as ``lr=1e-4:1e-2``, with values as ``loss=bce|ce``; none: :func:`usual`.
+        model: name of the model.
+        over: names such as ``dim``, with a range as in ``lr=1e-4:1e-2`` or values as in ``loss=bce|ce``; none:
+            :func:`usual`.
 
     Raises:
-        MMRecError: nothing to search, an unknown setting, or a range beyond what the config allows.
+        MMRecError: nothing to search, an unknown setting, or a range beyond the limits of the config.
     """
     known = searchable(model)
     found = []
@@ -153,6 +165,11 @@ def space(model: str, over: Sequence[str] = ()) -> list[Dimension]:
 
 
 def _narrowed(model: str, known: Dimension, span: str) -> Dimension:
+    """A dimension with the range or the values that the user gave.
+
+    Raises:
+        MMRecError: no valid range, or one beyond the limits of the config.
+    """
     about = {**registry.schema("models", model)["config"].get("properties", {}),
              **registry.schema("models", model).get("train", {}).get("properties", {})}[known.name]  # fmt: skip
     kind = {"int": int, "float": float}.get(known.kind)
@@ -176,16 +193,17 @@ def _narrowed(model: str, known: Dimension, span: str) -> Dimension:
     for value in ends:
         if not float(about.get("minimum", value)) <= value <= float(about.get("maximum", value)):
             raise MMRecError(
-                f"'{known.name}' of '{model}' goes from {about.get('minimum'):g} to {about.get('maximum'):g}; {value:g} lies outside."
+                f"'{known.name}' of '{model}' goes from {about.get('minimum'):g} to {about.get('maximum'):g}; "
+                f"{value:g} lies outside."
             )
     return made
 
 
 def _value(known: Dimension, kind: Any, text: str) -> Any:
-    """A value as the setting has it.
+    """A value of a setting from its text.
 
     Raises:
-        ValueError: it has none such.
+        ValueError: it is no value of the setting.
     """
     if kind is not None:
         return kind(text)

@@ -1,10 +1,11 @@
-"""Good settings, found by trying: Ray Tune searches a model's space, stops poor trials early (ASHA), and judges on validation rows alone.
+"""Hyperparameter search with Ray Tune: Optuna's TPE proposes settings, ASHA stops poor trials, validation rows decide.
 
-The first trial is the model's usual settings (or the nearest that the ranges hold), so what wins is hardly ever worse than those on validation; the next ones are drawn by Optuna's TPE from what
-earlier ones scored. A trial is an ordinary fit on a split whose test rows have been taken out. Nothing of the test is seen until the
-best settings are trained once more, as a training run of its own, and tested once.
+The first trial has the model's default settings (or the nearest ones within the ranges), so the best trial is hardly
+ever worse than these on validation. A trial is an ordinary fit on a split without test rows. The test rows are used
+only once: after the search the best settings are trained again in a run of their own, and that training is tested.
 
-``runs/<id>/trials.json`` holds every trial with its curve; ``runs/<id>/tune/`` is Ray's own record, from which a stopped search goes on.
+``runs/<id>/trials.json`` has all trials with their curves; ``runs/<id>/tune/`` is Ray's own state, from which a stopped
+search continues.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from mmrec_core import metrics, records, registry, runs, settings, storage
 from mmrec_core.callbacks import Interrupted, StopFlag
 from mmrec_core.errors import MMRecError
 from mmrec_core.runs import Run, ray_cluster
+from mmrec_core.training.validation_metrics import VALIDATION_METRICS
 from mmrec_core.tuning import search_space
 from mmrec_core.tuning.search_space import Dimension
 from mmrec_core.types import Progress
 
 WRITE_S = 0.5
-"""How often ``trials.json`` is written, at most."""
-WATCHED = {"rating": "rmse", "ranking": "ndcg@10", "click": "log_loss"}
+"""Shortest time between two writes of ``trials.json``, in seconds."""
 
 
 @dataclass
 class Trial:
-    """One try: its settings, how it stands, its validation score epoch by epoch."""
+    """One trial: its settings, status and validation curve."""
 
     id: str
     options: dict[str, Any]
@@ -45,63 +46,69 @@ class Trial:
     status: str = "waiting"
     """``waiting``, ``running``, ``finished``, ``stopped early`` (by ASHA), ``stopped`` or ``failed``."""
     curve: list[float] = field(default_factory=list)
-    """Validation score after each epoch; one figure for closed forms."""
+    """Validation score after each epoch; one value for closed-form models."""
     score: float | None = None
-    """The best of the curve."""
+    """Best value of the curve."""
     best_epoch: int | None = None
     seconds: float = 0.0
     error: str | None = None
 
 
 def params(
-    dataset: str, model: str, *, trials: int = 20, over: Sequence[str] = (), metric: str | None = None, minutes: float | None = None,
-    **asked: Any,
+    dataset: str, model: str, *, trials: int = 20, over: Sequence[str] = (), metric: str | None = None,
+    minutes: float | None = None, **training: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """The full description of a search.
+    """Parameters of a search.
 
     Args:
-        trials: how many settings are tried.
+        dataset: name of the dataset.
+        model: name of the model.
+        trials: number of trials.
         over: see :func:`mmrec_core.tuning.search_space.space`.
-        metric: what is judged on validation; ``None``: what early stopping watches.
-        minutes: time budget of the search; trials that have not begun by then are not.
-        asked: what every trial shares, as :func:`mmrec_core.runs.training_params` takes it.
+        metric: validation metric of the search; ``None``: the metric of early stopping.
+        minutes: time budget; trials that have not started by then are left out.
+        training: parameters that all trials share, see :func:`mmrec_core.runs.training_params`.
+
+    Returns:
+        The parameters, validated and with defaults filled in.
 
     Raises:
-        MMRecError: anything that one of the trainings would refuse, or nothing to search.
+        MMRecError: invalid parameters of the trainings, or nothing to search.
     """
     if trials < 1:
         raise MMRecError(f"--trials is {trials}; expected at least 1.")
     if minutes is not None and minutes <= 0:
         raise MMRecError(f"--minutes is {minutes:g}; expected more than 0.")
-    shared = runs.training_params(dataset, model, **asked)
+    shared = runs.training_params(dataset, model, **training)
     found = search_space.space(model, over)
     if metric is not None:
         wanted, kind = metrics.metric(metric), _usual_metric(shared)
         if (kind == "ndcg@10" and wanted.kind != "ranking") or (
             kind == "rmse" and wanted.kind not in {"ratings", "ranking"}
         ):
-            raise MMRecError(f"'{model}' cannot be judged by {metric}; it is usually judged by {kind}.")
+            raise MMRecError(f"'{model}' cannot be evaluated by {metric}; its default metric is {kind}.")
     if doubled := {d.name for d in found} & set(shared["options"]):
         raise MMRecError(f"'{min(doubled)}' is both set and tuned; leave one out.")
-    return {**shared, "space": [d.told() for d in found], "trials": trials, "metric": metric, "minutes": minutes}
+    return {**shared, "space": [d.as_dict() for d in found], "trials": trials, "metric": metric, "minutes": minutes}
 
 
 def dimensions(asked: Mapping[str, Any]) -> list[Dimension]:
-    """The space of a search as it was asked for."""
-    return [Dimension(**{**told, "values": tuple(told["values"])}) for told in asked["space"]]
+    """The search space in a search's parameters."""
+    return [Dimension(**{**entry, "values": tuple(entry["values"])}) for entry in asked["space"]]
 
 
 def trials_of(run: Run) -> list[Trial]:
-    """Every trial of a search so far, in the order begun.
+    """All trials of a search so far, in the order of their start.
 
     Raises:
-        DamagedFile: ``trials.json`` cannot be read; nothing is written over it.
+        DamagedFile: ``trials.json`` cannot be read; it is not overwritten.
     """
-    found = _book(run)
-    return [Trial(**told) for told in found["trials"]] if found else []
+    found = _read_trials(run)
+    return [Trial(**entry) for entry in found["trials"]] if found else []
 
 
-def _book(run: Run) -> dict[str, Any] | None:
+def _read_trials(run: Run) -> dict[str, Any] | None:
+    """Content of ``trials.json``; ``None`` before the first trial."""
     file = run.folder / "trials.json"
     return (
         records.read(
@@ -115,25 +122,25 @@ def _book(run: Run) -> dict[str, Any] | None:
 
 
 def metric_of(run: Run) -> str | None:
-    """What its trials are judged by; ``None`` before the first has begun.
+    """Validation metric of a search; ``None`` if it is the default one and no trial has started.
 
     Raises:
         DamagedFile: as :func:`trials_of`.
     """
-    found = _book(run)
-    told = found["metric"] if found else run.params.get("metric")
-    return str(told) if told else None
+    found = _read_trials(run)
+    metric = found["metric"] if found else run.params.get("metric")
+    return str(metric) if metric else None
 
 
 def best_of(found: Sequence[Trial], metric: str) -> Trial | None:
-    """The trial with the best score; the earlier one of equals."""
+    """The trial with the best score; the earliest of equal ones."""
     able = [t for t in found if t.score is not None]
     sign = -1.0 if metrics.metric(metric).better == "lower" else 1.0
     return max(able, key=lambda t: sign * float(t.score or 0.0), default=None)
 
 
 def winner_params(asked: Mapping[str, Any], best: Trial) -> dict[str, Any]:
-    """The training that tests the best settings: on the rows that its trial learned from."""
+    """Parameters of the final training with the best settings, on the same training rows as the trials."""
     shared = {k: asked[k] for k in ("dataset", "model", *runs.USUAL)}
     shared["options"] = {**shared["options"], **best.options}
     return runs.training_params(shared.pop("dataset"), shared.pop("model"), **shared)
@@ -143,72 +150,87 @@ def winner_params(asked: Mapping[str, Any], best: Trial) -> dict[str, Any]:
 
 
 def search(run: Run, progress: Progress, flag: StopFlag) -> list[Trial]:
-    """Try settings until the number or the time that was asked for is over; goes on where an earlier worker left off.
+    """Run trials until their number or the time budget is reached; continues a search of an earlier worker.
+
+    Args:
+        run: the search.
+        progress: called with the progress.
+        flag: stop requests.
 
     Raises:
-        MMRecError: Ray is missing, or no trial came to an end.
-        Interrupted: a stop was asked for; what was learned stays, and resuming goes on.
+        MMRecError: Ray is missing, or no trial has finished.
+        Interrupted: a stop was requested; the trials stay, and a resumed run continues.
     """
     tune = _ray_tune()
     asked = run.params
     metric = asked["metric"] or _usual_metric(asked)
-    book = _Book(run.folder / "trials.json", metric, [t for t in trials_of(run)])
+    trial_log = _TrialLog(run.folder / "trials.json", metric, [t for t in trials_of(run)])
     spent = float(run.record.get("searched_s", 0.0))
     budget = None if asked["minutes"] is None else asked["minutes"] * 60 - spent
     started = time.time()
     most = _epochs(asked)
-    watch = _watch(tune, book, flag, asked["trials"], most, progress, None if budget is None else started + budget)
-    progress(book.ended(), asked["trials"], "starting Ray")
+    watch = _watch(tune, trial_log, flag, asked["trials"], most, progress, None if budget is None else started + budget)
+    progress(trial_log.ended(), asked["trials"], "starting Ray")
     ctrl_c = signal.getsignal(signal.SIGINT)
     with ray_cluster.connected(), flag.watch():
         try:
             if budget is None or budget > 0:
                 _tuner(tune, run, asked, metric, most, watch).fit()
-            if book.ended() < asked["trials"] and not watch.over and budget is None:
+            if trial_log.ended() < asked["trials"] and not watch.over and budget is None:
                 flag.wanted = True  # Ray takes a Ctrl-C for itself
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, ctrl_c)
-            book.close(left="stopped")
+            trial_log.close(left="stopped")
             runs.update(run, searched_s=spent + time.time() - started)
     if flag.wanted:
         raise Interrupted()
-    if all(t.score is None for t in book.trials):
-        failed = next((t.error for t in book.trials if t.error), None)
-        raise MMRecError(
-            f"No trial came to an end{f': {failed}' if failed else ' in the time allowed; give it more minutes'}."
-        )
-    return book.trials
+    if all(t.score is None for t in trial_log.trials):
+        failed = next((t.error for t in trial_log.trials if t.error), None)
+        raise MMRecError(f"No trial finished{f': {failed}' if failed else ' in the time budget; allow more minutes'}.")
+    return trial_log.trials
 
 
 def _usual_metric(asked: Mapping[str, Any]) -> str:
-    """What early stopping of this model watches, without training it."""
+    """The default validation metric of the model, found without training it."""
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.training.fit import split_settings
 
     config, _ = split_settings(asked["model"], asked["options"])
     cls = registry.load("models", asked["model"])
-    return WATCHED[cls.heads(config, open_dataset(asked["dataset"]).schema(runs.liked_from(asked)))[0].kind]
+    return VALIDATION_METRICS[cls.heads(config, open_dataset(asked["dataset"]).schema(runs.liked_from(asked)))[0].kind]
 
 
 def _ray_tune() -> Any:
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials.json tells it all
+    """Import Ray Tune.
+
+    Raises:
+        MMRecError: Ray or Optuna is missing.
+    """
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials.json has everything
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     settings.silence_telemetry()
     try:
         import optuna
         from ray import tune
     except ImportError as error:
-        raise MMRecError(
-            f"Tuning needs Ray and Optuna ({error}); pip install -r requirements-ray_cluster.txt."
-        ) from None
+        raise MMRecError(f"Tuning needs Ray and Optuna ({error}); pip install -r requirements-cluster.txt.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", module="optuna")  # a trial that goes on after a stop tells some epochs again
+    warnings.filterwarnings("ignore", module="optuna")  # a resumed trial reports some epochs again
     return tune
 
 
 def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: int, watch: Any) -> Any:
-    """Ray's tuner: begun anew, or restored from its record."""
+    """Ray's tuner: a new one, or restored from its saved state.
+
+    Args:
+        tune: the module ``ray.tune``.
+        run: the search.
+        asked: its parameters.
+        metric: validation metric.
+        epochs: most epochs of a trial.
+        watch: callback that records trials.
+    """
     from optuna.samplers import TPESampler
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -218,8 +240,10 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
     found = dimensions(asked)
     domains = {d.name: _domain(tune, d) for d in found}
     gpu = 1 if runs.wants_gpu("train", asked) and ray_cluster.resources().get("GPU") else 0
-    trainable = tune.with_resources(tune.with_parameters(_try, asked=dict(asked), metric=metric, folder=str(run.folder / "trials")),
-                                    {"cpu": 1, "gpu": gpu})  # fmt: skip
+    trainable = tune.with_resources(
+        tune.with_parameters(_try, asked=dict(asked), metric=metric, folder=str(run.folder / "trials")),
+        {"cpu": 1, "gpu": gpu},
+    )
     place = run.folder / "tune"
     config = tune.RunConfig(
         name="tune", storage_path=str(run.folder), callbacks=[watch], verbose=0,
@@ -229,14 +253,14 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
         tuner = tune.Tuner.restore(
             str(place), trainable, resume_unfinished=True, restart_errored=False, param_space=domains
         )
-        tuner._local_tuner._run_config.callbacks = [watch]  # the one that was saved belonged to a process that is gone
+        tuner._local_tuner._run_config.callbacks = [watch]  # the saved callback belonged to another process
         return tuner
     scheduler = (
         ASHAScheduler(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 10), reduction_factor=3)
         if epochs > 1
         else None
     )
-    # settings hang together (multivariate), and several trials run at once (constant_liar)
+    # multivariate: settings interact; constant_liar: several trials run at once
     sampler = TPESampler(multivariate=True, constant_liar=True, seed=asked["seed"])
     first = {d.name: d.inside(asked["options"].get(d.name, d.default)) for d in found}
     return tune.Tuner(
@@ -249,13 +273,11 @@ def _tuner(tune: Any, run: Run, asked: Mapping[str, Any], metric: str, epochs: i
 
 
 def _epochs(asked: Mapping[str, Any]) -> int:
-    """Epochs that a trial takes at most; a closed form is told once."""
-    told = registry.schema("models", asked["model"])
-    return (
-        int(asked["options"].get("max_epochs", told["train"]["properties"]["max_epochs"]["default"]))
-        if told["trains"]
-        else 1
-    )
+    """Most epochs of a trial; 1 for closed-form models, which report once."""
+    schema = registry.schema("models", asked["model"])
+    if not schema["trains"]:
+        return 1
+    return int(asked["options"].get("max_epochs", schema["train"]["properties"]["max_epochs"]["default"]))
 
 
 def _domain(tune: Any, found: Dimension) -> Any:
@@ -267,7 +289,14 @@ def _domain(tune: Any, found: Dimension) -> Any:
 
 
 def _try(config: Mapping[str, Any], *, asked: Mapping[str, Any], metric: str, folder: str) -> None:
-    """One trial, in a process of Ray's; why it failed is written down for :func:`_reason`."""
+    """Run one trial in a process of Ray; an error is written into a file for :func:`_reason`.
+
+    Args:
+        config: the tuned settings.
+        asked: parameters of the search.
+        metric: validation metric.
+        folder: folder of all trials.
+    """
     from ray import tune
 
     own = Path(folder) / tune.get_context().get_trial_id()
@@ -275,13 +304,20 @@ def _try(config: Mapping[str, Any], *, asked: Mapping[str, Any], metric: str, fo
         _fit(config, asked, metric, own)
     except Exception as error:
         own.mkdir(parents=True, exist_ok=True)
-        told = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
-        storage.write_bytes(own / "error.txt", told.encode())
+        reason = str(error) if isinstance(error, MMRecError) else f"{type(error).__name__}: {error}"
+        storage.write_bytes(own / "error.txt", reason.encode())
         raise
 
 
 def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: Path) -> None:
-    """Fit on the training rows, judge on the validation rows, tell each epoch."""
+    """Fit on the training rows, evaluate on the validation rows, report each epoch to Ray.
+
+    Args:
+        config: the tuned settings.
+        asked: parameters of the search.
+        metric: validation metric.
+        own: folder of the trial.
+    """
     from ray import tune
 
     from mmrec_core.callbacks import TrainingCallbacks
@@ -293,10 +329,10 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
     dataset = open_dataset(asked["dataset"])
     split = make_split(dataset, asked["split"], asked["split_seed"], asked["filter_from"], liked)
     parts = with_validation(split, dataset=dataset)
-    parts = replace(parts, test=parts.test[:0])  # what is not there cannot be looked at
+    parts = replace(parts, test=parts.test[:0])  # trials must not see the test rows
     sign, best = fit.better(metric), -np.inf
 
-    def tell(kind: str, values: Mapping[str, Any]) -> None:
+    def report(kind: str, values: Mapping[str, Any]) -> None:
         nonlocal best
         if kind == "epoch" and values.get(metric) is not None:
             best = max(best, sign * values[metric])
@@ -305,22 +341,20 @@ def _fit(config: Mapping[str, Any], asked: Mapping[str, Any], metric: str, own: 
     fitted = fit.fit(
         asked["model"], dataset, parts, options={**asked["options"], **config}, seed=asked["seed"], relevant_from=liked,
         fraction=asked["fraction"], encoder=asked["encoder"], modality=asked["modality"] or "none", watch=metric,
-        callbacks=TrainingCallbacks(own / "checkpoints", tell),
+        callbacks=TrainingCallbacks(own / "checkpoints", report),
     )  # fmt: skip
-    if (
-        not fitted.epochs or metric not in fitted.epochs[-1]
-    ):  # a closed form, or a descent that does not look at validation
+    if not fitted.epochs or metric not in fitted.epochs[-1]:  # a closed form, or no early stopping
         score = fit.validation_score(fitted.model, dataset, parts, metric, liked)
         tune.report({"score": score, "now": score, "epoch": 1, "over": True})
-    else:  # all of it again: it may have been over already when an earlier worker died
+    else:  # reported again, because the trial may have ended before an earlier worker was killed
         score = max(sign * e[metric] for e in fitted.epochs)
         tune.report(
             {"score": sign * score, "now": fitted.epochs[-1][metric], "epoch": len(fitted.epochs), "over": True}
         )
 
 
-class _Book:
-    """``trials.json``: every trial as it stands, for pages and for MLflow."""
+class _TrialLog:
+    """Writes ``trials.json``: all trials with their status, for pages and MLflow."""
 
     def __init__(self, file: Path, metric: str, known: Sequence[Trial]) -> None:
         self.file, self.metric, self.trials = file, metric, list(known)
@@ -330,7 +364,7 @@ class _Book:
         self.write(now=True)
 
     def of(self, trial: Any) -> Trial:
-        """The entry of one of Ray's trials."""
+        """The entry of a trial of Ray."""
         found = self.by_id.get(trial.trial_id)
         if found is None:
             found = self.by_id[trial.trial_id] = Trial(trial.trial_id, dict(runs.plain(trial.config)))
@@ -338,91 +372,105 @@ class _Book:
         return found
 
     def ended(self) -> int:
-        """How many are over."""
+        """Number of ended trials."""
         return sum(t.status in {"finished", "stopped early", "failed"} for t in self.trials)
 
     def write(self, now: bool = False) -> None:
-        """Keep it, unless it was kept just now."""
+        """Write the file, unless it was written less than :data:`WRITE_S` seconds ago."""
         if now or time.time() - self.written >= WRITE_S:
             storage.write_json(self.file, {"metric": self.metric, "trials": [vars(t) for t in self.trials]})
             self.written = time.time()
 
     def close(self, left: str) -> None:
-        """Whatever still ran does not any more."""
+        """Set trials that still run to the status ``left``."""
         for trial in self.trials:
             if trial.status in {"running", "waiting"}:
                 trial.status = left
         self.write(now=True)
 
 
-def _watch(tune: Any, book: _Book, flag: StopFlag, n: int, most: int, progress: Progress, until: float | None) -> Any:
-    """What Ray tells of its trials goes into the book; a stop, or the end of the time, goes to Ray. A trial takes ``most`` epochs."""
+def _watch(
+    tune: Any, trial_log: _TrialLog, flag: StopFlag, n: int, most: int, progress: Progress, until: float | None
+) -> Any:
+    """A callback of Ray that records trials, and ends the search on a stop request or when the time is over.
+
+    Args:
+        tune: the module ``ray.tune``.
+        trial_log: where trials are recorded.
+        flag: stop requests.
+        n: number of trials.
+        most: most epochs of a trial.
+        progress: called with the progress.
+        until: end of the time budget in seconds since 1970; ``None``: no limit.
+    """
 
     class Watch(tune.Callback):  # type: ignore[misc]
         over = False
 
-        def __reduce__(self) -> Any:  # Ray keeps its tuner with its callbacks; this one belongs to this process alone
+        def __reduce__(self) -> Any:  # Ray saves its tuner with its callbacks; this one is not saved
             return _nobody, ()
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            found = book.of(trial)
+            found = trial_log.of(trial)
             found.status = "running"
-            book.write()
+            trial_log.write()
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
             if "score" not in result:
                 return
-            found = book.of(trial)
+            found = trial_log.of(trial)
             epoch = int(result["epoch"])
-            found.curve[epoch - 1 : epoch] = [
-                float(result["now"])
-            ]  # an epoch that is repeated after a stop counts once
-            if found.score is None or book.sign * result["score"] > book.sign * found.score:
+            found.curve[epoch - 1 : epoch] = [float(result["now"])]  # an epoch repeated after a stop counts once
+            if found.score is None or trial_log.sign * result["score"] > trial_log.sign * found.score:
                 found.score, found.best_epoch = float(result["score"]), epoch - 1
             found.seconds = float(result.get("time_total_s", 0.0))
-            book.write()
+            trial_log.write()
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            found = book.of(trial)
+            found = trial_log.of(trial)
             last = trial.last_result or {}
             found.status = "finished" if last.get("over") or int(last.get("epoch", 0)) >= most else "stopped early"
-            self._said()
+            self.report_progress()
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            found = book.of(trial)
-            found.status, found.error = "failed", _reason(book.file.parent / "trials" / trial.trial_id)
-            self._said()
+            found = trial_log.of(trial)
+            found.status, found.error = "failed", _reason(trial_log.file.parent / "trials" / trial.trial_id)
+            self.report_progress()
 
-        def _said(self) -> None:
-            book.write(now=True)
-            best = best_of(book.trials, book.metric)
-            so_far = f"; best {book.metric} {best.score:.4f}" if best is not None else ""
-            progress(book.ended(), n, f"{book.ended()} of {n} trials{so_far}")
+        def report_progress(self) -> None:
+            trial_log.write(now=True)
+            best = best_of(trial_log.trials, trial_log.metric)
+            so_far = f"; best {trial_log.metric} {best.score:.4f}" if best is not None else ""
+            progress(trial_log.ended(), n, f"{trial_log.ended()} of {n} trials{so_far}")
 
         def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
             wanted = flag.wanted or (until is not None and time.time() > until)
             if wanted and not self.over and threading.current_thread() is threading.main_thread():
                 self.over = True
-                signal.raise_signal(signal.SIGINT)  # Ray keeps its record and ends
+                signal.raise_signal(signal.SIGINT)  # Ray saves its state and ends
 
     return Watch()
 
 
 def _nobody() -> Any:
-    """A callback that hears nothing."""
+    """A callback that does nothing."""
     from ray import tune
 
     return tune.Callback()
 
 
 def _reason(own: Path) -> str:
-    """Why a trial failed, in a line."""
+    """Why a trial failed, in one line."""
     file = own / "error.txt"
-    return file.read_text(encoding="utf-8").strip()[:400] if file.exists() else "its process ended without a word"
+    return (
+        file.read_text(encoding="utf-8").strip()[:400]
+        if file.exists()
+        else "its process ended without an error message"
+    )
 
 
 def as_csv(run: Run) -> str:
-    """One line per trial: settings, score, epochs, seconds."""
+    """The trials as CSV, one row per trial: settings, score, status, epochs, seconds."""
     import io
 
     from mmrec_core import csv_out

@@ -70,7 +70,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     in_a_sentence(dataset, split, able, labels, user, item, told, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
-    model = as_judged(run.id, split.checksum, dataset, split)
+    model = as_evaluated(run.id, split.checksum, dataset, split)
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
     st.caption(
@@ -118,10 +118,10 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Loading the model …")
-def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
+def as_evaluated(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
     """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
     run = runs.get(run_id)
-    return cf.as_judged(
+    return cf.as_evaluated(
         recommender.load_run_model(run.folder),
         _dataset,
         _split,
@@ -134,7 +134,7 @@ def verdict(
     run_id: str, split_checksum: str, user: int, item: int, seen: tuple[int, ...], _dataset: Dataset, _split: Split
 ) -> dict[str, float | None]:
     """A trained model's stars (where it predicts any), score and place of a film for a person it learned from."""
-    return cf.verdict(as_judged(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
+    return cf.verdict(as_evaluated(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
 
 
 def what_models_say(
@@ -211,7 +211,7 @@ def folded_in(
 ) -> cf.Answer:
     """Score and rank of a film for a history that is folded in."""
     return cf.history_edits(
-        as_judged(run_id, split_checksum, _dataset, _split),
+        as_evaluated(run_id, split_checksum, _dataset, _split),
         as_history(items, ratings, times),
         item,
         {},
@@ -303,7 +303,7 @@ def without_each(
     _split: Split,
 ) -> list[cf.Answer]:
     """Leave-one-out over the latest ratings."""
-    model = as_judged(run_id, split_checksum, _dataset, _split)
+    model = as_evaluated(run_id, split_checksum, _dataset, _split)
     told = as_history(items, ratings, times)
     first = max(len(told) - MOST_RATINGS, 0)
     return cf.history_edits(

@@ -99,7 +99,7 @@ def _lesson_strip(url_path: str) -> None:
 @st.cache_resource(show_spinner=False, ttl=60)
 def _revive() -> None:
     """Now and then: queued runs whose worker went down, with this machine or another, get a new one."""
-    runs.revive()
+    runs.relaunch_orphaned()
 
 
 def frame() -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from mmrec_core import registry, runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.evaluation.protocols import in_words
+from mmrec_core.evaluation.protocols import validation_label
 from mmrec_core.tuning import search_space, sweep
 from mmrec_core.tuning.search_space import Dimension
 from mmrec_core.tuning.sweep import Trial
@@ -209,7 +209,7 @@ def searches(dataset: Dataset) -> None:
     assert best is not None
     winner(run, found, best, metric)
     if str(run.params["split"]).startswith("chronological") and (
-        told := in_words(*registry.schema("models", run.params["model"])["early_stopping_protocol"])
+        told := validation_label(*registry.schema("models", run.params["model"])["early_stopping_protocol"])
     ):
         st.caption(f"Validation scores of {run.params['model']} are {told}.")
     st.altair_chart(

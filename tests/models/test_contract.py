@@ -555,7 +555,7 @@ def _fitted_until(enough: Callable[[Model], bool], name: str, dataset: Dataset, 
             done += 1
             callbacks.stop.wanted = done in CLEAR
 
-    callbacks = TrainingCallbacks(folder, tell=tell)
+    callbacks = TrainingCallbacks(folder, log_event=tell)
     while True:
         try:
             return _fit(name, dataset, split, PROPER, callbacks=callbacks).model

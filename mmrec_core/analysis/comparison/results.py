@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrec_core import records, runs
 from mmrec_core.errors import DamagedFile, MMRecError
-from mmrec_core.evaluation.protocols import full_name, in_plain_words
+from mmrec_core.evaluation.protocols import full_name, protocol_label
 from mmrec_core.runs import Run
 from mmrec_core.stats import holm, paired
 from mmrec_core.types import Array, Dataset
@@ -47,7 +47,7 @@ class Key:
         """For people, in a line."""
         liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
         dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
-        among = in_plain_words(self.protocol)
+        among = protocol_label(self.protocol)
         other = f" · {self.beyond}" if self.beyond else ""
         known = "" if self.regime == "stream" else f" · {known_in_words(self.known)}"
         return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{known}{other}"
@@ -254,7 +254,7 @@ def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
     return next((k for k in able if k.known == "training"), next(iter(able), None))
 
 
-def can_be_judged_like(row: Row, key: Key) -> bool:
+def can_be_evaluated_like(row: Row, key: Key) -> bool:
     """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
     return (
         row.trained is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Any
 from mmrec_core import ownership, records, runs, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import Run, heartbeat
+from mmrec_core.runs.background import start_detached
 from mmrec_core.tuning import sweep
 
 ENDED = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -217,15 +217,12 @@ def open_mlflow() -> str:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        log = (settings.home() / "mlflow.log").open("ab")
-        options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000208}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store(), "--host", "127.0.0.1",
-             "--port", str(port), "--workers", "1",
-             "--default-artifact-root", (settings.home() / "mlflow-artifacts").as_uri()],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.home(), **options,
-        )  # fmt: skip
-        log.close()
+        command = [
+            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store()),
+            *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            *("--default-artifact-root", (settings.home() / "mlflow-artifacts").as_uri()),
+        ]
+        process = start_detached(command, settings.home() / "mlflow.log", settings.home())
         url = f"http://localhost:{port}"
         for _ in range(240):
             try:
