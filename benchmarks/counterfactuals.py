@@ -57,7 +57,7 @@ def main() -> None:
             ).model
             asked = Query(np.array([person]))
             before, after = (
-                cf.standing(m.score_all(asked)[0].double().numpy(), film, history.items) for m in (model, without)
+                cf.score_and_rank(m.score_all(asked)[0].double().numpy(), film, history.items) for m in (model, without)
             )
             folded.append((answers[0].score - answers[1 + at].score, answers[1 + at].rank - answers[0].rank))
             trained.append((before[0] - after[0], after[1] - before[1]))

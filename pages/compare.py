@@ -461,7 +461,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
     here = {r.description for r in found if r.key == key}
     live = [r.params for r in live_runs()]
     able = [runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from) for r in others
-            if r.description not in here and comparison.can_be_judged_like(r, key)]  # fmt: skip
+            if r.description not in here and comparison.can_be_evaluated_like(r, key)]  # fmt: skip
     if (
         len(able) > 1
         and not all(a in live for a in able)
@@ -479,7 +479,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
             )
             if row.description in here:
                 st.caption("also evaluated as above")
-            elif comparison.can_be_judged_like(row, key):
+            elif comparison.can_be_evaluated_like(row, key):
                 wanted = runs.evaluation_params(row.trained or "", key.protocol, key.regime, key.relevant_from)
                 if wanted in live:
                     st.caption("being judged")

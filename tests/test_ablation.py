@@ -42,7 +42,7 @@ def test_arms_are_what_can_differ(films: Dataset) -> None:
     labels = [arm.label for arm in ablation.arms(levels)]
     assert labels[:3] == ["features=ids", "features=text", "features=image"] and len(labels) == 7
     assert ablation.varied(films, "svdpp", ["history", "dim=4:8"]) == {"history": ["true", "false"], "dim": ["4", "8"]}
-    asked = ablation.arms(levels)[0].asked({"options": {"lr": 0.1}})
+    asked = ablation.arms(levels)[0].params({"options": {"lr": 0.1}})
     assert asked["modality"] == "none" and asked["options"] == {"lr": 0.1}
 
 

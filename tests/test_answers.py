@@ -53,7 +53,7 @@ def test_answers_are_those_of_the_model_alone(
     lists = [asked.result(60).items for asked in answers.ask(run, told)]
     np.testing.assert_allclose(
         user_trajectory.middles(lists, where),
-        user_trajectory.trail(recommender.load_run_model(run.folder), told[-1], where),
+        user_trajectory.trajectory(recommender.load_run_model(run.folder), told[-1], where),
         atol=1e-6,
     )
 

@@ -358,7 +358,7 @@ def test_results_that_did_not_record_who_knew_what_stand_apart(home: Path, ratin
         rows["popularity"].key.known == comparison.NOT_RECORDED
         and rows["popularity"].key != rows["ease"].key == new.key
     )
-    assert not comparison.can_be_judged_like(rows["popularity"], new.key)
+    assert not comparison.can_be_evaluated_like(rows["popularity"], new.key)
     again = worker.work(
         runs.create("evaluate", runs.evaluation_params(old.run.id, "full", "frozen")).id, foreground=True
     )

@@ -149,7 +149,7 @@ def test_weights_that_may_know_the_test_rows_are_kept_apart(mine: Dataset) -> No
     assert by_run[fair.id].key == by_run[here.id].key
     assert by_run[unfair.id].key != by_run[here.id].key
     assert "another split" in by_run[here.id].key.differs(by_run[unfair.id].key)[0]
-    assert not comparison.can_be_judged_like(by_run[unfair.id], by_run[here.id].key)
+    assert not comparison.can_be_evaluated_like(by_run[unfair.id], by_run[here.id].key)
     inherited = trained("mf", seed=2, options=options, from_run=unfair.id)
     assert "another split" in comparison.rows(mine)[-1].key.beyond, inherited.id
 
@@ -207,7 +207,7 @@ def test_splits_with_equal_rows_but_other_seeds_say_how_they_differ(mine: Datase
     one, other = trained("popularity"), trained("itemknn", split_seed=1)
     rows = {row.run.id: row for row in comparison.rows(mine)}
     assert rows[one.id].key.differs(rows[other.id].key) == ["split user-temporal (seed 1)"]
-    assert not comparison.can_be_judged_like(rows[other.id], rows[one.id].key)
+    assert not comparison.can_be_evaluated_like(rows[other.id], rows[one.id].key)
 
 
 def test_a_refit_is_drawn_and_told(mine: Dataset) -> None:

@@ -39,7 +39,7 @@ class Arm:
         """``features=both, fusion=film``."""
         return ", ".join(f"{k}={v}" for k, v in self.levels.items()) or "as it comes"
 
-    def asked(self, base: Mapping[str, Any]) -> dict[str, Any]:
+    def params(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The training's description, from what all arms share."""
         told = {**base, "options": dict(base.get("options") or {})}
         for name, value in self.levels.items():
@@ -141,7 +141,7 @@ def plan(
     found = []
     for arm in arms(varied(dataset, model, over, base.get("encoder"))):
         for seed in seeds:
-            params = runs.training_params(dataset.name, model, **{**arm.asked(base), "seed": seed})
+            params = runs.training_params(dataset.name, model, **{**arm.params(base), "seed": seed})
             found.append({"arm": dict(arm.levels), "seed": seed, "params": params})
     return found
 

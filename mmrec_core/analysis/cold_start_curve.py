@@ -16,7 +16,7 @@ from mmrec_core.stats import paired
 from mmrec_core.training.fit import fit
 from mmrec_core.types import Dataset, Progress, quiet
 
-YARDSTICK = "popularity"
+BASELINE = "popularity"
 METRIC = "ndcg@10"
 
 
@@ -47,7 +47,7 @@ def crossing(
         MMRecError: no person has enough ratings, or a model does not work on these data.
     """
     split = make_split(dataset, "cold-user", split_seed)
-    names = [YARDSTICK, *(m for m in models if m != YARDSTICK)]
+    names = [BASELINE, *(m for m in models if m != BASELINE)]
     found: dict[str, Any] = {}
     values: dict[tuple[str, int], dict[int, float]] = {}
     for at, name in enumerate(names):
@@ -65,17 +65,17 @@ def crossing(
                 zip(judged.queries.tolist(), judged.per_query.get(METRIC, np.zeros(0)).tolist(), strict=True)
             )
             found[name][str(k)] = {"metrics": judged.metrics, "intervals": judged.intervals}
-            if name != YARDSTICK:
+            if name != BASELINE:
                 try:
-                    found[name][str(k)]["against"] = paired(values[name, k], values[YARDSTICK, k])
+                    found[name][str(k)]["against"] = paired(values[name, k], values[BASELINE, k])
                 except MMRecError:
                     found[name][str(k)]["against"] = None
     users = len(np.unique(np.asarray(dataset.interactions.need("user"))[split.test]))
     means = {n: [found[n][str(k)]["metrics"].get(METRIC) or 0.0 for k in ks] for n in names}
-    shown = {n: found[n] for n in names if n in models or n == YARDSTICK}
+    shown = {n: found[n] for n in names if n in models or n == BASELINE}
     return {"dataset": dataset.name, "split": "cold-user", "split_seed": split_seed, "seed": seed, "users": users, "ks": list(ks),
-            "split_checksum": split.checksum, "models": shown, "crosses": {n: crosses(shown[n], ks) for n in shown if n != YARDSTICK},
-            "above": {n: above(means[n], means[YARDSTICK], ks) for n in shown if n != YARDSTICK},
+            "split_checksum": split.checksum, "models": shown, "crosses": {n: crosses(shown[n], ks) for n in shown if n != BASELINE},
+            "above": {n: above(means[n], means[BASELINE], ks) for n in shown if n != BASELINE},
             "environment": runtime.environment()}  # fmt: skip
 
 

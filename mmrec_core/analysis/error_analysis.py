@@ -33,7 +33,7 @@ SORTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedRows:
     """One result's test rows."""
 
     rows: Array
@@ -55,7 +55,7 @@ class Judged:
         return None if self.predicted is None or self.rating is None else np.asarray(self.predicted - self.rating)
 
 
-def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
+def evaluated_rows(dataset: Dataset, split: Split, row: Row) -> EvaluatedRows:
     """A result's test rows with what its model said of each."""
     rows = split.test
     events = dataset.interactions
@@ -78,7 +78,7 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
         at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
         place = np.where(key[at] == wanted, order[at] % held["items"].shape[1] + 1, 0)
         place[~np.isin(user, held["user"])] = -1
-    return Judged(rows, user, item, rating, liked, predicted, place)
+    return EvaluatedRows(rows, user, item, rating, liked, predicted, place)
 
 
 # Slices
@@ -168,7 +168,7 @@ def disagreement(dataset: Dataset, encoder: str | None = None) -> Array | None:
 # Figures and cases
 
 
-def measure(told: Judged, mask: Array) -> dict[str, Any]:
+def measure(told: EvaluatedRows, mask: Array) -> dict[str, Any]:
     """A slice's figures: ``n`` rows, ``people``, ``likes``, and with 95 % intervals (people as clusters) ``rmse``, ``mae`` and ``found``, the share of liked
     films that stand among the first ten."""
     out: dict[str, Any] = {
@@ -196,13 +196,13 @@ def measure(told: Judged, mask: Array) -> dict[str, Any]:
 
 
 def worst(
-    told: Judged,
+    told: EvaluatedRows,
     mask: Array,
     sort: str,
     n: int,
     dataset: Dataset,
     split: Split,
-    other: Judged | None = None,
+    other: EvaluatedRows | None = None,
     seed: int = 0,
 ) -> Array:
     """Places (into the test rows) of the cases of a slice, the worst first.
@@ -242,7 +242,7 @@ def worst(
     return where[np.argsort(-value[where], kind="stable")][:n]
 
 
-def _difference(told: Judged, other: Judged | None) -> Array:
+def _difference(told: EvaluatedRows, other: EvaluatedRows | None) -> Array:
     """How much worse one model does on a row than another: in absolute error, else in reciprocal place of what was liked."""
     if other is None:
         raise MMRecError("Choose a second model to see where the two differ.")

@@ -25,7 +25,7 @@ Wanted = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Told:
+class FilledText:
     """A text with its numbers, or what is missing for them."""
 
     text: str
@@ -41,7 +41,7 @@ class Missing(Exception):
         self.wanted = wanted
 
 
-def fill(text: str, dataset: Dataset) -> Told:
+def fill(text: str, dataset: Dataset) -> FilledText:
     """A text with every hole filled; a hole that cannot be yet is "…" and what it needs is listed.
 
     Raises:
@@ -56,7 +56,7 @@ def fill(text: str, dataset: Dataset) -> Told:
             wanted.extend(w for w in missing.wanted if w not in wanted)
             return "…"
 
-    return Told(HOLE.sub(one, text), tuple(wanted))
+    return FilledText(HOLE.sub(one, text), tuple(wanted))
 
 
 def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:

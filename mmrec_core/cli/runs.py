@@ -119,7 +119,7 @@ def clean(
     from mmrec_core.maintenance import cleanup, damage
 
     found = cleanup.waste(budget, thumbnails)
-    told, broken = found.told(), damage.survey()
+    told, broken = found.summary(), damage.survey()
     movable = [d for d in broken if aside and d.about in damage.OWN]
     if yes:
         cleanup.clean(found)

@@ -164,7 +164,7 @@ class Waste:
         if places:
             self.places.setdefault(kind, []).extend(places)
 
-    def told(self) -> dict[str, dict[str, int]]:
+    def summary(self) -> dict[str, dict[str, int]]:
         """Files or folders and bytes by kind."""
         return {
             kind: {"n": len(places), "bytes": sum(size_of(p) for p in places)} for kind, places in self.places.items()
@@ -252,7 +252,7 @@ def _thumbnails() -> set[str]:
 def clean(found: Waste) -> dict[str, dict[str, int]]:
     """Remove what :func:`waste` found; how much went, by kind."""
     ownership.require("clear files")
-    told = found.told()
+    told = found.summary()
     for places in found.places.values():
         for place in places:
             if place.is_dir():

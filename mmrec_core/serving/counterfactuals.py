@@ -106,7 +106,7 @@ def without(told: History, at: int) -> History:
     return History(told.items[keep], ratings, times)
 
 
-def restarred(told: History, at: int, stars: float) -> History:
+def with_rating(told: History, at: int, stars: float) -> History:
     """A history in which rating number ``at`` is another.
 
     Raises:
@@ -132,7 +132,7 @@ def swapped(told: History, at: int) -> History:
     return History(told.items[order], None if told.ratings is None else told.ratings[order], told.times)
 
 
-def standing(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
+def score_and_rank(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
     """Score and place of a film among all but ``hidden`` item rows; the film itself always counts."""
     keep = np.ones(len(scores), bool)
     keep[hidden] = False
@@ -156,7 +156,7 @@ def history_edits(
     named = {"as it is": told, **edits}
     out = told.items if hidden is None else hidden
     scores = scores_of(model, [*named.values()])
-    return [Answer(name, *standing(row, item, out)) for name, row in zip(named, scores, strict=True)]
+    return [Answer(name, *score_and_rank(row, item, out)) for name, row in zip(named, scores, strict=True)]
 
 
 def leave_one_out(model: Any, told: History, item: int) -> list[Answer]:
@@ -173,9 +173,9 @@ def content_edits(
 ) -> list[Answer]:
     """How a film fares with other plots and posters, "as it is" first; ``hidden`` as in :func:`history_edits`."""
     out = told.items if hidden is None else hidden
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
+    found = [Answer("as it is", *score_and_rank(scores_of(model, [told])[0], item, out))]
     for name, changes in edits.items():
-        found.append(Answer(name, *standing(scores_of(edited(model, changes), [told])[0], item, out)))
+        found.append(Answer(name, *score_and_rank(scores_of(edited(model, changes), [told])[0], item, out)))
     return found
 
 
@@ -190,18 +190,18 @@ def views(model: Any, told: History, item: int, hidden: Array | None = None) -> 
     if not reads:
         return []
     out = told.items if hidden is None else hidden
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
+    found = [Answer("as it is", *score_and_rank(scores_of(model, [told])[0], item, out))]
     for name, (blanked, unmet) in VIEWS.items():
         left = set(reads) - set(blanked)
         if unmet and (not left or not left <= set(has(model, item))) or (not blanked and len(reads) < 2):
             continue
         changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in blanked if m in reads}
         other = edited(model, changes, [item] if unmet else ())
-        found.append(Answer(name, *standing(scores_of(other, [told])[0], item, out)))
+        found.append(Answer(name, *score_and_rank(scores_of(other, [told])[0], item, out)))
     return found
 
 
-def spoke(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
+def dominant_modality(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
     """Which of ids, text and image alone brings the film's score nearest to where it stands with all; of :func:`views`."""
     whole = answers[0].score if answers else 0.0
     alone = {
@@ -217,13 +217,13 @@ def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | 
     """What a model says of a film to a user it learned from: ``stars`` (``None`` unless it predicts ratings), ``score`` and ``place`` among all films
     but ``seen`` item rows."""
     scores = model.score_all(Query(np.array([user])))[0].double().numpy()
-    score, place = standing(scores, item, seen)
+    score, place = score_and_rank(scores, item, seen)
     rates = any(h.kind == "rating" for h in model.scorer_heads())
     stars = float(model.score(np.array([user]), np.array([item]))[0, 0]) if rates else None
     return {"stars": stars, "score": score, "place": place}
 
 
-def as_judged(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
+def as_evaluated(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
     """A model as evaluation (regime ``frozen``) asks it: where it knows training and validation rows, one that streams has observed the
     latter. The model itself is left as it is."""
     if known == "training" or not model.streams or not len(split.validation):

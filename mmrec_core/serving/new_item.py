@@ -43,7 +43,7 @@ class Reception:
     """``[U]``: the share of known films it would stand above in each person's ranking; 1 is first of all."""
     stars: Array | None
     """``[U]`` predicted stars, of models that predict any."""
-    tastes: dict[str, tuple[int, float]] = field(default_factory=dict)
+    by_genre: dict[str, tuple[int, float]] = field(default_factory=dict)
     """People by the genre they liked most often: how many, and their mean share."""
 
     @property
@@ -120,10 +120,10 @@ def reception(model: Any, dataset: Dataset, split: Split, content: Mapping[str, 
     stars = None
     if any(h.kind == "rating" for h in model.scorer_heads()) and dataset.scale is not None:
         stars = np.clip(scores, *dataset.scale)
-    return Reception(user, shares, stars, by_taste(dataset, split, user, shares))
+    return Reception(user, shares, stars, reception_by_genre(dataset, split, user, shares))
 
 
-def by_taste(
+def reception_by_genre(
     dataset: Dataset, split: Split, user: Array, share: Array, fewest: int = 5
 ) -> dict[str, tuple[int, float]]:
     """People by the genre they liked more often than others did: how many, and their mean share; the keenest first."""
@@ -144,7 +144,7 @@ def by_taste(
     return dict(sorted(told.items(), key=lambda kv: -kv[1][1]))
 
 
-def real_answer(dataset: Dataset, item: int, found: Reception) -> dict[str, Any] | None:
+def observed_reception(dataset: Dataset, item: int, found: Reception) -> dict[str, Any] | None:
     """How a film of the catalog was really received: its mean rating, and the chance that somebody who liked it was expected to care more than
     somebody who rated it and did not, or never met it (AUC); ``None`` where nobody rated it."""
     events = dataset.interactions

@@ -37,7 +37,7 @@ def positions(found: Map, n_items: int) -> Array:
     return out
 
 
-def trail(model: Any, told: History, where: Array, top: int = TOP) -> Array:
+def trajectory(model: Any, told: History, where: Array, top: int = TOP) -> Array:
     """Where a model sends a newcomer after 0, 1, … all of their ratings: float32 ``[len(told) + 1, 2]``, the middle of its ``top`` films on the map,
     films rated so far left out. A newcomer of whom it can make nothing stays where everybody is sent."""
     steps = [History(told.items[:k], None if told.ratings is None else told.ratings[:k], None if told.times is None else told.times[:k])

@@ -61,7 +61,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     in_a_sentence(dataset, split, able, labels, user, item, told, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
-    model = as_judged(run.id, split.checksum, dataset, split)
+    model = as_evaluated(run.id, split.checksum, dataset, split)
     nearest_known(dataset, run, told, item)
     st.markdown("#### What if …")
     st.caption("Exact: the model is asked again with something changed, its weights as they are. Every what-if starts from the folded-in rank of the table above: the user is inferred "
@@ -106,10 +106,10 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Loading the model …")
-def as_judged(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
+def as_evaluated(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
     """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
     run = runs.get(run_id)
-    return cf.as_judged(
+    return cf.as_evaluated(
         recommender.load_run_model(run.folder),
         _dataset,
         _split,
@@ -122,7 +122,7 @@ def verdict(
     run_id: str, split_checksum: str, user: int, item: int, seen: tuple[int, ...], _dataset: Dataset, _split: Split
 ) -> dict[str, float | None]:
     """A trained model's stars (where it predicts any), score and place of a film for a person it learned from."""
-    return cf.verdict(as_judged(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
+    return cf.verdict(as_evaluated(run_id, split_checksum, _dataset, _split), user, item, np.array(seen, np.int64))
 
 
 def what_models_say(
@@ -167,7 +167,7 @@ def folded_in(
 ) -> cf.Answer:  # fmt: skip
     """Score and rank of a film for a history that is folded in."""
     return cf.history_edits(
-        as_judged(run_id, split_checksum, _dataset, _split),
+        as_evaluated(run_id, split_checksum, _dataset, _split),
         as_history(items, ratings, times),
         item,
         {},
@@ -249,7 +249,7 @@ def without_each(
     seen: tuple[int, ...], _dataset: Dataset, _split: Split,
 ) -> list[cf.Answer]:  # fmt: skip
     """Leave-one-out over the latest ratings."""
-    model = as_judged(run_id, split_checksum, _dataset, _split)
+    model = as_evaluated(run_id, split_checksum, _dataset, _split)
     told = as_history(items, ratings, times)
     first = max(len(told) - MOST_RATINGS, 0)
     return cf.history_edits(
@@ -326,7 +326,7 @@ def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tu
                           format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})")  # type: ignore[index]  # fmt: skip
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
-        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}
+        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.with_rating(told, int(at), stars)}
         shown_changes(cf.history_edits(model, told, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
         shell.tell(error)
@@ -386,7 +386,7 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
-                st.caption(f"Nearest to the whole: {cf.spoke(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
+                st.caption(f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
                            "had met it (edges and memories of other films stay).")  # fmt: skip
         except MMRecError as error:
             shell.tell(error)

@@ -14,7 +14,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.types import Array, Dataset, Query, Split
 from pages.parts import blind, shell
-from pages.parts.case_view import as_judged
+from pages.parts.case_view import as_evaluated
 from pages.parts.wall import film, wall
 
 MOST_SHOWN = 60
@@ -103,7 +103,7 @@ def asked_again(
     run_id: str, split_checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset, _split: Split
 ) -> Array:
     """A trained model's list for a person, asked as evaluation asks it; known films left out, held-out ones not."""
-    model = as_judged(run_id, split_checksum, _dataset, _split)
+    model = as_evaluated(run_id, split_checksum, _dataset, _split)
     return np.asarray(model.recommend_rows(Query(np.array([user])), [np.array(known, np.int64)], top)[0][0])
 
 

@@ -254,7 +254,7 @@ def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
     return next((k for k in able if k.known == "training"), next(iter(able), None))
 
 
-def can_be_judged_like(row: Row, key: Key) -> bool:
+def can_be_evaluated_like(row: Row, key: Key) -> bool:
     """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
     return (
         row.trained is not None
