@@ -1,10 +1,10 @@
-"""MMRec in the browser; everything that surrounds the pages is in ``pages/parts/shell.py``."""
+"""Entry point of the Streamlit app; navigation and layout are in ``pages/parts/shell.py``."""
 
-if __name__ == "__main__":  # Streamlit draws a page
+if __name__ == "__main__":  # Streamlit runs a page
     from pages.parts import shell
 
     shell.run()
-else:  # ``streamlit run app.py`` asks for a server, as in server.py
+else:  # ``streamlit run app.py`` imports it for the server, as in server.py
     from streamlit.starlette import App
 
     from pages.parts import gate, home_files

@@ -1,5 +1,7 @@
-"""MMRec's server: the app, the home's thumbnails and maps, and before them a check of whom each request is meant for.
-``python -m mmrec_core serve`` starts it."""
+"""Server of MMRec: the app, thumbnails and maps of the home, behind a check of each request's host name.
+
+``python -m mmrec_core serve`` starts it.
+"""
 
 from streamlit.starlette import App
 

@@ -1,11 +1,12 @@
-"""Who ranks what nobody has met: content in time against everything else, by how much was known at the moment.
+"""Cold-start ranking: content-based temporal models against all others, by the number of known ratings.
 
-``python -m benchmarks.cold_start DATASET [--encoder E] [--seeds 1,2,3] [--only "mm_tgn vanilla,ease"]``: one point in time divides the data (chronological
-70/15/15). Every model is fitted on the same rows and judged on the same liked test events: among 100 films the user has no event with, and among
-every film; ``frozen`` (training and validation known) and ``stream`` (everything before the event known). Prints NDCG@10 with 95 % intervals (users as
-clusters, averaged over seeds), and by how many events film and user had before; then differences to popularity and to the vanilla arm, paired by
-user. ``--split cold-item``: a tenth of the films leaves training instead, and each user's liked ones are ranked among these films alone. Writes
-all of it as JSON to ``--out``.
+``python -m benchmarks.cold_start DATASET [--encoder E] [--seeds 1,2,3] [--only "mm_tgn vanilla,ease"]``: one point in
+time divides the data (chronological 70/15/15). Every model is fitted on the same rows and evaluated on the same liked
+test events: among 100 films the user has no event with, and among every film; ``frozen`` (training and validation
+known) and ``stream`` (everything before the event known). Prints NDCG@10 with 95 % intervals (users as clusters,
+averaged over seeds), and by how many events film and user had before; then differences to popularity and to the
+vanilla arm, paired by user. ``--split cold-item``: a tenth of the films leaves training instead, and each user's
+liked ones are ranked among these films alone. Writes all of it as JSON to ``--out``.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from mmrec_core.stats import paired
 from mmrec_core.training.fit import fit
 
 QUICK = {"max_epochs": 12, "patience": 5}
-"""MM-TGN's settings, the same for every arm; otherwise as it comes, chosen on validation (of ml-latest-small's events, seed 1)."""
-UNMET = {"score": "dot", "content_dropout": 0.5, "alone": 0.5}
-"""Beside them where all that is ranked are films that nobody met; chosen on validation (demo's cold films, seeds 1 and 2)."""
+"""Settings of MM-TGN, the same for every arm; chosen on validation (ml-latest-small's events, seed 1)."""
+UNSEEN = {"score": "dot", "content_dropout": 0.5, "alone": 0.5}
+"""Additional settings if only cold films are ranked; chosen on validation (demo's cold films, seeds 1 and 2)."""
 ARMS: dict[str, dict[str, Any]] = {
     "popularity": {"model": "popularity"},
     "itemknn": {"model": "itemknn"},
@@ -56,34 +57,38 @@ BINS = [f"{owner} with {n} ratings by then" for owner in ("film", "user") for n 
 
 
 def ways(split: str) -> list[tuple[str, str]]:
-    """Regimes and protocols that make sense of a split."""
+    """Regimes and protocols to evaluate on a split."""
     return [("frozen", "full")] if split == "cold-item" else WAYS
 
 
-def judged(arm: dict[str, Any], dataset: Any, split: Any, encoder: str | None, seed: int) -> dict[str, Any]:
-    """One model, fitted once, judged in every way."""
+def evaluated(arm: dict[str, Any], dataset: Any, split: Any, encoder: str | None, seed: int) -> dict[str, Any]:
+    """Train one arm once and evaluate it under every regime and protocol."""
     started = time.perf_counter()
-    unmet = UNMET if arm["model"] == "mm_tgn" and split.strategy == "cold-item" else {}
+    unseen = UNSEEN if arm["model"] == "mm_tgn" and split.strategy == "cold-item" else {}
     fitted = fit(
         arm["model"],
         dataset,
         split,
-        options={**arm.get("options", {}), **unmet},
+        options={**arm.get("options", {}), **unseen},
         seed=seed,
         encoder=encoder,
         modality=arm.get("modality", "both"),
     )
-    told: dict[str, Any] = {"fit_s": time.perf_counter() - started, "best_epoch": fitted.best_epoch}
+    result: dict[str, Any] = {"fit_s": time.perf_counter() - started, "best_epoch": fitted.best_epoch}
     for regime, protocol in ways(split.strategy):
         if not regime.startswith(arm.get("ways", "")):
             continue
         found = evaluate(fitted.model, dataset, split, protocol=protocol, regime=regime)
-        told[f"{regime} {protocol}"] = {
-            "metrics": found.metrics, "intervals": found.intervals, "seconds": found.seconds,
+        result[f"{regime} {protocol}"] = {
+            "metrics": found.metrics,
+            "intervals": found.intervals,
+            "seconds": found.seconds,
             "users": {"user": found.queries.tolist(), "ndcg@10": found.per_query["ndcg@10"].tolist()},
-            "groups": {n: g for n, g in found.groups.items() if n in (*BINS, COLD) or n.startswith(("induct", "transd"))},
-        }  # fmt: skip
-    return told
+            "groups": {
+                n: g for n, g in found.groups.items() if n in (*BINS, COLD) or n.startswith(("induct", "transd"))
+            },
+        }
+    return result
 
 
 def cell(runs: list[dict[str, Any]], way: str, group: str | None, metric: str = "ndcg@10") -> str:
@@ -118,43 +123,50 @@ def against(one: list[dict[str, Any]], other: list[dict[str, Any]], way: str) ->
 
 
 def main() -> None:
-    """Fit, judge, print."""
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("dataset")
-    ask.add_argument("--encoder")
-    ask.add_argument("--split", default="chronological:70-15-15")
-    ask.add_argument("--seeds", default="1")
-    ask.add_argument("--only", default="")
-    ask.add_argument("--out", type=Path, default=Path("cold_start.json"))
-    told = ask.parse_args()
+    """Train, evaluate and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("--encoder")
+    parser.add_argument("--split", default="chronological:70-15-15")
+    parser.add_argument("--seeds", default="1")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--out", type=Path, default=Path("cold_start.json"))
+    args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    dataset = preparation.open_dataset(told.dataset)
-    split = make_split(dataset, told.split)
-    only = set(told.only.split(",")) if told.only else set(ARMS)
+    dataset = preparation.open_dataset(args.dataset)
+    split = make_split(dataset, args.split)
+    only = set(args.only.split(",")) if args.only else set(ARMS)
     wanted = [a for a in ARMS if {a, a.split(" ")[0]} & only]
-    done: dict[str, list[dict[str, Any]]] = json.loads(told.out.read_text()) if told.out.exists() else {}
+    done: dict[str, list[dict[str, Any]]] = json.loads(args.out.read_text()) if args.out.exists() else {}
     for name in wanted:
-        seeds = [int(s) for s in told.seeds.split(",")][: None if "tgn" in name else 1]
+        seeds = [int(s) for s in args.seeds.split(",")][: None if "tgn" in name else 1]
         done[name] = []
         for seed in seeds:
-            done[name].append(judged(ARMS[name], dataset, split, told.encoder, seed))
-            print(f"{name} seed {seed}: {done[name][-1]['fit_s']:.0f} s, then " + ", ".join(
-                f"{w} {told_of['seconds']:.0f} s" for w, told_of in done[name][-1].items() if isinstance(told_of, dict)), flush=True)  # fmt: skip
-            told.out.write_text(json.dumps(done))
-    for way in (f"{r} {p}" for r, p in ways(told.split)):
-        print(f"\n{told.dataset}, {way}, NDCG@10\n")
-        heads = ["all", COLD] if told.split == "cold-item" else ["all", *BINS] if way != "frozen full" else ["all"]
+            done[name].append(evaluated(ARMS[name], dataset, split, args.encoder, seed))
+            print(
+                f"{name} seed {seed}: {done[name][-1]['fit_s']:.0f} s, then "
+                + ", ".join(
+                    f"{w} {part['seconds']:.0f} s" for w, part in done[name][-1].items() if isinstance(part, dict)
+                ),
+                flush=True,
+            )
+            args.out.write_text(json.dumps(done))
+    for way in (f"{r} {p}" for r, p in ways(args.split)):
+        print(f"\n{args.dataset}, {way}, NDCG@10\n")
+        heads = ["all", COLD] if args.split == "cold-item" else ["all", *BINS] if way != "frozen full" else ["all"]
         print("| model | " + " | ".join(h.replace(" ratings by then", "") for h in heads) + " |")
         print("|---" * (len(heads) + 1) + "|")
         for name in (n for n in ARMS if n in done):
             cells = [cell(done[name], way, None if h == "all" else h) for h in heads]
             print(f"| `{name}` ({len(done[name])}) | " + " | ".join(cells) + " |")
-        for rival in (r for r in ("popularity", "mm_tgn vanilla") if r in done):
+        for baseline in (r for r in ("popularity", "mm_tgn vanilla") if r in done):
             for name in (
-                n for n in done if n != rival and all("users" in run.get(way, {}) for run in (*done[n], *done[rival]))
+                n
+                for n in done
+                if n != baseline and all("users" in run.get(way, {}) for run in (*done[n], *done[baseline]))
             ):
-                print(f"{name} − {rival}, by user: {against(done[name], done[rival], way)}")
+                print(f"{name} − {baseline}, by user: {against(done[name], done[baseline], way)}")
 
 
 if __name__ == "__main__":

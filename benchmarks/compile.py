@@ -1,6 +1,7 @@
-"""Do torch.compile and half precision pay? Rows per second of real trainings, each way in the same run, and what they end with.
+"""Speed of torch.compile and bf16: rows per second of real trainings in one run, and their validation metrics.
 
-``python -m benchmarks.compile DATASET [--models mf,dlrm,sasrec,bpr] [--epochs 4]``; the first epoch, which compiles, is told apart.
+``python -m benchmarks.compile DATASET [--models mf,dlrm,sasrec,bpr] [--epochs 4]``; the first epoch, which compiles,
+is args apart.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WAYS = {
 
 
 def main(name: str, models: list[str], epochs: int, settings: dict[str, str]) -> None:
-    """A line per model and way."""
+    """Print a line for each model and setting."""
     dataset = open_dataset(name)
     split = make_split(dataset, "user-temporal")
     for model in models:
@@ -31,12 +32,13 @@ def main(name: str, models: list[str], epochs: int, settings: dict[str, str]) ->
             found = fit(
                 model, dataset, split, options={"max_epochs": epochs, "patience": epochs, **settings, **options}, seed=1
             )
-            told = [e["samples_s"] for e in found.epochs[1:]]
-            rate, first = float(np.median(told)), found.epochs[0]["seconds"]
+            rates = [e["samples_s"] for e in found.epochs[1:]]
+            rate, first = float(np.median(rates)), found.epochs[0]["seconds"]
             base = base or rate
             last = {k: v for k, v in found.epochs[-1].items() if k in {"rmse", "ndcg@10", "log_loss"}}
             print(
-                f"{model:<10} {way:<16} {rate:>12,.0f} rows/s  {rate / base:5.2f} x   first epoch {first:6.1f} s   validation {last}",
+                f"{model:<10} {way:<16} {rate:>12,.0f} rows/s  {rate / base:5.2f} x   first epoch {first:6.1f} s   "
+                f"validation {last}",
                 flush=True,
             )
 
@@ -47,5 +49,5 @@ if __name__ == "__main__":
     parser.add_argument("--models", default="mf,dlrm,sasrec,bpr")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--set", action="append", default=[])
-    told = parser.parse_args()
-    main(told.dataset, told.models.split(","), told.epochs, dict(pair.split("=", 1) for pair in told.set))
+    args = parser.parse_args()
+    main(args.dataset, args.models.split(","), args.epochs, dict(pair.split("=", 1) for pair in args.set))

@@ -1,9 +1,8 @@
-"""What watching a training costs: bytes on the socket per tick, and how much slower pages answer while one runs.
+"""Cost of watching a training: bytes on the socket per update, and page latency while a training runs.
 
-Starts the app on a home of its own with the demo, opens the Train page in a headless browser, and measures
-(a) what the server sends per look at a running training, and
-(b) the median time from a click on "Usual settings only" of Compare until the page is at rest, idle and while a training
-runs at low priority in the background. Needs Chromium.
+Starts the app on a home of its own with the demo, opens the Train page in a headless browser, and measures (a) what
+the server sends per look at a running training, and (b) the median time from a click on "Usual settings only" of
+Compare until the page is at rest, idle and while a training runs at low priority in the background. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -22,19 +21,20 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
 ).split()
 CLICKS = 25
 WATCH_S = 30
 
 
 def at_rest(page: Any) -> None:
-    """Wait until Streamlit has run and has nothing left to run."""
+    """Wait until Streamlit has finished its script run."""
     page.wait_for_function("document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'")
 
 
 def reruns(page: Any) -> list[float]:
-    """Milliseconds of a rerun, several times."""
+    """Milliseconds of several reruns."""
     spent = []
     toggle = page.locator(".st-key-only_usual label").first
     for _ in range(CLICKS):
@@ -46,7 +46,9 @@ def reruns(page: Any) -> list[float]:
             let ran = false;
             const look = new MutationObserver(() => {
               if (app.dataset.testScriptState === 'running') ran = true;
-              else if (ran && app.dataset.testScriptState === 'notRunning') { window.ended = performance.now(); look.disconnect(); }
+              else if (ran && app.dataset.testScriptState === 'notRunning') {
+                window.ended = performance.now(); look.disconnect();
+              }
             });
             look.observe(app, {attributes: true, attributeFilter: ['data-test-script-state']}); }"""
         )
@@ -124,7 +126,8 @@ def main() -> None:
         last = at
     whole = ticks[1:-1] or ticks
     print(
-        f"tick: {len(ticks)} in {WATCH_S} s, median {statistics.median(whole) / 1024:.1f} KiB, largest {max(whole) / 1024:.1f} KiB (target 25 KB)"
+        f"tick: {len(ticks)} in {WATCH_S} s, median {statistics.median(whole) / 1024:.1f} KiB, largest "
+        f"{max(whole) / 1024:.1f} KiB (target 25 KB)"
     )
     slow, quick = statistics.median(busy), statistics.median(idle)
     print(f"rerun of Compare: idle {quick:.0f} ms, while training {slow:.0f} ms, ratio {slow / quick:.2f} (target 1.3)")

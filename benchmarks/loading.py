@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """
 import json, sys, time
 def settle():  # resident and peak memory, in MiB
-    told = dict(l.split(":") for l in open("/proc/self/status") if ":" in l)
-    return int(told["VmRSS"].split()[0]) / 1024
+    status = dict(l.split(":") for l in open("/proc/self/status") if ":" in l)
+    return int(status["VmRSS"].split()[0]) / 1024
 """
 OURS = """
 import numpy as np
@@ -73,17 +73,19 @@ def main(millions: float) -> None:
         table.to_csv(raw, index=False)
         from mmrec_core.data.preparation import prepare
 
-        told = prepare("csv", source=raw, name="big", options={"scale": "0.5:5"})
+        manifest = prepare("csv", source=raw, name="big", options={"scale": "0.5:5"})
         prepared = Path(os.environ["MMREC_HOME"]) / "datasets" / "big"
         columns = sum(f.stat().st_size for f in (prepared / "interactions").glob("*.npy")) / 2**20
         mine, theirs = measure(OURS, str(prepared)), measure(PANDAS, str(raw))
         print(
-            f"{len(key):,} ratings, CSV {raw.stat().st_size / 2**20:.0f} MiB, columns {columns:.0f} MiB, prepared in {told['seconds']} s"
+            f"{len(key):,} ratings, CSV {raw.stat().st_size / 2**20:.0f} MiB, columns {columns:.0f} MiB, prepared in "
+            f"{manifest['seconds']} s"
         )
         print("ours  ", {k: round(v, 4) for k, v in mine.items()})
         print("pandas", {k: round(v, 4) for k, v in theirs.items()})
         print(
-            f"open / read_csv: {mine['open'] / theirs['read']:.5f}   open and read all / read_csv: {mine['open and read all'] / theirs['read']:.4f}   memory / columns: {mine['MiB'] / columns:.3f}"
+            f"open / read_csv: {mine['open'] / theirs['read']:.5f}   open and read all / read_csv: "
+            f"{mine['open and read all'] / theirs['read']:.4f}   memory / columns: {mine['MiB'] / columns:.3f}"
         )
 
 

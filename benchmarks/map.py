@@ -1,9 +1,10 @@
-"""The Space page at 60,000 films beside a Plotly page with the same points, in one headless browser with software rendering.
+"""The Space page at 60,000 films beside a Plotly page with the same points, in one headless browser with software
+rendering.
 
-Prepares a home with 60,000 generated films whose vectors are drawn here, serves the app and a small Streamlit page that shows the
-same points with ``st.plotly_chart`` (one trace, ids as customdata), and measures for both: from navigation to drawn points, frame
-times while dragging (p95), from the release of a lasso until Python has answered, bytes over socket and static files a point, and
-bytes that a selection sends out for each chosen film. Needs Chromium.
+Prepares a home with 60,000 generated films whose vectors are drawn here, serves the app and a small Streamlit page
+that shows the same points with ``st.plotly_chart`` (one trace, ids as customdata), and measures for both: from
+navigation to drawn points, frame times while dragging (p95), from the release of a lasso until Python has answered,
+bytes over socket and static files a point, and bytes that a selection sends out for each chosen film. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync "
     "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 ).split()
 N = 60_000
@@ -33,12 +35,16 @@ import numpy as np, plotly.graph_objects as go, streamlit as st
 st.set_page_config(layout="wide")
 xy, items, codes = (np.load(f"{__import__('os').environ['POINTS']}/{n}.npy") for n in ("xy", "items", "codes"))
 st.title("Plotly")
-figure = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", customdata=items, marker={"size": 4, "color": codes, "colorscale": "Turbo"}, hoverinfo="skip"))
-figure.update_layout(height=600, margin=dict(l=0, r=0, t=0, b=0), dragmode="lasso", xaxis={"visible": False}, yaxis={"visible": False})
+marker = {"size": 4, "color": codes, "colorscale": "Turbo"}
+points = go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", customdata=items, marker=marker, hoverinfo="skip")
+figure = go.Figure(points)
+hidden = {"visible": False}
+figure.update_layout(height=600, margin=dict(l=0, r=0, t=0, b=0), dragmode="lasso", xaxis=hidden, yaxis=hidden)
 event = st.plotly_chart(figure, key="flat", on_select="rerun", selection_mode=("lasso",))
 st.write(f"chosen {len(event['selection']['points'])}")
 """
-FRAMES = """() => { window.frames = []; let last = performance.now(); const step = (now) => { window.frames.push(now - last); last = now; window.going && requestAnimationFrame(step) };
+FRAMES = """() => { window.frames = []; let last = performance.now(); const step = (now) => {
+  window.frames.push(now - last); last = now; window.going && requestAnimationFrame(step) };
 window.going = true; requestAnimationFrame(step) }"""
 
 
@@ -99,9 +105,10 @@ def prepare(home: Path) -> Any:
     np.save(source / "x_text_drawn.npy", vectors(N, 128).astype(np.float16))
     np.save(source / "x_text_drawn_ids.npy", np.arange(1, N + 1))
     features.import_folder(dataset, source, "drawn")
-    told = spaces.project(dataset, "drawn", "text")
+    projection = spaces.project(dataset, "drawn", "text")
     print(
-        f"project 60,000 × 128: {told['seconds']} s, of which UMAP {told['layout_s']} s; trustworthiness {told['trustworthiness']:.4f}"
+        f"project 60,000 × 128: {projection['seconds']} s, of which UMAP {projection['layout_s']} s; trustworthiness "
+        f"{projection['trustworthiness']:.4f}"
     )
     return spaces.stored(dataset, "drawn", "text")
 
@@ -126,9 +133,15 @@ def lasso(page: Any, box: Any, done: str) -> float:
     page.mouse.down()
     for angle in np.linspace(0, 2 * np.pi, 30):
         page.mouse.move(x + r * np.cos(angle), y + r * np.sin(angle))
-    page.evaluate("""(done) => { window.answered = null; const began = () => { const t = performance.now();
-      const look = () => { if (document.body.innerText.match(new RegExp(done))) window.answered = performance.now() - t; else requestAnimationFrame(look) }; look() };
-      window.addEventListener('pointerup', began, { once: true, capture: true }); window.addEventListener('mouseup', began, { once: true, capture: true }) }""", done)  # fmt: skip
+    page.evaluate(
+        """(done) => { window.answered = null; const began = () => { const t = performance.now();
+      const look = () => {
+        if (document.body.innerText.match(new RegExp(done))) window.answered = performance.now() - t;
+        else requestAnimationFrame(look) }; look() };
+      window.addEventListener('pointerup', began, { once: true, capture: true });
+      window.addEventListener('mouseup', began, { once: true, capture: true }) }""",
+        done,
+    )
     page.mouse.up()
     page.wait_for_function("window.answered !== null", timeout=120_000)
     return float(page.evaluate("window.answered")) / 1000
@@ -166,7 +179,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     program = next(p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n)))
-    told: dict[str, dict[str, float]] = {"ours": {}, "plotly": {}}
+    measured: dict[str, dict[str, float]] = {"ours": {}, "plotly": {}}
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=FLAGS, headless=True)
@@ -209,14 +222,14 @@ def main() -> None:
                     page.wait_for_timeout(2_500)
                     if len(ready) < 3:
                         page.close()
-                told[name]["ready s"] = statistics.median(ready)
+                measured[name]["ready s"] = statistics.median(ready)
                 got[1] = sum(r.sizes()["responseBodySize"] for r in fetched if "/maps/" in r.url)
-                told[name]["bytes in a point"] = (got[0] + got[1]) / N
+                measured[name]["bytes in a point"] = (got[0] + got[1]) / N
                 box = page.locator(box_of).first.bounding_box()
                 if name == "plotly":
                     page.locator(".modebar-btn[data-title='Pan']").click()
                 frames = drag(page, box)
-                told[name]["pan p95 ms"], told[name]["pan median ms"] = (
+                measured[name]["pan p95 ms"], measured[name]["pan median ms"] = (
                     float(np.percentile(frames, 95)),
                     statistics.median(frames),
                 )
@@ -227,13 +240,26 @@ def main() -> None:
                 page.wait_for_timeout(1_500)
                 got[0] = out[0] = 0
                 fetched.clear()
-                told[name]["lasso s"] = lasso(page, box, done)
+                measured[name]["lasso s"] = lasso(page, box, done)
                 page.wait_for_timeout(3_000)
                 chosen = (
-                    len(np.unique(made.items[publish.inside(made.xy, [[float(v) for v in p.split("%2C" if "%2C" in p else ",")] for p in page.url.split("sel=")[1].split("&")[0].split("_")])]))
-                    if name == "ours" else int(page.get_by_text("chosen").inner_text().split()[1])
-                )  # fmt: skip
-                told[name] |= {
+                    len(
+                        np.unique(
+                            made.items[
+                                publish.inside(
+                                    made.xy,
+                                    [
+                                        [float(v) for v in p.split("%2C" if "%2C" in p else ",")]
+                                        for p in page.url.split("sel=")[1].split("&")[0].split("_")
+                                    ],
+                                )
+                            ]
+                        )
+                    )
+                    if name == "ours"
+                    else int(page.get_by_text("chosen").inner_text().split()[1])
+                )
+                measured[name] |= {
                     "chosen": chosen,
                     "bytes out a film": out[0] / max(chosen, 1),
                     "coordinate bytes after it": sum(
@@ -251,8 +277,8 @@ def main() -> None:
         theirs.wait(30)
         shutil.rmtree(home, ignore_errors=True)
     print(f"{'60,000 points':<30}{'ours':>12}{'Plotly':>12}{'ratio':>9}")
-    for key in told["ours"]:
-        one, other = told["ours"][key], told["plotly"][key]
+    for key in measured["ours"]:
+        one, other = measured["ours"][key], measured["plotly"][key]
         print(f"{key:<30}{one:>12,.2f}{other:>12,.2f}{one / other if other else float('nan'):>9.3f}")
 
 

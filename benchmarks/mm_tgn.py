@@ -1,11 +1,13 @@
 """MM-TGN against its authors' code: one file of events, the same network, the same negatives, in one run on one thread.
 
-``python -m benchmarks.mm_tgn --reference FOLDER [--ratings u.data]``: ``FOLDER`` is a checkout of rsk1707/mm-tgn (not ours to ship), the ratings
-ml-100k's (found in MMREC_SOURCES). Every rating is an event. Films have random unit vectors of 1,536 + 1,152 numbers, since speed does not
-ask what they mean. Network: 172 wide, 2 layers, 2 heads, 15 neighbours, message MLP, fusion MLP 2,688-512-172; batches of 200; log-loss; Adam
-1e-4, no counts of events; ours tells time by fixed waves unless ``--waves learned``. Timed: training from the middle of the data on; ranking
-events among 100 drawn films as each side does it (theirs on a few rows, since it takes so long). AP: both learn from the same first events with
-the same negatives, and are judged on the next ones as these happen; both may look at whatever neighbours are strictly earlier than an event.
+``python -m benchmarks.mm_tgn --reference FOLDER [--ratings u.data]``: ``FOLDER`` is a checkout of rsk1707/mm-tgn (not
+ours to ship), the ratings ml-100k's (found in MMREC_SOURCES). Every rating is an event. Films have random unit
+vectors of 1,536 + 1,152 numbers, since speed does not depend on their meaning. Network: 172 wide, 2 layers, 2 heads,
+15 neighbours, message MLP, fusion MLP 2,688-512-172; batches of 200; log-loss; Adam 1e-4, no counts of events; ours
+tells time by fixed waves unless ``--waves learned``. Timed: training from the middle of the data on; ranking events
+among 100 drawn films as each side does it (theirs on a few rows, since it takes so long). AP: both learn from the
+same first events with the same negatives, and are evaluated on the next ones as these happen; both may look at
+whatever neighbours are strictly earlier than an event.
 """
 
 from __future__ import annotations
@@ -48,16 +50,28 @@ class Events:
 class Ours:
     """The shipped class with the published sizes."""
 
-    def __init__(self, told: Events, upto: int, waves: str) -> None:
-        self.record = told
-        rows = np.arange(told.n_items)
+    def __init__(self, events: Events, upto: int, waves: str) -> None:
+        self.record = events
+        rows = np.arange(events.n_items)
         side = tuple(
             Field(name, "item", "vector", width=made.shape[1], data=made.astype(np.float16), place=rows)
-            for name, made in (("text", told.text), ("image", told.image))
+            for name, made in (("text", events.text), ("image", events.image))
         )
-        how = {"dim": 172, "partner": "memory", "layers": 2, "neighbours": NEIGHBOURS, "fusion_width": 512, "loss": "bce",
-               "stars": False, "id_dropout": 0.0, "content_dropout": 0.0, "alone": 0.0, "degree": False, "waves": waves}  # fmt: skip
-        schema = Schema(told.n_users, told.n_items, frozenset({"user", "item", "time"}))
+        how = {
+            "dim": 172,
+            "partner": "memory",
+            "layers": 2,
+            "neighbours": NEIGHBOURS,
+            "fusion_width": 512,
+            "loss": "bce",
+            "stars": False,
+            "id_dropout": 0.0,
+            "content_dropout": 0.0,
+            "alone": 0.0,
+            "degree": False,
+            "waves": waves,
+        }
+        schema = Schema(events.n_users, events.n_items, frozenset({"user", "item", "time"}))
         cls = registry.load("models", "mm_tgn")
         self.model: Any = cls(registry.config("models", "mm_tgn", how), schema, side, 0)
         train = TrainSet(self._rows(0, upto), schema, side, 0)
@@ -89,7 +103,7 @@ class Ours:
         )
         return found[:, 0].numpy().reshape(films.shape)
 
-    def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores of events and first negatives; then the events happen."""
         t = self.record
         pos, neg = (
@@ -104,25 +118,35 @@ class Ours:
 class Theirs:
     """The authors' class, called as their training and ranking call it."""
 
-    def __init__(self, told: Events, folder: Path) -> None:
+    def __init__(self, events: Events, folder: Path) -> None:
         sys.path.insert(0, str(folder))
         from mmtgn import MMTGN, bce_loss
         from utils.utils import NeighborFinder
 
         torch.manual_seed(0)
-        self.record, self.loss = told, bce_loss
-        self.user, self.item = told.user + 1, told.item + told.n_users + 1
-        self.drawn = told.drawn + told.n_users + 1
-        n = told.n_users + told.n_items + 1
+        self.record, self.loss = events, bce_loss
+        self.user, self.item = events.user + 1, events.item + events.n_users + 1
+        self.drawn = events.drawn + events.n_users + 1
+        n = events.n_users + events.n_items + 1
         nearby: list[list[tuple[int, int, float]]] = [[] for _ in range(n)]
-        for at, (u, i, t) in enumerate(zip(self.user, self.item, told.time.astype(float), strict=True)):
+        for at, (u, i, t) in enumerate(zip(self.user, self.item, events.time.astype(float), strict=True)):
             nearby[u].append((i, at + 1, t))
             nearby[i].append((u, at + 1, t))
         self.model = MMTGN(
-            NeighborFinder(nearby), np.zeros((n, 172)), np.zeros((told.n + 1, 1)), "cpu", n_layers=2, n_heads=2, embedding_dim=172, dropout=0.1,
-            num_users=told.n_users, num_items=told.n_items, item_features=np.concatenate([told.text, told.image], 1), mm_fusion_mode="mlp",
+            NeighborFinder(nearby),
+            np.zeros((n, 172)),
+            np.zeros((events.n + 1, 1)),
+            "cpu",
+            n_layers=2,
+            n_heads=2,
+            embedding_dim=172,
+            dropout=0.1,
+            num_users=events.n_users,
+            num_items=events.n_items,
+            item_features=np.concatenate([events.text, events.image], 1),
+            mm_fusion_mode="mlp",
             n_neighbors=NEIGHBOURS,
-        )  # fmt: skip
+        )
         self.model.train()
         self.descent = torch.optim.Adam(self.model.parameters(), lr=LR)
 
@@ -157,7 +181,7 @@ class Theirs:
         self.model.restore_memory(kept)
 
     @torch.no_grad()
-    def judge(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores of events and first negatives, which moves the memory on."""
         self.model.eval()
         pos, neg = self._pair(self.user[a:b], self.item[a:b], self.drawn[a:b, 0], a, b)
@@ -177,7 +201,7 @@ def precision(made: Any, train: int, test: int) -> tuple[float, float, float]:
     """AP over test events and its 95 % bootstrap interval, after one pass over the first events."""
     for at in range(0, train, BATCH):
         made.step(at, at + BATCH)
-    parts = [made.judge(at, at + BATCH) for at in range(train, train + test, BATCH)]
+    parts = [made.evaluate(at, at + BATCH) for at in range(train, train + test, BATCH)]
     pos, neg = (np.concatenate([p[side] for p in parts]) for side in (0, 1))
     rng = np.random.default_rng(0)
     ap = lambda rows: average_precision_score(np.repeat([1, 0], len(rows)), np.concatenate([pos[rows], neg[rows]]))
@@ -187,42 +211,44 @@ def precision(made: Any, train: int, test: int) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print speeds and precision of both."""
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--reference", type=Path, required=True)
-    ask.add_argument("--ratings", type=Path)
-    ask.add_argument("--train-events", type=int, default=20_000)
-    ask.add_argument("--test-events", type=int, default=4_000)
-    ask.add_argument("--waves", choices=["fixed", "learned"], default="fixed")
-    ask.add_argument("--rows", type=int, default=5_000, help="rows that ours ranks")
-    ask.add_argument("--their-rows", type=int, default=100)
-    told = ask.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--ratings", type=Path)
+    parser.add_argument("--train-events", type=int, default=20_000)
+    parser.add_argument("--test-events", type=int, default=4_000)
+    parser.add_argument("--waves", choices=["fixed", "learned"], default="fixed")
+    parser.add_argument("--rows", type=int, default=5_000, help="rows that ours ranks")
+    parser.add_argument("--their-rows", type=int, default=100)
+    args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    files = [told.ratings] if told.ratings else [place / "ml-100k" / "u.data" for place in settings.sources()]
+    files = [args.ratings] if args.ratings else [place / "ml-100k" / "u.data" for place in settings.sources()]
     events = Events(next(f for f in files if f.is_file()))
     middle = events.n // 2
-    mine, theirs = lambda: Ours(events, events.n, told.waves), lambda: Theirs(events, told.reference)
+    mine, theirs = lambda: Ours(events, events.n, args.waves), lambda: Theirs(events, args.reference)
     with contextlib.redirect_stderr(io.StringIO()):
         rates = {"ours": timed(mine(), middle, 10), "theirs": timed(theirs(), middle, 5)}
     print(
-        f"training: ours {rates['ours']:,.0f} events/s, theirs {rates['theirs']:,.1f}: {rates['ours'] / rates['theirs']:.1f} ×",
+        f"training: ours {rates['ours']:,.0f} events/s, theirs {rates['theirs']:,.1f}: "
+        f"{rates['ours'] / rates['theirs']:.1f} ×",
         flush=True,
     )
     ours, their = mine(), theirs()
     started = time.perf_counter()
-    ours.rank(events.n - told.rows, events.n)
-    one = (time.perf_counter() - started) / told.rows
+    ours.rank(events.n - args.rows, events.n)
+    one = (time.perf_counter() - started) / args.rows
     started = time.perf_counter()
-    their.rank(events.n - told.their_rows, events.n)
-    other = (time.perf_counter() - started) / told.their_rows
+    their.rank(events.n - args.their_rows, events.n)
+    other = (time.perf_counter() - started) / args.their_rows
     print(
-        f"ranking among {NEGATIVES}: ours {told.rows:,} rows in {one * told.rows:.0f} s, theirs {told.their_rows} rows in "
-        f"{other * told.their_rows:.0f} s ({other * 5000:,.0f} s for 5,000): {other / one:.1f} ×",
+        f"ranking among {NEGATIVES}: ours {args.rows:,} rows in {one * args.rows:.0f} s, theirs {args.their_rows} rows "
+        f"in "
+        f"{other * args.their_rows:.0f} s ({other * 5000:,.0f} s for 5,000): {other / one:.1f} ×",
         flush=True,
     )
     for name, made in (("ours", mine()), ("theirs", theirs())):
-        ap, low, high = precision(made, told.train_events, told.test_events)
-        print(f"AP of the next {told.test_events:,} events, {name}: {ap:.4f} [{low:.4f}, {high:.4f}]", flush=True)
+        ap, low, high = precision(made, args.train_events, args.test_events)
+        print(f"AP of the next {args.test_events:,} events, {name}: {ap:.4f} [{low:.4f}, {high:.4f}]", flush=True)
 
 
 if __name__ == "__main__":

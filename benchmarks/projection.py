@@ -1,7 +1,7 @@
 """UMAP of 10,000 × 512 unit vectors: our recipe beside umap-learn's defaults, both warm, in one run.
 
-The vectors are drawn like CLIP's: a few hundred clusters of unlike size with isotropic residue. Prints seconds (minimum of three rounds)
-and trustworthiness at 15 neighbours on 2,000 of the points.
+The vectors are drawn like CLIP's: a few hundred clusters of unlike size with isotropic residue. Prints seconds
+(minimum of three rounds) and trustworthiness at 15 neighbours on 2,000 of the points.
 """
 
 from __future__ import annotations

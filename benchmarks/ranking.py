@@ -1,10 +1,10 @@
 """Full ranking of 6,040 users over 3,706 films from factors: ours, implicit's and ranx, on the same lists in one run.
 
-A synthetic set of ML-1M's size (1,000,209 distinct pairs, long-tailed, random 80/20), d = 64. Ours runs the evaluation's own
-path: scores by matrix product, training films masked, NDCG, recall, precision and hit rate at 10. implicit is given the
-factors and does the same; ranx, which cannot rank, is given top-10 lists that we made for it (not timed), once as arrays, of
-which its dictionaries are made, and once as dictionaries.
-Prints milliseconds (each the minimum of the rounds that fit into four seconds), ratios, and the largest difference where definitions agree.
+A synthetic set of ML-1M's size (1,000,209 distinct pairs, long-tailed, random 80/20), d = 64. Ours runs the
+evaluation's own path: scores by matrix product, training films masked, NDCG, recall, precision and hit rate at 10.
+implicit is given the factors and does the same; ranx, which cannot rank, is given top-10 lists that we made for it
+(not timed), once as arrays, of which its dictionaries are made, and once as dictionaries. Prints milliseconds (each
+the minimum of the rounds that fit into four seconds), ratios, and the largest difference where definitions agree.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def main() -> None:
 
     model = AlternatingLeastSquares(factors=WIDTH)  # its own ranking, over the given factors
     model.user_factors, model.item_factors = users, items
-    spent, told = best_of(lambda: ranking_metrics_at_k(model, train, test, K=K, show_progress=False, num_threads=2))
-    rows["implicit"] = (spent, {"ndcg@10": told["ndcg"], "implicit precision": told["precision"]})
+    spent, values = best_of(lambda: ranking_metrics_at_k(model, train, test, K=K, show_progress=False, num_threads=2))
+    rows["implicit"] = (spent, {"ndcg@10": values["ndcg"], "implicit precision": values["precision"]})
 
     from ranx import Qrels, Run, evaluate
 
@@ -106,18 +106,18 @@ def main() -> None:
     asked = ["ndcg@10", "recall@10", "precision@10", "hit_rate@10"]
 
     def dictionaries() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
-        judged = [u for u in range(USERS) if test.indptr[u + 1] > test.indptr[u]]
+        evaluated = [u for u in range(USERS) if test.indptr[u + 1] > test.indptr[u]]
         pairs = lambda u: zip(map(str, top[u].tolist()), scores[u, top[u]].tolist(), strict=True)
         liked = lambda u: map(str, test.indices[test.indptr[u] : test.indptr[u + 1]].tolist())
-        return {str(u): dict(pairs(u)) for u in judged}, {str(u): dict.fromkeys(liked(u), 1) for u in judged}
+        return {str(u): dict(pairs(u)) for u in evaluated}, {str(u): dict.fromkeys(liked(u), 1) for u in evaluated}
 
     def ranx(lists: dict[str, dict[str, float]], relevant: dict[str, dict[str, int]]) -> Any:
         return evaluate(Qrels(relevant), Run(lists), asked)
 
     given = dictionaries()
     for name, work in (("ranx", lambda: ranx(*dictionaries())), ("ranx, given dicts", lambda: ranx(*given))):
-        spent, told = best_of(work)
-        rows[name] = (spent, {**{m: told[m] for m in NAMES if m in told}, "hr@10": told["hit_rate@10"]})
+        spent, values = best_of(work)
+        rows[name] = (spent, {**{m: values[m] for m in NAMES if m in values}, "hr@10": values["hit_rate@10"]})
 
     mine, answer = rows["mmrec"]
     print(f"{'':<18}{'ms':>9}{'ours / theirs':>16}{'largest difference':>22}")

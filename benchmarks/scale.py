@@ -1,7 +1,10 @@
-"""A set of MovieLens 32M's size on one machine: generated, prepared, divided, learned for an epoch, judged; seconds and peak memory of each stage.
+"""Scale benchmark: a dataset of MovieLens 32M's size on one machine; seconds and peak memory of each stage.
 
-``python -m benchmarks.scale [MILLIONS] [--people 10000]``. Ratings are generated in GroupLens's format (as many people and films per rating as in ml-32m) from
-a few hidden tastes; every stage is a command of its own, as a person would give it.
+The stages are: generate, prepare, split, train for an epoch, evaluate.
+
+``python -m benchmarks.scale [MILLIONS] [--people 10000]``. Ratings are generated in GroupLens's format (as many
+people and films per rating as in ml-32m) from a few latent factors; every stage is a separate command, as a user
+would run it.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ USERS, FILMS, RATINGS = 200_948, 87_585, 32_000_204
 """GroupLens's figures of ml-32m."""
 NAME = "generated-32m"
 BATCH = {"dlrm": 131_072}
-"""Rows in a step, 8,192 where nothing else is said: DLRM sums everybody's history anew at every step, so few large steps cost less than many small ones."""
+"""Batch sizes; by default 8,192. DLRM sums all histories again at every step, so few large steps cost less."""
 
 
 def generate(folder: Path, n: int) -> int:
-    """Write ``ratings.csv``, ``movies.csv`` and ``links.csv``; how many ratings it came to."""
+    """Write ``ratings.csv``, ``movies.csv`` and ``links.csv``; return the number of ratings."""
     import pandas as pd
 
     rng = np.random.default_rng(0)
@@ -67,7 +70,7 @@ def generate(folder: Path, n: int) -> int:
 
 
 def stage(name: str, *words: str, env: dict[str, str]) -> dict[str, Any]:
-    """Run one command; its result, seconds, peak memory in GiB, and how often it told how far it was."""
+    """Run one command; its result, seconds, peak memory in GiB, and how often it result how far it was."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen([sys.executable, "-m", *words, "--json"], stdout=out, stderr=err, cwd=ROOT, env=env)
@@ -77,18 +80,21 @@ def stage(name: str, *words: str, env: dict[str, str]) -> dict[str, Any]:
         said = err.read()
         if status:
             raise SystemExit(f"{name} failed: {said[-800:]}")
-        told = {
+        result = {
             "result": json.loads(out.read()),
             "seconds": time.perf_counter() - started,
             "gib": used.ru_maxrss / 2**20,
             "steps": len(said.splitlines()),
         }
-    print(f"{name:<28} {told['seconds']:8.1f} s   peak {told['gib']:5.2f} GiB   told {told['steps']} steps", flush=True)
-    return told
+    print(
+        f"{name:<28} {result['seconds']:8.1f} s   peak {result['gib']:5.2f} GiB   result {result['steps']} steps",
+        flush=True,
+    )
+    return result
 
 
 def main(millions: float, people: int, models: list[str]) -> None:
-    """Every stage, one after the other."""
+    """Run all stages in order."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "MMREC_HOME": str(Path(folder) / "home"), "MMREC_MLFLOW": "off", "MMREC_SOURCES": ""}
         raw = Path(folder) / "ml-latest"
@@ -110,8 +116,8 @@ def main(millions: float, people: int, models: list[str]) -> None:
                 if model in {"popularity", "bias", "ease", "itemknn"}
                 else ["--set", "max_epochs=1", "--set", "patience=0", "--set", f"batch_size={BATCH.get(model, 8192)}"]
             )
-            told = stage(
-                f"{model}: an epoch, judged",
+            result = stage(
+                f"{model}: an epoch, evaluated",
                 core,
                 "train",
                 NAME,
@@ -121,12 +127,16 @@ def main(millions: float, people: int, models: list[str]) -> None:
                 *trains,
                 env=env,
             )
-            found = told["result"]
+            found = result["result"]
             rate = f", {found['samples_s']:,.0f} ratings/s" if found["samples_s"] else ""
-            figures = ", ".join(f"{k} {found['metrics'][k]:.4f} {[round(v, 4) for v in found['intervals'][k]]}" for k in ("rmse", "ndcg@10")
-                                if found["metrics"].get(k) is not None)  # fmt: skip
+            figures = ", ".join(
+                f"{k} {found['metrics'][k]:.4f} {[round(v, 4) for v in found['intervals'][k]]}"
+                for k in ("rmse", "ndcg@10")
+                if found["metrics"].get(k) is not None
+            )
             print(
-                f"{'':<28} fit {found['seconds']['fit']:.1f} s{rate}, judged in {found['seconds']['evaluate']:.1f} s: {figures}",
+                f"{'':<28} fit {found['seconds']['fit']:.1f} s{rate}, evaluated in {found['seconds']['evaluate']:.1f} "
+                f"s: {figures}",
                 flush=True,
             )
 
@@ -136,5 +146,5 @@ if __name__ == "__main__":
     parser.add_argument("millions", nargs="?", type=float, default=32.0)
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--models", nargs="*", default=["mf", "dlrm"])
-    told = parser.parse_args()
-    main(told.millions, told.people, told.models)
+    args = parser.parse_args()
+    main(args.millions, args.people, args.models)

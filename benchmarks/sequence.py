@@ -1,8 +1,10 @@
-"""SASRec against pmixer's PyTorch code: the same network, batch, negatives and epochs, turn by turn in one run; and how long ranking everything takes.
+"""SASRec compared with pmixer's PyTorch code: the same network, batch, negatives and epochs, in turn in one run.
 
-``python -m benchmarks.sequence --reference FOLDER [--dataset amazon-beauty] [--epochs 3] [--threads 2]``: ``FOLDER`` is a checkout of pmixer/SASRec.pytorch; the dataset is a prepared
-one. 64 wide, two blocks, one head, layer norms first, 50 events, dropout 0.5, batches of 128 people, Adam 1e-3, one negative a place. Timed: whole epochs, drawing negatives included
-(theirs draws in a process of its own). NDCG@10 on validation is over every product not met in training, by our evaluation for both. Last: seconds to rank every product for every person.
+``python -m benchmarks.sequence --reference FOLDER [--dataset amazon-beauty] [--epochs 3] [--threads 2]``: ``FOLDER``
+is a checkout of pmixer/SASRec.pytorch; the dataset is a prepared one. 64 wide, two blocks, one head, layer norms
+first, 50 events, dropout 0.5, batches of 128 people, Adam 1e-3, one negative a place. Timed: whole epochs, drawing
+negatives included (theirs draws in a process of its own). NDCG@10 on validation is over every product not met in
+training, by our evaluation for both. Last: seconds of a full ranking of all products for all users.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ DIM, BLOCKS, LENGTH, DROPOUT, BATCH, LR = 64, 2, 50, 0.5, 128, 1e-3
 class Theirs:
     """Scores of their network: its last state of somebody's training events against every product."""
 
-    def __init__(self, model: Any, told: dict[int, list[int]]) -> None:
-        self.model, self.record = model, told
+    def __init__(self, model: Any, by_user: dict[int, list[int]]) -> None:
+        self.model, self.record = model, by_user
 
     def scorer_heads(self) -> tuple[Head, ...]:
         """One ranking score."""
@@ -51,11 +53,11 @@ class Theirs:
         return scores
 
     def score_rows(self, rows: Any) -> torch.Tensor:
-        """Not asked for."""
+        """Not needed here."""
         raise NotImplementedError
 
 
-def judged(scorer: Any, dataset: Dataset, split: Split) -> float:
+def evaluated(scorer: Any, dataset: Dataset, split: Split) -> float:
     """NDCG@10 on validation, nothing after training known."""
     found = evaluate(scorer, dataset, split, part="validation", only=["ndcg@10"], groups=False, intervals=False)
     return float(found.metrics["ndcg@10"] or 0.0)
@@ -106,7 +108,7 @@ def theirs(dataset: Dataset, split: Split, folder: Path) -> Iterator[Any]:
     from model import SASRec  # type: ignore[import-not-found]
     from utils import WarpSampler  # type: ignore[import-not-found]
 
-    told, n_users, n_items = histories(dataset, split), len(dataset.users), len(dataset.items)
+    by_user, n_users, n_items = histories(dataset, split), len(dataset.users), len(dataset.items)
     args = SimpleNamespace(
         device="cpu",
         norm_first=True,
@@ -124,12 +126,12 @@ def theirs(dataset: Dataset, split: Split, folder: Path) -> Iterator[Any]:
             torch.nn.init.xavier_normal_(weight.data)
     model.pos_emb.weight.data[0] = 0
     model.item_emb.weight.data[0] = 0
-    sampler = WarpSampler(told, n_users, n_items, batch_size=BATCH, maxlen=LENGTH, n_workers=1)
+    sampler = WarpSampler(by_user, n_users, n_items, batch_size=BATCH, maxlen=LENGTH, n_workers=1)
     criterion, descent = torch.nn.BCEWithLogitsLoss(), torch.optim.Adam(model.parameters(), lr=LR, betas=(0.9, 0.98))
     try:
         while True:
             model.train()
-            for _ in range((len(told) - 1) // BATCH + 1):
+            for _ in range((len(by_user) - 1) // BATCH + 1):
                 u, seq, pos, neg = (np.array(part) for part in sampler.next_batch())
                 liked, other = model(u, seq, pos, neg)
                 descent.zero_grad()
@@ -139,26 +141,26 @@ def theirs(dataset: Dataset, split: Split, folder: Path) -> Iterator[Any]:
                 )
                 loss.backward()
                 descent.step()
-            yield Theirs(model, told)
+            yield Theirs(model, by_user)
     finally:
         sampler.close()
 
 
 def main() -> None:
-    """Train turn by turn, judge both, rank everything once more."""
-    ask = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    ask.add_argument("--reference", type=Path, required=True)
-    ask.add_argument("--dataset", default="amazon-beauty")
-    ask.add_argument("--epochs", type=int, default=3)
-    ask.add_argument("--threads", type=int, default=2)
-    told = ask.parse_args()
-    torch.set_num_threads(told.threads)
-    dataset = preparation.open_dataset(told.dataset)
+    """Train both in turn, evaluate both, and time a full ranking."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--dataset", default="amazon-beauty")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    dataset = preparation.open_dataset(args.dataset)
     split = make_split(dataset, "leave-one-out")
-    turns = {"ours": ours(dataset, split), "theirs": theirs(dataset, split, told.reference)}
+    turns = {"ours": ours(dataset, split), "theirs": theirs(dataset, split, args.reference)}
     spent: dict[str, list[float]] = {name: [] for name in turns}
     scorer: dict[str, Any] = {}
-    for _ in range(told.epochs):
+    for _ in range(args.epochs):
         for name, turn in turns.items():
             start = time.perf_counter()
             scorer[name] = next(turn)
@@ -166,15 +168,17 @@ def main() -> None:
             print(f"{name}: {spent[name][-1]:.1f} s", flush=True)
     turns["theirs"].close()  # type: ignore[attr-defined]
     best = {name: min(own) for name, own in spent.items()}
-    ndcg = {name: judged(one, dataset, split) for name, one in scorer.items()}
+    ndcg = {name: evaluated(one, dataset, split) for name, one in scorer.items()}
     print(
-        f"{told.dataset}, {told.threads} threads, best of {told.epochs} epochs: ours {best['ours']:.1f} s, theirs {best['theirs']:.1f} s: {best['theirs'] / best['ours']:.2f} x"
+        f"{args.dataset}, {args.threads} threads, best of {args.epochs} epochs: ours {best['ours']:.1f} s, theirs "
+        f"{best['theirs']:.1f} s: {best['theirs'] / best['ours']:.2f} x"
     )
-    print(f"validation NDCG@10 after {told.epochs} epochs: ours {ndcg['ours']:.4f}, theirs {ndcg['theirs']:.4f}")
+    print(f"validation NDCG@10 after {args.epochs} epochs: ours {ndcg['ours']:.4f}, theirs {ndcg['theirs']:.4f}")
     start = time.perf_counter()
     evaluate(scorer["ours"], dataset, split, only=["ndcg@10", "recall@10", "mrr"], groups=False, intervals=False)
     print(
-        f"ranking {len(dataset.items):,} products for {len(dataset.users):,} people: {time.perf_counter() - start:.1f} s"
+        f"ranking {len(dataset.items):,} products for {len(dataset.users):,} people: {time.perf_counter() - start:.1f} "
+        f"s"
     )
 
 

@@ -1,12 +1,13 @@
 """TGN against PyG's and twitter-research's on one file of events, the same split and the same negatives, in one run.
 
-``python -m benchmarks.tgn --events wikipedia.txt [--reference FOLDER] [--epochs 10] [--seeds 1,2,3]``: events are ``user item`` lines in
-time order, a line's number its time; 70/15/15 by time; one item drawn uniformly per event, once and for all. ``FOLDER`` is a checkout of
-twitter-research/tgn, timed on a part of the first epoch. Everybody: memory, messages and embeddings 100 wide, last message, GRU, one layer
-of attention with 2 heads over 10 neighbours, an MLP for pairs, log-loss, Adam, batches of 200, one thread. The waves that
-tell time are learned by the others and fixed in ours. AP and AUC are pooled over the test
-events and their negatives, after the epoch that was best on validation; brackets: 95 % bootstrap over events. PyG's example draws
-neighbours from before the batch; ours and twitter's from before the event.
+``python -m benchmarks.tgn --events wikipedia.txt [--reference FOLDER] [--epochs 10] [--seeds 1,2,3]``: events are
+``user item`` lines in time order, a line's number its time; 70/15/15 by time; one item drawn uniformly per event,
+once and for all. ``FOLDER`` is a checkout of twitter-research/tgn, timed on a part of the first epoch. All models:
+memory, messages and embeddings 100 wide, last message, GRU, one layer of attention with 2 heads over 10 neighbours,
+an MLP for pairs, log-loss, Adam, batches of 200, one thread. The waves that tell time are learned by the others and
+fixed in ours. AP and AUC are pooled over the test events and their negatives, after the epoch that was best on
+validation; brackets: 95 % bootstrap over events. PyG's example draws neighbours from before the batch; ours and
+twitter's from before the event.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Events:
         self.fixed = np.random.default_rng(0).integers(0, self.n_items, n)
 
     def negatives(self, seed: int, epoch: int) -> np.ndarray:
-        """For training events, anew each epoch, the same for everybody."""
+        """Negatives of the training events: drawn again each epoch, the same for all implementations."""
         return np.random.default_rng([seed, epoch]).integers(0, self.n_items, self.cuts[1])
 
     def parts(self, part: int) -> Iterator[slice]:
@@ -80,8 +81,10 @@ class Ours:
         self.descent = torch.optim.Adam(self.model.parameters(), lr=LR, fused=True)
 
     def _rows(self, part: slice) -> Interactions:
-        told = self.events
-        return Interactions(told.user[part].astype(np.int32), told.item[part].astype(np.int32), time=told.time[part])
+        events = self.events
+        return Interactions(
+            events.user[part].astype(np.int32), events.item[part].astype(np.int32), time=events.time[part]
+        )
 
     def start(self) -> None:
         """Empty memories; neighbours are those of training."""
@@ -91,9 +94,10 @@ class Ours:
 
     def step(self, part: slice, negative: np.ndarray) -> None:
         """One batch of training."""
-        told = self.events
+        events = self.events
         batch = {
-            k: torch.from_numpy(v[part]) for k, v in (("user", told.user), ("item", told.item), ("time", told.time))
+            k: torch.from_numpy(v[part])
+            for k, v in (("user", events.user), ("item", events.item), ("time", events.time))
         }
         batch |= {"negative": torch.from_numpy(negative), "mark": torch.zeros(len(negative))}
         self.descent.zero_grad()
@@ -102,9 +106,9 @@ class Ours:
 
     def score(self, part: slice, negative: np.ndarray) -> Scores:
         """Scores of events and negatives at their moment; then the events happen."""
-        told, n = self.events, len(negative)
-        both = np.concatenate([told.item[part], negative])
-        found = self.model.score(np.tile(told.user[part], 2), both, np.tile(told.time[part], 2))[:, 0].numpy()
+        events, n = self.events, len(negative)
+        both = np.concatenate([events.item[part], negative])
+        found = self.model.score(np.tile(events.user[part], 2), both, np.tile(events.time[part], 2))[:, 0].numpy()
         self.model.observe(self._rows(part))
         return found[:n], found[n:]
 
@@ -130,9 +134,8 @@ class PyG:
         parts = (self.memory, self.attend, self.source, self.target, self.last)
         self.parts = parts
         self.descent = torch.optim.Adam({p for part in parts for p in part.parameters()}, lr=LR)
-        told = events
-        self.src, self.dst = torch.from_numpy(told.user), torch.from_numpy(told.item) + told.n_users
-        self.t, self.msg = torch.from_numpy(told.time), torch.zeros(len(told.time), 1)
+        self.src, self.dst = torch.from_numpy(events.user), torch.from_numpy(events.item) + events.n_users
+        self.t, self.msg = torch.from_numpy(events.time), torch.zeros(len(events.time), 1)
 
     def start(self) -> None:
         """Empty memories, no neighbours."""
@@ -195,10 +198,20 @@ class Twitter:
             nearby[u].append((i, at + 1, float(events.time[at])))
             nearby[i].append((u, at + 1, float(events.time[at])))
         self.model = TGN(
-            NeighborFinder(nearby), np.zeros((n, DIM)), np.zeros((len(events.time) + 1, 1)), "cpu", n_layers=1, n_heads=2, dropout=0.1,
-            use_memory=True, memory_dimension=DIM, message_function="identity", memory_updater_type="gru", aggregator_type="last",
+            NeighborFinder(nearby),
+            np.zeros((n, DIM)),
+            np.zeros((len(events.time) + 1, 1)),
+            "cpu",
+            n_layers=1,
+            n_heads=2,
+            dropout=0.1,
+            use_memory=True,
+            memory_dimension=DIM,
+            message_function="identity",
+            memory_updater_type="gru",
+            aggregator_type="last",
             n_neighbors=NEIGHBOURS,
-        )  # fmt: skip
+        )
         self.descent = torch.optim.Adam(self.model.parameters(), lr=LR)
 
     def start(self) -> None:
@@ -208,12 +221,16 @@ class Twitter:
 
     def step(self, part: slice, negative: np.ndarray) -> None:
         """One batch of training."""
-        told, shift = self.events, self.events.n_users + 1
+        events, shift = self.events, self.events.n_users + 1
         self.descent.zero_grad()
         pos, neg = self.model.compute_edge_probabilities(
-            told.user[part] + 1, told.item[part] + shift, negative + shift, told.time[part].astype(float),
-            np.arange(part.start, part.stop) + 1, NEIGHBOURS,
-        )  # fmt: skip
+            events.user[part] + 1,
+            events.item[part] + shift,
+            negative + shift,
+            events.time[part].astype(float),
+            np.arange(part.start, part.stop) + 1,
+            NEIGHBOURS,
+        )
         pos, neg = pos.squeeze(), neg.squeeze()
         loss = F.binary_cross_entropy(pos, torch.ones_like(pos)) + F.binary_cross_entropy(neg, torch.zeros_like(neg))
         loss.backward()
@@ -222,7 +239,7 @@ class Twitter:
 
 
 def speed(made: Any, events: Events, batches: int, first: int = 150) -> float:
-    """Events a second over some batches in the midst of the first epoch, once memories are filled."""
+    """Events a second over some batches in the middle of the first epoch, when memories are filled."""
     made.start()
     drawn = events.negatives(0, 0)
     started, at = 0.0, 0
@@ -235,7 +252,7 @@ def speed(made: Any, events: Events, batches: int, first: int = 150) -> float:
     return batches * BATCH / (time.perf_counter() - started)
 
 
-def judged(made: Any, events: Events, part: int) -> Scores:
+def scores_of(made: Any, events: Events, part: int) -> Scores:
     """All scores of a part."""
     found = [made.score(rows, events.fixed[rows]) for rows in events.parts(part)]
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
@@ -256,9 +273,9 @@ def trained(make: Callable[[], Any], events: Events, epochs: int, seed: int) -> 
         drawn = events.negatives(seed, epoch)
         for part in events.parts(0):
             made.step(part, drawn[part])
-        ap = figures(judged(made, events, 1))[0]
+        ap = figures(scores_of(made, events, 1))[0]
         if ap > best:
-            best, kept, which = ap, judged(made, events, 2), epoch + 1
+            best, kept, which = ap, scores_of(made, events, 2), epoch + 1
     return kept, which
 
 
@@ -272,38 +289,40 @@ def interval(scores: Scores, resamples: int = 200) -> tuple[float, float]:
 
 def main() -> None:
     """Print speeds, then test figures."""
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--events", type=Path, required=True)
-    ask.add_argument("--reference", type=Path)
-    ask.add_argument("--epochs", type=int, default=10)
-    ask.add_argument("--seeds", default="1")
-    ask.add_argument("--presets", default="tgn,jodie,dyrep")
-    told = ask.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=Path, required=True)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", default="1")
+    parser.add_argument("--presets", default="tgn,jodie,dyrep")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    events = Events(told.events)
+    events = Events(args.events)
     print(f"{len(events.time):,} events, {events.n_users:,} users, {events.n_items:,} items")
     makers: dict[str, Callable[[], Any]] = {"ours": lambda: Ours(events, "tgn", 0), "PyG": lambda: PyG(events, 0)}
     rates: dict[str, list[float]] = {name: [] for name in makers}
     for _ in range(3):
         for name, make in makers.items():
             rates[name].append(speed(make(), events, 100))
-    if told.reference:
+    if args.reference:
         with contextlib.redirect_stdout(io.StringIO()):
-            rates["twitter-research"] = [speed(Twitter(events, told.reference, 0), events, 40)]
+            rates["twitter-research"] = [speed(Twitter(events, args.reference, 0), events, 40)]
     for name, found in rates.items():
         ratio = max(rates["ours"]) / max(found)
         print(
-            f"training {name}: {max(found):,.0f} events/s ({', '.join(f'{r:,.0f}' for r in found)}); ours is {ratio:.2f} ×"
+            f"training {name}: {max(found):,.0f} events/s ({', '.join(f'{r:,.0f}' for r in found)}); ours is "
+            f"{ratio:.2f} ×"
         )
-    for seed in map(int, told.seeds.split(",")):
-        arms = {p: (lambda p=p, s=seed: Ours(events, p, s)) for p in told.presets.split(",")}
+    for seed in map(int, args.seeds.split(",")):
+        arms = {p: (lambda p=p, s=seed: Ours(events, p, s)) for p in args.presets.split(",")}
         for name, make in {"PyG": lambda s=seed: PyG(events, s), **arms}.items():
             started = time.perf_counter()
-            scores, epoch = trained(make, events, told.epochs, seed)
+            scores, epoch = trained(make, events, args.epochs, seed)
             (ap, auc), (low, high) = figures(scores), interval(scores)
             print(
-                f"seed {seed} {name}: AP {ap:.4f} [{low:.4f}, {high:.4f}], AUC {auc:.4f}, best of {told.epochs} epochs: {epoch}; "
+                f"seed {seed} {name}: AP {ap:.4f} [{low:.4f}, {high:.4f}], AUC {auc:.4f}, best of {args.epochs} "
+                f"epochs: {epoch}; "
                 f"{time.perf_counter() - started:.0f} s",
                 flush=True,
             )

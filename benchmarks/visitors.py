@@ -1,10 +1,11 @@
-"""How many visitors one app bears: N people rate films at once on Cold start, one more leafs through Browse beside them.
+"""Load test: N visitors rate films at once on the Cold start page, while another one uses Browse.
 
-Starts the app on a home with the demo and its usual models (made anew, or ``--home`` names one), and speaks to it as a browser does: over its
-websocket, on this machine, for a bounded time. Each visitor rates one film about every five seconds; a rating counts as answered when the films came
-back with it and every model's recommendations after them. Prints for each N the seconds from a click to its answers (median, 95th percentile), ratings
-without an answer, processor seconds a rating costs the server, the seconds until Browse is drawn for somebody who rates nothing, and the server's memory
-before, at most, and after they have left.
+Starts the app on a home with the demo and its usual models (made anew, or ``--home`` names one), and speaks to it as
+a browser does: over its websocket, on this machine, for a bounded time. Each visitor rates one film about every five
+seconds; a rating counts as answered when the films came back with it and every model's recommendations after them.
+Prints for each N the seconds from a click to its answers (median, 95th percentile), ratings without an answer,
+processor seconds a rating costs the server, the seconds until Browse is drawn for somebody who rates nothing, and the
+server's memory before, at most, and after they have left.
 
     python -m benchmarks.visitors [--home FOLDER] [--visitors 1,10,25,50] [--seconds 40]
 """
@@ -49,7 +50,7 @@ ENDED = (0, 3)
 
 
 class Visitor:
-    """One browser window: what Streamlit's own page would keep of the app, and no more."""
+    """One browser window: the state that Streamlit's own page keeps of the app."""
 
     def __init__(self, port: int, page: str, seed: int) -> None:
         self.port, self.page, self.query = port, page, "dataset=demo"
@@ -79,29 +80,29 @@ class Visitor:
         await self.socket.send(message.SerializeToString())
 
     async def listen(self) -> None:
-        """Take in what the server sends."""
+        """Process a message of the server."""
         with contextlib.suppress(websockets.ConnectionClosed, asyncio.CancelledError):
             async for raw in self.socket:
-                told = ForwardMsg()
-                told.ParseFromString(raw)
-                kind = told.WhichOneof("type")
+                message = ForwardMsg()
+                message.ParseFromString(raw)
+                kind = message.WhichOneof("type")
                 if kind == "new_session":
-                    self.script = self.script or told.new_session.page_script_hash
+                    self.script = self.script or message.new_session.page_script_hash
                 elif kind == "navigation":
-                    self.script = told.navigation.page_script_hash
+                    self.script = message.navigation.page_script_hash
                 elif kind == "page_info_changed":
-                    self.query = told.page_info_changed.query_string
+                    self.query = message.page_info_changed.query_string
                 elif kind == "auto_rerun":
-                    self.timers[told.auto_rerun.fragment_id] = [told.auto_rerun.interval, time.monotonic()]
+                    self.timers[message.auto_rerun.fragment_id] = [message.auto_rerun.interval, time.monotonic()]
                 elif kind == "stop_auto_rerun":
-                    for gone in told.stop_auto_rerun.fragment_ids:
+                    for gone in message.stop_auto_rerun.fragment_ids:
                         self.timers.pop(gone, None)
-                elif kind == "delta" and told.delta.WhichOneof("type") == "new_element":
-                    self._see(told.delta)
-                elif kind == "script_finished" and told.script_finished in ENDED:
+                elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+                    self._see(message.delta)
+                elif kind == "script_finished" and message.script_finished in ENDED:
                     async with self.change:
                         self.ended += 1
-                        self.whole += told.script_finished == ENDED[0]
+                        self.whole += message.script_finished == ENDED[0]
                         self.change.notify_all()
 
     def _see(self, delta: Any) -> None:
@@ -113,7 +114,7 @@ class Visitor:
             self.faults.append(f"{element.exception.type}: {element.exception.message}"[:200])
 
     async def tick(self) -> None:
-        """The parts of a page that draw themselves anew now and then."""
+        """Fragments of a page that rerun periodically."""
         while True:
             await asyncio.sleep(0.5)
             for fragment, timer in list(self.timers.items()):
@@ -132,7 +133,7 @@ class Visitor:
 
     async def open(self) -> None:
         """Connect, and wait for the first page."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         address = f"ws://localhost:{self.port}/_stcore/stream"
         self.socket = await websockets.connect(
             address,
@@ -144,10 +145,10 @@ class Visitor:
         self.tasks = [asyncio.create_task(self.listen()), asyncio.create_task(self.tick())]
         await self.say()
         if await self.until(lambda: self.ended > 0, 120):
-            self.first = time.perf_counter() - begun
+            self.first = time.perf_counter() - started
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         await self.socket.close()
         for task in self.tasks:
             task.cancel()
@@ -172,21 +173,21 @@ class Visitor:
         film, stars = self.draw.choice(films), self.draw.choice([2.0, 3.0, 4.0, 5.0])
         self.rated[film] = stars
         said = self.saying(element, film, stars)
-        begun, wait = time.perf_counter(), AGAIN_S
+        started, wait = time.perf_counter(), AGAIN_S
         await self.say([said], fragment)
         while not await self.until(
-            lambda: self.shown(film) == stars, min(wait, begun + GIVE_UP_S - time.perf_counter())
+            lambda: self.shown(film) == stars, min(wait, started + GIVE_UP_S - time.perf_counter())
         ):
-            if time.perf_counter() - begun >= GIVE_UP_S:
+            if time.perf_counter() - started >= GIVE_UP_S:
                 self.unanswered += 1
                 return
             wait = min(2 * wait, MOST_AGAIN_S)
             self.said_again += 1
             await self.say([said], fragment)
-        self.spent.append(time.perf_counter() - begun)
+        self.spent.append(time.perf_counter() - started)
 
     async def rate_for(self, seconds: float) -> None:
-        """Rate films, one now and then."""
+        """Rate films at intervals."""
         until = time.monotonic() + seconds
         await asyncio.sleep(self.draw.uniform(0, EVERY_S[0]))
         while time.monotonic() < until:
@@ -195,12 +196,12 @@ class Visitor:
 
     def kept(self) -> bool:
         """Whether the link holds the visitor's own ratings and nobody else's."""
-        held = parse_qs(self.query).get("ratings", [""])[0]
-        return len([part for part in held.split("_") if part]) == len(self.rated) - self.unanswered
+        ratings = parse_qs(self.query).get("ratings", [""])[0]
+        return len([part for part in ratings.split("_") if part]) == len(self.rated) - self.unanswered
 
 
 class Server:
-    """The app in a process of its own."""
+    """The app in a separate process."""
 
     def __init__(self, home: Path) -> None:
         with socket.socket() as probe:
@@ -268,9 +269,9 @@ async def measure(server: Server, n: int, seconds: float, seed: int) -> dict[str
             await asyncio.sleep(4)
 
     beside = [asyncio.create_task(watch())] + ([asyncio.create_task(look())] if n > 1 else [])
-    begun = server.used()[0]
+    started = server.used()[0]
     await asyncio.gather(*(visitor.rate_for(seconds) for visitor in visitors))
-    spent = server.used()[0] - begun
+    spent = server.used()[0] - started
     over.set()
     for task in beside:
         await task
@@ -283,11 +284,21 @@ async def measure(server: Server, n: int, seconds: float, seed: int) -> dict[str
         after = min(after, server.used()[1])
     ratings = [second for visitor in visitors for second in visitor.spent]
     return {
-        "visitors": n, "ratings": len(ratings), "p50": quantile(ratings, 0.5), "p95": quantile(ratings, 0.95),
-        "unanswered": sum(v.unanswered for v in visitors), "again": sum(v.said_again for v in visitors), "mixed": mixed,
-        "cpu": spent / max(len(ratings), 1), "first": quantile([v.first or GIVE_UP_S for v in visitors], 0.95), "browse": quantile(looks, 0.95),
-        "before": before, "peak": max(peak), "after": after, "faults": sorted({fault for v in visitors for fault in v.faults}),
-    }  # fmt: skip
+        "visitors": n,
+        "ratings": len(ratings),
+        "p50": quantile(ratings, 0.5),
+        "p95": quantile(ratings, 0.95),
+        "unanswered": sum(v.unanswered for v in visitors),
+        "again": sum(v.said_again for v in visitors),
+        "mixed": mixed,
+        "cpu": spent / max(len(ratings), 1),
+        "first": quantile([v.first or GIVE_UP_S for v in visitors], 0.95),
+        "browse": quantile(looks, 0.95),
+        "before": before,
+        "peak": max(peak),
+        "after": after,
+        "faults": sorted({fault for v in visitors for fault in v.faults}),
+    }
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -299,14 +310,20 @@ def quantile(values: Sequence[float], share: float) -> float:
 @contextlib.contextmanager
 def fitted_home(named: str | None) -> Iterator[Path]:
     """A home with the demo, its usual models and a map; made anew in a temporary folder where none is named."""
-    with contextlib.ExitStack() as held:
-        home = Path(named).expanduser().resolve() if named else Path(held.enter_context(tempfile.TemporaryDirectory()))
+    with contextlib.ExitStack() as stack:
+        home = Path(named).expanduser().resolve() if named else Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
         def do(*words: str) -> None:
             # models this small are fitted faster on one thread, above all where the cores have other work
             env = {**os.environ, "MMREC_HOME": str(home), "MMREC_MLFLOW": "off", "OMP_NUM_THREADS": "1"}
-            subprocess.run([sys.executable, "-m", "mmrec_core", *words], cwd=ROOT, env=env,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)  # fmt: skip
+            subprocess.run(
+                [sys.executable, "-m", "mmrec_core", *words],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
 
         if not named:
             print("Preparing the demo and fitting its models; about three minutes.", flush=True)
@@ -320,16 +337,16 @@ def fitted_home(named: str | None) -> Iterator[Path]:
 
 def main() -> None:
     """Measure and print."""
-    asked = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    asked.add_argument("--home", help="a home in which the demo's usual models are fitted")
-    asked.add_argument(
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--home", help="a home in which the demo's usual models are fitted")
+    parser.add_argument(
         "--visitors", default="1,10,25,50", help="how many at once, one measurement after the other; at most 200"
     )
-    asked.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 300")
-    told = asked.parse_args()
+    parser.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 300")
+    args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the app ends with whoever is stopped here
-    counts = [min(int(part), 200) for part in told.visitors.split(",")]
-    with fitted_home(told.home) as home:
+    counts = [min(int(part), 200) for part in args.visitors.split(",")]
+    with fitted_home(args.home) as home:
         server = Server(home)
         try:
             asyncio.run(
@@ -337,13 +354,17 @@ def main() -> None:
             )  # the first visitor waits for torch and for the models to be loaded
             for at, n in enumerate(counts):
                 found = asyncio.run(
-                    measure(server, n, min(told.seconds, 300.0), seed=1000 * (at + 1))
+                    measure(server, n, min(args.seconds, 300.0), seed=1000 * (at + 1))
                 )  # ratings that nobody gave before
                 print(
-                    f"{found['visitors']:>3} visitors: {found['ratings']} ratings, p50 {found['p50']:.2f} s, p95 {found['p95']:.2f} s, unanswered {found['unanswered']}, "
-                    f"said again {found['again']}; {found['cpu']:.3f} CPU s a rating; first page p95 {found['first']:.2f} s, Browse beside p95 {found['browse']:.2f} s; "
-                    f"memory {found['before']:.0f} MiB before, {found['peak']:.0f} at most, {found['after']:.0f} after they left; "
-                    f"links with other ratings {found['mixed']}; faults {found['faults'] or 'none'}; load {os.getloadavg()[0]:.1f}",
+                    f"{found['visitors']:>3} visitors: {found['ratings']} ratings, p50 {found['p50']:.2f} s, p95 "
+                    f"{found['p95']:.2f} s, unanswered {found['unanswered']}, "
+                    f"said again {found['again']}; {found['cpu']:.3f} CPU s a rating; first page p95 "
+                    f"{found['first']:.2f} s, Browse beside p95 {found['browse']:.2f} s; "
+                    f"memory {found['before']:.0f} MiB before, {found['peak']:.0f} at most, {found['after']:.0f} after "
+                    f"they left; "
+                    f"links with other ratings {found['mixed']}; faults {found['faults'] or 'none'}; load "
+                    f"{os.getloadavg()[0]:.1f}",
                     flush=True,
                 )
         finally:

@@ -538,11 +538,8 @@ def kept_apart(found: list[Row], key: Key) -> None:
     st.caption("These cannot be ranked together with the results above.")
     here = {r.description for r in found if r.key == key}
     live = [r.params for r in live_runs()]
-    able = [
-        runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from)
-        for r in others
-        if r.description not in here and comparison.can_be_evaluated_like(r, key)
-    ]
+    able = [runs.evaluation_params(r.trained or "", key.protocol, key.regime, key.relevant_from) for r in others
+            if r.description not in here and comparison.can_be_evaluated_like(r, key)]  # fmt: skip
     if (
         len(able) > 1
         and not all(a in live for a in able)

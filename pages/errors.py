@@ -11,7 +11,7 @@ import streamlit as st
 
 from mmrec_core.analysis import comparison, error_analysis, error_annotations, paired
 from mmrec_core.analysis.comparison import Row
-from mmrec_core.analysis.error_analysis import SORTS, Judged
+from mmrec_core.analysis.error_analysis import SORTS, EvaluatedRows
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
 from mmrec_core.types import Array, Dataset, Split
@@ -90,9 +90,9 @@ def split_for(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) 
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def judged(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> Judged:
+def judged(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> EvaluatedRows:
     """A result's test rows."""
-    return error_analysis.judged(_dataset, _split, _row)
+    return error_analysis.evaluated_rows(_dataset, _split, _row)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking where plots and posters disagree …")
@@ -194,7 +194,7 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     )
 
 
-def possible(sort: str, told: list[Judged]) -> bool:
+def possible(sort: str, told: list[EvaluatedRows]) -> bool:
     """Whether an order can be told of these results."""
     return {
         "largest error": told[0].error is not None,
@@ -204,7 +204,7 @@ def possible(sort: str, told: list[Judged]) -> bool:
     }.get(sort, True)
 
 
-def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels: list[str]) -> None:
+def figures(masks: dict[str, Array], told: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
     measured = {name: [error_analysis.measure(t, mask) for t in told] for name, mask in masks.items()}
     data: dict[str, list[Any]] = {
@@ -254,7 +254,7 @@ def figures(masks: dict[str, Array], told: list[Judged], rows: list[Row], labels
 
 
 def listed(
-    where: Array, told: list[Judged], rows: list[Row], labels: list[str], name: str, seed: int | None
+    where: Array, told: list[EvaluatedRows], rows: list[Row], labels: list[str], name: str, seed: int | None
 ) -> int | None:
     """The cases as a table; choose one to open it. The chosen one's place among the test rows."""
     if not len(where):

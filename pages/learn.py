@@ -143,19 +143,19 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
         )
 
 
-def filled(text: str) -> lesson_values.Told:
+def filled(text: str) -> lesson_values.FilledText:
     """A text with its numbers, computed anew whenever a run has ended."""
     ended = tuple(sorted(r.id for r in runs.all_runs() if r.record["status"] == "finished"))
     return computed(text, dataset.name, dataset.checksum, hash(ended), dataset)
 
 
 @st.cache_data(max_entries=256, show_spinner="Computing the numbers …")
-def computed(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> lesson_values.Told:
+def computed(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> lesson_values.FilledText:
     """The same, kept; an error in a lesson is shown, not raised."""
     try:
         return lesson_values.fill(text, _dataset)
     except MMRecError as error:
-        return lesson_values.Told(f":red[{shell.plain(str(error))}]")
+        return lesson_values.FilledText(f":red[{shell.plain(str(error))}]")
 
 
 def prepare(lesson: Lesson) -> None:

@@ -21,14 +21,28 @@ os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
 
 LONGEST = (
-    "test_browser", "test_learn", "test_damaged_home", "test_resume", "test_contract", "test_every_model", "test_tuning", "test_queue", "test_browser_tune",
-    "test_cluster", "test_browser_train", "test_browser_space", "test_evaluation_properties", "test_train_and_compare", "test_fuzz_readers", "test_temporal",
-)  # fmt: skip
+    "test_browser",
+    "test_learn",
+    "test_damaged_home",
+    "test_resume",
+    "test_contract",
+    "test_every_model",
+    "test_tuning",
+    "test_queue",
+    "test_browser_tune",
+    "test_cluster",
+    "test_browser_train",
+    "test_browser_space",
+    "test_evaluation_properties",
+    "test_train_and_compare",
+    "test_fuzz_readers",
+    "test_temporal",
+)
 """Files that take longest: they begin first, so that no worker is left alone with one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files in the order of :data:`LONGEST`, the others after them as they stood; what asks for the browser is marked so."""
+    """Sort the files as in :data:`LONGEST`, the others after them, and mark browser tests."""
     places = {name: at for at, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
@@ -46,7 +60,7 @@ def _own_main() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _one_look_at_the_packages() -> None:
-    """Streamlit's AppTest reads the metadata of every installed package, a second of work, for each app that a test opens; here once a process."""
+    """Cache package metadata: Streamlit's AppTest reads it for each app that a test opens, which takes a second."""
     if "streamlit.testing.v1" in sys.modules:
         from streamlit.components.v2 import manifest_scanner as scanner
 

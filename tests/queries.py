@@ -1,7 +1,8 @@
-"""Fifty written queries and what a fitting film of Reel World must have, fixed before any model was asked.
+"""Fifty text queries and the properties of relevant films of Reel World, fixed before any model was evaluated.
 
-``motif``: what its poster shows; ``genre``: one of its genres; ``look``: which side of the middle a trait of the poster lies on. All
-that is given must hold. No content word of a query occurs in the writer of plots (``test_mini_clip.py`` holds that).
+``motif``: what the poster shows; ``genre``: one of the genres; ``look``: whether a trait of the poster is above
+or below the middle. All given properties must hold. No content word of a query occurs in the writer of plots
+(``test_mini_clip.py`` holds that).
 """
 
 from __future__ import annotations
@@ -60,4 +61,4 @@ QUERIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("astronauts and androids on mars", {"genre": ("Sci-Fi",)}),
     ("tanks and troops in combat", {"genre": ("War",)}),
     ("jazz singers on broadway", {"genre": ("Musical",)}),
-)  # fmt: skip
+)

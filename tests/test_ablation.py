@@ -1,4 +1,4 @@
-"""Ablations: which arms there are, that done trainings are taken, that figures are means over seeds with honest intervals."""
+"""Ablations: the arms, reuse of finished trainings, means over seeds and their intervals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_arms_are_what_can_differ(films: Dataset) -> None:
     labels = [arm.label for arm in ablation.arms(levels)]
     assert labels[:3] == ["features=ids", "features=text", "features=image"] and len(labels) == 7
     assert ablation.varied(films, "svdpp", ["history", "dim=4:8"]) == {"history": ["true", "false"], "dim": ["4", "8"]}
-    asked = ablation.arms(levels)[0].asked({"options": {"lr": 0.1}})
+    asked = ablation.arms(levels)[0].params({"options": {"lr": 0.1}})
     assert asked["modality"] == "none" and asked["options"] == {"lr": 0.1}
 
 
@@ -61,17 +61,17 @@ def test_what_cannot_be_varied_is_refused(films: Dataset, model: str, over: str,
 
 
 def test_table_of_an_ablation(films: Dataset) -> None:
-    """Means over seeds; paired differences to the first arm; finished trainings are not done again; exports hold the figures."""
+    """Means over seeds, paired differences to the first arm, reuse of finished trainings, exports."""
     name = ablation.save(films, "svdpp", ["history"], [1, 2], QUICK)
-    told = ablation.load(name)
-    assert ablation.table(told)["done"] == 0
-    worker.work_all([cell["params"] for cell in told["cells"][:2]])
-    half = ablation.table(told)
+    study = ablation.load(name)
+    assert ablation.table(study)["done"] == 0
+    worker.work_all([cell["params"] for cell in study["cells"][:2]])
+    half = ablation.table(study)
     assert (half["done"], half["total"]) == (2, 4) and not half["rows"][1]["metrics"]
-    worker.work_all([c["params"] for c, r in zip(told["cells"], ablation.runs_of(told), strict=True) if r is None])
+    worker.work_all([c["params"] for c, r in zip(study["cells"], ablation.runs_of(study), strict=True) if r is None])
     before = len(runs.all_runs())
-    assert ablation.start(told) == 0 and len(runs.all_runs()) == before
-    found = ablation.table(told)
+    assert ablation.start(study) == 0 and len(runs.all_runs()) == before
+    found = ablation.table(study)
     for row in found["rows"]:
         own = [(runs.get(r).result() or {})["metrics"]["rmse"] for r in row["runs"]]
         assert row["metrics"]["rmse"] == pytest.approx(np.mean(own)) and row["spread"]["rmse"] == pytest.approx(
@@ -93,8 +93,8 @@ def test_table_of_an_ablation(films: Dataset) -> None:
 
 def test_compare_shows_ablations(films: Dataset) -> None:
     """The form says what it would start; a finished ablation has its table."""
-    told = ablation.load(ablation.save(films, "svdpp", ["counts"], [1], QUICK))
-    worker.work_all([cell["params"] for cell in told["cells"]])
+    study = ablation.load(ablation.save(films, "svdpp", ["counts"], [1], QUICK))
+    worker.work_all([cell["params"] for cell in study["cells"]])
     page = app("compare", dataset="films")
     assert not page.exception and "Ablations" in text(page)
     tables = [frame.value for frame in page.dataframe if "Arm" in frame.value.columns]
@@ -107,7 +107,7 @@ WIDTHS = {"like_qwen2+like_siglip": (1536, 1152), "like_mpnet+like_clip": (768, 
 
 
 def test_each_arm_of_encoders_reads_its_own_file(films: Dataset, tmp_path: Path) -> None:
-    """MM-TGN's ablation C as a command: the arms differ in the vectors they read, not only in a line of the log. The vectors are random, so
+    """MM-TGN's ablation C as a command: the arms differ in the vectors they read. The vectors are random, so
     figures are looked at nowhere."""
     raw, rng = films.items.raw, np.random.default_rng(0)
     for pair, wide in WIDTHS.items():

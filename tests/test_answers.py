@@ -34,15 +34,15 @@ def echo(folder: Any, histories: Sequence[History]) -> list[Answer]:
 def test_answers_are_those_of_the_model_alone(
     demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a batch and from what is kept, each history is told what the model tells it alone; the trail is the same, too."""
+    """Batched and cached answers equal those for one history alone, and so does the trajectory."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     train(shared_home, "demo", **QUICK)
     films = elicitation.spread(demo, 5)
-    told = answers.prefixes(History(films.astype(np.int64), np.array([5, 1, 4.5, 5, 2], np.float32)))
+    histories = answers.prefixes(History(films.astype(np.int64), np.array([5, 1, 4.5, 5, 2], np.float32)))
     for name in QUICK:
         run = runs.finished(demo)[name]
         for _ in range(2):
-            for own, asked in zip(told, answers.ask(run, told), strict=True):
+            for own, asked in zip(histories, answers.ask(run, histories), strict=True):
                 alone = recommender.recommend(run, own, answers.LISTED)
                 found = asked.result(60)
                 assert found.items.tolist() == alone.items.tolist() and found.source == alone.source
@@ -50,10 +50,10 @@ def test_answers_are_those_of_the_model_alone(
     where = np.random.default_rng(0).uniform(size=(len(demo.items), 2)).astype(np.float32)
     where[films] = np.nan
     run = runs.finished(demo)["ease"]
-    lists = [asked.result(60).items for asked in answers.ask(run, told)]
+    lists = [asked.result(60).items for asked in answers.ask(run, histories)]
     np.testing.assert_allclose(
         user_trajectory.middles(lists, where),
-        user_trajectory.trail(recommender.load_run_model(run.folder), told[-1], where),
+        user_trajectory.trajectory(recommender.load_run_model(run.folder), histories[-1], where),
         atol=1e-6,
     )
 
@@ -80,7 +80,7 @@ def test_models_are_asked_on_one_thread(demo: Dataset, shared_home: Path, monkey
 
 
 def test_those_who_wait_share_a_batch_and_equal_questions_an_answer() -> None:
-    """While the thread is at work, questions gather; a model that fails tells only those who asked it; nobody's many questions come first."""
+    """Requests wait for a busy thread; a failing model fails only its own requests; the oldest request comes first."""
     going, begun = threading.Event(), threading.Event()
     asked: list[tuple[str, int]] = []
 
@@ -108,7 +108,9 @@ def test_those_who_wait_share_a_batch_and_equal_questions_an_answer() -> None:
     assert asked[0] == ("a", 1) and asked[1] == ("a", answers.MOST) and max(n for _, n in asked) == answers.MOST
     assert [folder for folder, _ in asked].index("b") <= 4, "b waited for at most what had been asked before"
     n = len(asked)
-    assert batches.ask("b", [history(7)])[0].result(0).source == "b" and len(asked) == n, "a kept answer needs no model"
+    assert batches.ask("b", [history(7)])[0].result(0).source == "b" and len(asked) == n, (
+        "a cached answer needs no model"
+    )
     with pytest.raises(MMRecError):
         batches.ask("broken", [history(7)])[0].result(30)
     assert len(asked) == n + 1, "a failure is not kept"

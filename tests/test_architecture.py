@@ -46,7 +46,7 @@ ORDER = [
     {"cli", "api"},
     {"__main__"},
 ]
-"""Packages and modules from low to high: imports point from high to low. Packages of one line do not import each other."""
+"""Packages and modules from low to high; imports point downwards. Packages on one line do not import each other."""
 
 
 def imports(file: Path) -> set[str]:
@@ -95,7 +95,7 @@ def module_of(file: Path) -> str:
 
 
 def test_there_are_no_cycles() -> None:
-    """Among modules, by the imports that run when a module is loaded. A package that exports what its modules hold is no cycle with them."""
+    """Among modules, by imports at load time. A package that re-exports its own modules makes no cycle with them."""
     files = {module_of(file): file for file in CORE.rglob("*.py")}
     arrows: dict[str, set[str]] = {}
     for name, file in files.items():
@@ -140,14 +140,18 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 
 def test_help_and_listing_load_nothing_heavy() -> None:
-    help_code = "import runpy\nsys.argv=['mmrec_core','--help']\ntry: runpy.run_module('mmrec_core', run_name='__main__')\nexcept SystemExit: pass"
+    help_code = (
+        "import runpy\nsys.argv=['mmrec_core','--help']\n"
+        "try: runpy.run_module('mmrec_core', run_name='__main__')\nexcept SystemExit: pass"
+    )
     assert not loaded(help_code) & {"torch", "pandas", "mlflow", "streamlit"}
     assert not loaded("from mmrec_core import registry; registry.entries('models')") & {"torch", "pandas"}
 
 
 @pytest.mark.parametrize("absent", ["streamlit", "mlflow", "ray", "open_clip", "umap", "transformers", "torchvision"])
 def test_training_imports_without_what_a_gpu_server_lacks(absent: str) -> None:
-    code = f"sys.modules['{absent}'] = None\nimport mmrec_core.training.fit, mmrec_core.jobs.worker, mmrec_core.serving.recommender"
+    modules = "mmrec_core.training.fit, mmrec_core.jobs.worker, mmrec_core.serving.recommender"
+    code = f"sys.modules['{absent}'] = None\nimport {modules}"
     assert "mmrec_core" in loaded(code)
 
 
@@ -181,14 +185,14 @@ def test_nobody_unpickles() -> None:
 def test_both_themes_are_defined_and_only_localhost_is_listened_to() -> None:
     import tomllib
 
-    told = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    assert {"light", "dark"} <= set(told["theme"])
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert {"light", "dark"} <= set(config["theme"])
     assert (
-        told["server"]["address"] == "localhost"
-        and told["server"]["enableXsrfProtection"]
-        and told["server"]["maxUploadSize"] <= 64
+        config["server"]["address"] == "localhost"
+        and config["server"]["enableXsrfProtection"]
+        and config["server"]["maxUploadSize"] <= 64
     )
-    assert told["browser"]["gatherUsageStats"] is False
+    assert config["browser"]["gatherUsageStats"] is False
     assert os.environ.get("MMREC_SOURCES") is None or "shared" not in (ROOT / "README.md").read_text()
 
 

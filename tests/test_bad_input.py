@@ -1,4 +1,4 @@
-"""The list of bad input: each gives one clear line and exit 2 on the command line, a designed message in the app, leaves
+"""Bad input: each case gives one clear line and exit code 2 on the command line, a message in the app, leaves
 nothing half-written, and what was prepared before still works."""
 
 from __future__ import annotations
@@ -60,20 +60,35 @@ def cut_zip(folder: Path) -> dict[str, object]:
 
 
 CASES: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
-    "missing column": (csv("userId,thing,rating,timestamp\n1,2,3,4\n"), "no column is recognised as the items'; it has userId, thing"),
+    "missing column": (
+        csv("userId,thing,rating,timestamp\n1,2,3,4\n"),
+        "no column is recognised as the items'; it has userId, thing",
+    ),
     "NaN rating": (csv(HEADER + "1,2,3,4\n1,3,nan,4\n"), "line 3: rating is nan, expected a value on every line"),
     "no rating": (csv(HEADER + "1,2,3,4\n1,3,,4\n"), "line 3: rating is nan, expected a value on every line"),
     "rating that is a word": (csv(HEADER + "1,2,3,4\n1,3,good,4\n"), "line 3: rating is 'good', expected a number"),
-    "rating off the scale": (csv(HEADER + "1,2,3,4\n1,3,11,4\n"), "line 3: rating is 11, expected a number from 0.5 to 5"),
+    "rating off the scale": (
+        csv(HEADER + "1,2,3,4\n1,3,11,4\n"),
+        "line 3: rating is 11, expected a number from 0.5 to 5",
+    ),
     "missing user": (csv(HEADER + "1,2,3,4\n,3,3,4\n"), "line 3: user is nan, expected a value"),
     "refused repeat": (csv(HEADER + "1,2,3,4\n1,2,4,5\n"), "line 3: user 1 rates item 2 a second time"),
     "empty file": (csv(""), "is empty"),
     "only a header": (csv(HEADER), "holds no rows"),
     "truncated zip": (cut_zip, "damaged or cut short"),
-    "config out of range": (lambda _: {"reader": "demo", "dataset": "demo", "options": {"films": "7"}}, "Setting 'films' of 'demo' is '7': input should be greater than or equal to 50"),
-    "unknown setting": (lambda _: {"reader": "demo", "dataset": "demo", "options": {"movies": "70"}}, "'demo' has no setting 'movies'. It has: films, scale, world_seed"),
-    "a name that cannot be a folder": (lambda _: {"reader": "demo", "dataset": "../demo", "options": {}}, "cannot be a dataset"),
-}  # fmt: skip
+    "config out of range": (
+        lambda _: {"reader": "demo", "dataset": "demo", "options": {"films": "7"}},
+        "Setting 'films' of 'demo' is '7': input should be greater than or equal to 50",
+    ),
+    "unknown setting": (
+        lambda _: {"reader": "demo", "dataset": "demo", "options": {"movies": "70"}},
+        "'demo' has no setting 'movies'. It has: films, scale, world_seed",
+    ),
+    "a name that cannot be a folder": (
+        lambda _: {"reader": "demo", "dataset": "../demo", "options": {}},
+        "cannot be a dataset",
+    ),
+}
 
 
 @pytest.fixture
@@ -133,8 +148,8 @@ def test_a_corrupt_image(home: Path, good: str, ratings_csv: Path, tmp_path: Pat
     (tmp_path / "posters").mkdir()
     (tmp_path / "posters" / "4.png").write_bytes(out.getvalue()[:200])
     options = {"scale": "0.5:5", "posters": str(tmp_path / "posters")}
-    told = preparation.prepare("csv", source=ratings_csv, name="mine", options=options)
-    assert told["posters"] == 0 and "4.png" in told["notes"][0]
+    manifest = preparation.prepare("csv", source=ratings_csv, name="mine", options=options)
+    assert manifest["posters"] == 0 and "4.png" in manifest["notes"][0]
     shown = app(dataset="mine")
     assert not shown.exception and "could not be read" in text(shown)
 

@@ -27,12 +27,12 @@ def line(label: int, number: str = "3", category: str = "ab12cd34", last: str = 
 
 
 def test_criteo_is_read_as_it_stands(home: Path, tmp_path: Path) -> None:
-    """Missing numbers are NaN, missing categories hash 0, equal texts equal hashes; lines that end early end in missing values."""
+    """Missing numbers are NaN, missing categories hash to 0, equal texts hash equally, short lines lack values."""
     rows = [line(1), line(0, "", ""), line(1, "-2", "ab12cd34", ""), line(0).rsplit("\t", 3)[0]]
     (tmp_path / "train.txt").write_text("\n".join(rows) + "\n")
-    told = preparation.prepare("criteo", source=tmp_path / "train.txt", name="clicks")
+    manifest = preparation.prepare("criteo", source=tmp_path / "train.txt", name="clicks")
     events = preparation.open_dataset("clicks").interactions
-    assert told["ratings"] == 4 and np.asarray(events.labels["click"]).tolist() == [1, 0, 1, 0]
+    assert manifest["ratings"] == 4 and np.asarray(events.labels["click"]).tolist() == [1, 0, 1, 0]
     assert set(events.features) == {*NUMBERS, *CATEGORIES}
     first, number = np.asarray(events.features["C1"]), np.asarray(events.features["I1"])
     assert first[0] == first[2] == hashes(np.array(["ab12cd34"]), 262_144)[0] > 0 and first[1] == 0
@@ -62,8 +62,11 @@ def test_the_real_sample_is_read(home: Path) -> None:
         pytest.skip("MMREC_SOURCES names no folder with criteo's first rows")
     assert preparation.prepare("criteo")["ratings"] == 1000  # 999 ended lines and a last one
     dataset = preparation.open_dataset("criteo")
-    found = evaluate(fit("deepfm", dataset, make_split(dataset, "official"), options={"max_epochs": 2, "device": "cpu"}).model,
-                     dataset, make_split(dataset, "official"))  # fmt: skip
+    found = evaluate(
+        fit("deepfm", dataset, make_split(dataset, "official"), options={"max_epochs": 2, "device": "cpu"}).model,
+        dataset,
+        make_split(dataset, "official"),
+    )
     assert 0 < (found.metrics["log_loss:click"] or 0) < 1 and found.calibration["click"]
 
 
@@ -188,14 +191,14 @@ def test_census_is_read_whole(census: Dataset) -> None:
 def test_a_column_can_be_left_out(census: Dataset) -> None:
     """Without ``relationship`` trees tell marital status far less well: it all but gives it away."""
     split = make_split(census, "official")
-    told = [
+    metrics_of_models = [
         evaluate(
             fit("gbdt", census, split, options={"fields": f}).model, census, split, only=["auc"], intervals=False
         ).metrics
         for f in ("all", "all,-relationship")
     ]
-    assert (told[0]["auc:marital"] or 0) > 0.98 > 0.9 > (told[1]["auc:marital"] or 0)
-    assert (told[0]["auc:income"] or 0) > 0.92
+    assert (metrics_of_models[0]["auc:marital"] or 0) > 0.98 > 0.9 > (metrics_of_models[1]["auc:marital"] or 0)
+    assert (metrics_of_models[0]["auc:income"] or 0) > 0.92
     with pytest.raises(MMRecError, match="no feature 'height'"):
         fit("gbdt", census, split, options={"fields": "all,-height"})
 

@@ -30,8 +30,20 @@ def thirty(dataset: Dataset) -> list[error_annotations.Case]:
             str(ids.raw[int(np.asarray(column)[row])])
             for ids, column in ((dataset.users, events.need("user")), (dataset.items, events.need("item")))
         )
-        found.append(error_annotations.case("rating", user=user, film=item, run="run-1", model=["ease", "bpr"][at % 2], seed=5, blind=at % 3 == 0,
-                                 tags=(tags[at % 4], tags[(at + 1) % 4]), note=f'a "note", number {at}\nof two lines', link=f"/errors?who={user}"))  # fmt: skip
+        found.append(
+            error_annotations.case(
+                "rating",
+                user=user,
+                film=item,
+                run="run-1",
+                model=["ease", "bpr"][at % 2],
+                seed=5,
+                blind=at % 3 == 0,
+                tags=(tags[at % 4], tags[(at + 1) % 4]),
+                note=f'a "note", number {at}\nof two lines',
+                link=f"/errors?who={user}",
+            )
+        )
     return found
 
 
@@ -70,10 +82,10 @@ def test_the_same_thing_is_one_case_and_an_empty_one_is_gone(mine: Dataset) -> N
 
 
 def test_markdown_has_permalinks(mine: Dataset) -> None:
-    told = error_annotations.as_markdown(
+    markdown = error_annotations.as_markdown(
         [error_annotations.case("rating", user="3", film="7", tags=("odd",), link="/errors?who=3", note="see")], mine
     )
-    assert "## odd (1)" in told and "](/errors?who=3)" in told and "see" in told
+    assert "## odd (1)" in markdown and "](/errors?who=3)" in markdown and "see" in markdown
 
 
 @pytest.mark.parametrize(

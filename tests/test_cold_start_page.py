@@ -91,7 +91,7 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
     )
     model = recommender.load_run_model(run.folder)
     told = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
-    path = user_trajectory.trail(model, told, where)
+    path = user_trajectory.trajectory(model, told, where)
     assert path.shape == (5, 2) and np.isfinite(path).all()
     listed = recommender.recommend(run, told, 10).items
     drawn = [i for i in listed if np.isfinite(where[i, 0])]

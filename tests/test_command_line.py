@@ -20,9 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def mmrec(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a verb in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "mmrec_core", *words], capture_output=True, text=True, cwd=ROOT, timeout=300,
+        [sys.executable, "-m", "mmrec_core", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
         env={**os.environ, "MMREC_HOME": str(home), **environment},
-    )  # fmt: skip
+    )
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -54,10 +58,10 @@ def test_help_lists_every_verb(home: Path) -> None:
 
 
 def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
-    told = json.loads(
+    manifest = json.loads(
         mmrec(home, "prepare", "csv", "--from", str(ratings_csv), "--name", "mine", "--scale", "0.5:5", "--json").stdout
     )
-    assert (told["dataset"], told["ratings"], told["users"], told["films"]) == ("mine", 360, 30, 20)
+    assert (manifest["dataset"], manifest["ratings"], manifest["users"], manifest["films"]) == ("mine", 360, 30, 20)
     split = json.loads(mmrec(home, "split", "mine", "--export", str(home / "out"), "--json").stdout)
     assert split["train"] + split["validation"] + split["test"] == 360
     trained = json.loads(mmrec(home, "train", "mine", "ease", "--set", "l2=10", "--json").stdout)
@@ -68,8 +72,8 @@ def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
     )
     assert trained["environment"]["packages"]["torch"] and trained["settings"] == {"l2": 10.0}
     mmrec(home, "train", "mine", "popularity", "--json")
-    judged = json.loads(mmrec(home, "evaluate", trained["run"], "--protocol", "sampled:5", "--json").stdout)
-    assert judged["protocol"] == "sampled:5"
+    evaluated = json.loads(mmrec(home, "evaluate", trained["run"], "--protocol", "sampled:5", "--json").stdout)
+    assert evaluated["protocol"] == "sampled:5"
     again = json.loads(mmrec(home, "evaluate", trained["run"], "--json").stdout)
     assert again["metrics"] == trained["metrics"], "a saved model scores as it did"
     table = json.loads(mmrec(home, "compare", "mine", "--json").stdout)

@@ -67,9 +67,9 @@ def test_the_files_pass_the_style_check() -> None:
 
 def test_model_dataset_encoder_and_metric_work(worked: tuple[Path, dict[str, str]]) -> None:
     folder, _ = worked
-    told = {kind: json.loads((folder / f"{kind}.json").read_text()) for kind in ("prepare", "train", "encode")}
-    assert (told["prepare"]["users"], told["prepare"]["films"]) == (50, 8)
-    assert told["train"]["settings"] == {"half_life": 30.0} and 0 <= told["train"]["metrics"]["first_hit"] <= 1
+    results = {kind: json.loads((folder / f"{kind}.json").read_text()) for kind in ("prepare", "train", "encode")}
+    assert (results["prepare"]["users"], results["prepare"]["films"]) == (50, 8)
+    assert results["train"]["settings"] == {"half_life": 30.0} and 0 <= results["train"]["metrics"]["first_hit"] <= 1
     assert (folder / "home" / "datasets" / "tiny" / "features" / "letters" / "text.npy").is_file()
 
 

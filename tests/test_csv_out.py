@@ -24,9 +24,25 @@ RUNS = tuple("=+-@\t\r")
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [("=1+1", "'=1+1"), ("+44 1", "'+44 1"), ("-cmd", "'-cmd"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"), ("'=1", "''=1"), ("-3.5", "-3.5"), ("+2e-3", "+2e-3"),
-     ("-.5", "-.5"), ("Se7en", "Se7en"), ("'Round Midnight", "'Round Midnight"), ("", ""), (-3.5, -3.5), (None, None), (True, True)],
-)  # fmt: skip
+    [
+        ("=1+1", "'=1+1"),
+        ("+44 1", "'+44 1"),
+        ("-cmd", "'-cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("'=1", "''=1"),
+        ("-3.5", "-3.5"),
+        ("+2e-3", "+2e-3"),
+        ("-.5", "-.5"),
+        ("Se7en", "Se7en"),
+        ("'Round Midnight", "'Round Midnight"),
+        ("", ""),
+        (-3.5, -3.5),
+        (None, None),
+        (True, True),
+    ],
+)
 def test_formulas_become_text_and_numbers_stay_numbers(value: Any, written: Any) -> None:
     assert csv_out.safe(value) == written
     if isinstance(value, str):
@@ -70,19 +86,43 @@ def test_a_table_is_made_safe_with_its_columns() -> None:
 
 @pytest.mark.parametrize(
     ("link", "own"),
-    [("/errors?dataset=demo&look=Case&who=3&what=Heat+%C2%B7+6", True), ("/browse", True), ("javascript:alert(1)", False), ("https:/evil.example", False), ("//evil.example/errors", False),
-     ("/errors?x=1)[y](z", False), ("/errors?x=<b>", False), ("/\\evil.example", False), (" /errors", False), ("", False), ("data:text/html,x", False), ("/errors\n", False)],
-)  # fmt: skip
+    [
+        ("/errors?dataset=demo&look=Case&who=3&what=Heat+%C2%B7+6", True),
+        ("/browse", True),
+        ("javascript:alert(1)", False),
+        ("https:/evil.example", False),
+        ("//evil.example/errors", False),
+        ("/errors?x=1)[y](z", False),
+        ("/errors?x=<b>", False),
+        ("/\\evil.example", False),
+        (" /errors", False),
+        ("", False),
+        ("data:text/html,x", False),
+        ("/errors\n", False),
+    ],
+)
 def test_only_links_to_our_own_pages_are_links(link: str, own: bool) -> None:
     assert error_annotations.ours(link) is own
 
 
 def test_pages_offer_no_table_that_was_not_made_safe() -> None:
-    """No page and no export writes CSV by itself; files that programs read back (splits, candidates) keep ids as they are."""
+    """Only csv_out writes CSV; files that programs read back (splits, candidates) keep ids as they are."""
     programs = {"rankings.py", "splits.py", "csv_out.py"}
     for file in [*(ROOT / "pages").rglob("*.py"), *(ROOT / "mmrec_core").glob("*.py")]:
         if file.name in programs:
             continue
-        called = {n.func.attr for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
-                  and (n.func.attr == "to_csv" or (isinstance(n.func.value, ast.Name) and n.func.value.id == "csv" and n.func.attr in {"writer", "DictWriter"}))}  # fmt: skip
+        called = {
+            n.func.attr
+            for n in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Attribute)
+            and (
+                n.func.attr == "to_csv"
+                or (
+                    isinstance(n.func.value, ast.Name)
+                    and n.func.value.id == "csv"
+                    and n.func.attr in {"writer", "DictWriter"}
+                )
+            )
+        }
         assert not called, f"{file.name} writes CSV by {called}; use csv_out"

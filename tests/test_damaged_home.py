@@ -1,4 +1,4 @@
-"""Every file of a home damaged one by one: each page still opens, lists go on, the damaged file is told and its content kept."""
+"""Damage every file of a home, one by one: pages and lists still work, the file is reported, its content is kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.test_pages import PAGES, ROOT
 
 KINDS = ("cut", "empty", "shape", "garbage")
 EVERY = os.environ.get("MMREC_EVERY_DAMAGE") == "1"
-"""Each kind of damage to each file on every page takes half an hour; usually each file meets one kind, in turn, on the pages that read it."""
+"""Whether to test all kinds of damage on all pages (half an hour); by default each file gets one kind, on its pages."""
 
 
 def build(home: Path) -> None:
@@ -48,7 +48,7 @@ def build(home: Path) -> None:
         "against": {"difference": 0.0, "interval": [-0.1, 0.1]},
     }
     models = {name: {"0": at, "1": at} for name in ("itemknn", "popularity")}
-    told = {
+    curve = {
         "models": models,
         "crosses": {"itemknn": None},
         "above": {"itemknn": 1},
@@ -57,7 +57,7 @@ def build(home: Path) -> None:
         "seed": 0,
         "split_seed": 0,
     }
-    storage.write_json(crossing.folder / "result.json", told)
+    storage.write_json(crossing.folder / "result.json", curve)
     runs.update(crossing, status="finished", data=dataset.checksum, ended=crossing.record["created"])
     features.encode(dataset, "classic")
     spaces.project(dataset, "classic", "text")
@@ -132,18 +132,18 @@ def damaged(body: bytes, file: Path, kind: str) -> bytes:
         return b""
     if kind == "garbage":
         return np.random.default_rng(len(body)).bytes(max(len(body), 64))
-    held = io.BytesIO()
+    stream = io.BytesIO()
     if file.suffix == ".npy":
-        np.save(held, np.zeros((3, 2, 2)))
+        np.save(stream, np.zeros((3, 2, 2)))
     elif file.suffix == ".npz":
-        np.savez(held, allow_pickle=False, other=np.zeros(3))
+        np.savez(stream, allow_pickle=False, other=np.zeros(3))
     elif file.suffix == ".parquet":
-        pd.DataFrame({"other": [1, 2]}).to_parquet(held)
+        pd.DataFrame({"other": [1, 2]}).to_parquet(stream)
     elif file.suffix == ".jsonl":
         return b'[]\n{}\n{"kind": "progress", "done": "x"}\n"x"\n'
     else:
         return b"[1]" if len(body) % 2 else b'{"pid": "x"}'
-    return held.getvalue()
+    return stream.getvalue()
 
 
 class Broken:
@@ -172,26 +172,37 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         command_line.main()
     except SystemExit as ended:
         assert ended.code in {0, 2, None}, words
-    told = capsys.readouterr()
-    return told.out + told.err
+    printed = capsys.readouterr()
+    return printed.out + printed.err
 
 
 PARTS = {
-    "coding": ("errors", "look", "Notebook"), "trials": ("train", "part", "Tune"), "cluster": ("train", "part", "Cluster"), "first": ("errors", "look", "Person"),
-    "model/": ("errors", "look", "Case"), "tune": ("train", "part", "Tune"), "row_errors": ("errors", "look", "Case"),
-}  # fmt: skip
+    "coding": ("errors", "look", "Notebook"),
+    "trials": ("train", "part", "Tune"),
+    "cluster": ("train", "part", "Cluster"),
+    "first": ("errors", "look", "Person"),
+    "model/": ("errors", "look", "Case"),
+    "tune": ("train", "part", "Tune"),
+    "row_errors": ("errors", "look", "Case"),
+}
 """Parts of pages that read a file, by a word of its path."""
 
 
 READS = {
-    "datasets/demo/maps": ("space",), "datasets/demo/features": ("space", "train", "compare"), "datasets": tuple(PAGES[1:]), "runs": ("train", "compare", "errors", "cold_start"),
-    "slices": ("space", "errors"), "coding": ("errors",), "cluster": ("train",), "ablations": ("compare",),
-}  # fmt: skip
+    "datasets/demo/maps": ("space",),
+    "datasets/demo/features": ("space", "train", "compare"),
+    "datasets": tuple(PAGES[1:]),
+    "runs": ("train", "compare", "errors", "cold_start"),
+    "slices": ("space", "errors"),
+    "coding": ("errors",),
+    "cluster": ("train",),
+    "ablations": ("compare",),
+}
 """Pages that read a file beside Home, by how its path begins."""
 
 
 def every_page(relative: str) -> list[str]:
-    """What is wrong with any page that reads the file, or with the part of one; of every page where all are asked for."""
+    """Errors of the pages that read the file; of all pages in the thorough mode."""
     pages = (
         PAGES[1:]
         if EVERY or not relative
@@ -231,17 +242,25 @@ def test_every_file_damaged_one_by_one(
             if body == file.read_bytes():
                 continue
             with Broken(file, body):
-                told = damage.survey()
+                found_damage = damage.survey()
                 unseen = any(part in relative for part in UNTOLD) or (file.name == "world.npz" and kind == "shape")
-                if not unseen and not any(Path(one.place).name == file.name for one in told):
-                    wrong.append(f"{relative} {kind}: not told")
+                if not unseen and not any(Path(one.place).name == file.name for one in found_damage):
+                    wrong.append(f"{relative} {kind}: not listed")
                 listed = said(["runs"], capsys, monkeypatch)
                 if mf not in listed or (file.name in {"run.json", "result.json"} and "is damaged" not in listed):
                     wrong.append(f"{relative} {kind}: the list of runs says {listed}")
                 if not EVERY and number != at % len(KINDS):
                     continue
-                for words in (["datasets", "--json"], ["clean", "--json"], ["compare", "demo"], ["cluster"], ["recommend", mf, "--user", "1", "--top", "2"],
-                              ["search", "demo", "--encoder", "classic", "--text", "sea", "--top", "2"], ["delete", "run", mf], ["delete", "dataset", "demo"]):  # fmt: skip
+                for words in (
+                    ["datasets", "--json"],
+                    ["clean", "--json"],
+                    ["compare", "demo"],
+                    ["cluster"],
+                    ["recommend", mf, "--user", "1", "--top", "2"],
+                    ["search", "demo", "--encoder", "classic", "--text", "sea", "--top", "2"],
+                    ["delete", "run", mf],
+                    ["delete", "dataset", "demo"],
+                ):
                     try:
                         said(words, capsys, monkeypatch)
                     except Exception as error:  # a defect: only plain errors may end a command
@@ -264,7 +283,7 @@ UNTOLD = (
     "mlflow",
     "alive",
 )
-"""Files whose damage is told where they are used, or that are made again by themselves."""
+"""Files whose damage is reported where they are used, or that are recreated automatically."""
 
 
 def test_a_run_of_any_wrong_form_leaves_the_others(whole: Path) -> None:
@@ -293,8 +312,13 @@ def test_a_run_of_any_wrong_form_leaves_the_others(whole: Path) -> None:
 
 def test_earlier_slices_and_cases_survive_a_cut_file(whole: Path) -> None:
     dataset = preparation.open_dataset("demo")
-    for file, add in ((whole / "slices" / "demo.json", lambda: slices.save(dataset, "new", np.arange(3))),
-                      (whole / "coding" / "demo.json", lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))))):  # fmt: skip
+    for file, add in (
+        (whole / "slices" / "demo.json", lambda: slices.save(dataset, "new", np.arange(3))),
+        (
+            whole / "coding" / "demo.json",
+            lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))),
+        ),
+    ):
         cut = file.read_bytes()[:-4]
         with Broken(file, cut):
             with pytest.raises(DamagedFile, match="left as it is"):
@@ -339,15 +363,20 @@ def test_a_home_that_takes_no_writing_is_told_by_every_writer(
     opened: Callable[..., Any] = Path.open
     monkeypatch.setattr(Path, "open", refuse)
     writers: dict[str, Callable[[], object]] = {
-        "slices": lambda: slices.save(dataset, "new", np.arange(3)), "slices.remove": lambda: slices.remove(dataset, "first ten"),
-        "coding": lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))), "cluster": lambda: ray_cluster.name("127.0.0.1:10"),
-        "run": lambda: runs.update(mf, note="x"), "create": lambda: runs.create("train", mf.params), "ablation": lambda: ablation.save(dataset, "mf", ["dim=2:4"], [2], {}),
-        "bytes": lambda: storage.write_bytes(whole / "x" / "y", b"1"), "work": lambda: worker.work(runs.create("train", mf.params).id, foreground=True),
-    }  # fmt: skip
+        "slices": lambda: slices.save(dataset, "new", np.arange(3)),
+        "slices.remove": lambda: slices.remove(dataset, "first ten"),
+        "coding": lambda: error_annotations.put(dataset, error_annotations.case("film", film="1", tags=("new",))),
+        "cluster": lambda: ray_cluster.name("127.0.0.1:10"),
+        "run": lambda: runs.update(mf, note="x"),
+        "create": lambda: runs.create("train", mf.params),
+        "ablation": lambda: ablation.save(dataset, "mf", ["dim=2:4"], [2], {}),
+        "bytes": lambda: storage.write_bytes(whole / "x" / "y", b"1"),
+        "work": lambda: worker.work(runs.create("train", mf.params).id, foreground=True),
+    }
     for name, write in writers.items():
-        with pytest.raises(MMRecError, match=r"disk that holds|Cannot write to") as told:
+        with pytest.raises(MMRecError, match=r"disk that holds|Cannot write to") as raised:
             write()
-        assert "\n" not in str(told.value) and "MMREC_HOME" in str(told.value), name
+        assert "\n" not in str(raised.value) and "MMREC_HOME" in str(raised.value), name
     monkeypatch.undo()
     assert slices.names(dataset) == ["first ten"] and len(error_annotations.cases(dataset)) == 1
     for folder in [r.folder for r in runs.all_runs() if r.status != "finished"]:

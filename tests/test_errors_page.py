@@ -47,7 +47,7 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     from mmrec_core.serving import recommender
 
     split = paired.split_of(mine, row(mine, "ease"))
-    told = error_analysis.judged(mine, split, row(mine, "ease"))
+    told = error_analysis.evaluated_rows(mine, split, row(mine, "ease"))
     assert told.predicted is None and told.place is not None
     user = int(told.user[told.liked][0])
     known = np.concatenate([split.train, split.validation])
@@ -56,7 +56,7 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     for at in np.flatnonzero(told.user == user):
         expected = listed.index(told.item[at]) + 1 if told.item[at] in listed else 0
         assert told.place[at] == expected
-    stars = error_analysis.judged(mine, split, row(mine, "mf"))
+    stars = error_analysis.evaluated_rows(mine, split, row(mine, "mf"))
     model = recommender.load_run_model(runs.get(str(row(mine, "mf").trained)).folder)
     np.testing.assert_allclose(stars.predicted, model.score(stars.user, stars.item)[:, 0].numpy(), atol=1e-5)  # type: ignore[arg-type]
     whole = error_analysis.measure(stars, np.ones(len(stars.rows), bool))
@@ -78,7 +78,7 @@ def test_slices_cover_what_they_say(mine: Dataset) -> None:
 
 def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:
     split = paired.split_of(mine, row(mine, "mf"))
-    told, other = (error_analysis.judged(mine, split, row(mine, n)) for n in ("mf", "bias"))
+    told, other = (error_analysis.evaluated_rows(mine, split, row(mine, n)) for n in ("mf", "bias"))
     everything = np.ones(len(told.rows), bool)
     where = error_analysis.worst(told, everything, "largest error", 10, mine, split)
     error = np.abs(told.error)  # type: ignore[arg-type]

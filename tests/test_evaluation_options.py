@@ -442,14 +442,16 @@ def test_a_protocol_reads_as_a_sentence() -> None:
 
 
 def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
-    """For a result that hides seen items, "every film" is its own metric, not one with seen items as candidates."""
+    """Under a key that hides items met before, "full ranking" is that key's own figure, not one with them as candidates."""
     rows = [(u, 1 + (t * t + u) % 7, 5, t) for u in range(1, 9) for t in range(1, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     trained(dataset, "popularity")
     row = trained(dataset, "popularity", protocol="full:seen=hide")
     cells = protocol_sensitivity.lab(dataset, comparison.rows(dataset), [row], "ndcg@10")[row.label]
-    assert cells["every film"].value == row.result["metrics"]["ndcg@10"]
-    assert cells["100 drawn"].wanted is None or cells["100 drawn"].wanted[1]["protocol"].endswith(":seen=hide")
+    assert cells["full ranking"].value == row.result["metrics"]["ndcg@10"]
+    assert cells["100 sampled negatives"].wanted is None or cells["100 sampled negatives"].wanted[1][
+        "protocol"
+    ].endswith(":seen=hide")
 
 
 def test_a_text_names_folders_by_what_they_are(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,8 @@ def test_every_model_is_trained_somewhere(model: str) -> None:
     for dataset in where(model):
         rows = [row for row in comparison.rows(dataset) if row.model == model]
         assert len(rows) == 1
-        told = [value for value in rows[0].result["metrics"].values() if value is not None]
-        assert told and all(math.isfinite(value) for value in told)
+        values = [value for value in rows[0].result["metrics"].values() if value is not None]
+        assert values and all(math.isfinite(value) for value in values)
 
 
 @pytest.mark.parametrize("dataset", [FILMS, TABLE])
@@ -124,7 +124,7 @@ def test_compare_shows_every_model(name: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_newcomer_gets_films_or_a_reason(model: str) -> None:
-    """Cold start: films with finite scores from every model of films, and whether they rest on what was told."""
+    """Cold start: films with finite scores from every model of films, and whether they rest on what was values."""
     datasets = [d for d in where(model) if d.manifest["films"]]
     if not datasets:
         assert "labels" in registry.schema("models", model)["needs"][0]

@@ -1,4 +1,4 @@
-"""What the browser fetches of a home: nothing but thumbnails and maps, none of another home, and what is missing is made anew."""
+"""Files of a home that the browser can fetch: only its own thumbnails and maps; missing ones are recreated."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def get(app: ASGIApp, path: str, **headers: str) -> tuple[int, dict[str, str], b
         "http_version": "1.1",
     }
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
-    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:])
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def films(home: Path, demo: Dataset) -> Dataset:
 
 def test_a_thumbnail_that_is_missing_is_made_of_its_poster(app: Starlette, films: Dataset, shared_home: Path) -> None:
     thumb = films.catalog["poster"].dropna().iloc[0]
-    status, told, body = get(app, f"/app/static/{thumb}")
+    status, headers, body = get(app, f"/app/static/{thumb}")
     assert (
         status == 200
-        and told["content-type"] == "image/jpeg"
-        and "immutable" in told["cache-control"]
-        and told["x-content-type-options"] == "nosniff"
+        and headers["content-type"] == "image/jpeg"
+        and "immutable" in headers["cache-control"]
+        and headers["x-content-type-options"] == "nosniff"
     )
     assert body == (settings.static_dir() / thumb).read_bytes() == (shared_home / "static" / thumb).read_bytes()
-    assert get(app, f"/app/static/{thumb}", if_none_match=told["etag"])[0] == 304
+    assert get(app, f"/app/static/{thumb}", if_none_match=headers["etag"])[0] == 304
 
 
 def test_a_thumbnail_of_an_older_checkout_is_taken_over(
@@ -97,8 +97,8 @@ def test_files_of_a_map_are_bytes_and_of_one_home_alone(
 
     name = publish.colours(np.arange(5))
     assert (home / "static" / name).is_file() and not (settings.ROOT / "static" / name).exists()
-    status, told, body = get(app, f"/app/static/{name}")
-    assert (status, body, told["content-type"]) == (200, bytes(range(5)), "application/octet-stream")
+    status, headers, body = get(app, f"/app/static/{name}")
+    assert (status, body, headers["content-type"]) == (200, bytes(range(5)), "application/octet-stream")
     monkeypatch.setenv("MMREC_HOME", str(tmp_path / "other"))
     assert get(app, f"/app/static/{name}")[0] == 404
 
@@ -114,8 +114,22 @@ def test_no_address_leads_out_of_the_folder(app: Starlette, home: Path, tmp_path
     (maps / "notes.json").write_text("{}")
     (maps / "points-1234567890abcdef.json").mkdir()
     for path in (
-        "maps/../../owner.token", "maps/..%2f..%2fowner.token", "thumbs/../maps/" + inside, "maps/" + inside, "maps/notes.json", "maps", "maps/",
-        "maps//etc/passwd", "maps/" + str(home / "owner.token"), "maps/..\\..\\owner.token", "maps/points-1234567890abcdef.json", "maps/\x00.json",
-        "maps/" + "a" * 5000, "thumbs/ab/../../../owner.token", "thumbs/AB/AB00000000000000.jpg", "maps/./../format.json", "maps/" + inside + "\n",
-    ):  # fmt: skip
+        "maps/../../owner.token",
+        "maps/..%2f..%2fowner.token",
+        "thumbs/../maps/" + inside,
+        "maps/" + inside,
+        "maps/notes.json",
+        "maps",
+        "maps/",
+        "maps//etc/passwd",
+        "maps/" + str(home / "owner.token"),
+        "maps/..\\..\\owner.token",
+        "maps/points-1234567890abcdef.json",
+        "maps/\x00.json",
+        "maps/" + "a" * 5000,
+        "thumbs/ab/../../../owner.token",
+        "thumbs/AB/AB00000000000000.jpg",
+        "maps/./../format.json",
+        "maps/" + inside + "\n",
+    ):
         assert get(app, f"/app/static/{path}")[0] in {307, 404}, path

@@ -57,8 +57,10 @@ def trained(home: Path, tmp_path: Path) -> runs.Run:
 
 
 OTHERS = {
-    "one film is called otherwise": ["a_new" if f == "m05" else f for f in FILMS], "fewer films": FILMS[:8], "more films": [*FILMS, "zz1"],
-}  # fmt: skip
+    "one film is called otherwise": ["a_new" if f == "m05" else f for f in FILMS],
+    "fewer films": FILMS[:8],
+    "more films": [*FILMS, "zz1"],
+}
 
 
 @pytest.mark.parametrize("films", OTHERS.values(), ids=OTHERS.keys())
@@ -75,12 +77,15 @@ def test_a_model_is_not_asked_about_other_films(
     assert first
     preparation.prepare("csv", source=ratings(tmp_path / "v2.csv", films), name="mine", options={"scale": "1:5"})
     dataset = preparation.open_dataset("mine")
-    told = History(np.array([0, 3]), np.array([5, 4], np.float32))
+    history = History(np.array([0, 3]), np.array([5, 4], np.float32))
     asks: dict[str, Callable[[], object]] = {
-        "recommend": lambda: recommender.recommend(trained, told), "known": lambda: recommender.recommend_known(trained, dataset, 0), "scores": lambda: recommender.scores(trained, told),
-        "reasons": lambda: recommender.reasons(trained, told, [1]), "map": lambda: spaces.space(dataset, f"run:{trained.id}", "text"),
+        "recommend": lambda: recommender.recommend(trained, history),
+        "known": lambda: recommender.recommend_known(trained, dataset, 0),
+        "scores": lambda: recommender.scores(trained, history),
+        "reasons": lambda: recommender.reasons(trained, history, [1]),
+        "map": lambda: spaces.space(dataset, f"run:{trained.id}", "text"),
         "what-ifs and pages": lambda: recommender.load_run_model(trained.folder),
-    }  # fmt: skip
+    }
     for name, ask in asks.items():
         with pytest.raises(MMRecError, match="prepared anew"):
             ask()
@@ -136,9 +141,11 @@ def test_what_was_moved_aside_comes_back_for_every_user(
     spaces.project(dataset, "theirs", "text")
     splits.export_split(dataset, splits.make_split(dataset, "leave-one-out"), tmp_path / "split")
     readers: dict[Path, Callable[[], object]] = {
-        dataset.folder: preparation.prepared, features.folder_of(dataset, "theirs"): lambda: features.available(dataset)["theirs"],
-        spaces.folder_of(dataset, "theirs", "text"): lambda: spaces.stored(dataset, "theirs", "text"), trained.folder / "model": lambda: load_model(trained.folder / "model"),
-    }  # fmt: skip
+        dataset.folder: preparation.prepared,
+        features.folder_of(dataset, "theirs"): lambda: features.available(dataset)["theirs"],
+        spaces.folder_of(dataset, "theirs", "text"): lambda: spaces.stored(dataset, "theirs", "text"),
+        trained.folder / "model": lambda: load_model(trained.folder / "model"),
+    }
     for folder, read in readers.items():
         killed_between(folder)
         with (
@@ -176,7 +183,7 @@ def test_a_run_with_a_long_name_gets_its_map(home: Path, tmp_path: Path) -> None
 def test_deleting_names_what_goes_first(
     trained: runs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged = worker.work(
+    evaluation = worker.work(
         runs.create("evaluate", runs.evaluation_params(trained.id, "sampled:2", "frozen")).id, foreground=True
     )
     second = runs.create("train", runs.training_params("mine", "bpr", from_run=trained.id))
@@ -184,14 +191,14 @@ def test_deleting_names_what_goes_first(
         cleanup.plan_dataset("mine")
     runs.update(second, status="stopped")
     plan = cleanup.plan_run(trained.id)
-    assert f"evaluation {judged.id}" in plan.deleted and any(second.id in line for line in plan.affected)
+    assert f"evaluation {evaluation.id}" in plan.deleted and any(second.id in line for line in plan.affected)
     assert command(monkeypatch, "delete", "run", trained.id) == 0
     assert "Nothing was deleted" in capsys.readouterr().out and trained.folder.exists()
     assert command(monkeypatch, "delete", "run", trained.id, "--yes", "--json") == 0
     assert (
         json.loads(capsys.readouterr().out)["deleted"]
         and not trained.folder.exists()
-        and not judged.folder.exists()
+        and not evaluation.folder.exists()
         and second.folder.exists()
     )
     (runs.runs_folder() / second.id / "run.json").write_text("[]")
@@ -225,9 +232,13 @@ def test_only_what_nothing_refers_to_is_cleared(
         os.utime(static / "maps" / f"points-{at}.bin", (old + at, old + at))
     monkeypatch.setattr(cleanup, "_old", lambda place, days=1.0: "new" not in str(place))
     found = cleanup.waste(budget_mb=1.0)
-    told = {kind: sorted(p.name for p in places) for kind, places in found.places.items()}
-    assert told == {"left by killed processes": [".mine.0123abcd"], "uploads": ["upload-done"], "schemas of older code": ["0000.json"],
-                    "maps for the browser": ["points-0.bin", "points-1.bin"]}  # fmt: skip
+    listed = {kind: sorted(p.name for p in places) for kind, places in found.places.items()}
+    assert listed == {
+        "left by killed processes": [".mine.0123abcd"],
+        "uploads": ["upload-done"],
+        "schemas of older code": ["0000.json"],
+        "maps for the browser": ["points-0.bin", "points-1.bin"],
+    }
     cleanup.clean(found)
     assert cleanup.waste(budget_mb=1.0).places == {} and preparation.prepared() == ["mine"] and trained.has_model
     assert uploads["upload-waiting"].exists() and uploads["upload-new"].exists()

@@ -57,7 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_app_and_nothing_beside_the_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         names = opened.namelist()
-        told = opened.read(next(n for n in names if n.endswith("METADATA"))).decode()
+        metadata = opened.read(next(n for n in names if n.endswith("METADATA"))).decode()
     assert {name.split("/")[0] for name in names} == {
         "mmrec_core",
         f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info",
@@ -71,8 +71,8 @@ def test_the_wheel_holds_the_app_and_nothing_beside_the_package(wheel: Path) -> 
     ).stdout
     assert {f"mmrec_core/_app/{name}" for name in tracked.split()} <= set(names)
     assert "mmrec_core/py.typed" in names and not [name for name in names if name.endswith(".pyc")]
-    assert "License-Expression: Apache-2.0" in told and {"app", "encoders", "cluster", "dev"} == set(
-        re.findall(r"^Provides-Extra: (.*)$", told, re.M)
+    assert "License-Expression: Apache-2.0" in metadata and {"app", "encoders", "cluster", "dev"} == set(
+        re.findall(r"^Provides-Extra: (.*)$", metadata, re.M)
     )
     fonts = [name for name in names if name.endswith((".ttf", ".woff2"))]
     licences = {name for name in names if name.endswith("-OFL.txt") and "/_app/" in name}
@@ -89,10 +89,10 @@ def test_the_wheel_holds_the_app_and_nothing_beside_the_package(wheel: Path) -> 
 def test_the_lock_is_within_the_bounds() -> None:
     from packaging.requirements import Requirement
 
-    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {
         r.name.lower(): r
-        for text in [*told["dependencies"], *(t for own in told["optional-dependencies"].values() for t in own)]
+        for text in [*metadata["dependencies"], *(t for own in metadata["optional-dependencies"].values() for t in own)]
         if (r := Requirement(text)).name != "mmrec"
     }
     lines = [
@@ -149,12 +149,12 @@ def test_an_installed_wheel_opens_the_first_page_with_posters(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MMREC_HOME", str(tmp_path / "home"))
     options = {"cwd": outside, "capture_output": True, "text": True, "check": True}
-    told = json.loads(
+    metadata = json.loads(
         subprocess.run(
             [mmrec, "prepare", "demo", "--set", "films=60", "--set", "scale=0.1", "--json"], **options
         ).stdout
     )  # type: ignore[call-overload]
-    assert told["posters"] > 0
+    assert metadata["posters"] > 0
     page = subprocess.run([python, "-c", FIRST_PAGE], **options).stdout.splitlines()[-1].split("|")  # type: ignore[call-overload]
     assert (
         Path(page[0]) == places["purelib"].resolve() / "mmrec_core" / "_app" and page[1] == "None" and int(page[2]) > 0

@@ -16,28 +16,28 @@ from mmrec_core.errors import MMRecError
 
 def test_train_and_ask_in_raw_ids(home: Path, ratings_csv: Path) -> None:
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
-    told = mmrec_core.train("mine", "mf", seed=1, dim=8, max_epochs=3, device="cpu")
-    assert told.metrics["rmse"] == told.result["metrics"]["rmse"] and told.run.params["seed"] == 1
-    assert list(told.curve()["epoch"]) == [0, 1, 2] and told.model.config.dim == 8
+    trained = mmrec_core.train("mine", "mf", seed=1, dim=8, max_epochs=3, device="cpu")
+    assert trained.metrics["rmse"] == trained.result["metrics"]["rmse"] and trained.run.params["seed"] == 1
+    assert list(trained.curve()["epoch"]) == [0, 1, 2] and trained.model.config.dim == 8
     table = pd.read_csv(ratings_csv)
     pairs = list(zip(table["userId"], table["movieId"], strict=True))[:5]
-    scores = told.batch_predict(pairs)
-    assert scores.shape == (5,) and told.predict(*pairs[3]) == pytest.approx(scores[3]) and (scores >= 0.5).all()
-    best = told.recommend(1, top_k=4)
+    scores = trained.batch_predict(pairs)
+    assert scores.shape == (5,) and trained.predict(*pairs[3]) == pytest.approx(scores[3]) and (scores >= 0.5).all()
+    best = trained.recommend(1, top_k=4)
     rated = set(table.loc[table["userId"] == 1, "movieId"])
     assert len(best) == 4 and not rated & set(best["item"]) and (np.diff(best["score"]) <= 0).all()
-    assert not {3, 4} & set(told.recommend_to({3: 5, 4: 1}, top_k=4)["item"])
+    assert not {3, 4} & set(trained.recommend_to({3: 5, 4: 1}, top_k=4)["item"])
     with pytest.raises(MMRecError, match="no setting"):
         mmrec_core.train("mine", "mf", layers=3)
     with pytest.raises(MMRecError):
-        told.predict(999, 1)
+        trained.predict(999, 1)
 
 
 def test_arrays_become_a_dataset(home: Path) -> None:
     rng = np.random.default_rng(0)
     user, item = (a.ravel() for a in np.meshgrid(np.arange(30), np.arange(15), indexing="ij"))
-    told = fit("itemknn", user_ids=user, item_ids=item, ratings=rng.integers(1, 6, len(user)), name="arrays")
-    assert told.result["split"] == "random:80-10-10" and "arrays" in preparation.prepared()
+    trained = fit("itemknn", user_ids=user, item_ids=item, ratings=rng.integers(1, 6, len(user)), name="arrays")
+    assert trained.result["split"] == "random:80-10-10" and "arrays" in preparation.prepared()
     with pytest.raises(MMRecError, match="differ in length"):
         fit("itemknn", user_ids=[1, 2], item_ids=[1])
     with pytest.raises(MMRecError, match="second time"):

@@ -1,4 +1,4 @@
-"""Whom the app listens to: names it goes by, who may start work, which files may be named."""
+"""Access control: host names of the app, who may start work, which files may be read."""
 
 from __future__ import annotations
 
@@ -40,9 +40,20 @@ def no(what: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "local"),
-    [("localhost", True), ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True), ("0.0.0.0", False), ("::", False), ("10.0.0.5", False), ("", False), (None, False),
-     ("localhost.evil.example", False)],
-)  # fmt: skip
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.5", False),
+        ("", False),
+        (None, False),
+        ("localhost.evil.example", False),
+    ],
+)
 def test_which_addresses_are_this_machine_alone(address: str | None, local: bool) -> None:
     assert ownership.is_local(address) is local
 
@@ -82,7 +93,7 @@ def test_work_is_refused_where_it_is_started(home: Path, ratings_csv: Path, demo
 
 
 def test_paths_are_confined_where_others_may_come(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources, the home and its uploads; neither ``..`` nor a link leads out, and what lies elsewhere is not told."""
+    """Sources, the home and its uploads; neither ``..`` nor a link leads out, and other paths are not revealed."""
     (sources := tmp_path / "sources").mkdir()
     (outside := tmp_path / "outside").mkdir()
     (outside / "weights.safetensors").write_bytes(b"")
@@ -131,7 +142,7 @@ def test_the_queue_is_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a page: refused with a reason, allowed once the token came with the link, which does not stay in the address."""
+    """On a page: refused with a reason; allowed after the link with the token, which is removed from the address."""
     started: list[Any] = []
     monkeypatch.setattr(runs.queue, "_launch", lambda run: started.append(run) or run)
     monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
@@ -155,14 +166,29 @@ def test_visitors_look_and_the_owner_starts(home: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("host", "origin", "allowed"),
     [
-        ("localhost:8501", None, True), ("localhost:8501", "http://localhost:8501", True), ("127.0.0.1:8501", "http://127.0.0.1:8501", True), ("[::1]:8501", "http://[::1]:8501", True),
-        ("LOCALHOST.:8501", None, True), ("evil.example:8501", None, False), ("evil.example:8501", "http://evil.example:8501", False),
-        ("localhost:8501", "http://evil.example", False), ("localhost:8501", "null", False), ("localhost:8501", "", False), ("localhost@evil.example", None, False),
-        ("localhost:x", None, False), ("", None, False), (None, None, False), ("lab.example.org", "https://lab.example.org", True), ("lab.example.org", "http://localhost", False),
-        ("localhost:8501", "http://localhost:9999", False), ("localhost:8501", "https://lab.example.org", True), ("127.0.0.1:8501", "https://lab.example.org.evil.example", False),
-        ("10.0.0.5:8501", "http://10.0.0.5:8501", True), ("10.0.0.6:8501", "http://10.0.0.6:8501", False),
+        ("localhost:8501", None, True),
+        ("localhost:8501", "http://localhost:8501", True),
+        ("127.0.0.1:8501", "http://127.0.0.1:8501", True),
+        ("[::1]:8501", "http://[::1]:8501", True),
+        ("LOCALHOST.:8501", None, True),
+        ("evil.example:8501", None, False),
+        ("evil.example:8501", "http://evil.example:8501", False),
+        ("localhost:8501", "http://evil.example", False),
+        ("localhost:8501", "null", False),
+        ("localhost:8501", "", False),
+        ("localhost@evil.example", None, False),
+        ("localhost:x", None, False),
+        ("", None, False),
+        (None, None, False),
+        ("lab.example.org", "https://lab.example.org", True),
+        ("lab.example.org", "http://localhost", False),
+        ("localhost:8501", "http://localhost:9999", False),
+        ("localhost:8501", "https://lab.example.org", True),
+        ("127.0.0.1:8501", "https://lab.example.org.evil.example", False),
+        ("10.0.0.5:8501", "http://10.0.0.5:8501", True),
+        ("10.0.0.6:8501", "http://10.0.0.6:8501", False),
     ],
-)  # fmt: skip
+)
 def test_only_names_the_app_was_given(
     host: str | None, origin: str | None, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +205,7 @@ def test_only_names_the_app_was_given(
 
 
 def test_a_rebound_name_reaches_neither_pages_nor_the_socket(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Host and Origin are both the attacker's name: what a browser sends after DNS rebinding. Our own name is served as ever."""
+    """DNS rebinding (Host and Origin are both the attacker's name) is refused; the app's own name is served."""
     import urllib.error
     import urllib.request
 
@@ -188,8 +214,13 @@ def test_a_rebound_name_reaches_neither_pages_nor_the_socket(home: Path, monkeyp
 
     async def connects(host: str, origin: str) -> bool:
         try:
-            async with websockets.connect(f"ws://{host}/_stcore/stream", subprotocols=[websockets.Subprotocol("streamlit")], origin=websockets.Origin(origin),
-                                          host="127.0.0.1", port=int(port)):  # fmt: skip
+            async with websockets.connect(
+                f"ws://{host}/_stcore/stream",
+                subprotocols=[websockets.Subprotocol("streamlit")],
+                origin=websockets.Origin(origin),
+                host="127.0.0.1",
+                port=int(port),
+            ):
                 return True
         except websockets.InvalidHandshake:
             return False

@@ -115,13 +115,16 @@ def test_the_lab_asks_for_what_is_missing(home: Path, ratings_csv: Path) -> None
     rows = comparison.rows(dataset)
     table = protocol_sensitivity.lab(dataset, rows, rows, "ndcg@10", protocol_sensitivity.WAYS)
     ease = table["ease"]
-    assert ease["every film"].value is not None and ease["ties optimistic"].value is not None
-    assert ease["1 drawn"].wanted is not None and ease["1 drawn"].wanted[0] == "evaluate"
+    assert ease["full ranking"].value is not None and ease["optimistic ties"].value is not None
+    assert ease["1 sampled negative"].wanted is not None and ease["1 sampled negative"].wanted[0] == "evaluate"
     assert ease["random split"].wanted is not None and ease["random split"].wanted[0] == "train"
-    kind, params = ease["1 drawn"].wanted
+    kind, params = ease["1 sampled negative"].wanted
     worker.work(runs.create(kind, params).id, foreground=True)
     again = protocol_sensitivity.lab(dataset, comparison.rows(dataset), rows, "ndcg@10", protocol_sensitivity.WAYS)
-    assert again["ease"]["1 drawn"].value is not None and again["popularity"]["1 drawn"].value is None
+    assert (
+        again["ease"]["1 sampled negative"].value is not None
+        and again["popularity"]["1 sampled negative"].value is None
+    )
 
 
 def test_too_many_films_are_refused(films: Dataset) -> None:

@@ -35,8 +35,8 @@ def test_any_id_and_rating_come_back(odd: Dataset, ratings: dict[str, float]) ->
     back = read_ratings(write_ratings(ratings), odd)
     assert {str(odd.items.raw[row]): stars for row, stars in back.items()} == ratings
     assert [str(odd.items.raw[row]) for row in read_items(write_items(ratings), odd)] == list(ratings)
-    told = recommender.parse_ratings(",".join(f"{quoted(item)}:{stars:g}" for item, stars in ratings.items()))
-    assert told == ratings
+    ratings_read = recommender.parse_ratings(",".join(f"{quoted(item)}:{stars:g}" for item, stars in ratings.items()))
+    assert ratings_read == ratings
 
 
 def test_a_rating_of_film_7_is_not_one_of_7(odd: Dataset) -> None:

@@ -36,8 +36,8 @@ def test_the_compose_files_fit_their_schema() -> None:
 def test_compose_names_what_there_is_and_listens_on_localhost_alone() -> None:
     import yaml
 
-    told = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-    services = told["services"]
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    services = compose["services"]
     assert {"app", "mlflow", "database", "ray-head", "ray-worker", "prepare", "jupyter"} == set(services)
     assert services["jupyter"]["profiles"] == ["jupyter"]
     for name, service in services.items():
@@ -45,7 +45,7 @@ def test_compose_names_what_there_is_and_listens_on_localhost_alone() -> None:
         assert set(service.get("depends_on", {})) <= set(services)
         for mount in service["volumes"]:
             source = mount.split(":")[0]
-            assert source in told["volumes"] or source.startswith("${MMREC_SOURCES")
+            assert source in compose["volumes"] or source.startswith("${MMREC_SOURCES")
     assert "password" not in re.sub(r"\$\{\w+[^}]*\}|POSTGRES_PASSWORD", "", json.dumps(services)).lower(), (
         "secrets come from the environment"
     )
@@ -87,10 +87,10 @@ def test_a_job_script_lints_and_says_what_was_asked(
     resolved = re.search(r"-m mmrec_core (train .*)", script)
     assert resolved is not None
     names = {word.partition("=")[0] for word in resolved[1].split() if word.startswith("--")}
-    told = subprocess.run(
+    compose = subprocess.run(
         [sys.executable, "-m", "mmrec_core", "train", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    assert all(name in told.stdout for name in names), "every option that it uses exists"
+    assert all(name in compose.stdout for name in names), "every option that it uses exists"
 
 
 def test_a_smoke_test_of_this_machine_passes(home: Path) -> None:

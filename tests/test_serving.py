@@ -44,10 +44,10 @@ def test_evaluate_tells_what_smaller_tables_cost(home: Path, ratings_csv: Path) 
     how = {"max_epochs": 2, "device": "cpu"}
     run = worker.work(runs.create("train", runs.training_params("mine", "dlrm", options=how)).id, foreground=True)
     asked = runs.evaluation_params(run.id, "full", "frozen", None, "int8")
-    told = worker.work(runs.create("evaluate", asked).id, foreground=True).result() or {}
-    served = told["serving"]
+    evaluated = worker.work(runs.create("evaluate", asked).id, foreground=True).result() or {}
+    served = evaluated["serving"]
     assert served["bytes"]["int8"] < 0.5 * served["bytes"]["fp32"]
-    assert served["change"]["rmse"] == pytest.approx(served["metrics"]["rmse"] - told["metrics"]["rmse"])
+    assert served["change"]["rmse"] == pytest.approx(served["metrics"]["rmse"] - evaluated["metrics"]["rmse"])
     assert abs(served["change"]["rmse"]) < 0.01 and np.isfinite(list(served["change"].values())).all()
-    assert told["metrics"]["rmse"] == pytest.approx((run.result() or {})["metrics"]["rmse"])
+    assert evaluated["metrics"]["rmse"] == pytest.approx((run.result() or {})["metrics"]["rmse"])
     assert open_dataset("mine").name == "mine"

@@ -9,9 +9,9 @@ from mmrec_core.stats import holm, mean_intervals, paired, permutation_p, wilson
 
 
 def simulated(rng: np.random.Generator, n: int, shift: float) -> np.ndarray:
-    """Differences of NDCG between two models: most users tie, the rest differ by skewed amounts; the mean is ``shift``."""
-    told = rng.random(n) < 0.6
-    return np.where(told, rng.beta(1, 4, n) - rng.beta(1, 4, n), 0.0) + shift
+    """Skewed per-user differences of NDCG between two models; most users tie, and the mean is ``shift``."""
+    decided = rng.random(n) < 0.6
+    return np.where(decided, rng.beta(1, 4, n) - rng.beta(1, 4, n), 0.0) + shift
 
 
 def test_intervals_cover_a_known_difference() -> None:

@@ -13,8 +13,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_page_and_notebook_say_the_same() -> None:
     page, notebook = jupytext.read(DOCS / "tutorial.md"), jupytext.read(DOCS / "tutorial.ipynb")
-    told = [[(cell.cell_type, cell.source) for cell in found.cells] for found in (page, notebook)]
-    assert told[0] == told[1], "write it anew: jupytext --to ipynb docs/tutorial.md"
+    cells = [[(cell.cell_type, cell.source) for cell in found.cells] for found in (page, notebook)]
+    assert cells[0] == cells[1], "write it anew: jupytext --to ipynb docs/tutorial.md"
     assert all(not cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
 
 

@@ -1,6 +1,6 @@
 """Install requirements into the running environment; where there is no NVIDIA GPU, try PyTorch's small CPU build first.
 
-The CPU build saves several gigabytes. If its index cannot be reached quickly, the usual build is taken.
+The CPU build saves several gigabytes. If its index cannot be reached quickly, the default build is installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WAIT_S = 5
 
 
 def pip(*words: str) -> int:
-    """Run pip in this environment; its exit status."""
+    """Run pip in this environment and return its exit status."""
     return subprocess.call([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *words])
 
 
@@ -28,7 +28,7 @@ def torch_pins(files: list[str]) -> list[str]:
 
 
 def installed(pins: list[str]) -> bool:
-    """Whether just these versions are there already."""
+    """Whether exactly these versions are installed."""
     from importlib import metadata
 
     for pin in pins:
@@ -42,12 +42,12 @@ def installed(pins: list[str]) -> bool:
 
 
 def main(files: list[str]) -> int:
-    """Install everything named in the files."""
+    """Install all requirements of the files."""
     pins = torch_pins(files)
     if not installed(pins) and shutil.which("nvidia-smi") is None and sys.platform != "darwin":
         print("No NVIDIA GPU found: trying PyTorch's CPU build …", flush=True)
         if pip("--quiet", "--retries", "0", "--timeout", str(WAIT_S), "--index-url", CPU_INDEX, *pins) != 0:
-            print("Not reachable: taking the usual build instead.", flush=True)
+            print("Not reachable: installing the default build instead.", flush=True)
     return pip("--quiet", *[word for file in files for word in ("-r", file)])
 
 

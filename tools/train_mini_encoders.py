@@ -1,11 +1,9 @@
-"""Make the weights in ``assets/encoders`` again: paint thirteen worlds, train both encoders, say how well they do on
-worlds never seen.
+"""Train the weights in ``assets/encoders`` again on thirteen generated worlds, and evaluate them on unseen worlds.
 
     python tools/train_mini_encoders.py [FOLDER]
 
-Takes about half an hour on two cores. Worlds 101–112 are learned from, 201 says which epoch was best, 301 and the
-default world are
-only looked at. The default world is never learned from.
+Takes about half an hour on two cores. Worlds 101–112 are the training data, 201 is for early
+stopping, 301 and the default world are only for the test.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ LEARNED, STOPPING, UNSEEN = range(101, 113), 201, (301, 0)
 
 
 def main(folder: Path) -> None:
-    """Train and print."""
+    """Train both encoders and print their evaluation."""
     os.environ.setdefault("MMREC_HOME", tempfile.mkdtemp(prefix="mmrec-encoders-"))
     from mmrec_core import features
     from mmrec_core.data import preparation
@@ -36,7 +34,7 @@ def main(folder: Path) -> None:
         worlds[seed] = preparation.open_dataset(name)
     for name in ("mini_clip", "mini_siglip"):
         file = folder / f"{name}.safetensors"
-        told = contrastive.fit(
+        record = contrastive.fit(
             [worlds[seed] for seed in (*LEARNED, STOPPING)],
             name,
             file,
@@ -49,7 +47,7 @@ def main(folder: Path) -> None:
             ]
             for seed in UNSEEN
         }
-        print(json.dumps({"encoder": name, **told, "unseen": scores}, indent=1))
+        print(json.dumps({"encoder": name, **record, "unseen": scores}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Comparisons, error analysis and lessons over finished runs."""
+"""Comparisons, error analysis, ablations and lessons over finished runs."""

@@ -1,8 +1,8 @@
-"""What counts: one model trained with and without each thing, over several seeds, as one table with intervals.
+"""Ablation studies: one model trained with and without each component, over several seeds.
 
-An ablation is a plan of ordinary trainings, written to ``MMREC_HOME/ablations/<id>.json``; trainings that have been done already
-are taken as they are, the rest is queued. Each arm's figures are per-user values averaged over its seeds, with a bootstrap over
-users, and paired with the first arm's.
+An ablation is a list of ordinary trainings, written to ``MMREC_HOME/ablations/<id>.json``. Trainings that are finished
+are reused; the others are queued. The metrics of an arm are per-user values averaged over its seeds, with a bootstrap
+over users, and paired with the first arm.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mmrec_core.stats import mean_intervals, paired
 from mmrec_core.types import Dataset
 
 MEASURED = {"rating": ("rmse", "ndcg@10", "recall@10"), "ranking": ("ndcg@10", "recall@10", "mrr"), "click": ()}
-"""What the table shows, by the kind of a model's first head; click models bring their labels' figures."""
+"""Metrics of the table by the kind of a model's first head. For click models they are added by label."""
 ARM_LIMIT = 64
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training: a value for each thing that is varied."""
+    """One arm of an ablation: a value for each varied setting."""
 
     levels: Mapping[str, str]
 
@@ -39,32 +39,37 @@ class Arm:
         """``features=both, fusion=film``."""
         return ", ".join(f"{k}={v}" for k, v in self.levels.items()) or "as it comes"
 
-    def asked(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """The training's description, from what all arms share."""
-        told = {**base, "options": dict(base.get("options") or {})}
+    def params(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of this arm's training, from those that all arms share."""
+        params = {**base, "options": dict(base.get("options") or {})}
         for name, value in self.levels.items():
             if name == "features":
-                told["modality"] = NAMED.get(value, value)
+                params["modality"] = NAMED.get(value, value)
             elif name == "encoder":
-                told["encoder"] = value
+                params["encoder"] = value
             else:
-                told["options"][name] = value
-        return told
+                params["options"][name] = value
+        return params
 
 
 NAMED = {"ids": "none"}
-"""What an arm of ``features`` is called, where that is not the modality's own name."""
+"""Arm of ``features`` → modality, where their names differ."""
 
 
 def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | None = None) -> dict[str, list[str]]:
-    """The values of each thing to vary.
+    """The values of each setting to vary.
 
     Args:
-        encoder: whose vectors the arms read where encoders are not varied; features go through what it has.
-        over: names such as ``features``, ``fusion``, ``encoder``, ``history``, or with values of one's own: ``dim=16:32``.
+        dataset: the dataset.
+        model: name of the model.
+        over: names such as ``features``, ``fusion``, ``encoder``, ``history``, or with chosen values: ``dim=16:32``.
+        encoder: the encoder whose vectors the arms read, unless encoders are varied.
+
+    Returns:
+        Setting → values.
 
     Raises:
-        MMRecError: the model has no such setting, or it has no few values to go through.
+        MMRecError: the model has no such setting, or a numeric setting comes without values.
     """
     schema = registry.schema("models", model)
     known = {**schema.get("train", {}).get("properties", {}), **schema["config"].get("properties", {})}
@@ -80,11 +85,11 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
                 found[name] = own or _features(dataset, encoder)
             else:
                 found[name] = own or [
-                    n for n, told in features.available(dataset).items() if set(told["modality"]) & reads
+                    n for n, manifest in features.available(dataset).items() if set(manifest["modality"]) & reads
                 ]
         elif name in known:
-            told = known[name]
-            usual = ["true", "false"] if told.get("type") == "boolean" else [str(v) for v in told.get("enum", [])]
+            setting = known[name]
+            usual = ["true", "false"] if setting.get("type") == "boolean" else [str(v) for v in setting.get("enum", [])]
             if not (own or usual):
                 raise MMRecError(f"'{name}' of '{model}' is a number; say which values: --over {name}=8:16:32.")
             found[name] = own or usual
@@ -97,64 +102,72 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
 
 
 def _features(dataset: Dataset, encoder: str | None) -> list[str]:
-    """Ids alone, each modality that the encoder has vectors of, and both where it has both."""
+    """Values of ``features``: ids alone, each modality that the encoder has vectors of, and both if it has both."""
     ready, sides = features.available(dataset), features.split_pair(encoder or features.default_encoder(dataset) or "")
     has = [m for m, name in sides.items() if m in ready.get(name, {"modality": ()})["modality"]]
     return ["ids", *has, *(["both"] if len(has) == 2 else [])]
 
 
 def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
-    """Every combination; where only one modality is read there is nothing to fuse, so one fusion stands for all.
+    """All combinations of values. With only one modality there is nothing to fuse, so fusion is not varied there.
 
     Raises:
-        MMRecError: too many of them.
+        MMRecError: more than :data:`ARM_LIMIT` arms.
     """
     found: list[Arm] = []
     for values in itertools.product(*levels.values()):
-        told = dict(zip(levels, values, strict=True))
-        if "fusion" in told and told.get("features", "both") != "both":
-            del told["fusion"]
-        if "encoder" in told and told.get("features") == "ids":
-            del told["encoder"]
-        if Arm(told) not in found:
-            found.append(Arm(told))
+        assignment = dict(zip(levels, values, strict=True))
+        if "fusion" in assignment and assignment.get("features", "both") != "both":
+            del assignment["fusion"]
+        if "encoder" in assignment and assignment.get("features") == "ids":
+            del assignment["encoder"]
+        if Arm(assignment) not in found:
+            found.append(Arm(assignment))
     if len(found) > ARM_LIMIT:
-        raise MMRecError(
-            f"That makes {len(found)} arms; {ARM_LIMIT} are gone through at most. Vary fewer things at once."
-        )
+        raise MMRecError(f"That makes {len(found)} arms; at most {ARM_LIMIT} are allowed. Vary fewer settings at once.")
     return found
 
 
 def plan(
     dataset: Dataset, model: str, over: Sequence[str], seeds: Sequence[int], base: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The trainings of an ablation, checked: ``{"arm", "seed", "params"}`` each.
+    """The checked trainings of an ablation.
 
     Args:
-        base: what all arms share, as :func:`mmrec_core.runs.training_params` takes it.
+        dataset: the dataset.
+        model: name of the model.
+        over: see :func:`varied`.
+        seeds: training seeds; each arm is trained once for each.
+        base: parameters that all arms share, as :func:`mmrec_core.runs.training_params` takes them.
+
+    Returns:
+        ``{"arm", "seed", "params"}`` for each training.
 
     Raises:
-        MMRecError: anything that one of the trainings would refuse.
+        MMRecError: no seed, or one of the trainings is not possible.
     """
     if not seeds:
         raise MMRecError("Name at least one seed, such as --seeds 1,2,3.")
     found = []
     for arm in arms(varied(dataset, model, over, base.get("encoder"))):
         for seed in seeds:
-            params = runs.training_params(dataset.name, model, **{**arm.asked(base), "seed": seed})
+            params = runs.training_params(dataset.name, model, **{**arm.params(base), "seed": seed})
             found.append({"arm": dict(arm.levels), "seed": seed, "params": params})
     return found
 
 
 def save(dataset: Dataset, model: str, over: Sequence[str], seeds: Sequence[int], base: Mapping[str, Any]) -> str:
-    """Write an ablation down and return its id; the same wish has the same id.
+    """Save an ablation; its arguments are those of :func:`plan`.
+
+    Returns:
+        The id; the same arguments give the same id.
 
     Raises:
-        MMRecError: see :func:`plan`; or nobody who may (:mod:`mmrec_core.ownership`).
+        MMRecError: see :func:`plan`; or the visitor may not start work (:mod:`mmrec_core.ownership`).
     """
     ownership.require("start work")
     cells = plan(dataset, model, over, seeds, base)
-    told = {
+    study = {
         "dataset": dataset.name,
         "data": dataset.checksum,
         "model": model,
@@ -162,14 +175,14 @@ def save(dataset: Dataset, model: str, over: Sequence[str], seeds: Sequence[int]
         "seeds": list(seeds),
         "cells": cells,
     }
-    name = f"{dataset.name}-{model}-{storage.checksum(repr(told).encode())[:8]}"
+    name = f"{dataset.name}-{model}-{storage.checksum(repr(study).encode())[:8]}"
     storage.open_home()
-    storage.write_json(settings.home() / "ablations" / f"{name}.json", {**told, "created": time.time()})
+    storage.write_json(settings.home() / "ablations" / f"{name}.json", {**study, "created": time.time()})
     return name
 
 
 def load(name: str) -> dict[str, Any]:
-    """What :func:`save` wrote.
+    """Load an ablation that :func:`save` wrote.
 
     Raises:
         MMRecError: there is none of this name.
@@ -177,18 +190,18 @@ def load(name: str) -> dict[str, Any]:
     """
     file = settings.home() / "ablations" / f"{name}.json"
     if not file.is_file():
-        raise unknown_name("ablation", name, [told["id"] for told in saved()])
+        raise unknown_name("ablation", name, [entry["id"] for entry in saved()])
     return {**_read(file), "id": name}
 
 
 def _read(file: Path) -> dict[str, Any]:
     return records.read(
-        file, records.ABLATION, "Mend it, or remove it and ask for the ablation again: its trainings are kept."
+        file, records.ABLATION, "Repair it, or remove it and start the ablation again: its trainings are kept."
     )
 
 
 def damaged() -> list[DamagedFile]:
-    """What is wrong with ablations that :func:`saved` leaves out."""
+    """Faults of the ablation files that :func:`saved` leaves out."""
     found = []
     for file in sorted((settings.home() / "ablations").glob("[!.]*.json")):
         try:
@@ -201,40 +214,40 @@ def damaged() -> list[DamagedFile]:
 
 
 def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
-    """Ablations on a dataset as it is now (or on any), newest first."""
+    """Ablations on the current version of a dataset (or on any dataset), newest first."""
     found = []
     for file in (settings.home() / "ablations").glob("[!.]*.json"):
         try:
-            told = _read(file)
+            entry = _read(file)
         except MMRecError:
             continue
-        if dataset is None or (told.get("dataset"), told.get("data")) == (dataset.name, dataset.checksum):
-            found.append({**told, "id": file.stem})
+        if dataset is None or (entry.get("dataset"), entry.get("data")) == (dataset.name, dataset.checksum):
+            found.append({**entry, "id": file.stem})
     return sorted(found, key=lambda t: -t.get("created", 0))
 
 
-def runs_of(told: Mapping[str, Any]) -> list[Run | None]:
-    """For each cell its newest run on these data: finished if there is one, else one on its way, else whatever ended."""
+def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
+    """The best run of each training: finished, else running or queued, else any other; the newest of several."""
     known = [
         r
         for r in runs.all_runs()
         if r.kind == "train"
-        and r.record.get("data") in {None, told["data"]}
+        and r.record.get("data") in {None, study["data"]}
         and (r.status != "finished" or r.record.get("known") is not None)
-    ]  # an earlier version did not record what a model knows
+    ]  # an earlier version did not record which rows a model knows
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []
-    for cell in told["cells"]:
+    for cell in study["cells"]:
         own = [r for r in known if {**runs.USUAL, **r.params} == cell["params"]]
         found.append(max(own, key=lambda r: (rank.get(r.status, 1), r.place), default=None))
     return found
 
 
-def start(told: Mapping[str, Any]) -> int:
-    """Queue every training that has neither been done nor is on its way; how many."""
+def start(study: Mapping[str, Any]) -> int:
+    """Queue every training that is not finished, running or queued; return how many."""
     todo = [
         c
-        for c, run in zip(told["cells"], runs_of(told), strict=True)
+        for c, run in zip(study["cells"], runs_of(study), strict=True)
         if run is None or run.status not in {*runs.LIVE, "finished"}
     ]
     for cell in todo:
@@ -242,20 +255,21 @@ def start(told: Mapping[str, Any]) -> int:
     return len(todo)
 
 
-def table(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of the arms whose trainings are done.
+def table(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics of the arms whose trainings are finished.
 
     Returns:
-        ``dataset``, ``model``, ``split``, ``split_seed``, ``protocol``, ``seeds``, ``base`` (the arm that others are paired with),
-        ``metrics``, ``done`` and ``total`` trainings, and ``rows``: per arm its ``seeds`` done, ``metrics``, ``intervals``
+        ``dataset``, ``model``, ``split``, ``split_seed``, ``protocol``, ``seeds``, ``base`` (the arm that others are
+        paired with), ``metrics``, ``done`` and ``total`` trainings, and ``rows``: per arm its finished ``seeds``,
+        ``metrics``, ``intervals``
         (95 %, bootstrap over users of their values averaged over seeds), ``spread`` (standard deviation over seeds) and
         ``paired`` (difference to the base arm with its interval; of RMSE the difference of mean squared errors).
     """
-    first = told["cells"][0]["params"]
+    first = study["cells"][0]["params"]
     by_arm: dict[str, list[comparison.Row]] = {}
     levels: dict[str, Mapping[str, str]] = {}
     done = 0
-    for cell, run in zip(told["cells"], runs_of(told), strict=True):
+    for cell, run in zip(study["cells"], runs_of(study), strict=True):
         label = Arm(cell["arm"]).label
         levels[label] = cell["arm"]
         own = by_arm.setdefault(label, [])
@@ -269,50 +283,65 @@ def table(told: Mapping[str, Any]) -> dict[str, Any]:
     values = {label: _by_user(own) for label, own in by_arm.items()}
     rows = []
     for label, own in by_arm.items():
-        row: dict[str, Any] = {"arm": label, "levels": dict(levels[label]), "seeds": [r.result["seed"] for r in own],
-                               "metrics": {}, "intervals": {}, "spread": {}, "paired": {}, "runs": [r.run.id for r in own]}  # fmt: skip
+        row: dict[str, Any] = {
+            "arm": label,
+            "levels": dict(levels[label]),
+            "seeds": [r.result["seed"] for r in own],
+            "metrics": {},
+            "intervals": {},
+            "spread": {},
+            "paired": {},
+            "runs": [r.run.id for r in own],
+        }
         for name in names if own else ():
-            told_by_seed = [v for r in own if (v := r.result["metrics"].get(name)) is not None]
-            if not told_by_seed:
+            by_seed = [v for r in own if (v := r.result["metrics"].get(name)) is not None]
+            if not by_seed:
                 continue
-            row["metrics"][name] = float(np.mean(told_by_seed))
-            row["spread"][name] = float(np.std(told_by_seed, ddof=1)) if len(told_by_seed) > 1 else None
+            row["metrics"][name] = float(np.mean(by_seed))
+            row["spread"][name] = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
             row["intervals"][name] = _interval(own, values[label], name)
             of = "squared_error" if name == "rmse" else name
             if label != base and of in values[label] and of in values[base]:
                 row["paired"][name] = paired(values[label][of], values[base][of])
         rows.append(row)
-    return {"id": told.get("id"), "dataset": told["dataset"], "model": told["model"], "over": told["over"], "seeds": told["seeds"],
-            "split": first["split"], "split_seed": first["split_seed"], "protocol": first["protocol"], "base": base, "metrics": names,
-            "done": done, "total": len(told["cells"]), "rows": rows}  # fmt: skip
+    return {
+        "id": study.get("id"),
+        **{name: study[name] for name in ("dataset", "model", "over", "seeds")},
+        **{name: first[name] for name in ("split", "split_seed", "protocol")},
+        "base": base,
+        "metrics": names,
+        "done": done,
+        "total": len(study["cells"]),
+        "rows": rows,
+    }
 
 
 def _by_user(own: Sequence[comparison.Row]) -> dict[str, dict[int, float]]:
-    """Per-user values averaged over seeds, for users that every seed judged."""
-    held = [comparison.values(row) for row in own]
+    """Per-user values averaged over seeds, for users that were evaluated under every seed."""
+    per_seed = [comparison.values(row) for row in own]
     found: dict[str, dict[int, float]] = {}
-    for name in set.intersection(*(set(h) for h in held)) if held else set():
-        users = set.intersection(*(set(h[name]) for h in held))
-        found[name] = {u: float(np.mean([h[name][u] for h in held])) for u in users}
+    for name in set.intersection(*(set(h) for h in per_seed)) if per_seed else set():
+        users = set.intersection(*(set(h[name]) for h in per_seed))
+        found[name] = {u: float(np.mean([h[name][u] for h in per_seed])) for u in users}
     return found
 
 
 def _interval(
     own: Sequence[comparison.Row], values: Mapping[str, Mapping[int, float]], name: str
 ) -> list[float] | None:
-    """95 % over users of values averaged over seeds; of RMSE and click figures the mean of the seeds' own intervals."""
+    """95 % interval over users of seed averages; for RMSE and click metrics the mean of the seeds' intervals."""
     if name in values:
         interval = mean_intervals(np.array(list(values[name].values()))[:, None])[0]
         return None if interval is None else [*interval]
-    told = [i for row in own if (i := row.result["intervals"].get(name)) is not None]
-    return [float(v) for v in np.mean(told, axis=0)] if told else None
+    intervals = [i for row in own if (i := row.result["intervals"].get(name)) is not None]
+    return [float(v) for v in np.mean(intervals, axis=0)] if intervals else None
 
 
-# To take along
+# Exports
 
 
 def as_csv(found: Mapping[str, Any]) -> str:
-    """One line per arm: levels, seeds, and for each figure its mean, interval, spread and paired difference."""
+    """CSV with one row for each arm: seeds, and for each metric mean, interval, spread and paired difference."""
     import io
 
     from mmrec_core import csv_out
@@ -356,7 +385,7 @@ def as_csv(found: Mapping[str, Any]) -> str:
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
-    """A Markdown table, and below it what it rests on."""
+    """A Markdown table with a line about its setup."""
     names = found["metrics"]
     lines = [
         "| arm | " + " | ".join(f"{m} | − {found['base']}" for m in names) + " |",
@@ -366,9 +395,12 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         cells = [c for m in names for c in (cell(row, m), difference(row, m))]
         lines.append("| " + " | ".join([row["arm"], *cells]) + " |")
     seeds = ", ".join(map(str, found["seeds"]))
-    return "\n".join([*lines, "", f"{found['model']} on {found['dataset']}, {found['split']} (split seed {found['split_seed']}), protocol "
-                      f"{found['protocol']}, seeds {seeds}. Brackets: 95 % over users; differences paired by user; of RMSE the difference of "
-                      "mean squared errors."]) + "\n"  # fmt: skip
+    setup = (
+        f"{found['model']} on {found['dataset']}, {found['split']} (split seed {found['split_seed']}), "
+        f"protocol {found['protocol']}, seeds {seeds}. Brackets: 95 % intervals over users. "
+        "Differences are paired by user; for RMSE they are differences of mean squared errors."
+    )
+    return "\n".join([*lines, "", setup]) + "\n"
 
 
 def cell(row: Mapping[str, Any], name: str) -> str:
@@ -377,7 +409,7 @@ def cell(row: Mapping[str, Any], name: str) -> str:
 
 
 def difference(row: Mapping[str, Any], name: str) -> str:
-    """``▲ +0.0245 [+0.0145, +0.0348]``: ▲ better, ▼ worse beyond the interval, ○ neither can be said."""
+    """``▲ +0.0245 [+0.0145, +0.0348]``: ▲ significantly better, ▼ significantly worse, ○ not significant."""
     from mmrec_core import metrics
 
     pair = row["paired"].get(name)

@@ -1,4 +1,4 @@
-"""From a result to the cases behind it: test rows in slices, a figure for each slice, the worst rows of one."""
+"""Error analysis: test rows of a result in slices, metrics for each slice, and the worst rows of a slice."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from mmrec_core.types import Array, Dataset, Split
 
 TOP = 10
 BURST = 0.9
-"""Share of somebody's ratings on one day from which they count as a burst rater."""
+"""A user with at least this share of ratings on one day counts as a burst rater."""
 FEW_VALUES = 24
 Sort = Literal["largest error", "missed likes", "largest difference", "most unlike others", "random"]
 SORTS: dict[str, str] = {
-    "largest error": "Where the prediction is furthest from the stars given.",
-    "missed likes": "Films that were liked and are not among the first ten, the best known first.",
-    "largest difference": "Where this model is most worse than the other: in stars off, or in one over the place of a film that was liked.",
-    "most unlike others": "Ratings furthest from the film's mean in training: surprising people, not models.",
-    "random": "Drawn with a seed, so that somebody else draws the same.",
+    "largest error": "Rows whose prediction is furthest from the rating.",
+    "missed likes": "Films that were liked but are not in the top 10, the most-rated films first.",
+    "largest difference": "Largest losses against the other model, by absolute error or reciprocal rank.",
+    "most unlike others": "Outliers: ratings furthest from the film's mean rating in training.",
+    "random": "A random sample; the same seed gives the same sample.",
 }
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One result's test rows."""
+class EvaluatedRows:
+    """Test rows of one result, with the model's predictions and ranks."""
 
     rows: Array
     """Event rows ``[N]``."""
@@ -44,10 +44,10 @@ class Judged:
     liked: Array
     """bool ``[N]``."""
     predicted: Array | None
-    """Stars ``[N]``, for models that predict them."""
+    """Predicted stars ``[N]``; ``None`` unless the model predicts ratings."""
     place: Array | None
-    """int64 ``[N]``: where the film stands among the first of its user's list, from 1; 0: not among them; −1: no list was kept, for nothing
-    held out was liked. ``None`` where no lists were kept at all."""
+    """int64 ``[N]``: rank of the film in its user's saved list, from 1; 0: not in the list; −1: the user has no list,
+    because they liked no test film. ``None`` if no lists were saved."""
 
     @property
     def error(self) -> Array | None:
@@ -55,8 +55,8 @@ class Judged:
         return None if self.predicted is None or self.rating is None else np.asarray(self.predicted - self.rating)
 
 
-def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
-    """A result's test rows with what its model said of each."""
+def evaluated_rows(dataset: Dataset, split: Split, row: Row) -> EvaluatedRows:
+    """The test rows of a result, with the model's predictions and ranks."""
     rows = split.test
     events = dataset.interactions
     user, item = (
@@ -64,43 +64,62 @@ def judged(dataset: Dataset, split: Split, row: Row) -> Judged:
         np.asarray(events.need("item"))[rows].astype(np.int64),
     )
     rating = None if events.rating is None else np.asarray(events.rating)[rows].astype(np.float64)
-    bar = row.key.relevant_from
-    liked = np.ones(len(rows), bool) if bar is None or rating is None else rating >= bar
+    relevance_threshold = row.key.relevant_from
+    liked = np.ones(len(rows), bool) if relevance_threshold is None or rating is None else rating >= relevance_threshold
     predicted = place = None
-    if (held := comparison.arrays(row.run, "row_errors.npz")) is not None and "predicted" in held:
+    if (stored := comparison.arrays(row.run, "row_errors.npz")) is not None and "predicted" in stored:
         predicted = np.full(len(rows), np.nan)
-        predicted[np.searchsorted(rows, held["row"])] = held["predicted"]
-    if (held := comparison.arrays(row.run, "first.npz")) is not None:
-        n = len(dataset.items) + 1  # one more stands for "nothing left to show"
-        shown = held["user"].astype(np.int64)[:, None] * n + np.where(held["items"] >= 0, held["items"], n - 1)
+        predicted[np.searchsorted(rows, stored["row"])] = stored["predicted"]
+    if (stored := comparison.arrays(row.run, "first.npz")) is not None:
+        n = len(dataset.items) + 1  # the last index stands for an empty position of a list
+        shown = stored["user"].astype(np.int64)[:, None] * n + np.where(stored["items"] >= 0, stored["items"], n - 1)
         key, order = np.unique(shown.ravel(), return_index=True)
-        wanted = user * n + item
-        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        place = np.where(key[at] == wanted, order[at] % held["items"].shape[1] + 1, 0)
-        place[~np.isin(user, held["user"])] = -1
-    return Judged(rows, user, item, rating, liked, predicted, place)
+        targets = user * n + item
+        at = np.minimum(np.searchsorted(key, targets), len(key) - 1)
+        place = np.where(key[at] == targets, order[at] % stored["items"].shape[1] + 1, 0)
+        place[~np.isin(user, stored["user"])] = -1
+    return EvaluatedRows(rows, user, item, rating, liked, predicted, place)
 
 
 # Slices
 
 
-def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = None, saved: Mapping[str, Array] | None = None,
-           known: str = "training") -> dict[str, dict[str, Array]]:  # fmt: skip
-    """Family → slice → mask over test rows ``[N]``; slices without a row are left out.
+def slices(
+    dataset: Dataset,
+    split: Split,
+    rows: Array,
+    apart: Array | None = None,
+    saved: Mapping[str, Array] | None = None,
+    known: str = "training",
+) -> dict[str, dict[str, Array]]:
+    """Slices of the test rows: family → slice → mask ``[N]``. Empty slices are left out.
 
     Args:
-        apart: how far each film's plot and poster disagree ``[I]``; see :func:`disagreement`.
-        saved: item rows by name, chosen on the map or by a filter.
+        dataset: the dataset.
+        split: the split of the result.
+        rows: test rows ``[N]``.
+        apart: disagreement between each film's plot and poster ``[I]``; see :func:`disagreement`.
+        saved: item rows by name, selected on the map or by a filter.
         known: which rows the model knows; see :func:`mmrec_core.data.splits.known_rows`.
     """
     events = dataset.interactions
     user, item = np.asarray(events.need("user"))[rows], np.asarray(events.need("item"))[rows]
     found: dict[str, dict[str, Array]] = {"Everything": {"all test ratings": np.ones(len(rows), bool)}}
     learned = known_rows(split, known, dataset)
-    starts = {"user by then": "User history by then", "film by then": "Film ratings by then", "user training": "User history in training",
-              "film training": "Film ratings in training", "genre": "Genre", "decade": "Decade",
-              "films without a": "Missing poster or plot", "tail": "Popular or rare films", "head": "Popular or rare films",
-              "films without training": "Popular or rare films", "transductive": "Known or new", "inductive": "Known or new"}  # fmt: skip
+    starts = {
+        "user by then": "User history by then",
+        "film by then": "Film ratings by then",
+        "user training": "User history in training",
+        "film training": "Film ratings in training",
+        "genre": "Genre",
+        "decade": "Decade",
+        "films without a": "Missing poster or plot",
+        "tail": "Popular or rare films",
+        "head": "Popular or rare films",
+        "films without training": "Popular or rare films",
+        "transductive": "Known or new",
+        "inductive": "Known or new",
+    }
     for name, mask in row_groups(dataset, split, rows, learned).items():
         when = "by then" if name.endswith("by then") else "training"
         name_of = f"{name.partition(' ')[0]} {when}" if name.startswith(("user with", "film with")) else name
@@ -131,11 +150,11 @@ def slices(dataset: Dataset, split: Split, rows: Array, apart: Array | None = No
         found["Stars given"] = {f"{value:g} stars": stars == value for value in np.unique(stars).tolist()}
     for name, chosen in (saved or {}).items():
         found.setdefault("Saved on the map", {})[name] = np.isin(item, chosen)
-    return {family: held for family, masks in found.items() if (held := {n: m for n, m in masks.items() if m.any()})}
+    return {family: kept for family, masks in found.items() if (kept := {n: m for n, m in masks.items() if m.any()})}
 
 
 def burst_raters(dataset: Dataset) -> Array:
-    """bool ``[U]``: who gave at least nine tenths of their ratings on one day."""
+    """bool ``[U]``: users with at least nine tenths of their ratings on one day."""
     events = dataset.interactions
     user, day = np.asarray(events.need("user")).astype(np.int64), np.asarray(events.need("time")) // 86_400
     pair, n = np.unique(np.stack([user, day], 1), axis=0, return_counts=True)
@@ -146,8 +165,10 @@ def burst_raters(dataset: Dataset) -> Array:
 
 
 def disagreement(dataset: Dataset, encoder: str | None = None) -> Array | None:
-    """float64 ``[I]``: 1 − the share of true neighbours (Jaccard@15) by plot that are neighbours by poster, too; NaN for films that lack one;
-    ``None`` where nothing has encoded both."""
+    """Disagreement between plot and poster, float64 ``[I]``: 1 − Jaccard@15 of the nearest neighbours in both spaces.
+
+    NaN for films that lack one of them; ``None`` if no encoder has encoded both.
+    """
     encoder = encoder or features.default_encoder(dataset)
     if encoder is None:
         return None
@@ -165,50 +186,64 @@ def disagreement(dataset: Dataset, encoder: str | None = None) -> Array | None:
     return found
 
 
-# Figures and cases
+# Metrics and cases
 
 
-def measure(told: Judged, mask: Array) -> dict[str, Any]:
-    """A slice's figures: ``n`` rows, ``people``, ``likes``, and with 95 % intervals (people as clusters) ``rmse``, ``mae`` and ``found``, the share of liked
-    films that stand among the first ten."""
+def measure(evaluated: EvaluatedRows, mask: Array) -> dict[str, Any]:
+    """Metrics of a slice.
+
+    Returns:
+        ``n`` rows, ``people`` (users), ``likes``; and with 95 % intervals (clustered by user) ``rmse``, ``mae`` and
+        ``found``, the share of liked films in the top 10.
+    """
     out: dict[str, Any] = {
         "n": int(mask.sum()),
-        "people": len(np.unique(told.user[mask])),
-        "likes": int((mask & told.liked).sum()),
+        "people": len(np.unique(evaluated.user[mask])),
+        "likes": int((mask & evaluated.liked).sum()),
     }
-    error = told.error
+    error = evaluated.error
     if error is not None:
         keep = mask & np.isfinite(error)
         if keep.any():
-            spans = error_intervals(told.user[keep], np.abs(error[keep]))
+            spans = error_intervals(evaluated.user[keep], np.abs(error[keep]))
             out |= {
                 "rmse": (float(np.sqrt((error[keep] ** 2).mean())), spans["rmse"]),
                 "mae": (float(np.abs(error[keep]).mean()), spans["mae"]),
             }
-    keep = mask & told.liked
-    if told.place is not None and keep.any():
-        hit = ((told.place >= 1) & (told.place <= TOP))[keep].astype(np.float64)
-        share, n = float(hit.mean()), len(np.unique(told.user[keep]))
-        # where all were found, or none, the usual interval is a point; Wilson's over people is not
-        span = clustered_interval(told.user[keep], hit) if 0 < share < 1 else wilson(share, n)
+    keep = mask & evaluated.liked
+    if evaluated.place is not None and keep.any():
+        hit = ((evaluated.place >= 1) & (evaluated.place <= TOP))[keep].astype(np.float64)
+        share, n = float(hit.mean()), len(np.unique(evaluated.user[keep]))
+        # if all or none were found, the clustered interval has no width; Wilson's interval over users has
+        span = clustered_interval(evaluated.user[keep], hit) if 0 < share < 1 else wilson(share, n)
         out["found"] = (share, span)
     return out
 
 
 def worst(
-    told: Judged,
+    evaluated: EvaluatedRows,
     mask: Array,
     sort: str,
     n: int,
     dataset: Dataset,
     split: Split,
-    other: Judged | None = None,
+    other: EvaluatedRows | None = None,
     seed: int = 0,
 ) -> Array:
-    """Places (into the test rows) of the cases of a slice, the worst first.
+    """The worst cases of a slice, as indices into the test rows, the worst first.
+
+    Args:
+        evaluated: the test rows of a result.
+        mask: the slice, bool ``[N]``.
+        sort: one of :data:`SORTS`.
+        n: how many cases.
+        dataset: the dataset.
+        split: the split of the result.
+        other: the test rows of a second result, for "largest difference".
+        seed: seed of a random sample.
 
     Raises:
-        MMRecError: an unknown order, or one that this result cannot give.
+        MMRecError: an unknown order, or one that this result does not support.
     """
     if sort not in SORTS:
         raise unknown_name("order", sort, list(SORTS))
@@ -216,8 +251,8 @@ def worst(
     if sort == "random":
         return np.sort(np.random.default_rng(seed).permutation(where)[:n])
     if sort == "most unlike others":
-        if told.rating is None:
-            raise MMRecError("These data bear no ratings.")
+        if evaluated.rating is None:
+            raise MMRecError("This dataset has no ratings.")
         train = split.train
         item = np.asarray(dataset.interactions.need("item"))[train]
         stars = np.asarray(dataset.interactions.need("rating"))[train].astype(np.float64)
@@ -225,30 +260,30 @@ def worst(
         mean = np.where(
             count > 0, np.bincount(item, stars, minlength=len(dataset.items)) / np.maximum(count, 1), np.nan
         )
-        value = np.nan_to_num(np.abs(told.rating - mean[told.item]), nan=-1)
+        value = np.nan_to_num(np.abs(evaluated.rating - mean[evaluated.item]), nan=-1)
     elif sort == "missed likes":
-        if told.place is None:
-            raise MMRecError("This result kept no lists; judge the run again.")
+        if evaluated.place is None:
+            raise MMRecError("This result has no saved lists; evaluate the run again.")
         count = np.bincount(np.asarray(dataset.interactions.need("item"))[split.train], minlength=len(dataset.items))
-        missed = told.liked & ~((told.place >= 1) & (told.place <= TOP))
+        missed = evaluated.liked & ~((evaluated.place >= 1) & (evaluated.place <= TOP))
         where = where[missed[where]]
-        value = count[told.item].astype(np.float64)
+        value = count[evaluated.item].astype(np.float64)
     elif sort == "largest error":
-        if told.error is None:
-            raise MMRecError("This model predicts no stars; look at missed likes.")
-        value = np.nan_to_num(np.abs(told.error), nan=-1)
+        if evaluated.error is None:
+            raise MMRecError("This model does not predict ratings; use the order 'missed likes'.")
+        value = np.nan_to_num(np.abs(evaluated.error), nan=-1)
     else:
-        value = _difference(told, other)
+        value = _difference(evaluated, other)
     return where[np.argsort(-value[where], kind="stable")][:n]
 
 
-def _difference(told: Judged, other: Judged | None) -> Array:
-    """How much worse one model does on a row than another: in absolute error, else in reciprocal place of what was liked."""
+def _difference(evaluated: EvaluatedRows, other: EvaluatedRows | None) -> Array:
+    """How much worse a model is than the other on each row, in absolute error or reciprocal rank of liked films."""
     if other is None:
         raise MMRecError("Choose a second model to see where the two differ.")
-    if told.error is not None and other.error is not None:
-        return np.asarray(np.nan_to_num(np.abs(told.error) - np.abs(other.error), nan=-9))
-    if told.place is None or other.place is None:
-        raise MMRecError("One of these results kept no lists; judge its run again.")
-    own, theirs = (np.where(p.place > 0, 1 / np.maximum(p.place, 1), 0) for p in (told, other))  # type: ignore[operator,arg-type]
-    return np.asarray(np.where(told.liked, theirs - own, -9))
+    if evaluated.error is not None and other.error is not None:
+        return np.asarray(np.nan_to_num(np.abs(evaluated.error) - np.abs(other.error), nan=-9))
+    if evaluated.place is None or other.place is None:
+        raise MMRecError("One of these results has no saved lists; evaluate its run again.")
+    own, theirs = (np.where(p.place > 0, 1 / np.maximum(p.place, 1), 0) for p in (evaluated, other))  # type: ignore[operator,arg-type]
+    return np.asarray(np.where(evaluated.liked, theirs - own, -9))

@@ -1,7 +1,7 @@
-"""Qualitative coding: any case takes tags and a note; kept in one file a dataset, written whole, so a restart or a crash loses nothing.
+"""Annotations for error analysis (qualitative coding): a case has tags and a note, stored in one file per dataset.
 
-A *case* names what was looked at: a person, a film, a rating (person and film), a recommendation (person, film, run) or a slice. Tags are free words,
-renamed and merged in one place.
+A *case* names what was inspected: a user, a film, a rating (user and film), a recommendation (user, film, run) or a
+slice. Tags are free text; they can be renamed and merged. The file is written atomically.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ COLUMNS = (
     "made",
     "id",
 )
-REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
+REMEDY = "Repair it, or set it aside to start with an empty one: python -m mmrec_core clean --set-aside"
 LONGEST = {"tag": 40, "note": 4000}
 
 
 class Case(BaseModel):
-    """One coded case; ids are raw ones, as strings, so that a file means the same elsewhere."""
+    """One annotated case. Ids are raw ids as strings, so that the file can be used elsewhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,9 +58,9 @@ class Case(BaseModel):
     tags: tuple[str, ...] = ()
     note: str = Field("", max_length=LONGEST["note"])
     blind: bool = False
-    """Whether the model's name was hidden when it was coded."""
+    """Whether the model's name was hidden during annotation."""
     seed: int | None = None
-    """Of the random sample that it was drawn in."""
+    """Seed of the random sample that contains the case."""
     link: str = ""
     made: float = Field(0.0, allow_inf_nan=False)
 
@@ -74,29 +74,29 @@ class Case(BaseModel):
 
 
 def file_of(dataset: Dataset) -> Path:
-    """Where a dataset's cases lie."""
+    """The file of a dataset's cases."""
     return settings.home() / "coding" / f"{dataset.name}.json"
 
 
 def cases(dataset: Dataset) -> list[Case]:
-    """Every coded case, oldest first.
+    """All annotated cases, the oldest first.
 
     Raises:
-        DamagedFile: the file is damaged; nothing is written over it.
+        DamagedFile: the file is damaged; it is not overwritten.
     """
     file = file_of(dataset)
     return read(file) if file.exists() else []
 
 
 def read(file: Path) -> list[Case]:
-    """The cases of a file.
+    """Read the cases of a file.
 
     Raises:
         MMRecError: it is missing.
         DamagedFile: as :func:`cases`.
     """
     try:
-        return [Case.model_validate(told) for told in storage.read_json(file)]
+        return [Case.model_validate(entry) for entry in storage.read_json(file)]
     except DamagedFile as error:
         raise DamagedFile(error.place, error.fault, REMEDY) from None
     except (ValidationError, TypeError) as error:
@@ -114,18 +114,26 @@ def _write(dataset: Dataset, found: Iterable[Case]) -> None:
 
 
 def name_of(kind: str, user: str = "", film: str = "", slice: str = "", run: str = "") -> str:
-    """The id of a case: the same thing looked at again is the same case."""
+    """The id of a case; the same arguments give the same id."""
     return storage.checksum("\0".join((kind, user, film, slice, run)).encode())[:16]
 
 
-def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str = "", **told: Any) -> Case:
-    """A case, checked.
+def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str = "", **fields: Any) -> Case:
+    """Make a case.
+
+    Args:
+        kind: ``user``, ``film``, ``rating``, ``recommendation`` or ``slice``.
+        user: raw id.
+        film: raw id.
+        slice: name of the slice.
+        run: id of the run.
+        fields: other fields of :class:`Case`.
 
     Raises:
-        MMRecError: a kind, tag or note that cannot be.
+        MMRecError: the kind, a tag or the note is not valid.
     """
     try:
-        where = slice if kind == "slice" else ""  # a rating is the same case wherever it was met
+        where = slice if kind == "slice" else ""  # a rating is the same case in every slice
         return Case(
             id=name_of(kind, user, film, where, run),
             kind=kind,  # type: ignore[arg-type]
@@ -133,26 +141,31 @@ def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str
             film=film,
             slice=slice,
             run=run,
-            **{"made": time.time(), **told},
+            **{"made": time.time(), **fields},
         )
     except ValidationError as error:
         raise MMRecError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
 
 
 def put(dataset: Dataset, *coded: Case) -> None:
-    """Keep cases; one of the same id is replaced in its place. A case without tags and note is taken out."""
+    """Save cases; one with the same id is replaced. A case without tags, note and sample seed is removed."""
     with storage.locked(f"coding-{dataset.name}"):
         found = {c.id: c for c in cases(dataset)}
         for one in coded:
-            if (old := found.get(one.id)) is not None:  # looked at again: when, where and how it was first met stays
-                one = one.model_copy(update={"made": old.made, "blind": old.blind or one.blind, "slice": one.slice or old.slice,
-                                             "seed": old.seed if one.seed is None else one.seed})  # fmt: skip
+            if (old := found.get(one.id)) is not None:  # keep when and how the case was first found
+                update = {
+                    "made": old.made,
+                    "blind": old.blind or one.blind,
+                    "slice": one.slice or old.slice,
+                    "seed": old.seed if one.seed is None else one.seed,
+                }
+                one = one.model_copy(update=update)
             found[one.id] = one
         _write(dataset, (c for c in found.values() if c.tags or c.note or c.seed is not None))
 
 
 def remove(dataset: Dataset, ids: Iterable[str]) -> None:
-    """Forget cases."""
+    """Delete cases by id."""
     ownership.require("delete cases")
     gone = set(ids)
     with storage.locked(f"coding-{dataset.name}"):
@@ -160,19 +173,19 @@ def remove(dataset: Dataset, ids: Iterable[str]) -> None:
 
 
 def rename(dataset: Dataset, old: str, new: str) -> int:
-    """Call a tag otherwise in every case; one that is called so already takes it in. How many cases changed.
+    """Rename a tag in every case; if the new tag exists, both are merged. Return how many cases changed.
 
     Raises:
-        MMRecError: a name that cannot be.
+        MMRecError: the new name is not valid.
     """
     changed = 0
     with storage.locked(f"coding-{dataset.name}"):
         found = cases(dataset)
         for at, one in enumerate(found):
             if old in one.tags:
-                told = {**one.model_dump(), "tags": tuple(new if t == old else t for t in one.tags)}
+                fields = {**one.model_dump(), "tags": tuple(new if t == old else t for t in one.tags)}
                 try:
-                    found[at] = Case.model_validate(told)
+                    found[at] = Case.model_validate(fields)
                 except ValidationError as error:
                     raise MMRecError(str(error.errors()[0]["msg"])) from error
                 changed += 1
@@ -181,36 +194,41 @@ def rename(dataset: Dataset, old: str, new: str) -> int:
 
 
 def counts(found: Sequence[Case], by: Literal["model", "slice", "kind", ""] = "") -> dict[str, Counter[str]]:
-    """Tag → how many cases bear it, apart by model, slice or kind (one key, empty, where nothing is asked)."""
-    told: dict[str, Counter[str]] = {}
+    """Tag → number of cases by model, slice or kind (under one empty key if ``by`` is empty)."""
+    result: dict[str, Counter[str]] = {}
     for one in found:
         for tag in one.tags:
-            told.setdefault(tag, Counter())[getattr(one, by) if by else ""] += 1
-    return dict(sorted(told.items()))
+            result.setdefault(tag, Counter())[getattr(one, by) if by else ""] += 1
+    return dict(sorted(result.items()))
 
 
 def as_csv(found: Sequence[Case]) -> str:
-    """Cases as CSV that :func:`from_csv` reads back identically."""
+    """Cases as CSV; :func:`from_csv` reads the same cases."""
     out = io.StringIO()
     write = csv_out.DictWriter(out, COLUMNS)
     write.writeheader()
     for one in found:
-        write.writerow({**one.model_dump(include=set(COLUMNS)), "tags": ";".join(one.tags), "made": repr(one.made),
-                        "seed": "" if one.seed is None else one.seed})  # fmt: skip
+        row = {
+            **one.model_dump(include=set(COLUMNS)),
+            "tags": ";".join(one.tags),
+            "made": repr(one.made),
+            "seed": "" if one.seed is None else one.seed,
+        }
+        write.writerow(row)
     return out.getvalue()
 
 
 def from_csv(text: str) -> list[Case]:
-    """Cases out of CSV.
+    """Read cases from CSV.
 
     Raises:
-        MMRecError: a column is missing, or a row is no case; says which.
+        MMRecError: a column is missing, or a row is not a case; the message names it.
     """
     read = csv.DictReader(io.StringIO(text))
     try:
         named = read.fieldnames or ()
     except csv.Error as error:
-        raise MMRecError(f"The CSV's header cannot be read ({error}). Nothing was taken over.") from error
+        raise MMRecError(f"The CSV's header cannot be read ({error}). Nothing was imported.") from error
     if missing := {"kind", "tags", "note"} - set(named):
         raise MMRecError(f"The CSV lacks the column{'s' if len(missing) > 1 else ''} {', '.join(sorted(missing))}.")
     found = []
@@ -218,30 +236,39 @@ def from_csv(text: str) -> list[Case]:
         rows = list(read)
     except csv.Error as error:
         raise MMRecError(
-            f"Line {read.line_num} of the CSV cannot be read ({error}); expected a table of cases as it is exported. Nothing was taken over."
+            f"Line {read.line_num} of the CSV cannot be read ({error}); expected an exported table of cases. "
+            "Nothing was imported."
         ) from error
     for at, row in enumerate(rows, 2):
-        told: dict[str, Any] = {k: csv_out.plain(row.get(k) or "") for k in COLUMNS}
+        fields: dict[str, Any] = {k: csv_out.plain(row.get(k) or "") for k in COLUMNS}
         try:
-            told |= {"tags": tuple(filter(None, told["tags"].split(";"))), "blind": told["blind"] == "True",
-                     "seed": int(told["seed"]) if told["seed"] else None, "made": float(told["made"] or 0)}  # fmt: skip
-            told["id"] = told["id"] or name_of(
-                told["kind"], told["user"], told["film"], told["slice"] if told["kind"] == "slice" else "", told["run"]
+            fields |= {
+                "tags": tuple(filter(None, fields["tags"].split(";"))),
+                "blind": fields["blind"] == "True",
+                "seed": int(fields["seed"]) if fields["seed"] else None,
+                "made": float(fields["made"] or 0),
+            }
+            fields["id"] = fields["id"] or name_of(
+                fields["kind"],
+                fields["user"],
+                fields["film"],
+                fields["slice"] if fields["kind"] == "slice" else "",
+                fields["run"],
             )
-            found.append(Case.model_validate(told))
+            found.append(Case.model_validate(fields))
         except (ValidationError, ValueError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise MMRecError(f"Line {at} of the CSV is no case: {first}. Nothing was taken over.") from error
+            raise MMRecError(f"Line {at} of the CSV is no case: {first}. Nothing was imported.") from error
     return found
 
 
 def ours(link: str) -> bool:
-    """Whether a link leads to a page of this app; any other came with somebody's file, and is shown as text."""
+    """Whether a link leads to a page of this app; other links, from imported files, are shown as text."""
     return bool(re.fullmatch(r"/[a-z_]+(\?[A-Za-z0-9_.~%+=&:,;@!$'*-]*)?", link))
 
 
 def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
-    """Cases as a Markdown list with permalinks, tag by tag."""
+    """Cases as a Markdown list with permalinks, grouped by tag."""
     lines = [f"# Coded cases, {dataset.name}", "", f"{len(found)} cases."]
     if dataset.manifest["generated"]:
         lines.append("Generated data: a check of the method, not evidence about films.")
@@ -261,9 +288,9 @@ def _line(one: Case) -> str:
         for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model))
         if v
     )
-    told = (
+    text = (
         f"[{one.kind}: {about}]({one.link})"
         if ours(one.link)
         else f"{one.kind}: {about}" + (f" ({one.link})" if one.link else "")
     )
-    return told + (f" — {one.note}" if one.note else "")
+    return text + (f" — {one.note}" if one.note else "")

@@ -1,6 +1,7 @@
-"""Sentences' numbers, computed when they are read: ``{value ease ndcg@10}`` in a lesson becomes the figure that this machine has.
+"""Values in the text of lessons: ``{value ease ndcg@10}`` is replaced by the result on this machine.
 
-Each fact is a function below, called by its name with a dataset and the words after it. It gives text, or says what has to be run first.
+Each fact is a function below. It is called by name with a dataset and the words after the name. It returns text, or
+raises :class:`Missing` with the runs that are needed first.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ Wanted = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Told:
-    """A text with its numbers, or what is missing for them."""
+class FilledText:
+    """A text with its values filled in, or the runs that are missing for them."""
 
     text: str
     wanted: tuple[Wanted, ...] = field(default=())
-    """Kinds and params of runs that would give what is missing."""
+    """Kinds and parameters of the runs that compute the missing values."""
 
 
 class Missing(Exception):
-    """A fact that needs a run first."""
+    """Raised for a fact that needs a run first."""
 
     def __init__(self, *wanted: Wanted) -> None:
-        super().__init__("something has to be run first")
+        super().__init__("a run is needed first")
         self.wanted = wanted
 
 
-def fill(text: str, dataset: Dataset) -> Told:
-    """A text with every hole filled; a hole that cannot be yet is "…" and what it needs is listed.
+def fill(text: str, dataset: Dataset) -> FilledText:
+    """Fill in the values of a text; a value that is not available yet is "…", and the runs it needs are listed.
 
     Raises:
         MMRecError: an unknown fact, or one with the wrong number of words.
@@ -56,11 +57,11 @@ def fill(text: str, dataset: Dataset) -> Told:
             wanted.extend(w for w in missing.wanted if w not in wanted)
             return "…"
 
-    return Told(HOLE.sub(one, text), tuple(wanted))
+    return FilledText(HOLE.sub(one, text), tuple(wanted))
 
 
 def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:
-    """One fact.
+    """The text of one fact.
 
     Raises:
         MMRecError: unknown, or the wrong number of words.
@@ -74,31 +75,31 @@ def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:
     return str(FACTS[name](dataset, *words))
 
 
-# What facts rest on
+# Shared by several facts
 
 
 def usual_rows(dataset: Dataset) -> dict[str, Row]:
-    """Results under the usual key, by model where its settings are the default ones, else by description."""
+    """Results under the default key by description (the model's name if its settings are the defaults)."""
     found = comparison.rows(dataset)
     key = comparison.usual_key(dataset, found)
     return {r.description: r for r in found if r.key == key}
 
 
 def row(dataset: Dataset, model: str) -> Row:
-    """A model's usual result.
+    """A model's result with default settings.
 
     Raises:
         Missing: it has not been trained.
     """
     found = usual_rows(dataset).get(model)
-    if found is None or "optimistic" not in found.result:  # an older result lacks what lessons tell
+    if found is None or "optimistic" not in found.result:  # older results lack values that lessons use
         if model.startswith("oracle"):
             raise Missing(("evaluate", runs.oracle_params(dataset.name, model)))
         raise Missing(("train", runs.training_params(dataset.name, model)))
     return found
 
 
-def _judged(dataset: Dataset, model: str, protocol: str, metric: str) -> protocol_sensitivity.Cell:
+def _evaluated(dataset: Dataset, model: str, protocol: str, metric: str) -> protocol_sensitivity.Cell:
     own = row(dataset, model)
     way = protocol_sensitivity.Way(protocol, protocol)
     cell = protocol_sensitivity.lab(dataset, comparison.rows(dataset), [own], metric, [way])[own.label][protocol]
@@ -129,116 +130,122 @@ def _order(dataset: Dataset, metric: str) -> list[str]:
 
 
 def value(dataset: Dataset, model: str, metric: str) -> str:
-    """A figure with its interval."""
+    """A metric with its interval."""
     return comparison.cell(row(dataset, model), metric)
 
 
 def winner(dataset: Dataset, metric: str) -> str:
-    """The best of the usual models."""
+    """The best of the default models by a metric."""
     return _order(dataset, metric)[0]
 
 
 def second(dataset: Dataset, metric: str) -> str:
-    """The second best of the usual models."""
+    """The second best of the default models by a metric."""
     return _order(dataset, metric)[1]
 
 
 def second_value(dataset: Dataset, metric: str) -> str:
-    """Its figure."""
+    """The metric of the second best model."""
     return value(dataset, second(dataset, metric), metric)
 
 
 def place(dataset: Dataset, model: str, metric: str) -> str:
-    """Where a model stands among the usual ones: ``4th of 8``."""
+    """The rank of a model among the default ones: ``4th of 8``."""
     order = _order(dataset, metric)
     at = order.index(model) + 1
     return f"{at}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(at, 'th') } of {len(order)}"
 
 
 def winner_place(dataset: Dataset, by: str, metric: str) -> str:
-    """Where the best by one metric stands by another."""
+    """The rank by one metric of the model that is best by another."""
     return place(dataset, winner(dataset, by), metric)
 
 
 def winner_value(dataset: Dataset, by: str, metric: str) -> str:
-    """What the best by one metric has by another."""
+    """The value of one metric for the model that is best by another."""
     return value(dataset, winner(dataset, by), metric)
 
 
 def difference(dataset: Dataset, a: str, b: str, metric: str) -> str:
     """Paired difference with its interval and p."""
-    told = paired(comparison.values(row(dataset, a))[metric], comparison.values(row(dataset, b))[metric])
-    low, high = told["interval"]
-    return f"{told['difference']:+.4f} [{low:+.4f}, {high:+.4f}], p = {told['p']:.4f}"
+    result = paired(comparison.values(row(dataset, a))[metric], comparison.values(row(dataset, b))[metric])
+    low, high = result["interval"]
+    return f"{result['difference']:+.4f} [{low:+.4f}, {high:+.4f}], p = {result['p']:.4f}"
 
 
-def judged(dataset: Dataset, model: str, protocol: str, metric: str) -> str:
-    """A figure under another protocol."""
-    cell = _judged(dataset, model, protocol, metric)
+def evaluated(dataset: Dataset, model: str, protocol: str, metric: str) -> str:
+    """A metric under another protocol."""
+    cell = _evaluated(dataset, model, protocol, metric)
     return comparison.figure(cell.value, cell.interval)
 
 
 def identity(dataset: Dataset, model: str) -> str:
-    """With one negative: MRR beside (1 + AUC) / 2."""
-    mrr, auc = (_judged(dataset, model, "sampled:1", m).value for m in ("mrr", "auc"))
+    """MRR and (1 + AUC) / 2 with one sampled negative; they are equal."""
+    mrr, auc = (_evaluated(dataset, model, "sampled:1", m).value for m in ("mrr", "auc"))
     return f"MRR {mrr:.6f}, (1 + AUC) / 2 = {(1 + (auc or 0)) / 2:.6f}"
 
 
 def gap(dataset: Dataset, a: str, b: str, protocol: str, metric: str) -> str:
-    """How many times one model's figure another's is, under a protocol."""
-    one, other = (_judged(dataset, m, protocol, metric).value for m in (a, b))
+    """The ratio of two models' metrics under a protocol."""
+    one, other = (_evaluated(dataset, m, protocol, metric).value for m in (a, b))
     return f"{(one or 0) / (other or 1):.2f} times"
 
 
 def group(dataset: Dataset, model: str, metric: str, name: str) -> str:
-    """A figure in a group; the name's spaces as ``_``."""
-    told = row(dataset, model).result["groups"].get(name.replace("_", " "))
-    if told is None or told.get(metric) is None:
+    """A metric in a group of users; spaces of its name are written ``_``."""
+    values_ = row(dataset, model).result["groups"].get(name.replace("_", " "))
+    if values_ is None or values_.get(metric) is None:
         return "–"
-    return comparison.figure(told[metric], (told.get("intervals") or {}).get(metric))
+    return comparison.figure(values_[metric], (values_.get("intervals") or {}).get(metric))
 
 
 def same_as_popular(dataset: Dataset, model: str) -> str:
-    """How much of a model's first ten are popularity's, on average."""
+    """Mean overlap of a model's top 10 with that of popularity."""
     lists = []
     for name in (model, "popularity"):
-        held = comparison.read_arrays(row(dataset, name).run, "first.npz")
-        if held is None:
+        stored = comparison.read_arrays(row(dataset, name).run, "first.npz")
+        if stored is None:
             return "–"
-        lists.append(held["items"][:, :10])
+        lists.append(stored["items"][:, :10])
     shared = [len(np.intersect1d(a, b)) for a, b in zip(*lists, strict=True)]
     return f"{np.mean(shared):.1f} of 10"
 
 
 def crosses(dataset: Dataset, model: str) -> str:
-    """From how many ratings on a newcomer is served better than by popularity."""
-    done = [r for r in runs.all_runs() if r.kind == "crossing" and r.record["status"] == "finished" and r.record.get("data") == dataset.checksum
-            and model in r.params["models"]]  # fmt: skip
-    told = done[-1].result() if done else None
-    if told is None:
+    """The number of known ratings from which on a model is better than popularity for new users."""
+    done = [
+        r
+        for r in runs.all_runs()
+        if r.kind == "crossing"
+        and r.record["status"] == "finished"
+        and r.record.get("data") == dataset.checksum
+        and model in r.params["models"]
+    ]
+    curve = done[-1].result() if done else None
+    if curve is None:
         raise Missing(("crossing", runs.crossing_params(dataset.name, sorted({model, "ease", "itemknn", "bpr"}))))
-    sure, mean = told["crosses"][model], (told.get("above") or {}).get(model)
-    last = told["models"][model][str(told["ks"][-1])]["against"]
-    about = f"with {told['ks'][-1]} ratings {last['difference']:+.4f} [{last['interval'][0]:+.4f}, {last['interval'][1]:+.4f}] over {told['users']} people"
+    sure, mean = curve["crosses"][model], (curve.get("above") or {}).get(model)
+    last = curve["models"][model][str(curve["ks"][-1])]["against"]
+    low, high = last["interval"]
+    gain = f"{last['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    about = f"with {curve['ks'][-1]} ratings {gain} over {curve['users']} users"
     if sure is not None:
-        return f"from {sure} on beyond its interval ({about})"
-    return (
-        f"by its mean from {mean} on, nowhere beyond its interval" if mean is not None else "nowhere"
-    ) + f" ({about})"
+        return f"from {sure} on, significantly ({about})"
+    return (f"by its mean from {mean} on, but nowhere significantly" if mean is not None else "nowhere") + f" ({about})"
 
 
 def finds(dataset: Dataset, encoder: str, direction: str) -> str:
-    """How often an encoder's text finds its own poster among the first ten (``text_to_image``), or the other way, against chance."""
-    told = _encoded(dataset, encoder).get("retrieval")
-    if not told:
+    """Recall@10 of retrieval of posters by plot (``text_to_image``) or the other way, with the chance level."""
+    retrieval = _encoded(dataset, encoder).get("retrieval")
+    if not retrieval:
         return "–"
-    own = told[direction]
+    own = retrieval[direction]
     low, high = own["intervals"]["recall@10"]
-    return f"{own['recall@10']:.3f} [{low:.3f}, {high:.3f}] (chance {told['chance@10']:.3f})"
+    return f"{own['recall@10']:.3f} [{low:.3f}, {high:.3f}] (chance {retrieval['chance@10']:.3f})"
 
 
 def agree(dataset: Dataset, a: str, b: str, modality: str) -> str:
-    """The share of true neighbours that two encoders agree on."""
+    """Mean Jaccard overlap of the nearest neighbours under two encoders."""
     sides = []
     for name in (a, b):
         _encoded(dataset, name)
@@ -249,10 +256,10 @@ def agree(dataset: Dataset, a: str, b: str, modality: str) -> str:
 
 
 def _encoded(dataset: Dataset, encoder: str) -> dict[str, Any]:
-    told = features.available(dataset).get(encoder)
-    if told is None:
+    manifest = features.available(dataset).get(encoder)
+    if manifest is None:
         raise Missing(("encode", runs.encoding_params(dataset.name, encoder)))
-    return dict(told)
+    return dict(manifest)
 
 
 FACTS = {
@@ -266,7 +273,6 @@ FACTS = {
         winner_place,
         winner_value,
         difference,
-        judged,
         identity,
         gap,
         group,
@@ -275,4 +281,4 @@ FACTS = {
         finds,
         agree,
     )
-}
+} | {"judged": evaluated}  # the name in lesson files

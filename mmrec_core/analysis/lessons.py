@@ -1,11 +1,13 @@
-"""Lessons are text files: a title, why, and steps, each a question, a permalink to look at, and a two-line answer with live numbers.
+"""Lessons, read from Markdown files: a title, a motivation, and steps.
+
+A step is a question, a permalink of the page that shows the answer, and a short answer with values of this machine.
 
 ::
 
     # Title
     minutes: 10
 
-    Why one should care, in a line or two.
+    The motivation, in a line or two.
 
     ## The question?
     look: compare?view=Intervals&metric=rmse
@@ -31,7 +33,7 @@ from mmrec_core.errors import MMRecError
 
 @dataclass(frozen=True)
 class Step:
-    """A question, where to look, and the answer."""
+    """A question, the page to open, and the answer."""
 
     question: str
     page: str
@@ -39,12 +41,12 @@ class Step:
     choices: tuple[str, ...]
     answer: str
     right: str = ""
-    """The choice that is right, with holes; empty where none is."""
+    """The correct choice, possibly with values to fill in; empty if no choice is wrong."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """An ordered path."""
+    """A lesson: an ordered list of steps."""
 
     name: str
     title: str
@@ -54,55 +56,55 @@ class Lesson:
 
 
 def files() -> list[Path]:
-    """Every lesson's file, ours first, each folder in the order of its names."""
+    """The files of all lessons: built-in ones first, then those of plugins, sorted by name within a folder."""
     folders = [settings.ROOT / "assets" / "lessons"]
     folders += [Path(p) / "lessons" for p in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep) if p]
     return [file for folder in folders for file in sorted(folder.glob("[!_]*.md"))]
 
 
 def lessons() -> list[Lesson]:
-    """Every lesson.
+    """All lessons.
 
     Raises:
-        MMRecError: a file is no lesson; says where.
+        MMRecError: a file is not a lesson; the message names it.
     """
     return [read(file) for file in files()]
 
 
 def read(file: Path) -> Lesson:
-    """One lesson.
+    """Read a lesson.
 
     Raises:
         MMRecError: a heading, a link or an answer is missing.
     """
     head, *parts = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    title, told, why = _block(head.removeprefix("# "), file)
+    title, header, why = _block(head.removeprefix("# "), file)
     if not head.startswith("# ") or not parts:
         raise MMRecError(
-            f"{file.name} is no lesson: it begins with '# Title' and has a step that begins with '## question'."
+            f"{file.name} is no lesson: expected a first line '# Title' and a step that begins with '## question'."
         )
-    if not told.get("minutes", "").isdecimal():
+    if not header.get("minutes", "").isdecimal():
         raise MMRecError(f"{file.name} does not say how many minutes it takes, such as 'minutes: 10'.")
-    return Lesson(file.stem, title, int(told["minutes"]), why, tuple(_step(part, file) for part in parts))
+    return Lesson(file.stem, title, int(header["minutes"]), why, tuple(_step(part, file) for part in parts))
 
 
 def _step(part: str, file: Path) -> Step:
-    question, told, answer = _block(part, file)
-    page, _, query = told.get("look", "").partition("?")
+    question, header, answer = _block(part, file)
+    page, _, query = header.get("look", "").partition("?")
     if not page or not answer:
         raise MMRecError(f"{file.name}: '{question}' needs a line 'look: page?query' and an answer below it.")
-    choices = tuple(c.strip() for c in told.get("choose", "").split("|") if c.strip())
-    return Step(question, page, dict(parse_qsl(query)), choices, answer, told.get("right", ""))
+    choices = tuple(c.strip() for c in header.get("choose", "").split("|") if c.strip())
+    return Step(question, page, dict(parse_qsl(query)), choices, answer, header.get("right", ""))
 
 
 def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
-    """First line, ``key: value`` lines right below it, and the rest."""
+    """First line, the ``key: value`` lines below it, and the rest."""
     first, _, rest = text.strip().partition("\n")
     if not first.strip():
-        raise MMRecError(f"{file.name} has a heading without words.")
-    told: dict[str, str] = {}
+        raise MMRecError(f"{file.name} has an empty heading.")
+    header: dict[str, str] = {}
     lines = rest.splitlines()
     while lines and (found := re.fullmatch(r"(minutes|look|choose|right): (.+)", lines[0].strip())):
-        told[found[1]] = found[2].strip()
+        header[found[1]] = found[2].strip()
         lines.pop(0)
-    return first.strip(), told, "\n".join(lines).strip()
+    return first.strip(), header, "\n".join(lines).strip()

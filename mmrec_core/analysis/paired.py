@@ -1,4 +1,4 @@
-"""Two results user by user: how far apart, how sure, for which groups, and for whom."""
+"""Paired comparison of two results: per-user differences, significance, and differences by group of users."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mmrec_core.stats import holm, paired
 from mmrec_core.types import Array, Dataset, Split
 
 FEWEST = 5
-"""Users that a group must have before a difference is told of it."""
+"""Smallest group of users for which a difference is computed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Per-user differences ``a − b`` of a metric over the users both judged."""
+    """Per-user differences ``a − b`` of a metric, over the users of both results."""
 
     users: Array
     """User rows ``[N]``."""
@@ -31,7 +31,7 @@ class Pair:
     summary: dict[str, Any]
     """Mean difference, 95 % interval, p, wins, ties, losses; see :func:`mmrec_core.stats.paired`."""
     groups: list[dict[str, Any]]
-    """Of each group of users: name, n, difference, interval, p and, as many are asked, Holm's."""
+    """For each group of users: name, n, difference, interval, p and Holm-adjusted p."""
 
     @property
     def difference(self) -> Array:
@@ -39,29 +39,38 @@ class Pair:
         return np.asarray(self.a - self.b)
 
     def extremes(self, n: int = 10) -> tuple[Array, Array]:
-        """Places of the users whom ``a`` serves most better, and most worse, than ``b``."""
+        """Indices of the users with the largest gains and the largest losses of ``a`` against ``b``."""
         order = np.argsort(-self.difference, kind="stable")
         better, worse = order[:n], order[::-1][:n]
         return better[self.difference[better] > 0], worse[self.difference[worse] < 0]
 
 
 def split_of(dataset: Dataset, row: Row) -> Split:
-    """The division of rows that a result's model learned from and was evaluated on.
+    """The split that a result's model was trained and evaluated on.
 
     Raises:
-        MMRecError: the data divide otherwise now.
+        MMRecError: the dataset is split differently now.
     """
-    key, trained = row.key, row.result.get("trained_from")  # cold-user divides by what counted as relevant in training
+    key, trained = row.key, row.result.get("trained_from")  # cold-user splits by the threshold of the training
     made = make_split(
         dataset, key.split, key.split_seed, key.filter_from, key.relevant_from if trained is None else trained
     )
     if made.checksum != key.split_checksum:
-        raise MMRecError(f"'{dataset.name}' divides otherwise than when these runs learned from it; train them again.")
+        raise MMRecError(
+            f"'{dataset.name}' is split differently now than when these models were trained; train them again."
+        )
     return made
 
 
 def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split | None = None) -> Pair:
-    """Compare two results that share a key.
+    """Compare two results with the same key.
+
+    Args:
+        dataset: the dataset of both.
+        a: the first result.
+        b: the second result, which is subtracted.
+        metric: a metric with per-user values.
+        split: the split of both, if it is known already.
 
     Raises:
         MMRecError: keys differ, a result has no such per-user values, or fewer than two users are shared.
@@ -73,13 +82,13 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
         or a.key.protocol != b.key.protocol
         or a.key.regime != b.key.regime
     ):
-        raise MMRecError(f"{a.label} and {b.label} were judged differently: {', '.join(a.key.differs(b.key))}.")
+        raise MMRecError(f"{a.label} and {b.label} were evaluated differently: {', '.join(a.key.differs(b.key))}.")
     own, theirs = comparison.values(a).get(metric), comparison.values(b).get(metric)
     if own is None or theirs is None:
-        raise MMRecError(f"{(a if own is None else b).label} has no per-user values of {metric}; judge it again.")
+        raise MMRecError(f"{(a if own is None else b).label} has no per-user values of {metric}; evaluate it again.")
     shared = np.array([u for u in sorted(set(own) & set(theirs)) if np.isfinite(own[u]) and np.isfinite(theirs[u])])
     mine, other = np.array([own[u] for u in shared]), np.array([theirs[u] for u in shared])
-    told = paired(own, theirs)
+    summary = paired(own, theirs)
     split = split or split_of(dataset, a)
     known = known_rows(split, a.key.known, dataset)
     groups = [
@@ -89,7 +98,7 @@ def pair(dataset: Dataset, a: Row, b: Row, metric: str = "ndcg@10", split: Split
     ]
     for group, raised in zip(groups, holm([g["p"] for g in groups]), strict=True):
         group["p_holm"] = raised
-    return Pair(shared, mine, other, told, groups)
+    return Pair(shared, mine, other, summary, groups)
 
 
 def _some(users: Array, values: Array, mask: Array) -> dict[int, float]:
@@ -97,8 +106,8 @@ def _some(users: Array, values: Array, mask: Array) -> dict[int, float]:
 
 
 def metrics_of(rows: Sequence[Row]) -> list[str]:
-    """Metrics of which every row has a value per user."""
-    held = [set(comparison.values(row)) for row in rows]
-    shared = set.intersection(*held) if held else set()
+    """Metrics of which every row has per-user values."""
+    names = [set(comparison.values(row)) for row in rows]
+    shared = set.intersection(*names) if names else set()
     order = ("ndcg@10", "recall@10", "mrr", "auc", "hr@10", "precision@10", "ap", "squared_error")
     return [m for m in order if m in shared] + sorted(shared - set(order))

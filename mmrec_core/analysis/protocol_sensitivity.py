@@ -1,4 +1,4 @@
-"""The same models judged in other ways, side by side: how much of a ranking of models is the protocol's doing."""
+"""Protocol sensitivity: the same models evaluated under several protocols, to see how much the ranking changes."""
 
 from __future__ import annotations
 
@@ -15,50 +15,83 @@ from mmrec_core.types import Dataset
 
 @dataclass(frozen=True)
 class Way:
-    """One way of judging: candidates, split and how ties are told."""
+    """One way of evaluation: candidates, split and handling of ties."""
 
     name: str
     protocol: str = "full"
     split: str | None = None
-    """``None``: the split that the models learned from; another needs a training of its own."""
+    """``None``: the split that the models were trained on; another split needs another training."""
     optimistic: bool = False
     about: str = ""
 
 
 WAYS = (
-    Way("every film", about="Each liked film is ranked among all films the person has not seen: what a real system has to do."),
-    Way("100 drawn", "sampled:100", about="Among 100 films drawn at random: easier, and models come closer."),
-    Way("1 drawn", "sampled:1", about="Among one film drawn at random: MRR is then (1 + AUC) / 2, and NDCG starts at .63 + .37 × AUC."),
-    Way("100 popular drawn", "sampled:100:popularity",
-        about="Among 100 films drawn by how often they were rated: knowing what is popular no longer helps."),
-    Way("ties optimistic", optimistic=True, about="Among all films, but the liked film comes first wherever scores tie: a model that says "
-        "the same of every film looks perfect."),
-    Way("random split", split="random:80-10-10", about="Trained and tested on ratings drawn at random, so the future is known while the past is asked."),
-    Way("one point in time", split="chronological:70-15-15", about="Trained on everything before a moment, tested on everything after."),
-)  # fmt: skip
+    Way(
+        "full ranking",
+        about="Each liked film is ranked among all films that the user has not rated, as in a real system.",
+    ),
+    Way("100 sampled negatives", "sampled:100", about="Among 100 random films: easier, and models come closer."),
+    Way(
+        "1 sampled negative",
+        "sampled:1",
+        about="Against one random film: MRR equals (1 + AUC) / 2, and NDCG is at least .63: .63 + .37 × AUC.",
+    ),
+    Way(
+        "100 popularity-sampled negatives",
+        "sampled:100:popularity",
+        about="Among 100 films sampled by number of ratings: knowing what is popular no longer helps.",
+    ),
+    Way(
+        "optimistic ties",
+        optimistic=True,
+        about="Full ranking, but a liked film comes first among equal scores: a model that scores all films "
+        "the same looks perfect.",
+    ),
+    Way(
+        "random split",
+        split="random:80-10-10",
+        about="Trained and tested on random ratings: later ratings are known when earlier ones are tested.",
+    ),
+    Way(
+        "global time split",
+        split="chronological:70-15-15",
+        about="Trained on all ratings before one moment, tested on the later ones.",
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model in one way: its figure, or the run that would give it."""
+    """One model evaluated in one way: the metric, or the run that computes it."""
 
     value: float | None
     interval: Any = None
     wanted: tuple[str, dict[str, Any]] | None = None
-    """Kind and params for :func:`mmrec_core.runs.start`; ``None`` where the figure is there, or cannot be."""
+    """Kind and parameters for :func:`mmrec_core.runs.start`; ``None`` if the value exists or is not possible."""
     why_not: str = ""
 
 
 def lab(
     dataset: Dataset, found: Sequence[Row], chosen: Sequence[Row], metric: str, ways: Sequence[Way] = WAYS
 ) -> dict[str, dict[str, Cell]]:
-    """Label → way → cell, for models of one key (``chosen``) out of everything that was judged (``found``)."""
+    """Table of the chosen models under each way of evaluation.
+
+    Args:
+        dataset: the dataset.
+        found: all results on it.
+        chosen: results with one key, the rows of the table.
+        metric: the metric to show.
+        ways: the columns of the table.
+
+    Returns:
+        Label → name of the way → cell.
+    """
     by = {(row.key, row.description): row for row in found}
     return {row.label: {way.name: _cell(dataset, by, row, way, metric) for way in ways} for row in chosen}
 
 
 def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, metric: str) -> Cell:
-    own = Protocol.parse(row.key.protocol).on(dataset)  # what is hidden, and which items exist, stay as they are
+    own = Protocol.parse(row.key.protocol).on(dataset)  # hidden and existing items stay the same
     same = replace(Protocol.parse(way.protocol), seen=own.seen, existing=own.existing)
     way = replace(way, protocol=same.name(dataset))
     if way.split is None:
@@ -69,39 +102,56 @@ def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, 
                 wanted = {**row.run.params, "protocol": way.protocol, "regime": "frozen"}
                 return Cell(None, wanted=("evaluate", wanted))
             try:
-                asked = runs.evaluation_params(row.trained, way.protocol, "frozen", row.key.relevant_from)
+                params = runs.evaluation_params(row.trained, way.protocol, "frozen", row.key.relevant_from)
             except MMRecError as error:
                 return Cell(None, why_not=str(error))
-            return Cell(None, wanted=("evaluate", asked))
+            return Cell(None, wanted=("evaluate", params))
     else:
-        there = next((r for (k, text), r in by.items() if text == row.description and k.split == way.split
-                      and (k.protocol, k.regime, k.filter_from, k.beyond, k.known)
-                      == (way.protocol, "frozen", row.key.filter_from, row.key.beyond, row.key.known)), None)  # fmt: skip
+        there = next(
+            (
+                r
+                for (k, text), r in by.items()
+                if text == row.description
+                and k.split == way.split
+                and (k.protocol, k.regime, k.filter_from, k.beyond, k.known)
+                == (way.protocol, "frozen", row.key.filter_from, row.key.beyond, row.key.known)
+            ),
+            None,
+        )
         if there is None:
             if row.trained is None:
-                return Cell(None, why_not="Oracles are asked on one split.")
+                return Cell(None, why_not="Oracles are params on one split.")
             if row.key.known == NOT_RECORDED:
                 return Cell(None, why_not="A result of an earlier version; train the model again.")
             try:
                 trained = runs.get(row.trained).params
-                asked = runs.training_params(dataset.name, trained["model"], **{
-                    k: v for k, v in trained.items() if k in runs.USUAL and k not in {"split", "protocol", "regime"}
-                }, split=way.split, protocol=way.protocol, regime="frozen")  # fmt: skip
+                params = runs.training_params(
+                    dataset.name,
+                    trained["model"],
+                    **{
+                        k: v for k, v in trained.items() if k in runs.USUAL and k not in {"split", "protocol", "regime"}
+                    },
+                    split=way.split,
+                    protocol=way.protocol,
+                    regime="frozen",
+                )
             except MMRecError as error:
                 return Cell(None, why_not=str(error))
-            return Cell(None, wanted=("train", asked))
+            return Cell(None, wanted=("train", params))
     if way.optimistic:
-        told = (there.result.get("optimistic") or {}).get(metric)
-        if told is None and metrics.metric(metric).kind == "ranking" and there.trained is not None:
+        value = (there.result.get("optimistic") or {}).get(metric)
+        if value is None and metrics.metric(metric).kind == "ranking" and there.trained is not None:
             again = runs.evaluation_params(there.trained, there.key.protocol, "frozen", row.key.relevant_from)
             return Cell(None, wanted=("evaluate", again))
-        return Cell(told)
+        return Cell(value)
     return Cell(there.result["metrics"].get(metric), there.result["intervals"].get(metric))
 
 
 def ranks(table: dict[str, dict[str, Cell]], metric: str) -> dict[str, dict[str, int]]:
-    """Label → way → place, 1 the best, equal figures sharing one; only for ways in which every model that can have a figure has it: places among four and
-    among six are not the same thing."""
+    """Label → way → rank (1 is best, ties share a rank).
+
+    Ways for which a model still lacks its value are left out, because ranks among fewer models are not comparable.
+    """
     sign = 1 if metrics.metric(metric).better == "lower" else -1
     found: dict[str, dict[str, int]] = {label: {} for label in table}
     for name in {n: None for cells in table.values() for n in cells}:

@@ -1,4 +1,4 @@
-"""The same training under several seeds: mean, spread, and how sure the mean is."""
+"""Variance over training seeds: mean, values and t-interval of results that differ in their seed alone."""
 
 from __future__ import annotations
 
@@ -12,25 +12,38 @@ from mmrec_core.analysis.comparison import Row
 
 
 def over_seeds(rows: Sequence[Row], metric: str) -> list[dict[str, Any]]:
-    """Rows that differ in their training seed alone, together: ``label``, ``seeds``, ``values``, ``mean`` and the 95 % t-interval of the
-    mean over seeds, ``None`` where there is one seed. Intervals over users say how sure a figure of one training is; this one says how
-    much trainings differ, on the same test rows."""
+    """Group results that differ in their training seed alone.
+
+    The interval shows how much trainings differ on the same test rows. (Intervals over users show the uncertainty of
+    one training's metric.)
+
+    Returns:
+        For each group ``label``, ``seeds``, ``values``, ``mean``, and ``interval``: the 95 % t-interval of the mean
+        over seeds (``None`` for one seed).
+    """
     found: dict[tuple[Any, str], list[Row]] = {}
     for row in rows:
         plain = replace(row, result={**row.result, "seed": 0})
         if row.result["metrics"].get(metric) is not None:
             found.setdefault((row.key, plain.description), []).append(row)
-    told = []
+    result = []
     for (_, label), own in found.items():
         own = sorted(own, key=lambda r: r.result.get("seed") or 0)
         values = np.array([r.result["metrics"][metric] for r in own])
-        told.append({"label": label, "seeds": [r.result.get("seed") or 0 for r in own], "values": values.tolist(),
-                     "mean": float(values.mean()), "interval": t_interval(values)})  # fmt: skip
-    return told
+        result.append(
+            {
+                "label": label,
+                "seeds": [r.result.get("seed") or 0 for r in own],
+                "values": values.tolist(),
+                "mean": float(values.mean()),
+                "interval": t_interval(values),
+            }
+        )
+    return result
 
 
 def t_interval(values: Any) -> tuple[float, float] | None:
-    """95 % interval of a mean by Student's t; ``None`` of fewer than two values."""
+    """95 % t-interval of a mean; ``None`` for fewer than two values."""
     from scipy.stats import t
 
     values = np.asarray(values, np.float64)

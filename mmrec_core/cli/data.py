@@ -27,7 +27,7 @@ from mmrec_core.errors import MMRecError
 
 @app.command()
 def datasets(as_json: Json = False) -> None:
-    """What can be prepared, and what is."""
+    """List the datasets and whether they are prepared."""
     from mmrec_core import registry
     from mmrec_core.data import preparation
 
@@ -37,14 +37,15 @@ def datasets(as_json: Json = False) -> None:
         for e in registry.entries("datasets").values()
     ]
     known += [
-        {"dataset": name, "about": "brought along", "prepared": True, "fault": None}
+        {"dataset": name, "about": "your own files", "prepared": True, "fault": None}
         for name in ready
         if name not in registry.entries("datasets")
     ]
     broken = {name: str(fault) for name, fault in preparation.damaged().items()}
     known = [{**row, "fault": broken.pop(str(row["dataset"]))} if row["dataset"] in broken else row for row in known]
     known += [
-        {"dataset": name, "about": "brought along", "prepared": False, "fault": fault} for name, fault in broken.items()
+        {"dataset": name, "about": "your own files", "prepared": False, "fault": fault}
+        for name, fault in broken.items()
     ]
     if as_json:
         say({"datasets": known}, True)
@@ -55,33 +56,39 @@ def datasets(as_json: Json = False) -> None:
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="A dataset of 'datasets', or csv for your own.")],
+    dataset: Annotated[
+        str, typer.Argument(help="Name of a dataset, see the command datasets; csv for your own files.")
+    ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Folder, zip or file to read instead of searching.")
+        Path | None, typer.Option("--from", help="Folder, zip archive or file to read. Default: search for it.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
-    scale: Annotated[str | None, typer.Option(help="Rating scale of your own data, LOW:HIGH.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the prepared dataset.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Rating scale of your own files as LOW:HIGH.")] = None,
     settings: Sets = None,
-    enrich: Annotated[list[str] | None, typer.Option(help="More sources of posters and plots, such as tmdb.")] = None,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where it is prepared already.")] = False,
+    enrich: Annotated[
+        list[str] | None, typer.Option(help="Additional source of posters and plots, such as tmdb.")
+    ] = None,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing if the dataset is prepared already.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Read, check and store a dataset with its posters and plots."""
     from mmrec_core.data import preparation
 
     if if_missing and (name or dataset) in preparation.prepared():
-        told = preparation.open_dataset(name or dataset).manifest
+        manifest = preparation.open_dataset(name or dataset).manifest
         say(
             {
-                **{k: told[k] for k in ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")},
+                **{k: manifest[k] for k in ("dataset", "ratings", "users", "films", "posters", "plots", "coverage")},
                 "seconds": 0,
             },
             as_json,
         )
         return
-    wanted = options(settings) | ({"scale": scale} if scale else {})
+    settings_ = options(settings) | ({"scale": scale} if scale else {})
     result = preparation.prepare(
-        dataset, source=source, name=name, options=wanted, enrich=enrich or (), progress=progress
+        dataset, source=source, name=name, options=settings_, enrich=enrich or (), progress=progress
     )
     licence = preparation.open_dataset(result["dataset"]).manifest["licence"]
     if licence:
@@ -95,16 +102,20 @@ def split(
     how: SplitOption = "user-temporal",
     split_seed: SplitSeed = 0,
     filter_from: FilterFrom = None,
-    export: Annotated[Path | None, typer.Option(help="Folder to write the parts to as CSV.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder for the training, validation and test rows as CSV.")
+    ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="Export, too, what each liked test row is ranked among, such as sampled:100:of=5000."),
+        typer.Option(
+            help="Also export the candidates of each liked test row under this protocol, such as sampled:100:of=5000."
+        ),
     ] = None,
     regime: Regime = "frozen",
     relevant_from: RelevantFrom = None,
     as_json: Json = False,
 ) -> None:
-    """Divide a dataset and say how; export it for others."""
+    """Split a dataset, print the size of each part, and optionally export the parts."""
     from mmrec_core import runs
     from mmrec_core.data import preparation, splits
     from mmrec_core.evaluation import protocols
@@ -116,13 +127,13 @@ def split(
         if export is None:
             raise MMRecError("--protocol says which candidates to export; name the folder with --export FOLDER.")
         protocols.Protocol.parse(protocol)
-    told = {}
+    exported = {}
     if export is not None:
         splits.export_split(opened, made, export)
         if protocol is not None:
             from mmrec_core.evaluation.ranker import export_candidates
 
-            told = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
+            exported = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}
     say(
         {
@@ -131,7 +142,7 @@ def split(
             "split_seed": made.seed,
             **sizes,
             "checksum": made.checksum,
-            **told,
+            **exported,
         },
         as_json,
     )

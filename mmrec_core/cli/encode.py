@@ -13,14 +13,19 @@ from mmrec_core.errors import MMRecError
 
 @app.command()
 def encoders(as_json: Json = False) -> None:
-    """The encoders, and what each one reads."""
+    """List the encoders and what they read."""
     from mmrec_core import registry
 
     schemas, faults = registry.schemas("encoders"), registry.faults("encoders")
     known: list[dict[str, Any]] = [
-        {"encoder": n, "about": e.summary, "fault": faults.get(n), "settings": sorted(schemas.get(n, {}).get("config", {}).get("properties", {}))}
+        {
+            "encoder": n,
+            "about": e.summary,
+            "fault": faults.get(n),
+            "settings": sorted(schemas.get(n, {}).get("config", {}).get("properties", {})),
+        }
         for n, e in registry.entries("encoders").items()
-    ]  # fmt: skip
+    ]
     if as_json:
         say({"encoders": known}, True)
     else:
@@ -32,108 +37,112 @@ def encoders(as_json: Json = False) -> None:
 def encode(
     dataset: DatasetArg,
     encoder: Annotated[
-        str | None, typer.Option(help="One of 'encoders', two as TEXT+IMAGE, hf:ID or open_clip:MODEL[/WEIGHTS].")
+        str | None, typer.Option(help="Name of an encoder, two as TEXT+IMAGE, hf:ID or open_clip:MODEL[/WEIGHTS].")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--import", help="Folder of vectors somebody else made (.npy).")
+        Path | None, typer.Option("--import", help="Folder of precomputed vectors (.npy) to import.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--as", help="What to call imported vectors.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name of the imported vectors.")] = None,
     settings: Sets = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    project: Annotated[bool, typer.Option("--project", help="Draw its maps, too.")] = False,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.")] = "auto",
+    project: Annotated[bool, typer.Option("--project", help="Also compute the maps.")] = False,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Turn plots and posters into vectors, once; or take over vectors made elsewhere."""
+    """Encode plots and posters as vectors, or import precomputed vectors."""
     from mmrec_core import features, runs
     from mmrec_core.data import preparation
 
     if (encoder is None) == (folder is None):
-        raise MMRecError("Say what encodes: --encoder NAME, or --import FOLDER --as NAME for vectors made elsewhere.")
+        raise MMRecError("Choose an encoder: --encoder NAME, or --import FOLDER --as NAME for precomputed vectors.")
     if folder is not None:
         if not name:
             raise MMRecError("Imported vectors need a name: --as NAME, such as --as minilm.")
         say(features.import_folder(preparation.open_dataset(dataset), folder, name), as_json)
         return
-    asked = runs.encoding_params(dataset, encoder or "", options=options(settings), device=device, project=project)
-    queue_or_do("encode", asked, background, as_json)
+    params = runs.encoding_params(dataset, encoder or "", options=options(settings), device=device, project=project)
+    queue_or_do("encode", params, background, as_json)
 
 
 @app.command(name="train-encoder")
 def train_encoder(
-    dataset: Annotated[str, typer.Argument(help="A prepared dataset, or several separated by commas.")],
-    encoder: Annotated[str, typer.Argument(help="mini_clip or mini_siglip.")],
+    dataset: Annotated[str, typer.Argument(help="Name of a prepared dataset, or several separated by commas.")],
+    encoder: Annotated[str, typer.Argument(help="Name of the encoder: mini_clip or mini_siglip.")],
     settings: Sets = None,
     seed: Seed = 0,
     held_out: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=0.9, help="Share of films kept for the test; 0: the last dataset is not learned from."
-        ),
+        typer.Option(min=0.0, max=0.9, help="Share of films held out for the test; 0: hold out the last dataset."),
     ] = 0.2,
-    out: Annotated[Path | None, typer.Option(help="Where to write the weights (.safetensors).")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the weights (.safetensors).")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Train a small dual encoder from scratch on posters and plots; held-out films tell how well text and poster find each other."""
+    """Train a small dual encoder on posters and plots from scratch, and evaluate retrieval on held-out films."""
     from mmrec_core import runs
 
-    asked = runs.encoder_training_params(
-        [part.strip() for part in dataset.split(",") if part.strip()], encoder, options=options(settings), seed=seed,
-        held_out=held_out, out=str(out.expanduser().resolve()) if out else None,
-    )  # fmt: skip
-    queue_or_do("train-encoder", asked, background, as_json)
+    params = runs.encoder_training_params(
+        [part.strip() for part in dataset.split(",") if part.strip()],
+        encoder,
+        options=options(settings),
+        seed=seed,
+        held_out=held_out,
+        out=str(out.expanduser().resolve()) if out else None,
+    )
+    queue_or_do("train-encoder", params, background, as_json)
 
 
 @app.command()
 def project(
     dataset: DatasetArg,
     encoder: Annotated[
-        str, typer.Option(help="An encoder whose vectors are there, TEXT+IMAGE, or run:ID for a model's films.")
+        str, typer.Option(help="Encoder with computed vectors, TEXT+IMAGE, or run:ID for a model's item vectors.")
     ],
-    modality: Annotated[str, typer.Option(help="text, image or both.")] = "both",
-    dim: Annotated[int, typer.Option(min=2, max=3, help="Dimensions of the map.")] = 2,
+    modality: Annotated[str, typer.Option(help="Modality: text, image or both.")] = "both",
+    dim: Annotated[int, typer.Option(min=2, max=3, help="Number of dimensions of the map.")] = 2,
     seed: Seed = 0,
-    again: Annotated[bool, typer.Option("--again", help="Draw it anew though it is there.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute the map again even if it exists.")] = False,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the map of a space (UMAP), with how far it can be trusted."""
+    """Compute the map of an embedding space (UMAP) and its quality measures."""
     from mmrec_core import runs
 
     if modality not in {"text", "image", "both"}:
         raise MMRecError(f"--modality is '{modality}'; expected text, image or both.")
-    asked = runs.projection_params(dataset, encoder, modality, dim=dim, seed=seed, again=again)
-    queue_or_do("project", asked, background, as_json)
+    params = runs.projection_params(dataset, encoder, modality, dim=dim, seed=seed, again=again)
+    queue_or_do("project", params, background, as_json)
 
 
 @app.command()
 def search(
     dataset: DatasetArg,
-    encoder: Annotated[str, typer.Option(help="An encoder whose vectors are there.")],
-    text: Annotated[str | None, typer.Option(help="Words.")] = None,
-    film: Annotated[str | None, typer.Option(help="A film of the dataset.")] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture file.")] = None,
-    modality: Annotated[str, typer.Option(help="With --film: like it by text (plot) or by image (poster).")] = "image",
+    encoder: Annotated[str, typer.Option(help="Encoder with computed vectors.")],
+    text: Annotated[str | None, typer.Option(help="Words to search for.")] = None,
+    film: Annotated[str | None, typer.Option(help="Id of a film; find similar films.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image file; find similar posters.")] = None,
+    modality: Annotated[
+        str, typer.Option(help="With --film: similarity by text (plot) or by image (poster).")
+    ] = "image",
     top: Top = 10,
     as_json: Json = False,
 ) -> None:
-    """Find films by words, by a film or by a picture; exact, in the original space."""
+    """Find films by words, by a film or by an image: exact nearest neighbours in the original space."""
     from mmrec_core.data import preparation
     from mmrec_core.reading import images
-    from mmrec_core.spaces import search as room
+    from mmrec_core.spaces import search as searching
 
     opened = preparation.open_dataset(dataset)
     if sum(given is not None for given in (text, film, image)) != 1:
-        raise MMRecError("Say what to search by: one of --text, --film or --image.")
+        raise MMRecError("Choose what to search by: exactly one of --text, --film or --image.")
     if text is not None:
-        found = room.by_text(opened, encoder, text, top)
+        found = searching.by_text(opened, encoder, text, top)
     elif film is not None:
         if modality not in {"text", "image"}:
             raise MMRecError(f"--modality is '{modality}'; expected text or image.")
-        found = room.by_film(opened, encoder, opened.items.row(film, "item"), top, modality)  # type: ignore[arg-type]
+        found = searching.by_film(opened, encoder, opened.items.row(film, "item"), top, modality)  # type: ignore[arg-type]
     else:
-        found = room.by_image(opened, encoder, images.open_image(image or Path()), top)
+        found = searching.by_image(opened, encoder, images.open_image(image or Path()), top)
     films = [
         {"movieId": opened.items.raw[i].item(), "title": opened.catalog["title"].iloc[i], "score": float(c)}
         for i, c in zip(found.items, found.cosine, strict=True)

@@ -26,22 +26,25 @@ from mmrec_core.errors import MMRecError
 
 @app.command()
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A finished run.")],
+    run: Annotated[str, typer.Argument(help="Id of a finished run.")],
     protocol: ProtocolOption = "full",
     regime: Regime = "frozen",
     relevant_from: RelevantFrom = None,
     tables: Annotated[
-        str | None, typer.Option(help="Also with embedding tables for serving: fp16 or int8; tells what that costs.")
+        str | None,
+        typer.Option(
+            help="Also evaluate with quantized embedding tables, fp16 or int8, and print the change of the metrics."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge a trained model again, under another protocol, or with smaller tables."""
+    """Evaluate a trained model under another protocol, or with quantized embedding tables."""
     from mmrec_core import runs
 
     if tables not in {None, "fp16", "int8"}:
         raise MMRecError(f"--tables is '{tables}'; expected fp16 or int8.")
-    asked = runs.evaluation_params(run, protocol, regime, relevant_from, tables)
-    queue_or_do("evaluate", asked, False, as_json)
+    params = runs.evaluation_params(run, protocol, regime, relevant_from, tables)
+    queue_or_do("evaluate", params, False, as_json)
 
 
 @app.command()
@@ -49,13 +52,13 @@ def compare(
     dataset: DatasetArg,
     how: SplitOption = "user-temporal",
     protocol: ProtocolOption = "full",
-    against: Annotated[str, typer.Option(help="The model that the others are paired with.")] = "popularity",
+    against: Annotated[str, typer.Option(help="Baseline of the paired comparisons.")] = "popularity",
     refit: Annotated[
-        bool, typer.Option("--refit", help="Runs whose models know training and validation rows.")
+        bool, typer.Option("--refit", help="Compare models that know training and validation rows.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """All finished runs on one split side by side, paired with a baseline; oracles too where they were evaluated (train-all)."""
+    """Compare all finished runs on one split, paired with a baseline (and with oracles that were evaluated)."""
     from mmrec_core.analysis import comparison
     from mmrec_core.data import preparation
 
@@ -68,15 +71,15 @@ def compare(
 
 @app.command()
 def recommend(
-    run: Annotated[str, typer.Argument(help="A finished run.")],
-    user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,
+    run: Annotated[str, typer.Argument(help="Id of a finished run.")],
+    user: Annotated[str | None, typer.Option(help="Id of a user of the dataset.")] = None,
     ratings: Annotated[
-        str | None, typer.Option(help="A new user's ratings, movieId:rating, separated by commas.")
+        str | None, typer.Option(help="Ratings of a new user as movieId:rating, separated by commas.")
     ] = None,
     top: Top = 10,
     as_json: Json = False,
 ) -> None:
-    """What a trained model recommends to a known or a new user."""
+    """Recommend films to a known or a new user with a trained model."""
     from mmrec_core import runs
     from mmrec_core.data import preparation
     from mmrec_core.serving import recommender
@@ -86,7 +89,9 @@ def recommend(
         raise MMRecError(f"Run '{run}' is {found.status}; recommendations need a finished training.")
     dataset = preparation.open_dataset(found.params["dataset"])
     if (user is None) == (ratings is None):
-        raise MMRecError('Say who: --user ID for a user of the dataset, or --ratings "movieId:rating,…" for a new one.')
+        raise MMRecError(
+            'Choose the user: --user ID for a user of the dataset, or --ratings "movieId:rating,…" for a new one.'
+        )
     if user is not None:
         answer = recommender.recommend_known(found, dataset, dataset.users.row(user, "user"), top)
     else:
@@ -106,12 +111,12 @@ def cold_start_command(
     models: Annotated[
         str, typer.Option(help="Models to compare, separated by commas.")
     ] = "popularity,itemknn,ease,bpr",
-    k: Annotated[str, typer.Option("--k", help="Numbers of ratings known, separated by commas.")] = "0,1,2,3,5,10,20",
+    k: Annotated[str, typer.Option("--k", help="Numbers of known ratings, separated by commas.")] = "0,1,2,3,5,10,20",
     seed: Seed = 0,
     split_seed: SplitSeed = 0,
     as_json: Json = False,
 ) -> None:
-    """How good each model is for users of whom it knows k ratings."""
+    """Evaluate models for new users with k known ratings (cold-start curve)."""
     from mmrec_core.analysis.cold_start_curve import crossing
     from mmrec_core.data import preparation
 

@@ -1,4 +1,4 @@
-"""Bring the app up, and the demo with it."""
+"""Start the app, and train the models of the demo in the background."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mmrec_core.errors import MMRecError
 
 
 def check_port(port: int, address: str = "localhost") -> None:
-    """Refuse a port that somebody else listens on.
+    """Check that a port is free.
 
     Raises:
-        MMRecError: it is taken, or it needs rights we do not have.
+        MMRecError: the port is in use, or it needs administrator rights.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,25 +32,33 @@ def check_port(port: int, address: str = "localhost") -> None:
             raise MMRecError(f"Port {port} needs administrator rights; choose one above 1023 with --port.") from None
         except OSError:
             raise MMRecError(
-                f"Port {port} is in use, perhaps by MMRec itself (see http://localhost:{port}). Stop that, or choose another: --port {port + 1}."
+                f"Port {port} is in use, perhaps by MMRec itself (see http://localhost:{port}). "
+                f"Stop that program, or choose another port: --port {port + 1}."
             ) from None
 
 
 def serve(
     port: int, showcase: str | None = None, headless: bool = False, host: str = "localhost", names: Sequence[str] = ()
 ) -> int:
-    """Run the app until it is stopped; once it is up, train ``showcase``'s models in the background.
+    """Run the app until it is stopped.
 
     Args:
-        host: the address to listen on; anything but this machine's own makes its visitors ask for the owner's token before they start work.
-        names: further names by which people reach it.
+        port: port to listen on.
+        showcase: dataset whose models are trained in the background once the app is up.
+        headless: do not open a browser.
+        host: address to listen on. On any address other than localhost, visitors need the owner's token to start work.
+        names: further host names of the app.
+
+    Returns:
+        The exit code of the app.
 
     Raises:
-        MMRecError: the port is taken, or Streamlit is not installed.
+        MMRecError: the port is in use, or Streamlit is not installed.
     """
     if importlib.util.find_spec("streamlit") is None:
         raise MMRecError(
-            "The app needs Streamlit, which is not installed here: pip install . or pip install -r requirements.txt in a checkout."
+            "The app needs Streamlit, which is not installed here: pip install . "
+            "or pip install -r requirements.txt in a checkout."
         )
     check_port(port, host)
     known = served_names(host, names)
@@ -70,11 +78,13 @@ def serve(
     command += [
         "--browser.serverAddress",
         shown,
-    ]  # else Streamlit asks a host on the internet for this machine's outer address, to print it
+    ]  # otherwise Streamlit asks a host on the internet for this machine's public address
     environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known)}
     if not ownership.is_local(environment["MMREC_LISTENS"]):
+        address = f"[{shown}]" if ":" in shown else shown
         print(
-            f"Visitors may look and rate. Only who has the owner's token may start work:\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/?owner={ownership.token()}",
+            "Visitors may browse and rate. To start work they need the owner's token:\n"
+            f"  http://{address}:{port}/?owner={ownership.token()}",
             flush=True,
         )
     _warm_up()
@@ -93,7 +103,10 @@ def serve(
 
 
 def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
-    """Every name that requests may call the app by: this machine's own, the address it listens on (all of this machine's where it listens on each), and ``names``."""
+    """Host names that requests may use: those of localhost, the address to listen on, and ``names``.
+
+    If the app listens on all addresses, all addresses of this machine are included.
+    """
     import psutil
 
     found = [*ownership.LOCAL_NAMES, *names]
@@ -115,10 +128,10 @@ def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def _warm_up() -> None:
-    """Read every model's settings beside the starting app, so that its first page need not wait for torch."""
+    """Read the settings of all models while the app starts, so that its first page need not wait for torch."""
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     read = subprocess.Popen([sys.executable, "-m", "mmrec_core", "models", "--json"], cwd=settings.ROOT, **quiet)  # type: ignore[call-overload]
-    threading.Thread(target=read.wait, daemon=True).start()  # so that it does not stay as a zombie
+    threading.Thread(target=read.wait, daemon=True).start()  # so that it does not remain as a zombie process
 
 
 def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> None:
@@ -129,6 +142,6 @@ def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> Non
                     break
         except OSError:
             time.sleep(0.5)
-    time.sleep(3)  # the first page comes first
+    time.sleep(3)  # let the first page load before training starts
     if app.poll() is None:
         runs.start_all(dataset)

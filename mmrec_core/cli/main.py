@@ -1,4 +1,4 @@
-"""The program: every command, and how errors end it."""
+"""Entry point of the command line: loads all commands and prints errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ for _group in ("data", "encode", "train", "evaluate", "runs", "serve"):  # in th
 
 
 def main() -> None:
-    """Entry point: known errors become one line on standard error and exit 2."""
+    """Run a command; known errors are printed as one line on standard error, with exit code 2."""
     from mmrec_core.settings import silence_telemetry
 
     silence_telemetry()

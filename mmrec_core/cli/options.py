@@ -1,4 +1,4 @@
-"""Options that several commands share, and how results and progress are printed."""
+"""Options shared by several commands, and output of results and progress."""
 
 from __future__ import annotations
 
@@ -10,41 +10,55 @@ import typer
 
 from mmrec_core.errors import MMRecError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Multimodal movie recommendation: prepare, train, judge, recommend.")  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object; progress goes to standard error.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; may be given more than once.")]
-DatasetArg = Annotated[str, typer.Argument(help="A prepared dataset.")]
-SplitOption = Annotated[str, typer.Option("--split", help="How to divide the events; see docs/contracts.md.")]
-SplitSeed = Annotated[int, typer.Option(min=0, help="Seed of what is random in the split.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the model.")]
-RelevantFrom = Annotated[float | None, typer.Option(help="Ratings from here on count as liked (3.5 on MovieLens).")]
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Multimodal movie recommendation: prepare data, train and evaluate models, recommend films.",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; may be repeated.")]
+DatasetArg = Annotated[str, typer.Argument(help="Name of a prepared dataset.")]
+SplitOption = Annotated[
+    str,
+    typer.Option("--split", help="Split strategy, such as user-temporal or random:80-10-10; see docs/contracts.md."),
+]
+SplitSeed = Annotated[int, typer.Option(min=0, help="Random seed of the split.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the training.")]
+RelevantFrom = Annotated[
+    float | None, typer.Option(help="Relevance threshold: ratings at or above it count as liked (3.5 on MovieLens).")
+]
 FilterFrom = Annotated[
-    float | None, typer.Option(help="Drop ratings below this before splitting; what is kept counts as liked.")
+    float | None, typer.Option(help="Drop ratings below this value before splitting; all others count as liked.")
 ]
 ProtocolOption = Annotated[
     str,
     typer.Option(
         "--protocol",
-        help="full, sampled:N, sampled:N:popularity, or shipped: the makers' own candidates; each with :seen=hide or :seen=allow "
-        "(items that the user has met before; allowed where events repeat) and :existing (only items that existed then).",
+        help="Evaluation protocol: full (full ranking), sampled:N or sampled:N:popularity (N sampled negatives), or "
+        "shipped (candidates from the dataset). Optional suffixes: :seen=hide or :seen=allow (items that the user "
+        "already knows; allowed by default if events repeat) and :existing (only items that existed at the time).",
     ),
 ]
-Regime = Annotated[str, typer.Option(help="frozen or stream.")]
+Regime = Annotated[
+    str, typer.Option(help="Evaluation regime: frozen (static, the model does not see test events) or stream.")
+]
 Executor = Annotated[
-    str | None, typer.Option(help="local or ray; usually the cluster, where one is named (RAY_ADDRESS).")
+    str | None, typer.Option(help="local or ray. Default: ray if a cluster is set (RAY_ADDRESS), else local.")
 ]
-Background = Annotated[bool, typer.Option("--background", help="Queue it and return at once.")]
-Fraction = Annotated[float, typer.Option(help="Share of the training rows to learn from, such as 0.1.")]
+Background = Annotated[bool, typer.Option("--background", help="Queue the run and return at once.")]
+Fraction = Annotated[float, typer.Option(help="Share of the training rows to use, such as 0.1.")]
 EncoderOption = Annotated[
-    str | None, typer.Option("--encoder", help="Whose vectors a model of plots and posters reads; TEXT+IMAGE for two.")
+    str | None,
+    typer.Option("--encoder", help="Encoder whose plot and poster vectors the model reads; two as TEXT+IMAGE."),
 ]
-Modality = Annotated[str | None, typer.Option(help="Which of them: text, image, both or none.")]
-Top = Annotated[int, typer.Option(min=1, max=1000, help="How many films.")]
+Modality = Annotated[str | None, typer.Option(help="Modality to read: text, image, both or none.")]
+Top = Annotated[int, typer.Option(min=1, max=1000, help="Number of films.")]
 
 
 def options(pairs: list[str] | None) -> dict[str, str]:
-    """``["l2=700"]`` → ``{"l2": "700"}``."""
+    """Parse ``--set`` options: ``["l2=700"]`` → ``{"l2": "700"}``."""
     found = {}
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
@@ -55,7 +69,7 @@ def options(pairs: list[str] | None) -> dict[str, str]:
 
 
 def without(words: list[str], *left_out: str) -> list[str]:
-    """A command line without some options; those named here that take a value lose it, too."""
+    """Command-line words without some options and their values."""
     found, skip = [], False
     for word in words:
         key, equals, _ = word.partition("=")
@@ -67,30 +81,38 @@ def without(words: list[str], *left_out: str) -> list[str]:
 
 
 def say(result: dict[str, Any], as_json: bool) -> None:
-    """Print a result: one JSON object, or indented JSON for people."""
+    """Print a result as one line of JSON, or as indented JSON."""
     print(json.dumps(result, ensure_ascii=False, indent=None if as_json else 1))
 
 
 def say_result(run: Any, as_json: bool) -> None:
-    """Print what a run found, or how it ended without finding anything."""
+    """Print the result of a run, or its status if it has none."""
     say(run.result() if run.status == "finished" else {"run": run.id, "status": run.status}, as_json)
 
 
-def queue_or_do(kind: str, asked: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
-    """Queue a piece of work and say its name, or do it here and print what it found."""
+def queue_or_do(kind: str, params: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
+    """Queue a run and print its id, or execute it here and print its result.
+
+    Args:
+        kind: kind of the run.
+        params: parameters of the run.
+        background: queue it and return.
+        as_json: print one line of JSON.
+        where: ``executor`` and ``workers``.
+    """
     from mmrec_core import runs
 
     if background:
-        run = runs.start(kind, asked, **where)
+        run = runs.start(kind, params, **where)
         say({"run": run.id, "status": run.status}, as_json)
         return
     from mmrec_core.jobs import worker as work
 
-    say_result(work.work(runs.create(kind, asked, **where).id, foreground=True, also=progress), as_json)
+    say_result(work.work(runs.create(kind, params, **where).id, foreground=True, also=progress), as_json)
 
 
 def progress(done: int, total: int, what: str) -> None:
-    """A progress bar on standard error, redrawn in place on a terminal and sparse in a log."""
+    """Show progress on standard error: a bar on a terminal, otherwise one line for each step."""
     share = done / max(total, 1)
     if sys.stderr.isatty():
         filled = int(30 * share)

@@ -1,4 +1,4 @@
-"""Commands: runs, stop, resume, delete, clean, export, and those that workers run."""
+"""Commands: runs, stop, resume, delete, clean, export, and the internal commands of workers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ from mmrec_core.errors import MMRecError
 
 @app.command()
 def runs(as_json: Json = False) -> None:
-    """Every run and how it stands."""
-    from mmrec_core import runs as room
+    """List all runs and their status."""
+    from mmrec_core import runs as store
 
     rows = []
-    for run in room.all_runs():
+    for run in store.all_runs():
         last = run.last("progress") or {}
-        rows.append({"run": run.id, "kind": run.kind, "dataset": run.params.get("dataset"), "model": run.params.get("model"), "status": run.status,
-                     "pid": run.record.get("pid"), "step": last.get("done"), "checkpoint": run.has_checkpoint,
-                     "error": run.error or (str(run.damage) if run.damage else None)})  # fmt: skip
-    for name, fault in room.damaged_runs().items():
+        rows.append(
+            {
+                "run": run.id,
+                "kind": run.kind,
+                "dataset": run.params.get("dataset"),
+                "model": run.params.get("model"),
+                "status": run.status,
+                "pid": run.record.get("pid"),
+                "step": last.get("done"),
+                "checkpoint": run.has_checkpoint,
+                "error": run.error or (str(run.damage) if run.damage else None),
+            }
+        )
+    for name, fault in store.damaged_runs().items():
         rows.append(
             {
                 "run": name,
@@ -44,24 +54,24 @@ def runs(as_json: Json = False) -> None:
 
 
 @app.command()
-def stop(run: Annotated[str, typer.Argument(help="A queued or running run.")], as_json: Json = False) -> None:
-    """Stop a run; a training keeps its best weights and can be resumed."""
-    from mmrec_core import runs as room
+def stop(run: Annotated[str, typer.Argument(help="Id of a queued or running run.")], as_json: Json = False) -> None:
+    """Stop a run. A training keeps its best weights and can be resumed."""
+    from mmrec_core import runs as store
 
-    say({"run": run, "status": room.stop(run).status}, as_json)
+    say({"run": run, "status": store.stop(run).status}, as_json)
 
 
 @app.command()
 def resume(
-    run: Annotated[str, typer.Argument(help="A failed or stopped run.")],
+    run: Annotated[str, typer.Argument(help="Id of a failed or stopped run.")],
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that failed or was stopped, from its last checkpoint."""
-    from mmrec_core import runs as room
+    """Resume a failed or stopped run from its last checkpoint."""
+    from mmrec_core import runs as store
     from mmrec_core.jobs import worker
 
-    found = room.resume(run, background=background)
+    found = store.resume(run, background=background)
     if background or found.record.get("pid") is not None:
         say({"run": run, "status": found.status}, as_json)
     else:
@@ -70,25 +80,25 @@ def resume(
 
 @app.command()
 def delete(
-    what: Annotated[str, typer.Argument(help="dataset or run.")],
-    name: Annotated[str, typer.Argument(help="Which one.")],
+    what: Annotated[str, typer.Argument(help="What to delete: dataset or run.")],
+    name: Annotated[str, typer.Argument(help="Name of the dataset or id of the run.")],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete it; without this, what would be deleted is listed.")
+        bool, typer.Option("--yes", help="Delete. Without this option, only list what would be deleted.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a dataset or a run; what depends on it is named first."""
+    """Delete a dataset or a run, after listing what depends on it."""
     from mmrec_core.maintenance import cleanup
 
     if what not in {"dataset", "run"}:
         raise MMRecError(f"'{what}' cannot be deleted; expected dataset or run, such as: delete run RUN.")
     plan = cleanup.plan_dataset(name) if what == "dataset" else cleanup.plan_run(name)
     freed = plan.size
-    told = {"deletes": list(plan.deleted), "affects": list(plan.affected), "bytes": freed, "deleted": yes}
+    summary = {"deletes": list(plan.deleted), "affects": list(plan.affected), "bytes": freed, "deleted": yes}
     if yes:
         cleanup.delete(plan)
     if as_json:
-        say(told, True)
+        say(summary, True)
         return
     print(f"{'Deleted' if yes else 'Would delete'} ({freed / 1e6:,.1f} MB):")
     for line in (*plan.deleted, *(f"! {line}" for line in plan.affected)):
@@ -101,25 +111,28 @@ def delete(
 def clean(
     budget: Annotated[
         float,
-        typer.Option(
-            min=0, help="Megabytes that generated maps for the browser may take; those used longest ago go first."
-        ),
+        typer.Option(min=0, help="Megabytes for generated map files; the least recently used are removed first."),
     ] = 1000.0,
-    thumbnails: Annotated[bool, typer.Option("--thumbnails", help="Also thumbnails that no catalog names.")] = False,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Also remove thumbnails that no catalog uses.")
+    ] = False,
     aside: Annotated[
         bool,
         typer.Option(
-            "--set-aside", help="Rename damaged files of slices, coded cases and the cluster, so that they begin anew."
+            "--set-aside",
+            help="Rename damaged files of slices, annotated cases and the cluster, to start with empty ones.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, what would be done is listed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Execute. Without this option, only list what would be done.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Clear away generated files that nothing refers to any more; list damaged files, and set them aside."""
+    """Remove generated files that are not used; list damaged files and optionally set them aside."""
     from mmrec_core.maintenance import cleanup, damage
 
     found = cleanup.waste(budget, thumbnails)
-    told, broken = found.told(), damage.survey()
+    removable, broken = found.summary(), damage.survey()
     movable = [d for d in broken if aside and d.about in damage.OWN]
     if yes:
         cleanup.clean(found)
@@ -127,7 +140,7 @@ def clean(
     if as_json:
         say(
             {
-                "removes": told,
+                "removes": removable,
                 "damaged": [d.line for d in broken],
                 "set_aside": kept or [d.place for d in movable],
                 "done": yes,
@@ -135,7 +148,7 @@ def clean(
             True,
         )
         return
-    for kind, own in told.items():
+    for kind, own in removable.items():
         print(f"{own['n']:>6} {kind} ({own['bytes'] / 1e6:,.1f} MB)")
     for one in broken:
         print(f"{'! set aside: ' if one in movable and yes else '! '}{one.line}")
@@ -143,18 +156,18 @@ def clean(
         "Done."
         if yes
         else "Nothing was changed. Add --yes to do it."
-        if told or movable
-        else "There is nothing to clear away."
+        if removable or movable
+        else "There is nothing to remove."
     )
 
 
 @app.command()
 def export(
-    what: Annotated[str, typer.Argument(help="tensorboard or mlflow.")],
-    to: Annotated[Path | None, typer.Option(help="Folder to write event files to (tensorboard).")] = None,
+    what: Annotated[str, typer.Argument(help="Target: tensorboard or mlflow.")],
+    to: Annotated[Path | None, typer.Option(help="Folder for the event files (tensorboard).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Give every run's history to TensorBoard or MLflow."""
+    """Export the history of all runs to TensorBoard or MLflow."""
     from mmrec_core.jobs import tracking
 
     if what == "tensorboard":
@@ -167,7 +180,7 @@ def export(
 
 @app.command(hidden=True)
 def mirror() -> None:
-    """Copy what is new into MLflow; started by workers, not by people."""
+    """Internal, started by workers: copy new events to MLflow."""
     from mmrec_core.jobs import tracking
 
     tracking.mirror()
@@ -175,7 +188,7 @@ def mirror() -> None:
 
 @app.command(hidden=True)
 def supervise() -> None:
-    """Look after runs that wait; started by the app and by workers, not by people."""
+    """Internal, started by the app and by workers: start queued runs."""
     from mmrec_core.runs import supervisor
 
     supervisor.supervise()
@@ -183,7 +196,7 @@ def supervise() -> None:
 
 @app.command(hidden=True)
 def work(run: str) -> None:
-    """Do a queued run's work; started by the app, not by people."""
+    """Internal, started by the app: execute a queued run."""
     from mmrec_core.jobs import worker
 
     worker.work(run)
@@ -191,7 +204,7 @@ def work(run: str) -> None:
 
 @app.command(name="work-here", hidden=True)
 def work_here(run: str) -> None:
-    """Do a run's work for a worker that waits elsewhere; started by the cluster, not by people."""
+    """Internal, started by the cluster: execute a run for a worker on another machine."""
     from mmrec_core.jobs import worker
 
     worker.work_here(run)

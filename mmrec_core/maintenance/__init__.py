@@ -1,1 +1,1 @@
-"""Finding damaged files and giving back space."""
+"""Maintenance of the home: damaged files, and removal of unused ones."""

@@ -1,4 +1,4 @@
-"""Delete datasets and runs, with what depends on them named first; clear away generated files that nothing refers to any more."""
+"""Delete datasets and runs after listing what depends on them, and remove generated files that are not used."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from mmrec_core.types import Dataset
 
 DAY_S = 86_400.0
 LEFT_DAYS = 1.0
-"""Drafts and uploads older than this, in days, belong to nobody any more."""
+"""Temporary files and uploads older than this, in days, are treated as abandoned."""
 BUDGET_MB = 1000.0
-"""How much files of maps for the browser may take before those used longest ago go; they are made again when they are looked at."""
+"""Budget of map files for the browser. The least recently used are removed first; they are recreated when needed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deletion takes along, named before anything is deleted."""
+    """What a deletion would remove and affect."""
 
     what: str
     """``dataset`` or ``run``."""
     name: str
     folders: tuple[Path, ...]
-    """Folders that are removed."""
+    """Folders to remove."""
     deleted: tuple[str, ...]
-    """What goes, in words, a line each."""
+    """What is deleted, one line each."""
     affected: tuple[str, ...]
-    """What stays but refers to it, and what that means."""
+    """What refers to it and stays, one line each."""
 
     @property
     def size(self) -> int:
-        """Bytes that become free."""
+        """Bytes that the deletion frees."""
         return sum(size_of(folder) for folder in self.folders)
 
 
 def plan_dataset(name: str) -> Plan:
-    """What deleting a dataset takes along: its vectors and maps, and its runs, whose models answer about no other data.
+    """The plan to delete a dataset with its vectors, maps and runs (whose models work on no other dataset).
 
     Raises:
         MMRecError: unknown, or work on it is queued or running.
@@ -54,7 +54,8 @@ def plan_dataset(name: str) -> Plan:
     own = [r for r in runs.all_runs() if name in {r.params["dataset"], *(r.params.get("datasets") or ())}]
     if live := [r.id for r in own if r.status in runs.LIVE]:
         raise MMRecError(
-            f"'{name}' is in use by {len(live)} queued or running run{'s' * (len(live) > 1)} ({live[0]}). Stop {'them' if len(live) > 1 else 'it'} first."
+            f"'{name}' is in use by {len(live)} queued or running run{'s' * (len(live) > 1)} ({live[0]}). "
+            f"Stop {'them' if len(live) > 1 else 'it'} first."
         )
     gone = [r for r in own if r.params["dataset"] == name]
     deleted = [f"dataset {name}", *(f"run {r.id} ({r.kind}, {r.status})" for r in gone)]
@@ -65,15 +66,18 @@ def plan_dataset(name: str) -> Plan:
     kept = []
     for kind in ("slices", "coding"):
         if (file := settings.home() / kind / f"{name}.json").exists():
-            kept.append(f"{storage.shown(file)} is kept; it counts again once {name} is prepared again.")
+            kept.append(f"{storage.shown(file)} is kept; it applies again once {name} is prepared again.")
     ids = {r.id for r in gone}
-    kept += [f"run {r.id} began with weights of {r.params['from_run']}; it keeps its own." for r in runs.all_runs()
-             if r.id not in ids and r.params.get("from_run") in ids]  # fmt: skip
+    kept += [
+        f"run {r.id} started from weights of {r.params['from_run']}; its own weights are kept."
+        for r in runs.all_runs()
+        if r.id not in ids and r.params.get("from_run") in ids
+    ]
     return Plan("dataset", name, (folder, *(r.folder for r in gone)), tuple(deleted), tuple(kept))
 
 
 def plan_run(run_id: str) -> Plan:
-    """What deleting a run takes along: evaluations of its model and maps of its films. A damaged run can be deleted, too.
+    """The plan to delete a run with the evaluations of its model and its maps. Damaged runs can be deleted, too.
 
     Raises:
         MMRecError: unknown, or it or an evaluation of it is queued or running.
@@ -90,15 +94,18 @@ def plan_run(run_id: str) -> Plan:
         for f in sorted((settings.home() / "datasets").glob("[!.]*/maps/[!.]*"))
         if f.name.startswith(f"run__{run_id}.")
     ]
-    deleted = [f"run {run_id}" + (" (damaged)" if run_id in broken else ""), *(f"evaluation {r.id}" for r in own if r.id != run_id),
-               *(f"map {f.parent.parent.name}/{f.name}" for f in maps)]  # fmt: skip
+    deleted = [
+        f"run {run_id}" + (" (damaged)" if run_id in broken else ""),
+        *(f"evaluation {r.id}" for r in own if r.id != run_id),
+        *(f"map {f.parent.parent.name}/{f.name}" for f in maps),
+    ]
     affected = []
     for run in known:
         if run.params.get("from_run") == run_id or run.params.get("from_run") == str(folder / "model"):
-            affected.append(f"run {run.id} began with its weights; it keeps its own.")
+            affected.append(f"run {run.id} started from its weights; its own weights are kept.")
         if run.record.get("winner") == run_id:
             affected.append(
-                f"search {run.id} loses the training with its best settings; resume the search to train it again."
+                f"search {run.id} loses the training with its best settings; resume the search to repeat that training."
             )
     for name in preparation.prepared():
         affected += _noted(preparation.open_dataset(name), run_id)
@@ -112,17 +119,18 @@ def _noted(dataset: Dataset, run_id: str) -> list[str]:
     except MMRecError:
         return []
     return (
-        [f"{n} coded case{'s' * (n != 1)} of {dataset.name} name{'s' * (n == 1)} it; tags and notes are kept."]
+        [f"{n} annotated case{'s' * (n != 1)} of {dataset.name} refer{'s' * (n == 1)} to it; tags and notes are kept."]
         if n
         else []
     )
 
 
 def delete(plan: Plan) -> None:
-    """Delete what a plan names. Each folder vanishes at once; what a kill leaves of it is cleared by :func:`clean`.
+    """Delete what a plan lists. Each folder is renamed first; :func:`clean` removes leftovers.
 
     Raises:
-        MMRecError: work on it began meanwhile, nobody who may (:mod:`mmrec_core.ownership`), or the home cannot be written to.
+        MMRecError: work on it began meanwhile, the visitor may not delete (:mod:`mmrec_core.ownership`), or the home
+            cannot be written to.
     """
     ownership.require("delete datasets and runs")
     with storage.locked("start"):
@@ -155,32 +163,34 @@ def size_of(place: Path) -> int:
 
 @dataclass
 class Waste:
-    """What :func:`clean` would remove, by kind."""
+    """Files and folders that :func:`clean` removes, by kind."""
 
     places: dict[str, list[Path]] = field(default_factory=dict)
 
     def add(self, kind: str, *places: Path) -> None:
-        """One more."""
+        """Add files or folders of a kind."""
         if places:
             self.places.setdefault(kind, []).extend(places)
 
-    def told(self) -> dict[str, dict[str, int]]:
-        """Files or folders and bytes by kind."""
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Number of files or folders, and bytes, by kind."""
         return {
             kind: {"n": len(places), "bytes": sum(size_of(p) for p in places)} for kind, places in self.places.items()
         }
 
 
 def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
-    """Generated files that nothing refers to any more: drafts of killed processes, uploads that are prepared, schemas of older code, maps of the
-    browser beyond a budget.
+    """Find generated files that are not used.
+
+    These are temporary files of killed processes, uploads that are prepared, schemas of older code, and map files for
+    the browser beyond a budget.
 
     Args:
-        budget_mb: megabytes that maps for the browser may take; those used longest ago go first.
-        thumbnails: also those that no catalog of this home names.
+        budget_mb: megabytes for map files of the browser; the least recently used are removed first.
+        thumbnails: also find thumbnails that no catalog of this home uses.
 
     Raises:
-        MMRecError: a dataset whose catalog cannot be read, where thumbnails are asked for.
+        MMRecError: ``thumbnails`` is set and the catalog of a dataset cannot be read.
     """
     found, home = Waste(), settings.home()
     for parent in (
@@ -201,15 +211,15 @@ def waste(budget_mb: float = BUDGET_MB, thumbnails: bool = False) -> Waste:
     for upload in (home / "uploads").glob("*") if (home / "uploads").is_dir() else ():
         if _old(upload) and not any(path == upload or path.is_relative_to(upload) for path in needed):
             found.add("uploads", upload)
-    current = {registry.schema_file(room, name) for room in ("models", "encoders") for name in registry.entries(room)}
+    current = {registry.schema_file(kind, name) for kind in ("models", "encoders") for name in registry.entries(kind)}
     found.add(
         "schemas of older code", *(f for f in sorted((home / "cache" / "schemas").glob("*.json")) if f not in current)
     )
     maps = sorted((settings.static_dir() / "maps").glob("*.*"), key=lambda f: -f.stat().st_mtime)
-    held = 0
+    total_bytes = 0
     for file in maps:
-        held += file.stat().st_size
-        if held > budget_mb * 1e6:
+        total_bytes += file.stat().st_size
+        if total_bytes > budget_mb * 1e6:
             found.add("maps for the browser", file)
     if thumbnails:
         named = _thumbnails()
@@ -234,13 +244,13 @@ def _old(place: Path, days: float = LEFT_DAYS) -> bool:
 
 
 def _named(run: runs.Run) -> list[Path]:
-    """Files that a run was asked to read."""
+    """Files that the parameters of a run refer to."""
     named = [run.params.get("source"), run.params.get("from_run")]
     return [Path(str(name)) for name in named if name and Path(str(name)).is_absolute()]
 
 
 def _thumbnails() -> set[str]:
-    """Thumbnails that catalogs of the home name."""
+    """Thumbnails that catalogs of the home use."""
     found: set[str] = set()
     for manifest in (settings.home() / "datasets").glob("[!.]*/manifest.json"):
         catalog = Dataset(manifest.parent).catalog
@@ -250,9 +260,9 @@ def _thumbnails() -> set[str]:
 
 
 def clean(found: Waste) -> dict[str, dict[str, int]]:
-    """Remove what :func:`waste` found; how much went, by kind."""
+    """Remove what :func:`waste` found; return what was removed, by kind."""
     ownership.require("clear files")
-    told = found.told()
+    removed = found.summary()
     for places in found.places.values():
         for place in places:
             if place.is_dir():
@@ -260,4 +270,4 @@ def clean(found: Waste) -> dict[str, dict[str, int]]:
             else:
                 with storage.plain_errors(place):
                     place.unlink(missing_ok=True)
-    return told
+    return removed

@@ -1,4 +1,4 @@
-"""Which files of the home are damaged, what is wrong with each and what to do; those that people wrote can be set aside."""
+"""Find damaged files of the home, with their faults and remedies; files of user input can be set aside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmrec_core.tuning import sweep
 from mmrec_core.types import Dataset
 
 OWN = ("slices", "coding", "cluster")
-"""Kinds of files that begin anew once they are set aside."""
+"""Kinds of files that can be set aside; an empty file takes their place."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Damage:
 
     @property
     def line(self) -> str:
-        """All of it in a line."""
+        """The damage as one line."""
         return f"{self.place} is damaged: {self.fault}. It was left as it is. {self.remedy}"
 
 
 def survey() -> list[Damage]:
-    """Every damaged file of the home. Files that did not change since the last look are not read again."""
+    """Every damaged file of the home. Files that did not change since the last call are not read again."""
     found = [_one("run", name, fault) for name, fault in runs.damaged_runs().items()]
     found += [_one("dataset", name, fault) for name, fault in preparation.damaged().items()]
     for run in runs.all_runs():
@@ -65,23 +65,27 @@ def survey() -> list[Damage]:
     found += [_one("ablation", Path(fault.place).stem, fault) for fault in ablation.damaged()]
     marker = settings.home() / "format.json"
     if marker.exists() and storage.home_format(marker) is None:
-        told = f'Write {{"format": {settings.FORMAT}}} into it, or remove it: it is then written anew.'
+        remedy = f'Write {{"format": {settings.FORMAT}}} into it, or remove it: it is then written again.'
         found.append(
             Damage(
-                "home", "format.json", storage.shown(marker), "it does not name the version of the home's layout", told
+                "home",
+                "format.json",
+                storage.shown(marker),
+                "it does not name the version of the home's layout",
+                remedy,
             )
         )
     return found
 
 
 def of_run(run: runs.Run) -> list[DamagedFile]:
-    """What is wrong with what a run found."""
+    """Faults of a run's result files."""
     own = [fault] if (fault := run.damage) is not None else []
     return own + (_arrays(run) if run.kind in {"train", "evaluate"} else [])
 
 
 def of_results(dataset: Dataset) -> list[DamagedFile]:
-    """What is wrong with finished results on these very data: pages leave out what rests on them."""
+    """Faults of finished results on the current data; pages leave out what depends on them."""
     own = [
         r
         for r in runs.all_runs()
@@ -110,15 +114,15 @@ _arrays_of: dict[Path, tuple[tuple[int, int], DamagedFile | None]] = {}
 
 
 def _arrays(run: runs.Run) -> list[DamagedFile]:
-    """What is wrong with the arrays beside a result."""
+    """Faults of the array files beside a result."""
     found = []
     for name in comparison.ARRAYS:
         file = run.folder / name
         try:
-            told = file.stat()
+            status = file.stat()
         except OSError:
             continue
-        stamp = (told.st_mtime_ns, told.st_size)
+        stamp = (status.st_mtime_ns, status.st_size)
         if _arrays_of.get(file, (None,))[0] != stamp:
             _arrays_of[file] = (stamp, _fault(partial(comparison.read_arrays, run, name)))
         if (fault := _arrays_of[file][1]) is not None:
@@ -127,13 +131,13 @@ def _arrays(run: runs.Run) -> list[DamagedFile]:
 
 
 def set_aside(about: str, name: str) -> Path:
-    """Rename a damaged file of slices, coded cases or the cluster's address, so that it begins anew; its content is kept.
+    """Rename a damaged file of slices, annotated cases or the cluster's address, to start with an empty one.
 
     Raises:
         MMRecError: there is no damaged file of that kind, or it cannot be renamed.
     """
     ownership.require("set files aside")
     if about not in OWN or not any(d.about == about and d.name == name for d in survey()):
-        raise MMRecError(f"There is no damaged file of {about} '{name}' that could be set aside.")
+        raise MMRecError(f"There is no damaged file of {about} '{name}' to set aside.")
     file = settings.home() / ("cluster.json" if about == "cluster" else f"{about}/{name}.json")
     return storage.set_aside(file)

@@ -1,8 +1,9 @@
-"""What many visitors ask fitted models at once, answered in batches: one fold-in for all who wait for the same model.
+"""Batched recommendations for several visitors at once: one fold-in serves all requests to the same model.
 
-A fold-in by gradient steps costs about as much for thirty histories as for one. So questions are handed to one thread, which takes all that wait
-for a model in one batch; whoever has waited longest comes first, and a batch is bounded, so nobody waits for another visitor's many questions.
-An answer is kept for as long as there is room: the same ratings and the same model give the same answer, whoever asks.
+A fold-in by gradient steps costs about as much for thirty histories as for one. Requests therefore go to one
+worker thread, which answers the waiting requests of one model in one batch. The oldest request is served first.
+The batch size is bounded, so one visitor's many requests do not delay the others.
+Answers are cached up to a fixed number: the same ratings and the same model give the same answer.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ from mmrec_core.serving import recommender
 from mmrec_core.types import Array, History
 
 LISTED = 40
-"""Films of an answer; enough for a list and for the map, where some films have no place."""
+"""Films in an answer. Enough for a list and for the map, where some films have no position."""
 MOST = 32
-"""Histories that are folded in together."""
+"""Largest batch: histories that are folded in together."""
 KEPT = 20_000
-"""Answers that are kept; each is a few hundred bytes."""
+"""Largest number of cached answers; each takes a few hundred bytes."""
 GATHER_S = 0.25
-"""How long the first question waits for others to share its batch, where the thread has been busy."""
+"""Seconds that the first request waits for others to share its batch, if the thread has been busy."""
 BUSY = 0.2
-"""Share of the last seconds that was spent on answering, from which on questions are gathered."""
+"""The thread counts as busy above this share of the last :data:`PERIOD_S` seconds spent on answering."""
 PERIOD_S = 4.0
-"""What "the last seconds" are."""
+"""Length of the window, in seconds, over which :data:`BUSY` is measured."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model recommends to one history."""
+    """Recommendations of one model for one history."""
 
     items: Array
-    """Item rows, best first; rated ones are left out, but where events repeat."""
+    """Item rows, best first. Rated items are left out, unless events may repeat."""
     scores: Array
     source: str
     """``folded``, ``learned`` or ``fallback``."""
 
 
 def question(history: History) -> tuple[bytes, bytes, bytes]:
-    """What tells histories apart: films, ratings and times, in their order."""
+    """The cache key of a history: its items, ratings and times, in order."""
     return (
         np.asarray(history.items, np.int64).tobytes(),
         b"" if history.ratings is None else np.asarray(history.ratings, np.float32).tobytes(),
@@ -57,7 +58,10 @@ def question(history: History) -> tuple[bytes, bytes, bytes]:
 
 
 def answer(folder: Any, histories: Sequence[History]) -> list[Answer]:
-    """What the model in a run's folder recommends to each history, in one batch, on one thread: several wait for each other on data this small, and waiting costs processor time."""
+    """Recommendations of the model in a run's folder for each history, computed in one batch.
+
+    One thread is used: on data this small, several threads mostly wait for each other.
+    """
     recommender.use_threads(1)
     model = recommender.load_run_model(folder)
     state = model.fold_in(list(histories))
@@ -70,16 +74,16 @@ Key = tuple[Any, tuple[bytes, bytes, bytes]]
 
 
 class Batches:
-    """Questions to models, answered by one thread.
+    """Queue of requests to models, answered in batches by one thread.
 
     Args:
-        how: answers the histories of one model, in their order; what it raises is raised to each who asked.
+        how: answers the histories of one model, in order. Its errors are raised to every caller in the batch.
     """
 
     def __init__(self, how: Callable[[Any, Sequence[History]], list[Answer]] = answer) -> None:
         self.how = how
         self.sizes: list[int] = []
-        """Histories in each of the last batches."""
+        """Number of histories in each of the last batches."""
         self._kept: OrderedDict[Key, Answer] = OrderedDict()
         self._waiting: dict[Any, OrderedDict[Key, tuple[float, History, Future[Answer]]]] = {}
         self._asked: dict[Key, Future[Answer]] = {}
@@ -88,7 +92,7 @@ class Batches:
         self._spent: list[tuple[float, float]] = []
 
     def ask(self, folder: Any, histories: Sequence[History]) -> list[Future[Answer]]:
-        """One future for each history; those of known answers are done already.
+        """Request answers: one future for each history. Futures of cached answers are done already.
 
         Args:
             folder: the run's folder.
@@ -116,64 +120,64 @@ class Batches:
         return out
 
     def forget(self) -> None:
-        """Drop all kept answers."""
+        """Drop all cached answers."""
         with self._change:
             self._kept.clear()
 
     def _busy(self) -> bool:
         now = time.monotonic()
-        self._spent = [(at, took) for at, took in self._spent if now - at < PERIOD_S]
-        return sum(took for _, took in self._spent) > BUSY * PERIOD_S
+        self._spent = [(end, duration) for end, duration in self._spent if now - end < PERIOD_S]
+        return sum(duration for _, duration in self._spent) > BUSY * PERIOD_S
 
     def _next(self) -> tuple[Any, list[tuple[Key, History, Future[Answer]]]]:
-        """The model whose question has waited longest, and up to :data:`MOST` of its questions."""
+        """The model with the oldest request, and up to :data:`MOST` of its requests."""
         with self._change:
             while not self._waiting:
                 self._change.wait()
             if self._busy():
-                first = min(next(iter(asked.values()))[0] for asked in self._waiting.values())
+                first = min(next(iter(pending.values()))[0] for pending in self._waiting.values())
                 self._change.wait_for(lambda: False, timeout=max(0.0, first + GATHER_S - time.monotonic()))
             folder = min(self._waiting, key=lambda f: next(iter(self._waiting[f].values()))[0])
-            asked = self._waiting[folder]
-            taken = [(key, *asked.pop(key)[1:]) for key in list(asked)[:MOST]]
-            if not asked:
+            pending = self._waiting[folder]
+            taken = [(key, *pending.pop(key)[1:]) for key in list(pending)[:MOST]]
+            if not pending:
                 del self._waiting[folder]
             return folder, taken
 
     def _work(self) -> None:
         while True:
-            folder, taken = self._next()
-            begun = time.monotonic()
+            folder, batch = self._next()
+            started = time.monotonic()
             try:
-                found: list[Answer] | BaseException = self.how(folder, [history for _, history, _ in taken])
-            except BaseException as error:  # whoever asked hears of it; the thread goes on for the others
-                found = error
+                result: list[Answer] | BaseException = self.how(folder, [history for _, history, _ in batch])
+            except BaseException as error:  # raised to the callers; the thread goes on for the others
+                result = error
             with self._change:
-                self._spent.append((time.monotonic(), time.monotonic() - begun))
-                self.sizes = [*self.sizes[-999:], len(taken)]
-                for at, (key, _, _) in enumerate(taken):
+                self._spent.append((time.monotonic(), time.monotonic() - started))
+                self.sizes = [*self.sizes[-999:], len(batch)]
+                for index, (key, _, _) in enumerate(batch):
                     self._asked.pop(key, None)
-                    if not isinstance(found, BaseException):
-                        self._kept[key] = found[at]
+                    if not isinstance(result, BaseException):
+                        self._kept[key] = result[index]
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
-            for at, (_, _, future) in enumerate(taken):
-                if isinstance(found, BaseException):
-                    future.set_exception(found)
+            for index, (_, _, future) in enumerate(batch):
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
                 else:
-                    future.set_result(found[at])
+                    future.set_result(result[index])
 
 
 _batches = Batches()
 
 
 def ask(run: Run, histories: Sequence[History]) -> list[Future[Answer]]:
-    """Ask a run's model what it recommends to each history; ``result()`` of a future waits for it."""
+    """Request a run's recommendations for each history; ``result()`` of a future waits for them."""
     return _batches.ask(run.folder, histories)
 
 
 def prefixes(history: History) -> list[History]:
-    """The history after none, one, two … of its ratings."""
+    """The history cut after 0, 1, 2, … of its ratings: ``len(history) + 1`` histories."""
     return [
         History(
             history.items[:k],

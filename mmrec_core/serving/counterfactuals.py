@@ -1,9 +1,9 @@
-"""What a model would say if something had been otherwise: exact, by asking it again on edited input with its weights fixed.
+"""Counterfactual predictions: score edited input again, exactly, with the model's weights fixed.
 
-A *rating* that is taken out or changed edits the history, which is folded in again; both sides of a comparison are folded in, so that what
-changes is the edit alone. A *plot or poster* that is blanked, swapped or rewritten edits the model's own table of vectors: :func:`edited` gives the
-model that a loader would give had the file held other vectors. None of it is what retraining would give; ``docs/counterfactuals.md`` measures how far
-apart the two lie.
+To remove or change a *rating*, the history is edited and folded in again. Both sides of a comparison are folded in,
+so that they differ by the edit alone. To blank, swap or rewrite a *plot or poster*, the model's own table of vectors
+is edited: :func:`edited` returns the model as it would be loaded if the file contained other vectors.
+This differs from retraining; ``docs/counterfactuals.md`` measures by how much.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from mmrec_core.types import Array, Dataset, Field, History, Query, Split
 
 BLANK = "blank"
 Vector = Array | int | str
-"""What a film's vector becomes: one of its own ``[W]``, that of another film (its item row), or :data:`BLANK`."""
+"""The replacement of a film's vector: a vector ``[W]``, another film's item row, or :data:`BLANK`."""
 VIEWS: dict[str, tuple[tuple[str, ...], bool]] = {
     "ids only": (("text", "image"), False),
     "text only": (("image",), True),
     "image only": (("text",), True),
     "text and image only": ((), True),
 }
-"""Which modalities of all films are blanked, and whether the film in question is one that nobody has met."""
+"""Name of a view → modalities blanked for all films, and whether the film's id is hidden, too."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How one film fares with one model under one edit."""
+    """Score and rank of one film with one model under one edit."""
 
     edit: str
     score: float
     rank: float
-    """Among all films that may be recommended, 1 the best; equal scores share the middle of their places."""
+    """Rank among all films that may be recommended; 1 is best. Tied films share the mean of their ranks."""
 
 
 def modalities(model: Any) -> tuple[str, ...]:
-    """Which of text and image a model reads."""
+    """The modalities (``text``, ``image``) that a model reads."""
     return tuple(f.name for f in model.side if f.kind == "vector" and f.owner == "item")
 
 
 def has(model: Any, item: int) -> tuple[str, ...]:
-    """Which of the modalities that a model reads a film has: one without a poster has no ``image``."""
+    """The modalities that a model reads and a film has; a film without a poster has no ``image``."""
     return tuple(f.name for f in model.side if f.kind == "vector" and f.owner == "item" and f.place[item] >= 0)
 
 
 def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Sequence[int] = ()) -> Any:
-    """The same weights over other vectors of plots and posters.
+    """A copy of a model with the same weights and edited plot and poster vectors.
 
     Args:
-        model: any model; those that read no content only take ``unmet``.
-        changes: modality → item row → what its vector becomes; row −1 stands for every film.
-        unmet: item rows to be treated as films that training never met.
+        model: any model; for one that reads no content only ``unmet`` may be used.
+        changes: modality → item row → replacement vector; row −1 stands for every film.
+        unmet: item rows that the copy treats as unseen in training.
 
     Raises:
         MMRecError: the model does not read the modality, or a vector has another width.
@@ -63,8 +63,8 @@ def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Seque
     side = tuple(
         _with(f, changes.get(f.name, {})) if f.owner == "item" and f.kind == "vector" else f for f in model.side
     )
-    if lacking := set(changes) - set(modalities(model)):
-        raise MMRecError(f"'{model.name}' does not read {', '.join(sorted(lacking))}.")
+    if unknown := set(changes) - set(modalities(model)):
+        raise MMRecError(f"'{model.name}' does not read {', '.join(sorted(unknown))}.")
     other = type(model)(model.config, model.schema, side, model.seed)
     for name in ("name", "users", "items", "catalog_checksum", "spaces"):
         setattr(other, name, getattr(model, name))
@@ -76,21 +76,21 @@ def edited(model: Any, changes: Mapping[str, Mapping[int, Vector]], unmet: Seque
 
 
 def _with(field: Field, changes: Mapping[int, Vector]) -> Field:
-    """A field of vectors with some rows' vectors changed; the table itself is left as it is, new vectors come after it."""
+    """A vector field with the vectors of some rows replaced. The stored table stays; new vectors are appended."""
     if not changes:
         return field
     place = field.place.copy()
     new: list[Array] = []
-    for row, wanted in changes.items():
+    for row, vector in changes.items():
         at = slice(None) if row < 0 else row
-        if isinstance(wanted, str):
-            if wanted != BLANK:
-                raise MMRecError(f"'{wanted}' is no vector; expected numbers, another film's row, or '{BLANK}'.")
+        if isinstance(vector, str):
+            if vector != BLANK:
+                raise MMRecError(f"'{vector}' is no vector; expected numbers, another film's row, or '{BLANK}'.")
             place[at] = -1
-        elif isinstance(wanted, (int, np.integer)):
-            place[at] = field.place[int(wanted)]
+        elif isinstance(vector, (int, np.integer)):
+            place[at] = field.place[int(vector)]
         else:
-            own = np.asarray(wanted)
+            own = np.asarray(vector)
             if own.shape != (field.width,):
                 raise MMRecError(f"A vector of {field.name} has {field.width} numbers here, not {own.shape}.")
             place[at] = len(field.data) + len(new)
@@ -99,41 +99,41 @@ def _with(field: Field, changes: Mapping[int, Vector]) -> Field:
     return replace(field, data=data, place=place)
 
 
-def without(told: History, at: int) -> History:
-    """A history without its rating number ``at``."""
-    keep = np.delete(np.arange(len(told)), at)
-    ratings, times = (None if column is None else column[keep] for column in (told.ratings, told.times))
-    return History(told.items[keep], ratings, times)
+def without(history: History, index: int) -> History:
+    """The history without rating number ``index``."""
+    keep = np.delete(np.arange(len(history)), index)
+    ratings, times = (None if column is None else column[keep] for column in (history.ratings, history.times))
+    return History(history.items[keep], ratings, times)
 
 
-def restarred(told: History, at: int, stars: float) -> History:
-    """A history in which rating number ``at`` is another.
-
-    Raises:
-        MMRecError: the history bears no ratings.
-    """
-    if told.ratings is None:
-        raise MMRecError("These data bear no ratings, so there are no stars to change.")
-    ratings = np.array(told.ratings)
-    ratings[at] = stars
-    return History(told.items, ratings, told.times)
-
-
-def swapped(told: History, at: int) -> History:
-    """A history in which event ``at`` and the one after it came the other way round; the moments stay, what happened in them changes places.
+def with_rating(history: History, index: int, stars: float) -> History:
+    """The history with rating number ``index`` changed to ``stars``.
 
     Raises:
-        MMRecError: none comes after it.
+        MMRecError: the history has no ratings.
     """
-    if not 0 <= at < len(told) - 1:
-        raise MMRecError("Nothing comes after the last event, so it cannot change places with it.")
-    order = np.arange(len(told))
-    order[[at, at + 1]] = at + 1, at
-    return History(told.items[order], None if told.ratings is None else told.ratings[order], told.times)
+    if history.ratings is None:
+        raise MMRecError("This dataset has no ratings, so there is no rating to change.")
+    ratings = np.array(history.ratings)
+    ratings[index] = stars
+    return History(history.items, ratings, history.times)
 
 
-def standing(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
-    """Score and place of a film among all but ``hidden`` item rows; the film itself always counts."""
+def swapped(history: History, index: int) -> History:
+    """The history with events ``index`` and ``index + 1`` exchanged; the times stay in place.
+
+    Raises:
+        MMRecError: no event comes after it.
+    """
+    if not 0 <= index < len(history) - 1:
+        raise MMRecError("Nothing comes after the last event, so it cannot be exchanged with the next one.")
+    order = np.arange(len(history))
+    order[[index, index + 1]] = index + 1, index
+    return History(history.items[order], None if history.ratings is None else history.ratings[order], history.times)
+
+
+def score_and_rank(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
+    """Score and rank of a film among all items except the ``hidden`` rows; the film itself always counts."""
     keep = np.ones(len(scores), bool)
     keep[hidden] = False
     keep[item] = True
@@ -143,66 +143,101 @@ def standing(scores: Array, item: int, hidden: Array) -> tuple[float, float]:
 
 
 def scores_of(model: Any, histories: Sequence[History]) -> Array:
-    """``[B, I]`` scores of every film for histories that are folded in."""
+    """Scores ``[B, I]`` of every film for folded-in histories."""
     found: Array = model.score_all(model.fold_in(histories)).double().numpy()
     return found
 
 
 def history_edits(
-    model: Any, told: History, item: int, edits: Mapping[str, History], hidden: Array | None = None
+    model: Any, history: History, item: int, edits: Mapping[str, History], hidden: Array | None = None
 ) -> list[Answer]:
-    """How a film fares after each edit of the history, "as it is" first. Films of the unedited history (or the item rows ``hidden``) are left out of every
-    ranking, so that places compare."""
-    named = {"as it is": told, **edits}
-    out = told.items if hidden is None else hidden
+    """Score and rank of a film after each edit of the history, with the unedited history ("as it is") first.
+
+    The same items are left out of every ranking, so that ranks are comparable.
+
+    Args:
+        model: the model, with fixed weights.
+        history: the unedited history.
+        item: item row of the film.
+        edits: name of an edit → edited history.
+        hidden: item rows left out of the rankings; by default those of the unedited history.
+
+    Returns:
+        One answer for the unedited history and one for each edit, in order.
+    """
+    named = {"as it is": history, **edits}
+    out = history.items if hidden is None else hidden
     scores = scores_of(model, [*named.values()])
-    return [Answer(name, *standing(row, item, out)) for name, row in zip(named, scores, strict=True)]
+    return [Answer(name, *score_and_rank(row, item, out)) for name, row in zip(named, scores, strict=True)]
 
 
-def leave_one_out(model: Any, told: History, item: int) -> list[Answer]:
-    """How a film fares without each rating in turn, "as it is" first."""
-    return history_edits(model, told, item, {str(at): without(told, at) for at in range(len(told))})
+def leave_one_out(model: Any, history: History, item: int) -> list[Answer]:
+    """Score and rank of a film without each rating in turn, with the unedited history first."""
+    return history_edits(model, history, item, {str(index): without(history, index) for index in range(len(history))})
 
 
 def content_edits(
     model: Any,
-    told: History,
+    history: History,
     item: int,
     edits: Mapping[str, Mapping[str, Mapping[int, Vector]]],
     hidden: Array | None = None,
 ) -> list[Answer]:
-    """How a film fares with other plots and posters, "as it is" first; ``hidden`` as in :func:`history_edits`."""
-    out = told.items if hidden is None else hidden
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
+    """Score and rank of a film with edited plots and posters, with the unedited model first.
+
+    Args:
+        model: the model, with fixed weights.
+        history: the user's history.
+        item: item row of the film.
+        edits: name of an edit → ``changes`` of :func:`edited`.
+        hidden: item rows left out of the rankings; by default those of the history.
+
+    Returns:
+        One answer for the unedited model and one for each edit, in order.
+
+    Raises:
+        MMRecError: the model does not read an edited modality, or a vector has another width.
+    """
+    out = history.items if hidden is None else hidden
+    found = [Answer("as it is", *score_and_rank(scores_of(model, [history])[0], item, out))]
     for name, changes in edits.items():
-        found.append(Answer(name, *standing(scores_of(edited(model, changes), [told])[0], item, out)))
+        found.append(Answer(name, *score_and_rank(scores_of(edited(model, changes), [history])[0], item, out)))
     return found
 
 
-def views(model: Any, told: History, item: int, hidden: Array | None = None) -> list[Answer]:
-    """How a film fares when the model sees ids only, text only, image only, or both without ids; "as it is" first. What the film itself has not got, such
-    as a poster, is not looked at alone.
+def views(model: Any, history: History, item: int, hidden: Array | None = None) -> list[Answer]:
+    """Score and rank of a film when the model reads ids only, text only, image only, or both without ids.
 
-    "Only" text or image means that the film's id is hidden, too: the model treats it as one that nobody has met. A graph's edges stay, and so does
-    what others' memories have made of meeting it.
+    The unedited model ("as it is") comes first. A modality that the film lacks gets no view of its own.
+    In "text only" and "image only" the film's id is hidden, too: the model treats the film as unseen in training.
+    Edges of a graph stay, and so do the memories of other nodes.
+
+    Args:
+        model: the model, with fixed weights.
+        history: the user's history.
+        item: item row of the film.
+        hidden: item rows left out of the rankings; by default those of the history.
+
+    Returns:
+        The answers; empty for a model that reads no content.
     """
     reads = modalities(model)
     if not reads:
         return []
-    out = told.items if hidden is None else hidden
-    found = [Answer("as it is", *standing(scores_of(model, [told])[0], item, out))]
-    for name, (blanked, unmet) in VIEWS.items():
+    out = history.items if hidden is None else hidden
+    found = [Answer("as it is", *score_and_rank(scores_of(model, [history])[0], item, out))]
+    for name, (blanked, unseen) in VIEWS.items():
         left = set(reads) - set(blanked)
-        if unmet and (not left or not left <= set(has(model, item))) or (not blanked and len(reads) < 2):
+        if unseen and (not left or not left <= set(has(model, item))) or (not blanked and len(reads) < 2):
             continue
         changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in blanked if m in reads}
-        other = edited(model, changes, [item] if unmet else ())
-        found.append(Answer(name, *standing(scores_of(other, [told])[0], item, out)))
+        other = edited(model, changes, [item] if unseen else ())
+        found.append(Answer(name, *score_and_rank(scores_of(other, [history])[0], item, out)))
     return found
 
 
-def spoke(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
-    """Which of ids, text and image alone brings the film's score nearest to where it stands with all; of :func:`views`."""
+def dominant_modality(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
+    """The view of :func:`views` (ids, text or image) whose score is nearest to the score with all inputs."""
     whole = answers[0].score if answers else 0.0
     alone = {
         a.edit.removesuffix(" only"): abs(a.score - whole)
@@ -214,18 +249,25 @@ def spoke(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"
 
 
 def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | None]:
-    """What a model says of a film to a user it learned from: ``stars`` (``None`` unless it predicts ratings), ``score`` and ``place`` among all films
-    but ``seen`` item rows."""
+    """Prediction for a film and a user of the training data.
+
+    Returns:
+        ``stars`` (``None`` unless the model predicts ratings), ``score``, and ``place``: the rank among all films
+        except the ``seen`` item rows.
+    """
     scores = model.score_all(Query(np.array([user])))[0].double().numpy()
-    score, place = standing(scores, item, seen)
+    score, place = score_and_rank(scores, item, seen)
     rates = any(h.kind == "rating" for h in model.scorer_heads())
     stars = float(model.score(np.array([user]), np.array([item]))[0, 0]) if rates else None
     return {"stars": stars, "score": score, "place": place}
 
 
 def as_evaluated(model: Any, dataset: Dataset, split: Split, known: str = "training") -> Any:
-    """A model as evaluation (regime ``frozen``) asks it: where it knows training and validation rows, one that streams has observed the
-    latter. The model itself is left as it is."""
+    """The model in the state in which evaluation (regime ``frozen``) queries it.
+
+    If it knows training and validation rows and is a streaming model, the result is a copy that has observed the
+    validation rows. The given model is not changed.
+    """
     if known == "training" or not model.streams or not len(split.validation):
         return model
     other, rows = edited(model, {}), split.validation
@@ -237,6 +279,9 @@ def as_evaluated(model: Any, dataset: Dataset, split: Split, known: str = "train
 
 
 def inside(model: Any, user: int, item: int) -> Any:
-    """How a model's vectors meet for a user and a film (:class:`mmrec_core.models._attribution.Inside`); ``None`` for models in which none do."""
+    """Attribution of a user's score for a film (:class:`mmrec_core.models._attribution.Inside`).
+
+    ``None`` for models that offer none.
+    """
     look = getattr(model, "inside", None)
     return None if look is None else look(model.user_state(Query(np.array([user]))), item)

@@ -1,4 +1,4 @@
-"""What to ask a newcomer: films that tell most, bundles of films that go together, films that models disagree on."""
+"""Preference elicitation for new users: informative films, bundles of similar films, films that models disagree on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mmrec_core.evaluation.list_inputs import vectors_of
 from mmrec_core.types import Array, Dataset
 
 POOL = 240
-"""The best known films that are asked about: others nobody has seen."""
+"""Number of best-known films to choose from; a new user has rarely seen others."""
 
 
 def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
-    """Films worth asking a newcomer about: well known, and unlike each other in genre and decade; item rows ``[n]``."""
+    """Films to show a new user for rating: well known, and diverse in genre and decade; item rows ``[n]``."""
     catalog = dataset.catalog
     known = np.log1p(catalog["n_ratings"].to_numpy(np.float64)) * (1 + 0.3 * catalog["poster"].notna().to_numpy())
     pool = np.argsort(-known, kind="stable")[: max(n * 12, 120)]
@@ -41,26 +41,38 @@ def to_rate(dataset: Dataset, n: int = 18, seed: int = 0) -> Array:
 
 
 def well_known(dataset: Dataset, n: int = POOL) -> Array:
-    """The ``n`` films with most ratings, those with a poster first among equals; item rows."""
+    """The ``n`` films with most ratings, with a bonus for films that have a poster; item rows."""
     catalog = dataset.catalog
     known = np.log1p(catalog["n_ratings"].to_numpy(np.float64)) * (1 + 0.3 * catalog["poster"].notna().to_numpy())
     return np.asarray(np.argsort(-known, kind="stable")[:n], np.int64)
 
 
 def spread(dataset: Dataset, n: int = 12, without: Sequence[int] = (), seed: int = 0) -> Array:
-    """Films that tell most: well known, and far from each other and from those asked already (``without``) in the space of plots and posters; where
-    nothing is encoded, unlike in genre and decade. Item rows ``[≤ n]``."""
+    """Informative films: well known, far from each other and from the films already shown (``without``).
+
+    Distance is measured between plot and poster vectors. If nothing is encoded, the films differ in genre and
+    decade instead.
+
+    Args:
+        dataset: the catalog.
+        n: how many films.
+        without: item rows that were shown already.
+        seed: seed of the random part of the choice.
+
+    Returns:
+        Item rows ``[≤ n]``.
+    """
     vectors = vectors_of(dataset)
     pool = well_known(dataset)
     pool = pool[~np.isin(pool, np.asarray([*without], np.int64))]
     if vectors is None:
-        asked = to_rate(dataset, n + len(without), seed)
-        return np.asarray([i for i in asked if i not in set(without)][:n], np.int64)
+        candidates = to_rate(dataset, n + len(without), seed)
+        return np.asarray([i for i in candidates if i not in set(without)][:n], np.int64)
     known = np.log1p(dataset.catalog["n_ratings"].to_numpy(np.float64))[pool]
     weight = known / max(known.max(), 1e-9) * np.random.default_rng(seed).uniform(0.85, 1.0, len(pool))
     nearest = np.zeros(len(pool))
-    for asked_film in without:
-        nearest = np.maximum(nearest, vectors[pool] @ vectors[asked_film])
+    for item in without:
+        nearest = np.maximum(nearest, vectors[pool] @ vectors[item])
     chosen: list[int] = []
     for _ in range(min(n, len(pool))):
         score = weight * (1 - np.clip(nearest, 0, 1) ** 2 + 1e-3)
@@ -72,10 +84,16 @@ def spread(dataset: Dataset, n: int = 12, without: Sequence[int] = (), seed: int
 
 
 def disputed(scores: Sequence[Array], dataset: Dataset, n: int = 12, without: Sequence[int] = ()) -> Array:
-    """Well-known films that models disagree on most: the spread over models of a film's place, as a share of the pool; item rows ``[≤ n]``.
+    """Well-known films that models disagree on most, by the standard deviation of a film's rank over models.
 
     Args:
-        scores: one model's scores of every film ``[I]``, each.
+        scores: for each model its scores of every film ``[I]``.
+        dataset: the catalog.
+        n: how many films.
+        without: item rows that were shown already.
+
+    Returns:
+        Item rows ``[≤ n]``.
 
     Raises:
         MMRecError: fewer than two models.
@@ -91,8 +109,12 @@ def disputed(scores: Sequence[Array], dataset: Dataset, n: int = 12, without: Se
 
 
 def bundles(dataset: Dataset, n: int = 6, size: int = 4) -> list[dict[str, Any]]:
-    """Bundles of well-known films that go together, by plots and posters, or by genre where nothing is encoded: ``name`` and item rows ``films``, the
-    most typical first."""
+    """Bundles of similar well-known films: k-means clusters over genres and, if encoded, plots and posters.
+
+    Returns:
+        For each bundle ``name``, item rows ``films`` (nearest to the centre first) and its number of films ``n``,
+        the largest bundle first.
+    """
     from sklearn.cluster import KMeans
 
     pool = well_known(dataset)
@@ -108,17 +130,17 @@ def bundles(dataset: Dataset, n: int = 6, size: int = 4) -> list[dict[str, Any]]
     space = table if vectors is None else np.concatenate([table, vectors], 1)
     k = min(n, len(pool))
     found = KMeans(k, n_init=4, random_state=0).fit(space[pool])
-    told = []
+    result = []
     for cluster in range(k):
         own = np.flatnonzero(found.labels_ == cluster)
-        away = np.linalg.norm(space[pool[own]] - found.cluster_centers_[cluster], axis=1)
-        films = pool[own[np.argsort(away, kind="stable")[:size]]]
-        told.append({"name": _name(table[pool], own, names), "films": films, "n": len(own)})
-    return sorted(told, key=lambda b: -b["n"])
+        distance = np.linalg.norm(space[pool[own]] - found.cluster_centers_[cluster], axis=1)
+        films = pool[own[np.argsort(distance, kind="stable")[:size]]]
+        result.append({"name": _name(table[pool], own, names), "films": films, "n": len(own)})
+    return sorted(result, key=lambda b: -b["n"])
 
 
 def _name(table: Array, own: Array, names: list[str]) -> str:
-    """The two genres that a bundle has more of than the rest."""
+    """The name of a bundle: the two genres that are most over-represented in it."""
     if not names:
         return "a bundle"
     here, all_ = (table[own] > 0).mean(0), (table > 0).mean(0)

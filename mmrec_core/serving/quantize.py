@@ -1,8 +1,8 @@
-"""Smaller tables for serving: embeddings in half precision or as bytes, and what that costs in the figures.
+"""Post-training quantization of embedding tables for serving: float16 or int8.
 
-A table's rows are stored as float16, or as int8 with one scale per row, and turned back into float32 when they are looked up
-(Guan et al. 2019, "Post-Training 4-bit Quantization on Embedding Tables"). Networks stay as they are: tables are nearly all of
-a large model's memory.
+A table's rows are stored as float16, or as int8 with one scale per row, and converted to float32 at lookup
+(Guan et al. 2019, "Post-Training 4-bit Quantization on Embedding Tables"). Other layers are not changed: embedding
+tables take nearly all of a large model's memory.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ TABLES = ("fp32", "fp16", "int8")
 
 
 class SmallTable(nn.Module):
-    """An embedding table in fewer bits; looked up like :class:`torch.nn.Embedding`.
+    """A quantized embedding table with the interface of :class:`torch.nn.Embedding`.
 
     Args:
-        table: the trained one ``[N, d]``.
+        table: the trained table ``[N, d]``.
         kind: ``fp16`` or ``int8``.
     """
 
     def __init__(self, table: nn.Embedding, kind: str) -> None:
         super().__init__()
         self.embedding_dim, self.padding_idx = table.embedding_dim, table.padding_idx
-        held = table.weight.detach()
+        weight = table.weight.detach()
         self.rows: Tensor
         self.scale: Tensor
-        scale = held.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127 if kind == "int8" else held.new_ones(1, 1)
-        rows = (held / scale).round().to(torch.int8) if kind == "int8" else held.half()
+        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127 if kind == "int8" else weight.new_ones(1, 1)
+        rows = (weight / scale).round().to(torch.int8) if kind == "int8" else weight.half()
         self.register_buffer("rows", rows)
         self.register_buffer("scale", scale)
 
@@ -50,7 +50,7 @@ class SmallTable(nn.Module):
 
 
 def shrink(model: Any, kind: str) -> Any:
-    """A copy of a model whose tables are held in fewer bits; ``fp32`` is the model itself.
+    """A copy of a model with quantized embedding tables; ``fp32`` returns the model itself.
 
     Raises:
         MMRecError: an unknown kind.
@@ -70,5 +70,5 @@ def shrink(model: Any, kind: str) -> Any:
 
 def table_bytes(model: Any) -> int:
     """Bytes of a model's embedding tables."""
-    held = (m for m in model.modules() if isinstance(m, (nn.Embedding, SmallTable)))
-    return sum(t.numel() * t.element_size() for m in held for t in m.state_dict().values())
+    tables = (m for m in model.modules() if isinstance(m, (nn.Embedding, SmallTable)))
+    return sum(t.numel() * t.element_size() for m in tables for t in m.state_dict().values())

@@ -1,7 +1,7 @@
-"""Ratings and lists of items as text for a link or a command line, whatever characters the ids hold.
+"""Ratings and lists of items as text for a link or a command line, for ids with any characters.
 
-``ratings=318:5_film%5F7:4.5`` is two ratings. Every character of an id other than letters, digits, ``.``, ``-`` and ``~`` is written as
-``%XX`` (UTF-8), so the separators ``_``, ``:`` and ``,`` are never part of an id. Links of integer ids read as they always did.
+``ratings=318:5_film%5F7:4.5`` is two ratings. Every character of an id other than letters, digits, ``.``, ``-``
+and ``~`` is written as ``%XX`` (UTF-8), so the separators ``_``, ``:`` and ``,`` are never part of an id.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from mmrec_core.types import Array, Dataset
 
 
 def quoted(raw: Any) -> str:
-    """One raw id as text without separators."""
+    """A raw id as text without separators."""
     return quote(str(raw), safe="").replace("_", "%5F")
 
 
 def write_ratings(ratings: Mapping[Any, float]) -> str:
-    """Ratings by raw id as ``id:stars_id:stars``; zero and negative ratings are ratings."""
+    """Ratings by raw id as ``id:stars_id:stars``; zero and negative ratings are kept."""
     return "_".join(f"{quoted(item)}:{stars:.10g}" for item, stars in ratings.items())
 
 
 def read_ratings(text: str, dataset: Dataset) -> dict[int, float]:
-    """Stars by item row out of a link; what names no item, is no number or lies off the scale is left out."""
+    """Stars by item row, read from a link. Unknown items and invalid ratings are left out."""
     low, high = dataset.scale or (1.0, 5.0)
     found = {}
     for part in text.split("_"):
@@ -45,6 +45,6 @@ def write_items(items: Iterable[Any]) -> str:
 
 
 def read_items(text: str, dataset: Dataset) -> list[int]:
-    """Item rows out of a link; what names no item is left out."""
+    """Item rows, read from a link; unknown items are left out."""
     rows: Array = dataset.items.rows([unquote(part) for part in text.split("_") if part])
     return [int(row) for row in rows if row >= 0]

@@ -1,4 +1,4 @@
-"""A new user by fold-in: what every fitted model makes of a few ratings, and why, by exact re-scoring."""
+"""Recommendations for known and new users (by fold-in), with leave-one-out explanations."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from mmrec_core import runs
 from mmrec_core.data.preparation import open_dataset
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
+from mmrec_core.serving import counterfactuals
 from mmrec_core.types import Array, Dataset, History, Query
 
 MODEL_BYTES = 2_000_000_000
-"""Loaded models are kept up to this many bytes; the one unused longest goes first."""
+"""Size of the cache of loaded models, in bytes; the least recently used model is dropped first."""
 
 _loaded: OrderedDict[tuple[str, int], Any] = OrderedDict()
 _sizes: dict[tuple[str, int], int] = {}
-"""Bytes of each of the loaded models."""
+"""Size of each loaded model in bytes."""
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """One model's answer to one history."""
+    """Recommendations of one model for one history."""
 
     model: str
     run: str
@@ -41,17 +42,17 @@ class Recommendations:
 
 
 def use_threads(n: int) -> None:
-    """How many threads models may use that are asked by the calling thread, or by one that starts later; torch leaves other threads as they are."""
+    """Set the number of torch threads for the calling thread and threads that start later; others keep theirs."""
     import torch
 
     torch.set_num_threads(n)
 
 
 def load_run_model(folder: Path) -> Any:
-    """A run's model, kept in memory and shared; thread-safe. The one place where a saved model meets the dataset it is asked about.
+    """Load a run's model, cached and shared between threads, and check it against the dataset.
 
     Raises:
-        MMRecError: the run left no model, a damaged one, or one of other data: its dataset was prepared anew since.
+        MMRecError: the run left no model or a damaged one, or its dataset was prepared again since.
     """
     from mmrec_core.models._base import load_model
 
@@ -65,7 +66,7 @@ def load_run_model(folder: Path) -> Any:
 
 
 def _kept(folder: Path, key: tuple[str, int], load_model: Callable[[Path], Any]) -> Any:
-    """A loaded model out of memory, else from its folder."""
+    """The model from the cache, or loaded from its folder."""
     with _lock:
         if key not in _loaded:
             _loaded[key] = load_model(folder / "model")
@@ -81,7 +82,7 @@ def _bytes(model: Any) -> int:
 
 
 def history(dataset: Dataset, ratings: Mapping[Any, float]) -> History:
-    """Raw film ids and stars as a history.
+    """A history from raw film ids and stars.
 
     Raises:
         MMRecError: an unknown film, or a rating off the scale.
@@ -112,56 +113,67 @@ def parse_ratings(text: str) -> dict[str, float]:
     return found
 
 
-def recommend(run: runs.Run, told: History, top: int = 10, model: Any = None) -> Recommendations:
-    """What one run's model recommends to somebody with this history; films rated already are left out, but where events repeat."""
+def recommend(run: runs.Run, known: History, top: int = 10, model: Any = None) -> Recommendations:
+    """Recommendations of a run's model for a new user, by fold-in.
+
+    Args:
+        run: a finished training.
+        known: the user's history. Its films are left out of the list, unless events may repeat.
+        top: how many films.
+        model: the run's model, if it is loaded already.
+
+    Raises:
+        MMRecError: see :func:`load_run_model`.
+    """
     model = model or load_run_model(run.folder)
-    state = model.fold_in([told])
-    items, scores = model.recommend_rows(state, [hidden(run.params["protocol"], told.items)], top)[0]
+    state = model.fold_in([known])
+    items, scores = model.recommend_rows(state, [hidden(run.params["protocol"], known.items)], top)[0]
     return Recommendations(run.params["model"], run.id, items, scores, state.source[0])
 
 
-def scores(run: runs.Run, told: History) -> Array:
-    """One run's scores ``[I]`` of every film for somebody with this history."""
+def scores(run: runs.Run, known: History) -> Array:
+    """Scores ``[I]`` of every film by a run's model for a new user with this history."""
     model = load_run_model(run.folder)
-    found: Array = model.score_all(model.fold_in([told]))[0].double().numpy()
+    found: Array = model.score_all(model.fold_in([known]))[0].double().numpy()
     return found
 
 
 def recommend_known(
     run: runs.Run, dataset: Dataset, user: int, top: int = 10, seen: Array | None = None
 ) -> Recommendations:
-    """What one run's model recommends to a user of the dataset; all films they have rated are left out (none where events repeat), or just
-    the item rows ``seen``."""
+    """Recommendations of a run's model for a user of the dataset.
+
+    Args:
+        run: a finished training.
+        dataset: its dataset.
+        user: user row.
+        top: how many films.
+        seen: item rows to leave out; by default all that the user has rated (none if events may repeat).
+
+    Raises:
+        MMRecError: see :func:`load_run_model`.
+    """
     model = load_run_model(run.folder)
-    asked = Query(np.array([user]))
+    query = Query(np.array([user]))
     if seen is None:
         own = np.asarray(dataset.interactions.need("user")) == user
         seen = hidden(run.params["protocol"], np.asarray(dataset.interactions.need("item"))[own])
-    items, scores = model.recommend_rows(asked, [seen], top)[0]
-    return Recommendations(run.params["model"], run.id, items, scores, model.user_state(asked).source[0])
+    items, scores = model.recommend_rows(query, [seen], top)[0]
+    return Recommendations(run.params["model"], run.id, items, scores, model.user_state(query).source[0])
 
 
-def reasons(run: runs.Run, told: History, items: Sequence[int]) -> list[list[tuple[int, float]]]:
-    """For each recommended film, which of the told ratings raise its score most, by leaving each out in turn.
+def reasons(run: runs.Run, known: History, items: Sequence[int]) -> list[list[tuple[int, float]]]:
+    """For each recommended film, the ratings that raise its score most, found by leaving out each rating in turn.
 
-    The history is edited and folded in again with the model fixed, so the change is exact for this model; it is not what
-    retraining without the rating would give.
+    The edited history is folded in again with the model fixed. The change is exact for this model, but differs from
+    retraining without the rating.
 
     Returns:
-        For each film, (place in the history, fall of the score without it), largest first.
+        For each film pairs (index in the history, decrease of the score without it), the largest first.
     """
     model = load_run_model(run.folder)
-    n = len(told)
-    keep = [np.delete(np.arange(n), at) for at in range(n)]
-    without = [
-        History(
-            told.items[k],
-            None if told.ratings is None else told.ratings[k],
-            None if told.times is None else told.times[k],
-        )
-        for k in keep
-    ]
-    scores = model.score_all(model.fold_in([told, *without])).numpy()
+    without = [counterfactuals.without(known, index) for index in range(len(known))]
+    scores = model.score_all(model.fold_in([known, *without])).numpy()
     out = []
     for item in items:
         fall = scores[0, item] - scores[1:, item]

@@ -1,4 +1,4 @@
-"""You on the map: where each model would send a newcomer, rating by rating."""
+"""Trajectory of a new user on the map: the mean position of the recommendations after each rating."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import spaces
-from mmrec_core.serving import counterfactuals
+from mmrec_core.serving import answers, counterfactuals
 from mmrec_core.spaces import Map
 from mmrec_core.types import Array, Dataset, History
 
@@ -16,7 +16,7 @@ TOP = 10
 
 
 def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:
-    """A map that is drawn already: encoder, view and the map; pictures first, for people know films by their posters; ``None`` where there is none."""
+    """A map that was computed already: encoder, view and map. Poster maps come first; ``None`` if there is none."""
     from mmrec_core import features
 
     for encoder in features.available(dataset):
@@ -28,7 +28,7 @@ def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:
 
 
 def positions(found: Map, n_items: int) -> Array:
-    """Where each film lies, float32 ``[I, 2]``: the middle of its points; NaN where it has none."""
+    """Position of each film, float32 ``[I, 2]``: the mean of its points; NaN if it has none."""
     out = np.full((n_items, 2), np.nan, np.float32)
     count = np.bincount(found.items, minlength=n_items)
     for axis in (0, 1):
@@ -37,11 +37,18 @@ def positions(found: Map, n_items: int) -> Array:
     return out
 
 
-def trail(model: Any, told: History, where: Array, top: int = TOP) -> Array:
-    """Where a model sends a newcomer after 0, 1, … all of their ratings: float32 ``[len(told) + 1, 2]``, the middle of its ``top`` films on the map,
-    films rated so far left out. A newcomer of whom it can make nothing stays where everybody is sent."""
-    steps = [History(told.items[:k], None if told.ratings is None else told.ratings[:k], None if told.times is None else told.times[:k])
-             for k in range(len(told) + 1)]  # fmt: skip
+def trajectory(model: Any, history: History, where: Array, top: int = TOP) -> Array:
+    """Positions of a new user after 0, 1, … all of their ratings, float32 ``[len(history) + 1, 2]``.
+
+    A position is the mean over the ``top`` recommended films on the map, without the films rated so far.
+
+    Args:
+        model: the model, with fixed weights.
+        history: the user's ratings, in order.
+        where: position of each film ``[I, 2]``, see :func:`positions`.
+        top: films to average.
+    """
+    steps = answers.prefixes(history)
     scores = counterfactuals.scores_of(model, steps)
     drawn = np.isfinite(where[:, 0])
     lists = []
@@ -54,11 +61,11 @@ def trail(model: Any, told: History, where: Array, top: int = TOP) -> Array:
 
 
 def middles(lists: Sequence[Array], where: Array, top: int = TOP) -> Array:
-    """The middle of the first ``top`` films of each list that the map shows: float32 ``[len(lists), 2]``, NaN where it shows none."""
+    """Mean position of the first ``top`` films of each list that are on the map; float32 ``[len(lists), 2]``."""
     out = np.full((len(lists), 2), np.nan, np.float32)
-    for at, items in enumerate(lists):
-        places = where[items]
-        places = places[np.isfinite(places[:, 0])][:top]
-        if len(places):
-            out[at] = places.mean(0)
+    for index, items in enumerate(lists):
+        points = where[items]
+        points = points[np.isfinite(points[:, 0])][:top]
+        if len(points):
+            out[index] = points.mean(0)
     return out

@@ -410,7 +410,7 @@ def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tu
         )  # type: ignore[index]
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
-        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.restarred(told, int(at), stars)}
+        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.with_rating(told, int(at), stars)}
         shown_changes(cf.history_edits(model, told, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
         shell.tell(error)
@@ -505,11 +505,8 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
-                st.caption(
-                    f"Nearest to the whole: {cf.spoke(found)}. “Ids only” blanks every film’s plot and poster; “text"
-                    " only” and “image only” also hide this film’s id, as if nobody had met it (edges and memories of"
-                    " other films stay)."
-                )
+                st.caption(f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
+                           "had met it (edges and memories of other films stay).")  # fmt: skip
         except MMRecError as error:
             shell.tell(error)
 

@@ -273,7 +273,7 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
 
 def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None) -> None:
     """One model's word: figures, tastes, people."""
-    real: dict[str, Any] | None = new_item.real_answer(dataset, item, found) if item is not None else None
+    real: dict[str, Any] | None = new_item.observed_reception(dataset, item, found) if item is not None else None
     st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")
     with st.container(horizontal=True):
         st.metric(
@@ -311,25 +311,15 @@ def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None
     left, right = st.columns(2)
     with left:
         data = pd.DataFrame(
-            [{"people who like most": n, "people": k, "share": s} for n, (k, s) in found.tastes.items()]
+            [{"people who like most": n, "people": k, "share": s} for n, (k, s) in found.by_genre.items()]
         )
         if len(data):
             st.altair_chart(
-                alt.Chart(data, height=alt.Step(20))
-                .mark_bar(color="#0072B2")
-                .encode(
-                    y=alt.Y("people who like most:N", sort="-x", title=None),
-                    x=alt.X(
-                        "share:Q",
-                        title="Stands above this share of films",
-                        axis=alt.Axis(format="%"),
-                        scale=alt.Scale(domain=[0, 1]),
-                    ),
-                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")],
-                ),
-                alt="Expected reception by taste: "
-                + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.tastes.items())[:6]),
-            )
+                alt.Chart(data, height=alt.Step(20)).mark_bar(color="#0072B2").encode(
+                    y=alt.Y("people who like most:N", sort="-x", title=None), x=alt.X("share:Q", title="Stands above this share of films", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")]),
+                alt="Expected reception by taste: " + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.by_genre.items())[:6]),
+            )  # fmt: skip
             st.caption("By the genre that people like more than others do.")
     with right:
         best = np.argsort(-found.share, kind="stable")[:8]

@@ -142,8 +142,8 @@ def one_negative(found: list[Row], models: list[Row], dataset: Dataset) -> None:
     rows = [
         {"Model": label, "AUC": auc, "MRR": mrr, "(1 + AUC) / 2": (1 + auc) / 2}
         for label in pair["auc"]
-        if (auc := pair["auc"][label]["1 drawn"].value) is not None
-        and (mrr := pair["mrr"][label]["1 drawn"].value) is not None
+        if (auc := pair["auc"][label]["1 sampled negative"].value) is not None
+        and (mrr := pair["mrr"][label]["1 sampled negative"].value) is not None
     ]
     if rows:
         with st.expander(

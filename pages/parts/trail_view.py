@@ -92,7 +92,7 @@ def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, 
         np.isfinite(xy[items, 0]).sum() < min(user_trajectory.TOP, len(items)) and len(items) == answers.LISTED
         for items in lists
     ):
-        return user_trajectory.trail(
+        return user_trajectory.trajectory(
             recommender.load_run_model(run.folder), history, xy
         )  # a map of few films: the list does not reach far enough
     return user_trajectory.middles(lists, xy)

@@ -87,7 +87,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
             alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.up:+.3f}" for r in data.itertuples()),
         )
     if len(views) > 1:
-        st.markdown(f"**Which modality spoke:** {cf.spoke(views)}")
+        st.markdown(f"**Which modality spoke:** {cf.dominant_modality(views)}")
         shown_changes(views)
     st.caption("Exact for this model: the rating is taken out, the rest is folded in again, and the model asked anew.")
 

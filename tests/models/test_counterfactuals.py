@@ -111,7 +111,7 @@ def test_ids_only_is_every_vector_blank(name: str, models: Any, tmp_path: Path) 
     save_file(tables, tmp_path / "m" / "side.safetensors")
     slow = cf.scores_of(load_model(tmp_path / "m"), [TOLD])[0]
     assert found["ids only"].score == pytest.approx(float(slow[FILM]), abs=1e-12)
-    assert cf.spoke([*found.values()]) in {"ids", "text", "image"}
+    assert cf.dominant_modality([*found.values()]) in {"ids", "text", "image"}
 
 
 @pytest.mark.parametrize("name", ON_FILMS)
@@ -123,7 +123,7 @@ def test_edited_histories_equal_histories_told_that_way(name: str, models: Any) 
     assert [a.edit for a in answers] == ["as it is", "0", "1", "2", "3"]
     for answer, scores in zip(answers[1:], slow, strict=True):
         assert answer.score == pytest.approx(float(scores[FILM]), rel=1e-4, abs=1e-5)
-    changed = cf.restarred(TOLD, 1, 5.0)
+    changed = cf.with_rating(TOLD, 1, 5.0)
     assert changed.ratings is not None and changed.ratings.tolist() == [5.0, 5.0, 4.5, 2.0]
     both = cf.history_edits(model, TOLD, FILM, {"5 stars": changed})
     assert both[1].score == pytest.approx(float(cf.scores_of(model, [changed])[0][FILM]), rel=1e-4, abs=1e-5)
@@ -150,8 +150,8 @@ def test_two_events_the_other_way_round(name: str, models: Any) -> None:
 
 def test_places_share_ties_and_leave_out_what_is_hidden() -> None:
     scores = np.array([3.0, 2.0, 2.0, 9.0, 1.0])
-    assert cf.standing(scores, 1, np.array([3])) == (2.0, 2.5)
-    assert cf.standing(scores, 3, np.array([3])) == (9.0, 1.0), "the film itself always counts"
+    assert cf.score_and_rank(scores, 1, np.array([3])) == (2.0, 2.5)
+    assert cf.score_and_rank(scores, 3, np.array([3])) == (9.0, 1.0), "the film itself always counts"
 
 
 def test_the_model_asked_about_is_left_as_it_is(models: Any) -> None:

@@ -49,7 +49,7 @@ def test_a_new_film_fares_as_a_cold_one(name: str, films: Any) -> None:
     found = new_item.reception(model, dataset, split, vectors)
     assert len(found.users) == len(found.share) and ((found.share >= 0) & (found.share <= 1)).all()
     assert (found.mean_stars is not None) == any(h.kind == "rating" for h in model.scorer_heads())
-    real = new_item.real_answer(dataset, cold, found)
+    real = new_item.observed_reception(dataset, cold, found)
     assert real is not None and real["ratings"] > 0 and 0 <= real["auc"] <= 1
 
 

@@ -1,4 +1,4 @@
-"""Finished results by what they can be ranked with: dataset, split, threshold, candidates, protocol and regime."""
+"""Finished results, and the key (split, threshold, protocol, regime, …) that must agree for a comparison."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mmrec_core.stats import holm, paired
 from mmrec_core.types import Array, Dataset
 
 BASELINES = ("popularity", "ease")
-"""Rows that are always there: what everybody likes, and a linear model that is hard to beat."""
+"""Models that every comparison should contain: popularity, and a strong linear model."""
 NOT_RECORDED = "not recorded (an earlier version)"
-"""Of results whose version did not write down which rows a model knew: some models had seen validation rows, others not."""
+"""Value of :attr:`Key.known` for results of a version that did not record which rows a model knows."""
 
 
 def known_in_words(known: str) -> str:
-    """Which rows models know, as a part of a sentence."""
+    """Which rows models know, as part of a sentence."""
     return "which rows models know was not recorded" if known == NOT_RECORDED else f"models know {known} rows"
 
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What must agree before two figures may stand in one ranking."""
+    """What must agree before two results may be compared."""
 
     split: str
     split_seed: int
@@ -39,12 +39,12 @@ class Key:
     protocol: str
     regime: str
     beyond: str = ""
-    """Why its models may have learned from test rows; empty where they have not."""
+    """Why the models may have learned from test rows; empty if they have not."""
     known: str = "training"
-    """Which rows its models know when they are tested: ``training``, ``training + validation``, or :data:`NOT_RECORDED`."""
+    """Rows that the models know at test time: ``training``, ``training + validation``, or :data:`NOT_RECORDED`."""
 
     def __str__(self) -> str:
-        """For people, in a line."""
+        """The key in words, in one line."""
         liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
         dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
         among = protocol_label(self.protocol)
@@ -54,21 +54,21 @@ class Key:
 
     @property
     def fair(self) -> Key:
-        """The same with weights from this split alone, under which baselines always stand."""
+        """The same key for weights trained on this split alone, as for all baselines."""
         return replace(self, beyond="")
 
     @property
     def of_oracles(self) -> Key:
-        """The same for oracles, which know the truth whatever models know."""
+        """The same key for oracles, which do not depend on the rows that models know."""
         return replace(self, beyond="", known="training")
 
     @property
     def rows_key(self) -> tuple[Any, ...]:
-        """What divides the rows, and draws the candidates."""
+        """The part of the key that determines the split and the sampled candidates."""
         return self.split, self.split_seed, self.split_checksum, self.filter_from
 
     def differs(self, other: Key) -> list[str]:
-        """In what the other differs, in words."""
+        """In what the other key differs, in words."""
         found = []
         if self.rows_key != other.rows_key:
             found.append(f"split {other.split} (seed {other.split_seed}{', filtered' if other.filter_from else ''})")
@@ -83,14 +83,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Row:
-    """One result: a trained model judged in one way, or an oracle."""
+    """One result: an evaluation of a trained model, or of an oracle."""
 
     key: Key
     run: Run
-    """The run that judged it."""
+    """The run that evaluated it."""
     result: Mapping[str, Any] = field(repr=False)
     name: str = ""
-    """Short name among the results of its dataset; empty: :attr:`description`."""
+    """Short name among the results of its dataset; if empty, :attr:`description` is used."""
 
     @property
     def model(self) -> str:
@@ -110,7 +110,7 @@ class Row:
 
     @property
     def content(self) -> str:
-        """Whose vectors of plots and posters the model was given; empty for one that reads none."""
+        """The encoder whose plot and poster vectors the model reads; empty if it reads none."""
         encoder, modality = self.result.get("encoder"), self.result.get("modality")
         if modality in (None, "none"):
             return "ids only" if modality else ""
@@ -118,18 +118,18 @@ class Row:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Whatever is unusual about the training: settings, seed, share of rows."""
-        told = self.result
+        """What differs from a default training: settings, seed, share of rows, and so on."""
+        result = self.result
         unusual = [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
-            for k, v in sorted((told.get("settings") or {}).items())
+            for k, v in sorted((result.get("settings") or {}).items())
             if k not in {"device", "checkpoint_s"}
         ]
-        unusual += [f"seed {told['seed']}"] if told.get("seed") else []
-        unusual += [f"{100 * told['fraction']:g}% of rows"] if told.get("fraction", 1.0) != 1.0 else []
+        unusual += [f"seed {result['seed']}"] if result.get("seed") else []
+        unusual += [f"{100 * result['fraction']:g}% of rows"] if result.get("fraction", 1.0) != 1.0 else []
         unusual += [content] if (content := self.content) else []
-        unusual += [f"from {Path(told['from_run']).name[:40]}"] if told.get("from_run") else []
-        trained = told.get("trained_from", told.get("relevant_from"))
+        unusual += [f"from {Path(result['from_run']).name[:40]}"] if result.get("from_run") else []
+        trained = result.get("trained_from", result.get("relevant_from"))
         unusual += [f"trained on {trained:g} or more"] if trained not in {None, self.key.relevant_from} else []
         return tuple(unusual)
 
@@ -145,18 +145,23 @@ class Row:
 
     @property
     def label(self) -> str:
-        """What the result is called among others of its dataset; see :func:`named`."""
+        """The name of the result among others of its dataset; see :func:`named`."""
         return self.name or self.description
 
 
 def named(found: Sequence[Row]) -> list[Row]:
-    """The same results with short names: the name a user gave, else the model with those of its :attr:`Row.parts` in which it differs
-    from another result of the same model. Names are unique within a key."""
+    """The same results with short names, unique within a key.
+
+    The name is the one that a user gave, else the model with those of its :attr:`Row.parts` in which it differs from
+    another result of the same model.
+    """
     by_model: dict[str, list[Row]] = {}
     for row in found:
         by_model.setdefault(row.model, []).append(row)
-    shared = {model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
-              for model, own in by_model.items()}  # fmt: skip
+    shared = {
+        model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
+        for model, own in by_model.items()
+    }
     out: list[Row] = []
     taken: set[tuple[Key, str]] = set()
     for row in found:
@@ -170,13 +175,13 @@ def named(found: Sequence[Row]) -> list[Row]:
 
 
 def rename(found: Sequence[Row], row: Row, name: str) -> Run:
-    """Give a result's run a name of one's own (:func:`mmrec_core.runs.rename`).
+    """Rename a result's run (:func:`mmrec_core.runs.rename`).
 
     Args:
         found: every result of the dataset.
 
     Raises:
-        MMRecError: also where another of these results goes by that name.
+        MMRecError: the name is not valid, or another of these results has it.
     """
     name = " ".join(name.split())
     if any(name in {other.label, other.description} and other.trained != row.trained for other in found):
@@ -185,24 +190,24 @@ def rename(found: Sequence[Row], row: Row, name: str) -> Run:
 
 
 def _name_of(run_id: str | None) -> str | None:
-    """The name a user gave to a training."""
+    """The name that a user gave to a training."""
     try:
         return runs.get(run_id).record.get("name") if run_id else None
     except MMRecError:
         return None
 
 
-def find(found: Sequence[Row], text: str) -> Row | None:
+def find(found: Sequence[Row], query: str) -> Row | None:
     """The result that a link or a command names: by label, by description, or by run."""
     for attribute in ("label", "description", "trained"):
         for row in found:
-            if getattr(row, attribute) == text:
+            if getattr(row, attribute) == query:
                 return row
-    return next((row for row in found if row.run.id == text), None)
+    return next((row for row in found if row.run.id == query), None)
 
 
 def rows(dataset: Dataset) -> list[Row]:
-    """Every finished result on these very data; of several that are alike in description and key, the newest."""
+    """Every finished result on the current data; the newest of those with the same description and key."""
     found: dict[tuple[Key, str], Row] = {}
     for run in runs.all_runs():
         if run.kind not in {"train", "evaluate"} or run.record["status"] != "finished":
@@ -212,9 +217,9 @@ def rows(dataset: Dataset) -> list[Row]:
         result = run.result()
         if result is None or "split_checksum" not in result:
             continue
-        bar = result.get("relevant_from")
-        bar = dataset.manifest.get("relevant_from") if bar is None else bar
-        key = row_of(run, {**result, "relevant_from": bar}).key
+        threshold = result.get("relevant_from")
+        threshold = dataset.manifest.get("relevant_from") if threshold is None else threshold
+        key = row_of(run, {**result, "relevant_from": threshold}).key
         usual = (
             result.get("filter_from")
             if result.get("filter_from") is not None
@@ -228,13 +233,22 @@ def rows(dataset: Dataset) -> list[Row]:
 
 def row_of(run: Run, result: Mapping[str, Any]) -> Row:
     """A finished run as a row."""
-    key = Key(result["split"], result["split_seed"], result["split_checksum"], result.get("filter_from"), result.get("relevant_from"),
-              result["protocol"], result["regime"], result.get("beyond") or "", result.get("known") or NOT_RECORDED)  # fmt: skip
+    key = Key(
+        split=result["split"],
+        split_seed=result["split_seed"],
+        split_checksum=result["split_checksum"],
+        filter_from=result.get("filter_from"),
+        relevant_from=result.get("relevant_from"),
+        protocol=result["protocol"],
+        regime=result["regime"],
+        beyond=result.get("beyond") or "",
+        known=result.get("known") or NOT_RECORDED,
+    )
     return Row(key, run, result)
 
 
 def keys(found: Iterable[Row]) -> list[Key]:
-    """The keys there are, those with most models first."""
+    """The keys of these results, those with most models first."""
     count: dict[Key, int] = {}
     for row in found:
         count[row.key] = count.get(row.key, 0) + (row.kind != "oracle")
@@ -242,20 +256,26 @@ def keys(found: Iterable[Row]) -> list[Key]:
 
 
 def outdated(dataset: Dataset) -> list[Run]:
-    """Finished trainings of this name whose data have been prepared anew since: their figures belong to other data."""
-    return [r for r in runs.all_runs() if r.kind == "train" and r.record["status"] == "finished"
-            and r.params["dataset"] == dataset.name and r.record.get("data") not in {None, dataset.checksum}]  # fmt: skip
+    """Finished trainings on an earlier version of this dataset: their metrics belong to other data."""
+    return [
+        r
+        for r in runs.all_runs()
+        if r.kind == "train"
+        and r.record["status"] == "finished"
+        and r.params["dataset"] == dataset.name
+        and r.record.get("data") not in {None, dataset.checksum}
+    ]
 
 
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
-    """The key of trainings with usual settings, if there are any."""
+    """The key of trainings with the default evaluation setup, if there are any."""
     full = full_name("full", dataset)
     able = [k for k in keys(found) if k.split == "user-temporal" and k.protocol == full and not k.beyond]
     return next((k for k in able if k.known == "training"), next(iter(able), None))
 
 
 def can_be_evaluated_like(row: Row, key: Key) -> bool:
-    """Whether judging the trained model again would bring it under a key; where the split differs, only training does."""
+    """Whether evaluating the trained model again can give a result with this key; another split needs a training."""
     return (
         row.trained is not None
         and row.key.rows_key == key.rows_key
@@ -274,7 +294,7 @@ def _is_there(run_id: str) -> bool:
 
 
 def missing_baselines(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
-    """Baselines that have no row under a key, out of those that work on these data."""
+    """Baselines without a result under a key, of those that work on this dataset."""
     if key.known == NOT_RECORDED:
         return []
     there = {row.model for row in found if row.key == key.fair and row.usual}
@@ -282,40 +302,57 @@ def missing_baselines(dataset: Dataset, found: Sequence[Row], key: Key) -> list[
 
 
 def baseline_params(dataset: Dataset, key: Key, model: str) -> dict[str, Any]:
-    """The training that gives a model a row under a key."""
+    """Parameters of the training that gives a model a result under a key."""
     return runs.training_params(
-        dataset.name, model, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
-        relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime,
+        dataset.name,
+        model,
+        split=key.split,
+        split_seed=key.split_seed,
+        filter_from=key.filter_from,
+        relevant_from=_requested_threshold(dataset, key),
+        protocol=key.protocol,
+        regime=key.regime,
         refit=key.known == "training + validation",
-    )  # fmt: skip
+    )
 
 
 def missing_oracles(dataset: Dataset, found: Sequence[Row], key: Key) -> list[str]:
-    """Oracles that have not been asked under a key; none where the data are real."""
+    """Oracles without a result under a key; real datasets have no oracles."""
     there = {row.model for row in found if row.key == key.of_oracles}
     return [name for name in runs.oracle_names(dataset) if name not in there and key.regime == "frozen"]
 
 
 def oracle_params(dataset: Dataset, key: Key, name: str) -> dict[str, Any]:
-    """What to ask of :func:`mmrec_core.runs.start` so that an oracle gets a row under a key."""
-    return runs.oracle_params(dataset.name, name, split=key.split, split_seed=key.split_seed, filter_from=key.filter_from,
-                              relevant_from=_asked_bar(dataset, key), protocol=key.protocol, regime=key.regime)  # fmt: skip
+    """Parameters of the evaluation that gives an oracle a result under a key."""
+    return runs.oracle_params(
+        dataset.name,
+        name,
+        split=key.split,
+        split_seed=key.split_seed,
+        filter_from=key.filter_from,
+        relevant_from=_requested_threshold(dataset, key),
+        protocol=key.protocol,
+        regime=key.regime,
+    )
 
 
-def _asked_bar(dataset: Dataset, key: Key) -> float | None:
-    """The threshold to ask for: ``None`` where the usual one, or that of dropped ratings, is meant."""
+def _requested_threshold(dataset: Dataset, key: Key) -> float | None:
+    """The relevance threshold to request: ``None`` if it is the default one, or that of dropped ratings."""
     usual = key.filter_from if key.filter_from is not None else dataset.manifest.get("relevant_from")
     return None if key.relevant_from == usual else key.relevant_from
 
 
-def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
-    """For each row by run id: the paired per-user difference to a rival (see :func:`mmrec_core.stats.paired`), and ``p_holm``, its p-value
-    once it is counted how many were compared."""
-    theirs = values(rival).get(metric)
+def paired_with(rows_: Sequence[Row], baseline: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
+    """Paired per-user differences to a baseline.
+
+    Returns:
+        Run id → :func:`mmrec_core.stats.paired` with ``p_holm``, the Holm-adjusted p-value.
+    """
+    theirs = values(baseline).get(metric)
     found = {}
     for row in rows_:
         own = values(row).get(metric)
-        if row is not rival and own is not None and theirs is not None:
+        if row is not baseline and own is not None and theirs is not None:
             try:
                 found[row.run.id] = paired(own, theirs)
             except MMRecError:
@@ -326,21 +363,24 @@ def paired_with(rows_: Sequence[Row], rival: Row, metric: str = "ndcg@10") -> di
 
 
 def values(row: Row) -> dict[str, dict[int, float]]:
-    """Per-user values of a result, by metric and user row; ``squared_error`` is each user's mean. A damaged file gives none, see :func:`damage`."""
+    """Per-user values of a result: metric → user row → value; ``squared_error`` is each user's mean.
+
+    A damaged file gives no values; see :mod:`mmrec_core.maintenance.damage`.
+    """
     found: dict[str, dict[int, float]] = {}
-    if (held := arrays(row.run, "per_query.npz")) is not None:
-        found = {m: dict(zip(held["user"].tolist(), held[m].tolist(), strict=True)) for m in held if m != "user"}
-    if (held := arrays(row.run, "row_errors.npz")) is not None:
-        found["squared_error"] = _mean_by_user(held["user"], held["squared_error"])
+    if (stored := arrays(row.run, "per_query.npz")) is not None:
+        found = {m: dict(zip(stored["user"].tolist(), stored[m].tolist(), strict=True)) for m in stored if m != "user"}
+    if (stored := arrays(row.run, "row_errors.npz")) is not None:
+        found["squared_error"] = _mean_by_user(stored["user"], stored["squared_error"])
     return found
 
 
 ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
-"""What a result leaves beside its figures, and which arrays each file holds."""
+"""Array files beside a result, and the arrays that each file must contain."""
 
 
 def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
-    """One of :data:`ARRAYS`; ``None`` where the run left none.
+    """Read one of :data:`ARRAYS`; ``None`` if the run has no such file.
 
     Raises:
         DamagedFile: it cannot be read, or lacks an array.
@@ -348,12 +388,13 @@ def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
     file = run.folder / name
     if not file.exists():
         return None
-    remedy = f"What rests on it is left out. Evaluate the model again: python -m mmrec_core evaluate {run.params.get('run') or run.id}"
+    command = f"python -m mmrec_core evaluate {run.params.get('run') or run.id}"
+    remedy = f"What rests on it is left out. Evaluate the model again: {command}"
     return records.arrays(file, ARRAYS[name], remedy)
 
 
 def arrays(run: Run, name: str) -> dict[str, Array] | None:
-    """The same; ``None`` where it is damaged, too."""
+    """As :func:`read_arrays`, but ``None`` if the file is damaged."""
     try:
         return read_arrays(run, name)
     except DamagedFile:

@@ -1,4 +1,4 @@
-"""Results as tables: paired differences, CSV, Markdown, LaTeX."""
+"""Results as tables: plain text with paired differences, CSV, Markdown, LaTeX."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ KINDS = {
 
 
 def pareto(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
-    """Places of the points that no other beats in both: cheaper and at least as good, or better and no dearer; cheapest
-    first. Quality counts upwards."""
+    """Indices of the Pareto-optimal points (lowest cost, highest quality), the cheapest first."""
     order = sorted(range(len(cost)), key=lambda i: (cost[i], -quality[i]))
     front: list[int] = []
     for at in order:
@@ -33,13 +32,17 @@ def pareto(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
 
 
 def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool = False) -> dict[str, Any]:
-    """Every result on one split and protocol, frozen regime, usual threshold, with paired differences to ``against``.
+    """All results on one split and protocol (static, default threshold), with paired differences to a baseline.
 
     Args:
-        refit: those of models that know training and validation rows, instead of training rows alone.
+        dataset: the dataset.
+        how: name of the split.
+        protocol: name of the protocol.
+        against: label of the baseline.
+        refit: compare models that know training and validation rows, instead of training rows alone.
 
     Raises:
-        MMRecError: nothing to compare, or nothing of the baseline's name.
+        MMRecError: there are no results to compare, or none with the baseline's name.
     """
     from mmrec_core.data.splits import make_split
 
@@ -53,37 +56,57 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
             row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset)
         )
         left = (
-            f" {older} of an earlier version, which does not say what its models knew, cannot be compared; train them again."
-            * (older > 0)
+            f" {older} of an earlier version cannot be compared, because it lacks which rows the models know; "
+            "train them again."
+            if older
+            else ""
         )
         raise MMRecError(
-            f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} Train some first: train-all {dataset.name}"
+            f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} "
+            f"Train some first: train-all {dataset.name}"
         )
-    rival = find(chosen, against)
-    if rival is None:
+    baseline = find(chosen, against)
+    if baseline is None:
         listed = ", ".join(row.label for row in chosen)
         raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {listed}.")
-    against = rival.label
-    rivals = [rival, *(row for row in chosen if row.kind == "oracle" and row is not rival)]
+    against = baseline.label
+    references = [baseline, *(row for row in chosen if row.kind == "oracle" and row is not baseline)]
     pairs = {
-        (rival.label, metric): paired_with(chosen, rival, metric)
-        for rival in rivals
+        (baseline.label, metric): paired_with(chosen, baseline, metric)
+        for baseline in references
         for metric in ("ndcg@10", "squared_error")
     }
-    told = [
-        {
-            "model": row.label, "kind": row.kind, "run": row.trained, "metrics": row.result["metrics"],
-            "intervals": row.result["intervals"],
-            "paired": {
-                rival.label: {m: found for m in ("ndcg@10", "squared_error") if (found := pairs[rival.label, m].get(row.run.id))}
-                for rival in rivals if rival is not row
-            },
+    compared = ("ndcg@10", "squared_error")
+    table = []
+    for row in chosen:
+        differences = {
+            other.label: {m: found for m in compared if (found := pairs[other.label, m].get(row.run.id))}
+            for other in references
+            if other is not row
         }
-        for row in chosen
-    ]  # fmt: skip
-    told.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
-    return {"dataset": dataset.name, "generated": dataset.manifest["generated"], "split": how, "split_seed": key.split_seed,
-            "split_checksum": key.split_checksum, "protocol": protocol, "regime": "frozen", "known": key.known, "against": against, "rows": told}  # fmt: skip
+        table.append(
+            {
+                "model": row.label,
+                "kind": row.kind,
+                "run": row.trained,
+                "metrics": row.result["metrics"],
+                "intervals": row.result["intervals"],
+                "paired": differences,
+            }
+        )
+    table.sort(key=lambda r: -(r["metrics"].get("ndcg@10") or 0))
+    return {
+        "dataset": dataset.name,
+        "generated": dataset.manifest["generated"],
+        "split": how,
+        "split_seed": key.split_seed,
+        "split_checksum": key.split_checksum,
+        "protocol": protocol,
+        "regime": "frozen",
+        "known": key.known,
+        "against": against,
+        "rows": table,
+    }
 
 
 def cell(row: Row, metric: str) -> str:
@@ -92,7 +115,7 @@ def cell(row: Row, metric: str) -> str:
 
 
 def figure(value: float | None, interval: Sequence[float] | None) -> str:
-    """A value with its interval, for people."""
+    """A value with its interval, as text."""
     if value is None:
         return "–"
     return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
@@ -102,7 +125,7 @@ CLICK_SHOWN = ("auc", "log_loss", "normalised_entropy")
 
 
 def shown_metrics(found: Sequence[Row], wanted: Sequence[str] = SHOWN) -> list[str]:
-    """Those of the wanted metrics that any row has; click models bring theirs, label by label."""
+    """The wanted metrics that any row has; the metrics of click models are added for each label."""
     clicks = [row for row in found if row.kind == "click"]
     labels = list(dict.fromkeys(m.partition(":")[2] for row in clicks for m in row.result["metrics"] if ":" in m))
     extra = [f"{m}:{label}" for m in CLICK_SHOWN for label in labels]
@@ -112,7 +135,7 @@ def shown_metrics(found: Sequence[Row], wanted: Sequence[str] = SHOWN) -> list[s
 
 
 def as_csv(found: Sequence[Row]) -> str:
-    """Machine-readable: value, low and high of each metric in columns of their own, and all that names the result."""
+    """CSV: value, lower and upper bound of each metric in separate columns, and what identifies the result."""
     import io
 
     names = shown_metrics(found)
@@ -136,17 +159,34 @@ def as_csv(found: Sequence[Row]) -> str:
         [*head, *(c for m in names for c in (m, f"{m}_low", f"{m}_high")), "parameters", "fit_s", "evaluate_s"]
     )
     for row in found:
-        told, key = row.result, row.key
-        figures = [c for m in names for c in (told["metrics"].get(m), *(told["intervals"].get(m) or (None, None)))]
-        spent = told.get("seconds") or {}
-        write.writerow([row.label, row.kind, row.trained, told.get("seed"), key.split, key.split_seed, key.split_checksum,
-                        key.filter_from, key.relevant_from, key.protocol, key.regime, key.known, *figures, told.get("parameters"),
-                        spent.get("fit"), spent.get("evaluate")])  # fmt: skip
+        result, key = row.result, row.key
+        figures = [c for m in names for c in (result["metrics"].get(m), *(result["intervals"].get(m) or (None, None)))]
+        spent = result.get("seconds") or {}
+        write.writerow(
+            [
+                row.label,
+                row.kind,
+                row.trained,
+                result.get("seed"),
+                key.split,
+                key.split_seed,
+                key.split_checksum,
+                key.filter_from,
+                key.relevant_from,
+                key.protocol,
+                key.regime,
+                key.known,
+                *figures,
+                result.get("parameters"),
+                spent.get("fit"),
+                spent.get("evaluate"),
+            ]
+        )
     return out.getvalue()
 
 
 def as_markdown(found: Sequence[Row], dataset: Dataset) -> str:
-    """A Markdown table with arrows, intervals, and below it what the figures rest on."""
+    """A Markdown table with intervals, and below it the evaluation setup."""
     names = shown_metrics(found)
     lines = ["| model | " + " | ".join(f"{m} {_arrow(m)}" for m in names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [
@@ -174,7 +214,7 @@ def as_latex(found: Sequence[Row], dataset: Dataset) -> str:
 
 
 def _latex(text: str) -> str:
-    """Text with what LaTeX reads as commands taken literally."""
+    """Text with the special characters of LaTeX escaped."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
     return "".join({**{c: "\\" + c for c in "_&%#${}"}, **special}.get(c, c) for c in text)
 
@@ -190,12 +230,12 @@ def _foot(found: Sequence[Row], dataset: Dataset) -> str:
 
 
 def as_table(result: dict[str, Any]) -> str:
-    """A comparison as plain text, intervals in brackets, stars where the paired interval to the baseline excludes zero."""
+    """A comparison as plain text; a star marks a significant paired difference to the baseline."""
     shown = [m for m in SHOWN if any(r["metrics"].get(m) is not None for r in result["rows"])]
     note = " (generated data: a check of the method, not evidence about films)" if result["generated"] else ""
     lines = [
-        f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, regime {result['regime']}, "
-        f"models know {result['known']}"
+        f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, "
+        f"regime {result['regime']}, models know {result['known']}"
     ]
     lines.append(
         f"{'model':<18}" + "".join(f"{m + ' ' + _arrow(m):>26}" for m in shown) + f"   ndcg@10 − {result['against']}"
@@ -205,10 +245,10 @@ def as_table(result: dict[str, Any]) -> str:
         for name in shown:
             cells.append(figure(row["metrics"].get(name), row["intervals"].get(name)))
         pair = row["paired"].get(result["against"], {}).get("ndcg@10")
-        told = (
-            ""
-            if pair is None
-            else f"   {pair['difference']:+.4f} [{pair['interval'][0]:+.4f}, {pair['interval'][1]:+.4f}]{'*' if pair['interval'][0] * pair['interval'][1] > 0 else ''}"
-        )
-        lines.append(f"{row['model']:<18}" + "".join(f"{c:>26}" for c in cells) + told)
+        difference = ""
+        if pair is not None:
+            low, high = pair["interval"]
+            star = "*" if low * high > 0 else ""
+            difference = f"   {pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]{star}"
+        lines.append(f"{row['model']:<18}" + "".join(f"{c:>26}" for c in cells) + difference)
     return "\n".join(lines)
