@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(
+    os.environ.get("MMREC_DOCS_ROOT") or Path(__file__).resolve().parents[1]
+)  # a test builds a copy of this folder
 sys.path.insert(0, str(ROOT))
 
 import mmrec_core  # noqa: E402
@@ -27,9 +30,10 @@ html_copy_source = False
 autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 suppress_warnings = [
-    "myst.xref_missing",  # pages link to files of the repository, which are not pages here; tests/test_docs.py checks them
+    "myst.xref_missing",  # links to files of the repository, which are not pages here; tests/test_docs.py checks them
     "ref.python",  # many classes have a member called Config, so its short name is ambiguous in signatures
 ]
 
