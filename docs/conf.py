@@ -30,7 +30,6 @@ html_copy_source = False
 autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
-myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 suppress_warnings = [
     "myst.xref_missing",  # links to files of the repository, which are not pages here; tests/test_docs.py checks them
