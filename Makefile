@@ -1,6 +1,7 @@
 # make setup   a virtual environment with everything the app needs
 # make demo    the app with its embedded film world, on http://localhost:8501
 # make test    style, types, and the whole test suite
+# make docs    the pages of docs/ and an API reference as a website, in docs/_build/html
 # make bench   ratios measured side by side with other libraries
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PY     := $(VENV)/bin/python
 PORT   ?= 8501
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test bench clean
+.PHONY: setup demo test docs bench clean
 
 setup: $(STAMP)
 
@@ -28,6 +29,10 @@ test: setup
 	$(PY) -m mypy
 	$(PY) -m pytest
 
+docs: setup
+	$(PY) -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 bench: setup
 	$(PY) -m pip install --quiet -r benchmarks/requirements.txt
 	$(PY) -m benchmarks.ranking
@@ -38,4 +43,4 @@ bench: setup
 	$(PY) -m benchmarks.dlrm
 
 clean:
-	rm -rf $(VENV) .mmrec static/thumbs static/maps .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mmrec static/thumbs static/maps docs/_build docs/api .mypy_cache .ruff_cache .pytest_cache
