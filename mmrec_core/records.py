@@ -296,7 +296,7 @@ def _types() -> dict[str, Any]:
         dim: int
         seed: int
         layout: str
-        told: dict[str, Any]
+        values: dict[str, Any]
 
     class Mirror(Record):
         store: str

@@ -36,7 +36,7 @@ catalog = dataset.catalog
 scale = dataset.scale or (1.0, 5.0)
 
 
-def told() -> dict[int, float]:
+def current_ratings() -> dict[int, float]:
     """What the visitor has rated: item row → stars. It lives in the URL, so that a link is a lesson."""
     return read_ratings(st.query_params.get("ratings", ""), dataset)
 
@@ -94,7 +94,7 @@ def on_skip() -> None:
 def remember(ratings: dict[int, float]) -> bool:
     """Write the ratings into the URL; whether they are others than before. A rating that arrives twice changes
     nothing."""
-    if ratings == told():
+    if ratings == current_ratings():
         return False
     keep_for_undo()
     if ratings:
@@ -107,7 +107,7 @@ def remember(ratings: dict[int, float]) -> bool:
 
 def on_rate() -> None:
     """A star was set or cleared somewhere: both fragments are drawn anew, the page around them is not."""
-    ratings = told()
+    ratings = current_ratings()
     for key in ("suggested", "found", "rated"):
         event = st.session_state.get(key)
         for change in (event.get("rate") if event is not None else None) or ():
@@ -493,7 +493,7 @@ def one_thread() -> None:
 def chooser() -> None:
     """Searching and leafing through suggestions draws only itself anew."""
     st.subheader("Rate", anchor=False)
-    choose_films(told())
+    choose_films(current_ratings())
 
 
 @st.fragment(key=STUDIO)
@@ -501,7 +501,7 @@ def studio() -> None:
     """The visitor's ratings and what the models make of them."""
     if "go_to_film" in st.session_state:
         shell.open_film(dataset, st.session_state.pop("go_to_film"))
-    ratings = told()
+    ratings = current_ratings()
     st.subheader("What every model makes of you", anchor=False)
     my_ratings(ratings)
     every_answer(ratings)

@@ -223,7 +223,7 @@ def pictures(rows: list[Row]) -> None:
         return
     views = ["Intervals", "Groups", "Learning curves", "Cost"]
     views += ["Parallel"] if len(rows) >= 5 else []
-    views += ["Seeds"] if any(len(told["seeds"]) > 1 for told in over_seeds(rows, names[0])) else []
+    views += ["Seeds"] if any(len(details["seeds"]) > 1 for details in over_seeds(rows, names[0])) else []
     views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
@@ -257,8 +257,8 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """Who is better, and how sure that is."""
     chart = charts.intervals(rows, metric)
     with_value = [r for r in rows if r.result["metrics"].get(metric) is not None]
-    told = ", ".join(f"{r.label} {comparison.cell(r, metric)}" for r in with_value)
-    st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {told}")
+    text = ", ".join(f"{r.label} {comparison.cell(r, metric)}" for r in with_value)
+    st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {text}")
     if metric == "ndcg@10":
         st.caption(
             "Two intervals that overlap do not mean that models are alike: the table's paired difference is the sharper"
@@ -298,13 +298,13 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     chosen = right.multiselect("Models", labels, default=usual, max_selections=MOST, key=f"group_models.{dataset.name}")
     start = known[family]
     of = ("rows",) if metric in {"rmse", "mae", "mse"} or ":" in metric else ("users", "films")
-    told = []
+    lines = []
     for row in (r for r in able if r.label in chosen):
         for name, group in row.result["groups"].items():
             if name.startswith(start) and group.get(metric) is not None:
                 low, high = (group.get("intervals") or {}).get(metric) or (None, None)
                 n = next((group[k] for k in of if k in group), 0)
-                told.append(
+                lines.append(
                     {
                         "group": f"{short(name)} ~ n = {n:,}",
                         "name": name,
@@ -315,7 +315,7 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
                         "n": n,
                     }
                 )
-    data = pd.DataFrame(told)
+    data = pd.DataFrame(lines)
     if data.empty:
         st.info("Choose a model above.", icon=":material/touch_app:")
         return None
@@ -423,18 +423,18 @@ def parallel_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
 
 def seeds_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """The same training under several seeds."""
-    told = [t for t in over_seeds(rows, metric) if len(t["seeds"]) > 1]
-    if not told:
+    lines = [t for t in over_seeds(rows, metric) if len(t["seeds"]) > 1]
+    if not lines:
         st.info(
             f"No model has {metric} under several seeds. Train one again with another seed.", icon=":material/casino:"
         )
         return None
     data = pd.DataFrame(
         {
-            "Model": [t["label"] for t in told],
-            f"Mean {charts.arrow(metric)}": [comparison.figure(t["mean"], t["interval"]) for t in told],
-            "Seeds": [", ".join(map(str, t["seeds"])) for t in told],
-            "Each": [", ".join(f"{v:.4f}" for v in t["values"]) for t in told],
+            "Model": [t["label"] for t in lines],
+            f"Mean {charts.arrow(metric)}": [comparison.figure(t["mean"], t["interval"]) for t in lines],
+            "Seeds": [", ".join(map(str, t["seeds"])) for t in lines],
+            "Each": [", ".join(f"{v:.4f}" for v in t["values"]) for t in lines],
         }
     )
     st.dataframe(data, hide_index=True, height="content", alt=f"{metric} over seeds", key="seeds.table")
@@ -475,9 +475,9 @@ def beyond(rows: list[Row]) -> None:
 
 def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """Whether a predicted chance of 30 % comes true in 30 of 100 cases."""
-    told = {label for r in rows for label in r.result.get("calibration") or {}}
+    summary = {label for r in rows for label in r.result.get("calibration") or {}}
     label = metric.partition(":")[2]
-    label = label if label in told else sorted(told)[0]
+    label = label if label in summary else sorted(summary)[0]
     able = [r for r in rows if label in (r.result.get("calibration") or {})][:MOST]
     chart = charts.calibration({r.label: r.result["calibration"][label] for r in able}, label)
     st.altair_chart(chart, alt=f"Predicted against observed share of {label} for {', '.join(r.label for r in able)}")

@@ -119,7 +119,7 @@ def cut(
 
 def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
-    told = [judged(r.run.id, dataset, split, r) for r in rows]
+    lines = [judged(r.run.id, dataset, split, r) for r in rows]
     families = cut(
         dataset.name,
         dataset.checksum,
@@ -133,10 +133,10 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     family = st.pills(
         "Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
     ) or next(iter(families))
-    figures(families[family], told, rows, labels)
+    figures(families[family], lines, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
-        can = [s for s in SORTS if possible(s, told)]
+        can = [s for s in SORTS if possible(s, lines)]
         sort = (
             st.segmented_control(
                 "Show",
@@ -158,14 +158,21 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     st.caption(SORTS[sort])
     try:
         where = error_analysis.worst(
-            told[0], families[family][name], sort, int(n), dataset, split, told[1] if len(told) > 1 else None, seed or 0
+            lines[0],
+            families[family][name],
+            sort,
+            int(n),
+            dataset,
+            split,
+            lines[1] if len(lines) > 1 else None,
+            seed or 0,
         )
     except MMRecError as error:
         st.info(str(error), icon=":material/info:")
         return
-    chosen = listed(where, told, rows, labels, name, seed)
+    chosen = listed(where, lines, rows, labels, name, seed)
     if chosen is not None:
-        u, i = int(told[0].user[chosen]), int(told[0].item[chosen])
+        u, i = int(lines[0].user[chosen]), int(lines[0].item[chosen])
         st.caption(
             f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and"
             f" {shell.plain(str(dataset.catalog['title'].iloc[i]))}"
@@ -194,19 +201,19 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     )
 
 
-def possible(sort: str, told: list[EvaluatedRows]) -> bool:
+def possible(sort: str, info: list[EvaluatedRows]) -> bool:
     """Whether an order can be told of these results."""
     return {
-        "largest error": told[0].error is not None,
-        "missed likes": told[0].place is not None,
-        "largest difference": len(told) > 1,
-        "most unlike others": told[0].rating is not None,
+        "largest error": info[0].error is not None,
+        "missed likes": info[0].place is not None,
+        "largest difference": len(info) > 1,
+        "most unlike others": info[0].rating is not None,
     }.get(sort, True)
 
 
-def figures(masks: dict[str, Array], told: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
+def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
-    measured = {name: [error_analysis.measure(t, mask) for t in told] for name, mask in masks.items()}
+    measured = {name: [error_analysis.measure(t, mask) for t in info] for name, mask in masks.items()}
     data: dict[str, list[Any]] = {
         "Slice": [*masks],
         "n": [m[0]["n"] for m in measured.values()],
@@ -254,13 +261,13 @@ def figures(masks: dict[str, Array], told: list[EvaluatedRows], rows: list[Row],
 
 
 def listed(
-    where: Array, told: list[EvaluatedRows], rows: list[Row], labels: list[str], name: str, seed: int | None
+    where: Array, info: list[EvaluatedRows], rows: list[Row], labels: list[str], name: str, seed: int | None
 ) -> int | None:
     """The cases as a table; choose one to open it. The chosen one's place among the test rows."""
     if not len(where):
         st.info("No such case in this slice.", icon=":material/check_circle:")
         return None
-    first = told[0]
+    first = info[0]
     raw_user, raw_item, titles = dataset.users.raw, dataset.items.raw, dataset.catalog["title"]
     data: dict[str, list[Any]] = {
         "Person": [str(raw_user[u]) for u in first.user[where]],
@@ -268,7 +275,7 @@ def listed(
     }
     if first.rating is not None:
         data["Stars"] = first.rating[where].tolist()
-    for t, label in zip(told, (r.label for r in rows), strict=True):
+    for t, label in zip(info, (r.label for r in rows), strict=True):
         shown = blind.name(label, labels)
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()

@@ -95,30 +95,30 @@ def start_these(begin: Callable[[], object]) -> None:
 def dataset_card(name: str) -> None:
     """One prepared dataset."""
     chosen = preparation.open_dataset(name)
-    told = chosen.manifest
+    manifest = chosen.manifest
     with st.container(border=True, key=f"card-{name}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"#### {name}")
-            if told["generated"]:
+            if manifest["generated"]:
                 st.badge(
                     "generated",
                     icon=":material/science:",
                     color="violet",
                     help=(
-                        f"{told.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no"
+                        f"{manifest.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no"
                         " evidence about films."
                     ),
                 )
-        if told["films"]:
-            events = "ratings" if "rating" in told["has"] else "events"
+        if manifest["films"]:
+            events = "ratings" if "rating" in manifest["has"] else "events"
             st.markdown(
-                f"**{told['ratings']:,}** {events} · **{told['users']:,}** people · **{told['films']:,}**"
-                f" {told.get('what', 'films')}"
+                f"**{manifest['ratings']:,}** {events} · **{manifest['users']:,}** people · **{manifest['films']:,}**"
+                f" {manifest.get('what', 'films')}"
             )
         else:
             labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
-            st.markdown(f"**{told['ratings']:,}** rows · labels {labels}")
-        cover = told["coverage"]
+            st.markdown(f"**{manifest['ratings']:,}** rows · labels {labels}")
+        cover = manifest["coverage"]
         if cover:
             st.caption(
                 f"Posters for {cover['poster']['films']:.0%} of films ({cover['poster']['ratings']:.0%} of ratings), "
@@ -128,10 +128,10 @@ def dataset_card(name: str) -> None:
         able, done = runs.usable_models(chosen), runs.finished(chosen)
         fitted = [m for m in able if m in done]
         st.caption(f"{len(fitted)} of {len(able)} models fitted" + (f": {', '.join(fitted)}" if fitted else ""))
-        for note in told["notes"]:
+        for note in manifest["notes"]:
             st.caption(f":material/info: {shell.plain(note)}")
         with st.container(horizontal=True):
-            if told["films"] and st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
+            if manifest["films"] and st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
                 st.switch_page(shell.page("browse"), query_params={"dataset": name})
             if fitted and st.button("Compare", key=f"compare-{name}", icon=":material/leaderboard:"):
                 st.switch_page(shell.page("compare"), query_params={"dataset": name})
@@ -142,9 +142,9 @@ def dataset_card(name: str) -> None:
             ):
                 start_these(lambda: runs.start_all(name))
             delete_button("dataset", name, f"dataset-{name}")
-        if told["licence"]:
+        if manifest["licence"]:
             with st.expander("Licence and source"):
-                st.caption(shell.plain(told["licence"]))
+                st.caption(shell.plain(manifest["licence"]))
 
 
 def work_under_way() -> None:

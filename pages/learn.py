@@ -130,7 +130,7 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
             mine["seen"].append(at)
             st.rerun()
     if shown:
-        told = filled(step.answer)
+        text = filled(step.answer)
         if step.right:
             right = filled(step.right).text
             st.markdown(
@@ -139,7 +139,7 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
                 else f":orange[:material/close: Here it is {right}.]"
             )
         st.markdown(
-            told.text if not told.wanted else told.text + "\n\n:small[… stands for figures that are not there yet.]"
+            text.text if not text.wanted else text.text + "\n\n:small[… stands for figures that are not there yet.]"
         )
 
 
@@ -197,8 +197,8 @@ def sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
     """A page to print: questions, own answers, the numbers of this machine."""
     parts = []
     for at, step in enumerate(lesson.steps):
-        told = filled(step.answer).text if at in mine["seen"] else ""
-        text = html.escape(told).replace("**", "").replace("`", "").replace("\n", "<br>")
+        line = filled(step.answer).text if at in mine["seen"] else ""
+        text = html.escape(line).replace("**", "").replace("`", "").replace("\n", "<br>")
         parts.append(
             f"<section><h2>{at + 1}. {html.escape(step.question)}</h2><p class=own>Your answer:"
             f" <b>{html.escape(str(mine['answers'].get(at) or '')) or '_' * 40}</b></p>"

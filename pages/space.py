@@ -69,8 +69,8 @@ def spaces() -> dict[str, list[str]]:
         sorted(ready.items(), key=lambda pair: (not pair[1]["joint"], pair[0]))
     )  # where words find posters, first
     found = {
-        name: [m for m in VIEWS if m in told["modality"] or (m == "both" and len(told["modality"]) == 2)]
-        for name, told in ready.items()
+        name: [m for m in VIEWS if m in info["modality"] or (m == "both" and len(info["modality"]) == 2)]
+        for name, info in ready.items()
     }
     texts = [n for n, v in found.items() if v == ["text"]]
     images = [n for n, v in found.items() if v == ["image"]]
@@ -105,7 +105,7 @@ def nothing_yet() -> None:
 
 def encode_form(primary: bool = False) -> None:
     """Choose an encoder and start it in the background."""
-    names = [n for n, told in features.encoder_list(dataset).items() if told["fault"] is None]
+    names = [n for n, info in features.encoder_list(dataset).items() if info["fault"] is None]
     usual = "mini_clip" if dataset.manifest["generated"] else "classic"
     ready = set(features.available(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -340,7 +340,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
             "names": [],
             "hint": "Neighbouring regions of the map; their names stand on it.",
         }
-    told = ""
+    info = ""
     if what == "Decade":
         value = catalog["year"].astype("float64").to_numpy(na_value=np.nan) // 10 * 10
     elif what == "Popularity":
@@ -354,7 +354,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
                 "names": [],
                 "hint": "No rating model has been judged here; train mf, say.",
             }
-        value, told = (
+        value, info = (
             found[0],
             f"Root mean squared error of {found[1]} on the test ratings of each film, in stars; grey: none. ",
         )
@@ -383,7 +383,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
         "file": publish.colours(np.nan_to_num(codes, nan=255)[items]),
         "palette": picked,
         "names": names,
-        "hint": f"{told}In steps of equal size.",
+        "hint": f"{info}In steps of equal size.",
     }
 
 
@@ -537,10 +537,10 @@ def stamp(found: projection.Map) -> int:
 
 def scores(found: projection.Map, agreement: np.ndarray | None) -> None:
     """How far the map can be trusted, each with what it means."""
-    told = found.manifest["told"]
+    manifest = found.manifest["told"]
     with st.container(horizontal=True, gap="medium"):
         for name in TRUST:
-            value, extra = told.get(name), ""
+            value, extra = manifest.get(name), ""
             if name == "overlap" and agreement is not None:
                 value = float(np.nanmean(agreement))
             if isinstance(value, dict):
@@ -711,12 +711,12 @@ def selection(rows: np.ndarray, how: str) -> None:
     st.markdown(f"#### {len(rows):,} films :small[:gray[{shell.plain(how)}]]")
     counts, has, _ = genres()
     here = has[rows].sum(0)
-    told = [f"{len(rows) / len(catalog):.0%} of all films"]
+    lines = [f"{len(rows) / len(catalog):.0%} of all films"]
     mean = catalog["mean_rating"].to_numpy(np.float64) if "mean_rating" in catalog else np.full(len(catalog), np.nan)
     if np.isfinite(mean[rows]).any():
-        told.append(f"average ★ {np.nanmean(mean[rows]):.2f} (all: {np.nanmean(mean):.2f})")
-    told.append(f"{int(n_ratings.sum()):,} ratings")
-    st.caption(" · ".join(told))
+        lines.append(f"average ★ {np.nanmean(mean[rows]):.2f} (all: {np.nanmean(mean):.2f})")
+    lines.append(f"{int(n_ratings.sum()):,} ratings")
+    st.caption(" · ".join(lines))
     if here.any():
         table = pd.DataFrame(
             {"genre": counts.index, "share": here / len(rows), "all": counts.to_numpy() / len(catalog)}

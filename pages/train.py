@@ -43,7 +43,7 @@ def like() -> runs.Run | None:
 def splits(chosen: Dataset) -> dict[str, str]:
     """The splits that these data allow, with what each asks."""
     has = set(chosen.manifest["has"])
-    told = {
+    summary = {
         "user-temporal": "each person's last tenth is the test: what will they like next?",
         "random:80-10-10": "each person's ratings divided at random",
         "random-global:90-0-10": "all ratings divided at random, as in many papers on RMSE",
@@ -54,13 +54,13 @@ def splits(chosen: Dataset) -> dict[str, str]:
     }
     if "user" not in has:
         shipped = {n: "the makers' own division" for n in chosen.official_names() if n == "official"}
-        told = shipped | {"random-global:80-10-10": "rows divided at random"}
+        summary = shipped | {"random-global:80-10-10": "rows divided at random"}
     if "time" not in has:
-        told = {k: v for k, v in told.items() if k.startswith(("random", "cold-item"))}
-    told |= {
+        summary = {k: v for k, v in summary.items() if k.startswith(("random", "cold-item"))}
+    summary |= {
         f"folds:{name}" if name != "official" else name: "the makers' own division" for name in chosen.official_names()
     }
-    return told
+    return summary
 
 
 def choose_model(start: runs.Run | None) -> str | None:
@@ -87,10 +87,10 @@ def choose_model(start: runs.Run | None) -> str | None:
         key=f"model.{start.id if start else ''}",
         help="Models whose needs this dataset meets.",
     )
-    told = schemas[name]
+    schema = schemas[name]
     st.caption(
-        f"{told['summary']} Needs {registry.in_words(told['needs']) or 'nothing'}: {dataset.name} has "
-        + ("them." if len(told["needs"]) > 1 else "it.")
+        f"{schema['summary']} Needs {registry.in_words(schema['needs']) or 'nothing'}: {dataset.name} has "
+        + ("them." if len(schema["needs"]) > 1 else "it.")
     )
     if unable:
         lacks = {n: registry.unmet(schemas[n]["needs"], features.available_inputs(dataset)) for n in unable}
@@ -337,7 +337,7 @@ def brings_no_validation(how: str) -> bool:
 
 def donor(name: str, begin: str | None) -> str | None:
     """A run, or a file, whose weights to begin with."""
-    known = {n for n, told in registry.schemas("models").items() if told["trains"]}
+    known = {n for n, info in registry.schemas("models").items() if info["trains"]}
     able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
     able.sort(key=lambda r: r.params["model"] != name)
     ids = [r.id for r in able]
@@ -388,23 +388,23 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
     except MMRecError as error:
         shell.tell(error)
         return
-    told = runs.usual_seconds(params)
+    info = runs.usual_seconds(params)
     measured = st.session_state.get("measured")
     if measured and measured[0] == params:
         st.caption(f":material/schedule: {measured[1]}")
-    elif told is not None:
+    elif info is not None:
         most = (
-            f", at most {span(told['most'])} if every epoch is needed"
-            if told["most"] and told["most"] > told["seconds"] * 1.1
+            f", at most {span(info['most'])} if every epoch is needed"
+            if info["most"] and info["most"] > info["seconds"] * 1.1
             else ""
         )
-        other = "" if told["same"] else " with other settings"
-        count = f"{told['runs']} earlier run{'s' if told['runs'] > 1 else ''}"
-        st.caption(f":material/schedule: About {span(told['seconds'])}{most} (from {count}{other}).")
+        other = "" if info["same"] else " with other settings"
+        count = f"{info['runs']} earlier run{'s' if info['runs'] > 1 else ''}"
+        st.caption(f":material/schedule: About {span(info['seconds'])}{most} (from {count}{other}).")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
             begin_run(params)
-        if (told is None or not told["same"]) and registry.schema("models", name)["trains"]:
+        if (info is None or not info["same"]) and registry.schema("models", name)["trains"]:
             if st.button(
                 "How long?",
                 icon=":material/timer:",
@@ -434,11 +434,11 @@ def estimate(params: dict[str, Any]) -> str:
     """What a few measured steps say."""
     from mmrec_core.jobs import profile  # loads torch, which nothing else on this page needs
 
-    told = profile.measure(params)
-    size = f"{told['parameters']:,} parameters, {told['rows']:,} rows an epoch in {told['batches']:,} batches"
+    info = profile.measure(params)
+    size = f"{info['parameters']:,} parameters, {info['rows']:,} rows an epoch in {info['batches']:,} batches"
     return (
-        f"An epoch takes about {span(told['epoch_s'])}, all {told['max_epochs']} at most"
-        f" {span(told['epoch_s'] * told['max_epochs'])} and validation; {size}."
+        f"An epoch takes about {span(info['epoch_s'])}, all {info['max_epochs']} at most"
+        f" {span(info['epoch_s'] * info['max_epochs'])} and validation; {size}."
     )
 
 

@@ -32,15 +32,15 @@ def test_crossing_judges_the_same_people_for_every_k(
 ) -> None:
     """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows nobody at 0."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
-    told = cold_start_curve.crossing(demo, ["ease"], [0, 5, 20])
-    assert set(told["models"]) == {"popularity", "ease"} and told["users"] > 10
-    assert told["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(
-        told["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05
+    info = cold_start_curve.crossing(demo, ["ease"], [0, 5, 20])
+    assert set(info["models"]) == {"popularity", "ease"} and info["users"] > 10
+    assert info["models"]["ease"]["0"]["metrics"]["ndcg@10"] == pytest.approx(
+        info["models"]["popularity"]["0"]["metrics"]["ndcg@10"], abs=0.05
     )
     for k in ("0", "5", "20"):
-        pair = told["models"]["ease"][k]["against"]
-        mean = told["models"]["ease"][k]["metrics"]["ndcg@10"] - told["models"]["popularity"][k]["metrics"]["ndcg@10"]
-        assert pair["difference"] == pytest.approx(mean, abs=1e-9) and pair["users"] == told["users"]
+        pair = info["models"]["ease"][k]["against"]
+        mean = info["models"]["ease"][k]["metrics"]["ndcg@10"] - info["models"]["popularity"][k]["metrics"]["ndcg@10"]
+        assert pair["difference"] == pytest.approx(mean, abs=1e-9) and pair["users"] == info["users"]
 
 
 def test_films_asked_about_are_known_and_far_apart(
@@ -90,10 +90,10 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
         runs.create("train", runs.training_params("demo", "ease")).id, foreground=True
     )
     model = recommender.load_run_model(run.folder)
-    told = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
-    path = user_trajectory.trajectory(model, told, where)
+    history = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
+    path = user_trajectory.trajectory(model, history, where)
     assert path.shape == (5, 2) and np.isfinite(path).all()
-    listed = recommender.recommend(run, told, 10).items
+    listed = recommender.recommend(run, history, 10).items
     drawn = [i for i in listed if np.isfinite(where[i, 0])]
     if len(drawn) == 10:
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)

@@ -47,15 +47,15 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     from mmrec_core.serving import recommender
 
     split = paired.split_of(mine, row(mine, "ease"))
-    told = error_analysis.evaluated_rows(mine, split, row(mine, "ease"))
-    assert told.predicted is None and told.place is not None
-    user = int(told.user[told.liked][0])
+    info = error_analysis.evaluated_rows(mine, split, row(mine, "ease"))
+    assert info.predicted is None and info.place is not None
+    user = int(info.user[info.liked][0])
     known = np.concatenate([split.train, split.validation])
     seen = np.asarray(mine.interactions.need("item"))[known[np.asarray(mine.interactions.need("user"))[known] == user]]
     listed = recommender.recommend_known(runs.get(str(row(mine, "ease").trained)), mine, user, 20, seen).items.tolist()
-    for at in np.flatnonzero(told.user == user):
-        expected = listed.index(told.item[at]) + 1 if told.item[at] in listed else 0
-        assert told.place[at] == expected
+    for at in np.flatnonzero(info.user == user):
+        expected = listed.index(info.item[at]) + 1 if info.item[at] in listed else 0
+        assert info.place[at] == expected
     stars = error_analysis.evaluated_rows(mine, split, row(mine, "mf"))
     model = recommender.load_run_model(runs.get(str(row(mine, "mf").trained)).folder)
     np.testing.assert_allclose(stars.predicted, model.score(stars.user, stars.item)[:, 0].numpy(), atol=1e-5)  # type: ignore[arg-type]
@@ -78,18 +78,18 @@ def test_slices_cover_what_they_say(mine: Dataset) -> None:
 
 def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:
     split = paired.split_of(mine, row(mine, "mf"))
-    told, other = (error_analysis.evaluated_rows(mine, split, row(mine, n)) for n in ("mf", "bias"))
-    everything = np.ones(len(told.rows), bool)
-    where = error_analysis.worst(told, everything, "largest error", 10, mine, split)
-    error = np.abs(told.error)  # type: ignore[arg-type]
+    info, other = (error_analysis.evaluated_rows(mine, split, row(mine, n)) for n in ("mf", "bias"))
+    everything = np.ones(len(info.rows), bool)
+    where = error_analysis.worst(info, everything, "largest error", 10, mine, split)
+    error = np.abs(info.error)  # type: ignore[arg-type]
     assert (np.diff(error[where]) <= 0).all() and error[where[0]] == error.max()
-    apart = error_analysis.worst(told, everything, "largest difference", 10, mine, split, other)
-    worse = np.abs(told.error) - np.abs(other.error)  # type: ignore[arg-type,operator]
+    apart = error_analysis.worst(info, everything, "largest difference", 10, mine, split, other)
+    worse = np.abs(info.error) - np.abs(other.error)  # type: ignore[arg-type,operator]
     assert worse[apart[0]] == worse.max()
-    a, b, c = (error_analysis.worst(told, everything, "random", 30, mine, split, seed=s) for s in (4, 4, 5))
+    a, b, c = (error_analysis.worst(info, everything, "random", 30, mine, split, seed=s) for s in (4, 4, 5))
     assert (a == b).all() and not (a == c).all() and len(a) == 30
     with pytest.raises(MMRecError, match="second model"):
-        error_analysis.worst(told, everything, "largest difference", 5, mine, split)
+        error_analysis.worst(info, everything, "largest difference", 5, mine, split)
 
 
 def test_pairs_agree_with_the_table(mine: Dataset) -> None:

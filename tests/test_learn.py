@@ -55,9 +55,9 @@ def test_every_number_is_computed(name: str, taught: tuple[Path, Dataset], monke
     monkeypatch.setenv("MMREC_HOME", str(taught[0]))
     lesson = next(one for one in lessons.lessons() if one.name == name)
     for step in lesson.steps:
-        told = lesson_values.fill(step.answer, taught[1])
-        assert told.wanted == () and "{" not in told.text and "–" not in told.text
-        assert lesson_values.HOLE.search(step.answer) is None or any(c.isdigit() for c in told.text)
+        info = lesson_values.fill(step.answer, taught[1])
+        assert info.wanted == () and "{" not in info.text and "–" not in info.text
+        assert lesson_values.HOLE.search(step.answer) is None or any(c.isdigit() for c in info.text)
 
 
 def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,8 +173,8 @@ def test_the_bring_your_own_form_prepares_an_upload(
     assert kind == "prepare" and params["reader"] == "csv" and params["dataset"] == "mine"
     assert params["options"]["user"] == "userId" and params["options"]["scale"] == "0.5:5"
     assert Path(params["source"]).read_bytes() == ratings_csv.read_bytes()
-    told = preparation.prepare("csv", source=Path(params["source"]), name="mine", options=params["options"])
-    assert json.dumps(told) and told["ratings"] == 360
+    info = preparation.prepare("csv", source=Path(params["source"]), name="mine", options=params["options"])
+    assert json.dumps(info) and info["ratings"] == 360
 
 
 def test_a_broken_upload_is_told(home: Path) -> None:

@@ -91,8 +91,8 @@ def mine(home: Path, demo: Dataset) -> Dataset:
 
 def test_a_map_is_kept_and_made_again_when_its_vectors_change(mine: Dataset) -> None:
     features.encode(mine, "mini_clip")
-    told = spaces.project(mine, "mini_clip", "both")
-    assert told["points"] == 400 and told["films"] == 200 and told["modality_gap"] > 0 and 0 <= told["overlap"] <= 1
+    info = spaces.project(mine, "mini_clip", "both")
+    assert info["points"] == 400 and info["films"] == 200 and info["modality_gap"] > 0 and 0 <= info["overlap"] <= 1
     found = spaces.stored(mine, "mini_clip", "both")
     assert found is not None and found.manifest["layout"] == "umap"
     assert sorted(set(found.kind.tolist())) == [1, 2] and (np.asarray(found.near) != np.arange(400)[:, None]).all()
@@ -115,8 +115,8 @@ def test_what_a_model_has_learned_is_a_space_too(mine: Dataset) -> None:
     run = worker.work(
         runs.create("train", runs.training_params("demo", "mf", options={"max_epochs": 3})).id, foreground=True
     )
-    told = spaces.project(mine, f"run:{run.id}", "text")
-    assert 150 < told["points"] <= 200
+    info = spaces.project(mine, f"run:{run.id}", "text")
+    assert 150 < info["points"] <= 200
     none = worker.work(runs.create("train", runs.training_params("demo", "popularity")).id, foreground=True)
     with pytest.raises(MMRecError, match="no vectors of films"):
         spaces.project(mine, f"run:{none.id}", "text")

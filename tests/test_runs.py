@@ -74,9 +74,9 @@ def test_stop_ends_a_running_and_a_queued_run(mine: str) -> None:
 
 def test_a_damaged_folder_is_passed_over(mine: str) -> None:
     run = runs.create("train", runs.training_params(mine, "ease"))
-    told = '{"time": 1.0, "kind": "progress", "done": 1, "total": 2, "what": "dividing"}'
+    info = '{"time": 1.0, "kind": "progress", "done": 1, "total": 2, "what": "dividing"}'
     (run.folder / "events.jsonl").write_text(
-        f'{told}\n[]\n{{"kind": "progress", "done": "x"}}\n{{"done": 1}}\n{told[:20]}'
+        f'{info}\n[]\n{{"kind": "progress", "done": "x"}}\n{{"done": 1}}\n{info[:20]}'
     )
     assert len(runs.get(run.id).events()) == 1
     storage.write_bytes(run.folder / "run.json", b"{broken")

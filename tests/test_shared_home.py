@@ -114,15 +114,15 @@ def test_who_slept_too_long_gives_way(mine: str, monkeypatch: pytest.MonkeyPatch
         assert worker._unwanted(begun[0])
         return found
 
-    def begin(told: runs.Run) -> bool:
-        begun.append(told)
-        return before(told)
+    def begin(info: runs.Run) -> bool:
+        begun.append(info)
+        return before(info)
 
     monkeypatch.setattr(worker, "_begin", begin)
     monkeypatch.setitem(worker.TASKS, "train", taken)
     worker.work(run.id, foreground=True)
-    told = runs.get(run.id).record
-    assert told["pid"] == 77 and told["status"] == "running" and not (run.folder / "result.json").exists()
+    info = runs.get(run.id).record
+    assert info["pid"] == 77 and info["status"] == "running" and not (run.folder / "result.json").exists()
 
 
 def test_a_restarted_container_knows_its_dead(mine: str) -> None:

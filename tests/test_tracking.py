@@ -32,13 +32,13 @@ def test_a_mirror_is_whole_and_idempotent(ran: runs.Run) -> None:
     experiment = client.get_experiment_by_name("mmrec/mine")
     found = client.search_runs([experiment.experiment_id])
     assert len(found) == 1, "told twice"
-    told, result = found[0], ran.result()
+    info, result = found[0], ran.result()
     assert result is not None
-    assert told.info.status == "FINISHED" and told.data.params["model"] == "mf"
-    assert told.data.metrics["test rmse"] == pytest.approx(result["metrics"]["rmse"])
-    assert told.data.metrics["test rmse low"] == pytest.approx(result["intervals"]["rmse"][0])
-    assert told.data.tags["mmrec.split_checksum"] == result["split_checksum"]
-    losses = client.get_metric_history(told.info.run_id, "loss")
+    assert info.info.status == "FINISHED" and info.data.params["model"] == "mf"
+    assert info.data.metrics["test rmse"] == pytest.approx(result["metrics"]["rmse"])
+    assert info.data.metrics["test rmse low"] == pytest.approx(result["intervals"]["rmse"][0])
+    assert info.data.tags["mmrec.split_checksum"] == result["split_checksum"]
+    losses = client.get_metric_history(info.info.run_id, "loss")
     assert sorted({m.step for m in losses}) == [0, 1, 2]
 
 

@@ -126,9 +126,9 @@ def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, 
         shared_home / "datasets" / "demo", home / "datasets" / "demo", ignore=shutil.ignore_patterns("features")
     )
     shown = app("train")
-    told = text(shown)
-    assert not shown.exception and "gbdt (needs labels)" in told and "mm_tgn (needs" not in told
-    assert "mm_tgn" in told.split("Once plots or posters have been encoded")[1]
+    info = text(shown)
+    assert not shown.exception and "gbdt (needs labels)" in info and "mm_tgn (needs" not in info
+    assert "mm_tgn" in info.split("Once plots or posters have been encoded")[1]
 
 
 # Compare

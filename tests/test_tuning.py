@@ -75,8 +75,8 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("model", sorted(registry.builtin("models")))
 def test_a_space_lies_within_the_config_and_around_its_default(model: str) -> None:
-    told = registry.schema("models", model)
-    known = {**told["config"].get("properties", {}), **told.get("train", {}).get("properties", {})}
+    schema = registry.schema("models", model)
+    known = {**schema["config"].get("properties", {}), **schema.get("train", {}).get("properties", {})}
     for name, found in search_space.searchable(model).items():
         if found.kind == "choice":
             assert found.default in found.values
@@ -128,7 +128,7 @@ def test_a_trial_never_sees_a_test_row(mine: Any, model: str, tmp_path: Path, mo
     tune = pytest.importorskip("ray.tune")
     monkeypatch.setattr(tune, "get_context", lambda: type("Here", (), {"get_trial_id": staticmethod(lambda: "one")}))
     asked = sweep.params("mine", model, options={"max_epochs": 3} if model == "mf" else {})
-    told: list[list[float]] = []
+    lines: list[list[float]] = []
     for worse in (False, True):
         dataset = open_dataset("mine")
         if worse:
@@ -140,8 +140,8 @@ def test_a_trial_never_sees_a_test_row(mine: Any, model: str, tmp_path: Path, mo
         scores: list[float] = []
         monkeypatch.setattr(tune, "report", lambda found, scores=scores: scores.append(found["score"]))
         sweep._try({}, asked=asked, metric="rmse" if model == "mf" else "ndcg@10", folder=str(tmp_path / str(worse)))
-        told.append(scores)
-    assert told[0] and told[0] == told[1]
+        lines.append(scores)
+    assert lines[0] and lines[0] == lines[1]
 
 
 # Searches
@@ -200,9 +200,9 @@ def test_stopped_half_way_it_keeps_what_it_learned_and_goes_on(mine: Any, monkey
 
     assert tracking.mirror() == 2 and tracking.mirror() == 0
     client = mlflow.MlflowClient(tracking_uri=tracking.store())
-    told = client.search_runs([client.get_experiment_by_name("mmrec/mine").experiment_id])
-    parent = next(r for r in told if r.data.tags["mmrec.kind"] == "tune")
-    children = [r for r in told if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    info = client.search_runs([client.get_experiment_by_name("mmrec/mine").experiment_id])
+    parent = next(r for r in info if r.data.tags["mmrec.kind"] == "tune")
+    children = [r for r in info if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == 8 and {c.info.status for c in children} == {"FINISHED"}
     one = next(c for c in children if c.data.tags["mmrec.run"].endswith(after[0].id))
     assert one.data.metrics["validation rmse"] == pytest.approx(after[0].curve[-1])

@@ -62,14 +62,14 @@ def loading(name: str, weights: str) -> Iterator[None]:
             f"'{name}' needs a package that is not installed here ({error}); pip install -r requirements-encoders.txt."
         ) from None
     except Exception as error:
-        told = (str(error).strip() or "no further word").splitlines()[0][:160]
+        info = (str(error).strip() or "no further word").splitlines()[0][:160]
         where = (
             "The folder is there but does not load"
             if local(weights)
             else f"'{weights}' is no folder here, and the hub did not give it"
         )
         raise MMRecError(
-            f"The weights of '{name}' are not to be had. {where} ({type(error).__name__}: {told}). "
+            f"The weights of '{name}' are not to be had. {where} ({type(error).__name__}: {info}). "
             "Bring the model's files to a folder and name it: --set weights=FOLDER."
         ) from None
 

@@ -35,8 +35,8 @@ class HFDual(Encoder):
 
     def width(self, modality: Modality) -> int:
         """The joint space's."""
-        told: Any = self.net.config
-        return int(told.projection_dim if hasattr(told, "projection_dim") else told.vision_config.hidden_size)
+        info: Any = self.net.config
+        return int(info.projection_dim if hasattr(info, "projection_dim") else info.vision_config.hidden_size)
 
     def encode_text(self, texts: Sequence[str]) -> Array:
         """Cut at the model's own length; SigLIP reads padding, so it is padded to its full length, as it was

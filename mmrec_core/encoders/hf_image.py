@@ -36,8 +36,8 @@ class HFImage(Encoder):
 
     def width(self, modality: Modality) -> int:
         """The last stage's channels, or the hidden size."""
-        told = self.net.config
-        return int(told.hidden_sizes[-1] if hasattr(told, "hidden_sizes") else told.hidden_size)
+        info = self.net.config
+        return int(info.hidden_sizes[-1] if hasattr(info, "hidden_sizes") else info.hidden_size)
 
     def encode_images(self, images: Sequence[Image]) -> Array:
         """Resized, cropped and scaled as the model's own processor does."""

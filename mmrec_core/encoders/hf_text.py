@@ -61,10 +61,10 @@ class HFText(Encoder):
         if self.tokens.pad_token is None:
             self.tokens.pad_token = self.tokens.eos_token
         self.tokens.padding_side = "right"
-        told = self.net.config
-        positions = int(getattr(told, "max_position_embeddings", config.longest))
+        info = self.net.config
+        positions = int(getattr(info, "max_position_embeddings", config.longest))
         offset = (
-            2 if told.model_type in {"mpnet", "roberta", "xlm-roberta", "camembert"} else 0
+            2 if info.model_type in {"mpnet", "roberta", "xlm-roberta", "camembert"} else 0
         )  # rows kept for padding
         self.longest = min(config.longest, positions - offset, int(min(self.tokens.model_max_length, 1 << 20)))
 

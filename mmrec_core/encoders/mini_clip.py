@@ -44,9 +44,9 @@ class MiniCLIP(Encoder):
         from mmrec_core.encoders._dual import DualEncoder
 
         self.file = _file(name, self.config.weights)
-        told, tensors = _read(self.file)
-        self.record = told
-        self.net = DualEncoder(int(told["width"]))
+        info, tensors = _read(self.file)
+        self.record = info
+        self.net = DualEncoder(int(info["width"]))
         try:
             self.net.load_state_dict({k: v.float() for k, v in tensors.items()})
         except RuntimeError as error:
@@ -103,7 +103,7 @@ def _read(file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
     try:
         with safe_open(file, "pt") as held:
-            told = json.loads((held.metadata() or {})["mmrec"])
-        return told, load_file(file)
+            info = json.loads((held.metadata() or {})["mmrec"])
+        return info, load_file(file)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MMRecError(f"{file} does not hold weights of this encoder ({type(error).__name__}: {error}).") from None

@@ -58,8 +58,8 @@ class OpenCLIP(Encoder):
                 model, pretrained=given, device=device, require_pretrained=True, pretrained_text=False
             )
             self.net = self.net.eval().to(dtype=self.config.dtype(device))
-            told = open_clip.model.get_model_preprocess_cfg(self.net)
-            self.prepare = image_transform_v2(PreprocessCfg(**told), is_train=False)
+            info = open_clip.model.get_model_preprocess_cfg(self.net)
+            self.prepare = image_transform_v2(PreprocessCfg(**info), is_train=False)
             self.tokens = open_clip.get_tokenizer(model)
 
     def width(self, modality: Modality) -> int:

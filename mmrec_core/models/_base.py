@@ -303,7 +303,7 @@ class Model(nn.Module):
             save_file(tables, draft / "side.safetensors")
             np.save(draft / "user_ids.npy", users.raw, allow_pickle=False)
             np.save(draft / "item_ids.npy", items.raw, allow_pickle=False)
-            told = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
+            info = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
             storage.write_json(
                 draft / "config.json",
                 {
@@ -312,7 +312,7 @@ class Model(nn.Module):
                     "seed": self.seed,
                     "config": self.config.model_dump(mode="json"),
                     "schema": self.schema.to_json(),
-                    "side": [{key: getattr(f, key) for key in told} for f in self.side],
+                    "side": [{key: getattr(f, key) for key in info} for f in self.side],
                     "catalog": self.catalog_checksum,
                     "spaces": self.spaces,
                 },
@@ -472,11 +472,11 @@ class GradientModel(Model):
         """What every step of a fold-in reads of the histories, made once; :meth:`history_epoch` is handed it."""
         return self.as_train_set(histories)
 
-    def history_epoch(self, told: Any, step: int) -> Batch:
+    def history_epoch(self, info: Any, step: int) -> Batch:
         """What :meth:`history_rows` gave as one batch with negatives, ``user`` counting the histories."""
-        return self.epoch(told, step)
+        return self.epoch(info, step)
 
-    def fold_slopes(self, told: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_slopes(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
         """What gives the gradients of a fold-in, step by step: by autograd here; a model may write them down instead.
 
         Args:
@@ -485,7 +485,7 @@ class GradientModel(Model):
         """
 
         def slopes(step: int) -> tuple[list[Tensor], Tensor]:
-            batch = _to(self.history_epoch(told, step), self.known_users.device)
+            batch = _to(self.history_epoch(info, step), self.known_users.device)
             count = torch.bincount(batch["user"], minlength=len(state[moving[0]]))
             if not len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
                 return [torch.zeros_like(state[key]) for key in moving], count
@@ -539,7 +539,7 @@ class GradientModel(Model):
             return UserState(state, nobody(len(histories)))
         prior = {k: state[k].clone() for k in moving}
         usable = torch.zeros(len(histories), dtype=torch.bool, device=self.known_users.device)
-        told = self.history_rows(histories) if any(len(h) for h in histories) else None
+        user_history = self.history_rows(histories) if any(len(h) for h in histories) else None
         with torch.no_grad():
             free = [state[key] for key in moving]
             mean, square, count_of_steps = (
@@ -550,7 +550,7 @@ class GradientModel(Model):
             fused = all(
                 t.device.type == "cpu" for t in free
             )  # one operation a step, not a dozen, on data too small to notice anything else
-            slopes = self.fold_slopes(told, state, moving) if told is not None else None
+            slopes = self.fold_slopes(user_history, state, moving) if user_history is not None else None
             known: Tensor | None = None
             pulls: list[Tensor] = []
             for step in range(self.FOLD_STEPS if slopes is not None else 0):
@@ -603,15 +603,15 @@ def load_model(folder: Path) -> Model:
         MMRecError: the folder is no model, is damaged, or was saved by a version whose weights mean something else.
     """
     storage.recover(folder)
-    told = records.read(folder / "config.json", records.MODEL, "Train it again.")
+    record = records.read(folder / "config.json", records.MODEL, "Train it again.")
     try:
-        cls = registry.load("models", told["model"])
-        if told["version"] != cls.version:
+        cls = registry.load("models", record["model"])
+        if record["version"] != cls.version:
             raise MMRecError(
-                f"{folder} was saved by version {told['version']} of '{told['model']}'; this is {cls.version}. Train it"
+                f"{folder} was saved by version {record['version']} of '{record['model']}'; this is {cls.version}. Train it"
                 " again."
             )
-        schema = Schema.from_json(told["schema"])
+        schema = Schema.from_json(record["schema"])
         tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}
         side = tuple(
             Field(
@@ -619,11 +619,11 @@ def load_model(folder: Path) -> Model:
                 data=tables.get(f"{f['owner']}.{f['name']}", np.zeros(0)),
                 place=tables.get(f"{f['owner']}.{f['name']}.place", np.zeros(0, np.int64)),
             )
-            for f in told["side"]
+            for f in record["side"]
         )
-        model: Model = cls(registry.config("models", told["model"], told["config"]), schema, side, told["seed"])
-        model.name, model.catalog_checksum = told["model"], told["catalog"]
-        model.spaces = told.get("spaces", {})
+        model: Model = cls(registry.config("models", record["model"], record["config"]), schema, side, record["seed"])
+        model.name, model.catalog_checksum = record["model"], record["catalog"]
+        model.spaces = record.get("spaces", {})
         model.users = IdMap(np.load(folder / "user_ids.npy", allow_pickle=False))
         model.items = IdMap(np.load(folder / "item_ids.npy", allow_pickle=False))
         if (len(model.users), len(model.items)) != (schema.n_users, schema.n_items):

@@ -145,13 +145,13 @@ class Tables(nn.Module):
 
     def pack(self, codes: Sequence[Array]) -> Array:
         """Each feature's codes, ``[n]`` or ``[n, width]``, side by side as rows of the one table: int64 ``[n, W]``."""
-        told = []
+        lines = []
         for field, offset, own in zip(self.fields, self.offsets, codes, strict=True):
             own = np.asarray(own, np.int64)
-            told.append(
+            lines.append(
                 (own + offset)[:, None] if field.kind == "categorical" else np.where(own > 0, own + offset, self.pad)
             )
-        return np.concatenate(told, 1)
+        return np.concatenate(lines, 1)
 
     def forward(self, codes: Tensor) -> Tensor:
         """``[B, W]`` → ``[B, F, d]``."""
@@ -446,17 +446,17 @@ class FieldModel(GradientModel):
         batch = super().rows(rows)
         own = self.used["row"]
         if own:
-            told = {f.name: batch.pop(f.name).numpy() for f in self.side if f.owner == "row" and f.name in batch}
+            summary = {f.name: batch.pop(f.name).numpy() for f in self.side if f.owner == "row" and f.name in batch}
             n = len(rows)
             if "row" in self.tables:
                 tables: Any = self.tables["row"]
                 steps = {f.name: f for f in self.numbers["row"]}
                 codes = [
-                    steps[f.name].steps(rows.features[f.name], self.config.bins) if f.name in steps else told[f.name]
+                    steps[f.name].steps(rows.features[f.name], self.config.bins) if f.name in steps else summary[f.name]
                     for f in tables.fields
                 ]
                 batch["codes"] = torch.from_numpy(tables.pack(codes))
-            numbers = [told[f.name] for f in self.numbers["row"]]
+            numbers = [summary[f.name] for f in self.numbers["row"]]
             batch["numbers"] = torch.from_numpy(np.stack(numbers, 1)) if numbers else torch.zeros(n, 0)
         return batch
 
@@ -629,8 +629,8 @@ class FieldModel(GradientModel):
                 state["rated"][at] = self.rated(items).sum(0)
             if "span" in state and history.times is not None:
                 times = np.asarray(history.times, np.int64)
-                told = [times.min(), int(times.mean()), times.max()]
-                state["span"][at] = torch.tensor(told, device=self.mean.device)
+                lines = [times.min(), int(times.mean()), times.max()]
+                state["span"][at] = torch.tensor(lines, device=self.mean.device)
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """The past is written down; the id vector is fitted to it by gradient steps, as everywhere."""
@@ -656,18 +656,18 @@ class FieldModel(GradientModel):
             return batch, ByPlace(self, batch["user"], batch["item"], self.config.negatives)
         return self._with_films(batch), None
 
-    def history_epoch(self, told: tuple[Batch, ByPlace | None], step: int) -> Batch:
+    def history_epoch(self, info: tuple[Batch, ByPlace | None], step: int) -> Batch:
         """The rows, with other films for each step; their films' raters are others, so nothing is taken out there."""
-        batch, negatives = told
+        batch, negatives = info
         if negatives is not None:
             batch = self._with_films(self.with_drawn(batch, *negatives.draw(self.generator(step, 2))))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
 
-    def fold_slopes(self, told: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_slopes(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
         """Where no films are drawn, each step reads the same but for the id vectors."""
-        if not self.learns_as(FieldModel) or told[1] is not None or list(moving) != ["id"]:
-            return super().fold_slopes(told, state, moving)
-        batch = _to(self.history_epoch(told, 0), self.mean.device)
+        if not self.learns_as(FieldModel) or info[1] is not None or list(moving) != ["id"]:
+            return super().fold_slopes(info, state, moving)
+        batch = _to(self.history_epoch(info, 0), self.mean.device)
         looked = self.look_up(self.user_tensors({**batch, "state": state}), batch)
         if self.linear:
             looked = replace(looked, first=looked.first - state["id"][batch["user"], -1])

@@ -87,8 +87,8 @@ class Fusion(nn.Module):
             found = self.after(seen)
         else:
             nothing = text.new_zeros(len(text), self.dim)
-            told = self.words_norm(self.words(text)) if self.words is not None else nothing
+            info = self.words_norm(self.words(text)) if self.words is not None else nothing
             shown = self.picture_norm(self.picture(image)) if self.picture is not None else nothing
             gate = self.gates(text, image, has_text, has_image)
-            found = self.out_norm(self.out(gate * told + (1 - gate) * shown))
+            found = self.out_norm(self.out(gate * info + (1 - gate) * shown))
         return torch.where((has_text | has_image)[:, None], found, 0.0)

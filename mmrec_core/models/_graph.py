@@ -228,8 +228,8 @@ class GraphModel(Pairwise):
         nodes = [self.start("user", torch.full((len(liked),), self.schema.n_users, device=device))]
         for at in range(self.config.layers):
             said = self.says(films[at])
-            told = said.flatten(1)[item] * out
-            heard = torch.zeros(len(liked), told.shape[1], device=device).index_add_(0, row, told) * scale
+            info = said.flatten(1)[item] * out
+            heard = torch.zeros(len(liked), info.shape[1], device=device).index_add_(0, row, info) * scale
             nodes.append(self.step(at, nodes[-1], heard.view(-1, *said.shape[1:])))
         source: tuple[Source, ...] = tuple("folded" if n and self.config.layers else "fallback" for n in size.tolist())
         return UserState({"vector": self.combine(nodes)}, source)

@@ -88,11 +88,11 @@ class Content(nn.Module):
 
     def given(self, name: str, content: Mapping[str, Tensor], n: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """The same for ``n`` films that are in no catalog, from what ``content`` gives of them."""
-        told = content.get(name) if name in self.fields else None
-        has = torch.full((n,), told is not None, device=device)
-        if told is None:
+        info = content.get(name) if name in self.fields else None
+        has = torch.full((n,), info is not None, device=device)
+        if info is None:
             return torch.zeros(n, self.width(name), device=device), has
-        return self.centred(name, told.to(device).float()), has
+        return self.centred(name, info.to(device).float()), has
 
     def centred(self, name: str, vectors: Tensor) -> Tensor:
         """Vectors ``[B, W]`` around the training films' middle, each coordinate about 1 large."""
@@ -146,7 +146,7 @@ class FusedContent(Content):
         """``[B, d]`` from both modalities and their masks."""
         assert self.fusion is not None
         if self.training and self.silenced:
-            text, image = (nn.functional.dropout(told, self.silenced) for told in (text, image))
+            text, image = (nn.functional.dropout(info, self.silenced) for info in (text, image))
         fused: Tensor = self.fusion(text * has_text[:, None], image * has_image[:, None], has_text, has_image)
         return fused
 

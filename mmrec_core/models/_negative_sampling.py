@@ -81,8 +81,8 @@ class Pairwise(GradientModel):
         liked = self.rows(self.as_train_set(histories).positives)
         return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, told: tuple[Batch, ByPlace], step: int) -> Batch:
+    def history_epoch(self, info: tuple[Batch, ByPlace], step: int) -> Batch:
         """The likes with negatives of their own for each step."""
-        liked, negatives = told
+        liked, negatives = info
         row, drawn = negatives.draw(self.generator(step, 2))
         return {"user": liked["user"][row], "item": liked["item"][row], "negative": drawn[:, None]}

@@ -223,8 +223,8 @@ class SequenceModel(GradientModel):
                 for pool in (order[p] for p in blocks(len(order), POOL * batch_size))
             ]
         )
-        told = (size[order] + 1).cumsum(0)
-        number = (told - 1) // max(1, round(batch_size * int(told[-1]) / len(size)))
+        info = (size[order] + 1).cumsum(0)
+        number = (info - 1) // max(1, round(batch_size * int(info[-1]) / len(size)))
         parts = torch.tensor_split(order, (torch.nonzero(number.diff())[:, 0] + 1))
         for at in torch.randperm(len(parts), generator=generator).tolist()[start:]:
             rows = parts[at]
@@ -246,18 +246,18 @@ class SequenceModel(GradientModel):
     def place_losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Losses of every place that is asked for ``[P]``, and the row of each."""
         row, place = torch.nonzero(batch["target"] >= 0, as_tuple=True)
-        told = self.read(batch["sequence"], batch["size"], batch.get("user"))[row, place]
+        states = self.read(batch["sequence"], batch["size"], batch.get("user"))[row, place]
         target = batch["target"][row, place]
         if not self.drawn:
             pool = self.pool()
-            logits = told @ self.vectors(pool).T
+            logits = states @ self.vectors(pool).T
             if pool[-1] == self.schema.n_items and self.hidden_share > 0:
                 # the unknown film stands for a share of all: as one of them it would be told to come next as often as
                 # they all do, and outrank nearly every known one
                 logits[:, -1] += math.log(self.hidden_share * (len(pool) - 1))
             return F.cross_entropy(logits, torch.searchsorted(pool, target), reduction="none"), row
-        liked = (told * self.vectors(target)).sum(1)
-        other = torch.einsum("pd,pnd->pn", told, self.vectors(batch["negative"][row, place]))
+        liked = (states * self.vectors(target)).sum(1)
+        other = torch.einsum("pd,pnd->pn", states, self.vectors(batch["negative"][row, place]))
         return F.softplus(-liked) + F.softplus(other).mean(1), row
 
     def row_losses(self, batch: Batch) -> Tensor:
@@ -301,17 +301,17 @@ class SequenceModel(GradientModel):
         before = np.repeat(np.arange(self.schema.n_users + 1), np.diff(self.told_from.cpu().numpy()))
         whole = np.concatenate([before, user[known]])
         order = np.argsort(whole, kind="stable")
-        told = np.concatenate([self.told.cpu().numpy(), item[known].astype(np.int32)])[order]
+        info = np.concatenate([self.told.cpu().numpy(), item[known].astype(np.int32)])[order]
         device = self.told.device
-        self.told = torch.from_numpy(told).to(device)
+        self.told = torch.from_numpy(info).to(device)
         self.told_from = torch.from_numpy(np.searchsorted(whole[order], np.arange(self.schema.n_users + 2))).to(device)
 
     def tastes(self, state: Mapping[str, Tensor]) -> Tensor:
         """``[B, d]``: what was made of each sequence once it was read."""
         size = state["size"]
         longest = int(size.max()) if len(size) else 0  # nobody needs the padding that all share
-        told = self.read(state["sequence"][:, :longest], size, state.get("user"))
-        return told[torch.arange(len(size), device=size.device), size]
+        info = self.read(state["sequence"][:, :longest], size, state.get("user"))
+        return info[torch.arange(len(size), device=size.device), size]
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` dot products."""

@@ -92,10 +92,10 @@ class ToldSequence(SequenceModel):
         if not set(content) & set(self.content.names):
             return None
         self.rest()
-        told = (
+        schema = (
             self.loudness * self.content.of(content, self.known_items.device) + self.films.weight[self.schema.n_items]
         )
-        return ItemState({"vector": told}, tuple("folded" for _ in range(len(told))))
+        return ItemState({"vector": schema}, tuple("folded" for _ in range(len(schema))))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:

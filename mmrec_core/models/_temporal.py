@@ -232,8 +232,8 @@ class TemporalAttention(nn.Module):
         )
         value = torch.einsum("nhx,hex->nhe", read, self.value.weight.view(heads, each, -1))
         value = value + weight.sum(2, keepdim=True) * self.value.bias.view(heads, each)
-        told = self.out(value.reshape(n, wide)) * there.any(1, keepdim=True)  # who has no neighbours hears nothing
-        found: Tensor = self.merge(told, own)
+        info = self.out(value.reshape(n, wide)) * there.any(1, keepdim=True)  # who has no neighbours hears nothing
+        found: Tensor = self.merge(info, own)
         return found
 
 
@@ -251,6 +251,6 @@ class TemporalSum(nn.Module):
         """As :meth:`TemporalAttention.forward`."""
         mask = there[..., None].float()
         total = torch.cat([(heard * mask).sum(1), (mark[..., None] * mask).sum(1), (ago * mask).sum(1)], 1)
-        told = F.relu(total @ self.hear.weight.T + mask.sum(1) * self.hear.bias)
-        found: Tensor = self.join(torch.cat([told, own, now.expand(len(own), -1)], 1))
+        info = F.relu(total @ self.hear.weight.T + mask.sum(1) * self.hear.bias)
+        found: Tensor = self.join(torch.cat([info, own, now.expand(len(own), -1)], 1))
         return found

@@ -44,8 +44,8 @@ class Moment(nn.Module):
         np.maximum.at(last, user, time)
         count = np.bincount(user, minlength=n)
         middle = np.bincount(user, time - time.min(), n) / np.maximum(count, 1) + time.min()
-        told: tuple[tuple[str, Array], ...] = (("first", first), ("middle", middle), ("last", last))
-        for name, values in told:
+        info: tuple[tuple[str, Array], ...] = (("first", first), ("middle", middle), ("last", last))
+        for name, values in info:
             known = np.where(count > 0, values, time.max()).astype(np.int64)
             setattr(self, name, torch.from_numpy(known).to(device))
 

@@ -83,13 +83,13 @@ class Bias(Model):
         bias = torch.zeros(len(histories))
         sources: list[Source] = []
         for row, history in enumerate(histories):
-            told = history.ratings is not None and len(history) > 0
-            if told:
+            user_history = history.ratings is not None and len(history) > 0
+            if user_history:
                 rest = (
                     torch.as_tensor(np.asarray(history.ratings, np.float32))
                     - self.mean
                     - self.item_bias[torch.as_tensor(history.items)]
                 )
                 bias[row] = rest.sum() / (len(history) + self.config.l2_user)
-            sources.append("folded" if told else "fallback")
+            sources.append("folded" if user_history else "fallback")
         return UserState({"bias": bias}, tuple(sources))

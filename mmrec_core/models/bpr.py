@@ -66,12 +66,12 @@ class BPR(Pairwise):
         sizes = user.square().sum(1) + liked.square().sum(1) + rest.square().sum(2).mean(1)
         return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
 
-    def fold_slopes(self, told: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_slopes(self, info: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
         """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is
         drawn at once."""
         if not self.learns_as(BPR):
-            return super().fold_slopes(told, state, moving)
-        liked, negatives = told
+            return super().fold_slopes(info, state, moving)
+        liked, negatives = info
         device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
         row = negatives.row
         user, item = liked["user"][row].to(device), self.oov_item(liked["item"][row].to(device))

@@ -184,6 +184,6 @@ class _Dots(torch.autograd.Function):
         vectors, place = ctx.saved_tensors
         batch, n, _ = vectors.shape
         padded = torch.cat([gradient, gradient.new_zeros(batch, 1)], 1)
-        told = padded.index_select(1, place).view(batch, n, n)
-        told.diagonal(dim1=1, dim2=2).mul_(2)  # a vector with itself: both factors move
-        return torch.bmm(told, vectors.to(gradient.dtype)).to(vectors.dtype), None, None
+        info = padded.index_select(1, place).view(batch, n, n)
+        info.diagonal(dim1=1, dim2=2).mul_(2)  # a vector with itself: both factors move
+        return torch.bmm(info, vectors.to(gradient.dtype)).to(vectors.dtype), None, None

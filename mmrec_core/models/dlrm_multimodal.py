@@ -120,6 +120,6 @@ class DLRMMultimodal(DLRM):
         n_users, n_films = len(next(iter(state.values()))), len(item["id"])
         user = torch.arange(n_users, device=self.mean.device).repeat_interleave(n_films)
         row = torch.full_like(user, self.schema.n_items)
-        films = {name: told.repeat(n_users, *[1] * (told.dim() - 1)) for name, told in item.items()}
+        films = {name: info.repeat(n_users, *[1] * (info.dim() - 1)) for name, info in item.items()}
         batch: Batch = {"user": user, "item": row, "state": state, "films": films}
         return self(self.user_tensors(batch), batch)[:, 0].view(n_users, n_films)

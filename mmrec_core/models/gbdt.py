@@ -82,8 +82,8 @@ class GBDT(Model):
         table = self._table({k: v.cpu() if isinstance(v, Tensor) else v for k, v in batch.items()})
         if not len(table):
             return torch.zeros(0, len(self.schema.labels))
-        told = [np.asarray(booster.predict(table, raw_score=True)) for booster in boosters]
-        return torch.from_numpy(np.stack(told, 1)).float()
+        lines = [np.asarray(booster.predict(table, raw_score=True)) for booster in boosters]
+        return torch.from_numpy(np.stack(lines, 1)).float()
 
     def restore(self, snapshot: Any) -> None:
         """Return to a snapshot."""

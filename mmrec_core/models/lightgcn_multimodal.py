@@ -87,5 +87,5 @@ class LightGCNMultimodal(LightGCN):
         if not set(content) & set(self.content.names):
             return None
         self.rest()
-        told = self.loudness * self.content.of(content, self.known_items.device) + self.item_table.weight[-1]
-        return ItemState({"vector": told / (self.config.layers + 1)}, tuple("folded" for _ in range(len(told))))
+        info = self.loudness * self.content.of(content, self.known_items.device) + self.item_table.weight[-1]
+        return ItemState({"vector": info / (self.config.layers + 1)}, tuple("folded" for _ in range(len(info))))

@@ -121,7 +121,9 @@ class Markov(Model):
             self.known_items[:-1].cpu().numpy(),
             self.schema.relevant_from if self.config.events == "liked" else None,
         )
-        told = [read_history(h, known, bar) for h in histories]
-        last = torch.tensor([int(own[-1]) if len(own) else self.schema.n_items for own in told], dtype=torch.int64)
-        source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in told)
+        user_history = [read_history(h, known, bar) for h in histories]
+        last = torch.tensor(
+            [int(own[-1]) if len(own) else self.schema.n_items for own in user_history], dtype=torch.int64
+        )
+        source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in user_history)
         return UserState({"last": last.to(self.share.device)}, source)

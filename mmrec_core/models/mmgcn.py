@@ -70,11 +70,11 @@ class MMGCN(GraphModel):
         elif self.plain is not None:
             senses = self.plain[self.oov_item(rows)][:, None]
         else:
-            told = []
+            lines = []
             for name in self.senses:
                 vectors, has = self.content.read(name, rows)
-                told.append(self.project[name](vectors) * has[:, None])
-            senses = torch.stack(told, 1)
+                lines.append(self.project[name](vectors) * has[:, None])
+            senses = torch.stack(lines, 1)
         own = super().start(owner, rows)
         if (
             owner == "item"
@@ -107,11 +107,11 @@ class MMGCN(GraphModel):
             return None
         self.rest()
         n, device = len(next(iter(content.values()))), self.known_items.device
-        told = []
+        lines = []
         for name in self.senses:
             vectors, has = self.content.given(name, content, n, device)
-            told.append(self.project[name](vectors) * has[:, None])
-        senses = F.normalize(torch.stack(told, 1), dim=2)
+            lines.append(self.project[name](vectors) * has[:, None])
+        senses = F.normalize(torch.stack(lines, 1), dim=2)
         layers = [torch.cat([senses, torch.zeros_like(senses[:, :1])], 1)]
         for at in range(self.config.layers):
             layers.append(self.step(at, layers[-1], torch.zeros_like(senses)))

@@ -132,12 +132,12 @@ class MMoE(FieldModel):
     def outputs(self, looked: Looked) -> Tensor:
         """``[B, tasks]``, raw."""
         seen = self.seen(looked)
-        told = side_by_side(self.experts, seen)
+        info = side_by_side(self.experts, seen)
         if self.gate is not None:
-            told = torch.bmm(self.gates(seen), told.transpose(0, 1)).transpose(0, 1)
-        elif len(told) == 1:
-            told = told.expand(len(self.tasks), -1, -1)
-        out = side_by_side(self.towers, told)[..., 0].T
+            info = torch.bmm(self.gates(seen), info.transpose(0, 1)).transpose(0, 1)
+        elif len(info) == 1:
+            info = info.expand(len(self.tasks), -1, -1)
+        out = side_by_side(self.towers, info)[..., 0].T
         return out + self.meeting(looked).sum(1, keepdim=True) * self.share if self.of_films else out
 
     def decoded(self, out: Tensor) -> Tensor:

@@ -117,9 +117,9 @@ class NCF(GradientModel):
         liked = self.rows(self.as_train_set(histories).positives)
         return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, told: tuple[Batch, ByPlace], step: int) -> Batch:
+    def history_epoch(self, info: tuple[Batch, ByPlace], step: int) -> Batch:
         """The likes with films of their own for each step."""
-        liked, negatives = told
+        liked, negatives = info
         user, item = liked["user"], liked["item"]
         row, drawn = negatives.draw(self.generator(step, 2))
         return self._with(user, item, user[row], drawn)

@@ -39,9 +39,9 @@ class NGCF(GraphModel):
 
     def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
         """A sum of what is heard and what of it is alike."""
-        told = F.leaky_relu(self.whole[at](own + heard) + self.alike[at](own * heard), 0.2)
-        told = F.dropout(told, self.config.dropout, self.training)
-        return F.normalize(told, dim=1) if self.config.unit else told
+        info = F.leaky_relu(self.whole[at](own + heard) + self.alike[at](own * heard), 0.2)
+        info = F.dropout(info, self.config.dropout, self.training)
+        return F.normalize(info, dim=1) if self.config.unit else info
 
     def combine(self, layers: Layers) -> Tensor:
         """Layers side by side, ``[n, (K + 1)·d]``."""

@@ -247,8 +247,8 @@ class TGN(GradientModel):
         if not len(due):
             return Now(due, self.memory[:0], due, place)
         before = Now(due[:0], self.memory[:0], due[:0], place)
-        told = self.told_of(before, other, time)
-        message = self.messages(told, time, self.waiting_mark, self.memory[node], self.last[node])
+        info = self.told_of(before, other, time)
+        message = self.messages(info, time, self.waiting_mark, self.memory[node], self.last[node])
         if len(due) < len(node):  # the mean of several
             total = message.new_zeros(len(due), message.shape[1]).index_add(0, at, message)
             message = total / torch.bincount(at, minlength=len(due))[:, None]
@@ -265,11 +265,11 @@ class TGN(GradientModel):
         nodes, place = torch.unique(other, return_inverse=True)
         return (self.base(now, nodes) if self.config.partner == "node" else self.remembered(now, nodes))[place]
 
-    def messages(self, told: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
+    def messages(self, info: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
         """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the
         first)."""
         gap = self.since(last, time)
-        raw = torch.cat([memory[:, : self.config.dim], told, mark[:, None], self.clock_code(gap)], 1)
+        raw = torch.cat([memory[:, : self.config.dim], info, mark[:, None], self.clock_code(gap)], 1)
         found: Tensor = self.message(raw)
         return found
 
@@ -298,12 +298,12 @@ class TGN(GradientModel):
         self.memory = self.memory.index_copy(0, now.due, now.fresh.detach().to(self.memory.dtype))
         self.last = self.last.index_copy(0, now.due, torch.maximum(self.last[now.due], now.last))
         node, other = torch.cat([user, item + self.first]), torch.cat([item + self.first, user])
-        told, mark = torch.stack([node, other, time.repeat(2)]), mark.repeat(2)
+        info, mark = torch.stack([node, other, time.repeat(2)]), mark.repeat(2)
         if self.config.aggregator == "last":
             place = torch.arange(len(user), device=user.device).repeat(2)
             latest = torch.full_like(self.last, -1).scatter_reduce(0, node, place, "amax")[node] == place
-            told, mark = told[:, latest], mark[latest]
-        self.waiting, self.waiting_mark = told, mark
+            info, mark = info[:, latest], mark[latest]
+        self.waiting, self.waiting_mark = info, mark
 
     # Embeddings
 
@@ -415,8 +415,8 @@ class TGN(GradientModel):
         if self.often is None:
             return found
         user = node_of(coded) < self.first
-        told = torch.log1p(met.float())[:, None] * torch.stack([user, ~user], 1)
-        return found + self.often(told)
+        info = torch.log1p(met.float())[:, None] * torch.stack([user, ~user], 1)
+        return found + self.often(info)
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
         """``[B]`` scores of embeddings, row by row."""
@@ -447,8 +447,8 @@ class TGN(GradientModel):
         if self.config.stars and "rating" in batch and self.schema.scale is not None:
             low, high = self.schema.scale
             mark = (2 * batch["rating"] - low - high) / (high - low)
-        told = {key: batch[key] for key in ("user", "item", "time")} | {"mark": mark}
-        return {key: value.to(self.last.device) for key, value in told.items()}
+        summary = {key: batch[key] for key in ("user", "item", "time")} | {"mark": mark}
+        return {key: value.to(self.last.device) for key, value in summary.items()}
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """Liked events in time order, each with a film drawn at random."""
@@ -593,11 +593,11 @@ class TGN(GradientModel):
         after the last."""
         self.rest()
         device, dim, k = self.last.device, self.config.dim, self.config.neighbours
-        told = [self._played(history) for history in histories]
-        size = [len(t[0]) for t in told]
-        n, longest = len(told), max(size, default=0)
+        user_history = [self._played(history) for history in histories]
+        size = [len(t[0]) for t in user_history]
+        n, longest = len(user_history), max(size, default=0)
         item, time, mark = (torch.zeros(n, longest, dtype=kind) for kind in (torch.int64, torch.int64, torch.float32))
-        for row, (own_item, own_time, own_mark) in enumerate(told):
+        for row, (own_item, own_time, own_mark) in enumerate(user_history):
             for table, column in ((item, own_item), (time, own_time), (mark, own_mark)):
                 table[row, : size[row]] = torch.from_numpy(column)
         item, time, mark = item.to(device), time.to(device), mark.to(device)

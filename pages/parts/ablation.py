@@ -29,7 +29,7 @@ def ablations(dataset: Dataset, split: str) -> None:
     known = ablation.saved(dataset)
     if not known:
         return
-    names = [told["id"] for told in known]
+    names = [info["id"] for info in known]
     chosen = st.selectbox(
         "Ablation",
         names,
@@ -39,12 +39,12 @@ def ablations(dataset: Dataset, split: str) -> None:
     show(next(t for t in known if t["id"] == chosen), dataset)
 
 
-def called(told: dict[str, Any]) -> str:
+def called(summary: dict[str, Any]) -> str:
     """``dlrm_multimodal: features × fusion, cold-item, seeds 1, 2, 3``."""
-    split = told["cells"][0]["params"]["split"]
+    split = summary["cells"][0]["params"]["split"]
     return (
-        f"{told['model']}: {' × '.join(o.partition('=')[0] for o in told['over'])}, {split}, seeds"
-        f" {', '.join(map(str, told['seeds']))}"
+        f"{summary['model']}: {' × '.join(o.partition('=')[0] for o in summary['over'])}, {split}, seeds"
+        f" {', '.join(map(str, summary['seeds']))}"
     )
 
 
@@ -108,8 +108,8 @@ def form(dataset: Dataset, split: str) -> None:
         icon=":material/play_arrow:",
         key="ablate.start",
     ):
-        told = ablation.load(ablation.save(dataset, model, over, numbers, base))
-        n = ablation.start(told)
+        details = ablation.load(ablation.save(dataset, model, over, numbers, base))
+        n = ablation.start(details)
         st.toast(
             f"{n} training{'s' if n != 1 else ''} queued, {len(cells) - n} done already.", icon=":material/science:"
         )
@@ -125,15 +125,15 @@ def choices(schema: dict[str, Any]) -> list[str]:
     ]
 
 
-def show(told: dict[str, Any], dataset: Dataset) -> None:
+def show(summary: dict[str, Any], dataset: Dataset) -> None:
     """Table and picture of one ablation, as far as it has come."""
-    found = ablation.table(told)
+    found = ablation.table(summary)
     if found["done"] < found["total"]:
         left = st.container(horizontal=True, vertical_alignment="center")
         left.progress(found["done"] / found["total"], f"{found['done']} of {found['total']} trainings done")
-        on_their_way = [r for r in ablation.runs_of(told) if r is not None and r.status in runs.LIVE]
+        on_their_way = [r for r in ablation.runs_of(summary) if r is not None and r.status in runs.LIVE]
         if not on_their_way and left.button("Go on", icon=":material/play_arrow:", key="ablate.go_on"):
-            ablation.start(told)
+            ablation.start(summary)
             st.rerun()
     rows = [row for row in found["rows"] if row["metrics"]]
     if not rows:
@@ -150,7 +150,7 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
         height="content",
         placeholder="–",
         key="table.ablation",
-        alt=f"Ablation of {told['model']}: {', '.join(data['Arm'])}",
+        alt=f"Ablation of {summary['model']}: {', '.join(data['Arm'])}",
         column_config={"Arm": st.column_config.TextColumn(pinned=True)},
     )
     st.caption(
@@ -164,7 +164,7 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
         default=found["metrics"][0],
         format_func=charts.arrow,
         required=True,
-        key=f"ablate.metric.{told['id']}",
+        key=f"ablate.metric.{summary['id']}",
     )
     chart = picture(rows, metric or found["metrics"][0])
     if chart is not None:
@@ -178,7 +178,7 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
             st.download_button(
                 suffix.upper(),
                 data=body,
-                file_name=f"{told['id']}.{suffix}",
+                file_name=f"{summary['id']}.{suffix}",
                 mime=mime,
                 key=f"ablate.{suffix}",
                 icon=":material/download:",
@@ -189,7 +189,7 @@ def show(told: dict[str, Any], dataset: Dataset) -> None:
 
 def picture(rows: list[dict[str, Any]], metric: str) -> alt.LayerChart | None:
     """Arms in their order, a dot and an interval each; the base as a dashed line."""
-    told = [
+    lines = [
         {
             "arm": r["arm"],
             "value": r["metrics"][metric],
@@ -199,9 +199,9 @@ def picture(rows: list[dict[str, Any]], metric: str) -> alt.LayerChart | None:
         for r in rows
         if metric in r["metrics"]
     ]
-    if not told:
+    if not lines:
         return None
-    data = pd.DataFrame(told)
+    data = pd.DataFrame(lines)
     y = alt.Y("arm:N", sort=data["arm"].tolist(), title=None, axis=alt.Axis(labelLimit=260))
     tip = [
         "arm:N",

@@ -35,7 +35,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         own, known_rows(split, "training" if asked.known == NOT_RECORDED else asked.known, dataset)
     )  # what the model learned of them: folding in the same tells the same
     learned = learned[np.asarray(events.need("item"))[learned] != item]  # its own rating would answer the question
-    told = history_of(
+    history = history_of(
         events,
         learned[np.argsort(np.asarray(events.time)[learned], kind="stable")] if events.time is not None else learned,
     )
@@ -47,7 +47,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         wall([film(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
-        what_models_say(dataset, split, rows, labels, user, item, told, seen)
+        what_models_say(dataset, split, rows, labels, user, item, history, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
         st.info(
@@ -67,22 +67,22 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
             )
             or able[0].label
         )
-    in_a_sentence(dataset, split, able, labels, user, item, told, seen)
+    in_a_sentence(dataset, split, able, labels, user, item, history, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
     model = as_evaluated(run.id, split.checksum, dataset, split)
-    nearest_known(dataset, run, told, item)
+    nearest_known(dataset, run, history, item)
     st.markdown("#### What if …")
     st.caption(
         "Exact: the model is asked again with something changed, its weights as they are. Every what-if starts from the"
         " folded-in rank of the table above: the user is inferred from their training ratings, with and without the"
         " change. Retraining would change the weights, too."
     )
-    removals(dataset, run, split, told, item, seen)
+    removals(dataset, run, split, history, item, seen)
     with st.expander("… a rating had been another", icon=":material/star_half:"):
-        other_stars(dataset, model, told, item, seen)
-        other_order(dataset, run, model, told, item, seen)
-    content(dataset, run, model, told, item, seen)
+        other_stars(dataset, model, history, item, seen)
+        other_order(dataset, run, model, history, item, seen)
+    content(dataset, run, model, history, item, seen)
     inside(model, user, item)
 
 
@@ -144,7 +144,7 @@ def what_models_say(
     labels: list[str],
     user: int,
     item: int,
-    told: History,
+    history: History,
     seen: tuple[int, ...],
 ) -> None:
     """Prediction and ranks per model: of the profile learned in training, and of the one folded in from the same
@@ -155,7 +155,7 @@ def what_models_say(
             continue
         try:
             found = verdict(row.trained, split.checksum, user, item, seen, dataset, split)
-            folded = folded_in(row.trained, split.checksum, *columns_of(told), item, seen, dataset, split)
+            folded = folded_in(row.trained, split.checksum, *columns_of(history), item, seen, dataset, split)
         except MMRecError as error:
             shell.tell(error)
             continue
@@ -226,13 +226,13 @@ def in_a_sentence(
     labels: list[str],
     user: int,
     item: int,
-    told: History,
+    history: History,
     seen: tuple[int, ...],
 ) -> None:
     """Why two models disagree, or one says what it says, in words."""
     parts = []
     for row in rows:
-        known = told
+        known = history
         name = f"**{shell.plain(blind.name(row.label, labels))}**"
         try:
             place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
@@ -269,22 +269,22 @@ def learned_vectors(run_id: str) -> Array | None:
     return np.asarray(table / np.where(length == 0, 1, length))
 
 
-def nearest_known(dataset: Dataset, run: runs.Run, told: History, item: int) -> None:
+def nearest_known(dataset: Dataset, run: runs.Run, user_history: History, item: int) -> None:
     """Films of the history that the model thinks most like this one."""
     vectors = learned_vectors(run.id)
-    if vectors is None or not len(told):
+    if vectors is None or not len(user_history):
         return
-    cosine = vectors[told.items] @ vectors[item]
+    cosine = vectors[user_history.items] @ vectors[item]
     best = np.argsort(-cosine, kind="stable")[:SHOWN]
     films = [
         film(
             dataset,
-            int(told.items[at]),
+            int(user_history.items[at]),
             note=f"cosine {cosine[at]:.2f}",
-            why="" if told.ratings is None else f"rated {shell.stars(float(told.ratings[at]))}",
+            why="" if user_history.ratings is None else f"rated {shell.stars(float(user_history.ratings[at]))}",
         )
         for at in best
-        if int(told.items[at]) != item
+        if int(user_history.items[at]) != item
     ]
     st.caption("Films of this person that lie nearest to it in the model’s own space (cosine of its film vectors)")
     wall(films, key="case-near", size="eight", label="Nearest known films")
@@ -304,10 +304,14 @@ def without_each(
 ) -> list[cf.Answer]:
     """Leave-one-out over the latest ratings."""
     model = as_evaluated(run_id, split_checksum, _dataset, _split)
-    told = as_history(items, ratings, times)
-    first = max(len(told) - MOST_RATINGS, 0)
+    history = as_history(items, ratings, times)
+    first = max(len(history) - MOST_RATINGS, 0)
     return cf.history_edits(
-        model, told, item, {str(at): cf.without(told, at) for at in range(first, len(told))}, np.array(seen, np.int64)
+        model,
+        history,
+        item,
+        {str(at): cf.without(history, at) for at in range(first, len(history))},
+        np.array(seen, np.int64),
     )
 
 
@@ -320,22 +324,24 @@ def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times:
     )
 
 
-def columns_of(told: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
+def columns_of(user_history: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
     """A history as hashable columns."""
     return (
-        tuple(told.items.tolist()),
-        None if told.ratings is None else tuple(map(float, told.ratings)),
-        None if told.times is None else tuple(map(int, told.times)),
+        tuple(user_history.items.tolist()),
+        None if user_history.ratings is None else tuple(map(float, user_history.ratings)),
+        None if user_history.times is None else tuple(map(int, user_history.times)),
     )
 
 
-def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item: int, seen: tuple[int, ...]) -> None:
+def removals(
+    dataset: Dataset, run: runs.Run, split: Split, user_history: History, item: int, seen: tuple[int, ...]
+) -> None:
     """Which ratings hold the film where it is."""
-    if not len(told):
+    if not len(user_history):
         st.caption("No rating of this person is known, so none can be left out.")
         return
     try:
-        answers = without_each(run.id, split.checksum, *columns_of(told), item, seen, dataset, split)
+        answers = without_each(run.id, split.checksum, *columns_of(user_history), item, seen, dataset, split)
     except MMRecError as error:
         shell.tell(error)
         return
@@ -356,7 +362,7 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
     data = pd.DataFrame(
         [
             {
-                "film": f"{titles.iloc[told.items[at]]}{'' if told.ratings is None else f' ★{told.ratings[at]:g}'}",
+                "film": f"{titles.iloc[user_history.items[at]]}{'' if user_history.ratings is None else f' ★{user_history.ratings[at]:g}'}",
                 "held it up by": up,
                 "places": place,
                 "does": "holds it up" if up > 0 else "holds it down",
@@ -389,51 +395,53 @@ def removals(dataset: Dataset, run: runs.Run, split: Split, told: History, item:
         alt="Leave-one-rating-out: "
         + "; ".join(f"{r['film']} {r['held it up by']:+.4f}" for _, r in data.head(5).iterrows()),
     )
-    if len(told) > MOST_RATINGS:
-        st.caption(f"The latest {MOST_RATINGS} of {len(told):,} ratings, each left out in turn.")
+    if len(user_history) > MOST_RATINGS:
+        st.caption(f"The latest {MOST_RATINGS} of {len(user_history):,} ratings, each left out in turn.")
 
 
-def other_stars(dataset: Dataset, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
+def other_stars(dataset: Dataset, model: Any, history: History, item: int, seen: tuple[int, ...]) -> None:
     """One rating changed."""
-    if told.ratings is None or dataset.scale is None or not len(told):
+    if history.ratings is None or dataset.scale is None or not len(history):
         st.caption("These data bear no ratings, so there are no stars to change.")
         return
     titles = dataset.catalog["title"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         at = st.selectbox(
             "Rating of",
-            range(len(told)),
-            index=len(told) - 1,
+            range(len(history)),
+            index=len(history) - 1,
             key="case.star.film",
             width=320,
-            format_func=lambda i: f"{titles.iloc[told.items[i]]} (★ {told.ratings[i]:g})",
+            format_func=lambda i: f"{titles.iloc[history.items[i]]} (★ {history.ratings[i]:g})",
         )  # type: ignore[index]
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
-        edit = {f"{titles.iloc[told.items[at]]} ★ {stars:g}": cf.with_rating(told, int(at), stars)}
-        shown_changes(cf.history_edits(model, told, item, edit, np.array(seen, np.int64)))
+        edit = {f"{titles.iloc[history.items[at]]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
+        shown_changes(cf.history_edits(model, history, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
         shell.tell(error)
 
 
-def other_order(dataset: Dataset, run: runs.Run, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
+def other_order(
+    dataset: Dataset, run: runs.Run, model: Any, history: History, item: int, seen: tuple[int, ...]
+) -> None:
     """Two events the other way round, for models that read events in their order."""
-    if len(told) < 2 or not {"sequence", "time"} & set(registry.schema("models", run.params["model"])["needs"]):
+    if len(history) < 2 or not {"sequence", "time"} & set(registry.schema("models", run.params["model"])["needs"]):
         return
     st.markdown("**… two events had come the other way round.**")
     titles = dataset.catalog["title"]
     at = st.selectbox(
         "What changes places with the one after it",
-        range(len(told) - 1),
-        index=len(told) - 2,
+        range(len(history) - 1),
+        index=len(history) - 2,
         key="case.order",
         width=420,
-        format_func=lambda i: f"{i + 1}. {titles.iloc[told.items[i]]} ⇄ {titles.iloc[told.items[i + 1]]}",
+        format_func=lambda i: f"{i + 1}. {titles.iloc[history.items[i]]} ⇄ {titles.iloc[history.items[i + 1]]}",
     )
     try:
         shown_changes(
             cf.history_edits(
-                model, told, item, {"the other way round": cf.swapped(told, int(at))}, np.array(seen, np.int64)
+                model, history, item, {"the other way round": cf.swapped(history, int(at))}, np.array(seen, np.int64)
             )
         )
     except MMRecError as error:
@@ -481,7 +489,7 @@ def shown_changes(answers: list[cf.Answer]) -> None:
     )
 
 
-def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: int, seen: tuple[int, ...]) -> None:
+def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item: int, seen: tuple[int, ...]) -> None:
     """Plots and posters blanked, swapped, rewritten; ids, text or image alone."""
     reads = cf.modalities(model)
     with st.expander("… its plot or poster were another", icon=":material/movie_edit:", expanded=bool(reads)):
@@ -500,8 +508,8 @@ def content(dataset: Dataset, run: runs.Run, model: Any, told: History, item: in
                 )
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
-            shown_changes(cf.content_edits(model, told, item, edits, np.array(seen, np.int64)))
-            found = cf.views(model, told, item, np.array(seen, np.int64))
+            shown_changes(cf.content_edits(model, history, item, edits, np.array(seen, np.int64)))
+            found = cf.views(model, history, item, np.array(seen, np.int64))
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)

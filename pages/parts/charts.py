@@ -204,19 +204,19 @@ def _sides(data: pd.DataFrame, high: float) -> list[str]:
 
 def _oracle_lines(rows: Sequence[Row], metric: str) -> list[Any]:
     """Where each oracle stands, across the whole picture: what nobody can expect to pass with that information."""
-    told = [
+    parts = [
         {"value": r.result["metrics"][metric], "name": r.model}
         for r in rows
         if r.kind == "oracle" and r.result["metrics"].get(metric) is not None
     ]
-    if not told:
+    if not parts:
         return []
-    told.sort(key=lambda t: -t["value"])
-    gap = 0.075 * (told[0]["value"] - min(t["value"] for t in told) or 1.0)
-    for above, below in zip(told, told[1:], strict=False):
+    parts.sort(key=lambda t: -t["value"])
+    gap = 0.075 * (parts[0]["value"] - min(t["value"] for t in parts) or 1.0)
+    for above, below in zip(parts, parts[1:], strict=False):
         if above["value"] - below["value"] < gap:  # one name for lines that would be written over each other
             below["name"], above["name"] = f"{above['name']}, {below['name'].removeprefix('oracle:')}", ""
-    base = alt.Chart(pd.DataFrame(told)).encode(
+    base = alt.Chart(pd.DataFrame(parts)).encode(
         y=alt.Y("value:Q", scale=alt.Scale(zero=False)), tooltip=["name:N", alt.Tooltip("value:Q", format=".4f")]
     )
     label = base.mark_text(align="right", dy=-6, dx=-4, color="#8C8C8C", fontSize=11).encode(
@@ -293,9 +293,9 @@ def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt
 
 def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.LayerChart:
     """How many people a model serves better, and by how much: a histogram of per-user differences, zero marked."""
-    told = np.asarray(values, np.float64)
-    width = max(float(np.ptp(told)), 1e-9) / 40
-    middle = np.round(told / width) * width  # a bar around zero holds those who tie, and nobody else's side
+    info = np.asarray(values, np.float64)
+    width = max(float(np.ptp(info)), 1e-9) / 40
+    middle = np.round(info / width) * width  # a bar around zero holds those who tie, and nobody else's side
     names = [f"{a} better", "the same", f"{b} better"]
     side = np.sign(middle) * (-1 if lower_is_better(metric) else 1)
     data = pd.DataFrame(
@@ -459,13 +459,13 @@ def crossing(data: pd.DataFrame, metric: str, baseline: str = "popularity") -> a
 def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
     """Every metric an axis from its worst to its best value, every model a line across them: up is better
     everywhere."""
-    told = []
+    parts = []
     for name in names:
         values = {r.label: r.result["metrics"][name] for r in rows if r.result["metrics"].get(name) is not None}
         low, high = min(values.values()), max(values.values())
         for label, value in values.items():
             share = 0.5 if high == low else (value - low) / (high - low)
-            told.append(
+            parts.append(
                 {
                     "model": label,
                     "metric": arrow(name),
@@ -473,7 +473,7 @@ def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
                     "share": 1 - share if metrics.metric(name).better == "lower" else share,
                 }
             )
-    models = list(dict.fromkeys(t["model"] for t in told))
+    models = list(dict.fromkeys(t["model"] for t in parts))
     pick = alt.selection_point(fields=["model"], bind="legend")
     colour = alt.Color(
         "model:N",
@@ -481,7 +481,7 @@ def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
         scale=alt.Scale(domain=models, range=[SERIES[i % len(SERIES)] for i in range(len(models))]),
         legend=alt.Legend(orient="top", columns=4, labelLimit=220),
     )
-    base = alt.Chart(pd.DataFrame(told), height=300).encode(
+    base = alt.Chart(pd.DataFrame(parts), height=300).encode(
         x=alt.X("metric:N", sort=[arrow(n) for n in names], title=None, axis=alt.Axis(labelAngle=0, grid=True)),
         y=alt.Y("share:Q", title="worst → best", axis=alt.Axis(labels=False, ticks=False)),
         opacity=alt.condition(pick, alt.value(0.95), alt.value(0.12)),

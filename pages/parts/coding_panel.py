@@ -55,7 +55,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                 help="Keeps tags and note with a link back to this case.",
             ):
                 try:
-                    told = error_annotations.case(
+                    info = error_annotations.case(
                         kind,
                         model=model,
                         beside=beside,
@@ -66,7 +66,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                         seed=held.seed if held else None,
                         **what,
                     )
-                    error_annotations.put(dataset, told)
+                    error_annotations.put(dataset, info)
                 except MMRecError as error:
                     shell.tell(error)
                 else:
@@ -238,12 +238,12 @@ def take_in(dataset: Dataset) -> None:
         file = st.file_uploader("CSV", type="csv", key="notes.file", label_visibility="collapsed", max_upload_size=20)
         if file is not None and st.button("Take in", key="notes.take", icon=":material/upload:"):
             try:
-                told = error_annotations.from_csv(file.getvalue().decode("utf-8"))
-                error_annotations.put(dataset, *told)
+                info = error_annotations.from_csv(file.getvalue().decode("utf-8"))
+                error_annotations.put(dataset, *info)
             except UnicodeDecodeError:
                 shell.tell(MMRecError("This is no UTF-8 text. Save the table as CSV UTF-8."))
             except MMRecError as error:
                 shell.tell(error)
             else:
-                st.toast(f"{len(told)} cases taken in.", icon=":material/upload:")
+                st.toast(f"{len(info)} cases taken in.", icon=":material/upload:")
                 st.rerun()

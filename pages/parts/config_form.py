@@ -20,9 +20,9 @@ def config_form(
         advanced: ``True`` shows the rarely needed fields only, ``False`` the others, ``None`` all of them.
         given: values to begin with instead of the defaults.
     """
-    told = registry.schema(room, name)
+    schema = registry.schema(room, name)
     return fields_form(
-        told["config"], key=f"{key}.{room}.{name}", advanced=advanced, given=given, preset=told["preset"]
+        schema["config"], key=f"{key}.{room}.{name}", advanced=advanced, given=given, preset=schema["preset"]
     )
 
 

@@ -66,9 +66,9 @@ def crossing_view(dataset: Dataset) -> None:
         if len(names) > 1
         else next(iter(names))
     )
-    told = next(r for r in done if r.id == chosen).result()
-    if told is not None:
-        show(told)
+    result = next(r for r in done if r.id == chosen).result()
+    if result is not None:
+        show(result)
 
 
 def params(dataset: Dataset, wanted: list[str], seed: int) -> dict[str, Any] | None:
@@ -94,7 +94,7 @@ def coming(dataset: Dataset) -> None:
         run_card(run)
 
 
-def show(told: dict[str, Any]) -> None:
+def show(summary: dict[str, Any]) -> None:
     """The picture, and in words where each model crosses."""
     metric = (
         st.segmented_control(
@@ -110,7 +110,7 @@ def show(told: dict[str, Any]) -> None:
             "low": (at["intervals"].get(metric) or [None, None])[0],
             "high": (at["intervals"].get(metric) or [None, None])[1],
         }
-        for name, by_k in told["models"].items()
+        for name, by_k in summary["models"].items()
         for k, at in by_k.items()
     ]
     st.altair_chart(
@@ -118,16 +118,16 @@ def show(told: dict[str, Any]) -> None:
         alt=f"{metric} against number of ratings known: "
         + "; ".join(
             f"{n} " + ", ".join(f"{k}: {v['metrics'].get(metric) or 0:.3f}" for k, v in by_k.items())
-            for n, by_k in told["models"].items()
+            for n, by_k in summary["models"].items()
         ),
     )
     st.caption(
-        f"Bands: 95 % over the {told['users']:,} new people. Dashed: popularity. Split cold-user (seed"
-        f" {told['split_seed']}), training seed {told['seed']}, every film ranked."
+        f"Bands: 95 % over the {summary['users']:,} new people. Dashed: popularity. Split cold-user (seed"
+        f" {summary['split_seed']}), training seed {summary['seed']}, every film ranked."
     )
-    sure = {n: k for n, k in told["crosses"].items() if k is not None}
+    sure = {n: k for n, k in summary["crosses"].items() if k is not None}
     first = min(sure, key=lambda n: sure[n]) if sure else None
-    last_k = told["ks"][-1]
+    last_k = summary["ks"][-1]
     if first is None:
         st.markdown(f"**Nobody is shown to beat popularity with up to {last_k} ratings.**")
     else:
@@ -135,8 +135,8 @@ def show(told: dict[str, Any]) -> None:
             f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]}"
             f" rating{'s' if sure[first] != 1 else ''} on.**"
         )
-    for name in told["crosses"]:
-        against = told["models"][name][str(last_k)].get("against")
+    for name in summary["crosses"]:
+        against = summary["models"][name][str(last_k)].get("against")
         if against is None:
             continue
         low, high = against["interval"]
@@ -153,7 +153,7 @@ def show(told: dict[str, Any]) -> None:
                 )
             )
         )
-        over = (told.get("above") or {}).get(name)
+        over = (summary.get("above") or {}).get(name)
         mean = f" (its mean lies above from {over} on)" if over is not None and name not in sure else ""
         st.markdown(
             f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10"

@@ -98,8 +98,8 @@ def encoder_training(dataset: Dataset) -> None:
 
 def result(run: runs.Run) -> None:
     """How well text and poster of held-out films find each other."""
-    told: dict[str, Any] = run.result() or {}
-    found = told.get("retrieval")
+    results: dict[str, Any] = run.result() or {}
+    found = results.get("retrieval")
     if not found:
         return
     with st.container(border=True):
@@ -114,4 +114,4 @@ def result(run: runs.Run) -> None:
                 f" {found['pairs']:,} held-out films"
             )
         st.caption("To use it: Space → Encode, with these weights.")
-        st.code(told["weights"], language=None)
+        st.code(results["weights"], language=None)

@@ -52,11 +52,11 @@ def new_film_view(dataset: Dataset) -> None:
         with st.container(horizontal=True):
             wall([film(dataset, item)], key="nf.film", size="small", label="The film")
     else:
-        told = form(dataset)
-        if told is None:
+        text = form(dataset)
+        if text is None:
             return
         try:
-            content = encoded(dataset.name, dataset.checksum, encoder, told, dataset)
+            content = encoded(dataset.name, dataset.checksum, encoder, text, dataset)
         except MMRecError as error:
             shell.tell(error)
             return
@@ -66,7 +66,7 @@ def new_film_view(dataset: Dataset) -> None:
 
 def cannot_encode(dataset: Dataset) -> None:
     """What to do where nothing here can read a new film."""
-    imported = [n for n, told in features.available(dataset).items() if told.get("imported")]
+    imported = [n for n, info in features.available(dataset).items() if info.get("imported")]
     with st.container(border=True):
         st.subheader("Nothing here can read a new film", anchor=False)
         if imported:
@@ -126,16 +126,16 @@ def form(dataset: Dataset) -> NewFilm | None:
             None if year is None else int(year),
             poster=None if poster is None else poster.getvalue(),
         )
-    told: NewFilm | None = st.session_state.get("nf.record")
-    if told is None:
+    info: NewFilm | None = st.session_state.get("nf.record")
+    if info is None:
         st.info("Write a plot, choose genres or bring a poster. One of them is enough.", icon=":material/edit:")
-    return told
+    return info
 
 
 @st.cache_data(max_entries=32, show_spinner="Encoding …")
-def encoded(name: str, checksum: str, encoder: str, told: NewFilm, _dataset: Dataset) -> dict[str, Array]:
+def encoded(name: str, checksum: str, encoder: str, info: NewFilm, _dataset: Dataset) -> dict[str, Array]:
     """Vectors of what was told."""
-    return new_item.encoded(_dataset, encoder, told)
+    return new_item.encoded(_dataset, encoder, info)
 
 
 def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
@@ -268,10 +268,10 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
             except MMRecError as error:
                 shell.tell(error)
                 continue
-            told(dataset, row, found, item)
+            reception_view(dataset, row, found, item)
 
 
-def told(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None) -> None:
+def reception_view(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None) -> None:
     """One model's word: figures, tastes, people."""
     real: dict[str, Any] | None = new_item.observed_reception(dataset, item, found) if item is not None else None
     st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")

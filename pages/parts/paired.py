@@ -75,16 +75,16 @@ def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row,
 
 def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
     """The figures, each with what it means."""
-    told = found.summary
-    low, high = told["interval"]
+    text = found.summary
+    low, high = text["interval"]
     lower = charts.lower_is_better(metric)
-    wins, losses = (told["losses"], told["wins"]) if lower else (told["wins"], told["losses"])
+    wins, losses = (text["losses"], text["wins"]) if lower else (text["wins"], text["losses"])
     with st.container(horizontal=True):
         st.metric(
             f"{metric.upper()}: mean difference",
-            f"{told['difference']:+.4f}",
+            f"{text['difference']:+.4f}",
             border=True,
-            help=f"Mean over {told['users']:,} people of {a} minus {b}.",
+            help=f"Mean over {text['users']:,} people of {a} minus {b}.",
         )
         st.metric(
             "95 % interval",
@@ -94,7 +94,7 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
         st.metric(
             "p",
-            as_p(told["p"]),
+            as_p(text["p"]),
             border=True,
             help=(
                 "Permutation test: how often a difference this large comes up if each person’s two figures are swapped"
@@ -103,7 +103,7 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
         st.metric(
             f"p, Holm of {tests}",
-            as_p(sure.get("p_holm", told["p"])),
+            as_p(sure.get("p_holm", text["p"])),
             border=True,
             help=(
                 f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out"
@@ -112,7 +112,7 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
         st.metric(
             "Better / same / worse",
-            f"{wins:,} / {told['ties']:,} / {losses:,}",
+            f"{wins:,} / {text['ties']:,} / {losses:,}",
             border=True,
             help=f"People whom {a} serves better than, the same as, and worse than {b}.",
         )

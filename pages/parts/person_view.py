@@ -58,23 +58,23 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
 def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -> None:
     """A line on who this is."""
     events = dataset.interactions
-    told = [f"{len(known):,} known ratings, {len(asked)} held out"]
+    lines = [f"{len(known):,} known ratings, {len(asked)} held out"]
     if events.rating is not None:
-        told.append(f"mean ★ {float(np.asarray(events.rating)[own].mean()):.2f}")
+        lines.append(f"mean ★ {float(np.asarray(events.rating)[own].mean()):.2f}")
     if events.time is not None:
         days = [
             time.strftime("%d %b %Y", time.gmtime(int(t)))
             for t in (np.asarray(events.time)[own].min(), np.asarray(events.time)[own].max())
         ]
-        told.append(f"{days[0]} to {days[1]}" if days[0] != days[1] else f"all on {days[0]}")
+        lines.append(f"{days[0]} to {days[1]}" if days[0] != days[1] else f"all on {days[0]}")
     if dataset.user_table is not None:
         record = dataset.user_table.iloc[user]
-        told += [
+        lines += [
             f"{shell.plain(str(c))} {shell.plain(str(v))}"
             for c, v in record.items()
             if str(c) not in {"user", "userId"}
         ]
-    st.markdown(f"**Person {shell.plain(str(dataset.users.raw[user]))}** · " + " · ".join(told))
+    st.markdown(f"**Person {shell.plain(str(dataset.users.raw[user]))}** · " + " · ".join(lines))
 
 
 def history(dataset: Dataset, known: Array) -> None:

@@ -105,7 +105,7 @@ def shown(
     """Models by ways: place, figure, interval."""
     data: dict[str, list[str]] = {"Model": [*table]}
     for way in ways:
-        data[way.name] = [told(cells[way.name], places[label].get(way.name)) for label, cells in table.items()]
+        data[way.name] = [cell_text(cells[way.name], places[label].get(way.name)) for label, cells in table.items()]
     st.dataframe(
         pd.DataFrame(data),
         hide_index=True,
@@ -126,7 +126,7 @@ def shown(
     )
 
 
-def told(cell: Cell, place: int | None) -> str:
+def cell_text(cell: Cell, place: int | None) -> str:
     """``2.  0.0780 [0.0701, 0.0862]``."""
     if cell.value is None:
         return "not judged yet" if cell.wanted is not None else "–"

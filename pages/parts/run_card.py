@@ -114,11 +114,11 @@ def unusual(run: runs.Run) -> str:
     """What it does otherwise than usual, in small."""
     if run.kind != "train":
         return ""
-    told = [f"{k} {v}" for k, v in run.params.items() if k in runs.USUAL and k != "options" and v != runs.USUAL[k]]
-    told = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in told]
-    told += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
-    told.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))
-    return f" :small[:gray[{plain(', '.join(told).replace('_', ' '))}]]" if told else ""
+    lines = [f"{k} {v}" for k, v in run.params.items() if k in runs.USUAL and k != "options" and v != runs.USUAL[k]]
+    lines = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in lines]
+    lines += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
+    lines.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))
+    return f" :small[:gray[{plain(', '.join(lines).replace('_', ' '))}]]" if lines else ""
 
 
 def _act(run: runs.Run, status: str, full: bool) -> None:
@@ -156,8 +156,8 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
-    told = registry.schemas("models").get(run.params["model"]) if run.has_model else None
-    trains = bool(told and told["trains"])
+    schema = registry.schemas("models").get(run.params["model"]) if run.has_model else None
+    trains = bool(schema and schema["trains"])
     if trains and st.button(
         "Retrain",
         key=f"retrain-{run.id}",
@@ -213,23 +213,23 @@ def span(seconds: float) -> str:
 
 def figures(run: runs.Run, status: str) -> None:
     """Epoch, speed, memory while it runs; metrics and costs once it is finished."""
-    told: list[tuple[str, str, str]] = []
+    lines: list[tuple[str, str, str]] = []
     result = run.result() if status == "finished" else None
     if result is not None:
         for name in ("ndcg@10", "rmse"):
             value, interval = result["metrics"].get(name), result["intervals"].get(name)
             if value is not None:
                 bracket = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-                told.append(
+                lines.append(
                     (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
                 )
-        told.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
+        lines.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
         if result.get("parameters") is not None:
-            told.append(
+            lines.append(
                 ("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none.")
             )
         if result.get("epochs"):
-            told.append(
+            lines.append(
                 (
                     "Best epoch",
                     f"{result['best_epoch'] + 1} of {result['epochs']}",
@@ -239,19 +239,19 @@ def figures(run: runs.Run, status: str) -> None:
     epoch, tick = run.last("epoch"), run.last("tick")
     speed = (tick if status == "running" else None) or epoch
     if epoch is not None and status == "running":
-        told.append(("Epochs done", str(epoch["epoch"] + 1), "Passes over the training rows."))
+        lines.append(("Epochs done", str(epoch["epoch"] + 1), "Passes over the training rows."))
     if speed is not None and "samples_s" in speed:
-        told.append(("Rows / s", f"{speed['samples_s']:,.0f}", "Training rows worked through in a second."))
+        lines.append(("Rows / s", f"{speed['samples_s']:,.0f}", "Training rows worked through in a second."))
     if tick is not None and status == "running":
-        told.append(("Memory", f"{tick['host_mib']:,.0f} MiB", "Main memory of the worker process."))
+        lines.append(("Memory", f"{tick['host_mib']:,.0f} MiB", "Main memory of the worker process."))
         if "gpu_mib" in tick:
             use = f", {tick['gpu_use']:.0f} %" if "gpu_use" in tick else ""
-            told.append(
+            lines.append(
                 ("GPU", f"{tick['gpu_mib']:,.0f} MiB{use}", "GPU memory that the worker holds, and the GPU's load.")
             )
-    if told:
+    if lines:
         with st.container(horizontal=True, gap="medium"):
-            for name, value, meaning in told:
+            for name, value, meaning in lines:
                 with st.container(width="content", gap=None):
                     st.caption(name, help=meaning)
                     st.markdown(f"**{plain(value)}**")

@@ -28,14 +28,14 @@ STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP}</st
 def _about(file: str, modified_ns: int) -> dict[str, str]:
     """A page's title, icon and order from its constants, its help from its docstring; the page is not run."""
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    told = {
+    summary = {
         node.targets[0].id: str(node.value.value)
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
     }
-    return {"help": (ast.get_docstring(tree) or "").split("\n")[0], **told}
+    return {"help": (ast.get_docstring(tree) or "").split("\n")[0], **summary}
 
 
 def page(name: str) -> st.Page:
@@ -82,14 +82,14 @@ def run() -> None:
 
 def _lesson_strip(url_path: str) -> None:
     """A lesson that sent somebody here keeps its question in sight, with the way back."""
-    told = st.session_state.get("lesson_strip")
-    if told is None or url_path == "learn":
+    info = st.session_state.get("lesson_strip")
+    if info is None or url_path == "learn":
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
-        st.markdown(f":material/school: **{told['at'] + 1}. {told['question']}** :small[:gray[{told['title']}]]")
+        st.markdown(f":material/school: **{info['at'] + 1}. {info['question']}** :small[:gray[{info['title']}]]")
         if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
             st.switch_page(
-                page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": told["lesson"]}
+                page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": info["lesson"]}
             )
         if st.button("Leave it", icon=":material/close:", key="strip.leave", type="tertiary"):
             st.session_state.pop("lesson_strip")

@@ -119,10 +119,10 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
     except MMRecError as error:
         shell.tell(error)
         return
-    told = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
-    if told is not None:
+    estimate = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
+    if estimate is not None:
         st.caption(
-            f":material/schedule: At most about {span(told['seconds'] * int(trials))} for all trials, less with those"
+            f":material/schedule: At most about {span(estimate['seconds'] * int(trials))} for all trials, less with those"
             " stopped early."
         )
     shell.generated_note(dataset)
@@ -209,9 +209,9 @@ def searches(dataset: Dataset) -> None:
     assert best is not None
     winner(run, found, best, metric)
     if str(run.params["split"]).startswith("chronological") and (
-        told := validation_label(*registry.schema("models", run.params["model"])["early_stopping_protocol"])
+        info := validation_label(*registry.schema("models", run.params["model"])["early_stopping_protocol"])
     ):
-        st.caption(f"Validation scores of {run.params['model']} are {told}.")
+        st.caption(f"Validation scores of {run.params['model']} are {info}.")
     st.altair_chart(
         so_far(found, metric), alt=f"Validation {metric} of each trial, and the best so far, which is {best.score:.4f}"
     )
@@ -225,10 +225,10 @@ def searches(dataset: Dataset) -> None:
 
 def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
     """The best settings so far; once they are tested, what the test says."""
-    told = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.options.items())
+    text = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.options.items())
     usual = found[0].score
     gain = f" (usual settings {usual:.4f})" if usual is not None and found[0] is not best else " (the usual settings)"
-    st.markdown(f":material/emoji_events: **{shell.plain(told)}**")
+    st.markdown(f":material/emoji_events: **{shell.plain(text)}**")
     st.caption(
         f"Trial {found.index(best) + 1}: validation {shell.plain(metric.upper())} {best.score:.4f}{gain}. The best of"
         " many tries on the same rows looks better than it is: only the test of the last training counts."
@@ -332,12 +332,17 @@ def parallel(found: list[Trial], dims: list[Dimension], metric: str) -> alt.Laye
     rows = []
     for trial, score in zip(scored, scores, strict=True):
         good = 0.5 if top == worst else (score - worst) / (top - worst)
-        told = {"trial": found.index(trial) + 1, "score": score, "good": good}
+        summary = {"trial": found.index(trial) + 1, "score": score, "good": good}
         rows += [
-            {**told, "axis": d.name, "share": place(d, trial.options[d.name]), "value": _short(trial.options[d.name])}
+            {
+                **summary,
+                "axis": d.name,
+                "share": place(d, trial.options[d.name]),
+                "value": _short(trial.options[d.name]),
+            }
             for d in dims
         ]
-        rows.append({**told, "axis": last, "share": good, "value": f"{score:.4f}"})
+        rows.append({**summary, "axis": last, "share": good, "value": f"{score:.4f}"})
     ends = [{"axis": d.name, "share": s, "text": t} for d in dims for s, t in zip((0, 1), _ends(d), strict=True)]
     ends += [{"axis": last, "share": 0, "text": f"{worst:.4f}"}, {"axis": last, "share": 1, "text": f"{top:.4f}"}]
     order = [*(d.name for d in dims), last]

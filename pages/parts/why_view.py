@@ -19,11 +19,11 @@ MOST = 25
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def reasons(
-    run_id: str, told: tuple[tuple[object, float], ...], item: int, _dataset: Dataset
+    run_id: str, info: tuple[tuple[object, float], ...], item: int, _dataset: Dataset
 ) -> tuple[list[cf.Answer], list[cf.Answer]]:
     """Leave-one-rating-out, and the views of ids, text and image."""
     model = recommender.load_run_model(runs.get(run_id).folder)
-    history = recommender.history(_dataset, dict(told))
+    history = recommender.history(_dataset, dict(info))
     return cf.leave_one_out(model, history, item), cf.views(model, history, item)
 
 
@@ -39,10 +39,10 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         item = st.selectbox(
             "Why", shown[model], key=f"why.film.{model}", width=340, format_func=lambda i: str(titles.iloc[i])
         )
-    told = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+    info = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
     try:
         with st.spinner("Asking again without each rating …"):
-            answers, views = reasons(models[model].id, told[-MOST:], int(item), dataset)
+            answers, views = reasons(models[model].id, info[-MOST:], int(item), dataset)
     except MMRecError as error:
         shell.tell(error)
         return

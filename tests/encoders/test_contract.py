@@ -107,12 +107,12 @@ def test_it_encodes_a_catalog_end_to_end(
     monkeypatch.setattr(features.encoding, "make_encoder", lambda *_: encoder)
     name = f"try-{encoder.name}"
     try:
-        told = features.encode(demo, name)
+        text = features.encode(demo, name)
         for modality in encoder.modalities:
             own = features.load(demo, name, modality)
-            assert told["modality"][modality] == {"n": 200, "width": encoder.width(modality), "missing": 0}
+            assert text["modality"][modality] == {"n": 200, "width": encoder.width(modality), "missing": 0}
             assert np.array_equal(own.items, np.arange(200)) and own.vectors.dtype == np.float16
-        assert (told["retrieval"] is not None) == encoder.joint
+        assert (text["retrieval"] is not None) == encoder.joint
     finally:
         import shutil
 
@@ -216,9 +216,9 @@ def test_weights_that_are_not_there_are_said_in_a_line(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MMRecError) as told:
+    with pytest.raises(MMRecError) as info:
         features.make_encoder(name, {"weights": str(tmp_path / "empty")})
-    assert "\n" not in str(told.value) and "--set weights=" in str(told.value)
+    assert "\n" not in str(info.value) and "--set weights=" in str(info.value)
 
 
 def test_damaged_weights_of_ours_are_refused(tmp_path: Path) -> None:

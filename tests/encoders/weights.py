@@ -67,7 +67,7 @@ def qwen2(folder: Path) -> Path:
     from transformers import Qwen2Config, Qwen2Model
 
     torch.manual_seed(0)
-    told = Qwen2Config(
+    info = Qwen2Config(
         vocab_size=64,
         hidden_size=1536,
         num_hidden_layers=2,
@@ -76,7 +76,7 @@ def qwen2(folder: Path) -> Path:
         intermediate_size=64,
         max_position_embeddings=64,
     )
-    Qwen2Model(told).save_pretrained(folder)
+    Qwen2Model(info).save_pretrained(folder)
     word_tokenizer(folder, 64)
     return folder
 
@@ -137,11 +137,11 @@ def open_clip_folder(folder: Path) -> Path:
     for weight in net.parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=0.08)
-    told = {
+    summary = {
         "model_cfg": CLIP,
         "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
     }
-    (folder / "open_clip_config.json").write_text(json.dumps(told))
+    (folder / "open_clip_config.json").write_text(json.dumps(summary))
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, folder / "open_clip_model.safetensors")
     return folder
 
@@ -155,7 +155,7 @@ def clip_like(folder: Path, source: Path) -> Path:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     text, vision = CLIP["text_cfg"], CLIP["vision_cfg"]
-    told = CLIPConfig(
+    info = CLIPConfig(
         projection_dim=CLIP["embed_dim"],
         text_config={"vocab_size": 49408, "hidden_size": text["width"], "intermediate_size": 4 * text["width"], "num_hidden_layers": text["layers"],
                      "num_attention_heads": text["heads"], "max_position_embeddings": 77, "hidden_act": "quick_gelu", "eos_token_id": 49407, "bos_token_id": 49406},
@@ -163,7 +163,7 @@ def clip_like(folder: Path, source: Path) -> Path:
                        "num_attention_heads": vision["width"] // vision["head_width"], "image_size": vision["image_size"], "patch_size": vision["patch_size"],
                        "hidden_act": "quick_gelu"},
     )  # fmt: skip
-    net, theirs = CLIPModel(told), load_file(source / "open_clip_model.safetensors")
+    net, theirs = CLIPModel(info), load_file(source / "open_clip_model.safetensors")
     mine = {
         "logit_scale": theirs["logit_scale"],
         "text_projection.weight": theirs["text_projection"].T,
@@ -282,8 +282,8 @@ def siglip_pair() -> tuple[Any, Any]:
     from transformers import SiglipConfig, SiglipModel
 
     torch.manual_seed(0)
-    told = {k: v for k, v in SIGLIP.items() if k != "custom_text"}
-    one = CustomTextCLIP(**told).eval()
+    summary = {k: v for k, v in SIGLIP.items() if k != "custom_text"}
+    one = CustomTextCLIP(**summary).eval()
     for weight in one.parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=0.05)
@@ -336,6 +336,6 @@ def siglip_pair() -> tuple[Any, Any]:
             ("vision_model.embeddings.patch_embedding", "visual.trunk.patch_embed.proj"), ("text_model.head", "text.text_projection"),
         ):  # fmt: skip
             mine[f"{new}.{end}"] = theirs[f"{old}.{end}"]
-    told = two.load_state_dict(mine, strict=False)
-    assert not told.unexpected_keys and all("position_ids" in key for key in told.missing_keys), told
+    summary = two.load_state_dict(mine, strict=False)
+    assert not summary.unexpected_keys and all("position_ids" in key for key in summary.missing_keys), summary
     return one, two

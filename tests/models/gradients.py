@@ -10,14 +10,14 @@ from mmrec_core.models._base import GradientModel
 from mmrec_core.types import History
 
 
-def gradients_agree(model: GradientModel, told: Sequence[History]) -> bool:
+def gradients_agree(model: GradientModel, histories: Sequence[History]) -> bool:
     """Compare them with autograd's, at several steps and from states moved at random; False where nothing moves."""
     model.rest()
     with torch.no_grad():
-        state, moving = model.start_state(told)
+        state, moving = model.start_state(histories)
         if not moving:
             return False
-        rows, chance = model.history_rows(told), torch.Generator().manual_seed(0)
+        rows, chance = model.history_rows(histories), torch.Generator().manual_seed(0)
         own = model.fold_slopes(rows, state, moving)
         reference = GradientModel.fold_slopes(model, rows, state, moving)
         for step in (0, 1, model.FOLD_STEPS - 1):

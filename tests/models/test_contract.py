@@ -375,8 +375,8 @@ def _widen_tensors(folder: Path) -> None:
 
 
 def _other_version(folder: Path) -> None:
-    told = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**told, "version": told["version"] + 1}))
+    info = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**info, "version": info["version"] + 1}))
 
 
 def _break_weight(folder: Path) -> None:
@@ -427,12 +427,12 @@ def test_fold_in(world: World, name: str) -> None:
     model = _ranker(world, name)
     before, learns = model.snapshot(), [p.requires_grad for p in model.parameters()]
     nothing = History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    told = [nothing, *_histories(world)]
-    state = model.fold_in(told)
-    assert len(state) == len(told) and state.source[0] == "fallback"
+    histories = [nothing, *_histories(world)]
+    state = model.fold_in(histories)
+    assert len(state) == len(histories) and state.source[0] == "fallback"
     assert set(state.source) <= {"folded", "fallback"}
     scores = model.score_all(state)
-    assert scores.shape == (len(told), N_FILMS) and bool(torch.isfinite(scores).all())
+    assert scores.shape == (len(histories), N_FILMS) and bool(torch.isfinite(scores).all())
     after = model.snapshot()
     assert set(after) == set(before) and all(torch.equal(before[key], after[key]) for key in before)
     assert learns == [p.requires_grad for p in model.parameters()]
@@ -463,27 +463,27 @@ def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -
 
 def test_fold_in_company_does_not_matter(world: World, name: str) -> None:
     """What is made of a history does not depend on whose histories are read with it."""
-    model, told = _ranker(world, name), _histories(world)
-    together = model.score_all(model.fold_in(told))
-    alone = torch.cat([model.score_all(model.fold_in([own])) for own in told])
+    model, info = _ranker(world, name), _histories(world)
+    together = model.score_all(model.fold_in(info))
+    alone = torch.cat([model.score_all(model.fold_in([own])) for own in info])
     _same(together, alone, 1e-4)
 
 
 def test_many_who_ask_at_once_get_their_own_answers(world: World, name: str) -> None:
     """Several threads share one model: what each is told is what it would be told alone, and no weight is left frozen."""
-    model, told = _ranker(world, name), _histories(world)
+    model, info = _ranker(world, name), _histories(world)
     learns = [p.requires_grad for p in model.parameters()]
-    alone = [model.score_all(model.fold_in([own])) for own in told]
+    alone = [model.score_all(model.fold_in([own])) for own in info]
     model.forget()  # what is kept for speed is made anew by whoever comes first
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(4) as threads:
-            at_once = list(threads.map(lambda own: model.score_all(model.fold_in([own])), told * 3))
+            at_once = list(threads.map(lambda own: model.score_all(model.fold_in([own])), info * 3))
     finally:
         sys.setswitchinterval(before)
     for at, scores in enumerate(at_once):
-        _same(scores, alone[at % len(told)], 1e-4)
+        _same(scores, alone[at % len(info)], 1e-4)
     assert learns == [p.requires_grad for p in model.parameters()]
 
 
@@ -499,14 +499,14 @@ def test_strangers_fall_back(world: World, name: str) -> None:
 
 def test_seen_films_are_never_recommended(world: World, name: str) -> None:
     """Neither to known users nor to new ones; who has seen everything gets nothing."""
-    model, told = _ranker(world, name), _histories(world)
-    of_known, of_new = [told[0].items, told[3].items, np.arange(N_FILMS)], [h.items for h in told]
+    model, info = _ranker(world, name), _histories(world)
+    of_known, of_new = [info[0].items, info[3].items, np.arange(N_FILMS)], [h.items for h in info]
     known = model.recommend_rows(Query(np.array([1, 2, 3])), of_known, N_FILMS)
-    new = model.recommend_rows(model.fold_in(told), of_new, 10)
+    new = model.recommend_rows(model.fold_in(info), of_new, 10)
     for (items, scores), seen in zip([*known, *new], [*of_known, *of_new], strict=True):
         assert not set(items.tolist()) & set(seen.tolist())
         assert len(set(items.tolist())) == len(items) and np.all(np.diff(scores) <= 0)
-    assert len(known[2][0]) == 0 and len(known[0][0]) == N_FILMS - len(told[0])
+    assert len(known[2][0]) == 0 and len(known[0][0]) == N_FILMS - len(info[0])
 
 
 # Judging
@@ -606,8 +606,8 @@ def _wins(model: Model, dataset: Dataset) -> float:
     """Share of comparisons that the own parity wins: of known users, and where these are clear, the lower of theirs and of folded-in ones."""
     users, lowest = np.arange(len(dataset.users)), 1.0
     user, item = np.asarray(dataset.interactions.user), np.asarray(dataset.interactions.item)
-    for told in (Query(users), None):
-        table = model.score_all(told if told is not None else model.fold_in(_own_histories(dataset))).clone()
+    for info in (Query(users), None):
+        table = model.score_all(info if info is not None else model.fold_in(_own_histories(dataset))).clone()
         table[user, item] = -torch.inf
         wins = []
         for u in users:

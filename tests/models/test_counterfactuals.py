@@ -23,7 +23,7 @@ from tests.models.drawn import films_with_vectors
 from tests.models.test_contract import N_FILMS
 
 SCHEMAS = {name: registry.schema("models", name) for name in registry.names("models")}
-ON_FILMS = [n for n, told in SCHEMAS.items() if "labels" not in told["needs"]]
+ON_FILMS = [n for n, info in SCHEMAS.items() if "labels" not in info["needs"]]
 READERS = [n for n in ON_FILMS if any({"text", "image"} & set(need.split("|")) for need in SCHEMAS[n]["needs"])]
 TOLD = History(
     np.array([3, 8, 15, 20]), np.array([5.0, 1.0, 4.5, 2.0], np.float32), 1_200_000_000 + 86_400 * np.arange(4)

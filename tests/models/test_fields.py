@@ -115,9 +115,9 @@ def test_mmoe_gates_add_up() -> None:
     gates = made.gates(made.seen(looked))
     assert gates.shape == (4, 3, made.config.experts) and bool((gates >= 0).all())
     torch.testing.assert_close(gates.sum(-1), torch.ones(4, 3))
-    told = torch.stack([expert(made.seen(looked)) for expert in made.experts], 1)
+    info = torch.stack([expert(made.seen(looked)) for expert in made.experts], 1)
     for task, tower in enumerate(made.towers):
-        mixed = (gates[:, task, :, None] * told).sum(1)
+        mixed = (gates[:, task, :, None] * info).sum(1)
         met = made.share[task] * made.meeting(looked).sum(1, keepdim=True)
         torch.testing.assert_close(made.outputs(looked)[:, task : task + 1], tower(mixed) + met)
 

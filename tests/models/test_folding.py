@@ -65,8 +65,8 @@ def test_a_film_outside_training_has_no_part_to_leave_out(name: str) -> None:
     made = model(name, rows=rows, dim=4)
     alone = made.fold_in([History(np.array([N_FILMS - 1]), np.array([5], np.float32))])
     assert bool(torch.isfinite(made.score_all(alone)).all())
-    told, _ = made.history_rows([History(np.array([1, N_FILMS - 1]), np.array([5, 5], np.float32))])
-    assert told["own_user"].tolist() == [1.0, 0.0]
+    info, _ = made.history_rows([History(np.array([1, N_FILMS - 1]), np.array([5, 5], np.float32))])
+    assert info["own_user"].tolist() == [1.0, 0.0]
 
 
 def test_a_subclass_with_a_loss_of_its_own_is_folded_in_by_it() -> None:

@@ -132,14 +132,14 @@ def test_content_places_films_that_nobody_liked() -> None:
     with torch.no_grad():
         cold = made.vectors()[1][COLD]
         torch.testing.assert_close(cold, made.alone(made.spread()[1][0])[COLD])
-        told = {
+        summary = {
             name: torch.from_numpy(np.asarray(field.data[[COLD]]).astype(np.float32))
             for name, field in made.content.fields.items()
         }
-        torch.testing.assert_close(made.item_state(told).tensors["vector"][0], cold)
-        other = made.item_state({"text": told["text"]}).tensors["vector"][0]
+        torch.testing.assert_close(made.item_state(summary).tensors["vector"][0], cold)
+        other = made.item_state({"text": summary["text"]}).tensors["vector"][0]
     assert not torch.allclose(other, cold)
-    assert model("lightgcn_multimodal").item_state(told) is None
+    assert model("lightgcn_multimodal").item_state(summary) is None
 
 
 @pytest.mark.parametrize("name", ["bpr", "lightgcn", "lightgcn_multimodal", "mmgcn", "ncf"])
@@ -152,8 +152,8 @@ def test_films_outside_training_are_never_drawn(name: str) -> None:
     for epoch in range(20):
         drawn = made.epoch(train, epoch)
         assert COLD not in drawn["negative" if "negative" in drawn else "item"].flatten().tolist()
-        told = made.history_epoch(made.history_rows([History(np.array([1, 3])), History(np.array([2]))]), epoch)
-        assert COLD not in told["negative" if "negative" in told else "item"].flatten().tolist()
+        history = made.history_epoch(made.history_rows([History(np.array([1, 3])), History(np.array([2]))]), epoch)
+        assert COLD not in history["negative" if "negative" in history else "item"].flatten().tolist()
 
 
 def test_an_unknown_film_adds_nothing_of_an_id_to_mmgcn() -> None:

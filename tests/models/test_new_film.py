@@ -77,8 +77,8 @@ def test_a_poster_and_a_plot_are_encoded_and_set_among_neighbours(films: Any) ->
     own = new_item.encoded(dataset, "classic", NewFilm("Sorrow", "A sad tale.", ("Drama",), poster=held.getvalue()))
     assert set(own) == {"text", "image"} and np.linalg.norm(own["text"]) == pytest.approx(1, abs=1e-3)
     near = new_item.neighbours(dataset, "classic", {"text": own["text"]}, 5)["text"]
-    told = [dataset.catalog["plot"].iloc[i] for i in near[0]]
-    assert told.count("A sad tale.") >= 4 and (np.diff(near[1]) <= 1e-6).all()
+    lines = [dataset.catalog["plot"].iloc[i] for i in near[0]]
+    assert lines.count("A sad tale.") >= 4 and (np.diff(near[1]) <= 1e-6).all()
     with pytest.raises(MMRecError, match="nothing to encode"):
         new_item.encoded(dataset, "classic", NewFilm("Nothing told"))
     with pytest.raises(MMRecError):

@@ -59,10 +59,10 @@ def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
         dropout=0.0,
         id_dropout=0.0,
     )
-    told = evaluate(
+    result = evaluate(
         model, periodic, split, only=["ndcg@1"], known="training + validation", groups=False, intervals=False
     )
-    assert told.metrics["ndcg@1"] == 1.0, "the one after the last, which evaluation lets it read"
+    assert result.metrics["ndcg@1"] == 1.0, "the one after the last, which evaluation lets it read"
     told_last = np.arange(2, 10)
     listed = model.recommend_rows(model.fold_in([History(told_last)]), [told_last], 1)[0]
     assert listed[0].tolist() == [10]
@@ -91,8 +91,8 @@ def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[s
     with torch.no_grad():
         taste = model.tastes(model.user_state(Query(np.arange(USERS))).tensors)
         follows = torch.softmax(taste @ model.vectors(model.pool()).T, 1)
-    told = (follows[:, -1] / follows[:, :-1].max(1).values).log().mean().exp().item()
-    assert 0.5 / PERIOD < told < 2 / PERIOD, "alone it is one of forty, and not four"
+    info = (follows[:, -1] / follows[:, :-1].max(1).values).log().mean().exp().item()
+    assert 0.5 / PERIOD < info < 2 / PERIOD, "alone it is one of forty, and not four"
 
 
 def test_what_is_observed_is_read_and_undone(periodic: Dataset) -> None:
@@ -124,12 +124,12 @@ def test_the_future_cannot_change_a_place(name: str, periodic: Dataset) -> None:
 def test_company_and_padding_change_nothing(name: str, periodic: Dataset) -> None:
     """A row scores the same alone, beside longer ones, and however much padding follows it."""
     model, _ = made(name, periodic, max_epochs=1, length=12)
-    told = [History(np.array([1, 2])), History(np.array([4, 5, 6, 0, 1, 2, 3])), History(np.zeros(0, np.int64))]
-    together = model.score_all(model.fold_in(told))
-    for row, own in enumerate(told):
+    histories = [History(np.array([1, 2])), History(np.array([4, 5, 6, 0, 1, 2, 3])), History(np.zeros(0, np.int64))]
+    together = model.score_all(model.fold_in(histories))
+    for row, own in enumerate(histories):
         alone = model.score_all(model.fold_in([own]))[0]
         torch.testing.assert_close(together[row], alone, rtol=1e-5, atol=1e-5)
-    state = model.fold_in(told[:1]).tensors
+    state = model.fold_in(histories[:1]).tensors
     noisy = {**state, "sequence": torch.where(torch.arange(12) < 2, state["sequence"], 5)}
     torch.testing.assert_close(model.score_states(noisy), model.score_states(state), rtol=1e-6, atol=1e-6)
 
@@ -199,8 +199,8 @@ def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
 
 @pytest.mark.parametrize("name", ["sasrec", "sse_pt", "bert4rec", "gru4rec", "bst"])
 def test_resumed_training_ends_where_an_uninterrupted_one_does(name: str, periodic: Dataset, tmp_path: Path) -> None:
-    def stop_after_two(kind: str, told: Any) -> None:
-        callbacks.stop.wanted = callbacks.stop.wanted or (kind == "epoch" and told["epoch"] == 1)
+    def stop_after_two(kind: str, info: Any) -> None:
+        callbacks.stop.wanted = callbacks.stop.wanted or (kind == "epoch" and info["epoch"] == 1)
 
     split, how = (
         make_split(periodic, "leave-one-out"),
@@ -223,8 +223,8 @@ def test_a_film_nobody_met_is_read_and_ranked_by_its_content(name: str, periodic
     item = np.asarray(periodic.interactions.need("item"))
     split = replace(split, train=split.train[item[split.train] < 30])
     model = fit(name, periodic, split, options={"device": "cpu", "max_epochs": 1, "length": 8, "patience": 0}).model
-    told = [History(np.array([2, 3])), History(np.array([2, 3, 30])), History(np.array([2, 3, 31]))]
-    scores = model.score_all(model.fold_in(told))
+    histories = [History(np.array([2, 3])), History(np.array([2, 3, 30])), History(np.array([2, 3, 31]))]
+    scores = model.score_all(model.fold_in(histories))
     assert len(torch.unique(scores[0, 30:])) == 10
     assert not torch.allclose(scores[1], scores[0]) and not torch.allclose(scores[1], scores[2])
     assert 30 <= len(model.pool()) and model.schema.n_items not in model.pool(), "the unknown film is no rival"
@@ -273,10 +273,10 @@ def test_bst_events_of_one_moment_do_not_see_each_other(home: Path, ratings_csv:
 
 def test_bst_batch_mates_and_padding_change_nothing(periodic: Dataset) -> None:
     model, _ = bst(periodic)
-    told = [History(np.array([1, 2])), History(np.array([4, 5, 6, 7]))]
-    together = model.score_all(model.fold_in(told))
-    torch.testing.assert_close(together[0], model.score_all(model.fold_in(told[:1]))[0], rtol=1e-5, atol=1e-6)
-    state = model.fold_in(told[:1]).tensors
+    histories = [History(np.array([1, 2])), History(np.array([4, 5, 6, 7]))]
+    together = model.score_all(model.fold_in(histories))
+    torch.testing.assert_close(together[0], model.score_all(model.fold_in(histories[:1]))[0], rtol=1e-5, atol=1e-6)
+    state = model.fold_in(histories[:1]).tensors
     noisy = {**state, "films": torch.where(torch.arange(4) < 2, state["films"], 9)}
     torch.testing.assert_close(model.score_states(noisy), model.score_states(state), rtol=1e-6, atol=1e-6)
     swapped = model.score_all(model.fold_in([History(np.array([2, 1]))]))

@@ -255,7 +255,7 @@ def test_nodes_hidden_in_a_batch_are_the_same_for_messages_and_embeddings() -> N
     by_node: dict[int, set[int]] = {}
     for node, known in torch.cat(seen, 1).T.tolist():
         by_node.setdefault(node, set()).add(known)
-    assert len(seen) >= 2 and all(len(told) == 1 for told in by_node.values())
+    assert len(seen) >= 2 and all(len(info) == 1 for info in by_node.values())
 
 
 @pytest.mark.parametrize("degree", [False, True])
@@ -321,8 +321,8 @@ def test_a_newcomer_is_not_taken_for_silent_since() -> None:
         played(made, rows)
         clock = int(made.clock)
         shifts = (0, -400_000_000, 400_000_000) if preset == "jodie" else (86_400, 400_000_000)
-        told = [History(np.array([1, 6, 2]), times=np.array([0, 60, 90]) + clock + shift) for shift in shifts]
-        first, *others = made.fold_in(told).tensors["vector"]
+        histories = [History(np.array([1, 6, 2]), times=np.array([0, 60, 90]) + clock + shift) for shift in shifts]
+        first, *others = made.fold_in(histories).tensors["vector"]
         for other in others:
             torch.testing.assert_close(other, first, rtol=1e-5, atol=1e-6)
 
@@ -346,9 +346,9 @@ def test_attention_is_torchs_own() -> None:
         theirs.in_proj_bias.copy_(torch.cat([made.query.bias, made.key.bias, made.value.bias]))
         theirs.out_proj.weight.copy_(made.out.weight), theirs.out_proj.bias.copy_(made.out.bias)
         query, keys = torch.cat([own, now.expand(n, -1)], 1)[:, None], torch.cat([heard, mark[..., None], ago], 2)
-        told = theirs(query, keys, keys, key_padding_mask=~there)[0][:, 0]
-        told[~there.any(1)] = 0
-        torch.testing.assert_close(made(own, heard, mark, now, ago, there), made.merge(told, own))
+        info = theirs(query, keys, keys, key_padding_mask=~there)[0][:, 0]
+        info[~there.any(1)] = 0
+        torch.testing.assert_close(made(own, heard, mark, now, ago, there), made.merge(info, own))
 
 
 def test_all_pairs_at_once_are_the_pairs() -> None:
@@ -425,11 +425,11 @@ def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> N
     made = model("mm_tgn", side, **settings)
     louder(made)
     played(made, events())
-    told = {f.name: torch.from_numpy(np.asarray(f.data[[cold]]).astype(np.float32)) for f in side}
+    summary = {f.name: torch.from_numpy(np.asarray(f.data[[cold]]).astype(np.float32)) for f in side}
     with torch.no_grad():
         own = made.films()[cold]
-        torch.testing.assert_close(made.item_state(told).tensors["vector"][0], own)
-        assert not torch.allclose(made.item_state({"image": told["image"]}).tensors["vector"][0], own)
+        torch.testing.assert_close(made.item_state(summary).tensors["vector"][0], own)
+        assert not torch.allclose(made.item_state({"image": summary["image"]}).tensors["vector"][0], own)
         item = torch.tensor([cold])
         torch.testing.assert_close(made.nobody_met(made.of_films(item, made.known_items[item]))[0], own)
         met = np.array([int(events().need("item")[-1])])

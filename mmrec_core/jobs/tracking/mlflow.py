@@ -143,20 +143,20 @@ def _tell(client: Any, run: Run, note: dict[str, Any]) -> None:
         client.set_terminated(note["run_id"], ENDED[status], int(float(run.record.get("ended") or time.time()) * 1000))
     elif note["events"]:
         client.update_run(note["run_id"], "RUNNING")  # a stopped one that was resumed
-    told = {"store": store(), "run_id": note["run_id"], "events": len(events), "status": status}
+    summary = {"store": store(), "run_id": note["run_id"], "events": len(events), "status": status}
     if run.kind == "tune":
-        told["trials"] = _tell_trials(client, run, experiment_id, note)
-    storage.write_json(run.folder / "mlflow.json", told)
+        summary["trials"] = _tell_trials(client, run, experiment_id, note)
+    storage.write_json(run.folder / "mlflow.json", summary)
 
 
 def _tell_trials(client: Any, run: Run, experiment_id: str, note: Mapping[str, Any]) -> dict[str, Any]:
     """Trials of a search as child runs, each with its curve; known ones from where they were left."""
     from mlflow.entities import Metric, Param
 
-    told: dict[str, Any] = dict(note.get("trials") or {})
+    summary: dict[str, Any] = dict(note.get("trials") or {})
     name = _name(f"validation {sweep.metric_of(run)}")
     for at, trial in enumerate(sweep.trials_of(run)):
-        known = told.get(trial.id)
+        known = summary.get(trial.id)
         if known is not None and known == {**known, "status": trial.status, "epochs": len(trial.curve)}:
             continue
         if known is None:
@@ -174,8 +174,8 @@ def _tell_trials(client: Any, run: Run, experiment_id: str, note: Mapping[str, A
         else:
             client.set_tag(known["run_id"], "mmrec.ended", trial.status)
             client.set_terminated(known["run_id"], ended)
-        told[trial.id] = {"run_id": known["run_id"], "epochs": len(trial.curve), "status": trial.status}
-    return told
+        summary[trial.id] = {"run_id": known["run_id"], "epochs": len(trial.curve), "status": trial.status}
+    return summary
 
 
 def _figures(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -211,9 +211,9 @@ def open_mlflow() -> str:
         storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', heartbeat.host())}.json"
     )  # each machine has pages of its own
     with storage.locked("mlflow-ui"):
-        told = _server(file)
-        if told and told["store"] == store() and heartbeat.lives(told, settings.home()):
-            return str(told["url"])
+        info = _server(file)
+        if info and info["store"] == store() and heartbeat.lives(info, settings.home()):
+            return str(info["url"])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -235,6 +235,6 @@ def open_mlflow() -> str:
         else:
             process.terminate()
             raise MMRecError(f"MLflow did not answer within a minute; {settings.home() / 'mlflow.log'} may say why.")
-        told = heartbeat.owner(process.pid) | {"url": url, "store": store()}
-        storage.write_json(file, told)
+        info = heartbeat.owner(process.pid) | {"url": url, "store": store()}
+        storage.write_json(file, info)
     return url

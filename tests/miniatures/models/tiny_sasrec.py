@@ -86,10 +86,10 @@ class TinySASRec(GradientModel):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Cross-entropy of each next film against one drawn at random, averaged over a sequence."""
-        sequence, told = batch["sequence"], self.encode(batch["sequence"])[:, :-1]
+        sequence, info = batch["sequence"], self.encode(batch["sequence"])[:, :-1]
         there = (sequence != self.mark).float()
-        liked = (told * self.films(sequence)).sum(-1)
-        other = (told * self.films(self.oov_item(batch["negative"]))).sum(-1)
+        liked = (info * self.films(sequence)).sum(-1)
+        other = (info * self.films(self.oov_item(batch["negative"]))).sum(-1)
         return ((F.softplus(-liked) + F.softplus(other)) * there).sum(1) / there.sum(1).clamp(min=1)
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
@@ -115,6 +115,6 @@ class TinySASRec(GradientModel):
             order = np.arange(len(history)) if history.times is None else np.argsort(history.times, kind="stable")
             rows.append(self.pad(np.asarray(history.items)[order][keep[order]]))
         sequence = torch.stack(rows) if rows else self.sequences[:0]
-        told = (sequence[:, 0] != self.mark).tolist()
-        source: tuple[Source, ...] = tuple("folded" if any_told else "fallback" for any_told in told)
+        info = (sequence[:, 0] != self.mark).tolist()
+        source: tuple[Source, ...] = tuple("folded" if any_told else "fallback" for any_told in info)
         return UserState({"sequence": sequence.to(self.sequences.device)}, source)
