@@ -82,7 +82,8 @@ def cpu_runs() -> int:
 
 
 def worker_niceness() -> int:
-    """By how much background workers lower their priority on a machine that people work at (``MMREC_NICE``, 0 to 19; 19 by default)."""
+    """By how much background workers lower their priority on a machine that people work at (``MMREC_NICE``, 0 to 19; 19
+    by default)."""
     named = os.environ.get("MMREC_NICE", "19")
     return min(int(named), 19) if named.isascii() and named.isdigit() and len(named) < 4 else 19
 

@@ -128,7 +128,7 @@ def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def bundles(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
-    """Bundles of well-known films that go together."""
+    """Taste packs of well-known films that go together."""
     return elicitation.bundles(_dataset)
 
 
@@ -197,24 +197,28 @@ def choose_films(ratings: dict[int, float]) -> None:
     else:
         st.session_state.setdefault("hand", 0)
         fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", YARDSTICK}}
-        ways = ["Telling", "Disputed", "Bundles"] if len(fitted) > 1 and len(ratings) >= 3 else ["Telling", "Bundles"]
+        ways = (
+            ["Informative", "Models disagree", "Taste packs"]
+            if len(fitted) > 1 and len(ratings) >= 3
+            else ["Informative", "Taste packs"]
+        )
         way = st.segmented_control(
             "Suggest",
             ways,
-            default="Telling",
+            default="Informative",
             required=True,
             key="suggest",
             label_visibility="collapsed",
             help=(
-                "Telling: well known and far apart, so each answer says much. Disputed, after three ratings: films the"
-                " models disagree on most. Bundles: pick whole tastes at once."
+                "Informative: well known and far apart, so each answer says much. Models disagree, after three ratings:"
+                " films the models disagree on most. Taste packs: pick whole tastes at once."
             ),
         )
-        if way == "Bundles":
+        if way == "Taste packs":
             pick_bundles(ratings)
             return
         asked = tuple(unseen())
-        if way == "Disputed":
+        if way == "Models disagree":
             told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
             try:
                 films = disputed(tuple(r.id for r in fitted.values()), told_ratings, (*asked, *ratings), dataset)
@@ -468,7 +472,7 @@ def nothing_fitted(able: list[str]) -> None:
         else:
             st.subheader("No model is fitted on this dataset", anchor=False)
             st.write(f"Fit them first: {', '.join(able)}. On the demo that takes about two minutes.")
-            if st.button("Fit the usual models", type="primary", icon=":material/model_training:"):
+            if st.button("Train baseline models", type="primary", icon=":material/model_training:"):
                 runs.start_all(dataset.name)
                 st.rerun(scope="fragment")
 
@@ -502,7 +506,7 @@ def studio() -> None:
     if "go_to_film" in st.session_state:
         shell.open_film(dataset, st.session_state.pop("go_to_film"))
     ratings = current_ratings()
-    st.subheader("What every model makes of you", anchor=False)
+    st.subheader("Recommendations by model", anchor=False)
     my_ratings(ratings)
     every_answer(ratings)
 
@@ -513,7 +517,14 @@ one_thread()
 WHO = ["New person", "New film", "The crossing"]
 who = (
     st.segmented_control(
-        "What is new", WHO, default=WHO[0], required=True, key="new", bind="query-params", label_visibility="collapsed"
+        "What is new",
+        WHO,
+        default=WHO[0],
+        required=True,
+        key="new",
+        bind="query-params",
+        label_visibility="collapsed",
+        format_func=lambda choice: "Ratings needed to beat popularity" if choice == "The crossing" else choice,
     )
     or WHO[0]
 )
@@ -523,8 +534,8 @@ elif who == "The crossing":
     crossing_view(dataset)
 else:
     st.caption(
-        "You are a user that no model has seen. Each rating is folded in: the model makes a state for you from what you"
-        " told it, without retraining."
+        "You are a user that no model has seen. Models infer your profile from your ratings (fold-in), without"
+        " retraining."
     )
     come_back()
     left, right = st.columns([1, 1.6], gap="large")

@@ -226,9 +226,7 @@ def pictures(rows: list[Row]) -> None:
     views += ["Seeds"] if any(len(details["seeds"]) > 1 for details in over_seeds(rows, names[0])) else []
     views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = st.segmented_control(
-            "Picture", views, default="Intervals", required=True, key="view", bind="query-params"
-        )
+        view = st.segmented_control("Chart", views, default="Intervals", required=True, key="view", bind="query-params")
         metric = st.selectbox(
             "Metric",
             names,
@@ -363,7 +361,7 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         if others:
             ways = "; ".join(f"{shell.plain(name)} {judged}" for name, judged in others.items())
             st.caption(
-                f"Not all curves are of one kind: {ways}; the others among every film, frozen. Their heights tell"
+                f"Not all curves are of one kind: {ways}; the others by full ranking, static. Their heights tell"
                 " nothing of each other."
             )
     return chart
@@ -534,7 +532,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
     old = comparison.outdated(dataset)
     if not others and not old:
         return
-    st.subheader("Kept apart", anchor=False)
+    st.subheader("Not comparable", anchor=False)
     st.caption("These cannot be ranked together with the results above.")
     here = {r.description for r in found if r.key == key}
     live = [r.params for r in live_runs()]
@@ -601,10 +599,10 @@ def nothing_yet() -> None:
             st.subheader("The first results are on their way", anchor=False)
             st.write("They appear here one by one as the trainings end.")
         else:
-            st.subheader(f"Nothing has been judged on {dataset.name} yet", anchor=False)
+            st.subheader(f"Nothing has been evaluated on {dataset.name} yet", anchor=False)
             st.write(f"Fit the models first: {', '.join(runs.usable_models(dataset))}.")
             with st.container(horizontal=True):
-                if st.button("Fit the usual models", type="primary", icon=":material/model_training:"):
+                if st.button("Train baseline models", type="primary", icon=":material/model_training:"):
                     try:
                         runs.start_all(dataset.name)
                     except MMRecError as error:
@@ -638,7 +636,7 @@ if found:
     rows = under(found, key)
     with st.container(horizontal=True, vertical_alignment="center"):
         only_usual = st.toggle(
-            "Usual settings only",
+            "Default settings only",
             key="only_usual",
             bind="query-params",
             help="Hides trainings with other seeds, settings or shares of the rows.",
@@ -655,7 +653,7 @@ if found:
         st.fragment(lab)(found, rows, dataset)
     else:
         st.info(
-            "None of these trainings has the usual settings. Switch “Usual settings only” off to see them.",
+            "None of these trainings has default settings. Switch “Default settings only” off to see them.",
             icon=":material/filter_alt_off:",
         )
 else:

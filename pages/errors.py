@@ -65,7 +65,7 @@ def choose_models(rows: list[Row]) -> list[Row]:
         other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
         second = linked["b"].label if linked["b"] is not None and linked["b"].label in beside_it else other
         b = st.selectbox(
-            "Beside it",
+            "Compare with",
             beside_it,
             index=beside_it.index(second),
             key=blind.key("b.asked"),
@@ -220,7 +220,7 @@ def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row],
         "Likes": [m[0]["likes"] for m in measured.values()],
         "People": [m[0]["people"] for m in measured.values()],
     }
-    meaning = {"found": "Found in ten ↑", "rmse": "RMSE ↓"}
+    meaning = {"found": "Hits in top 10 ↑", "rmse": "RMSE ↓"}
     for at, label in enumerate(r.label for r in rows):
         for key, title in meaning.items():
             if any(key in m[at] for m in measured.values()):
@@ -281,7 +281,7 @@ def listed(
             data[f"{shown} predicts"] = t.predicted[where].tolist()
         if t.place is not None:
             data[f"Place · {shown}"] = [
-                f"#{p}" if p > 0 else "beyond 20" if p == 0 else "–" for p in t.place[where].tolist()
+                f"#{p}" if p > 0 else "not in top 20" if p == 0 else "–" for p in t.place[where].tolist()
             ]
     event = st.dataframe(
         pd.DataFrame(data),
@@ -474,7 +474,7 @@ arrive()
 found = [r for r in comparison.rows(dataset) if r.kind != "click"]
 if not found:
     with st.container(border=True):
-        st.subheader(f"Nothing has been judged on {dataset.name} yet", anchor=False)
+        st.subheader(f"Nothing has been evaluated on {dataset.name} yet", anchor=False)
         st.write("Errors come from trained models. Train some, and come back.")
         st.page_link(shell.page("train"), label="Train a model", icon=":material/model_training:")
 else:

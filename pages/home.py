@@ -63,7 +63,7 @@ def hero() -> None:
 def prepared_cards() -> None:
     """One card per prepared dataset: what it holds and which models are fitted."""
     ready = preparation.prepared()
-    st.header("Prepared", anchor=False)
+    st.header("Datasets", anchor=False)
     if not ready:
         with st.container(border=True):
             st.subheader("No films yet", anchor=False)
@@ -105,8 +105,8 @@ def dataset_card(name: str) -> None:
                     icon=":material/science:",
                     color="violet",
                     help=(
-                        f"{manifest.get('synthetic', 'invented by our own generator').capitalize()}; a check of methods, no"
-                        " evidence about films."
+                        f"{manifest.get('synthetic', 'invented by our own generator').capitalize()}; a check of"
+                        " methods, no evidence about films."
                     ),
                 )
         if manifest["films"]:
@@ -138,7 +138,7 @@ def dataset_card(name: str) -> None:
             if st.button("Train", key=f"train-{name}", icon=":material/model_training:"):
                 st.switch_page(shell.page("train"), query_params={"dataset": name})
             if len(fitted) < len(able) and st.button(
-                "Fit the usual models", key=f"fit-{name}", icon=":material/model_training:"
+                "Train baseline models", key=f"fit-{name}", icon=":material/model_training:"
             ):
                 start_these(lambda: runs.start_all(name))
             delete_button("dataset", name, f"dataset-{name}")
@@ -153,7 +153,7 @@ def work_under_way() -> None:
     if changed("live_runs", [run.id for run in live]):
         st.rerun()
     if live:
-        st.header("Under way", anchor=False)
+        st.header("Running jobs", anchor=False)
         for run in live[:4]:
             run_card(run)
         if len(live) > 4:
@@ -167,7 +167,7 @@ def failures() -> None:
     hidden = st.session_state.setdefault("dismissed", [])
     open_ones = [r for r in recent if r.params not in settled and r.id not in hidden]
     if open_ones:
-        st.header("Did not work", anchor=False)
+        st.header("Failed jobs", anchor=False)
         run_card(open_ones[-1])
         if st.button("Dismiss", icon=":material/close:", type="tertiary"):
             hidden.append(open_ones[-1].id)
@@ -176,7 +176,7 @@ def failures() -> None:
 
 def prepare_more() -> None:
     """Prepare a known dataset, or bring one's own."""
-    st.header("Add films", anchor=False)
+    st.header("Add a dataset", anchor=False)
     known, own = st.tabs(["MovieLens and the demo", "Bring your own ratings"])
     with known:
         names = [n for n in registry.entries("datasets") if n != "csv"]

@@ -125,7 +125,7 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
             mine["answers"][at] = said
         shown = at in mine["seen"]
         if not shown and st.button(
-            "See what the numbers say", key=f"see-{lesson.name}-{at}", disabled=not said, icon=":material/lightbulb:"
+            "Reveal answer", key=f"see-{lesson.name}-{at}", disabled=not said, icon=":material/lightbulb:"
         ):
             mine["seen"].append(at)
             st.rerun()

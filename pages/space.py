@@ -321,7 +321,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
                 "file": publish.colours(np.full(len(items), 255)),
                 "palette": RAMP,
                 "names": [],
-                "hint": "Choose another space under Turn into.",
+                "hint": "Choose another space under Compare with space.",
             }
         codes = np.where(np.isfinite(agreement), np.clip(agreement * 10, 0, 9), 255)[items]
         names = [f"{low / 10:.0%} – {(low + 1) / 10:.0%}" for low in range(10)]
@@ -329,7 +329,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
             "file": publish.colours(np.nan_to_num(codes, nan=255)),
             "palette": RAMP,
             "names": names,
-            "hint": "Share of true neighbours that both spaces agree on.",
+            "hint": "Share of nearest neighbours that both spaces have in common.",
         }
     if what == "Cluster":
         codes = cluster_codes(files.files["points"], files.xy)
@@ -490,7 +490,7 @@ def controls(known: dict[str, list[str]]) -> tuple[str, str, str, str | None, bo
         if st.session_state.get("into") not in [None, *others]:
             st.session_state.pop("into", None)
         into = st.selectbox(
-            "Turn into",
+            "Compare with space",
             others,
             index=None,
             key="into",
@@ -519,7 +519,7 @@ def controls(known: dict[str, list[str]]) -> tuple[str, str, str, str | None, bo
 def agreement_of(
     one: str, other: str, stamp: tuple[int, int], _one: projection.Map, _other: projection.Map
 ) -> np.ndarray:
-    """By catalog row the share of true neighbours that two maps agree on; NaN where a film is in one alone."""
+    """By catalog row the share of nearest neighbours that two maps have in common; NaN where a film is in one alone."""
     sides = []
     for own in (_one, _other):
         first = np.unique(own.items, return_index=True)[1]
@@ -600,8 +600,8 @@ def beside(
         selection(rows, how)
     elif row < 0 and hits is None:
         st.info(
-            "Point at a film for its true neighbours, click it to see it here, draw a lasso to choose many, or zoom in"
-            " until dots become posters. By keyboard: arrows, + and −, Enter.",
+            "Point at a film for its nearest neighbours in the original space, click it to see it here, draw a lasso to"
+            " choose many, or zoom in until dots become posters. By keyboard: arrows, + and −, Enter.",
             icon=":material/touch_app:",
         )
     with st.expander("Choose by filter instead", icon=":material/filter_alt:"):
@@ -640,7 +640,7 @@ def opened(key: str) -> None:
 
 
 def one_film(row: int, found: projection.Map) -> None:
-    """A film with its true neighbours in this space."""
+    """A film with its nearest neighbours in this space."""
     record = catalog.iloc[row]
     year = "" if pd.isna(record["year"]) else f" ({record['year']})"
     with st.container(border=True):
@@ -947,7 +947,7 @@ def page() -> None:
                 " always those of the original space."
             )
         if agreement is not None:
-            st.toggle("Light up the films whose neighbourhoods change most", key="falls", bind="query-params")
+            st.toggle("Highlight films whose neighbours differ most", key="falls", bind="query-params")
             twin(into or "", other, colour, hits, rows)
         with st.expander("Encode with another encoder", icon=":material/memory:"):
             encode_form()

@@ -420,7 +420,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
                     else:
                         st.rerun(scope="fragment")
         st.toggle(
-            "Fit the baselines, too",
+            "Also train baselines",
             value=True,
             key="baselines",
             help=(
@@ -479,7 +479,7 @@ def under_way() -> None:
         st.rerun()
     if not live:
         return
-    st.subheader("Under way", anchor=False)
+    st.subheader("Running jobs", anchor=False)
     for at, run in enumerate(live[:6]):
         run_card(run, full=at == 0 and run.kind == "train")
     if len(live) > 6:
@@ -527,7 +527,7 @@ def tools() -> None:
             key="mlflow",
             help="Copies every run into MLflow's own store and starts its pages on localhost.",
         ):
-            with st.spinner("Telling MLflow …"):
+            with st.spinner("Sending runs to MLflow …"):
                 try:
                     st.session_state["mlflow_url"] = tracking.open_mlflow()
                 except MMRecError as error:

@@ -21,7 +21,8 @@ from mmrec_core.jobs import worker
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync "
     "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"  # WebGL without a graphics card
 ).split()
 
@@ -122,14 +123,16 @@ WATCH = """(() => {
     new PerformanceObserver(touch).observe({type: "resource"});
     new MutationObserver(touch).observe(document, {subtree: true, attributeFilter: ["data-test-script-state"]});
 })()"""
-"""Notes when a page last sent something to its server, was answered, fetched a file, or began or ended a run of its script."""
+"""Notes when a page last sent something to its server, was answered, fetched a file, or began or ended a run of its
+script."""
 QUIET = """quiet => {
     const seen = window.__activity, app = document.querySelector("[data-testid=stApp]");
     return seen && seen.answered === seen.asked && performance.now() - seen.last > quiet
         && app && !app.matches("[data-test-script-state=running]");
 }"""
 QUIET_MS = 250
-"""How long nothing happens after the last thing that did; whatever a part of a page puts off for longer, a test waits for itself."""
+"""How long nothing happens after the last thing that did; whatever a part of a page puts off for longer, a test waits
+for itself."""
 
 
 def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
@@ -143,7 +146,8 @@ def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> 
 
 
 def settled(page: Any) -> None:
-    """Wait until what was done has been sent, answered and drawn: no run of the script is under way and nothing comes any more."""
+    """Wait until what was done has been sent, answered and drawn: no run of the script is under way and nothing comes
+    any more."""
     page.evaluate(
         f"() => {{ {WATCH}; window.__activity.last = performance.now(); }}"
     )  # what was just done may be sent a moment later

@@ -1,4 +1,5 @@
-"""The app in a real browser: the main path on real films, every page at two widths and in two lights, keyboard, hosts."""
+"""The app in a real browser: the main path on real films, every page at two widths and in two lights, keyboard,
+hosts."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ PATHS = {
 
 @pytest.mark.parametrize("name", list(PATHS))
 def test_every_page_is_accessible_and_fits(browser: Any, demo_app: str, name: str) -> None:
-    """No serious finding of axe and no sideways scrolling; the dark comes on while one looks, and then the screen gets narrow."""
+    """No serious finding of axe and no sideways scrolling; the dark comes on while one looks, and then the screen gets
+    narrow."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = page_at(browser, demo_app + PATHS[name])
@@ -145,7 +147,8 @@ def test_a_page_opened_on_a_phone_fits(browser: Any, demo_app: str, name: str) -
 
 
 PAPER_IS = """light => {
-    const paper = getComputedStyle(document.querySelector("[data-testid=stApp]")).backgroundColor.match(/\\d+/g).map(Number);
+    const paper = getComputedStyle(
+        document.querySelector("[data-testid=stApp]")).backgroundColor.match(/\\d+/g).map(Number);
     return (paper[0] + paper[1] + paper[2] > 382) == (light == "light");
 }"""
 
@@ -190,7 +193,8 @@ def test_rating_by_keyboard(browser: Any, demo_app: str) -> None:
 
 
 def other_films(page: Any) -> None:
-    """Ask for other films, and look until they are there, as a person does: a star on the old ones would rate a film again."""
+    """Ask for other films, and look until they are there, as a person does: a star on the old ones would rate a film
+    again."""
     first = page.locator("[class*=st-key-suggested] .film .title").first
     before = first.inner_text()
     page.get_by_role("button", name="Other films").click()
@@ -240,7 +244,8 @@ def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, dem
 
 
 def test_a_poster_opens_its_case_and_the_link_holds_it(browser: Any, demo_app: str) -> None:
-    """From a person's list to the case: person and film are in the address, nothing fails in the browser, and the link alone shows the same."""
+    """From a person's list to the case: person and film are in the address, nothing fails in the browser, and the link
+    alone shows the same."""
     page = page_at(browser, demo_app + "/errors?dataset=demo&look=Person&who=3&a=ease&b=bpr")
     page.locator(".film button.poster").last.wait_for()
     settled(page)

@@ -36,7 +36,8 @@ def test_both_ends_of_every_scale_can_be_said(low: float, high: float) -> None:
 def test_the_lowest_rating_of_film_7_is_its_own(
     browser: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The left half of the first star says −10, of ``film_7`` and not of ``7``; once more takes it back; the link survives a reload."""
+    """The left half of the first star says −10, of ``film_7`` and not of ``7``; once more takes it back; the link
+    survives a reload."""
     ids = ["7", "film_7", *(f"m:{n}" for n in range(8))]
     titles = {"7": "Seven Seas", "film_7": "Film Seven Remake"}
     (tmp_path / "films.csv").write_text(

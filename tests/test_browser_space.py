@@ -109,7 +109,7 @@ def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> 
         if page.locator(".card.shown").count():
             break
     page.locator(".card.shown").wait_for()
-    page.get_by_text("Nearest in truth").wait_for()
+    page.get_by_text("Nearest neighbours (original space)").wait_for()
     page.on("request", lambda request: fetched.append(request.url))
     page.get_by_role("textbox", name="Search").fill("saturn and the cosmos")
     page.get_by_role("textbox", name="Search").press("Enter")
@@ -125,9 +125,9 @@ def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> 
     page.get_by_role("combobox", name="Colour").click()
     page.get_by_role("option", name="Decade").click()
     page.locator(".legend", has_text="from 19").first.wait_for()
-    page.get_by_role("combobox", name="Turn into").click()
+    page.get_by_role("combobox", name="Compare with space").click()
     page.get_by_role("option", name="classic: posters").click()
-    page.get_by_text("Light up the films").wait_for()
+    page.get_by_text("Highlight films whose").wait_for()
     settled(page)
     before = page.locator(".map").first.screenshot()
     page.locator(".st-key-turned label").click()
@@ -169,8 +169,8 @@ def test_a_browser_without_webgl_gets_a_plainer_map(browser: Any, place: tuple[s
     url, _ = place
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.add_init_script(
-        "const real = HTMLCanvasElement.prototype.getContext;"
-        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) { return kind === 'webgl2' ? null : real.call(this, kind, ...more) }"
+        "const real = HTMLCanvasElement.prototype.getContext;HTMLCanvasElement.prototype.getContext = function (kind,"
+        " ...more) { return kind === 'webgl2' ? null : real.call(this, kind, ...more) }"
     )
     page = context.new_page()
     page.set_default_timeout(60_000)

@@ -47,7 +47,7 @@ def test_a_training_outlives_the_server_and_is_trained_on(
         page.get_by_role("button", name="Start training").wait_for()
         settled(page)
         page.get_by_role("button", name="Start training").click()
-        page.get_by_text("Under way").wait_for()
+        page.get_by_text("Running jobs").wait_for()
         first = epochs_done(page)
         page.locator("[class*=st-key-run-] [data-testid=stVegaLiteChart]").first.wait_for()
         page.wait_for_function(
@@ -68,7 +68,8 @@ def test_a_training_outlives_the_server_and_is_trained_on(
         page.goto(f"{url}/compare?dataset=ml-latest-small")
         page.get_by_role("heading", name="Ranking models").wait_for()
         page.wait_for_function(
-            "() => ['bpr', 'ease', 'popularity'].every(n => document.querySelector('.stMainBlockContainer').outerHTML.includes(n))"
+            "() => ['bpr', 'ease', 'popularity'].every(n =>"
+            " document.querySelector('.stMainBlockContainer').outerHTML.includes(n))"
         )
         page.goto(f"{url}/train?dataset=ml-latest-small")
         page.get_by_role("button", name="Retrain").first.click()

@@ -1,4 +1,5 @@
-"""A search in a real browser: begun by hand, watched, stopped, gone on with, its winner taken into the training form."""
+"""A search in a real browser: begun by hand, watched, stopped, gone on with, its winner taken into the training
+form."""
 
 from __future__ import annotations
 

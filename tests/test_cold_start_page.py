@@ -30,7 +30,8 @@ def test_the_first_is_where_it_stays_above() -> None:
 def test_crossing_judges_the_same_people_for_every_k(
     demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows nobody at 0."""
+    """Popularity is not told anything by ratings, so its own line only moves as rated films leave the lists; EASE knows
+    nobody at 0."""
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     info = cold_start_curve.crossing(demo, ["ease"], [0, 5, 20])
     assert set(info["models"]) == {"popularity", "ease"} and info["users"] > 10
@@ -105,7 +106,7 @@ def test_the_page_offers_bundles_undo_and_new_films(
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
     page = app("cold_start", dataset="demo")
-    next(g for g in page.button_group if g.key == "suggest").set_value("Bundles").run()
+    next(g for g in page.button_group if g.key == "suggest").set_value("Taste packs").run()
     next(b for b in page.button if b.label == "That’s me").click().run()
     assert not page.exception and "You rated 4 films" in text(page)
     next(b for b in page.button if b.label == "Undo").click().run()
@@ -113,5 +114,5 @@ def test_the_page_offers_bundles_undo_and_new_films(
     page = app("cold_start", dataset="demo", new="New film")
     assert not page.exception and any(t.label == "Plot" for t in page.text_area)
     next(t for t in page.text_area if t.label == "Plot").set_value("A lighthouse keeper finds a map.")
-    next(b for b in page.button if b.label == "Show it to everybody").click().run()
-    assert not page.exception and not page.error and "Nearest by plot" in text(page) and "Who would care" in text(page)
+    next(b for b in page.button if b.label == "Find its audience").click().run()
+    assert not page.exception and not page.error and "Nearest by plot" in text(page) and "Likely audience" in text(page)

@@ -107,7 +107,7 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     page = app("errors", dataset="mine", look="Case", who="5", what="Film 3 · 3", a="mf", b="ease")
     assert not page.exception and not page.error
     next(t for t in page.text_input if t.label == "Note").set_value("too kind").run()
-    next(b for b in page.button if b.label == "Keep").click().run()
+    next(b for b in page.button if b.label == "Save to notebook").click().run()
     held = error_annotations.cases(mine)
     assert [(c.kind, c.user, c.film, c.note, c.model, c.blind) for c in held] == [
         ("rating", "5", "3", "too kind", "mf", False)
@@ -119,7 +119,7 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     next(t for t in page.toggle if t.label == "Hide names").set_value(True).run()
     names = {str(v) for f in page.dataframe if "Model" in f.value.columns for v in f.value["Model"]}
     assert names and all(n.startswith("Model ") for n in names)
-    boxes = [b for b in page.selectbox if b.label in {"Model", "Beside it"}]
+    boxes = [b for b in page.selectbox if b.label in {"Model", "Compare with"}]
     assert len(boxes) == 2 and all(str(o).startswith("Model ") or o == "nothing" for b in boxes for o in b.options)
     assert [b.value for b in boxes] == ["mf", "ease"], "whoever hides the names goes on with the same models"
     assert not any(

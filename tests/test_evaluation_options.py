@@ -256,9 +256,10 @@ def test_what_existed_then_is_all_that_is_ranked(home: Path, tmp_path: Path) -> 
     split = make_split(dataset, "leave-one-out")
     table = np.tile([0.0, 1, 2, 3, 4, 5], (2, 1))  # the film of 2005 first
     full = evaluate(Fixed(table), dataset, split, intervals=False)
-    assert full.per_query["future_items@10"].tolist() == [1 / 4, 0.0], (
-        "films 4 and 5 are of 1990, film 6 is not yet made"
-    )
+    assert full.per_query["future_items@10"].tolist() == [
+        1 / 4,
+        0.0,
+    ], "films 4 and 5 are of 1990, film 6 is not yet made"
     then = evaluate(Fixed(table), dataset, split, protocol="full:existing", groups=False, intervals=False)
     assert full.per_query["mrr"].tolist() == pytest.approx([1 / 4, 1.0]) and then.per_query[
         "mrr"
@@ -272,12 +273,14 @@ def test_film_ratings_by_then_and_in_training_are_two_things(home: Path, tmp_pat
     dataset = log(tmp_path, "two", rows)
     found = evaluate(Fixed(np.zeros((5, 4)), "rating"), dataset, make_split(dataset, "leave-one-out"), only=["rmse"])
     groups = {name: group["rows"] for name, group in found.groups.items() if name.startswith("film with")}
-    assert (groups["film with 0 ratings by then"], groups["film with 1–4 training ratings"]) == (1, 1), (
-        "film 9, tested on user 1"
-    )
-    assert (groups["film with 1–4 ratings by then"], groups["film with 0 training ratings"]) == (4, 4), (
-        "film 3, in validation and test only"
-    )
+    assert (groups["film with 0 ratings by then"], groups["film with 1–4 training ratings"]) == (
+        1,
+        1,
+    ), "film 9, tested on user 1"
+    assert (groups["film with 1–4 ratings by then"], groups["film with 0 training ratings"]) == (
+        4,
+        4,
+    ), "film 3, in validation and test only"
 
 
 @pytest.mark.parametrize(
@@ -442,7 +445,8 @@ def test_a_protocol_reads_as_a_sentence() -> None:
 
 
 def test_the_lab_keeps_what_is_hidden(home: Path, tmp_path: Path) -> None:
-    """Under a key that hides items met before, "full ranking" is that key's own figure, not one with them as candidates."""
+    """Under a key that hides items met before, "full ranking" is that key's own figure, not one with them as
+    candidates."""
     rows = [(u, 1 + (t * t + u) % 7, 5, t) for u in range(1, 9) for t in range(1, 12)]
     dataset = log(tmp_path, "again", rows, repeats="allowed")
     trained(dataset, "popularity")

@@ -113,7 +113,8 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
 
 @pytest.mark.slow
 def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Dataset]) -> None:
-    """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers; start over."""
+    """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers;
+    start over."""
     app_process, url = serve(taught[0])
     try:
         page = page_at(browser, f"{url}/learn?dataset=demo")
@@ -139,7 +140,7 @@ def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Datas
                     box.get_by_role("textbox").fill("the second list")
                     box.get_by_role("textbox").press("Enter")
                 settled(page)
-                box.get_by_role("button", name="See what the numbers say").click()
+                box.get_by_role("button", name="Reveal answer").click()
                 settled(page)
             page.get_by_text("That was the lesson.").wait_for()
             if at == 0:

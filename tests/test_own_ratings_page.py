@@ -26,7 +26,10 @@ def prepared(params: dict[str, Any]) -> Any:
     return preparation.open_dataset(params["dataset"])
 
 
-LETTERBOXD = "Date,Name,Year,Letterboxd URI,Rating\n2017-04-28,Alpha,1995,https://boxd.it/1,5.0\n2017-05-08,Alpha,2005,https://boxd.it/2,3.5\n"
+LETTERBOXD = (
+    "Date,Name,Year,Letterboxd"
+    " URI,Rating\n2017-04-28,Alpha,1995,https://boxd.it/1,5.0\n2017-05-08,Alpha,2005,https://boxd.it/2,3.5\n"
+)
 
 
 def test_an_export_is_recognised_and_previewed(started: list[dict[str, Any]]) -> None:
@@ -65,7 +68,10 @@ def test_columns_of_films_can_be_mapped_and_books_stay_books(started: list[dict[
 
 
 def test_events_are_filtered_and_what_does_not_fit_is_said(started: list[dict[str, Any]]) -> None:
-    log = b"event_time,visitor,item,event\n2020-01-01T10:00:00Z,u1,a,view\n2020-01-01T11:00:00Z,u1,a,buy\n2020-01-02T11:00:00Z,u2,b,view\n"
+    log = (
+        b"event_time,visitor,item,event\n2020-01-01T10:00:00Z,u1,a,view\n"
+        b"2020-01-01T11:00:00Z,u1,a,buy\n2020-01-02T11:00:00Z,u2,b,view\n"
+    )
     shown = app()
     shown.file_uploader(key="own_ratings").set_value(("log.csv", log, "text/csv")).run()
     assert not shown.exception and len(shown.dataframe[1].value) == 3

@@ -1,4 +1,5 @@
-"""Runs that an earlier version trained (``saved_runs``, written before the package was divided) load, compare and resume today."""
+"""Runs that an earlier version trained (``saved_runs``, written before the package was divided) load, compare and
+resume today."""
 
 from __future__ import annotations
 

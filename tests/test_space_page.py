@@ -1,4 +1,5 @@
-"""The Space page in its states, run as the app runs it: every colour, odd links, nothing encoded, words that cannot be searched."""
+"""The Space page in its states, run as the app runs it: every colour, odd links, nothing encoded, words that cannot be
+searched."""
 
 from __future__ import annotations
 
@@ -36,9 +37,18 @@ def test_every_colour(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"film": "none"}, {"film": "99999"}, {"sel": "a,b_c"}, {"sel": "nan,1_0,0_1,1"}, {"slice": "none"}, {"space": "nobody"}, {"cam": "x_y_z"},
-     {"into": "nobody: posters"}, {"view": "sideways"}],
-)  # fmt: skip
+    [
+        {"film": "none"},
+        {"film": "99999"},
+        {"sel": "a,b_c"},
+        {"sel": "nan,1_0,0_1,1"},
+        {"slice": "none"},
+        {"space": "nobody"},
+        {"cam": "x_y_z"},
+        {"into": "nobody: posters"},
+        {"view": "sideways"},
+    ],
+)
 def test_odd_links_break_nothing(place: Path, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]) -> None:
     monkeypatch.setenv("MMREC_HOME", str(place))
     assert not app("space", **query).exception

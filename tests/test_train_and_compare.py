@@ -69,7 +69,7 @@ def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     for shown in (one, other):
         shown.selectbox[1].set_value("bpr").run()
         next(w for w in shown.number_input if w.label == "max epochs (epochs)").set_value(7).run()
-        next(t for t in shown.toggle if t.label == "Fit the baselines, too").set_value(False).run()
+        next(t for t in shown.toggle if t.label == "Also train baselines").set_value(False).run()
     press(press(one, "Start training"), "Start training")
     press(other, "Start training")
     started = [r for r in runs.all_runs() if r.kind == "train"]
@@ -136,7 +136,7 @@ def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, 
 
 def test_compare_without_results_says_what_to_do(mine: Dataset) -> None:
     shown = app("compare")
-    assert "Nothing has been judged" in text(shown) and any(b.label == "Fit the usual models" for b in shown.button)
+    assert "Nothing has been evaluated" in text(shown) and any(b.label == "Train baseline models" for b in shown.button)
 
 
 def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:

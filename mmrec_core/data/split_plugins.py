@@ -13,8 +13,10 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Split
 
 SplitFunction = Callable[[Dataset, Array, str, int, float | None], Split]
-"""``split(dataset, rows, argument, seed, relevance_threshold)``: the rows ``[N]`` to divide (those that ``--filter-from`` kept),
-what follows ``NAME:``, the split's seed, and from which rating on an item is relevant; returns row numbers of each part."""
+"""``split(dataset, rows, argument, seed, relevance_threshold)``: the rows ``[N]`` to divide (those that
+``--filter-from`` kept),
+what follows ``NAME:``, the split's seed, and from which rating on an item is relevant; returns row numbers of each
+part."""
 
 
 @dataclass(frozen=True)

@@ -608,8 +608,8 @@ def load_model(folder: Path) -> Model:
         cls = registry.load("models", record["model"])
         if record["version"] != cls.version:
             raise MMRecError(
-                f"{folder} was saved by version {record['version']} of '{record['model']}'; this is {cls.version}. Train it"
-                " again."
+                f"{folder} was saved by version {record['version']} of '{record['model']}'; "
+                f"this is {cls.version}. Train it again."
             )
         schema = Schema.from_json(record["schema"])
         tables = {k: v.numpy() for k, v in load_file(folder / "side.safetensors").items()}

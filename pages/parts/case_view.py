@@ -58,7 +58,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     if len(able) > 1:
         label = (
             st.segmented_control(
-                "What if, of",
+                "What-if for model",
                 [r.label for r in able],
                 default=able[0].label,
                 required=True,
@@ -79,7 +79,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         " change. Retraining would change the weights, too."
     )
     removals(dataset, run, split, history, item, seen)
-    with st.expander("… a rating had been another", icon=":material/star_half:"):
+    with st.expander("Change a rating", icon=":material/star_half:"):
         other_stars(dataset, model, history, item, seen)
         other_order(dataset, run, model, history, item, seen)
     content(dataset, run, model, history, item, seen)
@@ -362,10 +362,13 @@ def removals(
     data = pd.DataFrame(
         [
             {
-                "film": f"{titles.iloc[user_history.items[at]]}{'' if user_history.ratings is None else f' ★{user_history.ratings[at]:g}'}",
-                "held it up by": up,
+                "film": (
+                    str(titles.iloc[user_history.items[at]])
+                    + ("" if user_history.ratings is None else f" ★{user_history.ratings[at]:g}")
+                ),
+                "change of score": up,
                 "places": place,
-                "does": "holds it up" if up > 0 else "holds it down",
+                "does": "raises the score" if up > 0 else "lowers the score",
             }
             for at, up, place in most
             if abs(up) > 1e-12
@@ -376,16 +379,16 @@ def removals(
         .mark_bar()
         .encode(
             y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
-            x=alt.X("held it up by:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
+            x=alt.X("change of score:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
             color=alt.Color(
                 "does:N",
                 title=None,
-                scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]),
+                scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=[
                 "film:N",
-                alt.Tooltip("held it up by:Q", format="+.4f"),
+                alt.Tooltip("change of score:Q", format="+.4f"),
                 alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
             ],
         )
@@ -393,7 +396,7 @@ def removals(
     st.altair_chart(
         chart,
         alt="Leave-one-rating-out: "
-        + "; ".join(f"{r['film']} {r['held it up by']:+.4f}" for _, r in data.head(5).iterrows()),
+        + "; ".join(f"{r['film']} {r['change of score']:+.4f}" for _, r in data.head(5).iterrows()),
     )
     if len(user_history) > MOST_RATINGS:
         st.caption(f"The latest {MOST_RATINGS} of {len(user_history):,} ratings, each left out in turn.")
@@ -513,8 +516,11 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
-                st.caption(f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s plot and poster; “text only” and “image only” also hide this film’s id, as if nobody "
-                           "had met it (edges and memories of other films stay).")  # fmt: skip
+                st.caption(
+                    f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s plot and"
+                    " poster; “text only” and “image only” also hide this film’s id, as if nobody had met it (edges"
+                    " and memories of other films stay)."
+                )
         except MMRecError as error:
             shell.tell(error)
 

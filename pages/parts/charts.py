@@ -342,7 +342,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
                 "low": g["interval"][0],
                 "high": g["interval"][1],
                 "p": g["p_holm"],
-                "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "could be chance",
+                "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "not significant",
             }
             for g in groups
         ]
@@ -370,7 +370,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
         shape=alt.Shape(
             "sure:N",
             title=None,
-            scale=alt.Scale(domain=["p < .05 (Holm)", "could be chance"], range=["circle", "cross"]),
+            scale=alt.Scale(domain=["p < .05 (Holm)", "not significant"], range=["circle", "cross"]),
             legend=alt.Legend(orient="top"),
         ),
     )

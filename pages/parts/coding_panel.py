@@ -49,7 +49,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                 placeholder="Why? What would help?",
             )
             if st.button(
-                "Keep",
+                "Save to notebook",
                 key=f"keep.{wanted}",
                 icon=":material/bookmark:",
                 help="Keeps tags and note with a link back to this case.",
@@ -85,8 +85,8 @@ def notebook(dataset: Dataset) -> None:
         return
     if not found:
         st.info(
-            "Nothing is coded yet. Open a person or a case, give it a tag, and press Keep; or draw a random sample from"
-            " a slice.",
+            "No cases tagged yet. Open a person or a case, give it a tag, and press Save to notebook; or draw a random"
+            " sample from a slice.",
             icon=":material/bookmark:",
         )
         take_in(dataset)

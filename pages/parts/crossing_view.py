@@ -1,4 +1,4 @@
-"""The crossing: how good each model is for newcomers as they rate, and from where on it beats popularity."""
+"""Cold-start curve: how good each model is for newcomers as they rate, and from where on it beats popularity."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ METRICS = ("ndcg@10", "recall@10", "mrr", "auc")
 def crossing_view(dataset: Dataset) -> None:
     """Choose models, draw in the background, see where each crosses."""
     st.caption(
-        "A tenth of the people leaves training. Their last ten liked films are the targets, the same for every k; of"
-        " their earlier ratings the model is told the first k. Where does it begin to beat what everybody likes?"
+        "A tenth of the users is left out of training. Their last ten liked films are the targets, the same for every"
+        " k; of their earlier ratings the model knows the first k. From which k on does it beat popularity?"
     )
     able = [m for m in runs.usable_models(dataset) if m not in {"popularity", "random"}]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -36,7 +36,7 @@ def crossing_view(dataset: Dataset) -> None:
         seed = int(st.number_input("Seed", 0, 10**6, 0, key="cross.seed", width=110))
         asked = params(dataset, wanted, seed)
         if st.button(
-            "Draw",
+            "Compute",
             icon=":material/show_chart:",
             type="primary",
             key="cross.draw",
@@ -62,7 +62,7 @@ def crossing_view(dataset: Dataset) -> None:
         for r in done[::-1]
     }
     chosen = (
-        st.selectbox("Drawn", [*names], format_func=names.get, key=f"cross.run.{dataset.name}")
+        st.selectbox("Computed", [*names], format_func=names.get, key=f"cross.run.{dataset.name}")
         if len(names) > 1
         else next(iter(names))
     )

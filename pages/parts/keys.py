@@ -16,7 +16,7 @@ def choose_key(found: list[Row], dataset: Dataset) -> Key:
     named = {f"{k} {k.split_checksum}": k for k in known}
     usual = next((i for i, k in named.items() if k == comparison.usual_key(dataset, found)), next(iter(named)))
     chosen = st.selectbox(
-        "Compared on",
+        "Evaluation setup",
         [*named],
         index=[*named].index(usual),
         key=f"key.{dataset.name}",

@@ -449,7 +449,7 @@ class MapView {
     const few = await Promise.all([...ids].slice(0, 4).map((j) => this.about(this.item[j])))
     if (this.hover !== i) return
     const line = document.createElement("small")
-    line.textContent = `Nearest in truth: ${few.map((f) => f.title).join(", ")}`
+    line.textContent = `Nearest neighbours (original space): ${few.map((f) => f.title).join(", ")}`
     text.append(line)
     if (this.kind[i]) { const kind = document.createElement("small"); kind.textContent = this.kind[i] === 1 ? "its plot" : "its poster"; text.append(kind) }
     this.draw()

@@ -117,7 +117,7 @@ def form(dataset: Dataset) -> NewFilm | None:
                 max_upload_size=20,
                 help="Any size; it is read on this machine and not kept.",
             )
-        sent = st.form_submit_button("Show it to everybody", type="primary", icon=":material/send:")
+        sent = st.form_submit_button("Find its audience", type="primary", icon=":material/send:")
     if sent:
         st.session_state["nf.record"] = NewFilm(
             title.strip() or "Untitled",
@@ -233,8 +233,8 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
         alt=f"Your film on the {modality} map of {encoder}",
     )
     st.caption(
-        f"On the map of {'plots' if modality == 'text' else 'posters'}: between its true neighbours, the nearer the"
-        " more. A place on a map is a hint; the lists above are exact."
+        f"On the map of {'plots' if modality == 'text' else 'posters'}: between its nearest neighbours in the original"
+        " space, the nearer the more. A place on a map is a hint; the lists above are exact."
     )
 
 
@@ -247,7 +247,7 @@ def received(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Ro
 
 def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], item: int | None, encoder: str) -> None:
     """Each model's expectation, and the real answer where there is one."""
-    st.markdown("#### Who would care")
+    st.markdown("#### Likely audience")
     if item is not None:
         models = [r for r in models if r.key.split == "cold-item"]
     if not models:
@@ -315,11 +315,21 @@ def reception_view(dataset: Dataset, row: Row, found: new_item.Reception, item: 
         )
         if len(data):
             st.altair_chart(
-                alt.Chart(data, height=alt.Step(20)).mark_bar(color="#0072B2").encode(
-                    y=alt.Y("people who like most:N", sort="-x", title=None), x=alt.X("share:Q", title="Stands above this share of films", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")]),
-                alt="Expected reception by taste: " + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.by_genre.items())[:6]),
-            )  # fmt: skip
+                alt.Chart(data, height=alt.Step(20))
+                .mark_bar(color="#0072B2")
+                .encode(
+                    y=alt.Y("people who like most:N", sort="-x", title=None),
+                    x=alt.X(
+                        "share:Q",
+                        title="Stands above this share of films",
+                        axis=alt.Axis(format="%"),
+                        scale=alt.Scale(domain=[0, 1]),
+                    ),
+                    tooltip=["people who like most:N", "people:Q", alt.Tooltip("share:Q", format=".1%")],
+                ),
+                alt="Expected reception by taste: "
+                + ", ".join(f"{n} {s:.0%}" for n, (_, s) in list(found.by_genre.items())[:6]),
+            )
             st.caption("By the genre that people like more than others do.")
     with right:
         best = np.argsort(-found.share, kind="stable")[:8]

@@ -1,4 +1,4 @@
-"""Two models, person by person, on Compare: how far apart, how sure, where, and on whom."""
+"""Paired comparison, on Compare: how far apart, how sure, where, and on whom."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     able = [r for r in rows if comparison.values(r)]
     if len(able) < 2:
         return
-    st.subheader("Two models, person by person", anchor=False)
+    st.subheader("Paired comparison", anchor=False)
     by = {r.label: r for r in able}
     best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0))
     first = best[0].label if best else able[0].label
     second = next((n for n in ("popularity", *(r.label for r in best)) if n in by and n != first), able[1].label)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a = st.selectbox("Model", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
-        b = st.selectbox("Against", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
+        b = st.selectbox("Baseline", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
         names = paired.metrics_of([by[a], by[b]])
         metric = st.selectbox(
             "in",
@@ -67,7 +67,7 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     on_whom(found, dataset, by[a], by[b], metric)
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing person by person …")
+@st.cache_data(max_entries=64, show_spinner="Comparing user by user …")
 def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row, _b: Row) -> paired.Pair:
     """Kept as long as the runs are the same."""
     return paired.pair(_dataset, _a, _b, metric)

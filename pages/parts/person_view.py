@@ -58,7 +58,7 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
 def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -> None:
     """A line on who this is."""
     events = dataset.interactions
-    lines = [f"{len(known):,} known ratings, {len(asked)} held out"]
+    lines = [f"{len(known):,} training and validation ratings, {len(asked)} test ratings"]
     if events.rating is not None:
         lines.append(f"mean ★ {float(np.asarray(events.rating)[own].mean()):.2f}")
     if events.time is not None:
@@ -144,7 +144,7 @@ def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labe
             if isinstance(found, np.ndarray)
         }
         hit = any(0 < p <= TOP for p in places.values())
-        why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'beyond 20'}" for n, p in places.items())
+        why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'not in top 20'}" for n, p in places.items())
         note = "liked" if stars is None else shell.stars(float(stars[at]))
         films.append(
             film(dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed")

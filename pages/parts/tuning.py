@@ -122,8 +122,8 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
     estimate = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
     if estimate is not None:
         st.caption(
-            f":material/schedule: At most about {span(estimate['seconds'] * int(trials))} for all trials, less with those"
-            " stopped early."
+            f":material/schedule: At most about {span(estimate['seconds'] * int(trials))} for all trials, less with"
+            " those stopped early."
         )
     shell.generated_note(dataset)
     if st.button("Start searching", type="primary", icon=":material/travel_explore:", key="tune.start"):

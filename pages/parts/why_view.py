@@ -61,7 +61,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
                     "film": f"{titles.iloc[row]} ★{ratings[row]:g}",
                     "up": up,
                     "places": places,
-                    "does": "holds it up" if up > 0 else "holds it down",
+                    "does": "raises the score" if up > 0 else "lowers the score",
                 }
                 for row, up, places in sorted(moved, key=lambda m: -abs(m[1]))[:10]
             ]
@@ -75,7 +75,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
                 color=alt.Color(
                     "does:N",
                     title=None,
-                    scale=alt.Scale(domain=["holds it up", "holds it down"], range=["#0072B2", "#E69F00"]),
+                    scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
                     legend=alt.Legend(orient="top"),
                 ),
                 tooltip=[

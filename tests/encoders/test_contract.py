@@ -34,8 +34,18 @@ def pictures() -> list[Image.Image]:
     colour = Image.fromarray(rng.integers(0, 255, (120, 80, 3), np.uint8))
     palette = colour.convert("P")
     palette.info["transparency"] = 0
-    return [colour, colour.convert("L"), colour.convert("RGBA"), colour.convert("LA"), palette, colour.convert("CMYK"), colour.convert("1"),
-            colour.resize((1, 1)), colour.resize((3, 900)), Image.fromarray(rng.integers(0, 65_535, (40, 30)).astype(np.uint16))]  # fmt: skip
+    return [
+        colour,
+        colour.convert("L"),
+        colour.convert("RGBA"),
+        colour.convert("LA"),
+        palette,
+        colour.convert("CMYK"),
+        colour.convert("1"),
+        colour.resize((1, 1)),
+        colour.resize((3, 900)),
+        Image.fromarray(rng.integers(0, 65_535, (40, 30)).astype(np.uint16)),
+    ]
 
 
 @pytest.fixture(scope="module")

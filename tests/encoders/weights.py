@@ -1,4 +1,5 @@
-"""Small models with random weights, saved to folders as their makers save theirs, so that encoders load them by their usual path."""
+"""Small models with random weights, saved to folders as their makers save theirs, so that encoders load them by their
+usual path."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from typing import Any
 
 import torch
 
-WORDS = "a the film movie year genres director cast plot lonely robot in space love war house cat dog ship sea night".split()
+WORDS = (
+    "a the film movie year genres director cast plot lonely robot in space love war house cat dog ship sea night"
+).split()
 
 
 def word_tokenizer(folder: Path, longest: int, **special: str) -> None:
@@ -119,10 +122,11 @@ def siglip(folder: Path) -> Path:
 
 
 CLIP: dict[str, Any] = {
-    "embed_dim": 32, "quick_gelu": True,
+    "embed_dim": 32,
+    "quick_gelu": True,
     "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
-}  # fmt: skip
+}
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
@@ -157,12 +161,27 @@ def clip_like(folder: Path, source: Path) -> Path:
     text, vision = CLIP["text_cfg"], CLIP["vision_cfg"]
     info = CLIPConfig(
         projection_dim=CLIP["embed_dim"],
-        text_config={"vocab_size": 49408, "hidden_size": text["width"], "intermediate_size": 4 * text["width"], "num_hidden_layers": text["layers"],
-                     "num_attention_heads": text["heads"], "max_position_embeddings": 77, "hidden_act": "quick_gelu", "eos_token_id": 49407, "bos_token_id": 49406},
-        vision_config={"hidden_size": vision["width"], "intermediate_size": 4 * vision["width"], "num_hidden_layers": vision["layers"],
-                       "num_attention_heads": vision["width"] // vision["head_width"], "image_size": vision["image_size"], "patch_size": vision["patch_size"],
-                       "hidden_act": "quick_gelu"},
-    )  # fmt: skip
+        text_config={
+            "vocab_size": 49408,
+            "hidden_size": text["width"],
+            "intermediate_size": 4 * text["width"],
+            "num_hidden_layers": text["layers"],
+            "num_attention_heads": text["heads"],
+            "max_position_embeddings": 77,
+            "hidden_act": "quick_gelu",
+            "eos_token_id": 49407,
+            "bos_token_id": 49406,
+        },
+        vision_config={
+            "hidden_size": vision["width"],
+            "intermediate_size": 4 * vision["width"],
+            "num_hidden_layers": vision["layers"],
+            "num_attention_heads": vision["width"] // vision["head_width"],
+            "image_size": vision["image_size"],
+            "patch_size": vision["patch_size"],
+            "hidden_act": "quick_gelu",
+        },
+    )
     net, theirs = CLIPModel(info), load_file(source / "open_clip_model.safetensors")
     mine = {
         "logit_scale": theirs["logit_scale"],
@@ -234,8 +253,10 @@ def imagebind(folder: Path) -> Path:
         "modality_preprocessors.text.pos_embed": torch.randn(1, 77, text),
         "modality_preprocessors.text.token_embedding.weight": torch.randn(49408, text),
     }
-    for sense, width, norm, project in (("vision", vision, "modality_heads.vision.0", "modality_heads.vision.2"),
-                                        ("text", text, "modality_heads.text.proj.0", "modality_heads.text.proj.1")):  # fmt: skip
+    for sense, width, norm, project in (
+        ("vision", vision, "modality_heads.vision.0", "modality_heads.vision.2"),
+        ("text", text, "modality_heads.text.proj.0", "modality_heads.text.proj.1"),
+    ):
         held |= {
             f"{norm}.weight": torch.ones(width),
             f"{norm}.bias": torch.zeros(width),
@@ -244,11 +265,19 @@ def imagebind(folder: Path) -> Path:
         for at in range(2):
             block = f"modality_trunks.{sense}.blocks.{at}"
             shapes = {
-                "attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,), "attn.out_proj.weight": (width, width),
-                "attn.out_proj.bias": (width,), "norm_1.weight": (width,), "norm_1.bias": (width,), "norm_2.weight": (width,),
-                "norm_2.bias": (width,), "mlp.fc1.weight": (4 * width, width), "mlp.fc1.bias": (4 * width,), "mlp.fc2.weight": (width, 4 * width),
+                "attn.in_proj_weight": (3 * width, width),
+                "attn.in_proj_bias": (3 * width,),
+                "attn.out_proj.weight": (width, width),
+                "attn.out_proj.bias": (width,),
+                "norm_1.weight": (width,),
+                "norm_1.bias": (width,),
+                "norm_2.weight": (width,),
+                "norm_2.bias": (width,),
+                "mlp.fc1.weight": (4 * width, width),
+                "mlp.fc1.bias": (4 * width,),
+                "mlp.fc2.weight": (width, 4 * width),
                 "mlp.fc2.bias": (width,),
-            }  # fmt: skip
+            }
             held |= {f"{block}.{name}": torch.randn(shape) * 0.1 for name, shape in shapes.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(held, folder / "imagebind.safetensors")
@@ -269,11 +298,28 @@ OPEN_CLIP = ("open_clip", "clip", "siglip", "vit_l_14", "so400m_siglip")
 
 
 SIGLIP: dict[str, Any] = {
-    "embed_dim": 768, "init_logit_bias": -10, "custom_text": True,
-    "vision_cfg": {"image_size": 224, "timm_model_name": "vit_base_patch16_siglip_224", "timm_model_pretrained": False, "timm_pool": "map", "timm_proj": "none"},
-    "text_cfg": {"context_length": 16, "vocab_size": 64, "width": 768, "heads": 12, "layers": 2, "no_causal_mask": True, "proj_bias": True,
-                 "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
-}  # fmt: skip
+    "embed_dim": 768,
+    "init_logit_bias": -10,
+    "custom_text": True,
+    "vision_cfg": {
+        "image_size": 224,
+        "timm_model_name": "vit_base_patch16_siglip_224",
+        "timm_model_pretrained": False,
+        "timm_pool": "map",
+        "timm_proj": "none",
+    },
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 64,
+        "width": 768,
+        "heads": 12,
+        "layers": 2,
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+        "norm_kwargs": {"eps": 1e-6},
+    },
+}
 
 
 def siglip_pair() -> tuple[Any, Any]:
@@ -288,10 +334,25 @@ def siglip_pair() -> tuple[Any, Any]:
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=0.05)
     act = type(one.visual.trunk.blocks[0].mlp.act).__name__
-    text = {"vocab_size": 64, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 2, "num_attention_heads": 12, "max_position_embeddings": 16,
-            "hidden_act": "gelu", "projection_size": 768}  # fmt: skip
-    vision = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224, "patch_size": 16,
-              "hidden_act": "gelu" if act == "GELU" else "gelu_pytorch_tanh"}  # fmt: skip
+    text = {
+        "vocab_size": 64,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 16,
+        "hidden_act": "gelu",
+        "projection_size": 768,
+    }
+    vision = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 224,
+        "patch_size": 16,
+        "hidden_act": "gelu" if act == "GELU" else "gelu_pytorch_tanh",
+    }
     two = SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).eval()
     theirs, mine = one.state_dict(), {}
 
@@ -323,18 +384,25 @@ def siglip_pair() -> tuple[Any, Any]:
         block(f"text_model.encoder.layers.{at}", f"text.transformer.resblocks.{at}", other, "attn.in_proj")
     pool, head = "visual.trunk.attn_pool", "vision_model.head"
     mine |= {
-        "vision_model.embeddings.position_embedding.weight": theirs["visual.trunk.pos_embed"][0], f"{head}.probe": theirs[f"{pool}.latent"],
+        "vision_model.embeddings.position_embedding.weight": theirs["visual.trunk.pos_embed"][0],
+        f"{head}.probe": theirs[f"{pool}.latent"],
         "text_model.embeddings.token_embedding.weight": theirs["text.token_embedding.weight"],
         "text_model.embeddings.position_embedding.weight": theirs["text.positional_embedding"],
-        "logit_scale": theirs["logit_scale"].reshape(1), "logit_bias": theirs["logit_bias"].reshape(1),
-    }  # fmt: skip
+        "logit_scale": theirs["logit_scale"].reshape(1),
+        "logit_bias": theirs["logit_bias"].reshape(1),
+    }
     for end in ("weight", "bias"):
         mine[f"{head}.attention.in_proj_{end}"] = torch.cat([theirs[f"{pool}.q.{end}"], theirs[f"{pool}.kv.{end}"]])
         for new, old in (
-            (f"{head}.attention.out_proj", f"{pool}.proj"), (f"{head}.layernorm", f"{pool}.norm"), (f"{head}.mlp.fc1", f"{pool}.mlp.fc1"),
-            (f"{head}.mlp.fc2", f"{pool}.mlp.fc2"), ("vision_model.post_layernorm", "visual.trunk.norm"), ("text_model.final_layer_norm", "text.ln_final"),
-            ("vision_model.embeddings.patch_embedding", "visual.trunk.patch_embed.proj"), ("text_model.head", "text.text_projection"),
-        ):  # fmt: skip
+            (f"{head}.attention.out_proj", f"{pool}.proj"),
+            (f"{head}.layernorm", f"{pool}.norm"),
+            (f"{head}.mlp.fc1", f"{pool}.mlp.fc1"),
+            (f"{head}.mlp.fc2", f"{pool}.mlp.fc2"),
+            ("vision_model.post_layernorm", "visual.trunk.norm"),
+            ("text_model.final_layer_norm", "text.ln_final"),
+            ("vision_model.embeddings.patch_embedding", "visual.trunk.patch_embed.proj"),
+            ("text_model.head", "text.text_projection"),
+        ):
             mine[f"{new}.{end}"] = theirs[f"{old}.{end}"]
     summary = two.load_state_dict(mine, strict=False)
     assert not summary.unexpected_keys and all("position_ids" in key for key in summary.missing_keys), summary

@@ -16,7 +16,8 @@ WIDTH = 12
 
 
 def films_with_vectors(folder: Path, rows: Mapping[str, Array] | None = None) -> Dataset:
-    """The contract's ratings, prepared as *films*; ``rows`` says which films have a vector of each modality (all, by default)."""
+    """The contract's ratings, prepared as *films*; ``rows`` says which films have a vector of each modality (all, by
+    default)."""
     options = {"scale": "0.5:5", "items": "films.csv"}
     preparation.prepare("csv", source=_ratings_csv(folder), name="films", options=options)
     dataset = preparation.open_dataset("films")

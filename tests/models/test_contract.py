@@ -1,6 +1,7 @@
 """One contract for every model, shipped or miniature: what any caller may rely on without knowing which model it has.
 
-Nothing here tests for a model's name. A model is tried on generated ratings, on generated census rows, or on both, as its needs
+Nothing here tests for a model's name. A model is tried on generated ratings, on generated census rows, or on both, as
+its needs
 allow; one that neither can serve is skipped with the reason it gives itself.
 """
 
@@ -453,7 +454,8 @@ def test_fold_in_with_little(world: World, name: str) -> None:
 
 
 def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -> None:
-    """Where a model looks things up once, or writes its gradient down, each step moves a state as autograd of the training loss would."""
+    """Where a model looks things up once, or writes its gradient down, each step moves a state as autograd of the
+    training loss would."""
     model = _ranker(world, name)
     if isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
         gradients_agree(
@@ -470,7 +472,8 @@ def test_fold_in_company_does_not_matter(world: World, name: str) -> None:
 
 
 def test_many_who_ask_at_once_get_their_own_answers(world: World, name: str) -> None:
-    """Several threads share one model: what each is told is what it would be told alone, and no weight is left frozen."""
+    """Several threads share one model: what each is told is what it would be told alone, and no weight is left
+    frozen."""
     model, info = _ranker(world, name), _histories(world)
     learns = [p.requires_grad for p in model.parameters()]
     alone = [model.score_all(model.fold_in([own])) for own in info]
@@ -568,7 +571,8 @@ def _fitted_until(enough: Callable[[Model], bool], name: str, dataset: Dataset, 
 def test_checkerboard(world: World, name: str, tmp_path: Path) -> None:
     """Where even users like even films and odd users odd ones, unseen films of the own parity come first.
 
-    A model that ranks alike for everyone, or says that it makes nothing of a history, has no taste to test. Training stops
+    A model that ranks alike for everyone, or says that it makes nothing of a history, has no taste to test. Training
+    stops
     once the answer is clear: the weights that early stopping would keep at that point pass.
     """
     if world.kind(name) != "ratings":
@@ -603,7 +607,8 @@ def _without_taste(model: Model, dataset: Dataset) -> bool:
 
 
 def _wins(model: Model, dataset: Dataset) -> float:
-    """Share of comparisons that the own parity wins: of known users, and where these are clear, the lower of theirs and of folded-in ones."""
+    """Share of comparisons that the own parity wins: of known users, and where these are clear, the lower of theirs and
+    of folded-in ones."""
     users, lowest = np.arange(len(dataset.users)), 1.0
     user, item = np.asarray(dataset.interactions.user), np.asarray(dataset.interactions.item)
     for info in (Query(users), None):

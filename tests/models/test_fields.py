@@ -1,4 +1,5 @@
-"""What the models of features claim: hand-computed dots and pairs, gates that add up, ids that are ids, rows left out of their own past."""
+"""What the models of features claim: hand-computed dots and pairs, gates that add up, ids that are ids, rows left out
+of their own past."""
 
 from __future__ import annotations
 
@@ -17,9 +18,13 @@ from mmrec_core.types import Field, History, Interactions, Schema, TrainSet
 N_USERS, N_FILMS = 7, 9
 SCHEMA = Schema(N_USERS, N_FILMS, frozenset({"user", "item", "rating", "time"}), (1.0, 5.0), relevant_from=3.5)
 GENRES = Field(
-    "genres", "item", "multi", ("Drama", "Noir", "War"), width=2,
+    "genres",
+    "item",
+    "multi",
+    ("Drama", "Noir", "War"),
+    width=2,
     data=np.array([[1, 2], [1, 0], [0, 0], [3, 2], [2, 0], [1, 3], [0, 0], [3, 0], [2, 1]]),
-)  # fmt: skip
+)
 YEAR = Field("year", "item", "dense", data=np.linspace(-1, 1, N_FILMS).astype(np.float32))
 SEX = Field("sex", "user", "categorical", ("F", "M"), data=np.array([1, 2, 0, 1, 2, 1, 1]))
 SIDE = (GENRES, YEAR, SEX)
@@ -108,7 +113,8 @@ def test_deepfm_adds_first_order_pairs_and_deep_once() -> None:
 
 
 def test_mmoe_gates_add_up() -> None:
-    """A share of attention over experts for every task, each task its own; the output is the towers' of the mixtures."""
+    """A share of attention over experts for every task, each task its own; the output is the towers' of the
+    mixtures."""
     made = model("mmoe", dim=4)
     assert made.tasks == ["liked", "rating", "watched"]
     looked = made.look_up(made.gather_users(torch.arange(4)), {"item": torch.arange(4)})

@@ -22,11 +22,20 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("dlrm", {"dim": 4, "counts": False, "fields": "", "history": False}),  # no dense features, so no bottom network
     ("dlrm", {"dim": 4, "top": ""}),
     ("dlrm", {"dim": 4, "l2": 0.0, "widths": "cardinality"}),
-    *[("dlrm", {"dim": 4, **more}) for more in ({"append": True}, {"self_interaction": True}, {"interaction": "none"}, {"loss": "ce"},
-                                                {"loss": "bce"}, {"loss": "bce", "negatives": 0})],
+    *[
+        ("dlrm", {"dim": 4, **more})
+        for more in (
+            {"append": True},
+            {"self_interaction": True},
+            {"interaction": "none"},
+            {"loss": "ce"},
+            {"loss": "bce"},
+            {"loss": "bce", "negatives": 0},
+        )
+    ],
     ("deepfm", {"dim": 4}),
     ("mmoe", {"dim": 4}),
-]  # fmt: skip
+]
 
 
 def histories() -> list[History]:
@@ -58,7 +67,8 @@ def test_written_gradients_are_autograds(name: str, settings: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", ["svdpp", "dlrm", "deepfm"])
 def test_a_film_outside_training_has_no_part_to_leave_out(name: str) -> None:
-    """A history of nothing but such a film is answered in numbers, and beside others it takes nothing off what they say."""
+    """A history of nothing but such a film is answered in numbers, and beside others it takes nothing off what they
+    say."""
     rows = Interactions(
         np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32), np.full(4, 4, np.float32), np.arange(4) * 60
     )

@@ -1,4 +1,5 @@
-"""What models on the graph of likes claim: spreading is a product with Â, content stands in for edges, everything learns."""
+"""What models on the graph of likes claim: spreading is a product with Â, content stands in for edges, everything
+learns."""
 
 from __future__ import annotations
 
@@ -81,7 +82,8 @@ def test_lightgcn_is_the_mean_of_powers_of_the_normalised_graph() -> None:
 
 @pytest.mark.parametrize("unit", [False, True])
 def test_ngcf_layers_by_hand(unit: bool) -> None:
-    """``LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))``, layers side by side, the later ones of unit length; with ``unit`` they go on so."""
+    """``LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))``, layers side by side, the later ones of unit length; with ``unit`` they go
+    on so."""
     made, graph = model("ngcf", layers=2, unit=unit), dense()
     with torch.no_grad():
         users, items = made.spread()
@@ -115,7 +117,8 @@ def test_a_known_user_folded_in_hears_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mmgcn", "lightgcn_multimodal"])
 def test_every_tensor_learns(name: str) -> None:
-    """Ids, preferences, projections, matrices: all receive gradient (MMGCN's own code leaves ids and preferences out)."""
+    """Ids, preferences, projections, matrices: all receive gradient (MMGCN's own code leaves ids and preferences
+    out)."""
     side = content("text", "image") if "mm" in name or "multi" in name else ()
     made = model(name, side).train()
     table = made.epoch(TrainSet(likes(), SCHEMA, side), 0)
@@ -126,7 +129,8 @@ def test_every_tensor_learns(name: str) -> None:
 
 
 def test_content_places_films_that_nobody_liked() -> None:
-    """The cold film's vector is its content's alone, other content moves it, and it equals the same film brought anew."""
+    """The cold film's vector is its content's alone, other content moves it, and it equals the same film brought
+    anew."""
     side = content("text", "image")
     made = model("lightgcn_multimodal", side)
     with torch.no_grad():
@@ -173,7 +177,8 @@ def test_without_layers_nobody_is_folded_in() -> None:
 
 
 def test_dots_are_products_of_rows_and_hand_their_gradient_back() -> None:
-    """Over more rows than one block holds, repeats among them, and rows that nobody chose; numerically right to the first order."""
+    """Over more rows than one block holds, repeats among them, and rows that nobody chose; numerically right to the
+    first order."""
     rng = torch.Generator().manual_seed(0)
     left, right = (torch.randn(n, 3, generator=rng, dtype=torch.float64, requires_grad=True) for n in (5, 7))
     row, column = torch.randint(4, (6,), generator=rng), torch.randint(6, (6, 2), generator=rng)

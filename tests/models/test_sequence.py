@@ -1,4 +1,5 @@
-"""Sequences: nothing later reaches a place, padding is inert, a period is learned, and the kept histories are the ones told."""
+"""Sequences: nothing later reaches a place, padding is inert, a period is learned, and the kept histories are the ones
+told."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset) -> None:
     ("name", "how"), [("sasrec_ce", {}), ("gru4rec", {"loss": "ce"}), ("bert4rec", {"masked": 0.3})]
 )
 def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[str, Any], periodic: Dataset) -> None:
-    """A tenth of forty films is hidden as *the* unknown one, which so comes next as often as four of them; a single film nobody met must not."""
+    """A tenth of forty films is hidden as *the* unknown one, which so comes next as often as four of them; a single
+    film nobody met must not."""
     model, _ = made(
         name,
         periodic,
@@ -96,7 +98,8 @@ def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[s
 
 
 def test_what_is_observed_is_read_and_undone(periodic: Dataset) -> None:
-    """Evaluation shows the held-out validation film before it asks for the test film, and leaves the model as it was."""
+    """Evaluation shows the held-out validation film before it asks for the test film, and leaves the model as it
+    was."""
     model, split = made("sasrec", periodic, max_epochs=1, length=8)
     before = model.snapshot()
     first = evaluate(model, periodic, split, only=["mrr"], groups=False, intervals=False).metrics
@@ -150,7 +153,8 @@ def test_known_users_are_their_own_histories(name: str, periodic: Dataset) -> No
 
 
 def test_batches_hold_every_row_once_and_about_as_many_events(periodic: Dataset) -> None:
-    """Histories of 1 to 13 events: cut to the longest of a batch, none twice, none lost, and the same again for the same epoch."""
+    """Histories of 1 to 13 events: cut to the longest of a batch, none twice, none lost, and the same again for the
+    same epoch."""
     rng = np.random.default_rng(3)
     user = np.asarray(periodic.interactions.need("user"))
     rows = np.flatnonzero(np.asarray(periodic.interactions.need("time")) < 1 + rng.integers(0, 13, USERS)[user])
@@ -176,7 +180,8 @@ def test_batches_hold_every_row_once_and_about_as_many_events(periodic: Dataset)
 
 
 def test_sse_at_probability_0_is_the_plain_model(periodic: Dataset) -> None:
-    """Nobody and nothing is swapped: the batches are SASRec's own, with whose they are; at 1 every user read is drawn."""
+    """Nobody and nothing is swapped: the batches are SASRec's own, with whose they are; at 1 every user read is
+    drawn."""
 
     def table(name: str, **how: Any) -> Any:
         model = registry.load("models", name)(
@@ -329,7 +334,8 @@ def test_broken_lines_are_told(home: Path, tmp_path: Path) -> None:
 
 
 def test_real_sequences_beat_popularity(home: Path, sources: Path) -> None:
-    """Beauty's first users, leave-one-out: what came next for others after the same product tells more than what is popular."""
+    """Beauty's first users, leave-one-out: what came next for others after the same product tells more than what is
+    popular."""
     file = sources / "amazon_seq" / "Beauty.txt"
     if not file.is_file():
         pytest.skip("needs amazon_seq")
@@ -338,9 +344,11 @@ def test_real_sequences_beat_popularity(home: Path, sources: Path) -> None:
     assert (len(dataset.users), len(dataset.items)) == (22_363, 12_101) and dataset.manifest["ratings"] == 198_502
     split = make_split(dataset, "leave-one-out")
     ndcg = {
-        n: evaluate(
-            fit(n, dataset, split).model, dataset, split, only=["ndcg@10"], groups=False, intervals=False
-        ).metrics["ndcg@10"]
+        n: (
+            evaluate(
+                fit(n, dataset, split).model, dataset, split, only=["ndcg@10"], groups=False, intervals=False
+            ).metrics["ndcg@10"]
+        )
         for n in ("markov", "popularity")
     }
     assert ndcg["markov"] > 2 * ndcg["popularity"]  # type: ignore[operator]

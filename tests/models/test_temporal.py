@@ -1,4 +1,5 @@
-"""What models in time claim: no look ahead, seconds that are seconds, messages by hand, counts of parameters, channels that begin silent."""
+"""What models in time claim: no look ahead, seconds that are seconds, messages by hand, counts of parameters, channels
+that begin silent."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ def test_a_second_is_a_second_at_real_unix_times() -> None:
 
 
 def test_learned_waves_drown_all_else_where_gaps_are_years() -> None:
-    """Their gradient, as large as the gap, is nearly all of the gradient's norm, so that clipping leaves nothing of the rest; fixed ones have none."""
+    """Their gradient, as large as the gap, is nearly all of the gradient's norm, so that clipping leaves nothing of the
+    rest; fixed ones have none."""
     rows = events(gap=10_000_000)
     loud = {}
     for waves in ("learned", "fixed"):
@@ -142,7 +144,8 @@ def test_no_score_depends_on_its_own_or_later_events(name: str, degree: bool) ->
 
 
 def test_messages_by_hand() -> None:
-    """One batch of two events of one user: the last message counts, or the mean of both; the memory moves after the next batch begins."""
+    """One batch of two events of one user: the last message counts, or the mean of both; the memory moves after the
+    next batch begins."""
     rows = Interactions(np.array([2, 2], np.int32), np.array([4, 5], np.int32), time=np.array([NOW, NOW + 3]))
     for aggregator in ("last", "mean"):
         made = model("tgn", rows=rows, aggregator=aggregator)
@@ -274,8 +277,13 @@ def test_played_through_a_new_memory_as_through_a_known_one(degree: bool) -> Non
     history = History(np.asarray(own.item).astype(np.int64), times=np.asarray(own.time))
     folded = made.fold_in([history]).tensors["vector"][0]
     films = made.memory[made.first :].clone()
-    made.neighbours.add(*(torch.from_numpy(np.asarray(c).astype(np.int64)) for c in (own.user, np.asarray(own.item) + made.first, own.time)),
-                        torch.zeros(3))  # fmt: skip
+    made.neighbours.add(
+        *(
+            torch.from_numpy(np.asarray(c).astype(np.int64))
+            for c in (own.user, np.asarray(own.item) + made.first, own.time)
+        ),
+        torch.zeros(3),
+    )
     for at in range(3):
         played(made, own.take(np.array([at])))
         made.take_in(made.now(), *(torch.zeros(0, dtype=torch.int64),) * 3, torch.zeros(0))
@@ -311,7 +319,8 @@ def test_a_late_word_of_an_old_event_does_not_put_anybody_back() -> None:
 
 
 def test_a_newcomer_is_not_taken_for_silent_since() -> None:
-    """Likes of long ago and the same likes today say the same, where no film's surroundings come in; and one of next year asks films as they were told of last."""
+    """Likes of long ago and the same likes today say the same, where no film's surroundings come in; and one of next
+    year asks films as they were told of last."""
     rows = events()
     for preset in ("jodie", "tgn", "dyrep"):
         made = model(preset, rows=rows)
@@ -369,7 +378,8 @@ def count(*modules: torch.nn.Module) -> int:
 
 
 def test_parameters_as_published() -> None:
-    """TGN core 1,549,305 of which 344 are a LayerNorm that the authors' updater holds and never calls; fusions as reported."""
+    """TGN core 1,549,305 of which 344 are a LayerNorm that the authors' updater holds and never calls; fusions as
+    reported."""
     made = model("mm_tgn", content(), dim=172, message="mlp", message_dim=100, layers=2, neighbours=15)
     core = count(made.clock_code, made.updater, made.message, made.graph, made.affinity)
     assert core == 1_549_305 - 344
@@ -419,7 +429,8 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
     "settings", [{}, {"embedding": "time"}, {"degree": False}, {"structure": "lightgcn", "structure_epochs": 1}]
 )
 def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> None:
-    """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the same, and so is one
+    """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the
+    same, and so is one
     that training looks at as if nobody had met it."""
     side, cold = content(), N_FILMS - 1
     made = model("mm_tgn", side, **settings)

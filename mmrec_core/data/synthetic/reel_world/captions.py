@@ -14,30 +14,95 @@ import numpy as np
 from .motifs import MOTIFS
 
 GENRE_WORDS: dict[str, str] = {
-    "Action": "action fight fighting explosions chase chases gunfight car-chase bodyguard mercenary commando agent stunt stunts karate martial-arts punches rescue shootout hero adrenaline fast fists ninja assassin bullets helicopter",
-    "Adventure": "adventure explorer explorers expedition quest treasure jungle voyage journey map island pirates sailing sea ship mountain climb climbing discovery ruins temple travel wilderness desert crossing castaway",
-    "Animation": "animated animation cartoon cartoons drawn talking-animals toys doodle colourful playful pixels claymation puppet squirrel cute cat bunny mouse creature creatures",
-    "Comedy": "comedy funny hilarious silly laugh laughs joke jokes humour goofy prank pranks slapstick clown clumsy absurd witty farce roommates wedding party mix-up banana",
-    "Crime": "crime criminal gangster gangsters mafia heist robbery bank thief thieves burglar police cop cops prison jail murder drug drugs detective boss mob con-man smuggler smugglers underworld",
-    "Documentary": "documentary nonfiction true-story real interview archive footage history nature-film report journalist biography facts science reportage facts museum essay",
-    "Drama": "drama dramatic emotional grief marriage sorrow tragedy tearjerker loss illness struggle moving sad serious relationships intimate melancholy heartbreaking everyday",
-    "Family": "family kids children child parents siblings dog puppy pony grandma holiday school playground heartwarming wholesome toddler picnic pet pets treehouse",
-    "Fantasy": "fantasy magic magical wizard wizards dragon dragons sorcerer witch elf elves kingdom sword enchanted fairy fairies spell spells mythical castle prince unicorn goblin throne",
-    "Horror": "horror scary haunted ghost ghosts monster monsters vampire vampires zombie zombies demon creepy terrifying nightmare blood killer cursed frightening spooky werewolf graveyard evil",
-    "Musical": "musical song songs singing singer singers dance dancing dancer dancers broadway music band orchestra choir stage concert ballet jazz melody piano tap chorus",
-    "Mystery": "mystery mysterious whodunit puzzle clue clues riddle secret secrets disappearance vanished detective sleuth unsolved investigation enigma locked-room suspects inspector",
-    "Romance": "romance romantic love lovers kiss couple sweetheart dating passion flirt valentine affair wedding bride heart hearts soulmates crush tender embrace honeymoon",
-    "Sci-Fi": "science-fiction sci-fi futuristic future robot robots space spaceship astronaut astronauts alien aliens planet planets galaxy rocket android androids cyborg laser time-travel stars moon mars orbit dystopia ufo machine machines",
-    "Thriller": "thriller suspense suspenseful tense stalker conspiracy hostage spy spies espionage kidnapping paranoia danger dangerous ransom psychological on-the-run sniper twist hunted",
-    "War": "war soldier soldiers army battle battlefield tank tanks trench trenches military troops combat bomber platoon veteran invasion wartime front general regiment sailors",
-    "Western": "western cowboy cowboys sheriff outlaw outlaws saloon wild-west frontier ranch horse horses bandit bandits gunslinger gunslingers prairie duel stagecoach posse rodeo",
+    "Action": (
+        "action fight fighting explosions chase chases gunfight car-chase bodyguard mercenary commando agent stunt"
+        " stunts karate martial-arts punches rescue shootout hero adrenaline fast fists ninja assassin bullets"
+        " helicopter"
+    ),
+    "Adventure": (
+        "adventure explorer explorers expedition quest treasure jungle voyage journey map island pirates sailing sea"
+        " ship mountain climb climbing discovery ruins temple travel wilderness desert crossing castaway"
+    ),
+    "Animation": (
+        "animated animation cartoon cartoons drawn talking-animals toys doodle colourful playful pixels claymation"
+        " puppet squirrel cute cat bunny mouse creature creatures"
+    ),
+    "Comedy": (
+        "comedy funny hilarious silly laugh laughs joke jokes humour goofy prank pranks slapstick clown clumsy absurd"
+        " witty farce roommates wedding party mix-up banana"
+    ),
+    "Crime": (
+        "crime criminal gangster gangsters mafia heist robbery bank thief thieves burglar police cop cops prison jail"
+        " murder drug drugs detective boss mob con-man smuggler smugglers underworld"
+    ),
+    "Documentary": (
+        "documentary nonfiction true-story real interview archive footage history nature-film report journalist"
+        " biography facts science reportage facts museum essay"
+    ),
+    "Drama": (
+        "drama dramatic emotional grief marriage sorrow tragedy tearjerker loss illness struggle moving sad serious"
+        " relationships intimate melancholy heartbreaking everyday"
+    ),
+    "Family": (
+        "family kids children child parents siblings dog puppy pony grandma holiday school playground heartwarming"
+        " wholesome toddler picnic pet pets treehouse"
+    ),
+    "Fantasy": (
+        "fantasy magic magical wizard wizards dragon dragons sorcerer witch elf elves kingdom sword enchanted fairy"
+        " fairies spell spells mythical castle prince unicorn goblin throne"
+    ),
+    "Horror": (
+        "horror scary haunted ghost ghosts monster monsters vampire vampires zombie zombies demon creepy terrifying"
+        " nightmare blood killer cursed frightening spooky werewolf graveyard evil"
+    ),
+    "Musical": (
+        "musical song songs singing singer singers dance dancing dancer dancers broadway music band orchestra choir"
+        " stage concert ballet jazz melody piano tap chorus"
+    ),
+    "Mystery": (
+        "mystery mysterious whodunit puzzle clue clues riddle secret secrets disappearance vanished detective sleuth"
+        " unsolved investigation enigma locked-room suspects inspector"
+    ),
+    "Romance": (
+        "romance romantic love lovers kiss couple sweetheart dating passion flirt valentine affair wedding bride heart"
+        " hearts soulmates crush tender embrace honeymoon"
+    ),
+    "Sci-Fi": (
+        "science-fiction sci-fi futuristic future robot robots space spaceship astronaut astronauts alien aliens planet"
+        " planets galaxy rocket android androids cyborg laser time-travel stars moon mars orbit dystopia ufo machine"
+        " machines"
+    ),
+    "Thriller": (
+        "thriller suspense suspenseful tense stalker conspiracy hostage spy spies espionage kidnapping paranoia danger"
+        " dangerous ransom psychological on-the-run sniper twist hunted"
+    ),
+    "War": (
+        "war soldier soldiers army battle battlefield tank tanks trench trenches military troops combat bomber platoon"
+        " veteran invasion wartime front general regiment sailors"
+    ),
+    "Western": (
+        "western cowboy cowboys sheriff outlaw outlaws saloon wild-west frontier ranch horse horses bandit bandits"
+        " gunslinger gunslingers prairie duel stagecoach posse rodeo"
+    ),
 }
 LOOK_WORDS: tuple[tuple[str, str], ...] = (
-    ("cold icy blue teal wintry chilly frosty snowy frozen cool turquoise arctic", "warm golden orange red fiery hot amber autumnal rust sunset glowing burning"),
-    ("dark gloomy shadowy black murky dim nocturnal night midnight sinister shadows lightless", "bright pale light airy luminous sunny daylight pastel white cheerful radiant shining"),
-    ("lonely empty sparse minimal bare solitary desolate quiet simple isolated alone plain abandoned", "crowded busy cluttered bustling packed teeming chaotic swarming crammed many full noisy"),
-    ("angular sharp jagged geometric spiky edgy square straight pointed hard blocky", "round curvy soft swirling circular bubbly curved rounded gentle flowing bulbous"),
-)  # fmt: skip
+    (
+        "cold icy blue teal wintry chilly frosty snowy frozen cool turquoise arctic",
+        "warm golden orange red fiery hot amber autumnal rust sunset glowing burning",
+    ),
+    (
+        "dark gloomy shadowy black murky dim nocturnal night midnight sinister shadows lightless",
+        "bright pale light airy luminous sunny daylight pastel white cheerful radiant shining",
+    ),
+    (
+        "lonely empty sparse minimal bare solitary desolate quiet simple isolated alone plain abandoned",
+        "crowded busy cluttered bustling packed teeming chaotic swarming crammed many full noisy",
+    ),
+    (
+        "angular sharp jagged geometric spiky edgy square straight pointed hard blocky",
+        "round curvy soft swirling circular bubbly curved rounded gentle flowing bulbous",
+    ),
+)
 """For warmth, light, density and roundness: words of the low end, words of the high end."""
 ERA_WORDS: tuple[tuple[int, str], ...] = (
     (1972, "old classic vintage sixties old-fashioned antique golden-age bygone"),
@@ -48,12 +113,29 @@ ERA_WORDS: tuple[tuple[int, str], ...] = (
     (9999, "new modern contemporary brand-new recent latest"),
 )
 FORMS = (
-    "{look} {genre}", "a {look} {genre} film", "{genre} movie, {look} and {look}", "{era} {genre}", "a {genre} picture about {genre}",
-    "poster of a {look} {genre} story", "{genre}, {genre}, {look}", "something {look} with {genre}", "{look} {era} film with {genre}",
-    "{genre} in a {look} place", "a {look}, {look} {genre}", "the {genre} and the {genre}", "{look}", "{genre}",
-    "{motif}", "a {motif}", "a {look} {motif}", "{motif} in a {genre} film", "{genre} with a {motif}", "{look} {motif}, {genre}",
-    "picture of a {motif} for a {era} {genre} story", "{motif} and {motif}",
-)  # fmt: skip
+    "{look} {genre}",
+    "a {look} {genre} film",
+    "{genre} movie, {look} and {look}",
+    "{era} {genre}",
+    "a {genre} picture about {genre}",
+    "poster of a {look} {genre} story",
+    "{genre}, {genre}, {look}",
+    "something {look} with {genre}",
+    "{look} {era} film with {genre}",
+    "{genre} in a {look} place",
+    "a {look}, {look} {genre}",
+    "the {genre} and the {genre}",
+    "{look}",
+    "{genre}",
+    "{motif}",
+    "a {motif}",
+    "a {look} {motif}",
+    "{motif} in a {genre} film",
+    "{genre} with a {motif}",
+    "{look} {motif}, {genre}",
+    "picture of a {motif} for a {era} {genre} story",
+    "{motif} and {motif}",
+)
 SEEN_FROM = 0.35
 """How far a look must be from the middle before anybody would mention it."""
 
