@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import csv_out, features, registry, runs, storage
+from mmrec_core import csv_out, features, registry, runs, settings
 from mmrec_core import spaces as projection
 from mmrec_core.analysis import comparison
 from mmrec_core.errors import MMRecError
@@ -194,7 +194,7 @@ def files_of(name: str, view: str, found: projection.Map) -> publish.Published:
     asked = (name, view, str(found.folder), (found.folder / "manifest.json").stat().st_mtime_ns, found)
     files = published(*asked)
     if not all(
-        (storage.settings.static_dir() / file).exists()
+        (settings.static_dir() / file).exists()
         for file in (files.files["points"], *files.files["near"], *files.files["films"])
     ):
         published.clear()
@@ -275,7 +275,7 @@ def tint(what: str, files: publish.Published, agreement: np.ndarray | None, othe
         agreement,
     )
     colour = tint_of(*asked)
-    if not (storage.settings.static_dir() / colour["file"]).exists():  # it was cleared away since
+    if not (settings.static_dir() / colour["file"]).exists():  # it was cleared away since
         tint_of.clear()
         colour = tint_of(*asked)
     return colour
@@ -790,7 +790,7 @@ def flat(found: projection.Map, files: publish.Published, colour: dict[str, Any]
     import plotly.graph_objects as go
 
     rows = np.sort(np.random.default_rng(0).permutation(len(files.xy))[:10_000])
-    body = np.frombuffer((storage.settings.static_dir() / colour["file"]).read_bytes(), np.uint8)[rows]
+    body = np.frombuffer((settings.static_dir() / colour["file"]).read_bytes(), np.uint8)[rows]
     palette = [*colour["palette"], "#808080"]
     shown = [palette[min(int(c), len(palette) - 1)] for c in body]
     figure = go.Figure(
@@ -922,7 +922,7 @@ def page() -> None:
                 shades,
                 key=key,
                 label=f"Map of {len(files.items):,} points: {called(name)}, {VIEWS[view].lower()}",
-                other=files_of(*into.split("|"), other).files if into and other is not None else None,
+                other=files_of(*into.split("|"), other).files if into and other is not None else None,  # type: ignore[call-arg]
                 morph=morph,
                 polygon=polygon(),
                 hits=hits.items[:12].tolist() if hits is not None else (),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from mmrec_core import features, registry, runs, settings, storage
 from mmrec_core.analysis import comparison
+from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import tracking
 from mmrec_core.types import Dataset
@@ -60,6 +61,9 @@ def splits(chosen: Dataset) -> dict[str, str]:
     summary |= {
         f"folds:{name}" if name != "official" else name: "the makers' own division" for name in chosen.official_names()
     }
+    for name, strategy in split_plugins.strategies().items():
+        if "user" in has and ("time" in has or not strategy.needs_time):
+            summary[name] = strategy.meaning or "a plugin"
     return summary
 
 

@@ -197,3 +197,52 @@ def test_whoever_changes_a_schema_changes_his_own(plugins: Path, home: Path) -> 
     file.write_text("{")
     assert registry.schema("models", "vintage")["config"]["properties"], "a damaged file is made again"
     assert json.loads(file.read_text()) == registry.schema("models", "vintage")
+
+
+SPLIT = '''
+import numpy as np
+from mmrec_core.types import Split
+
+def split(dataset, rows, argument, seed, relevance_threshold):
+    """Every second row is test."""
+    return Split("", 0, rows[::2], np.zeros(0, np.int64), rows[1::2])
+'''
+REGRET = '''
+import numpy as np
+
+LOWER_IS_BETTER = {"regret"}
+
+def regret(ranking):
+    """Items above the first relevant one."""
+    return np.zeros(len(ranking.n_candidates))
+'''
+
+
+def test_a_split_and_a_metric_of_errors_are_one_file_each(
+    tmp_path: Path, home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A split strategy of a plugin is named like others, is checked like others, and replaces none of the package's; a
+    metric says itself
+    whether lower is better."""
+    from mmrec_core import runs
+
+    for kind, name, body in (
+        ("splits", "every_second", SPLIT),
+        ("splits", "random", SPLIT),
+        ("metrics", "regret", REGRET),
+    ):
+        (tmp_path / "p" / kind).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / kind / f"{name}.py").write_text(body)
+    (tmp_path / "p" / "splits" / "broken.py").write_text("import nothing_of_this_name")
+    monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path / "p"))
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    dataset = preparation.open_dataset("mine")
+    made = make_split(dataset, "every-second", seed=3)
+    n = len(dataset.interactions)
+    assert (len(made.train), len(made.test), made.strategy, made.seed) == ((n + 1) // 2, n // 2, "every-second", 3)
+    assert len(make_split(dataset, "random").validation), "the package's own"
+    assert runs.training_params("mine", "ease", split="every-second")["split"] == "every-second"
+    with pytest.raises(MMRecError, match="every-second"):
+        make_split(dataset, "broken")
+    assert metrics.metric("regret").better == "lower" and metrics.metric("ndcg@10").better == "higher"
+    assert {metrics.metric(n).better for n in ("rmse", "mae", "log_loss", "future_items@10")} == {"lower"}

@@ -19,6 +19,13 @@ what follows ``NAME:``, the split's seed, and from which rating on an item is re
 part."""
 
 
+BUILT_IN = {
+    "user-temporal", "random", "random-global", "chronological", "leave-one-out", "cold-user", "cold-item", "folds",
+    "official", "file",
+}  # fmt: skip
+"""Names of the package's own strategies (:mod:`mmrec_core.data.splits`), which no plugin replaces."""
+
+
 @dataclass(frozen=True)
 class SplitStrategy:
     """A way to divide a dataset."""
@@ -44,7 +51,7 @@ def strategies() -> dict[str, SplitStrategy]:
             except MMRecError:
                 continue
             found[strategy.name] = strategy
-    return found
+    return {name: found[name] for name in found if name not in BUILT_IN}
 
 
 @lru_cache(maxsize=64)

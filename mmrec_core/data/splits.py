@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmrec_core import storage
+from mmrec_core.data import split_plugins
 from mmrec_core.data.row_order import id_hash, mixed, pair_hash
 from mmrec_core.errors import MMRecError
 from mmrec_core.ids import is_canonical
@@ -76,16 +77,20 @@ def make_split(
         train, test = _official(dataset, rest if kind == "folds" else "official")
         parts = (np.intersect1d(train, rows), NONE, np.intersect1d(test, rows))
         return _checked(Split(strategy, seed, *parts))
-    if kind not in STRATEGIES:
-        raise MMRecError(f"Unknown split '{strategy}'. Known: {', '.join([*MEANING, 'official', 'file:FOLDER'])}.")
-    if kind not in {"random", "random-global"} and events.time is None and kind != "cold-item":
+    plugin = split_plugins.strategies().get(kind)
+    if kind not in STRATEGIES and plugin is None:
+        known = [*MEANING, "official", "file:FOLDER", *split_plugins.strategies()]
+        raise MMRecError(f"Unknown split '{strategy}'. Known: {', '.join(known)}.")
+    needs_time = kind not in {"random", "random-global", "cold-item"} if plugin is None else plugin.needs_time
+    if needs_time and events.time is None:
         raise MMRecError(
             f"Split '{strategy}' needs times, and {dataset.name} has none. Use random:80-10-10 or "
             "random-global:90-0-10."
         )
     threshold = relevant_from if relevant_from is not None else filter_from
     threshold = threshold if threshold is not None else dataset.manifest["relevant_from"]
-    made = STRATEGIES[kind](dataset, rows, rest, seed, threshold)
+    function = STRATEGIES[kind] if plugin is None else plugin.function
+    made = function(dataset, rows, rest, seed, threshold)
     return _checked(replace(made, strategy=strategy, seed=seed))
 
 

@@ -1,8 +1,8 @@
 """Every metric is one public function; its first parameter says of what (``ranking``, ``ratings``, ``clicks``,
 ``pooled`` or ``lists``).
 
-A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. Files of a ``metrics`` folder under
-``MMREC_PLUGINS`` count as well.
+A second parameter ``k`` makes it a metric at a cut-off, written ``ndcg@10``. A file names those of its metrics of which
+lower values are better in ``LOWER_IS_BETTER``. Files of a ``metrics`` folder under ``MMREC_PLUGINS`` count as well.
 """
 
 from __future__ import annotations
@@ -21,16 +21,6 @@ from typing import Any
 from mmrec_core.errors import unknown_name
 
 KINDS = ("ranking", "ratings", "clicks", "pooled", "lists")
-HIGHER_IS_WORSE = {
-    "rmse",
-    "mae",
-    "mse",
-    "log_loss",
-    "normalised_entropy",
-    "miscalibration",
-    "popularity_lift",
-    "future_items",
-}
 
 
 @dataclass(frozen=True)
@@ -44,11 +34,12 @@ class Metric:
     meaning: str
     whole: bool
     """Needs every relevant item's rank, not only those in the top ``k``."""
+    lower_is_better: bool = False
 
     @property
     def better(self) -> str:
         """``higher`` or ``lower``."""
-        return "lower" if self.name.partition(":")[0].partition("@")[0] in HIGHER_IS_WORSE else "higher"
+        return "lower" if self.lower_is_better else "higher"
 
 
 def functions() -> dict[tuple[str, str], Callable[..., Any]]:
@@ -105,7 +96,8 @@ def metric(name: str, kind: str | None = None) -> Metric:
     compute = partial(function, k=k) if takes_k else function
     meaning = (inspect.getdoc(function) or "").split("\n")[0].replace("``k``", str(k)).replace("``", "")
     meaning = f"{label}: {meaning[:1].lower()}{meaning[1:]}" if label else meaning
-    return Metric(name, kinds[0], compute, k, meaning, whole=not takes_k)
+    lower = base in function.__globals__.get("LOWER_IS_BETTER", ())
+    return Metric(name, kinds[0], compute, k, meaning, whole=not takes_k, lower_is_better=lower)
 
 
 def usual(kind: str, k: int = 10) -> list[Metric]:

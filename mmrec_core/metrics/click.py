@@ -6,6 +6,8 @@ import numpy as np
 
 from mmrec_core.types import ClickRows
 
+LOWER_IS_BETTER = {"log_loss", "normalised_entropy"}
+
 
 def auc(clicks: ClickRows) -> float:
     """The chance that a row labelled 1 scores higher than one labelled 0, over all rows; 0.5 is guessing."""

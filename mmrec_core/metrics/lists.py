@@ -7,6 +7,7 @@ import numpy as np
 
 from mmrec_core.types import Array, Lists
 
+LOWER_IS_BETTER = {"miscalibration", "popularity_lift", "future_items"}
 FLOOR = 0.01
 """Share of the user's own taste mixed into a list's, so that a genre that is missing costs much, not everything (Steck
 2018)."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from mmrec_core.types import RatingRows
 
+LOWER_IS_BETTER = {"rmse", "mae", "mse"}
+
 
 def rmse(ratings: RatingRows) -> float:
     """Typical error of a predicted rating in stars, large errors counting more (root mean squared error)."""

@@ -48,7 +48,6 @@ from mmrec_core.runs.requests import (
 )
 from mmrec_core.runs.store import (
     NAME_LENGTH,
-    SPLITS,
     all_runs,
     damaged_runs,
     finished,
@@ -70,7 +69,6 @@ __all__ = [
     "REMEDY",
     "Run",
     "SHOWN_FIRST",
-    "SPLITS",
     "USUAL",
     "ahead",
     "all_runs",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mmrec_core import features, ownership, registry
+from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, full_name, has_event_memory
 from mmrec_core.runs.record import USUAL
-from mmrec_core.runs.store import SPLITS, get
+from mmrec_core.runs.store import get
 from mmrec_core.types import Dataset
 
 
@@ -44,8 +45,9 @@ def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any
     by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}
     if params["regime"] == "stream" and has_event_memory(registry.schema("models", model)["needs"]) and not by_time:
         raise MMRecError(f"'{model}' {FUTURE_MEMORY}")
-    if str(params["split"]).partition(":")[0] not in SPLITS:
-        raise unknown_name("split", str(params["split"]), list(SPLITS))
+    strategies = split_plugins.BUILT_IN | split_plugins.strategies().keys()
+    if str(params["split"]).partition(":")[0] not in strategies:
+        raise unknown_name("split", str(params["split"]), sorted(strategies))
     return params
 
 

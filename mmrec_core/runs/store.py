@@ -136,17 +136,3 @@ def rename(run_id: str, name: str) -> Run:
 def known_rows(params: Mapping[str, Any]) -> Literal["training", "training + validation"]:
     """Rows that a model knows when it is tested in the regime ``frozen``."""
     return "training + validation" if params.get("refit") else "training"
-
-
-SPLITS = (
-    "user-temporal",
-    "random",
-    "random-global",
-    "chronological",
-    "leave-one-out",
-    "cold-user",
-    "cold-item",
-    "folds",
-    "official",
-    "file",
-)

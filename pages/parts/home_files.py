@@ -7,6 +7,7 @@ Streamlit serves ``static/`` beside ``app.py`` and no other folder; these routes
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -34,7 +35,7 @@ class HomeFiles(StaticFiles):
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
-    ):  # type: ignore[no-untyped-def]
+    ) -> Any:
         """The file, or that the browser's copy is still right; both may be kept."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"], response.headers["X-Content-Type-Options"] = KEPT, "nosniff"
