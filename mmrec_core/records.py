@@ -296,7 +296,7 @@ def _types() -> dict[str, Any]:
         dim: int
         seed: int
         layout: str
-        values: dict[str, Any]
+        told: dict[str, Any]
 
     class Mirror(Record):
         store: str

@@ -348,8 +348,7 @@ def go(look: str, user: int, item: int | None = None) -> None:
 
 def arrive() -> None:
     """Where a button of the run before wanted to go. The person and the film are written into the address here, because
-    a bound widget that was not there
-    before leaves them out."""
+    a bound widget that was not there before leaves them out."""
     if (item := st.session_state.pop("open_case", None)) is not None:
         st.session_state["go"] = {"look": "Case", "what": links.film(dataset, item)}
     wanted = st.session_state.pop("go", {})

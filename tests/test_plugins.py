@@ -222,8 +222,7 @@ def test_a_split_and_a_metric_of_errors_are_one_file_each(
     tmp_path: Path, home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A split strategy of a plugin is named like others, is checked like others, and replaces none of the package's; a
-    metric says itself
-    whether lower is better."""
+    metric says itself whether lower is better."""
     from mmrec_core import runs
 
     for kind, name, body in (

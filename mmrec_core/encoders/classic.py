@@ -29,12 +29,9 @@ class Classic(Encoder):
     """TF-IDF and SVD for plots (Deerwester et al. 1990); colour, layout and texture statistics for posters. No weights.
 
     Text: sublinear TF-IDF of words, reduced by a seeded truncated SVD that is fitted on the catalog. Image: a soft
-        histogram of
-    hue, saturation and lightness, the mean colour and contrast of each field of a 4 × 6 grid, the directions of edges
-    in it, and
-    local binary patterns of the picture at its own size (texture, grain; Ojala et al. 2002), each block scaled to equal
-    weight.
-    The two spaces are not joint.
+    histogram of hue, saturation and lightness, the mean colour and contrast of each field of a 4 × 6 grid, the
+    directions of edges in it, and local binary patterns of the picture at its own size (texture, grain; Ojala et al.
+    2002), each block scaled to equal weight. The two spaces are not joint.
     """
 
     class Config(AnyConfig):

@@ -31,8 +31,7 @@ class HFText(Encoder):
     other.
 
     Tokens become one vector by their mean, by the first ([CLS]) or by the last one that is no padding. Films are
-    documents, for which
-    gte-Qwen2 wants no instruction.
+    documents, for which gte-Qwen2 wants no instruction.
     """
 
     class Config(HubConfig):

@@ -28,8 +28,7 @@ class OpenCLIP(Encoder):
     """Joint text–image models of OpenCLIP (Radford et al. 2021; Zhai et al. 2023; Cherti et al. 2023).
 
     ``weights`` is a tag that OpenCLIP knows (fetched from the hub), a file of weights for ``model``, or a folder in
-    OpenCLIP's own
-    form, which brings its model and tokenizer along.
+    OpenCLIP's own form, which brings its model and tokenizer along.
     """
 
     class Config(HubConfig):

@@ -205,8 +205,8 @@ class Model(nn.Module):
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """For each weight whose rows stand for something with a name: of what kind (``user``, ``item``,
-        ``item.director`` …)
-        and the names, row by row. So a table learned elsewhere is taken over by name, never by row."""
+        ``item.director`` …) and the names, row by row. So a table learned elsewhere is taken over by name, never by
+        row."""
         return {}
 
     def names_of(self, kind: str, *extra: str) -> tuple[str, Array]:
@@ -368,8 +368,7 @@ class GradientModel(Model):
         """Ready tensors of the epoch, shuffled by (seed, epoch), from batch ``start`` on.
 
         Lightning may draw a batch before the step on the one before it has ended, so a batch must not depend on state
-        that
-        ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for
+        that ``loss`` moves. A share ``id_dropout`` of ids (where the config has it) is hidden, which is how the row for
         unknown ids is trained.
         """
         table = self.epoch(train, epoch)
@@ -528,8 +527,7 @@ class GradientModel(Model):
         """Seeded gradient fold-in: a fixed number of Adam steps on the user state alone, everything else frozen.
 
         Each user's loss is their own mean, so the answer does not depend on who else is in the batch. Nothing of the
-        model is written, for
-        one model may be asked by several threads at a time.
+        model is written, for one model may be asked by several threads at a time.
         """
         self.rest()
         if "rating" in self.needs:  # a history without ratings tells such a model nothing

@@ -1,8 +1,7 @@
 """Base of the models that read features: ids, side information, the past, the moment, whole rows of a click table.
 
 Every sparse feature is a vector of one width, every dense one a number; what a model makes of them (dot products, pair
-sums,
-experts) is its own file's business. Ids are looked up in tables, never read as numbers.
+sums, experts) is its own file's business. Ids are looked up in tables, never read as numbers.
 """
 
 from __future__ import annotations
@@ -124,8 +123,7 @@ class Tables(nn.Module):
     """The sparse features of one owner, in one table, looked up at once: codes ``[B, W]`` → vectors ``[B, F, d]``.
 
     Single-valued features stand first; a multi-valued one is the mean of its values' vectors. Missing values are zero
-    until
-    training meets one.
+    until training meets one.
     """
 
     def __init__(self, fields: Sequence[Field], dim: int, by_cardinality: bool) -> None:
@@ -739,8 +737,7 @@ def _levels(scale: tuple[float, float] | None) -> Array:
 
 def with_numbers(looked: Looked, table: nn.Embedding) -> tuple[Tensor, Tensor]:
     """Weights ``[B]`` and vectors ``[B, F + D, d]`` with every number as a feature of its own: its row ``[d + 1]`` of
-    the table, last its
-    weight, times its value (Rendle 2010)."""
+    the table, last its weight, times its value (Rendle 2010)."""
     scaled = looked.dense[..., None] * table.weight[: looked.dense.shape[1]]
     return looked.first + scaled[..., -1].sum(1), torch.cat([looked.vectors, scaled[..., :-1]], 1)
 

@@ -1,8 +1,8 @@
 """Text and image of a film as one vector: four ways, each with masks for what is missing.
 
 Vectors come in with unit length or, where a film has none, as zeros with its mask off. MM-TGN's three (MLP, FiLM,
-gated) have
-exactly its layers, so that at 2688 → 172 they count 1,466,372, 1,074,356 and 955,976 parameters, as it reports.
+gated) have exactly its layers, so that at 2688 → 172 they count 1,466,372, 1,074,356 and 955,976 parameters, as it
+reports.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Fusion(nn.Module):
     """``text [B, T]``, ``image [B, I]`` and their masks ``[B]`` → ``[B, d]``; a film with neither gets zeros.
 
     ``concat``: one linear layer on both side by side. ``mlp``: Linear–LayerNorm–GELU–Dropout–Linear–LayerNorm. ``film``
-    (Perez et
-    al. 2018): the projected image, scaled and shifted by what two networks make of the text; the identity at first.
-    ``gated``: ``g·text + (1−g)·image`` after projections, ``g = σ(Linear([text ‖ image]))`` for every coordinate.
+    (Perez et al. 2018): the projected image, scaled and shifted by what two networks make of the text; the identity at
+    first. ``gated``: ``g·text + (1−g)·image`` after projections, ``g = σ(Linear([text ‖ image]))`` for every
+    coordinate.
 
     Args:
         text, image: widths; 0 where a modality is not used at all.

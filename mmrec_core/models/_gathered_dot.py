@@ -20,9 +20,8 @@ def dots(left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:
     ``column [B, n]``.
 
     On a CPU most of the time of such a comparison goes into its way back, which adds ``B · n`` rows to their places one
-    by one.
-    Here each row of a gradient is one weighted bag of the other table's rows, whose order is fixed: the same sums each
-    time.
+    by one. Here each row of a gradient is one weighted bag of the other table's rows, whose order is fixed: the same
+    sums each time.
     """
     if left.device.type != "cpu":
         return torch.einsum("bd,bnd->bn", left[row], right[column])

@@ -2,10 +2,8 @@
 edges.
 
 A model says how it begins (:meth:`GraphModel.start`), what a node makes of itself and of what it hears
-(:meth:`GraphModel.step`), and
-what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take the same step, a new user is one
-more node
-that hears films' layers as they are: exact, and without retraining.
+(:meth:`GraphModel.step`), and what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take
+the same step, a new user is one more node that hears films' layers as they are: exact, and without retraining.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 taken out.
 
 A row that is being learned lies in its user's history and among its film's raters itself; a row that is being judged
-never
-does. So whatever is pooled here is pooled without the row at hand, exactly, or the model would learn to look up its
-answer.
+never does. So whatever is pooled here is pooled without the row at hand, exactly, or the model would learn to look up
+its answer.
 """
 
 from __future__ import annotations

@@ -40,8 +40,7 @@ class Content(nn.Module):
     """Vectors of items' plots and posters, those of the side information that an encoder made.
 
     Vectors stay where they lie: a memory map on the CPU, the device's memory on a GPU. They are read around the
-    training films'
-    middle, each coordinate about 1 large, so that what all films share says nothing of any of them.
+    training films' middle, each coordinate about 1 large, so that what all films share says nothing of any of them.
 
     Args:
         side: all side information; fields that are vectors of items are read.

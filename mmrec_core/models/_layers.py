@@ -21,9 +21,8 @@ def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = Fal
 
 
 def side_by_side(networks: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Networks of :func:`mlp` of one shape, each on ``x [B, in]`` or on its own part of ``x [n, B, in]``:
-    ``[n, B, out]`` by one product a layer,
-    not one a network, which is what small batches wait for."""
+    """Networks of :func:`mlp` of one shape, each on ``x [B, in]`` or on its own part of ``x [n, B, in]``: ``[n, B,
+    out]`` by one product a layer, not one a network, which is what small batches wait for."""
     for layers in zip(*networks, strict=True):
         if isinstance(layers[0], nn.Linear):
             weight, bias = torch.stack([own.weight for own in layers]), torch.stack([own.bias for own in layers])

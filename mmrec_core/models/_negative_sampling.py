@@ -1,8 +1,7 @@
 """Films that a liked one is compared with: of those that training has met, never of the user's own.
 
 A film outside training must not be drawn: it would be taught as disliked by what it shows and tells, and which films
-are held
-out would be known to what is judged on them.
+are held out would be known to what is judged on them.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from mmrec_core.types import History, TrainSet
 
 def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
     """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``:
-    not rated at
-    all); a few collisions survive four redraws."""
+    not rated at all); a few collisions survive four redraws."""
     taken, pool = torch.from_numpy(train.seen_pairs if rated else train.positive_pairs), torch.from_numpy(train.items)
     item = pool[torch.randint(len(pool), user.shape, generator=generator)]
     for _ in range(4):

@@ -2,10 +2,9 @@
 users by reading.
 
 A history is kept flat with offsets; a user's state is the latest ``length`` of their events ``[L]``, padded at the end,
-and how many there are. Because a model
-reads forwards only, what stands after a place cannot reach it, and padding, which stands after everything, is inert. A
-start mark stands before the first event, so
-that an empty history is learned, too: it predicts everybody's first film.
+and how many there are. Because a model reads forwards only, what stands after a place cannot reach it, and padding,
+which stands after everything, is inert. A start mark stands before the first event, so that an empty history is
+learned, too: it predicts everybody's first film.
 """
 
 from __future__ import annotations
@@ -107,8 +106,7 @@ class SequenceModel(GradientModel):
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
         """``[B, L + 1, d]`` of sequences ``[B, L]`` of which ``size [B]`` events count: place ``t`` has read the first
-        ``t`` and nothing after; ``user [B]``
-        are rows of users, for models that know them."""
+        ``t`` and nothing after; ``user [B]`` are rows of users, for models that know them."""
         raise NotImplementedError
 
     def vectors(self, rows: Tensor) -> Tensor:
@@ -175,9 +173,8 @@ class SequenceModel(GradientModel):
     # Learning
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """One row per user: what is read ``[U, L]``, how much of it counts, what comes next at each place
-        ``[U, L + 1]`` (−1: not asked for), and, where the
-        loss draws, films drawn for it ``[U, L + 1, n]``."""
+        """One row per user: what is read ``[U, L]``, how much of it counts, what comes next at each place ``[U, L +
+        1]`` (−1: not asked for), and, where the loss draws, films drawn for it ``[U, L + 1, n]``."""
         return self.windows_to_learn(train, epoch)
 
     def readers(self, train: TrainSet) -> Array:
@@ -211,8 +208,8 @@ class SequenceModel(GradientModel):
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
         """Batches of sequences of about one length, cut to the longest of them; each holds as many events as
-        ``batch_size`` sequences hold on
-        average, so that every event counts alike, and comes in an order drawn anew each epoch."""
+        ``batch_size`` sequences hold on average, so that every event counts alike, and comes in an order drawn anew
+        each epoch."""
         table = self.epoch(train, epoch)
         self.hide(table, epoch)
         generator, size = self.generator(epoch, 0), table["size"]

@@ -25,8 +25,7 @@ class ToldSequence(SequenceModel):
     """To be put before a model of sequences: its films' vectors are ``id + loudness · fused content``.
 
     In training a share of films lose their id wherever they stand (after Volkovs et al. 2017, "DropoutNet"), so that
-    what remains of a film without a
-    past is trained to be read and compared.
+    what remains of a film without a past is trained to be read and compared.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence", "text|image"})

@@ -1,8 +1,7 @@
 """Graphs in time: who met whom when, the time between, and what a node makes of its most recent neighbours.
 
 Everything is a flat tensor: no event is looked at one by one. Times are int64 seconds; only differences become floats,
-so that a
-second is a second at real Unix times (float32 seconds since 1970 are 128 s apart).
+so that a second is a second at real Unix times (float32 seconds since 1970 are 128 s apart).
 """
 
 from __future__ import annotations
@@ -39,9 +38,8 @@ class TimeCode(nn.Module):
     """``cos(w·Δt + b)`` with ``w`` from 1 down to 10⁻⁹ per second (Xu et al. 2020, "TGAT"): ``[…] → […, d]``.
 
     Learned there, fixed in Cong et al. 2023 ("GraphMixer"). The slope in ``w`` is as large as Δt: after a gap of a year
-    one step of 10⁻³
-    turns a wave five thousand times round, and where gradients are clipped by their norm nothing else is heard beside
-    it.
+    one step of 10⁻³ turns a wave five thousand times round, and where gradients are clipped by their norm nothing else
+    is heard beside it.
     """
 
     def __init__(self, dim: int, learned: bool = False) -> None:
@@ -102,8 +100,7 @@ class Neighbours(nn.Module):
 
     def before(self, coded: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The ``k`` latest events of nodes at times (codes ``[B]``): partners, seconds since, marks, and which exist;
-        ``[B, k]`` each,
-        the latest first."""
+        ``[B, k]`` each, the latest first."""
         start, end = self._span(coded)
         at = end[:, None] - 1 - torch.arange(k, device=coded.device)
         there = at >= start[:, None]
@@ -196,10 +193,8 @@ class TemporalAttention(nn.Module):
     products).
 
     Query ``[own ‖ code(0)]``, keys and values ``[neighbour ‖ mark ‖ code(Δt)]``. There is one query a node, so the
-    query goes through the
-    keys' matrix rather than each key, and the values' mean through the values' matrix rather than each value: ``k``
-    times fewer
-    multiplications, the same numbers.
+    query goes through the keys' matrix rather than each key, and the values' mean through the values' matrix rather
+    than each value: ``k`` times fewer multiplications, the same numbers.
     """
 
     def __init__(self, dim: int, time_dim: int, heads: int, dropout: float, marks: int = 1) -> None:
@@ -238,8 +233,8 @@ class TemporalAttention(nn.Module):
 
 
 class TemporalSum(nn.Module):
-    """A node adds up its recent neighbours (TGN's ``graph_sum``):
-    ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ code(Δt)]) ‖ own ‖ code(0)]``."""
+    """A node adds up its recent neighbours (TGN's ``graph_sum``): ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ code(Δt)]) ‖ own ‖
+    code(0)]``."""
 
     def __init__(self, dim: int, time_dim: int, heads: int, dropout: float, marks: int = 1) -> None:
         super().__init__()

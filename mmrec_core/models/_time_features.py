@@ -1,8 +1,7 @@
 """When a rating is given, as features: which week of the data, and how long after the user's first one.
 
 MovieLens users rate in bursts, and both the crowd's taste and a user's mood within a burst move (Koren 2010,
-"Collaborative
-Filtering with Temporal Dynamics"). Everything is counted on training rows.
+"Collaborative Filtering with Temporal Dynamics"). Everything is counted on training rows.
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ class BERT4Rec(SequenceModel):
     "BERT4Rec").
 
     To say what comes next, a mask is put behind the history. In training the last film is masked alone in a tenth of
-    the histories, so that this is learned, too.
-    Learned with the full softmax.
+    the histories, so that this is learned, too. Learned with the full softmax.
     """
 
     class Config(SequenceConfig):

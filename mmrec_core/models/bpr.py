@@ -19,8 +19,7 @@ class BPR(Pairwise):
     """Matrix factorisation that ranks liked films above others (Rendle et al. 2009, "BPR").
 
     ``−log σ(x_ui − x_uj)`` with ``x_ui = b_i + ⟨p_u, q_i⟩`` (on logits, never on probabilities) for every liked ``i``
-    and
-    ``j`` drawn uniformly among films the user has not liked, anew each epoch.
+    and ``j`` drawn uniformly among films the user has not liked, anew each epoch.
     """
 
     class Config(Config):

@@ -23,12 +23,10 @@ class BST(FieldModel):
     ones before it look at each other.
 
     Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the
-    stars it got; attention over them, and all that
-    comes out of it beside user, film and side features goes into an MLP, beside which every feature has a weight of its
-    own (as in Cheng et al. 2016, "Wide & Deep"; on few
-    ratings the MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row,
-    learned from or judged, sees its user's events strictly before
-    its moment, as far as they were told; who is new is read, not fitted.
+    stars it got; attention over them, and all that comes out of it beside user, film and side features goes into an
+    MLP, beside which every feature has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"; on few ratings the
+    MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row, learned from or
+    judged, sees its user's events strictly before its moment, as far as they were told; who is new is read, not fitted.
     """
 
     class Config(FieldConfig):

@@ -18,10 +18,9 @@ class DeepFM(FieldModel):
     """A factorisation machine and a deep network on the same embeddings (Guo et al. 2017, "DeepFM").
 
     ``y = w₀ + Σ w_f x_f + Σ_{f<g} ⟨v_f, v_g⟩ x_f x_g + MLP([x_f v_f …])``: a weight of its own for every feature value,
-    all pairs
-    of field vectors, and the deep part, added up as one logit (or one rating); no second sigmoid. A dense feature is a
-    field
-    whose vector is scaled by its value. Several outputs (star classes, labels) share the embeddings and the deep part.
+    all pairs of field vectors, and the deep part, added up as one logit (or one rating); no second sigmoid. A dense
+    feature is a field whose vector is scaled by its value. Several outputs (star classes, labels) share the embeddings
+    and the deep part.
     """
 
     class Config(FieldConfig):

@@ -21,14 +21,10 @@ class DLRM(FieldModel):
     """Embeddings of ids and features whose pairwise dot products feed a small network (Naumov et al. 2019, "DLRM").
 
     Every sparse feature (user, film, genres, occupation, a click table's columns …) has a ``d``-wide embedding, several
-    values
-    averaged; dense features (year, age, counts) pass a bottom MLP that ends in ``d``. The top MLP sees the dense vector
-    and
-    the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code: the embeddings themselves
-    are not
-    appended unless ``append`` asks for them. With ``interaction=none`` the vectors are laid side by side instead, which
-    is
-    plain late concatenation.
+    values averaged; dense features (year, age, counts) pass a bottom MLP that ends in ``d``. The top MLP sees the dense
+    vector and the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code: the embeddings
+    themselves are not appended unless ``append`` asks for them. With ``interaction=none`` the vectors are laid side by
+    side instead, which is plain late concatenation.
     """
 
     class Config(FieldConfig):

@@ -20,10 +20,9 @@ class DLRMMultimodal(DLRM):
 
     Covers DLRM with BERT and ResNet (``--encoder bert+resnet``), DLRM with CLIP, and plain late concatenation
     (``interaction=none``), after Naumov et al. 2019 and, for the fusions, Perez et al. 2018 (FiLM) and Arevalo et al.
-    2017 (gated
-    units). In training films are hidden at times (``id_dropout``: Volkovs et al. 2017, "DropoutNet") and so is one of
-    their
-    modalities (``modality_dropout``), so that a film nobody has rated is scored by what it shows and tells.
+    2017 (gated units). In training films are hidden at times (``id_dropout``: Volkovs et al. 2017, "DropoutNet") and so
+    is one of their modalities (``modality_dropout``), so that a film nobody has rated is scored by what it shows and
+    tells.
     """
 
     class Config(ContentConfig, DLRM.Config):

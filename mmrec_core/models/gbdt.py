@@ -18,8 +18,7 @@ class GBDT(Model):
     """Gradient-boosted trees on the columns of a click table, a booster per label (Ke et al. 2017, "LightGBM").
 
     The library's own defaults, categories as categories. Networks on tables of this size rarely beat it, so it stands
-    beside
-    them.
+    beside them.
     """
 
     class Config(Config):

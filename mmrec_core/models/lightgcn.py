@@ -11,8 +11,8 @@ class LightGCN(GraphModel):
     """Embeddings smoothed over the graph of likes, and nothing else (He et al. 2020, "LightGCN").
 
     ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's vector is the mean of its layers 0 … K; learned by BPR with negatives drawn
-    uniformly,
-    anew each epoch. With no layers it is matrix factorisation. A film without edges is only its first vector.
+    uniformly, anew each epoch. With no layers it is matrix factorisation. A film without edges is only its first
+    vector.
     """
 
     class Config(GraphConfig):

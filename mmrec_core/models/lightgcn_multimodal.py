@@ -21,10 +21,8 @@ class LightGCNMultimodal(LightGCN):
     """LightGCN (He et al. 2020) whose films begin with an embedding plus their fused plot and poster.
 
     In a share of comparisons (``id_dropout``) a film is scored as if it had neither edges nor an embedding (after
-    Volkovs et al. 2017,
-    "DropoutNet"), so that what remains of a film without edges, its content, is trained to be compared with films that
-    have
-    them.
+    Volkovs et al. 2017, "DropoutNet"), so that what remains of a film without edges, its content, is trained to be
+    compared with films that have them.
     """
 
     class Config(ContentConfig, LightGCN.Config):

@@ -20,9 +20,8 @@ class Markov(Model):
     """First-order Markov chain: the share of times a film came right after the last one, over a little popularity.
 
     ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; who has no last film gets everybody's
-    shares. A film that came ``g`` events later counts
-    ``1 / g`` up to ``reach`` of them; ``reach=1`` is the plain chain, which is sparse. The simple baseline of models of
-    sequences (Rendle et al. 2010 factorise it).
+    shares. A film that came ``g`` events later counts ``1 / g`` up to ``reach`` of them; ``reach=1`` is the plain
+    chain, which is sparse. The simple baseline of models of sequences (Rendle et al. 2010 factorise it).
     """
 
     class Config(AnyConfig):

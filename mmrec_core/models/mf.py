@@ -19,8 +19,7 @@ class MF(GradientModel):
 
     ``r(u, i) = μ + b_u + b_i + ⟨p_u, q_i⟩``, squared error, with an l2 term per rating whose weight falls with the
     square root of how often the user and the film were rated (the frequency regularisation of MyMediaLite). A new
-    user's
-    ``(b_u, p_u)`` is the exact minimiser of the same objective with the films held fixed: a ridge regression.
+    user's ``(b_u, p_u)`` is the exact minimiser of the same objective with the films held fixed: a ridge regression.
     """
 
     class Config(Config):

@@ -47,16 +47,12 @@ class MMTGN(TGN):
     poster.
 
     Users' nodes are learned vectors (``nodes=ids``, its "hybrid" features), films' are their fused content. Without
-    content (``--modality
-    none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that both arms start
-    equally
-    loud (the original's vanilla arm lacks it and starts about a hundred times fainter). ``user_state_film``: the user's
-    memory scales and
-    shifts films' embeddings. ``structure``: a second channel, LightGCN's vectors, scales and shifts every embedding.
-    The published network
-    is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256);
-    learned on logits, as BPR on
-    probabilities cannot go below .313.
+    content (``--modality none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that
+    both arms start equally loud (the original's vanilla arm lacks it and starts about a hundred times fainter).
+    ``user_state_film``: the user's memory scales and shifts films' embeddings. ``structure``: a second channel,
+    LightGCN's vectors, scales and shifts every embedding. The published network is ``dim=172 partner=memory layers=2
+    neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256); learned on logits, as BPR on probabilities
+    cannot go below .313.
     """
 
     class Config(ContentConfig, TGN.Config):

@@ -19,12 +19,9 @@ class MMGCN(GraphModel):
     """Multi-modal graph convolution (Wei et al. 2019, "MMGCN").
 
     In each modality's graph a film begins with its projected features and a user with a preference of their own, both
-    of unit
-    length. ``h = LeakyReLU(W₁ · mean of neighbours)``, ``x̂ = LeakyReLU(W₂ x) + id``, next
-    ``x = LeakyReLU(W₃ h + x̂)``; the modalities'
-    last layers are averaged. Every tensor is a parameter (the authors' id and preference tensors are not leaves on a
-    GPU, so
-    they never learn). Without content one graph begins with embeddings.
+    of unit length. ``h = LeakyReLU(W₁ · mean of neighbours)``, ``x̂ = LeakyReLU(W₂ x) + id``, next ``x = LeakyReLU(W₃ h
+    + x̂)``; the modalities' last layers are averaged. Every tensor is a parameter (the authors' id and preference
+    tensors are not leaves on a GPU, so they never learn). Without content one graph begins with embeddings.
     """
 
     class Config(GraphConfig):

@@ -26,13 +26,10 @@ class MMoE(FieldModel):
     """Experts shared by all tasks, weighed by a gate of each task's own (Ma et al. 2018, "MMoE").
 
     ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a
-    click table
-    every label is a task. On films there are three: the rating, whether it is liked, and whether the film is watched at
-    all
-    (rated films against ``negatives`` drawn at random), and each task takes a share of the dot product of user and
-    film; films are ranked by the log-probability of watched *and* liked. The same file
-    holds its baselines: one network under all towers (``shared_bottom``) and one of its own under each
-    (``single_task``).
+    click table every label is a task. On films there are three: the rating, whether it is liked, and whether the film
+    is watched at all (rated films against ``negatives`` drawn at random), and each task takes a share of the dot
+    product of user and film; films are ranked by the log-probability of watched *and* liked. The same file holds its
+    baselines: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
     """
 
     class Config(FieldConfig):

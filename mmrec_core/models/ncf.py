@@ -28,12 +28,9 @@ class NCF(GradientModel):
     Filtering").
 
     ``gmf``: ``⟨h, p_u ∘ q_i⟩``; ``mlp``: a network on ``[p_u ‖ q_i]``; ``neumf``: one linear layer on both, each with
-    embeddings of
-    its own; learned by log-loss on liked films and ``negatives`` drawn at random per liked one, anew each epoch.
-    ``dot``:
-    ``b_u + b_i + ⟨p_u, q_i⟩`` with the same loss, the baseline of Rendle et al. 2020 ("Neural Collaborative Filtering
-    vs. Matrix
-    Factorization Revisited").
+    embeddings of its own; learned by log-loss on liked films and ``negatives`` drawn at random per liked one, anew each
+    epoch. ``dot``: ``b_u + b_i + ⟨p_u, q_i⟩`` with the same loss, the baseline of Rendle et al. 2020 ("Neural
+    Collaborative Filtering vs. Matrix Factorization Revisited").
     """
 
     class Config(Config):

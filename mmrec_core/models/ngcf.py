@@ -14,9 +14,8 @@ class NGCF(GraphModel):
     """Neural graph collaborative filtering (Wang et al. 2019).
 
     ``e⁽ᵏ⁺¹⁾ = LeakyReLU(W₁(e + Âe) + W₂(Âe ∘ e))`` with ``Â = D^−½ A D^−½``; a node's vector is its layers side by
-    side, each but the
-    first of unit length. The authors' code hands layers on as they are; RecBole's hands them on with unit length
-    (``unit``).
+    side, each but the first of unit length. The authors' code hands layers on as they are; RecBole's hands them on with
+    unit length (``unit``).
     """
 
     class Config(GraphConfig):

@@ -21,8 +21,7 @@ class SASRec(SequenceModel):
     softmax (as Klenitskiy & Vasilev 2023).
 
     ``x = √d · film + place``, then ``blocks`` times ``x + Attention(LN(x))`` and ``x + MLP(LN(x))``, a last LN, and dot
-    products with the same films. Places
-    are counted from the end, as left padding does in the published code.
+    products with the same films. Places are counted from the end, as left padding does in the published code.
     """
 
     class Config(NextConfig):

@@ -18,10 +18,9 @@ class SSEPT(SASRec):
     embeddings (Wu et al. 2020, "SSE-PT").
 
     In training a user is another one with probability ``sse_user`` and a film another one with ``sse_film``; with both
-    at 0 it is the plain personalised transformer. A
-    history longer than what is read begins at a place drawn anew in each epoch with probability ``sample`` (SSE-PT++).
-    A newcomer has the vector of the unknown
-    user, which training meets in a share ``id_dropout`` of its rows.
+    at 0 it is the plain personalised transformer. A history longer than what is read begins at a place drawn anew in
+    each epoch with probability ``sample`` (SSE-PT++). A newcomer has the vector of the unknown user, which training
+    meets in a share ``id_dropout`` of its rows.
     """
 
     class Config(SASRec.Config):

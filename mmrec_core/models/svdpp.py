@@ -19,12 +19,10 @@ class SVDpp(FieldModel):
     """SVD++ with time, side features and films' raters, as a factorisation machine (Koren 2008; Rendle et al. 2019).
 
     ``r = μ + Σ w_f + Σ_{f<g} ⟨v_f, v_g⟩`` over the fields user, film, ``|N(u)|^−½ Σ_{j∈N(u)} y_j`` (what the user
-    rated),
-    ``|R(i)|^−½ Σ_{v∈R(i)} z_v`` (who rated the film, "flipped"), side features, week, minutes since the user's first
-    rating, and a
-    drift ``α_u·dev_u(t)``: Rendle, Zhang & Koren's "timeSVD++ flipped" ("On the Difficulty of Evaluating Baselines"),
-    learned
-    by gradient steps instead of Gibbs sampling. A row being learned is left out of its own sums.
+    rated), ``|R(i)|^−½ Σ_{v∈R(i)} z_v`` (who rated the film, "flipped"), side features, week, minutes since the user's
+    first rating, and a drift ``α_u·dev_u(t)``: Rendle, Zhang & Koren's "timeSVD++ flipped" ("On the Difficulty of
+    Evaluating Baselines"), learned by gradient steps instead of Gibbs sampling. A row being learned is left out of its
+    own sums.
     """
 
     class Config(FieldConfig):

@@ -59,15 +59,11 @@ class TGN(GradientModel):
     """Temporal graph network (Rossi et al. 2020); JODIE (Kumar et al. 2019) and DyRep (Trivedi et al. 2019) are presets
     of it.
 
-    A like is an event between a user's node and a film's. A message
-    ``[own memory ‖ partner's ‖ stars ‖ code(time since own last
-    event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves the
-    memory on. What
-    scores is a node's embedding at a moment: memory (and features) with attention over the ``neighbours`` most recent
-    events strictly
-    earlier, and with ``degree`` how many there were. A new user's likes are played through an empty memory; a film
-    nobody met has
-    neither memory nor neighbours.
+    A like is an event between a user's node and a film's. A message ``[own memory ‖ partner's ‖ stars ‖ code(time since
+    own last event)]`` waits until the next batch has been predicted, so no prediction sees its own event; then it moves
+    the memory on. What scores is a node's embedding at a moment: memory (and features) with attention over the
+    ``neighbours`` most recent events strictly earlier, and with ``degree`` how many there were. A new user's likes are
+    played through an empty memory; a film nobody met has neither memory nor neighbours.
     """
 
     class Config(AnyConfig):

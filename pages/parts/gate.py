@@ -2,10 +2,9 @@
 answers them.
 
 A foreign page can let its own name point to this machine (DNS rebinding); its visitors' browsers would then reach the
-app as if it were that page. So the
-``Host`` and the ``Origin`` of every request must be a name that the app was asked to serve. Refused here, a foreign
-origin also never reaches
-Streamlit's own check, which would ask a host on the internet for this machine's outer address.
+app as if it were that page. So the ``Host`` and the ``Origin`` of every request must be a name that the app was asked
+to serve. Refused here, a foreign origin also never reaches Streamlit's own check, which would ask a host on the
+internet for this machine's outer address.
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ class Gate:
 
     def left(self) -> None:
         """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not
-        after each run, as usual: it
-        costs more than most of them."""
+        after each run, as usual: it costs more than most of them."""
         if self.tidy is not None:
             self.tidy.cancel()
         loop = asyncio.get_running_loop()
@@ -83,8 +81,8 @@ class Gate:
 
     def allows(self, headers: Any) -> bool:
         """Whether a request's host, and its origin where it has one, are ours: the very host and port that are asked,
-        or a name that was given to the
-        app (a proxy before it may ask by another). Another port of this machine is somebody else's page."""
+        or a name that was given to the app (a proxy before it may ask by another). Another port of this machine is
+        somebody else's page."""
         hosts, origins = ([v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin"))
         if len(hosts) != 1 or len(origins) > 1 or host_of(hosts[0], url=False) not in self.names:
             return False

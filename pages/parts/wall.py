@@ -73,8 +73,7 @@ def star_steps(low: float, high: float) -> list[float]:
     """The ten ratings that five stars in half steps stand for, from the lowest to the highest of a scale.
 
     A scale four or four and a half wide reads as stars do (1 to 5, 0.5 to 5): each half star is half a rating. Any
-    other is divided evenly, in
-    round numbers, so that both ends can be said.
+    other is divided evenly, in round numbers, so that both ends can be said.
     """
     span = high - low
     if span in {4.0, 4.5}:

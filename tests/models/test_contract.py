@@ -1,8 +1,7 @@
 """One contract for every model, shipped or miniature: what any caller may rely on without knowing which model it has.
 
 Nothing here tests for a model's name. A model is tried on generated ratings, on generated census rows, or on both, as
-its needs
-allow; one that neither can serve is skipped with the reason it gives itself.
+its needs allow; one that neither can serve is skipped with the reason it gives itself.
 """
 
 from __future__ import annotations
@@ -572,8 +571,7 @@ def test_checkerboard(world: World, name: str, tmp_path: Path) -> None:
     """Where even users like even films and odd users odd ones, unseen films of the own parity come first.
 
     A model that ranks alike for everyone, or says that it makes nothing of a history, has no taste to test. Training
-    stops
-    once the answer is clear: the weights that early stopping would keep at that point pass.
+    stops once the answer is clear: the weights that early stopping would keep at that point pass.
     """
     if world.kind(name) != "ratings":
         pytest.skip("it has no users and films to rank")

@@ -430,8 +430,7 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
 )
 def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> None:
     """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the
-    same, and so is one
-    that training looks at as if nobody had met it."""
+    same, and so is one that training looks at as if nobody had met it."""
     side, cold = content(), N_FILMS - 1
     made = model("mm_tgn", side, **settings)
     louder(made)
