@@ -1,4 +1,4 @@
-"""A block of attention and an MLP, each beside what it changes."""
+"""Pre-norm Transformer block: attention and an MLP, each with a residual connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One prediction of a model whose vectors meet in dot products, seen from within."""
+"""Attribution of one prediction to the pairwise dot products that make it up."""
 
 from __future__ import annotations
 

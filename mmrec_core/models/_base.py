@@ -1,4 +1,4 @@
-"""The contract of every model. ``docs/contracts.md`` tells it in words, with an example.
+"""Base classes of all models; ``docs/contracts.md`` describes the contract with an example.
 
 A model is an ``nn.Module``, closed forms included, so that saving, loading and moving to a device are the same for all.
 What it makes of a user is a *state*: tensors ``[B, …]``. Known users have theirs gathered (:meth:`Model.user_state`),
@@ -220,7 +220,7 @@ class Model(nn.Module):
     # Users and items never seen
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """States of users never seen, from what they told us, without retraining."""
+        """States of new users inferred from their histories, without retraining (fold-in)."""
         raise NotImplementedError
 
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
@@ -410,7 +410,7 @@ class GradientModel(Model):
         return self.row_losses(batch).mean()
 
     def weight(self, batch: Batch) -> int:
-        """How much a batch's loss counts in the mean that an epoch is told by: its rows, by default."""
+        """How much a batch's loss counts in the mean that an epoch reports: its rows, by default."""
         return len(next(iter(batch.values())))
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:

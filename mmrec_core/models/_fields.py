@@ -389,7 +389,7 @@ class FieldModel(GradientModel):
         table["past_hidden"] = table["user_hidden"] & (torch.rand(table["user"].shape, generator=generator) < 0.5)
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
-        """As everywhere; tables that memory may not hold are read block by block, in an order drawn anew each epoch."""
+        """Read tables larger than memory block by block, in an order drawn anew each epoch."""
         if self.of_films or len(train) <= STREAM_FROM:
             yield from super().batches(train, epoch, batch_size=batch_size, start=start)
             return
@@ -476,7 +476,7 @@ class FieldModel(GradientModel):
         return state
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """As everywhere, but for those whom training hides."""
+        """Leave out rows that training hides."""
         state = super().user_tensors(batch)
         if (hidden := batch.get("user_hidden")) is not None:
             nobody = self.user_id.weight[-1]

@@ -1,4 +1,4 @@
-"""Dot products of chosen rows of two tables, without a copy of every row chosen."""
+"""Dot products of selected rows of two tables, computed without copying the rows."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class GraphModel(Pairwise):
         return kept
 
     def train(self, mode: bool = True) -> Self:
-        """As everywhere; what was kept is forgotten once learning goes on."""
+        """Also discard cached embeddings, because training changes them."""
         self._kept = None if mode else self._kept
         return super().train(mode)
 

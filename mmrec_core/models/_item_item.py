@@ -1,4 +1,4 @@
-"""What the models share whose user is simply the set of films they liked."""
+"""Base of item-item models: a user is the set of items they liked."""
 
 from __future__ import annotations
 

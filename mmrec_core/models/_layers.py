@@ -1,4 +1,4 @@
-"""Pieces that gradient models share."""
+"""Layers that several gradient models use."""
 
 from __future__ import annotations
 

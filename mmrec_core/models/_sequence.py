@@ -60,7 +60,7 @@ def in_order(rows: Interactions) -> tuple[Array, Array]:
 
 
 def read_history(history: History, known: Array, bar: float | None) -> Array:
-    """Item rows of a history in the order told: those that training knows, at least ``bar`` stars (``None``: any)."""
+    """Item rows of a history in its given order: those that training knows, at least ``bar`` stars (``None``: any)."""
     keep = known[np.asarray(history.items, np.int64)]
     if bar is not None and history.ratings is not None:
         keep = keep & (np.asarray(history.ratings) >= bar)
@@ -321,7 +321,7 @@ class SequenceModel(GradientModel):
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Read each history in the order told; there is nothing to solve."""
+        """Encode each history in its given order; nothing is fitted."""
         known = self.readable()
         sequence, size = self.padded([read_history(h, known, self.bar) for h in histories])
         source: tuple[Source, ...] = tuple("folded" if n else "fallback" for n in size.tolist())

@@ -41,12 +41,12 @@ class ToldSequence(SequenceModel):
         """The films' table starts small; the fused vector starts about as small."""
 
     def seed_weights(self) -> None:
-        """As everywhere; FiLM begins as the identity."""
+        """Also initialise FiLM as the identity."""
         super().seed_weights()
         self.content.start()
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; and where the training films' vectors lie."""
+        """Also store the centre of the training items' vectors."""
         super().begin(train)
         self.content.begin(self.known_items)
 

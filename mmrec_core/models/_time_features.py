@@ -1,4 +1,4 @@
-"""When a rating is given, as features: which week of the data, and how long after the user's first one.
+"""Time of a rating as features: the week of the data, and the time since the user's first rating.
 
 MovieLens users rate in bursts, and both the crowd's taste and a user's mood within a burst move (Koren 2010,
 "Collaborative Filtering with Temporal Dynamics"). Everything is counted on training rows.

@@ -1,4 +1,4 @@
-"""What is missing in a history, looked at from both sides."""
+"""Bidirectional self-attention trained to fill in masked items (Sun et al. 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is missing in a history, films' plots and posters told."""
+"""BERT4Rec with plot and poster vectors added to item ids."""
 
 from __future__ import annotations
 

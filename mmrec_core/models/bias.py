@@ -1,4 +1,4 @@
-"""Kind raters, good films."""
+"""Damped user and item biases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Liked before not liked."""
+"""Matrix factorisation with the BPR pairwise ranking loss (Rendle et al. 2009)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How somebody will like a film, by looking at it among the latest films they met."""
+"""Behaviour Sequence Transformer: attention over the target item and the latest items (Chen et al. 2019)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BST(FieldModel):
         self.register_buffer("told_time", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("told_from", torch.zeros(schema.n_users + 2, dtype=torch.int64))
         self.ends = torch.zeros(0, dtype=torch.int64)
-        """Where each training row stands among the events told."""
+        """Position of each training row among the stored events."""
         dim = config.dim
         self.ago = nn.Embedding(config.length + 1, dim)
         self.given = nn.Embedding(len(self.levels) + 1, dim)
@@ -87,7 +87,7 @@ class BST(FieldModel):
         ).to(torch.uint8)
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; and keep everybody's events in order, flat."""
+        """Also store all users' events, sorted by user and time."""
         super().begin(train)
         user, item, stars, when = self.columns(train.interactions, 0)
         self.keep(user, item, stars, when)
@@ -141,7 +141,7 @@ class BST(FieldModel):
         self.keep(*(torch.cat([old, new[known]]) for old, new in pairs))
 
     def targets(self, batch: Batch) -> Batch:
-        """As everywhere, and where each training row stands; only training asks, since nobody is folded in by steps."""
+        """Also add the position of each training row; only training uses it, as fold-in takes no gradient steps."""
         return {**super().targets(batch), "end": self.ends}
 
     def latest(self, start: Tensor, end: Tensor) -> dict[str, Tensor]:
@@ -155,11 +155,11 @@ class BST(FieldModel):
         return {"films": self.told[at].long(), "stars": self.told_stars[at].long(), "size": size}
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """As everywhere, and the latest events."""
+        """Also gather each user's latest events."""
         return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """As everywhere; a row sees what came before it where its moment is known, nothing where training hides the
+        """Also add earlier events: those before the row's time where it is known, none where training hides the
         past."""
         user = super().user_tensors(batch)
         if "end" in batch:
@@ -171,7 +171,7 @@ class BST(FieldModel):
         return user
 
     def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
-        """As everywhere; behind the features what attention makes of the film asked about and of the latest events
+        """Append to the features what attention makes of the target item and of the latest events
         ``[B, 1 + L, d]``."""
         looked = super().look_up(user, batch)
         row = self.oov_item(batch["item"])
@@ -195,7 +195,7 @@ class BST(FieldModel):
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Read each history in the order told; there is nothing to fit."""
+        """Read each history in its given order; nothing is fitted."""
         self.rest()
         state, _ = self.free_state(len(histories))
         self.past_of(histories, state)

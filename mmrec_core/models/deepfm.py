@@ -1,4 +1,4 @@
-"""Pairs counted exactly, the rest learned deep."""
+"""Factorisation machine and deep network on shared embeddings (Guo et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings that meet in dot products."""
+"""Deep Learning Recommendation Model: pairwise dot products of feature embeddings (Naumov et al. 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a film says of itself, beside who watched it."""
+"""DLRM with plot and poster vectors as one more embedding."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class DLRMMultimodal(DLRM):
             self.n_vectors += 1
 
     def seed_weights(self) -> None:
-        """As everywhere; FiLM begins as the identity."""
+        """Also initialise FiLM as the identity."""
         super().seed_weights()
         self.content.start()
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; and where the training films' vectors lie."""
+        """Also store the centre of the training items' vectors."""
         super().begin(train)
         self.content.begin(self.known_items)
 

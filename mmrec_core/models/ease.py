@@ -1,4 +1,4 @@
-"""A closed form that is hard to beat."""
+"""Linear item-item model with a closed-form solution (Steck 2019)."""
 
 from __future__ import annotations
 

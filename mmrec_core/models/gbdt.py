@@ -1,4 +1,4 @@
-"""Trees, the baseline of tables."""
+"""Gradient-boosted decision trees for click tables (Ke et al. 2017)."""
 
 from __future__ import annotations
 

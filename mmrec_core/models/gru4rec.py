@@ -1,4 +1,4 @@
-"""What comes next, by a state that every event moves on."""
+"""Recurrent network for next-item prediction (Hidasi et al. 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes next, by a state that films' plots and posters move on, too."""
+"""GRU4Rec with plot and poster vectors added to item ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who liked this also liked."""
+"""Item-based nearest neighbours with cosine similarity (Sarwar et al. 2001)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who likes what is spread along who likes what."""
+"""Linear graph convolution on the user-item graph (He et al. 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film that nobody has liked yet stands in the graph by what it shows and tells."""
+"""LightGCN with plot and poster vectors in the items' initial embeddings."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class LightGCNMultimodal(LightGCN):
         """Embeddings start small; the fused vector starts about as small."""
 
     def seed_weights(self) -> None:
-        """As everywhere; FiLM begins as the identity."""
+        """Also initialise FiLM as the identity."""
         super().seed_weights()
         self.content.start()
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; and where the training films' vectors lie."""
+        """Also store the centre of the training items' vectors."""
         super().begin(train)
         self.content.begin(self.known_items)
 
@@ -68,7 +68,7 @@ class LightGCNMultimodal(LightGCN):
         table["user"] = torch.where(lost, self.schema.n_users, table["user"])
 
     def compared(self, users: Layers, items: Layers, batch: Batch) -> Tensor:
-        """As everywhere, some films as if nobody had liked them."""
+        """In training, treat some items as if nobody had liked them."""
         alone = side_by_side(batch["item_alone"], batch["negative_alone"])
         bare = self.dots(self.combine(users), self.alone(items[0]), batch)
         return torch.where(alone, bare, super().compared(users, items, batch))

@@ -1,4 +1,4 @@
-"""What comes next, by what came next for others after the same film."""
+"""First-order Markov chain over consecutive items."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Markov(Model):
         return mixed if items is None else mixed[:, items]
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """The last film told that training knows."""
+        """The last item of the history that occurs in training."""
         known, bar = (
             self.known_items[:-1].cpu().numpy(),
             self.schema.relevant_from if self.config.events == "liked" else None,

@@ -1,4 +1,4 @@
-"""Ratings as a product of tastes."""
+"""Biased matrix factorisation for ratings (Koren, Bell and Volinsky 2009)."""
 
 from __future__ import annotations
 

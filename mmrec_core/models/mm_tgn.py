@@ -1,4 +1,4 @@
-"""A film is known by what it shows and tells from its first moment on, and by who watches it from then on."""
+"""Temporal Graph Network whose item nodes start from plot and poster vectors."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class MMTGN(TGN):
             self.register_buffer("structure", torch.zeros(self.n_nodes, STRUCTURE))
 
     def seed_weights(self) -> None:
-        """As everywhere; all that modulates begins as the identity."""
+        """Also initialise every modulation as the identity."""
         super().seed_weights()
         self.content.start()
         for film in (self.by_memory, self.by_structure):
@@ -126,7 +126,7 @@ class MMTGN(TGN):
                 film.start()
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; where the training films' vectors lie; and the second channel."""
+        """Also store the centre of the training items' vectors and the second channel."""
         super().begin(train)
         self.content.begin(self.known_items)
         if self.by_structure is not None:
@@ -178,7 +178,7 @@ class MMTGN(TGN):
         return self.finished(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
 
     def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
-        """As everywhere; in training a share of films as if nobody had met them."""
+        """In training, treat a share of items as if they had no events."""
         alone = torch.rand(len(item), device=item.device) < (self.config.alone if self.content.names else 0.0)
         if not self.training or not bool(alone.any()):
             return vectors
@@ -187,7 +187,7 @@ class MMTGN(TGN):
         return vectors.index_put((torch.nonzero(alone)[:, 0],), bare.to(vectors.dtype))
 
     def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
-        """As everywhere; modulated by the second channel, where there is one."""
+        """Also modulate by the second channel, where there is one."""
         found = super().finished(found, coded, met)
         if self.by_structure is None:
             return found
@@ -198,11 +198,11 @@ class MMTGN(TGN):
         return {"vector": vector} if self.by_memory is None else {"vector": vector, "memory": memory}
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
-        """As everywhere, of films as the user's memory sees them."""
+        """Score items as the user's memory modulates them."""
         return super().pair_scores(user, item if self.by_memory is None else self.by_memory(item, user["memory"]))
 
     def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
-        """As everywhere; where memories modulate films, user by user."""
+        """Where memories modulate items, score user by user."""
         if self.by_memory is None:
             return super().score_films(state, films)
         gamma, beta = self.by_memory.gamma(state["memory"]), self.by_memory.beta(state["memory"])

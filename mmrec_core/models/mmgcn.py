@@ -1,4 +1,4 @@
-"""A graph for each sense: what is liked for its looks and what for its story need not be the same."""
+"""Multi-modal graph convolution: one user-item graph per modality (Wei et al. 2019)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MMGCN(GraphModel):
         self.keep_shift, self.join_shift = (nn.Parameter(torch.zeros(layers, n, dim)) for _ in range(2))
 
     def seed_weights(self) -> None:
-        """As everywhere; the stacked matrices one by one."""
+        """Initialise the stacked matrices one by one."""
         super().seed_weights()
         generator = self.generator(1, 9)
         nn.init.zeros_(self.keep_shift), nn.init.zeros_(self.join_shift)
@@ -55,7 +55,7 @@ class MMGCN(GraphModel):
                 nn.init.xavier_uniform_(matrix, generator=generator)
 
     def begin(self, train: TrainSet) -> None:
-        """As everywhere; and where the training films' vectors lie."""
+        """Also store the centre of the training items' vectors."""
         super().begin(train)
         self.content.begin(self.known_items)
 

@@ -1,4 +1,4 @@
-"""Several questions at once, answered from shared experts."""
+"""Multi-gate Mixture-of-Experts for several tasks (Ma et al. 2018)."""
 
 from __future__ import annotations
 

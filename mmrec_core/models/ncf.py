@@ -1,4 +1,4 @@
-"""Whether a network finds what a dot product does not."""
+"""Neural Collaborative Filtering: GMF, MLP and NeuMF (He et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages along likes that also say how alike the two ends are."""
+"""Neural Graph Collaborative Filtering (Wang et al. 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everybody watches."""
+"""Most popular items, the same list for every user."""
 
 from __future__ import annotations
 

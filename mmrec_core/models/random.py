@@ -1,4 +1,4 @@
-"""Chance."""
+"""Random scores: the lower bound for every metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes next, by looking back at whatever matters."""
+"""Causal self-attention for next-item prediction (Kang and McAuley 2018)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SASRec(SequenceModel):
         self.last = nn.LayerNorm(dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
-        """As told above."""
+        """See the class."""
         start = sequence.new_full((len(sequence), 1), self.mark)
         return self.through(self.vectors(torch.cat([start, sequence], 1)) * self.config.dim**0.5, size)
 

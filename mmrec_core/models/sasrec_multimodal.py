@@ -1,4 +1,4 @@
-"""What comes next, by looking back at films' plots and posters, too."""
+"""SASRec with plot and poster vectors added to item ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes next for this person: their own vector beside every film they met."""
+"""Personalised Transformer: SASRec with user embeddings and stochastic shared embeddings (Wu et al. 2020)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SSEPT(SASRec):
         return self.through(torch.cat([films, people], 2), size)[..., : self.config.dim]
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """As everywhere, with whose history it is, and some of both for another."""
+        """Also add the user of each history, some replaced by another user (stochastic shared embeddings)."""
         config, generator = self.config, self.generator(epoch, 4)
         user = torch.from_numpy(self.readers(train))
         back = torch.zeros_like(user)
@@ -80,7 +80,7 @@ class SSEPT(SASRec):
         return {**super().gather_users(user), "user": self.oov_user(user)}
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """As everywhere, by the unknown user."""
+        """Encode histories with the embedding of the unknown user."""
         found = super().fold_in(histories)
         own = torch.full_like(found.tensors["size"], self.schema.n_users)
         return UserState({**found.tensors, "user": own}, found.source)

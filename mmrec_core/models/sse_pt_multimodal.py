@@ -1,4 +1,4 @@
-"""What comes next for this person, films' plots and posters told."""
+"""SSE-PT with plot and poster vectors added to item ids."""
 
 from __future__ import annotations
 

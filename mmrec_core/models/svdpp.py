@@ -1,4 +1,4 @@
-"""Tastes, told by ratings and by the mere choice of what to rate."""
+"""SVD++: matrix factorisation with implicit feedback, time and side features (Koren 2008)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everybody and every film has a memory that events move on, and recent neighbours to attend to."""
+"""Temporal Graph Network: per-node memory updated by events (Rossi et al. 2020)."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class TGN(GradientModel):
         return {**self.__dict__, "_hidden": None, "_films": None, "_still": None}
 
     def train(self, mode: bool = True) -> Self:
-        """As everywhere; what was kept is forgotten once learning goes on."""
+        """Also discard cached memories, because training changes them."""
         if mode:
             self._films = self._still = None
         return super().train(mode)
@@ -227,7 +227,7 @@ class TGN(GradientModel):
 
     @torch.no_grad()
     def mark_unseen(self, items: Array) -> None:
-        """As everywhere; their memories, what waits for them and their events are gone, too."""
+        """Also reset memories, waiting messages and stored events."""
         node = torch.as_tensor(np.asarray(items, np.int64), device=self.last.device) + self.first
         self.memory[node], self.last[node] = 0, NEVER
         stays = ~torch.isin(self.waiting[:2], node).any(0)
@@ -521,7 +521,7 @@ class TGN(GradientModel):
         return UserState(self.users_at(user, time), tuple("learned" if m else "fallback" for m in met.tolist()))
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """As everywhere, at the batch's times where it has some."""
+        """Score at the batch's times where it has them."""
         if batch.get("state") is not None:
             return super().user_tensors(batch)
         return self.users_at(batch["user"], batch.get("time"))
