@@ -541,7 +541,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
     if (
         len(able) > 1
         and not all(a in live for a in able)
-        and st.button(f"Judge all {len(able)} as above", icon=":material/gavel:", key="judge_all")
+        and st.button(f"Evaluate all {len(able)} as above", icon=":material/gavel:", key="judge_all")
     ):
         for wanted in able:
             runs.start("evaluate", wanted)
@@ -559,8 +559,8 @@ def kept_apart(found: list[Row], key: Key) -> None:
             elif comparison.can_be_evaluated_like(row, key):
                 wanted = runs.evaluation_params(row.trained or "", key.protocol, key.regime, key.relevant_from)
                 if wanted in live:
-                    st.caption("being judged")
-                elif st.button("Judge it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
+                    st.caption("being evaluated")
+                elif st.button("Evaluate it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
                     start("evaluate", wanted)
             elif row.result.get("run") and st.button(
                 "Train it on this split",
@@ -614,7 +614,7 @@ def nothing_yet() -> None:
 
 
 def coming() -> None:
-    """What is still being fitted or judged; each one that ends joins the tables."""
+    """What is still being fitted or evaluated; each one that ends joins the tables."""
     live = [r for r in live_runs() if r.params.get("dataset") == dataset.name and r.kind in {"train", "evaluate"}]
     if changed("compare_live", [dataset.name, *(r.id for r in live)]):
         st.rerun()

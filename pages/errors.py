@@ -255,7 +255,7 @@ def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row],
     )
     if not any("found" in m[0] or "rmse" in m[0] for m in measured.values()):
         st.info(
-            "This result was kept before lists were: judge the run again on Compare, or train it anew.",
+            "This result was kept before lists were: evaluate the run again on Compare, or train it again.",
             icon=":material/refresh:",
         )
 

@@ -33,7 +33,7 @@ def hero() -> None:
     st.title("See what recommenders see", anchor=False)
     st.markdown(
         "MMRec puts films, their posters and plots, and the models that recommend them side by side: **browse** the"
-        " films, **rate** a few as a new visitor, and watch what every model makes of you. Figures come with their"
+        " films, **rate** a few as a new visitor, and see what every model recommends to you. Figures come with their"
         " split, protocol and interval, so that you can trust them, or check them."
     )
     chosen = shell.dataset()

@@ -352,7 +352,7 @@ def colours_for(what: str, files: publish.Published, agreement: np.ndarray | Non
                 "file": publish.colours(np.full(len(items), 255)),
                 "palette": RAMP,
                 "names": [],
-                "hint": "No rating model has been judged here; train mf, say.",
+                "hint": "No rating model has been evaluated here; train mf, say.",
             }
         value, info = (
             found[0],

@@ -175,12 +175,12 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mi
     said = text(shown)
     assert "differs in protocol sampled:10" in said and "differs in split random:80-10-10 (seed 0)" in said
     assert all("itemknn" not in set(frame.value.get("Model", ())) for frame in shown.dataframe)
-    press(shown, "Judge it as above")
+    press(shown, "Evaluate it as above")
     wait_for_all()
     again = app("compare")
     assert "itemknn" in set(again.dataframe[0].value["Model"]), "judged anew, it stands with the others"
     labels = [b.label for b in again.button]
-    assert "Train it on this split" in labels and "Judge it as above" not in labels
+    assert "Train it on this split" in labels and "Evaluate it as above" not in labels
 
 
 @pytest.mark.parametrize("view", ["Intervals", "Groups", "Learning curves", "Cost"])

@@ -379,7 +379,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
 
 
 def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.LayerChart:
-    """How the order of models changes from one way of judging to the next: a line per model, the best on top."""
+    """How the order of models changes from one protocol to the next: a line per model, the best on top."""
     rows = [{"model": m, "way": w, "place": p[w]} for m, p in places.items() for w in ways if w in p]
     names = [m for m in places if any(r["model"] == m for r in rows)]
     colour = alt.Color(
@@ -402,7 +402,7 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
             scale=alt.Scale(domain=[0.5, most + 0.5], reverse=True),
             axis=alt.Axis(tickMinStep=1, format="d"),
         ),
-        tooltip=["model:N", alt.Tooltip("way:N", title="Judged by"), alt.Tooltip("place:Q", title="Place")],
+        tooltip=["model:N", alt.Tooltip("way:N", title="Protocol"), alt.Tooltip("place:Q", title="Place")],
     )
     return alt.layer(
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),

@@ -51,7 +51,7 @@ def encoder_training(dataset: Dataset) -> None:
             50,
             20,
             key="enc.held",
-            help="Share of films that is not learned from; retrieval is judged on these.",
+            help="Share of films that is not learned from; retrieval is evaluated on these.",
         )
         epochs = st.number_input("max epochs", 1, 1000, 30, key="enc.epochs", help="Passes over the pairs at most.")
         batch = st.number_input(

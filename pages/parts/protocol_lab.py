@@ -1,4 +1,4 @@
-"""The protocol lab on Compare: the same models, judged in other ways, and how their order changes."""
+"""The protocol lab on Compare: the same models, evaluated under other protocols, and how their order changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST = 8
 
 
 def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
-    """Choose models and a metric; judge what is missing; see the order change."""
+    """Choose models and a metric; evaluate what is missing; see the order change."""
     able = [
         r for r in rows if r.kind in {"ranking", "rating", "oracle"} and r.result["metrics"].get("ndcg@10") is not None
     ]
@@ -28,7 +28,7 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         return
     st.subheader("Protocol lab", anchor=False)
     st.caption(
-        "How much of a ranking of models is the protocol’s doing? The same models, judged in other ways. Every figure"
+        "How much of a ranking of models is the protocol’s doing? The same models, evaluated under other protocols. Every figure"
         " is computed, none is copied."
     )
     best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -r.result["metrics"]["ndcg@10"])
@@ -45,7 +45,7 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         )
     names = [w.name for w in WAYS]
     ways = st.pills(
-        "Judged by",
+        "Protocol",
         names,
         default=names[:5],
         selection_mode="multi",
@@ -55,7 +55,7 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     picked = [w for w in WAYS if w.name in (ways or [])]
     models = [r for r in able if r.label in chosen]
     if not picked or not models:
-        st.info("Choose models and ways of judging.", icon=":material/touch_app:")
+        st.info("Choose models and protocols.", icon=":material/touch_app:")
         return
     table = protocol_sensitivity.lab(dataset, found, models, metric, picked)
     missing = [c.wanted for cells in table.values() for c in cells.values() if c.wanted is not None]
@@ -66,16 +66,16 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     if len(moved) > 1:
         st.altair_chart(
             charts.bump(places, moved),
-            alt="Places of the models by way of judging: "
+            alt="Ranks of the models by protocol: "
             + "; ".join(f"{m} {', '.join(f'{w} {p[w]}' for w in moved if w in p)}" for m, p in places.items()),
         )
-        st.caption("A line that crosses another is a pair of models whose order depends on how they were judged.")
+        st.caption("A line that crosses another is a pair of models whose order depends on the protocol.")
     if any(w.protocol == "sampled:1" for w in picked):
         one_negative(found, models, dataset)
 
 
 def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
-    """A button for what has not been judged or trained yet."""
+    """A button for what has not been evaluated or trained yet."""
     live = [(r.kind, r.params) for r in live_runs()]
     waiting = [w for w in missing if w in live]
     due = [w for w in missing if w not in live]
@@ -85,7 +85,7 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
         return
     trains = sum(kind == "train" for kind, _ in due)
     judges = len(due) - trains
-    says = " and ".join([f"judge {judges}"] * (judges > 0) + [f"train {trains}"] * (trains > 0))
+    says = " and ".join([f"evaluate {judges}"] * (judges > 0) + [f"train {trains}"] * (trains > 0))
     if st.button(
         f"{says[:1].upper()}{says[1:]} in the background",
         icon=":material/gavel:",
@@ -111,7 +111,7 @@ def shown(
         hide_index=True,
         height="content",
         key="lab.table",
-        alt=f"{metric} by model and way of judging",
+        alt=f"{metric} by model and protocol",
         column_config={
             "Model": st.column_config.TextColumn(pinned=True),
             **{w.name: st.column_config.TextColumn(help=w.about) for w in ways},
@@ -120,7 +120,7 @@ def shown(
     st.caption(
         f"{charts.arrow(metric)}: {metrics.metric(metric).meaning} In front: the model’s place. Brackets: 95 % over"
         " people. Figures of different columns answer different questions; only places may be compared across them,"
-        " and they stand once a whole column is judged. Brackets hold the people, not the draw of films. Drawn films"
+        " and they stand once a whole column is evaluated. Brackets hold the people, not the draw of films. Drawn films"
         " are ones a person never met; among every film are also those they met later and did not like, which is a"
         " little harder."
     )
@@ -129,7 +129,7 @@ def shown(
 def cell_text(cell: Cell, place: int | None) -> str:
     """``2.  0.0780 [0.0701, 0.0862]``."""
     if cell.value is None:
-        return "not judged yet" if cell.wanted is not None else "–"
+        return "not evaluated yet" if cell.wanted is not None else "–"
     return (f"{place}.  " if place is not None else "") + figure(cell.value, cell.interval)
 
 

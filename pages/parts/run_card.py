@@ -39,7 +39,7 @@ DOING = {
     "project": "Draw the map of",
     "train-encoder": "Train the encoder on",
     "train": "Train",
-    "evaluate": "Judge",
+    "evaluate": "Evaluate",
     "crossing": "Draw the crossing on",
     "tune": "Tune",
 }

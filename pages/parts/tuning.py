@@ -21,7 +21,7 @@ from pages.parts import charts, shell
 from pages.parts.run_card import pace, run_card, span
 
 ABOUT = (
-    "Tries settings on the training rows and judges them on the validation rows; the test rows are not there. Trials"
+    "Tries settings on the training rows and evaluates them on the validation rows; the test rows are not there. Trials"
     " that start poorly are stopped early. The best settings are then trained once more and tested once."
 )
 SHOWN_TRIALS = 200
