@@ -28,8 +28,8 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         return
     st.subheader("Protocol lab", anchor=False)
     st.caption(
-        "How much of a ranking of models is the protocol’s doing? The same models, evaluated under other protocols. Every figure"
-        " is computed, none is copied."
+        "How much does the ranking of models depend on the protocol? The same models, evaluated under other protocols."
+        " Every figure is computed, none is copied."
     )
     best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -r.result["metrics"]["ndcg@10"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
