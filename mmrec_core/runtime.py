@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from functools import cache, lru_cache
 
-from mmrec_core.settings import INSTALLED, ROOT
+from mmrec_core import settings
 
 
 def visible_gpus() -> list[str]:
@@ -90,11 +90,13 @@ def commit() -> str | None:
 
     def git(*words: str) -> str:
         with suppress(OSError):
-            return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+            return subprocess.run(
+                ["git", *words], cwd=settings.ROOT, capture_output=True, text=True, check=False
+            ).stdout.strip()
         return ""
 
     head = (
-        "" if ROOT == INSTALLED else git("rev-parse", "HEAD")
+        "" if settings.ROOT == settings.INSTALLED else git("rev-parse", "HEAD")
     )  # an installed package may lie inside another repository
     return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
 

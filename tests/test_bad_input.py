@@ -62,7 +62,7 @@ def cut_zip(folder: Path) -> dict[str, object]:
 CASES: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
     "missing column": (
         csv("userId,thing,rating,timestamp\n1,2,3,4\n"),
-        "no column is recognised as the items'; it has userId, thing",
+        "no column is recognised as the item column; it has userId, thing",
     ),
     "NaN rating": (csv(HEADER + "1,2,3,4\n1,3,nan,4\n"), "line 3: rating is nan, expected a value on every line"),
     "no rating": (csv(HEADER + "1,2,3,4\n1,3,,4\n"), "line 3: rating is nan, expected a value on every line"),

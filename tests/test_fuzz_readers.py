@@ -498,7 +498,7 @@ def test_vectors_are_taken_over_whole_or_refused(prepared: Dataset, tmp_path: Pa
     good = vectors()
 
     def read(folder: Path) -> None:
-        rows, unit = features.importing._take(prepared, folder / "x_text_v.npy")
+        rows, unit = features.importing._read(prepared, folder / "x_text_v.npy")
         assert (
             np.isfinite(unit).all()
             and np.allclose(np.linalg.norm(unit.astype(np.float64), axis=1), 1, atol=1e-4)

@@ -135,7 +135,7 @@ def test_the_queue_is_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MMREC_MOST_QUEUED", "3")
     for at in range(3):
         runs.create("prepare", {"reader": "demo", "dataset": f"demo{at}"})
-    with pytest.raises(MMRecError, match="3 runs are waiting"):
+    with pytest.raises(MMRecError, match="3 runs are already waiting"):
         runs.start("prepare", {"reader": "demo", "dataset": "one_more"})
     monkeypatch.setenv("MMREC_MOST_QUEUED", "²")
     assert ownership.most_queued() == ownership.MOST_QUEUED
