@@ -238,5 +238,5 @@ def test_candidates_that_came_with_a_split(home: Path, tmp_path: Path) -> None:
         intervals=False,
     )
     assert found.metrics["hr@10"] == pytest.approx(0.4529, abs=0.003)  # ItemPop in the paper's figure: about .45
-    with pytest.raises(MMRecError, match="brings none"):
+    with pytest.raises(MMRecError, match="has none"):
         evaluate(model, dataset, make_split(dataset, "random:80-10-10"), protocol="shipped", only=["hr@10"])

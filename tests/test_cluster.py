@@ -223,7 +223,7 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         (
             "status code 500: Traceback:\n  await self.get_target_agent()\nValueError: no room",
@@ -233,14 +233,14 @@ def test_a_cluster_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Mon
         ("", "no reason given"),
     ],
 )
-def test_a_refused_job_says_why(said: str, info: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_job_says_why(said: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refuses:
         def submit_job(self, **_: object) -> None:
             raise RuntimeError(said)
 
     monkeypatch.setattr(ray_cluster, "_client", lambda where: Refuses())
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(MMRecError, match=info):
+    with pytest.raises(MMRecError, match=message):
         ray_cluster.send(
             "run", cpus=1, gpus=0, read=lambda: None, note=print, keep=print, earlier=None, flag=StopFlag()
         )

@@ -218,7 +218,7 @@ def test_a_refit_is_drawn_and_told(mine: Dataset) -> None:
 def test_only_unusual_trainings_and_usual_ones_asked_for(mine: Dataset) -> None:
     trained("itemknn", seed=4)
     shown = app("compare", only_usual="true")
-    assert not shown.exception and any("None of these trainings has the usual settings" in i.value for i in shown.info)
+    assert not shown.exception and any("None of these trainings has default settings" in i.value for i in shown.info)
 
 
 def test_a_model_that_is_gone_hurts_nobody(mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ what follows ``NAME:``, the split's seed, and from which rating on an item is re
 part."""
 
 
-BUILT_IN = {
+BUILT_IN = (
     "user-temporal", "random", "random-global", "chronological", "leave-one-out", "cold-user", "cold-item", "folds",
     "official", "file",
-}  # fmt: skip
+)  # fmt: skip
 """Names of the package's own strategies (:mod:`mmrec_core.data.splits`), which no plugin replaces."""
 
 

@@ -45,9 +45,9 @@ def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any
     by_time = str(params["split"]).partition(":")[0] in {"chronological", "file"}
     if params["regime"] == "stream" and has_event_memory(registry.schema("models", model)["needs"]) and not by_time:
         raise MMRecError(f"'{model}' {FUTURE_MEMORY}")
-    strategies = split_plugins.BUILT_IN | split_plugins.strategies().keys()
+    strategies = [*split_plugins.BUILT_IN, *split_plugins.strategies()]
     if str(params["split"]).partition(":")[0] not in strategies:
-        raise unknown_name("split", str(params["split"]), sorted(strategies))
+        raise unknown_name("split", str(params["split"]), strategies)
     return params
 
 
