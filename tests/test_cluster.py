@@ -249,8 +249,8 @@ def test_a_refused_job_says_why(said: str, message: str, monkeypatch: pytest.Mon
 def test_a_ray_of_this_machine_alone_listens_on_localhost() -> None:
     code = """
 import psutil
-from mmrec_core import cluster
-with cluster.connected():
+from mmrec_core.runs import ray_cluster
+with ray_cluster.connected():
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     heard = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
 print(sorted(heard))
