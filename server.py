@@ -5,6 +5,6 @@
 
 from streamlit.starlette import App
 
-from pages.parts import gate, home_files
+from pages.parts import home_files, host_check
 
-app = App("app.py", routes=home_files.routes(), middleware=[gate.gate()])
+app = App("app.py", routes=home_files.routes(), middleware=[host_check.middleware()])

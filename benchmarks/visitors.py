@@ -41,7 +41,7 @@ MODELS = ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "svdpp
 EVERY_S = (4.0, 6.0)
 """Between two ratings of one visitor."""
 AGAIN_S, MOST_AGAIN_S = 4.0, 60.0
-"""When an unanswered rating is said again, twice as long after each time: as ``pages/parts/wall.js`` does."""
+"""When an unanswered rating is said again, twice as long after each time: as ``pages/parts/poster_grid.js`` does."""
 GIVE_UP_S = 60.0
 SETTLE_S = 45.0
 """How long memory may take to be given back."""

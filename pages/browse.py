@@ -7,14 +7,14 @@ import streamlit as st
 
 from mmrec_core.spaces.item_similarity import Similarity, similarity
 from mmrec_core.types import Dataset
-from pages.parts import shell
-from pages.parts.wall import film, wall
+from pages.parts import layout
+from pages.parts.poster_grid import film_card, poster_grid
 
 TITLE = "Browse"
 ICON = ":material/grid_view:"
 ORDER = "10"
 
-shell.frame()
+layout.frame()
 
 PER_PAGE = 48
 FILTERS = ("q", "genre", "rating", "known", "poster", "decade", "page")
@@ -26,13 +26,13 @@ SORTS = {
     "Title": ("title", True),
 }
 
-dataset = shell.needs_dataset()
-shell.needs_films(dataset)
+dataset = layout.needs_dataset()
+layout.needs_films(dataset)
 catalog = dataset.catalog
 
 
 @st.cache_resource(max_entries=3, show_spinner="Finding films with the same fans …")
-def neighbours(name: str, checksum: str, _dataset: Dataset) -> Similarity:
+def similar_films(name: str, checksum: str, _dataset: Dataset) -> Similarity:
     """Neighbour tables of a dataset, made once."""
     return similarity(_dataset)
 
@@ -45,7 +45,7 @@ def open_film() -> None:
             st.query_params["film"] = str(dataset.items.raw[int(chosen["open"])])
 
 
-def filtered() -> np.ndarray:
+def filtered_rows() -> np.ndarray:
     """The filters, and the rows that pass them in the chosen order."""
     genres = sorted({g for own in catalog["genres"] for g in own})
     years = catalog["year"].dropna()
@@ -122,7 +122,7 @@ def filtered() -> np.ndarray:
         keep &= catalog["poster"].notna().to_numpy()
     rows = np.flatnonzero(keep)
     column, rising = SORTS[sort]
-    return rows[order_of(dataset.name, dataset.checksum, column, rising, dataset)[rows].argsort(kind="stable")]
+    return rows[sorted_rows(dataset.name, dataset.checksum, column, rising, dataset)[rows].argsort(kind="stable")]
 
 
 @st.cache_data(max_entries=3, show_spinner=False)
@@ -138,7 +138,7 @@ def search_text(name: str, checksum: str, _dataset: Dataset) -> pd.Series:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def order_of(name: str, checksum: str, column: str, rising: bool, _dataset: Dataset) -> np.ndarray:
+def sorted_rows(name: str, checksum: str, column: str, rising: bool, _dataset: Dataset) -> np.ndarray:
     """Each film's place when sorted; ``weighted`` draws averages of few ratings towards the overall average."""
     table = _dataset.catalog
     if column == "weighted":
@@ -156,11 +156,11 @@ def order_of(name: str, checksum: str, column: str, rising: bool, _dataset: Data
     return place
 
 
-def show_wall() -> None:
+def poster_page() -> None:
     """The wall with its filters."""
     st.title("Browse", anchor=False)
-    shell.generated_note(dataset)
-    rows = filtered()
+    layout.generated_note(dataset)
+    rows = filtered_rows()
     if not len(rows):
         with st.container(border=True):
             st.subheader("No film passes these filters", anchor=False)
@@ -185,8 +185,8 @@ def show_wall() -> None:
     page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     with slot:
         shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
-        wall(
-            [film(dataset, int(row)) for row in shown],
+        poster_grid(
+            [film_card(dataset, int(row)) for row in shown],
             key="wall",
             on_open=open_film,
             label="Films that pass the filters",
@@ -212,21 +212,23 @@ def show_film(row: int) -> None:
         if isinstance(record["poster"], str):
             st.image(f"/app/static/{record['poster']}", width="stretch", alt=f"Poster of {record['title']}")
         else:
-            wall([film(dataset, row)], key="card", label="Film without a poster")
+            poster_grid([film_card(dataset, row)], key="card", label="Film without a poster")
             st.caption("No poster is known for this film.")
     with right:
         year = "" if pd.isna(record["year"]) else f" ({record['year']})"
-        st.title(shell.plain(f"{record['title']}{year}"), anchor=False)
+        st.title(layout.escape(f"{record['title']}{year}"), anchor=False)
         if len(record["genres"]):
-            st.markdown(" ".join(f":gray-badge[{shell.plain(genre)}]" for genre in record["genres"]))
-        people = [f"**Directed by** {shell.plain(record['director'])}"] if isinstance(record["director"], str) else []
-        people += [f"**With** {shell.plain(', '.join(record['cast']))}"] if len(record["cast"]) else []
+            st.markdown(" ".join(f":gray-badge[{layout.escape(genre)}]" for genre in record["genres"]))
+        people = [f"**Directed by** {layout.escape(record['director'])}"] if isinstance(record["director"], str) else []
+        people += [f"**With** {layout.escape(', '.join(record['cast']))}"] if len(record["cast"]) else []
         st.markdown("  \n".join(people) or ":gray[No credits are known for this film.]")
         st.write(
-            shell.plain(record["plot"]) if isinstance(record["plot"], str) else ":gray[No plot is known for this film.]"
+            layout.escape(record["plot"])
+            if isinstance(record["plot"], str)
+            else ":gray[No plot is known for this film.]"
         )
         if len(record["tags"]):
-            st.caption("Tags: " + shell.plain(", ".join(record["tags"])))
+            st.caption("Tags: " + layout.escape(", ".join(record["tags"])))
         show_ratings(row)
     st.subheader("Similar films", anchor=False)
     st.html(
@@ -242,14 +244,14 @@ def show_film(row: int) -> None:
         label_visibility="collapsed",
         format_func={"fans": "Liked by the same people", "about": "Alike in genre, people and tags"}.get,
     )
-    tables = neighbours(dataset.name, dataset.checksum, dataset)
+    tables = similar_films(dataset.name, dataset.checksum, dataset)
     found, cosine = tables.like(row, view or "fans", 12)
     if not len(found) and view == "fans":
         st.caption("Nobody who liked this film liked another one, so these are alike in genre, people and tags.")
         found, cosine = tables.like(row, "about", 12)
     if len(found):
-        films = [film(dataset, int(r), note=f"{c:.0%} alike") for r, c in zip(found, cosine, strict=True)]
-        wall(films, key="like", size="small", on_open=open_film, label="Similar films")
+        films = [film_card(dataset, int(r), note=f"{c:.0%} alike") for r, c in zip(found, cosine, strict=True)]
+        poster_grid(films, key="like", size="small", on_open=open_film, label="Similar films")
         st.caption(
             "Likeness is the cosine between the films, computed exactly in the full space: of who rated both "
             f"{dataset.manifest['relevant_from'] or ''} or more, or of weighted genres, director, cast and tags."
@@ -258,7 +260,7 @@ def show_film(row: int) -> None:
         st.caption("Nothing about this film is shared with another one.")
 
 
-def _people(events: np.ndarray) -> int:
+def count_users(events: np.ndarray) -> int:
     """How many users some events are of; a user may have met a film more than once."""
     return len(np.unique(np.asarray(dataset.interactions.need("user"))[events]))
 
@@ -271,12 +273,13 @@ def show_ratings(row: int) -> None:
         st.caption(
             "Nobody has rated this film."
             if not len(own)
-            else f"{_people(own):,} people watched it" + (f", {len(own):,} times." if _people(own) < len(own) else ".")
+            else f"{count_users(own):,} people watched it"
+            + (f", {len(own):,} times." if count_users(own) < len(own) else ".")
         )
         return
     ratings = np.asarray(events.rating)[own]
     one, two, three = st.columns(3)
-    one.metric("Ratings", f"{len(own):,}", help=f"Rated by {_people(own):,} people.")
+    one.metric("Ratings", f"{len(own):,}", help=f"Rated by {count_users(own):,} people.")
     two.metric("Average", f"{ratings.mean():.2f}", help="Mean of all its ratings, on the dataset's scale.")
     three.metric(
         "Liked by",
@@ -321,7 +324,7 @@ def show_ratings(row: int) -> None:
 
 asked = st.query_params.get("film")
 if asked is None:
-    show_wall()
+    poster_page()
 else:
     found_row = (
         int(dataset.items.rows([asked])[0])
@@ -330,7 +333,7 @@ else:
     )
     if found_row < 0:
         st.warning(
-            f"{dataset.name} has no film with id {shell.plain(asked)}. It may belong to another dataset.",
+            f"{dataset.name} has no film with id {layout.escape(asked)}. It may belong to another dataset.",
             title="Unknown film",
             icon=":material/help:",
         )

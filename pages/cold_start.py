@@ -11,27 +11,27 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers, elicitation, recommender
 from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
-from pages.parts import shell
-from pages.parts.crossing_view import crossing_view
+from pages.parts import layout
+from pages.parts.cold_start_curve import cold_start_curve
+from pages.parts.counterfactual_view import counterfactual_view
 from pages.parts.new_film_view import new_film_view
+from pages.parts.poster_grid import film_card, poster_grid, star_steps
 from pages.parts.run_card import changed, live_runs, pace, run_card
-from pages.parts.trail_view import you
-from pages.parts.wall import film, star_steps, wall
-from pages.parts.why_view import why as why_this
+from pages.parts.trajectory_view import trajectory_view
 
 TITLE = "Cold start"
 ICON = ":material/ac_unit:"
 ORDER = "60"
 
-shell.frame()
+layout.frame()
 
 TOP = 8
 SUGGESTED = 12
 YARDSTICK = "popularity"
 CHOOSER, STUDIO = "cold.chooser", "cold.studio"
 """The page's two fragments: a rating draws both, and nothing else."""
-dataset = shell.needs_dataset()
-shell.needs_films(dataset)
+dataset = layout.needs_dataset()
+layout.needs_films(dataset)
 catalog = dataset.catalog
 scale = dataset.scale or (1.0, 5.0)
 
@@ -41,17 +41,17 @@ def current_ratings() -> dict[int, float]:
     return read_ratings(st.query_params.get("ratings", ""), dataset)
 
 
-def come_back() -> None:
+def restore_ratings() -> None:
     """Somebody who looked at another page finds what they said before, unless the link says something else."""
     held = st.session_state.setdefault("cold_said", {})
     if st.session_state.get("arrived") and "ratings" not in st.query_params:
         for key, value in zip(("ratings", "unseen"), held.get(dataset.name, ("", "")), strict=True):
             if value:
                 st.query_params[key] = value
-    keep_for_return()
+    remember_ratings()
 
 
-def keep_for_return() -> None:
+def remember_ratings() -> None:
     """What was said, for who comes back from another page."""
     held = st.session_state.setdefault("cold_said", {})
     held[dataset.name] = (st.query_params.get("ratings", ""), st.query_params.get("unseen", ""))
@@ -78,7 +78,7 @@ def undo() -> None:
                 st.query_params[key] = value
             elif key in st.query_params:
                 del st.query_params[key]
-        keep_for_return()
+        remember_ratings()
 
 
 def on_skip() -> None:
@@ -88,10 +88,10 @@ def on_skip() -> None:
         keep_for_undo()
         rows = dict.fromkeys([*unseen(), int(event["skip"])])
         st.query_params["unseen"] = write_items(dataset.items.raw[row] for row in rows)
-        keep_for_return()
+        remember_ratings()
 
 
-def remember(ratings: dict[int, float]) -> bool:
+def store_ratings(ratings: dict[int, float]) -> bool:
     """Write the ratings into the URL; whether they are others than before. A rating that arrives twice changes
     nothing."""
     if ratings == current_ratings():
@@ -101,7 +101,7 @@ def remember(ratings: dict[int, float]) -> bool:
         st.query_params["ratings"] = write_ratings({dataset.items.raw[row]: stars for row, stars in ratings.items()})
     elif "ratings" in st.query_params:
         del st.query_params["ratings"]
-    keep_for_return()
+    remember_ratings()
     return True
 
 
@@ -115,7 +115,7 @@ def on_rate() -> None:
                 ratings.pop(int(change["id"]), None)
             else:
                 ratings[int(change["id"])] = float(change["stars"])
-    if remember(ratings):
+    if store_ratings(ratings):
         st.rerun([CHOOSER, STUDIO])
 
 
@@ -127,13 +127,13 @@ def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def bundles(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
+def taste_packs(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
     """Taste packs of well-known films that go together."""
     return elicitation.bundles(_dataset)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def disputed(
+def films_models_disagree_on(
     run_ids: tuple[str, ...], ratings: tuple[tuple[object, float], ...], without: tuple[int, ...], _dataset: Dataset
 ) -> list[int]:
     """Films that the chosen models disagree on most."""
@@ -142,31 +142,31 @@ def disputed(
     return [int(row) for row in elicitation.disputed(scores, _dataset, SUGGESTED, without)]
 
 
-def pick_bundles(ratings: dict[int, float]) -> None:
+def choose_taste_pack(ratings: dict[int, float]) -> None:
     """Taste clusters: four posters each; picking one rates all four with four stars of five."""
     st.caption(
-        f"Pick what looks like you. A bundle rates its films ★ {liking():g} each; change or clear any of them"
-        " afterwards."
+        f"Pick what looks like you. A bundle rates its films ★ {relevance_threshold():g} each; change or clear any of"
+        " them afterwards."
     )
-    for at, bundle in enumerate(bundles(dataset.name, dataset.checksum, dataset)):
+    for at, bundle in enumerate(taste_packs(dataset.name, dataset.checksum, dataset)):
         films = [int(i) for i in np.asarray(bundle["films"])]
         with st.container(border=True, key=f"bundle-{at}"):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{shell.plain(str(bundle['name']))}**")
+                st.markdown(f"**{layout.escape(str(bundle['name']))}**")
                 if st.button(
                     "That’s me", key=f"pick-{at}", icon=":material/favorite:", disabled=all(i in ratings for i in films)
                 ):
-                    remember({**ratings, **{i: liking() for i in films}})
+                    store_ratings({**ratings, **{i: relevance_threshold() for i in films}})
                     st.rerun()
-            wall(
-                [film(dataset, i) for i in films],
+            poster_grid(
+                [film_card(dataset, i) for i in films],
                 key=f"bundle-films-{at}",
                 size="small",
                 label=f"Bundle {bundle['name']}",
             )
 
 
-def liking() -> float:
+def relevance_threshold() -> float:
     """What a picked bundle counts as: four and a half stars of five."""
     return star_steps(*scale)[8]
 
@@ -189,7 +189,7 @@ def choose_films(ratings: dict[int, float]) -> None:
         rows = rows[np.argsort(-catalog["n_ratings"].to_numpy()[rows], kind="stable")][:12]
         if not len(rows):
             st.info(
-                f"No title of {dataset.name} holds “{shell.plain(text)}”. Try a shorter part of it.",
+                f"No title of {dataset.name} holds “{layout.escape(text)}”. Try a shorter part of it.",
                 icon=":material/search_off:",
             )
             return
@@ -215,23 +215,25 @@ def choose_films(ratings: dict[int, float]) -> None:
             ),
         )
         if way == "Taste packs":
-            pick_bundles(ratings)
+            choose_taste_pack(ratings)
             return
         asked = tuple(unseen())
         if way == "Models disagree":
-            told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+            rating_pairs = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
             try:
-                films = disputed(tuple(r.id for r in fitted.values()), told_ratings, (*asked, *ratings), dataset)
+                films = films_models_disagree_on(
+                    tuple(r.id for r in fitted.values()), rating_pairs, (*asked, *ratings), dataset
+                )
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
                 return
         else:
             dealt = {i for i in st.session_state.get("dealt", ()) if i in ratings}  # rated before this hand was dealt
             every = suggestions(dataset.name, dataset.checksum, st.session_state["hand"], dataset)
             films = [i for i in every if i not in dealt and i not in asked][:SUGGESTED]
         key = "suggested"
-    wall(
-        [film(dataset, row, stars=ratings.get(row)) for row in films],
+    poster_grid(
+        [film_card(dataset, row, stars=ratings.get(row)) for row in films],
         key=key,
         rate=scale,
         size="small",
@@ -276,10 +278,10 @@ def my_ratings(ratings: dict[int, float]) -> None:
             undo()
             st.rerun()
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
-            remember({})
+            store_ratings({})
             st.rerun()
-    wall(
-        [film(dataset, row, stars=stars) for row, stars in ratings.items()],
+    poster_grid(
+        [film_card(dataset, row, stars=stars) for row, stars in ratings.items()],
         key="rated",
         rate=scale,
         size="row",
@@ -288,11 +290,11 @@ def my_ratings(ratings: dict[int, float]) -> None:
     )
 
 
-def every_answer(ratings: dict[int, float]) -> None:
+def recommendations_by_model(ratings: dict[int, float]) -> None:
     """Every fitted model's recommendations for these ratings, each box filled as its answer comes in."""
     fitted = runs.finished(dataset)
     if not fitted:
-        nothing_fitted(runs.usable_models(dataset))
+        no_trained_models(runs.usable_models(dataset))
         return
     names = [YARDSTICK] * (YARDSTICK in fitted) + sorted(n for n in fitted if n != YARDSTICK)
     usual = [n for n in names if n not in {"random", "bias"}] or names
@@ -319,8 +321,8 @@ def every_answer(ratings: dict[int, float]) -> None:
     if not shown:
         st.info("Choose a model above to see what it recommends.", icon=":material/touch_app:")
         return
-    told_ratings = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
-    history = recommender.history(dataset, dict(told_ratings))
+    rating_pairs = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
+    history = recommender.history(dataset, dict(rating_pairs))
     asked = {name: answers.ask(fitted[name], [history])[0] for name in names if name in shown}
     common: set[int] = set()
     listed: dict[str, list[int]] = {}
@@ -329,14 +331,14 @@ def every_answer(ratings: dict[int, float]) -> None:
             head = st.container(horizontal=True, vertical_alignment="center")
             head.markdown(f"**{name}**", help=summary(name))
             try:
-                found = waited_for(name, asked[name])
+                found = answer_of(name, asked[name])
                 why = (
-                    why_these(fitted[name].id, told_ratings, found.items.tolist(), dataset)
+                    explain_lists(fitted[name].id, rating_pairs, found.items.tolist(), dataset)
                     if explain and found.source == "folded"
                     else None
                 )
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
                 if st.button("Fit it again", key=f"refit-{name}", icon=":material/refresh:"):
                     runs.start("train", fitted[name].params)
                     st.rerun()
@@ -346,7 +348,7 @@ def every_answer(ratings: dict[int, float]) -> None:
                 common = {int(i) for i in found.items}
             heading(head, name, found, common, bool(ratings), fitted[name])
             films = [card(found, place, why, list(ratings)) for place in range(len(found.items))]
-            wall(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
+            poster_grid(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
     if not listed:
         return
     chosen = {n: fitted[n] for n in listed}
@@ -359,12 +361,12 @@ def every_answer(ratings: dict[int, float]) -> None:
         default="You on the map" if ratings else None,
     )
     if more == "You on the map":
-        you(dataset, chosen, ratings)
+        trajectory_view(dataset, chosen, ratings)
     elif more == "Why this film":
-        why_this(dataset, chosen, ratings, listed)
+        counterfactual_view(dataset, chosen, ratings, listed)
 
 
-def waited_for(name: str, asked: Future[answers.Answer]) -> answers.Answer:
+def answer_of(name: str, asked: Future[answers.Answer]) -> answers.Answer:
     """A model's answer, its first films; a spinner where it is not there at once."""
     try:
         found = asked.result(timeout=0.4)
@@ -375,11 +377,11 @@ def waited_for(name: str, asked: Future[answers.Answer]) -> answers.Answer:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def why_these(
-    run_id: str, told_ratings: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset
+def explain_lists(
+    run_id: str, rating_pairs: tuple[tuple[object, float], ...], items: list[int], _dataset: Dataset
 ) -> list[list[tuple[int, float]]]:
     """For each film which ratings hold it up, kept for as long as the question is the same."""
-    return recommender.reasons(runs.get(run_id), recommender.history(_dataset, dict(told_ratings)), items)
+    return recommender.reasons(runs.get(run_id), recommender.history(_dataset, dict(rating_pairs)), items)
 
 
 def on_open() -> None:
@@ -397,7 +399,7 @@ def card(
     if why and why[place]:
         at, fall = why[place][0]
         reason = f"because of {catalog['title'].iloc[rated[at]]}" if fall > 0 else "no single rating"
-    shown = film(dataset, int(found.items[place]), why=reason)
+    shown = film_card(dataset, int(found.items[place]), why=reason)
     return {**shown, "note": shown["mean"], "rank": place + 1}
 
 
@@ -408,7 +410,7 @@ def summary(model: str) -> str:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def tested(folder: str, run_id: str) -> dict[str, Any]:
+def test_metrics(folder: str, run_id: str) -> dict[str, Any]:
     """What of a finished run's result its heading says."""
     found = runs.get(run_id).result() or {}
     return {key: found[key] for key in ("metrics", "intervals", "split", "protocol", "seed") if key in found}
@@ -423,7 +425,7 @@ def heading(
     run: runs.Run,
 ) -> None:
     """Labels: whether the model falls back or repeats popularity, and how it did when it was tested."""
-    result = tested(str(run.folder), run.id) or {}
+    result = test_metrics(str(run.folder), run.id) or {}
     value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
     if name == YARDSTICK:
         head.badge(
@@ -459,7 +461,7 @@ def heading(
         )
 
 
-def nothing_fitted(able: list[str]) -> None:
+def no_trained_models(able: list[str]) -> None:
     """What is coming, or how to make it come."""
     waiting = [run for run in live_runs() if run.kind == "train" and run.params["dataset"] == dataset.name]
     with st.container(border=True):
@@ -477,7 +479,7 @@ def nothing_fitted(able: list[str]) -> None:
                 st.rerun(scope="fragment")
 
 
-def coming() -> None:
+def jobs_in_progress() -> None:
     """Models still being fitted; each one that ends shows up among the answers."""
     live = [run for run in live_runs() if run.kind == "train" and run.params["dataset"] == dataset.name]
     if changed("coming", [dataset.name, *(run.id for run in live)]):
@@ -488,32 +490,32 @@ def coming() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def one_thread() -> None:
+def single_thread() -> None:
     """Small, quick questions: more threads only get in each other's way."""
     recommender.use_threads(1)
 
 
 @st.fragment(key=CHOOSER)
-def chooser() -> None:
+def tabs() -> None:
     """Searching and leafing through suggestions draws only itself anew."""
     st.subheader("Rate", anchor=False)
     choose_films(current_ratings())
 
 
 @st.fragment(key=STUDIO)
-def studio() -> None:
+def rate_films_tab() -> None:
     """The visitor's ratings and what the models make of them."""
     if "go_to_film" in st.session_state:
-        shell.open_film(dataset, st.session_state.pop("go_to_film"))
+        layout.open_film(dataset, st.session_state.pop("go_to_film"))
     ratings = current_ratings()
     st.subheader("Recommendations by model", anchor=False)
     my_ratings(ratings)
-    every_answer(ratings)
+    recommendations_by_model(ratings)
 
 
 st.title("Cold start", anchor=False)
-shell.generated_note(dataset)
-one_thread()
+layout.generated_note(dataset)
+single_thread()
 WHO = ["New person", "New film", "The crossing"]
 who = (
     st.segmented_control(
@@ -531,16 +533,16 @@ who = (
 if who == "New film":
     new_film_view(dataset)
 elif who == "The crossing":
-    crossing_view(dataset)
+    cold_start_curve(dataset)
 else:
     st.caption(
         "You are a user that no model has seen. Models infer your profile from your ratings (fold-in), without"
         " retraining."
     )
-    come_back()
+    restore_ratings()
     left, right = st.columns([1, 1.6], gap="large")
     with left:
-        chooser()
+        tabs()
     with right:
-        studio()
-    st.fragment(coming, run_every=pace())()
+        rate_films_tab()
+    st.fragment(jobs_in_progress, run_every=pace())()

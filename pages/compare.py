@@ -12,18 +12,18 @@ from mmrec_core.analysis.comparison import KINDS, Key, Row
 from mmrec_core.analysis.seed_variance import over_seeds
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
-from pages.parts import charts, damage_view, shell
+from pages.parts import charts, damaged_files, layout
 from pages.parts.ablation import ablations
-from pages.parts.keys import choose_key, under
-from pages.parts.paired import two_models
-from pages.parts.protocol_lab import lab
+from pages.parts.evaluation_setup import choose_setup, rows_of_setup
+from pages.parts.paired import paired_comparison
+from pages.parts.protocol_sensitivity import protocol_sensitivity_view
 from pages.parts.run_card import changed, live_runs, pace, run_card
 
 TITLE = "Compare"
 ICON = ":material/leaderboard:"
 ORDER = "50"
 
-shell.frame()
+layout.frame()
 
 FAMILIES = {
     "User history length": "user with",
@@ -47,7 +47,7 @@ BEYOND = (
 """What lists are like, whoever likes them."""
 MOST = 8
 """Models in one chart at most: as many as there are colours that anybody can tell apart."""
-dataset = shell.needs_dataset()
+dataset = layout.needs_dataset()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -57,7 +57,7 @@ def differences(name: str, ids: tuple[str, ...], rival: str, _rows: list[Row]) -
     return comparison.paired_with(_rows, baseline)
 
 
-def baselines(found: list[Row], key: Key) -> None:
+def baseline_form(found: list[Row], key: Key) -> None:
     """Popularity and EASE are always there, or one click away."""
     missing = comparison.missing_baselines(dataset, found, key)
     wanted = [comparison.baseline_params(dataset, key, name) for name in missing]
@@ -108,7 +108,7 @@ def tables(rows: list[Row]) -> None:
                 " stand for comparison."
             )
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
-            st.caption(f":material/lightbulb: {shell.plain(hint[:1].upper() + hint[1:])}")
+            st.caption(f":material/lightbulb: {layout.escape(hint[:1].upper() + hint[1:])}")
         table(shown, names, kind)
 
 
@@ -120,7 +120,7 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
     for name in names:
         data[charts.arrow(name)] = [comparison.cell(r, name) for r in shown]
     if pairs and "ndcg@10" in names:
-        data["NDCG@10 − popularity"] = [against(pairs.get(r.run.id), r is rival) for r in shown]
+        data["NDCG@10 − popularity"] = [difference_text(pairs.get(r.run.id), r is rival) for r in shown]
     spent = [(r.result.get("seconds") or {}) for r in shown]
     data["Fit (s)"] = [None if r.kind == "oracle" else s.get("fit") for r, s in zip(shown, spent, strict=True)]
     data["Parameters"] = [r.result.get("parameters") for r in shown]
@@ -154,7 +154,7 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
     )
 
 
-def fine_print(rows: list[Row]) -> None:
+def caveats(rows: list[Row]) -> None:
     """What a reader must know of the test itself: rows not asked about, ties in time, recommendations that were
     impossible."""
     lines = []
@@ -173,8 +173,8 @@ def fine_print(rows: list[Row]) -> None:
     if future:
         row, value = max(future, key=lambda pair: pair[1])
         lines.append(
-            f"Up to {100 * value:.1f} % of the first ten (by {shell.plain(row.label)}) are items that did not exist yet"
-            " at the user’s last test event. This protocol does not leave them out; full:existing does."
+            f"Up to {100 * value:.1f} % of the first ten (by {layout.escape(row.label)}) are items that did not exist"
+            " yet at the user’s last test event. This protocol does not leave them out; full:existing does."
         )
     for line in lines:
         st.caption(f":material/info: {line}")
@@ -190,7 +190,7 @@ def rename(rows: list[Row]) -> None:
     ):
         by = {r.label: r for r in able}
         label = st.selectbox("Result", [*by], key=f"rename.which.{dataset.name}")
-        st.caption(shell.plain(by[label].description))
+        st.caption(layout.escape(by[label].description))
         name = st.text_input(
             "Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name"
         )
@@ -198,12 +198,12 @@ def rename(rows: list[Row]) -> None:
             try:
                 comparison.rename(comparison.rows(dataset), by[label], name)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.rerun()
 
 
-def against(pair: dict[str, Any] | None, itself: bool) -> str:
+def difference_text(pair: dict[str, Any] | None, itself: bool) -> str:
     """``▲ +0.0441 [+0.0360, +0.0525]``."""
     if pair is None:
         return "baseline" if itself else "–"
@@ -212,7 +212,7 @@ def against(pair: dict[str, Any] | None, itself: bool) -> str:
     return f"{mark} {pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def pictures(rows: list[Row]) -> None:
+def charts_section(rows: list[Row]) -> None:
     """Intervals, groups, curves, cost; each can be taken along."""
     names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2], *BEYOND))
     if not names:
@@ -248,7 +248,7 @@ def pictures(rows: list[Row]) -> None:
         "Calibration": calibration_view,
     }[view or "Intervals"](rows, metric)
     if chart is not None:
-        take_along(chart, f"{dataset.name}-{(view or '').lower().replace(' ', '-')}-{metric}")
+        chart_downloads(chart, f"{dataset.name}-{(view or '').lower().replace(' ', '-')}-{metric}")
 
 
 def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
@@ -304,7 +304,7 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
                 n = next((group[k] for k in of if k in group), 0)
                 lines.append(
                     {
-                        "group": f"{short(name)} ~ n = {n:,}",
+                        "group": f"{short_name(name)} ~ n = {n:,}",
                         "name": name,
                         "model": row.label,
                         "value": group[metric],
@@ -330,7 +330,7 @@ def groups_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     return chart
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A group's name without what its family says already."""
     for lead in ("user with ", "film with ", "genre ", "decade ", "films without a "):
         if name.startswith(lead):
@@ -359,7 +359,7 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         st.caption("On validation rows, on which early stopping chooses: never compare these with test figures.")
         others = {name: epochs[0]["judged"] for name, epochs in curves.items() if epochs[0].get("judged")}
         if others:
-            ways = "; ".join(f"{shell.plain(name)} {judged}" for name, judged in others.items())
+            ways = "; ".join(f"{layout.escape(name)} {judged}" for name, judged in others.items())
             st.caption(
                 f"Not all curves are of one kind: {ways}; the others by full ranking, static. Their heights tell"
                 " nothing of each other."
@@ -443,7 +443,7 @@ def seeds_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     return None
 
 
-def beyond(rows: list[Row]) -> None:
+def beyond_accuracy(rows: list[Row]) -> None:
     """What the lists are like."""
     names = comparison.shown_metrics(rows, BEYOND)
     able = [r for r in rows if any(r.result["metrics"].get(n) is not None for n in names)]
@@ -486,7 +486,7 @@ def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     return chart
 
 
-def take_along(chart: alt.TopLevelMixin, name: str) -> None:
+def chart_downloads(chart: alt.TopLevelMixin, name: str) -> None:
     """The picture as PNG or SVG."""
     with st.container(horizontal=True):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
@@ -526,7 +526,7 @@ def export(rows: list[Row]) -> None:
             )
 
 
-def kept_apart(found: list[Row], key: Key) -> None:
+def not_comparable(found: list[Row], key: Key) -> None:
     """Results that cannot stand here, why, and what would bring them here."""
     others = [r for r in found if r.key != key and r.kind != "oracle" and training_of(r) is not None]
     old = comparison.outdated(dataset)
@@ -551,7 +551,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
             name = "ndcg@10" if row.result["metrics"].get("ndcg@10") is not None else "rmse"
             value = f"{name.upper()} {comparison.cell(row, name)} there"
             st.markdown(
-                f"**{shell.plain(row.label)}** — differs in {shell.plain(', '.join(key.differs(row.key)))}"
+                f"**{layout.escape(row.label)}** — differs in {layout.escape(', '.join(key.differs(row.key)))}"
                 f" :small[:gray[({value})]]"
             )
             if row.description in here:
@@ -561,7 +561,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
                 if wanted in live:
                     st.caption("being evaluated")
                 elif st.button("Evaluate it as above", key=f"judge-{row.run.id}", icon=":material/gavel:"):
-                    start("evaluate", wanted)
+                    start_job("evaluate", wanted)
             elif row.result.get("run") and st.button(
                 "Train it on this split",
                 key=f"again-{row.run.id}",
@@ -571,7 +571,7 @@ def kept_apart(found: list[Row], key: Key) -> None:
                 trained = runs.get(str(row.trained)).params
                 mine = comparison.baseline_params(dataset, key, row.model)
                 same = ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime", "refit")
-                start("train", {**trained, "from_run": None, **{k: mine[k] for k in same}})
+                start_job("train", {**trained, "from_run": None, **{k: mine[k] for k in same}})
     if len(others) > 12:
         st.caption(f"… and {len(others) - 12} more.")
     if old:
@@ -582,17 +582,17 @@ def kept_apart(found: list[Row], key: Key) -> None:
         )
 
 
-def start(kind: str, params: dict[str, Any]) -> None:
+def start_job(kind: str, params: dict[str, Any]) -> None:
     """Queue it and show that."""
     try:
         runs.start(kind, params)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
     else:
         st.rerun()
 
 
-def nothing_yet() -> None:
+def no_results() -> None:
     """What is coming, or how to make it come."""
     with st.container(border=True):
         if any(r.params.get("dataset") == dataset.name for r in live_runs()):
@@ -606,14 +606,14 @@ def nothing_yet() -> None:
                     try:
                         runs.start_all(dataset.name)
                     except MMRecError as error:
-                        shell.tell(error)
+                        layout.show_error(error)
                     else:
                         st.rerun()
                 if st.button("Choose one to train", icon=":material/tune:"):
-                    st.switch_page(shell.page("train"), query_params={"dataset": dataset.name})
+                    st.switch_page(layout.page("train"), query_params={"dataset": dataset.name})
 
 
-def coming() -> None:
+def jobs_in_progress() -> None:
     """What is still being fitted or evaluated; each one that ends joins the tables."""
     live = [r for r in live_runs() if r.params.get("dataset") == dataset.name and r.kind in {"train", "evaluate"}]
     if changed("compare_live", [dataset.name, *(r.id for r in live)]):
@@ -628,12 +628,12 @@ st.caption(
     "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it"
     " means."
 )
-shell.generated_note(dataset)
-damage_view.note(damage.of_results(dataset))
+layout.generated_note(dataset)
+damaged_files.note(damage.of_results(dataset))
 found = comparison.rows(dataset)
 if found:
-    key = choose_key(found, dataset)
-    rows = under(found, key)
+    key = choose_setup(found, dataset)
+    rows = rows_of_setup(found, key)
     with st.container(horizontal=True, vertical_alignment="center"):
         only_usual = st.toggle(
             "Default settings only",
@@ -641,24 +641,24 @@ if found:
             bind="query-params",
             help="Hides trainings with other seeds, settings or shares of the rows.",
         )
-        baselines(found, key)
+        baseline_form(found, key)
     rows = [r for r in rows if not only_usual or r.usual]
     if rows:
         tables(rows)
-        fine_print(rows)
+        caveats(rows)
         export(rows)
-        beyond(rows)
-        st.fragment(pictures)(rows)
-        st.fragment(two_models)(rows, dataset)
-        st.fragment(lab)(found, rows, dataset)
+        beyond_accuracy(rows)
+        st.fragment(charts_section)(rows)
+        st.fragment(paired_comparison)(rows, dataset)
+        st.fragment(protocol_sensitivity_view)(found, rows, dataset)
     else:
         st.info(
             "None of these trainings has default settings. Switch “Default settings only” off to see them.",
             icon=":material/filter_alt_off:",
         )
 else:
-    nothing_yet()
-st.fragment(coming, run_every=pace())()
+    no_results()
+st.fragment(jobs_in_progress, run_every=pace())()
 if found:
-    kept_apart(found, key)
+    not_comparable(found, key)
 ablations(dataset, key.split if found else "user-temporal" if dataset.manifest["films"] else "official")

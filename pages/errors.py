@@ -15,26 +15,26 @@ from mmrec_core.analysis.error_analysis import SORTS, EvaluatedRows
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
 from mmrec_core.types import Array, Dataset, Split
-from pages.parts import blind, damage_view, links, shell, slices
+from pages.parts import damaged_files, hidden_names, layout, links, slices
+from pages.parts.annotation_panel import notebook, panel
 from pages.parts.case_view import case
-from pages.parts.coding_panel import notebook, panel
-from pages.parts.keys import choose_key, under
+from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.person_view import person
-from pages.parts.top import top
+from pages.parts.scroll import scroll_to_top
 
 TITLE = "Errors"
 ICON = ":material/troubleshoot:"
 ORDER = "55"
 
-shell.frame()
+layout.frame()
 
 LOOKS = ["Slices", "Person", "Case", "Notebook"]
 MOST_CHOICES = 12_000
 """Films that a select box may list; a larger catalog is asked for an id."""
 NOTHING = "nothing"
 FIRST = ("ease", "bpr", "mf", "dlrm", "popularity")
-dataset = shell.needs_dataset()
-shell.needs_films(dataset)
+dataset = layout.needs_dataset()
+layout.needs_films(dataset)
 
 
 def choose_models(rows: list[Row]) -> list[Row]:
@@ -43,23 +43,23 @@ def choose_models(rows: list[Row]) -> list[Row]:
     best = sorted((r for r in rows if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0))
     usual = [n for n in FIRST if n in by] or [r.label for r in best] or [*by]
     labels = [*by]
-    shown = blind.order(labels)
+    shown = hidden_names.order(labels)
     asked = {name: st.query_params.get(name) for name in ("a", "b")}
     linked = {
         name: comparison.find(rows, label) if label else None for name, label in asked.items()
     }  # by label, description or run
     first = linked["a"].label if linked["a"] is not None else usual[0]
-    tell = None if blind.hidden() else in_address  # the address would tell the names
+    tell = None if hidden_names.hidden() else keep_in_link  # the address would tell the names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a = st.selectbox(
             "Model",
             shown,
             index=shown.index(first),
-            key=blind.key("a.asked"),
+            key=hidden_names.key("a.asked"),
             on_change=tell,
             args=("a",),
             width=260,
-            format_func=lambda n: blind.name(n, labels),
+            format_func=lambda n: hidden_names.name(n, labels),
         )
         beside_it = [*(n for n in shown if n != a), NOTHING]
         other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
@@ -68,11 +68,11 @@ def choose_models(rows: list[Row]) -> list[Row]:
             "Compare with",
             beside_it,
             index=beside_it.index(second),
-            key=blind.key("b.asked"),
+            key=hidden_names.key("b.asked"),
             on_change=tell,
             args=("b",),
             width=260,
-            format_func=lambda n: n if n == NOTHING else blind.name(n, labels),
+            format_func=lambda n: n if n == NOTHING else hidden_names.name(n, labels),
         )
         st.toggle(
             "Hide names",
@@ -90,19 +90,19 @@ def split_for(name: str, checksum: str, key: str, _dataset: Dataset, _row: Row) 
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def judged(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> EvaluatedRows:
+def evaluated_rows(run_id: str, _dataset: Dataset, _split: Split, _row: Row) -> EvaluatedRows:
     """A result's test rows."""
     return error_analysis.evaluated_rows(_dataset, _split, _row)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking where plots and posters disagree …")
-def apart(name: str, checksum: str, _dataset: Dataset) -> Array | None:
+def outlier_scores(name: str, checksum: str, _dataset: Dataset) -> Array | None:
     """How far each film's plot and poster disagree."""
     return error_analysis.disagreement(_dataset)
 
 
 @st.cache_data(max_entries=8, show_spinner="Cutting slices …")
-def cut(
+def choose_slice(
     name: str,
     checksum: str,
     split_checksum: str,
@@ -114,13 +114,13 @@ def cut(
 ) -> dict[str, dict[str, Array]]:
     """Every slice there is."""
     held = {n: rows for n in saved if (rows := slices.load(_dataset, n)) is not None}
-    return error_analysis.slices(_dataset, _split, _split.test, apart(name, checksum, _dataset), held, known)
+    return error_analysis.slices(_dataset, _split, _split.test, outlier_scores(name, checksum, _dataset), held, known)
 
 
-def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
+def slices_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     """Families of slices, their figures, the worst cases of one."""
-    lines = [judged(r.run.id, dataset, split, r) for r in rows]
-    families = cut(
+    lines = [evaluated_rows(r.run.id, dataset, split, r) for r in rows]
+    families = choose_slice(
         dataset.name,
         dataset.checksum,
         split.checksum,
@@ -133,10 +133,10 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     family = st.pills(
         "Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
     ) or next(iter(families))
-    figures(families[family], lines, rows, labels)
+    metrics_table(families[family], lines, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
-        can = [s for s in SORTS if possible(s, lines)]
+        can = [s for s in SORTS if sort_is_possible(s, lines)]
         sort = (
             st.segmented_control(
                 "Show",
@@ -170,12 +170,12 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
     except MMRecError as error:
         st.info(str(error), icon=":material/info:")
         return
-    chosen = listed(where, lines, rows, labels, name, seed)
+    chosen = events_table(where, lines, rows, labels, name, seed)
     if chosen is not None:
         u, i = int(lines[0].user[chosen]), int(lines[0].item[chosen])
         st.caption(
-            f"Tags for the chosen case: person {shell.plain(str(dataset.users.raw[u]))} and"
-            f" {shell.plain(str(dataset.catalog['title'].iloc[i]))}"
+            f"Tags for the chosen case: person {layout.escape(str(dataset.users.raw[u]))} and"
+            f" {layout.escape(str(dataset.catalog['title'].iloc[i]))}"
         )
         panel(
             dataset,
@@ -185,11 +185,11 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
             film=str(dataset.items.raw[i]),
             run=rows[0].run.id,
             model=rows[0].label,
-            beside=beside(rows),
+            beside=compared_with(rows),
             slice=name,
         )
         return
-    st.caption(f"Tags for the whole slice: {shell.plain(name)}")
+    st.caption(f"Tags for the whole slice: {layout.escape(name)}")
     panel(
         dataset,
         "slice",
@@ -197,11 +197,11 @@ def slices_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         slice=name,
         run=rows[0].run.id,
         model=rows[0].label,
-        beside=beside(rows),
+        beside=compared_with(rows),
     )
 
 
-def possible(sort: str, info: list[EvaluatedRows]) -> bool:
+def sort_is_possible(sort: str, info: list[EvaluatedRows]) -> bool:
     """Whether an order can be told of these results."""
     return {
         "largest error": info[0].error is not None,
@@ -211,7 +211,7 @@ def possible(sort: str, info: list[EvaluatedRows]) -> bool:
     }.get(sort, True)
 
 
-def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
+def metrics_table(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
     """A line per slice, with n and intervals."""
     measured = {name: [error_analysis.measure(t, mask) for t in info] for name, mask in masks.items()}
     data: dict[str, list[Any]] = {
@@ -224,7 +224,7 @@ def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row],
     for at, label in enumerate(r.label for r in rows):
         for key, title in meaning.items():
             if any(key in m[at] for m in measured.values()):
-                data[f"{title} · {blind.name(label, labels)}"] = [
+                data[f"{title} · {hidden_names.name(label, labels)}"] = [
                     comparison.figure(*m[at][key]) if key in m[at] else "–" for m in measured.values()
                 ]
     st.dataframe(
@@ -260,7 +260,7 @@ def figures(masks: dict[str, Array], info: list[EvaluatedRows], rows: list[Row],
         )
 
 
-def listed(
+def events_table(
     where: Array, info: list[EvaluatedRows], rows: list[Row], labels: list[str], name: str, seed: int | None
 ) -> int | None:
     """The cases as a table; choose one to open it. The chosen one's place among the test rows."""
@@ -276,7 +276,7 @@ def listed(
     if first.rating is not None:
         data["Stars"] = first.rating[where].tolist()
     for t, label in zip(info, (r.label for r in rows), strict=True):
-        shown = blind.name(label, labels)
+        shown = hidden_names.name(label, labels)
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()
         if t.place is not None:
@@ -307,9 +307,9 @@ def listed(
             type="primary",
             help="Choose a row first: its first column has a box to tick.",
         ):
-            go("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
+            open_tab("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
         if st.button("Open the person", icon=":material/person:", disabled=not chosen, key="open.person"):
-            go("Person", int(first.user[where[chosen[0]]]))
+            open_tab("Person", int(first.user[where[chosen[0]]]))
         if seed is not None and st.button(
             f"Put these {len(where)} into the notebook",
             icon=":material/playlist_add:",
@@ -326,10 +326,10 @@ def listed(
                         film=what,
                         run=rows[0].run.id,
                         model=rows[0].label,
-                        beside=beside(rows),
+                        beside=compared_with(rows),
                         seed=seed,
                         slice=name,
-                        blind=blind.hidden(),
+                        blind=hidden_names.hidden(),
                         link=links.rating(dataset, who, int(first.item[at]), *[r.label for r in rows]),
                     )
                 )
@@ -338,7 +338,7 @@ def listed(
     return int(where[chosen[0]]) if chosen else None
 
 
-def go(look: str, user: int, item: int | None = None) -> None:
+def open_tab(look: str, user: int, item: int | None = None) -> None:
     """Open a person or a case on the next run."""
     st.session_state["go"] = {"look": look, "who": str(dataset.users.raw[user])}
     if item is not None:
@@ -346,7 +346,7 @@ def go(look: str, user: int, item: int | None = None) -> None:
     st.rerun()
 
 
-def arrive() -> None:
+def read_link() -> None:
     """Where a button of the run before wanted to go. The person and the film are written into the address here, because
     a bound widget that was not there before leaves them out."""
     if (item := st.session_state.pop("open_case", None)) is not None:
@@ -360,7 +360,7 @@ def arrive() -> None:
             st.session_state.pop(f"{key}.asked", None)
 
 
-def in_address(key: str) -> None:
+def keep_in_link(key: str) -> None:
     """What was typed or chosen goes into the address."""
     st.query_params[key] = st.session_state[f"{key}.asked"]
 
@@ -372,7 +372,7 @@ def row_of(ids: Any, text: str) -> int:
     return int(ids.rows([text])[0])
 
 
-def who(split: Split) -> int | None:
+def choose_user(split: Split) -> int | None:
     """The person asked for; the first with many held-out ratings where nobody is."""
     users, n = np.unique(np.asarray(dataset.interactions.need("user"))[split.test], return_counts=True)
     if not len(users):
@@ -382,29 +382,29 @@ def who(split: Split) -> int | None:
     st.session_state["who.asked"] = asked
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Person", key="who.asked", on_change=in_address, args=("who",), width=200, help="An id of the dataset."
+            "Person", key="who.asked", on_change=keep_in_link, args=("who",), width=200, help="An id of the dataset."
         )
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
-            go(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
+            open_tab(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
     user = row_of(dataset.users, text.strip())
     if user < 0:
         st.info(
-            f"{dataset.name} has no person “{shell.plain(text)}”. Ids run from {shell.plain(str(dataset.users.raw[0]))}"
-            f" to {shell.plain(str(dataset.users.raw[-1]))}.",
+            f"{dataset.name} has no person “{layout.escape(text)}”. Ids run from"
+            f" {layout.escape(str(dataset.users.raw[0]))} to {layout.escape(str(dataset.users.raw[-1]))}.",
             icon=":material/person_search:",
         )
         return None
     return user
 
 
-def beside(rows: list[Row]) -> str:
+def compared_with(rows: list[Row]) -> str:
     """The second model's label, where there is one."""
     return rows[1].label if len(rows) > 1 else ""
 
 
-def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
+def person_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     """One person."""
-    user = who(split)
+    user = choose_user(split)
     if user is None:
         return
     person(dataset, split, user, rows, labels)
@@ -416,13 +416,13 @@ def person_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         user=raw,
         run=rows[0].run.id,
         model=rows[0].label,
-        beside=beside(rows),
+        beside=compared_with(rows),
     )
 
 
-def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
+def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     """One person and one film."""
-    user = who(split)
+    user = choose_user(split)
     if user is None:
         return
     events = dataset.interactions
@@ -437,16 +437,16 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
             "Film",
             [links.film(dataset, i) for i in range(len(dataset.items))],
             key="what.asked",
-            on_change=in_address,
+            on_change=keep_in_link,
             args=("what",),
             width=420,
             help="Type a part of a title.",
         )
     else:
-        what = st.text_input("Film (its id)", key="what.asked", on_change=in_address, args=("what",), width=420)
+        what = st.text_input("Film (its id)", key="what.asked", on_change=keep_in_link, args=("what",), width=420)
     item = row_of(dataset.items, links.id_of(what or ""))
     if item < 0:
-        st.info(f"{dataset.name} has no film “{shell.plain(str(what))}”.", icon=":material/search_off:")
+        st.info(f"{dataset.name} has no film “{layout.escape(str(what))}”.", icon=":material/search_off:")
         return
     case(dataset, split, user, item, rows, labels)
     u, i = str(dataset.users.raw[user]), str(dataset.items.raw[item])
@@ -458,7 +458,7 @@ def case_look(rows: list[Row], split: Split, labels: list[str]) -> None:
         film=i,
         run=rows[0].run.id,
         model=rows[0].label,
-        beside=beside(rows),
+        beside=compared_with(rows),
     )
 
 
@@ -467,19 +467,19 @@ st.caption(
     "Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep"
     " what you find."
 )
-shell.generated_note(dataset)
-damage_view.note([*damage.of_results(dataset), slices.damage(dataset)])
-arrive()
+layout.generated_note(dataset)
+damaged_files.note([*damage.of_results(dataset), slices.damage(dataset)])
+read_link()
 found = [r for r in comparison.rows(dataset) if r.kind != "click"]
 if not found:
     with st.container(border=True):
         st.subheader(f"Nothing has been evaluated on {dataset.name} yet", anchor=False)
         st.write("Errors come from trained models. Train some, and come back.")
-        st.page_link(shell.page("train"), label="Train a model", icon=":material/model_training:")
+        st.page_link(layout.page("train"), label="Train a model", icon=":material/model_training:")
 else:
-    key = choose_key(found, dataset)
-    rows = choose_models(under(found, key))
-    top(f"{st.session_state.get('look')}|{st.query_params.get('who')}|{st.query_params.get('what')}")
+    key = choose_setup(found, dataset)
+    rows = choose_models(rows_of_setup(found, key))
+    scroll_to_top(f"{st.session_state.get('look')}|{st.query_params.get('who')}|{st.query_params.get('what')}")
     look = (
         st.segmented_control(
             "Look at",
@@ -492,7 +492,7 @@ else:
         )
         or "Slices"
     )
-    labels = [r.label for r in under(found, key)]
+    labels = [r.label for r in rows_of_setup(found, key)]
     try:
         if look == "Notebook":
             notebook(dataset)
@@ -501,10 +501,10 @@ else:
                 dataset.name, dataset.checksum, f"{rows[0].key} {rows[0].key.split_checksum}", dataset, rows[0]
             )
             if look == "Slices":
-                slices_look(rows, split, labels)
+                slices_tab(rows, split, labels)
             elif look == "Person":
-                person_look(rows, split, labels)
+                person_tab(rows, split, labels)
             else:
-                case_look(rows, split, labels)
+                case_tab(rows, split, labels)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)

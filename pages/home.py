@@ -8,17 +8,17 @@ import streamlit as st
 from mmrec_core import registry, runs, settings
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from pages.parts import damage_view, own_ratings, shell
+from pages.parts import damaged_files, layout, own_ratings
 from pages.parts.config_form import config_form
-from pages.parts.deleting import delete_button
+from pages.parts.delete_dialog import delete_button
+from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.run_card import changed, live_runs, pace, run_card
-from pages.parts.wall import film, wall
 
 TITLE = "Home"
 ICON = ":material/home:"
 ORDER = "00"
 
-shell.frame()
+layout.frame()
 
 
 def open_film() -> None:
@@ -28,7 +28,7 @@ def open_film() -> None:
         st.session_state["go_to_film"] = int(chosen["open"])
 
 
-def hero() -> None:
+def introduction() -> None:
     """The first look: a line, a strip of posters, two ways on."""
     st.title("See what recommenders see", anchor=False)
     st.markdown(
@@ -36,31 +36,31 @@ def hero() -> None:
         " films, **rate** a few as a new visitor, and see what every model recommends to you. Figures come with their"
         " split, protocol and interval, so that you can trust them, or check them."
     )
-    chosen = shell.dataset()
+    chosen = layout.dataset()
     if chosen is None or not chosen.manifest["films"]:
         return
     catalog = chosen.catalog
     best = catalog[catalog["poster"].notna()].nlargest(16, "n_ratings").index
     if len(best) < 6:
         best = catalog.nlargest(16, "n_ratings").index
-    wall(
-        [film(chosen, int(row)) for row in best],
+    poster_grid(
+        [film_card(chosen, int(row)) for row in best],
         key="strip",
         size="row",
         on_open=open_film,
         label=f"Best known films of {chosen.name}",
     )
-    shell.generated_note(chosen)
+    layout.generated_note(chosen)
     if (row := st.session_state.pop("go_to_film", None)) is not None:
-        shell.open_film(chosen, row)
+        layout.open_film(chosen, row)
     with st.container(horizontal=True):
         if st.button("Rate a few films", type="primary", icon=":material/star:"):
-            st.switch_page(shell.page("cold_start"))
+            st.switch_page(layout.page("cold_start"))
         if st.button("Browse all films", icon=":material/grid_view:"):
-            st.switch_page(shell.page("browse"))
+            st.switch_page(layout.page("browse"))
 
 
-def prepared_cards() -> None:
+def dataset_cards() -> None:
     """One card per prepared dataset: what it holds and which models are fitted."""
     ready = preparation.prepared()
     st.header("Datasets", anchor=False)
@@ -79,7 +79,7 @@ def prepared_cards() -> None:
             try:
                 dataset_card(name)
             except MMRecError as error:  # it was damaged or deleted since it was listed
-                shell.tell(error)
+                layout.show_error(error)
 
 
 def start_these(begin: Callable[[], object]) -> None:
@@ -87,7 +87,7 @@ def start_these(begin: Callable[[], object]) -> None:
     try:
         begin()
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
     else:
         st.rerun()
 
@@ -129,14 +129,14 @@ def dataset_card(name: str) -> None:
         fitted = [m for m in able if m in done]
         st.caption(f"{len(fitted)} of {len(able)} models fitted" + (f": {', '.join(fitted)}" if fitted else ""))
         for note in manifest["notes"]:
-            st.caption(f":material/info: {shell.plain(note)}")
+            st.caption(f":material/info: {layout.escape(note)}")
         with st.container(horizontal=True):
             if manifest["films"] and st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
-                st.switch_page(shell.page("browse"), query_params={"dataset": name})
+                st.switch_page(layout.page("browse"), query_params={"dataset": name})
             if fitted and st.button("Compare", key=f"compare-{name}", icon=":material/leaderboard:"):
-                st.switch_page(shell.page("compare"), query_params={"dataset": name})
+                st.switch_page(layout.page("compare"), query_params={"dataset": name})
             if st.button("Train", key=f"train-{name}", icon=":material/model_training:"):
-                st.switch_page(shell.page("train"), query_params={"dataset": name})
+                st.switch_page(layout.page("train"), query_params={"dataset": name})
             if len(fitted) < len(able) and st.button(
                 "Train baseline models", key=f"fit-{name}", icon=":material/model_training:"
             ):
@@ -144,10 +144,10 @@ def dataset_card(name: str) -> None:
             delete_button("dataset", name, f"dataset-{name}")
         if manifest["licence"]:
             with st.expander("Licence and source"):
-                st.caption(shell.plain(manifest["licence"]))
+                st.caption(layout.escape(manifest["licence"]))
 
 
-def work_under_way() -> None:
+def jobs_in_progress() -> None:
     """What runs now; when a run begins or ends the whole page is drawn anew."""
     live = live_runs()
     if changed("live_runs", [run.id for run in live]):
@@ -160,7 +160,7 @@ def work_under_way() -> None:
             st.caption(f"… and {len(live) - 4} more waiting")
 
 
-def failures() -> None:
+def failed_jobs() -> None:
     """Runs of the last day that failed and were not repeated with success."""
     recent = [r for r in runs.all_runs() if r.status == "failed" and time.time() - float(r.record["created"]) < 86_400]
     settled = [r.params for r in runs.all_runs() if r.status in {"finished", *runs.LIVE}]
@@ -174,7 +174,7 @@ def failures() -> None:
             st.rerun()
 
 
-def prepare_more() -> None:
+def add_dataset() -> None:
     """Prepare a known dataset, or bring one's own."""
     st.header("Add a dataset", anchor=False)
     known, own = st.tabs(["MovieLens and the demo", "Bring your own ratings"])
@@ -222,14 +222,14 @@ def start_prepare(params: dict[str, object]) -> None:
             raise MMRecError(f"'{params['dataset']}' is the name of a built-in dataset; choose another name.")
         runs.start("prepare", params)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
     else:
         st.rerun()
 
 
-hero()
-st.fragment(work_under_way, run_every=pace())()
-failures()
-damage_view.section()
-prepared_cards()
-prepare_more()
+introduction()
+st.fragment(jobs_in_progress, run_every=pace())()
+failed_jobs()
+damaged_files.section()
+dataset_cards()
+add_dataset()

@@ -14,17 +14,17 @@ from mmrec_core.analysis.lessons import Lesson, Step
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import shell
+from pages.parts import layout
 from pages.parts.run_card import live_runs, pace, start_these
 
 TITLE = "Learn"
 ICON = ":material/school:"
 ORDER = "70"
 
-shell.frame()
+layout.frame()
 
-dataset = shell.needs_dataset()
-shell.needs_films(dataset)
+dataset = layout.needs_dataset()
+layout.needs_films(dataset)
 MINE: dict[str, dict[str, Any]] = st.session_state.setdefault("lessons", {})
 """By lesson: ``step`` (how far), ``answers`` by step; kept while the session lasts, whatever page is open."""
 
@@ -34,7 +34,7 @@ def progress_of(lesson: Lesson) -> dict[str, Any]:
     return MINE.setdefault(f"{dataset.name}/{lesson.name}", {"answers": {}, "seen": []})
 
 
-def shelf(found: list[Lesson]) -> None:
+def lesson_list(found: list[Lesson]) -> None:
     """All lessons, to choose one."""
     for lesson in found:
         mine = progress_of(lesson)
@@ -68,8 +68,8 @@ def open_lesson(lesson: Lesson) -> None:
             if not reached:
                 st.caption("Answer the question above first.")
                 continue
-            look(lesson, step, at)
-            answer(lesson, step, at, mine)
+            page_link(lesson, step, at)
+            answer_form(lesson, step, at, mine)
     if len(mine["seen"]) == len(lesson.steps):
         st.success(
             "That was the lesson. Take the sheet with your own numbers along, or start over.", icon=":material/school:"
@@ -77,7 +77,7 @@ def open_lesson(lesson: Lesson) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Sheet to print",
-            data=lambda: sheet(lesson, mine),
+            data=lambda: answer_sheet(lesson, mine),
             file_name=f"{lesson.name}.html",
             mime="text/html",
             icon=":material/print:",
@@ -95,9 +95,9 @@ def open_lesson(lesson: Lesson) -> None:
             st.rerun()
 
 
-def look(lesson: Lesson, step: Step, at: int) -> None:
+def page_link(lesson: Lesson, step: Step, at: int) -> None:
     """The permalink; the lesson follows along as a strip on that page."""
-    page = shell.page(step.page)
+    page = layout.page(step.page)
     if st.button(f"Look: {page.title}", key=f"look-{lesson.name}-{at}", icon=":material/visibility:"):
         st.session_state["lesson_strip"] = {
             "lesson": lesson.name,
@@ -108,7 +108,7 @@ def look(lesson: Lesson, step: Step, at: int) -> None:
         st.switch_page(page, query_params={"dataset": dataset.name, **step.query})
 
 
-def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
+def answer_form(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
     """The visitor's own answer first, then what the numbers say."""
     key = f"ans-{lesson.name}-{at}"
     before = mine["answers"].get(at)
@@ -130,9 +130,9 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
             mine["seen"].append(at)
             st.rerun()
     if shown:
-        text = filled(step.answer)
+        text = filled_text(step.answer)
         if step.right:
-            right = filled(step.right).text
+            right = filled_text(step.right).text
             st.markdown(
                 f":green[:material/check: {right} is right.]"
                 if said == right
@@ -143,26 +143,26 @@ def answer(lesson: Lesson, step: Step, at: int, mine: dict[str, Any]) -> None:
         )
 
 
-def filled(text: str) -> lesson_values.FilledText:
+def filled_text(text: str) -> lesson_values.FilledText:
     """A text with its numbers, computed anew whenever a run has ended."""
     ended = tuple(sorted(r.id for r in runs.all_runs() if r.record["status"] == "finished"))
-    return computed(text, dataset.name, dataset.checksum, hash(ended), dataset)
+    return computed_text(text, dataset.name, dataset.checksum, hash(ended), dataset)
 
 
 @st.cache_data(max_entries=256, show_spinner="Computing the numbers …")
-def computed(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> lesson_values.FilledText:
+def computed_text(text: str, name: str, checksum: str, ended: int, _dataset: Dataset) -> lesson_values.FilledText:
     """The same, kept; an error in a lesson is shown, not raised."""
     try:
         return lesson_values.fill(text, _dataset)
     except MMRecError as error:
-        return lesson_values.FilledText(f":red[{shell.plain(str(error))}]")
+        return lesson_values.FilledText(f":red[{layout.escape(str(error))}]")
 
 
 def prepare(lesson: Lesson) -> None:
     """What has to be run before the numbers are there, in one press."""
     wanted: list[lesson_values.Wanted] = []
     for step in lesson.steps:
-        wanted += [w for w in filled(step.answer).wanted if w not in wanted]
+        wanted += [w for w in filled_text(step.answer).wanted if w not in wanted]
     live = [(r.kind, r.params) for r in live_runs()]
     due = [w for w in wanted if w not in live]
     if wanted and not due:
@@ -170,13 +170,13 @@ def prepare(lesson: Lesson) -> None:
             f"{len(wanted)} runs of this lesson are under way; its numbers fill in as they end.",
             icon=":material/hourglass_empty:",
         )
-        st.fragment(waiting, run_every=pace())(len(wanted))
+        st.fragment(jobs_in_progress, run_every=pace())(len(wanted))
     elif due:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             names = ", ".join(dict.fromkeys(f"{k} {p.get('model') or ''}".strip() for k, p in due))
             st.markdown(
                 f":material/construction: This lesson’s numbers come from {len(due)} more"
-                f" run{'s' if len(due) > 1 else ''}: {shell.plain(names)}."
+                f" run{'s' if len(due) > 1 else ''}: {layout.escape(names)}."
             )
             if st.button(
                 "Run them in the background", key="lesson.prepare", type="primary", icon=":material/play_arrow:"
@@ -184,7 +184,7 @@ def prepare(lesson: Lesson) -> None:
                 start_these(due)
 
 
-def waiting(n: int) -> None:
+def jobs_in_progress(n: int) -> None:
     """Draw the page anew when a run has ended."""
     now = tuple(r.id for r in live_runs())
     if st.session_state.get("lesson_live", now) != now:
@@ -193,11 +193,11 @@ def waiting(n: int) -> None:
     st.session_state["lesson_live"] = now
 
 
-def sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
+def answer_sheet(lesson: Lesson, mine: dict[str, Any]) -> str:
     """A page to print: questions, own answers, the numbers of this machine."""
     parts = []
     for at, step in enumerate(lesson.steps):
-        line = filled(step.answer).text if at in mine["seen"] else ""
+        line = filled_text(step.answer).text if at in mine["seen"] else ""
         text = html.escape(line).replace("**", "").replace("`", "").replace("\n", "<br>")
         parts.append(
             f"<section><h2>{at + 1}. {html.escape(step.question)}</h2><p class=own>Your answer:"
@@ -223,7 +223,7 @@ st.caption(
     "Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on this"
     " machine say."
 )
-shell.generated_note(dataset)
+layout.generated_note(dataset)
 if "demo" in preparation.prepared() and dataset.name != "demo":
     st.caption(
         "The lessons were written for the demo; on other data the numbers are computed just the same, and the answers"
@@ -232,6 +232,6 @@ if "demo" in preparation.prepared() and dataset.name != "demo":
 found = lessons.lessons()
 chosen = next((lesson for lesson in found if lesson.name == st.query_params.get("lesson")), None)
 if chosen is None:
-    shelf(found)
+    lesson_list(found)
 else:
     open_lesson(chosen)

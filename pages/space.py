@@ -16,16 +16,16 @@ from mmrec_core.reading import images
 from mmrec_core.spaces import publish
 from mmrec_core.spaces import search as searching
 from mmrec_core.types import Dataset
-from pages.parts import damage_view, shell, slices
-from pages.parts.map import film_map
+from pages.parts import damaged_files, layout, slices
+from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.run_card import changed, live_runs, pace, run_card
-from pages.parts.wall import film, wall
+from pages.parts.space_map import film_map
 
 TITLE = "Space"
 ICON = ":material/bubble_chart:"
 ORDER = "20"
 
-shell.frame()
+layout.frame()
 
 HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
 RAMP = [
@@ -56,8 +56,8 @@ COLOURS = [
 ]
 TRUST = ("trustworthiness", "continuity", "genre_purity", "hubness", "modality_gap", "overlap")
 SHOWN = 24
-dataset = shell.needs_dataset()
-shell.needs_films(dataset)
+dataset = layout.needs_dataset()
+layout.needs_films(dataset)
 catalog = dataset.catalog
 
 
@@ -136,7 +136,7 @@ def encode_form(primary: bool = False) -> None:
                     runs.encoding_params(dataset.name, str(name), options={"weights": weights} if weights else {}),
                 )
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.rerun()
 
@@ -582,12 +582,12 @@ def beside(
     if row >= 0:
         one_film(row, found)
     if why:
-        st.warning(shell.plain(why), icon=":material/search_off:")
+        st.warning(layout.escape(why), icon=":material/search_off:")
     if hits is not None:
         st.markdown(f"#### Found among {'posters' if hits.into == 'image' else 'plots'}")
-        wall(
+        poster_grid(
             [
-                film(dataset, int(r), note=f"cosine {c:.2f}")
+                film_card(dataset, int(r), note=f"cosine {c:.2f}")
                 for r, c in zip(hits.items[:12], hits.cosine[:12], strict=True)
             ],
             key="hits",
@@ -606,7 +606,7 @@ def beside(
         )
     with st.expander("Choose by filter instead", icon=":material/filter_alt:"):
         by_filter(files)
-    damage_view.note([slices.damage(dataset)])
+    damaged_files.note([slices.damage(dataset)])
     if names := slices.names(dataset):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.selectbox(
@@ -626,7 +626,7 @@ def beside(
                 try:
                     slices.remove(dataset, name)
                 except MMRecError as error:
-                    shell.tell(error)
+                    layout.show_error(error)
                 else:
                     st.query_params.pop("slice", None)
                     st.rerun()
@@ -646,16 +646,17 @@ def one_film(row: int, found: projection.Map) -> None:
     with st.container(border=True):
         left, right = st.columns([1, 2.2])
         with left:
-            wall([film(dataset, row)], key="the_film", label="Film")
+            poster_grid([film_card(dataset, row)], key="the_film", label="Film")
         with right:
             st.markdown(
-                f"**{shell.plain(str(record['title']))}{year}**  \n:small[{shell.plain(', '.join(record['genres']))}]"
+                f"**{layout.escape(str(record['title']))}{year}** "
+                f" \n:small[{layout.escape(', '.join(record['genres']))}]"
             )
             if isinstance(record["plot"], str):
-                st.caption(shell.plain(record["plot"]))
+                st.caption(layout.escape(record["plot"]))
             with st.container(horizontal=True):
                 if st.button("Its page", key="its_page", icon=":material/open_in_new:", type="tertiary"):
-                    shell.open_film(dataset, row)
+                    layout.open_film(dataset, row)
                 if st.button("Close", key="close_film", icon=":material/close:", type="tertiary"):
                     del st.query_params["film"]
                     st.rerun()
@@ -669,8 +670,8 @@ def one_film(row: int, found: projection.Map) -> None:
             f"{c:.2f}" + (f" · {kinds[int(found.kind[j])]}" if kinds else "") for j, c in zip(near, cosine, strict=True)
         ]
         st.caption("Nearest in the original space, not on the map; below each its cosine.")
-        wall(
-            [film(dataset, int(found.items[j]), note=n) for j, n in zip(near[:8], notes, strict=False)],
+        poster_grid(
+            [film_card(dataset, int(found.items[j]), note=n) for j, n in zip(near[:8], notes, strict=False)],
             key="near",
             size="small",
             on_open=lambda: opened("near"),
@@ -708,7 +709,7 @@ def by_filter(files: publish.Published) -> None:
 def selection(rows: np.ndarray, how: str) -> None:
     """Chosen films: numbers, posters, saving and taking along."""
     n_ratings = catalog["n_ratings"].to_numpy()[rows]
-    st.markdown(f"#### {len(rows):,} films :small[:gray[{shell.plain(how)}]]")
+    st.markdown(f"#### {len(rows):,} films :small[:gray[{layout.escape(how)}]]")
     counts, has, _ = genres()
     here = has[rows].sum(0)
     lines = [f"{len(rows) / len(catalog):.0%} of all films"]
@@ -739,8 +740,8 @@ def selection(rows: np.ndarray, how: str) -> None:
             alt="Genres of the chosen films against all films",
         )
     order = rows[np.argsort(-n_ratings, kind="stable")]
-    wall(
-        [film(dataset, int(r)) for r in order[:SHOWN]],
+    poster_grid(
+        [film_card(dataset, int(r)) for r in order[:SHOWN]],
         key="chosen",
         size="small",
         on_open=lambda: opened("chosen"),
@@ -760,7 +761,7 @@ def selection(rows: np.ndarray, how: str) -> None:
             try:
                 slices.save(dataset, name.strip(), rows)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
                 st.rerun()
@@ -827,7 +828,7 @@ def kept(name: str, rows: np.ndarray) -> bool:
     try:
         slices.save(dataset, name, rows)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return False
     return True
 
@@ -997,7 +998,7 @@ def twin(into: str, other: projection.Map | None, colour: str, hits: searching.F
 
 
 st.title("Space", anchor=False)
-shell.generated_note(dataset)
-damage_view.note([*features.damaged(dataset), *projection.damaged(dataset)])
+layout.generated_note(dataset)
+damaged_files.note([*features.damaged(dataset), *projection.damaged(dataset)])
 page()
 st.fragment(under_way, run_every=pace())()

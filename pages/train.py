@@ -12,7 +12,7 @@ from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import tracking
 from mmrec_core.types import Dataset
-from pages.parts import cluster_view, damage_view, shell
+from pages.parts import cluster_view, damaged_files, layout
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
@@ -22,15 +22,15 @@ TITLE = "Train"
 ICON = ":material/model_training:"
 ORDER = "40"
 
-shell.frame()
+layout.frame()
 
 QUICK = {"max_epochs": 5}
 CONTENT = {"text", "image"}
 PROTOCOLS = ["full", "sampled:100", "sampled:1", "sampled:99", "sampled:100:popularity", "sampled:100:of=5000"]
-dataset = shell.needs_dataset()
+dataset = layout.needs_dataset()
 
 
-def like() -> runs.Run | None:
+def template_run() -> runs.Run | None:
     """The run whose settings the link asks to begin with."""
     asked = st.query_params.get("like")
     try:
@@ -104,15 +104,15 @@ def choose_model(start: runs.Run | None) -> str | None:
             st.caption(f":material/block: Not for these data: {', '.join(never)}.")
         if later:
             st.caption(f":material/image_search: Once plots or posters have been encoded: {', '.join(later)}.")
-            st.page_link(shell.page("space"), label="Encode them on Space", icon=":material/bubble_chart:")
+            st.page_link(layout.page("space"), label="Encode them on Space", icon=":material/bubble_chart:")
     for broken, fault in registry.faults("models").items():
-        st.caption(f":material/error: {shell.plain(broken)}: {shell.plain(fault)}")
+        st.caption(f":material/error: {layout.escape(broken)}: {layout.escape(fault)}")
     return name
 
 
 def form() -> None:
     """All that can be set; starts the run."""
-    start = like()
+    start = template_run()
     begin = st.query_params.get("begin")
     head = st.container(horizontal=True, vertical_alignment="center")
     head.subheader("New training", anchor=False)
@@ -161,13 +161,13 @@ def form() -> None:
             p.get("advanced") for p in registry.schema("models", name)["config"].get("properties", {}).values()
         ):
             st.caption("This model is solved in closed form and has no others.")
-    vectors = content(name, same, key) if reads_content(name) else {}
+    vectors = content_settings(name, same, key) if reads_content(name) else {}
     with st.expander("Data and protocol"):
-        asked = protocol(same, f"{key}.{name}", quick, trains) | vectors
+        asked = protocol_settings(same, f"{key}.{name}", quick, trains) | vectors
     if trains:
         with st.expander("Begin from another model", expanded=begin is not None):
-            asked["from_run"] = donor(name, begin)
-    shell.generated_note(dataset)
+            asked["from_run"] = initial_weights(name, begin)
+    layout.generated_note(dataset)
     launch(name, asked, options)
 
 
@@ -176,7 +176,7 @@ def reads_content(name: str) -> bool:
     return bool({m for need in registry.schema("models", name)["needs"] for m in need.split("|")} & CONTENT)
 
 
-def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
+def content_settings(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
     """Whose vectors, and which of them."""
     ready = list(features.available(dataset))
     pairs = [
@@ -211,7 +211,7 @@ def content(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
     return {"modality": modality, "encoder": None if modality == "none" else encoder}
 
 
-def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
+def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
     """Split, seeds, what counts as liked, candidates, regime, share of rows."""
     before = start.params if start is not None else runs.USUAL
     known = splits(dataset)
@@ -316,7 +316,7 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
             asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
         cut = (
             " This split brings no validation rows, so a tenth of training is cut off for them."
-            if brings_no_validation(how or "")
+            if lacks_validation(how or "")
             else ""
         )
         asked["refit"] = st.toggle(
@@ -330,16 +330,16 @@ def protocol(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dic
             )
             + cut,
         )
-    st.caption(f"{shell.plain(how or '')}: {known.get(how or '', 'as typed')}")
+    st.caption(f"{layout.escape(how or '')}: {known.get(how or '', 'as typed')}")
     return asked
 
 
-def brings_no_validation(how: str) -> bool:
+def lacks_validation(how: str) -> bool:
     """Whether a split leaves it to us to cut validation rows off training."""
     return how.startswith(("folds", "official", "cold-")) or "-0-" in how
 
 
-def donor(name: str, begin: str | None) -> str | None:
+def initial_weights(name: str, begin: str | None) -> str | None:
     """A run, or a file, whose weights to begin with."""
     known = {n for n, info in registry.schemas("models").items() if info["trains"]}
     able = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.params["model"] in known and r.has_model]
@@ -379,7 +379,7 @@ def donor(name: str, begin: str | None) -> str | None:
         try:
             storage.write_bytes(path, file.getvalue())
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
             return chosen
         kept = st.session_state["foreign_file"] = (file.file_id, str(path))
     return str(kept[1])
@@ -390,7 +390,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
     try:
         params = runs.training_params(dataset.name, name, options=options, **asked)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     info = runs.usual_seconds(params)
     measured = st.session_state.get("measured")
@@ -407,7 +407,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
         st.caption(f":material/schedule: About {span(info['seconds'])}{most} (from {count}{other}).")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
-            begin_run(params)
+            start_run(params)
         if (info is None or not info["same"]) and registry.schema("models", name)["trains"]:
             if st.button(
                 "How long?",
@@ -420,7 +420,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
                     try:
                         st.session_state["measured"] = (params, estimate(params))
                     except MMRecError as error:
-                        shell.tell(error)
+                        layout.show_error(error)
                     else:
                         st.rerun(scope="fragment")
         st.toggle(
@@ -446,7 +446,7 @@ def estimate(params: dict[str, Any]) -> str:
     )
 
 
-def begin_run(params: dict[str, Any]) -> None:
+def start_run(params: dict[str, Any]) -> None:
     """Queue it, and the baselines that its comparison lacks."""
     try:
         run = runs.start("train", params)
@@ -468,7 +468,7 @@ def begin_run(params: dict[str, Any]) -> None:
                     ):
                         runs.start("train", wanted)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     st.toast(f"{params['model']} is queued: {run.id}", icon=":material/play_arrow:")
     if "begin" in st.query_params:  # so that neither a reload nor a second press begins from it again
@@ -476,7 +476,7 @@ def begin_run(params: dict[str, Any]) -> None:
     st.rerun()
 
 
-def under_way() -> None:
+def jobs_in_progress() -> None:
     """What runs and what waits; when one begins or ends the whole page is drawn anew."""
     live = live_runs()
     if changed("train_live", [f"{run.id} {run.status}" for run in live]):
@@ -493,7 +493,7 @@ def under_way() -> None:
 def history() -> None:
     """What has ended, newest first."""
     st.subheader("Earlier trainings", anchor=False)
-    damage_view.note(runs.damaged_runs().values())
+    damaged_files.note(runs.damaged_runs().values())
     ended = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.status not in runs.LIVE]
     mine = [r for r in ended if r.params["dataset"] == dataset.name]
     if not mine:
@@ -524,7 +524,7 @@ def tools() -> None:
     """Other people's ways to look at runs."""
     with st.container(horizontal=True):
         if st.button("Compare these", icon=":material/leaderboard:", key="to_compare"):
-            st.switch_page(shell.page("compare"), query_params={"dataset": dataset.name})
+            st.switch_page(layout.page("compare"), query_params={"dataset": dataset.name})
         if st.button(
             "Open in MLflow",
             icon=":material/monitoring:",
@@ -535,7 +535,7 @@ def tools() -> None:
                 try:
                     st.session_state["mlflow_url"] = tracking.open_mlflow()
                 except MMRecError as error:
-                    shell.tell(error)
+                    layout.show_error(error)
         if url := st.session_state.get("mlflow_url"):
             st.link_button("MLflow is up: open it", url, icon=":material/open_in_new:")
 
@@ -564,7 +564,7 @@ with tabs[shown]:
             "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn"
             " in the order asked for."
         )
-        st.fragment(under_way, run_every=pace())()
+        st.fragment(jobs_in_progress, run_every=pace())()
         left, right = st.columns([1, 1.25], gap="large")
         with left:
             st.fragment(form)()

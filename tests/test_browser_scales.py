@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmrec_core.data import preparation
-from pages.parts.wall import star_steps
+from pages.parts.poster_grid import star_steps
 from tests.browsing import end, page_at, serve, settled, train
 
 SCALES = [

@@ -22,7 +22,7 @@ from mmrec_core.maintenance import cleanup, damage
 from mmrec_core.runs import ray_cluster
 from mmrec_core.types import Dataset
 from pages.parts import slices
-from pages.parts.gate import Gate
+from pages.parts.host_check import HostCheck
 from tests.browsing import end, serve
 from tests.test_pages import app, text
 
@@ -200,8 +200,8 @@ def test_only_names_the_app_was_given(
     headers = [(b"host", (host or "").encode())] * (host is not None) + [(b"origin", (origin or "").encode())] * (
         origin is not None
     )
-    assert Gate(inside).allows(headers) is allowed
-    assert not Gate(inside).allows([*headers, (b"host", b"localhost")]) or host is None
+    assert HostCheck(inside).allows(headers) is allowed
+    assert not HostCheck(inside).allows([*headers, (b"host", b"localhost")]) or host is None
 
 
 def test_a_rebound_name_reaches_neither_pages_nor_the_socket(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from mmrec_core import features, registry, runs
 from mmrec_core.analysis import ablation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import charts, shell
+from pages.parts import charts, layout
 
 USUAL_SEEDS = "1, 2, 3"
 
@@ -99,7 +99,7 @@ def form(dataset: Dataset, split: str) -> None:
         st.error("Seeds are whole numbers separated by commas, such as 1, 2, 3.", icon=":material/error:")
         return
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     arms = len(cells) // len(numbers)
     if st.button(
@@ -154,9 +154,9 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
         column_config={"Arm": st.column_config.TextColumn(pinned=True)},
     )
     st.caption(
-        f"Base: {shell.plain(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences are"
-        " paired by user (of RMSE: of mean squared errors). ▲ better, ▼ worse beyond the interval, ○ neither can be"
-        " said."
+        f"Base: {layout.escape(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences"
+        " are paired by user (of RMSE: of mean squared errors). ▲ better, ▼ worse beyond the interval, ○ neither can"
+        " be said."
     )
     metric = st.segmented_control(
         "Figure",
@@ -169,7 +169,7 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
     chart = picture(rows, metric or found["metrics"][0])
     if chart is not None:
         st.altair_chart(chart, alt=f"{metric} of each arm with 95 % intervals")
-    shell.generated_note(dataset)
+    layout.generated_note(dataset)
     with st.container(horizontal=True):
         for suffix, mime, body in (
             ("csv", "text/csv", ablation.as_csv(found)),

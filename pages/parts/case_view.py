@@ -18,8 +18,8 @@ from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
 from mmrec_core.types import Array, Dataset, History, Split
-from pages.parts import blind, shell
-from pages.parts.wall import film, wall
+from pages.parts import hidden_names, layout
+from pages.parts.poster_grid import film_card, poster_grid
 
 MOST_RATINGS = 60
 """The latest ratings that are left out one by one; older ones stay in."""
@@ -44,7 +44,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
     at = own[np.asarray(events.need("item"))[own] == item]
     left, right = st.columns([1, 4])
     with left:
-        wall([film(dataset, item)], key="case-film", size="medium", label="The film")
+        poster_grid([film_card(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
         what_models_say(dataset, split, rows, labels, user, item, history, seen)
@@ -63,7 +63,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
                 default=able[0].label,
                 required=True,
                 key="case.model",
-                format_func=lambda n: blind.name(n, labels),
+                format_func=lambda n: hidden_names.name(n, labels),
             )
             or able[0].label
         )
@@ -90,7 +90,7 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
     """What is known of the film, and of this person's rating of it."""
     record = dataset.catalog.iloc[item]
     year = "" if pd.isna(record["year"]) else f" ({int(record['year'])})"
-    st.markdown(f"#### {shell.plain(record['title'])}{year}")
+    st.markdown(f"#### {layout.escape(record['title'])}{year}")
     facts = [", ".join(map(str, record["genres"]))] if len(record["genres"]) else []
     facts.append(
         f"{int((np.asarray(dataset.interactions.need('item'))[split.train] == item).sum()):,} training ratings"
@@ -111,10 +111,10 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
         )
     else:
         facts.append("not rated by this person")
-    st.caption(" · ".join(shell.plain(f) for f in facts))
+    st.caption(" · ".join(layout.escape(f) for f in facts))
     if isinstance(record["plot"], str):
         with st.expander("Plot"):
-            st.write(shell.plain(record["plot"]))
+            st.write(layout.escape(record["plot"]))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Loading the model …")
@@ -157,13 +157,13 @@ def what_models_say(
             found = verdict(row.trained, split.checksum, user, item, seen, dataset, split)
             folded = folded_in(row.trained, split.checksum, *columns_of(history), item, seen, dataset, split)
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
             continue
         table.append(
             {
-                "Model": blind.name(row.label, labels),
+                "Model": hidden_names.name(row.label, labels),
                 "Predicted stars": found["stars"],
-                **({} if blind.hidden() else {"Score": f"{found['score']:.4g}"}),
+                **({} if hidden_names.hidden() else {"Score": f"{found['score']:.4g}"}),
                 "Rank, learned profile": f"{found['place']:g}",
                 "Rank, folded-in profile": f"{folded.rank:g}",
             }
@@ -233,7 +233,7 @@ def in_a_sentence(
     parts = []
     for row in rows:
         known = history
-        name = f"**{shell.plain(blind.name(row.label, labels))}**"
+        name = f"**{layout.escape(hidden_names.name(row.label, labels))}**"
         try:
             place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
             answers = (
@@ -251,7 +251,7 @@ def in_a_sentence(
             stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
             why = (
                 f"what speaks most {'for' if most[1] > 0 else 'against'} it is"
-                f" {shell.plain(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
+                f" {layout.escape(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
             )
         parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")
     if parts:
@@ -277,17 +277,17 @@ def nearest_known(dataset: Dataset, run: runs.Run, user_history: History, item: 
     cosine = vectors[user_history.items] @ vectors[item]
     best = np.argsort(-cosine, kind="stable")[:SHOWN]
     films = [
-        film(
+        film_card(
             dataset,
             int(user_history.items[at]),
             note=f"cosine {cosine[at]:.2f}",
-            why="" if user_history.ratings is None else f"rated {shell.stars(float(user_history.ratings[at]))}",
+            why="" if user_history.ratings is None else f"rated {layout.stars(float(user_history.ratings[at]))}",
         )
         for at in best
         if int(user_history.items[at]) != item
     ]
     st.caption("Films of this person that lie nearest to it in the model’s own space (cosine of its film vectors)")
-    wall(films, key="case-near", size="eight", label="Nearest known films")
+    poster_grid(films, key="case-near", size="eight", label="Nearest known films")
 
 
 @st.cache_data(max_entries=128, show_spinner="Leaving out one rating after the other …")
@@ -343,7 +343,7 @@ def removals(
     try:
         answers = without_each(run.id, split.checksum, *columns_of(user_history), item, seen, dataset, split)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     base, others = answers[0], answers[1:]
     moved = [(int(a.edit), base.score - a.score, a.rank - base.rank) for a in others]
@@ -422,7 +422,7 @@ def other_stars(dataset: Dataset, model: Any, history: History, item: int, seen:
         edit = {f"{titles.iloc[history.items[at]]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
         shown_changes(cf.history_edits(model, history, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
 
 
 def other_order(
@@ -448,7 +448,7 @@ def other_order(
             )
         )
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
 
 
 def shown_changes(answers: list[cf.Answer]) -> None:
@@ -499,8 +499,8 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
         try:
             if not reads:
                 st.caption(
-                    f"{'This model' if blind.hidden() else run.params['model']} reads neither plots nor posters, so"
-                    " nothing they show or tell can change its mind."
+                    f"{'This model' if hidden_names.hidden() else run.params['model']} reads neither plots nor posters,"
+                    " so nothing they show or tell can change its mind."
                 )
                 return
             there = cf.has(model, item)
@@ -522,7 +522,7 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
                     " and memories of other films stay)."
                 )
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
 
 
 def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: int) -> dict[str, Any]:
@@ -550,7 +550,7 @@ def asked_edits(dataset: Dataset, run: runs.Run, reads: tuple[str, ...], item: i
                     "text": {item: encoded(dataset.name, dataset.checksum, encoder, text, item, dataset)}
                 }
             except MMRecError as error:  # the other edits stand
-                st.info(f"Your plot is left out. {shell.plain(str(error))}", icon=":material/info:")
+                st.info(f"Your plot is left out. {layout.escape(str(error))}", icon=":material/info:")
     return edits
 
 
@@ -570,7 +570,7 @@ def inside(model: Any, user: int, item: int) -> None:
     try:
         found = cf.inside(model, user, item)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     if found is None:
         return

@@ -9,7 +9,7 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import ray_cluster
-from pages.parts import shell
+from pages.parts import layout
 from pages.parts.run_card import run_card
 
 START = """ray start --head --port 6379                    # on the first machine
@@ -26,30 +26,30 @@ def view() -> None:
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
-        naming()
+        address_form()
     with right:
         st.fragment(nodes, run_every=5)()
 
 
-def naming() -> None:
+def address_form() -> None:
     """Which cluster, if any."""
     st.subheader("Which cluster", anchor=False)
     try:
         ray_cluster.address()
     except DamagedFile as fault:
-        st.warning(shell.plain(str(fault)), title="The address is damaged", icon=":material/broken_image:")
+        st.warning(layout.escape(str(fault)), title="The address is damaged", icon=":material/broken_image:")
         st.caption(
             "The damaged file is kept under another name once you name a cluster, or leave the address empty, and press"
             " Use it."
         )
     if (named := os.environ.get("RAY_ADDRESS")) is not None:
-        st.markdown(f"**{shell.plain(named)}**, named by `RAY_ADDRESS`.")
+        st.markdown(f"**{layout.escape(named)}**, named by `RAY_ADDRESS`.")
         st.caption("To work on this machine again, stop the app and unset it.")
     else:
         with st.form("cluster", border=False):
             where = st.text_input(
                 "Address",
-                kept() or "",
+                saved_address() or "",
                 placeholder="10.0.0.5:6379",
                 key="cluster.address",
                 help="HOST:PORT of the cluster's head. Empty: everything runs on this machine.",
@@ -58,7 +58,7 @@ def naming() -> None:
                 try:
                     ray_cluster.name(where.strip() or None)
                 except MMRecError as error:
-                    shell.tell(error)
+                    layout.show_error(error)
                 else:
                     st.rerun()
     with st.expander("How to start one", icon=":material/terminal:"):
@@ -70,7 +70,7 @@ def naming() -> None:
         )
 
 
-def kept() -> str | None:
+def saved_address() -> str | None:
     """The address that is kept; ``None`` where there is none, or where its file is damaged."""
     try:
         return ray_cluster.address()
@@ -81,14 +81,14 @@ def kept() -> str | None:
 def nodes() -> None:
     """Every node and what is free on it; what runs there."""
     st.subheader("Nodes", anchor=False)
-    where = kept()
+    where = saved_address()
     if where is None:
         st.info("No cluster is named: everything runs on this machine.", icon=":material/computer:")
         return
     try:
         found = ray_cluster.nodes(where)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         st.caption("Runs that are sent now will fail with this reason; those on their way are looked for again.")
         return
     free = {

@@ -11,7 +11,7 @@ from mmrec_core import runs
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import shell
+from pages.parts import layout
 
 NAMES = {
     "mini_clip": "CLIP's loss: each text must pick its own poster of the batch",
@@ -84,7 +84,7 @@ def encoder_training(dataset: Dataset) -> None:
                 ),
             )
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
         else:
             st.rerun()
     done = [

@@ -17,9 +17,9 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.serving import new_item, recommender
 from mmrec_core.serving.new_item import NewFilm
 from mmrec_core.types import Array, Dataset, Split
-from pages.parts import shell
-from pages.parts.trail_view import background
-from pages.parts.wall import film, wall
+from pages.parts import layout
+from pages.parts.poster_grid import film_card, poster_grid
+from pages.parts.trajectory_view import background
 
 
 def new_film_view(dataset: Dataset) -> None:
@@ -32,7 +32,7 @@ def new_film_view(dataset: Dataset) -> None:
     if not encoders:
         cannot_encode(dataset)
         return
-    models = readers(dataset, encoders)
+    models = models_reading(dataset, encoders)
     source = st.segmented_control(
         "Film", ["Write one", "A held-out one"], default="Write one", required=True, key="nf.source"
     )
@@ -50,7 +50,7 @@ def new_film_view(dataset: Dataset) -> None:
             return
         content = content_of(dataset, encoder, item)
         with st.container(horizontal=True):
-            wall([film(dataset, item)], key="nf.film", size="small", label="The film")
+            poster_grid([film_card(dataset, item)], key="nf.film", size="small", label="The film")
     else:
         text = form(dataset)
         if text is None:
@@ -58,10 +58,10 @@ def new_film_view(dataset: Dataset) -> None:
         try:
             content = encoded(dataset.name, dataset.checksum, encoder, text, dataset)
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
             return
-    among(dataset, encoder, content, item)
-    expected(dataset, [r for r in models if encoder_of(r, dataset) == encoder], content, item, encoder)
+    nearest_films(dataset, encoder, content, item)
+    predicted_ratings(dataset, [r for r in models if encoder_of(r, dataset) == encoder], content, item, encoder)
 
 
 def cannot_encode(dataset: Dataset) -> None:
@@ -81,7 +81,7 @@ def cannot_encode(dataset: Dataset) -> None:
             if st.button("Encode with classic", type="primary", icon=":material/auto_awesome:", key="nf.classic"):
                 runs.start("encode", runs.encoding_params(dataset.name, "classic"))
                 st.toast("Encoding in the background; come back in a minute.", icon=":material/hourglass_empty:")
-            st.page_link(shell.page("train"), label="Train a mini_clip", icon=":material/model_training:")
+            st.page_link(layout.page("train"), label="Train a mini_clip", icon=":material/model_training:")
 
 
 def encoder_of(row: Row, dataset: Dataset) -> str:
@@ -89,7 +89,7 @@ def encoder_of(row: Row, dataset: Dataset) -> str:
     return str(row.result.get("encoder") or features.default_encoder(dataset))
 
 
-def readers(dataset: Dataset, encoders: list[str]) -> list[Row]:
+def models_reading(dataset: Dataset, encoders: list[str]) -> list[Row]:
     """Trained models that read plots or posters, the newest of each first."""
     found = [r for r in results(dataset) if r.trained is not None and r.result.get("modality") not in (None, "none")]
     return [r for r in found if encoder_of(r, dataset) in encoders and r.run.kind == "train"]
@@ -159,7 +159,7 @@ def held_out(dataset: Dataset, models: list[Row], encoder: str) -> int | None:
                     runs.training_params(dataset.name, name, split="cold-item", encoder=encoder, modality="both"),
                 )
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.toast("Training in the background; Train shows how far it is.", icon=":material/model_training:")
         return None
@@ -193,7 +193,7 @@ def content_of(dataset: Dataset, encoder: str, item: int) -> dict[str, Array]:
     return found
 
 
-def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int | None) -> None:
+def nearest_films(dataset: Dataset, encoder: str, content: dict[str, Array], item: int | None) -> None:
     """Neighbours in the original space, and the place on the map."""
     near = new_item.neighbours(dataset, encoder, content, 9)
     columns = st.columns(len(near))
@@ -201,8 +201,8 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
         with column:
             st.markdown(f"**Nearest by {'plot' if modality == 'text' else 'poster'}**")
             keep = [at for at in range(len(items)) if int(items[at]) != item][:8]
-            wall(
-                [film(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep],
+            poster_grid(
+                [film_card(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep],
                 key=f"nf.near.{modality}",
                 size="small",
                 label=f"Nearest by {modality}",
@@ -239,13 +239,15 @@ def among(dataset: Dataset, encoder: str, content: dict[str, Array], item: int |
 
 
 @st.cache_data(max_entries=32, show_spinner="Showing it to everybody …")
-def received(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Row) -> new_item.Reception:
+def audience_of(run_id: str, content: dict[str, Array], _dataset: Dataset, _row: Row) -> new_item.Reception:
     """What one model expects."""
     model = recommender.load_run_model(runs.get(run_id).folder)
     return new_item.reception(model, _dataset, paired.split_of(_dataset, _row), content)
 
 
-def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], item: int | None, encoder: str) -> None:
+def predicted_ratings(
+    dataset: Dataset, models: list[Row], content: dict[str, Array], item: int | None, encoder: str
+) -> None:
     """Each model's expectation, and the real answer where there is one."""
     st.markdown("#### Likely audience")
     if item is not None:
@@ -264,9 +266,9 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
             continue
         with st.container(border=True):
             try:
-                found = received(str(row.trained), content, dataset, row)
+                found = audience_of(str(row.trained), content, dataset, row)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
                 continue
             reception_view(dataset, row, found, item)
 
@@ -274,7 +276,7 @@ def expected(dataset: Dataset, models: list[Row], content: dict[str, Array], ite
 def reception_view(dataset: Dataset, row: Row, found: new_item.Reception, item: int | None) -> None:
     """One model's word: figures, tastes, people."""
     real: dict[str, Any] | None = new_item.observed_reception(dataset, item, found) if item is not None else None
-    st.markdown(f"**{shell.plain(row.label)}** :small[:gray[learned on split {row.key.split}]]")
+    st.markdown(f"**{layout.escape(row.label)}** :small[:gray[learned on split {row.key.split}]]")
     with st.container(horizontal=True):
         st.metric(
             "Stands above",

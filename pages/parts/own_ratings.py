@@ -16,7 +16,7 @@ from mmrec_core import ownership, registry, settings, storage
 from mmrec_core.data.datasets import _own
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading import input_files
-from pages.parts import shell
+from pages.parts import layout
 
 TYPES = ["csv", "tsv", "txt", "parquet", "gz", "zip"]
 ROLES = {"user": "User", "item": "Item", "rating": "Rating", "time": "Time"}
@@ -53,12 +53,16 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
     try:
         folder, ratings_path, films_path = _kept(file, films)
     except MMRecError as error:  # the home is full or cannot be written to
-        shell.tell(error)
+        layout.show_error(error)
         return
     try:
         _form(start, ratings_path, films_path)
     except MMRecError as error:
-        st.error(shell.plain(_without(folder, error)), title="This file could not be read", icon=":material/error:")
+        st.error(
+            layout.escape(_without(folder, error)),
+            title="This file could not be read",
+            icon=":material/error:",
+        )
 
 
 def _form(start: Callable[[dict[str, object]], None], ratings: Path, films: Path | None) -> None:
@@ -187,13 +191,17 @@ def _preview(ratings: Path, options: dict[str, Any]) -> bool:
     try:
         rows, notes = _own.preview(ratings, registry.config("datasets", "csv", options))
     except MMRecError as error:
-        st.error(shell.plain(_without(ratings.parent, error)), title="This does not fit yet", icon=":material/error:")
+        st.error(
+            layout.escape(_without(ratings.parent, error)),
+            title="This does not fit yet",
+            icon=":material/error:",
+        )
         return False
     st.dataframe(rows, hide_index=True, alt="The first ten rows as they will be stored", column_config=_formats(rows))
     if len(rows) and notes:
         st.caption(f"Found in the first {_own.LOOK_ROWS} rows:")
     for note in notes:
-        st.caption(f":material/info: {shell.plain(note)}")
+        st.caption(f":material/info: {layout.escape(note)}")
     return True
 
 

@@ -11,10 +11,10 @@ from mmrec_core.analysis import comparison, paired
 from mmrec_core.analysis.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import charts, links, shell
+from pages.parts import charts, layout, links
 
 
-def two_models(rows: list[Row], dataset: Dataset) -> None:
+def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
     """Choose two results; see their paired comparison."""
     able = [r for r in rows if comparison.values(r)]
     if len(able) < 2:
@@ -48,11 +48,11 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
     try:
         found = compared(dataset.name, by[a].run.id, by[b].run.id, metric, dataset, by[a], by[b])
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     rivals = [r for r in able if r.kind != "oracle" and r.label != b] + [by[a]] * (by[a].kind == "oracle")
     sure = comparison.paired_with(rivals, by[b], metric).get(by[a].run.id, found.summary)
-    told_in_words(found, sure, a, b, metric, len(rivals))
+    result_in_words(found, sure, a, b, metric, len(rivals))
     left, right = st.columns(2)
     with left:
         st.altair_chart(
@@ -64,7 +64,7 @@ def two_models(rows: list[Row], dataset: Dataset) -> None:
             st.altair_chart(
                 charts.group_differences(found.groups, a, b, metric), alt=f"Difference in {metric} by group of people"
             )
-    on_whom(found, dataset, by[a], by[b], metric)
+    largest_differences(found, dataset, by[a], by[b], metric)
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing user by user …")
@@ -73,7 +73,7 @@ def compared(name: str, a: str, b: str, metric: str, _dataset: Dataset, _a: Row,
     return paired.pair(_dataset, _a, _b, metric)
 
 
-def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
+def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metric: str, tests: int) -> None:
     """The figures, each with what it means."""
     text = found.summary
     low, high = text["interval"]
@@ -94,7 +94,7 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
         st.metric(
             "p",
-            as_p(text["p"]),
+            format_p_value(text["p"]),
             border=True,
             help=(
                 "Permutation test: how often a difference this large comes up if each person’s two figures are swapped"
@@ -103,7 +103,7 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
         st.metric(
             f"p, Holm of {tests}",
-            as_p(sure.get("p_holm", text["p"])),
+            format_p_value(sure.get("p_holm", text["p"])),
             border=True,
             help=(
                 f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out"
@@ -118,12 +118,12 @@ def told_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, metr
         )
 
 
-def as_p(p: float) -> str:
+def format_p_value(p: float) -> str:
     """A p-value; 10,000 permutations tell nothing below .0001."""
     return "≤ .0001" if p <= 0.0001 else f"{p:.4f}"
 
 
-def on_whom(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
+def largest_differences(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
     """The people behind the mean."""
     better, worse = found.extremes()
     events = dataset.interactions
@@ -132,7 +132,7 @@ def on_whom(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -
     raw = dataset.users.raw
     with st.expander("People on whom the two differ most: open their lists side by side", icon=":material/groups:"):
         for title, places in ((f"{a.label} gives them more", better), (f"{b.label} gives them more", worse)):
-            st.markdown(f"**{shell.plain(title)}**")
+            st.markdown(f"**{layout.escape(title)}**")
             if not len(places):
                 st.caption("Nobody.")
                 continue

@@ -13,9 +13,9 @@ from mmrec_core.analysis.error_analysis import TOP
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.types import Array, Dataset, Query, Split
-from pages.parts import blind, shell
+from pages.parts import hidden_names, layout
 from pages.parts.case_view import as_evaluated
-from pages.parts.wall import film, wall
+from pages.parts.poster_grid import film_card, poster_grid
 
 MOST_SHOWN = 60
 
@@ -34,19 +34,19 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
     for place, (column, row) in enumerate(zip(columns, rows, strict=True)):
         other = next((r for r in rows if r is not row), None)
         with column:
-            st.markdown(f"**{shell.plain(blind.name(row.label, labels))}**")
+            st.markdown(f"**{layout.escape(hidden_names.name(row.label, labels))}**")
             shown = lists[row.label]
             if isinstance(shown, str):
                 st.info(shown, icon=":material/info:")
                 continue
             theirs = lists[other.label] if other is not None else None
             beside = theirs if isinstance(theirs, np.ndarray) else None
-            wall(
+            poster_grid(
                 [card(dataset, int(i), at, liked, beside) for at, i in enumerate(shown[:TOP])],
                 key=f"list-{place}",
                 size="small",
                 on_open=opened,
-                label=f"Recommendations of {blind.name(row.label, labels)}",
+                label=f"Recommendations of {hidden_names.name(row.label, labels)}",
             )
     if len(rows) == 2:
         st.caption(
@@ -70,11 +70,11 @@ def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -
     if dataset.user_table is not None:
         record = dataset.user_table.iloc[user]
         lines += [
-            f"{shell.plain(str(c))} {shell.plain(str(v))}"
+            f"{layout.escape(str(c))} {layout.escape(str(v))}"
             for c, v in record.items()
             if str(c) not in {"user", "userId"}
         ]
-    st.markdown(f"**Person {shell.plain(str(dataset.users.raw[user]))}** · " + " · ".join(lines))
+    st.markdown(f"**Person {layout.escape(str(dataset.users.raw[user]))}** · " + " · ".join(lines))
 
 
 def history(dataset: Dataset, known: Array) -> None:
@@ -88,12 +88,12 @@ def history(dataset: Dataset, known: Array) -> None:
     )
     stars = None if events.rating is None else np.asarray(events.rating)[known]
     films = [
-        film(dataset, int(item[at]), note="watched" if stars is None else shell.stars(float(stars[at])))
+        film_card(dataset, int(item[at]), note="watched" if stars is None else layout.stars(float(stars[at])))
         for at in order[:MOST_SHOWN]
     ]
     st.caption(f"History, the latest first{f' ({MOST_SHOWN} of {len(known):,})' if len(known) > MOST_SHOWN else ''}")
     if films:
-        wall(films, key="history", size="row", on_open=opened, label="History")
+        poster_grid(films, key="history", size="row", on_open=opened, label="History")
     else:
         st.info("Nothing of this person is in the training rows: every model falls back.", icon=":material/person_off:")
 
@@ -105,7 +105,7 @@ def likes(dataset: Dataset, rows: Array, row: Row) -> Array:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def asked_again(
+def lists_computed(
     run_id: str, split_checksum: str, user: int, known: tuple[int, ...], top: int, _dataset: Dataset, _split: Split
 ) -> Array:
     """A trained model's list for a person, asked as evaluation asks it; known films left out, held-out ones not."""
@@ -124,7 +124,7 @@ def lists_of(dataset: Dataset, split: Split, row: Row, user: int, known: Array) 
         return "An oracle’s list is kept for people with held-out likes only."
     known_items = tuple(hidden(row.key.protocol, np.asarray(dataset.interactions.need("item"))[known]).tolist())
     try:
-        return asked_again(row.trained, split.checksum, user, known_items, 20, dataset, split)
+        return lists_computed(row.trained, split.checksum, user, known_items, 20, dataset, split)
     except MMRecError as error:
         return str(error)
 
@@ -144,13 +144,17 @@ def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labe
             if isinstance(found, np.ndarray)
         }
         hit = any(0 < p <= TOP for p in places.values())
-        why = " · ".join(f"{blind.name(n, labels)} {f'#{p}' if p else 'not in top 20'}" for n, p in places.items())
-        note = "liked" if stars is None else shell.stars(float(stars[at]))
+        why = " · ".join(
+            f"{hidden_names.name(n, labels)} {f'#{p}' if p else 'not in top 20'}" for n, p in places.items()
+        )
+        note = "liked" if stars is None else layout.stars(float(stars[at]))
         films.append(
-            film(dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed")
+            film_card(
+                dataset, item, note=note, why=why, mark="hit" if hit else "miss", says="found" if hit else "missed"
+            )
         )
     st.caption("Held-out films they liked: ✓ among the first ten of a list below, ✕ missed")
-    wall(films[:MOST_SHOWN], key="heldout", size="row", on_open=opened, label="Held-out likes")
+    poster_grid(films[:MOST_SHOWN], key="heldout", size="row", on_open=opened, label="Held-out likes")
 
 
 def card(dataset: Dataset, item: int, at: int, liked: Array, other: Array | None) -> dict[str, object]:
@@ -161,7 +165,7 @@ def card(dataset: Dataset, item: int, at: int, liked: Array, other: Array | None
         there = np.flatnonzero(other == item)
         by = int(there[0]) - at if len(there) else None
         move = "only here" if by is None else "same place" if by == 0 else f"▲ {by}" if by > 0 else f"▼ {-by}"
-    return {**film(dataset, item, note=move, mark="hit" if hit else "", says="liked, held out"), "rank": at + 1}
+    return {**film_card(dataset, item, note=move, mark="hit" if hit else "", says="liked, held out"), "rank": at + 1}
 
 
 def opened() -> None:

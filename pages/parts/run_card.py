@@ -15,9 +15,9 @@ from mmrec_core import registry, runs, settings
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
 from mmrec_core.runs import heartbeat
-from pages.parts import shell
-from pages.parts.deleting import delete_button
-from pages.parts.shell import plain
+from pages.parts import layout
+from pages.parts.delete_dialog import delete_button
+from pages.parts.layout import escape
 
 LABELS = {
     "queued": "waiting its turn",
@@ -56,7 +56,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             there = "on the cluster" if run.record.get("executor") == "ray" else None
             if status in runs.LIVE and (other := heartbeat.elsewhere(run.record)):
                 there = f"on {other}"
-            where = f" :gray-badge[:material/lan: {plain(there)}]" if there else ""
+            where = f" :gray-badge[:material/lan: {escape(there)}]" if there else ""
             st.markdown(f"{ICONS[status]} **{title(run)}** — {LABELS[status]}{unusual(run)}{where}")
             _act(run, status, full)
         if status == "queued":
@@ -64,13 +64,13 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
         elif status == "running":
             progress(run)
         elif status == "failed":
-            st.error(plain(settings.without_paths(run.error or "")), icon=":material/error:")
+            st.error(escape(settings.without_paths(run.error or "")), icon=":material/error:")
             if tail := run.log_tail():
                 with st.expander("Last lines of its log", expanded=full):
                     st.code(settings.without_paths(tail), language=None)
         elif status == "finished":
             for fault in damage.of_run(run):
-                st.warning(plain(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
+                st.warning(escape(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
         elif status == "stopped" and full:
             st.caption(
                 f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training"
@@ -82,7 +82,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             figures(run, status)
             curves(run)
             for note in [e["text"] for e in run.events() if e.get("kind") == "note"][-3:]:
-                st.caption(f":material/info: {plain(settings.without_paths(note))}")
+                st.caption(f":material/info: {escape(settings.without_paths(note))}")
             if status in {"running", "finished"} and (tail := run.log_tail()):
                 with st.expander("Log"):
                     st.code(settings.without_paths(tail), language=None)
@@ -94,7 +94,7 @@ def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:
         for kind, params in wanted:
             runs.start(kind, params)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
     else:
         st.rerun()
 
@@ -107,7 +107,7 @@ def watched(run: runs.Run) -> bool:
 def title(run: runs.Run) -> str:
     """What it does, to what."""
     name = " · ".join(str(run.params[k]) for k in ("dataset", "model") if run.params.get(k))
-    return f"{DOING[run.kind]} {plain(name)}"
+    return f"{DOING[run.kind]} {escape(name)}"
 
 
 def unusual(run: runs.Run) -> str:
@@ -118,7 +118,7 @@ def unusual(run: runs.Run) -> str:
     lines = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in lines]
     lines += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
     lines.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))
-    return f" :small[:gray[{plain(', '.join(lines).replace('_', ' '))}]]" if lines else ""
+    return f" :small[:gray[{escape(', '.join(lines).replace('_', ' '))}]]" if lines else ""
 
 
 def _act(run: runs.Run, status: str, full: bool) -> None:
@@ -139,7 +139,7 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
             try:
                 runs.resume(run.id)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.rerun()
     if full:
@@ -190,7 +190,7 @@ def waiting(run: runs.Run) -> None:
     known = sum(s for s in spans if s is not None)
     about = f", about {span(known)}" if spans and None not in spans else ""
     names = ", ".join(str(r.params.get("model") or r.params.get("dataset")) for r in before[:3])
-    st.caption(f"{len(before)} ahead{about}: {plain(names)}{' …' if len(before) > 3 else ''}")
+    st.caption(f"{len(before)} ahead{about}: {escape(names)}{' …' if len(before) > 3 else ''}")
 
 
 def progress(run: runs.Run) -> None:
@@ -201,7 +201,7 @@ def progress(run: runs.Run) -> None:
         return
     left = runs.remaining(run)
     until = f" · at most {span(left)} left" if left is not None else ""
-    st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=f"{plain(str(last['what'])).capitalize()}{until}")
+    st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=f"{escape(str(last['what'])).capitalize()}{until}")
 
 
 def span(seconds: float) -> str:
@@ -254,7 +254,7 @@ def figures(run: runs.Run, status: str) -> None:
             for name, value, meaning in lines:
                 with st.container(width="content", gap=None):
                     st.caption(name, help=meaning)
-                    st.markdown(f"**{plain(value)}**")
+                    st.markdown(f"**{escape(value)}**")
 
 
 def thin(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

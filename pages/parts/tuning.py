@@ -17,7 +17,7 @@ from mmrec_core.tuning import search_space, sweep
 from mmrec_core.tuning.search_space import Dimension
 from mmrec_core.tuning.sweep import Trial
 from mmrec_core.types import Dataset
-from pages.parts import charts, shell
+from pages.parts import charts, layout
 from pages.parts.run_card import pace, run_card, span
 
 ABOUT = (
@@ -117,7 +117,7 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
             options={} if epochs is None else {"max_epochs": int(epochs)},
         )
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     estimate = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
     if estimate is not None:
@@ -125,12 +125,12 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
             f":material/schedule: At most about {span(estimate['seconds'] * int(trials))} for all trials, less with"
             " those stopped early."
         )
-    shell.generated_note(dataset)
+    layout.generated_note(dataset)
     if st.button("Start searching", type="primary", icon=":material/travel_explore:", key="tune.start"):
         try:
             run = runs.start("tune", asked)
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
             return
         st.session_state["tune.shown"] = run.id
         st.toast(f"The search for {name} is queued.", icon=":material/travel_explore:")
@@ -198,7 +198,7 @@ def searches(dataset: Dataset) -> None:
     try:
         found, metric = sweep.trials_of(run), sweep.metric_of(run)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     scored = [t for t in found if t.score is not None]
     if metric is None or not scored:
@@ -228,9 +228,9 @@ def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
     text = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.options.items())
     usual = found[0].score
     gain = f" (usual settings {usual:.4f})" if usual is not None and found[0] is not best else " (the usual settings)"
-    st.markdown(f":material/emoji_events: **{shell.plain(text)}**")
+    st.markdown(f":material/emoji_events: **{layout.escape(text)}**")
     st.caption(
-        f"Trial {found.index(best) + 1}: validation {shell.plain(metric.upper())} {best.score:.4f}{gain}. The best of"
+        f"Trial {found.index(best) + 1}: validation {layout.escape(metric.upper())} {best.score:.4f}{gain}. The best of"
         " many tries on the same rows looks better than it is: only the test of the last training counts."
     )
     result = run.result() if run.status == "finished" else None
@@ -241,7 +241,7 @@ def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
         if value is not None:
             bracket = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
             st.markdown(
-                f"Tested once: **{shell.plain(metric.upper())} {value:.4f}{bracket}**",
+                f"Tested once: **{layout.escape(metric.upper())} {value:.4f}{bracket}**",
                 help="On the test rows, by the training with the best settings; with its 95 % interval over users.",
             )
         if st.button(
@@ -254,7 +254,7 @@ def winner(run: runs.Run, found: list[Trial], best: Trial, metric: str) -> None:
         ):
             st.rerun(scope="app")
         if st.button("Compare", icon=":material/leaderboard:", type="tertiary", key=f"tune.compare.{run.id}"):
-            st.switch_page(shell.page("compare"), query_params={"dataset": run.params["dataset"]})
+            st.switch_page(layout.page("compare"), query_params={"dataset": run.params["dataset"]})
 
 
 def use(winner: str) -> None:

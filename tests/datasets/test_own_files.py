@@ -213,10 +213,10 @@ def test_a_log_of_events(home: Path, tmp_path: Path) -> None:
 
 
 def test_watched_by_counts_users(home: Path, tmp_path: Path) -> None:
-    from pages.parts.wall import film
+    from pages.parts.poster_grid import film_card
 
     dataset = prepared(tmp_path / "log.csv", LOG)
-    assert film(dataset, 0)["note"] == "watched by 1"
+    assert film_card(dataset, 0)["note"] == "watched by 1"
 
 
 def test_semicolons_decimal_commas_and_latin_1(home: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mmrec_core.analysis import error_annotations
 from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import blind, shell
+from pages.parts import hidden_names, layout
 from pages.parts.charts import SERIES
 
 PIN = "pinned"
@@ -23,7 +23,7 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
     try:
         known = error_annotations.cases(dataset)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     wanted = error_annotations.case(kind, **what).id
     held = next((c for c in known if c.id == wanted), None)
@@ -61,14 +61,14 @@ def panel(dataset: Dataset, kind: str, *, link: str, model: str = "", beside: st
                         beside=beside,
                         tags=tuple(chosen),
                         note=note,
-                        blind=blind.hidden(),
+                        blind=hidden_names.hidden(),
                         link=link,
                         seed=held.seed if held else None,
                         **what,
                     )
                     error_annotations.put(dataset, info)
                 except MMRecError as error:
-                    shell.tell(error)
+                    layout.show_error(error)
                 else:
                     st.toast(
                         "Kept in the Notebook." if chosen or note else "Taken out of the notebook.",
@@ -81,7 +81,7 @@ def notebook(dataset: Dataset) -> None:
     try:
         found = error_annotations.cases(dataset)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     if not found:
         st.info(
@@ -89,7 +89,7 @@ def notebook(dataset: Dataset) -> None:
             " sample from a slice.",
             icon=":material/bookmark:",
         )
-        take_in(dataset)
+        import_notebook(dataset)
         return
     tags = sorted({t for c in found for t in c.tags})
     if len(tags) > 1:
@@ -101,7 +101,7 @@ def notebook(dataset: Dataset) -> None:
         )
         or "model"
     )
-    counted(found, by)
+    tag_counts(found, by)
     table(dataset, found)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rename(dataset, found)
@@ -124,10 +124,10 @@ def notebook(dataset: Dataset) -> None:
             type="tertiary",
             on_click="ignore",
         )
-    take_in(dataset)
+    import_notebook(dataset)
 
 
-def counted(found: list[Case], by: Any) -> None:
+def tag_counts(found: list[Case], by: Any) -> None:
     """How often each tag was given."""
     rows = [
         {"tag": tag, by: name or f"no {by}", "cases": n}
@@ -174,7 +174,9 @@ def table(dataset: Dataset, found: list[Case]) -> None:
                 "Tags": list(c.tags),
                 "Note": c.note,
                 "Blind": c.blind,
-                "Open": c.link + ("&blind=true" if blind.hidden() else "") if error_annotations.ours(c.link) else None,
+                "Open": c.link + ("&blind=true" if hidden_names.hidden() else "")
+                if error_annotations.ours(c.link)
+                else None,
                 "Link": None if error_annotations.ours(c.link) else c.link or None,
             }
             for c in found
@@ -182,7 +184,7 @@ def table(dataset: Dataset, found: list[Case]) -> None:
     )
     if not data["Link"].notna().any():  # only what came with somebody else's file leads elsewhere, and stays text
         data = data.drop(columns="Link")
-    if blind.hidden():
+    if hidden_names.hidden():
         data = data.drop(columns=["Model", "Beside"])
     event = st.dataframe(
         data,
@@ -226,13 +228,13 @@ def rename(dataset: Dataset, found: list[Case]) -> None:
         try:
             n = error_annotations.rename(dataset, old, new.strip())
         except MMRecError as error:
-            shell.tell(error)
+            layout.show_error(error)
         else:
             st.toast(f"{n} case{'s' if n != 1 else ''} now bear “{new.strip()}”.", icon=":material/label:")
             st.rerun()
 
 
-def take_in(dataset: Dataset) -> None:
+def import_notebook(dataset: Dataset) -> None:
     """Cases out of a file."""
     with st.expander("Take cases in from a CSV", icon=":material/upload:"):
         file = st.file_uploader("CSV", type="csv", key="notes.file", label_visibility="collapsed", max_upload_size=20)
@@ -241,9 +243,9 @@ def take_in(dataset: Dataset) -> None:
                 info = error_annotations.from_csv(file.getvalue().decode("utf-8"))
                 error_annotations.put(dataset, *info)
             except UnicodeDecodeError:
-                shell.tell(MMRecError("This is no UTF-8 text. Save the table as CSV UTF-8."))
+                layout.show_error(MMRecError("This is no UTF-8 text. Save the table as CSV UTF-8."))
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.toast(f"{len(info)} cases taken in.", icon=":material/upload:")
                 st.rerun()

@@ -10,8 +10,8 @@ import streamlit as st
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.maintenance import damage
 from mmrec_core.maintenance.damage import Damage
-from pages.parts import shell
-from pages.parts.deleting import delete_button
+from pages.parts import layout
+from pages.parts.delete_dialog import delete_button
 
 SHOWN = 6
 TITLES = {
@@ -42,12 +42,12 @@ def section() -> None:
     if len(found) > SHOWN:
         with st.expander(f"{len(found) - SHOWN} more"):
             for one in found[SHOWN:]:
-                st.markdown(f"- {shell.plain(one.line)}")
+                st.markdown(f"- {layout.escape(one.line)}")
 
 
 def _one(one: Damage) -> None:
-    st.markdown(f":material/broken_image: **{TITLES[one.about]} {shell.plain(one.name)}**")
-    st.write(shell.plain(f"{one.place}: {one.fault}. {one.remedy}"))
+    st.markdown(f":material/broken_image: **{TITLES[one.about]} {layout.escape(one.name)}**")
+    st.write(layout.escape(f"{one.place}: {one.fault}. {one.remedy}"))
     with st.container(horizontal=True):
         if one.about in damage.OWN and st.button(
             "Set aside",
@@ -58,7 +58,7 @@ def _one(one: Damage) -> None:
             try:
                 kept = damage.set_aside(one.about, one.name)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.toast(f"Kept as {kept.name}.", icon=":material/move_up:")
                 st.rerun()
@@ -72,6 +72,6 @@ def note(faults: Iterable[DamagedFile | None]) -> None:
     """What is left out on a page because a file of it is damaged."""
     found = [fault for fault in faults if fault is not None]
     for fault in found[:3]:
-        st.warning(shell.plain(str(fault)), title="A damaged file is left out", icon=":material/broken_image:")
+        st.warning(layout.escape(str(fault)), title="A damaged file is left out", icon=":material/broken_image:")
     if len(found) > 3:
         st.caption(f"… and {len(found) - 3} more: Home lists them.")

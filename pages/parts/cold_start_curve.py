@@ -10,14 +10,14 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import charts, shell
+from pages.parts import charts, layout
 from pages.parts.run_card import changed, live_runs, pace, run_card
 
 USUAL = ("itemknn", "ease", "bpr", "mf")
 METRICS = ("ndcg@10", "recall@10", "mrr", "auc")
 
 
-def crossing_view(dataset: Dataset) -> None:
+def cold_start_curve(dataset: Dataset) -> None:
     """Choose models, draw in the background, see where each crosses."""
     st.caption(
         "A tenth of the users is left out of training. Their last ten liked films are the targets, the same for every"
@@ -40,11 +40,11 @@ def crossing_view(dataset: Dataset) -> None:
             icon=":material/show_chart:",
             type="primary",
             key="cross.draw",
-            disabled=not wanted or asked is None or asked in [r.params for r in live()],
+            disabled=not wanted or asked is None or asked in [r.params for r in live_jobs()],
         ):
             runs.start("crossing", asked or {})
             st.rerun()
-    st.fragment(coming, run_every=pace())(dataset)
+    st.fragment(jobs_in_progress, run_every=pace())(dataset)
     done = [
         r
         for r in runs.all_runs()
@@ -68,7 +68,7 @@ def crossing_view(dataset: Dataset) -> None:
     )
     result = next(r for r in done if r.id == chosen).result()
     if result is not None:
-        show(result)
+        chart_and_table(result)
 
 
 def params(dataset: Dataset, wanted: list[str], seed: int) -> dict[str, Any] | None:
@@ -76,25 +76,25 @@ def params(dataset: Dataset, wanted: list[str], seed: int) -> dict[str, Any] | N
     try:
         return runs.crossing_params(dataset.name, sorted(wanted), seed=seed)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return None
 
 
-def live() -> list[runs.Run]:
+def live_jobs() -> list[runs.Run]:
     """Crossings under way."""
     return [r for r in live_runs() if r.kind == "crossing"]
 
 
-def coming(dataset: Dataset) -> None:
+def jobs_in_progress(dataset: Dataset) -> None:
     """What is being drawn."""
-    under_way = [r for r in live() if r.params["dataset"] == dataset.name]
+    under_way = [r for r in live_jobs() if r.params["dataset"] == dataset.name]
     if changed("cross_live", [dataset.name, *(r.id for r in under_way)]):
         st.rerun()
     for run in under_way[:2]:
         run_card(run)
 
 
-def show(summary: dict[str, Any]) -> None:
+def chart_and_table(summary: dict[str, Any]) -> None:
     """The picture, and in words where each model crosses."""
     metric = (
         st.segmented_control(
@@ -132,7 +132,7 @@ def show(summary: dict[str, Any]) -> None:
         st.markdown(f"**Nobody is shown to beat popularity with up to {last_k} ratings.**")
     else:
         st.markdown(
-            f"**{shell.plain(first)} is the first to beat popularity, from {sure[first]}"
+            f"**{layout.escape(first)} is the first to beat popularity, from {sure[first]}"
             f" rating{'s' if sure[first] != 1 else ''} on.**"
         )
     for name in summary["crosses"]:
@@ -156,8 +156,8 @@ def show(summary: dict[str, Any]) -> None:
         over = (summary.get("above") or {}).get(name)
         mean = f" (its mean lies above from {over} on)" if over is not None and name not in sure else ""
         st.markdown(
-            f"- **{shell.plain(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}] NDCG@10"
-            " there."
+            f"- **{layout.escape(name)}** {verdict}{mean}: {against['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+            " NDCG@10 there."
         )
     st.caption(
         "“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every"

@@ -50,7 +50,7 @@ def host_of(value: str, url: bool) -> str | None:
     return parts.hostname.rstrip(".").lower() if parts.hostname else None
 
 
-class Gate:
+class HostCheck:
     """Answers 403 to whom the app does not know by name; gives memory back after visitors have left."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -101,6 +101,6 @@ def give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def gate() -> Middleware:
+def middleware() -> Middleware:
     """The gate, for the server."""
-    return Middleware(Gate)
+    return Middleware(HostCheck)

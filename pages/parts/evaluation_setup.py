@@ -9,7 +9,7 @@ from mmrec_core.analysis.comparison import Key, Row
 from mmrec_core.types import Dataset
 
 
-def choose_key(found: list[Row], dataset: Dataset) -> Key:
+def choose_setup(found: list[Row], dataset: Dataset) -> Key:
     """A select box of all keys, the usual one first chosen."""
     known = comparison.keys(found)
     count = {k: sum(r.key == k and r.kind != "oracle" for r in found) for k in known}
@@ -29,7 +29,7 @@ def choose_key(found: list[Row], dataset: Dataset) -> Key:
     return named[chosen or usual]
 
 
-def under(found: list[Row], key: Key) -> list[Row]:
+def rows_of_setup(found: list[Row], key: Key) -> list[Row]:
     """Results of a key, baselines and oracles among them."""
     return [
         r

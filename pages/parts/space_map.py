@@ -29,8 +29,8 @@ HTML = """
 _MAP = st.components.v2.component(
     "mmrec.map",
     html=HTML,
-    css=(HERE / "map.css").read_text(encoding="utf-8"),
-    js=(HERE / "map.js").read_text(encoding="utf-8"),
+    css=(HERE / "space_map.css").read_text(encoding="utf-8"),
+    js=(HERE / "space_map.js").read_text(encoding="utf-8"),
 )
 
 

@@ -19,6 +19,6 @@ export default function ({ data, parentElement }) {
 )
 
 
-def top(what: str, place: str = "page") -> None:
+def scroll_to_top(what: str, place: str = "page") -> None:
     """An invisible mark that scrolls itself into sight whenever ``what`` is another than before."""
     _TOP(key=f"top-{place}", data={"what": what, "place": place}, height="content")

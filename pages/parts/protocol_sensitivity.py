@@ -19,7 +19,7 @@ METRICS = ("ndcg@10", "recall@10", "hr@10", "auc", "mrr")
 MOST = 8
 
 
-def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
+def protocol_sensitivity_view(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
     """Choose models and a metric; evaluate what is missing; see the order change."""
     able = [
         r for r in rows if r.kind in {"ranking", "rating", "oracle"} and r.result["metrics"].get("ndcg@10") is not None
@@ -59,9 +59,9 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         return
     table = protocol_sensitivity.lab(dataset, found, models, metric, picked)
     missing = [c.wanted for cells in table.values() for c in cells.values() if c.wanted is not None]
-    ask_for(missing)
+    start_missing(missing)
     places = protocol_sensitivity.ranks(table, metric)
-    shown(table, places, picked, metric)
+    chart_and_table(table, places, picked, metric)
     moved = [w.name for w in picked if any(w.name in p for p in places.values())]
     if len(moved) > 1:
         st.altair_chart(
@@ -74,7 +74,7 @@ def lab(found: list[Row], rows: list[Row], dataset: Dataset) -> None:
         one_negative(found, models, dataset)
 
 
-def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
+def start_missing(missing: list[tuple[str, dict[str, Any]]]) -> None:
     """A button for what has not been evaluated or trained yet."""
     live = [(r.kind, r.params) for r in live_runs()]
     waiting = [w for w in missing if w in live]
@@ -96,7 +96,7 @@ def ask_for(missing: list[tuple[str, dict[str, Any]]]) -> None:
         start_these(due)
 
 
-def shown(
+def chart_and_table(
     table: dict[str, dict[str, Cell]],
     places: dict[str, dict[str, int]],
     ways: list[protocol_sensitivity.Way],

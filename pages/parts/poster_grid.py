@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 _WALL = st.components.v2.component(
     "mmrec.wall",
     html='<div class="wall" role="list"></div>\n<div class="live" aria-live="polite"></div>',
-    css=(HERE / "wall.css").read_text(encoding="utf-8"),
-    js=(HERE / "wall.js").read_text(encoding="utf-8"),
+    css=(HERE / "poster_grid.css").read_text(encoding="utf-8"),
+    js=(HERE / "poster_grid.js").read_text(encoding="utf-8"),
 )
 
 
-def film(
+def film_card(
     dataset: Dataset,
     row: int,
     *,
@@ -82,7 +82,7 @@ def star_steps(low: float, high: float) -> list[float]:
     return [low, *(round(round((low + at * span / 9) / unit) * unit, 12) for at in range(1, 9)), high]
 
 
-def wall(
+def poster_grid(
     films: Sequence[Mapping[str, Any]],
     *,
     key: str,

@@ -16,7 +16,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers, recommender, user_trajectory
 from mmrec_core.spaces import publish
 from mmrec_core.types import Array, Dataset, History
-from pages.parts import shell
+from pages.parts import layout
 from pages.parts.charts import SERIES
 
 MOST_DOTS = 2500
@@ -26,13 +26,13 @@ _TRAILS = st.components.v2.component(
     html=(
         '<div class="trails"><canvas aria-hidden="true"></canvas><svg role="img"></svg></div><div class="legend"></div>'
     ),
-    css=(HERE / "trails.css").read_text(encoding="utf-8"),
-    js=(HERE / "trails.js").read_text(encoding="utf-8"),
+    css=(HERE / "trajectories.css").read_text(encoding="utf-8"),
+    js=(HERE / "trajectories.js").read_text(encoding="utf-8"),
 )
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def where(name: str, checksum: str, _dataset: Dataset) -> tuple[str, Array, list[dict[str, Any]]] | None:
+def map_of(name: str, checksum: str, _dataset: Dataset) -> tuple[str, Array, list[dict[str, Any]]] | None:
     """A drawn map: its name, each film's place, names of its regions."""
     found = user_trajectory.map_of(_dataset)
     if found is None:
@@ -60,14 +60,14 @@ def background(dataset: Dataset, xy: Array, regions: list[dict[str, Any]] | None
     if not regions:
         return alt.layer(dots)
     names = (
-        alt.Chart(pd.DataFrame(apart(regions, xy)))
+        alt.Chart(pd.DataFrame(spread_labels(regions, xy)))
         .mark_text(fontSize=11, color="#777777", fontStyle="italic", tooltip=None)
         .encode(x="x:Q", y="y:Q", text="text:N")
     )
     return alt.layer(dots, names)
 
 
-def apart(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
+def spread_labels(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
     """The largest regions whose names do not lie over each other."""
     wide, high = (float(np.nanmax(xy[:, axis]) - np.nanmin(xy[:, axis])) for axis in (0, 1))
     kept: list[dict[str, Any]] = []
@@ -82,7 +82,7 @@ def backdrop(
     name: str, checksum: str, map_name: str, _dataset: Dataset, _xy: Array, _regions: list[dict[str, Any]]
 ) -> str:
     """The map behind the trails as a static file: it is sent once, not with every rating."""
-    return publish.backdrop(_dataset, _xy, apart(_regions, _xy), MOST_DOTS)
+    return publish.backdrop(_dataset, _xy, spread_labels(_regions, _xy), MOST_DOTS)
 
 
 def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, xy: Array) -> Array:
@@ -98,9 +98,9 @@ def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, 
     return user_trajectory.middles(lists, xy)
 
 
-def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
+def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
     """The map with a trail per model."""
-    found = where(dataset.name, dataset.checksum, dataset)
+    found = map_of(dataset.name, dataset.checksum, dataset)
     if found is None:
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
         return
@@ -112,7 +112,7 @@ def you(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         try:
             points = steps(run, asked[model], history, xy)
         except MMRecError as error:
-            st.caption(f":material/error: {model}: {shell.plain(str(error))}")
+            st.caption(f":material/error: {model}: {layout.escape(str(error))}")
             continue
         trails.append(
             {

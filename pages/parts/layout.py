@@ -75,7 +75,7 @@ def run() -> None:
         st.session_state["framed"] = True
         chosen.run()
     except MMRecError as error:
-        tell(error)
+        show_error(error)
     finally:
         st.session_state["framed"] = False
 
@@ -134,9 +134,9 @@ def _switch() -> None:
         why = (
             f"which is not prepared here. This is {current}."
             if fault is None
-            else f"which cannot be opened. This is {current}. {plain(str(fault))}"
+            else f"which cannot be opened. This is {current}. {escape(str(fault))}"
         )
-        st.warning(f"The link names the dataset “{plain(asked)}”, {why}", icon=":material/link_off:")
+        st.warning(f"The link names the dataset “{escape(asked)}”, {why}", icon=":material/link_off:")
     st.session_state["dataset"] = st.session_state["switch_to"] = current
     if asked != current:
         st.query_params["dataset"] = current
@@ -187,7 +187,7 @@ def needs_dataset() -> Dataset:
         with st.container(border=True):
             st.subheader("No films yet")
             for fault in preparation.damaged().values():
-                st.warning(plain(str(fault)), icon=":material/broken_image:")
+                st.warning(escape(str(fault)), icon=":material/broken_image:")
             st.write("Nothing is prepared so far. The demo world takes about half a minute; MovieLens works, too.")
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:"):
                 runs.start("prepare", {"reader": "demo", "dataset": "demo"})
@@ -205,7 +205,7 @@ def needs_films(chosen: Dataset) -> None:
     with st.container(border=True):
         st.subheader("Rows, no films", anchor=False)
         st.write(
-            f"{plain(chosen.name)} is a table of {chosen.manifest['ratings']:,} rows with the labels {plain(labels)}:"
+            f"{escape(chosen.name)} is a table of {chosen.manifest['ratings']:,} rows with the labels {escape(labels)}:"
             " there are no people and no films to show here. Train models that predict the labels, and compare them."
         )
         st.page_link(page("train"), label="Train a model on it", icon=":material/model_training:")
@@ -227,9 +227,9 @@ def generated_note(chosen: Dataset) -> None:
         )
 
 
-def tell(error: MMRecError) -> None:
+def show_error(error: MMRecError) -> None:
     """A known error, as a person should meet it."""
-    st.error(plain(settings.without_paths(str(error))), title="That did not work", icon=":material/error:")
+    st.error(escape(settings.without_paths(str(error))), title="That did not work", icon=":material/error:")
 
 
 def stars(value: float) -> str:
@@ -237,6 +237,6 @@ def stars(value: float) -> str:
     return f"★ {value:.1f}"
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """Text of somebody else's as it stands: nothing in it becomes Markdown, HTML, an icon or a formula."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$~:" else c for c in str(text))

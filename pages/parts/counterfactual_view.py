@@ -11,7 +11,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
-from pages.parts import shell
+from pages.parts import layout
 from pages.parts.case_view import shown_changes
 
 MOST = 25
@@ -27,7 +27,9 @@ def reasons(
     return cf.leave_one_out(model, history, item), cf.views(model, history, item)
 
 
-def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float], shown: dict[str, list[int]]) -> None:
+def counterfactual_view(
+    dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float], shown: dict[str, list[int]]
+) -> None:
     """Choose a model and one of its films."""
     able = [m for m in models if shown.get(m) and m != "popularity"]
     if not able or not ratings:
@@ -44,7 +46,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
         with st.spinner("Asking again without each rating …"):
             answers, views = reasons(models[model].id, info[-MOST:], int(item), dataset)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     base, rated = answers[0], list(ratings)[-MOST:]
     moved = [(rated[int(a.edit)], base.score - a.score, a.rank - base.rank) for a in answers[1:]]
@@ -54,7 +56,7 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
             icon=":material/person_off:",
         )
     else:
-        in_words(dataset, ratings, moved, str(titles.iloc[item]))
+        result_in_words(dataset, ratings, moved, str(titles.iloc[item]))
         data = pd.DataFrame(
             [
                 {
@@ -92,13 +94,16 @@ def why(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]
     st.caption("Exact for this model: the rating is taken out, the rest is folded in again, and the model asked anew.")
 
 
-def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int, float, float]], title: str) -> None:
+def result_in_words(
+    dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int, float, float]], title: str
+) -> None:
     """A sentence."""
     titles = dataset.catalog["title"]
     row, up, places = max(moved, key=lambda m: m[1])
     if up <= 0:
         st.markdown(
-            f"No single rating of yours holds **{shell.plain(title)}** up; without some of them it would stand higher."
+            f"No single rating of yours holds **{layout.escape(title)}** up; without some of them it would stand"
+            " higher."
         )
         return
     falls = (
@@ -109,6 +114,6 @@ def in_words(dataset: Dataset, ratings: dict[int, float], moved: list[tuple[int,
     against = sum(m < 0 for _, m, _ in moved)
     rest = f" {against} of your other ratings speak against it." if against > 1 else ""
     st.markdown(
-        f"Most because you gave **{shell.plain(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that"
+        f"Most because you gave **{layout.escape(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that"
         f" {falls}.{rest}"
     )

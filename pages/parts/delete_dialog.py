@@ -6,7 +6,7 @@ import streamlit as st
 
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import cleanup
-from pages.parts import shell
+from pages.parts import layout
 
 NAMED = 8
 
@@ -29,24 +29,24 @@ def confirm(what: str, name: str) -> None:
     try:
         plan = cleanup.plan_dataset(name) if what == "dataset" else cleanup.plan_run(name)
     except MMRecError as error:
-        shell.tell(error)
+        layout.show_error(error)
         return
     st.markdown(
         f"This deletes **{len(plan.deleted)} thing{'s' * (len(plan.deleted) > 1)}** ({plan.size / 1e6:,.1f} MB). It"
         " cannot be undone."
     )
-    st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[:NAMED]))
+    st.markdown("\n".join(f"- {layout.escape(line)}" for line in plan.deleted[:NAMED]))
     if len(plan.deleted) > NAMED:
         with st.expander(f"{len(plan.deleted) - NAMED} more"):
-            st.markdown("\n".join(f"- {shell.plain(line)}" for line in plan.deleted[NAMED:]))
+            st.markdown("\n".join(f"- {layout.escape(line)}" for line in plan.deleted[NAMED:]))
     for line in plan.affected:
-        st.caption(f":material/info: {shell.plain(line)}")
+        st.caption(f":material/info: {layout.escape(line)}")
     with st.container(horizontal=True):
         if st.button("Delete it", type="primary", icon=":material/delete_forever:", key=f"confirm-{what}-{name}"):
             try:
                 cleanup.delete(plan)
             except MMRecError as error:
-                shell.tell(error)
+                layout.show_error(error)
             else:
                 st.rerun()
         if st.button("Keep it", key=f"keep-{what}-{name}"):
