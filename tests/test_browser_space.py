@@ -59,7 +59,7 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
     box = ready(page)
     page.get_by_role("button", name="Lasso", exact=True).click()
     circle(page, box)
-    page.get_by_text("chosen on the map").wait_for()
+    page.get_by_text("selected on the map").wait_for()
     settled(page)
     dataset = preparation.open_dataset("demo")
     found = spaces.stored(dataset, "mini_clip", "image")
@@ -69,7 +69,7 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
     chosen = np.unique(made.items[publish.inside(made.xy, shape)])
     assert 0 < len(chosen) < 200
     page.get_by_role("heading", name=f"{len(chosen)} films").wait_for()
-    assert page.locator(".state").first.inner_text() == f"{len(chosen)} chosen", "the browser counts as Python does"
+    assert page.locator(".state").first.inner_text() == f"{len(chosen)} selected", "the browser counts as Python does"
     assert page.locator(".st-key-chosen .film").count() == min(len(chosen), 24)
     page.get_by_role("textbox", name="Save as a slice").fill("around the middle")
     page.get_by_role("textbox", name="Save as a slice").press("Enter")
@@ -90,10 +90,10 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
     page.reload()
     ready(page)
     page.get_by_role("heading", name=f"{len(chosen)} films").wait_for()
-    assert asked(page, "cam") == seen and page.locator(".state").first.inner_text() == f"{len(chosen)} chosen"
+    assert asked(page, "cam") == seen and page.locator(".state").first.inner_text() == f"{len(chosen)} selected"
     page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: sent.append(len(frame))))
     page.get_by_role("button", name="Clear", exact=True).click()
-    page.get_by_text("chosen on the map").wait_for(state="detached")
+    page.get_by_text("selected on the map").wait_for(state="detached")
     assert asked(page, "sel") == ""
     page.context.close()
 
@@ -125,24 +125,66 @@ def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> 
     page.get_by_role("combobox", name="Colour").click()
     page.get_by_role("option", name="Decade").click()
     page.locator(".legend", has_text="from 19").first.wait_for()
+    page.context.close()
+
+
+def test_two_spaces_side_by_side_and_as_one_map(browser: Any, place: tuple[str, Path]) -> None:
+    """A film pointed at and films selected are marked on both maps; the films that differ most are listed; one of them
+    shows both lists of neighbours. The other form is one map whose points move."""
+    url, _ = place
+    page = page_at(browser, f"{url}/space?dataset=demo")
+    ready(page)
     page.get_by_role("combobox", name="Compare with space").click()
     page.get_by_role("option", name="classic: posters").click()
-    page.get_by_text("Highlight films whose").wait_for()
+    page.locator(".map[data-ready]").nth(1).wait_for()
+    settled(page)
+    first, second = (page.locator("canvas.draw").nth(at) for at in (0, 1))
+    first.scroll_into_view_if_needed()
+    box = first.bounding_box()
+    for step in np.linspace(0.2, 0.8, 60):
+        page.mouse.move(box["x"] + box["width"] * step, box["y"] + box["height"] * (0.35 + 0.3 * step))
+        page.wait_for_timeout(20)
+        if page.locator(".card.shown").count() == 2:
+            break
+    page.wait_for_timeout(500)
+    cards = page.locator(".card.shown b").all_inner_texts()
+    assert len(cards) == 2 and cards[0] == cards[1], "the film under the pointer is marked on both maps"
+    page.get_by_role("button", name="Lasso", exact=True).nth(1).click()
+    second.scroll_into_view_if_needed()
+    circle(page, second.bounding_box())
+    page.get_by_text("slice “last selection”").wait_for()
+    settled(page)
+    page.get_by_role("heading", name="Films whose neighbours differ most").wait_for()
+    assert page.locator(".st-key-different .film").count() == 12
+    page.locator(".st-key-different .poster").first.click()
+    page.get_by_text("nearest neighbours are the same in both spaces").wait_for()
+    for at in (0, 1):
+        page.locator(f".st-key-near-{at} .film").first.wait_for()
+    assert asked(page, "film")
+    page.get_by_role("button", name="Select the 60 that differ most").click()
+    page.get_by_role("heading", name="60 films").wait_for()
+    page.get_by_text("One map that moves").click()
+    page.locator(".map[data-ready]").nth(1).wait_for(state="detached")
     settled(page)
     before = page.locator(".map").first.screenshot()
     page.locator(".st-key-turned label").click()
     settled(page)
     page.wait_for_timeout(1_800)
     assert page.locator(".map").first.screenshot() != before
-    page.locator(".st-key-twin label").click()
-    page.locator(".map[data-ready]").nth(1).wait_for()
-    assert asked(page, "turned") == "true" and asked(page, "twin") == "true"
-    page.get_by_role("button", name="Lasso", exact=True).nth(1).click()
-    second = page.locator("canvas.draw").nth(1)
-    second.scroll_into_view_if_needed()
-    circle(page, second.bounding_box())
-    page.get_by_text("slice “last selection”").wait_for()
+    assert asked(page, "turned") == "true"
     page.context.close()
+
+
+def test_the_poster_of_the_film_beside_the_map_covers_no_words(browser: Any, place: tuple[str, Path]) -> None:
+    url, home = place
+    for width in (1440, 1024, 390):
+        page = page_at(browser, f"{url}/space?dataset=demo&film=4", width)
+        ready(page)
+        poster = page.locator(".st-key-the_film").bounding_box()
+        title = page.locator(".st-key-the_film").locator("xpath=following::strong[1]").bounding_box()
+        apart = title["x"] >= poster["x"] + poster["width"] - 1 or title["y"] >= poster["y"] + poster["height"] - 1
+        assert apart, f"at {width} px the poster ends at {poster}, the title begins at {title}"
+        page.context.close()
 
 
 def test_by_keyboard_and_by_filter(browser: Any, place: tuple[str, Path]) -> None:
@@ -155,11 +197,11 @@ def test_by_keyboard_and_by_filter(browser: Any, place: tuple[str, Path]) -> Non
         page.wait_for_timeout(150)
     page.wait_for_timeout(600)
     assert float(asked(page, "cam").split("_")[2]) == pytest.approx(1.96, abs=0.01)
-    page.get_by_text("Choose by filter instead").click()
-    page.get_by_role("textbox", name="Title holds").fill("the")
-    page.get_by_role("textbox", name="Title holds").press("Enter")
+    page.get_by_text("Select by filter").click()
+    page.get_by_role("textbox", name="Title contains").fill("the")
+    page.get_by_role("textbox", name="Title contains").press("Enter")
     settled(page)
-    page.get_by_role("button", name="Choose these films").click()
+    page.get_by_role("button", name="Select these films").click()
     page.get_by_text("slice “last filter”").wait_for()
     assert asked(page, "slice") == "last filter"
     page.context.close()

@@ -2,7 +2,7 @@
 
 from mmrec_core.spaces.coordinates import EPOCHS, MOVES, NEIGHBOURS, PCA_WIDTH, layout, neighbours, pca, place
 from mmrec_core.spaces.maps import RECIPE, REMEDY, Map, damaged, folder_of, project, stored
-from mmrec_core.spaces.quality import SAMPLE, genre_purity, hubness, overlap, trust
+from mmrec_core.spaces.quality import SAMPLE, genre_purity, hubness, overlap, shared_neighbours, trust
 from mmrec_core.spaces.vectors import KINDS, MEANINGS, Space, View, space
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "pca",
     "place",
     "project",
+    "shared_neighbours",
     "space",
     "stored",
     "trust",

@@ -140,7 +140,10 @@ def clusters(xy: Array) -> Array:
 
 
 def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
-    """Labels of the map's regions: the one or two genres or tags that are most typical of a cluster of points."""
+    """Labels of the map's regions: the one or two genres or tags that are most typical of a cluster of points.
+
+    Each has ``x, y``, the median of its points, ``top``, the height that 95 % of them stay below, ``text`` and ``n``.
+    """
     if len(xy) < 40:
         return []
     table = dataset.catalog
@@ -170,5 +173,7 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
         best = sorted(score, key=lambda word: -score[word])[:2]
         if best and score[best[0]] > 0.03:
             x, y = np.median(xy[rows], 0)
-            labels.append({"x": round(float(x), 4), "y": round(float(y), 4), "text": " · ".join(best), "n": len(rows)})
+            top = np.quantile(xy[rows, 1], 0.95)
+            place = {"x": round(float(x), 4), "y": round(float(y), 4), "top": round(float(top), 4)}
+            labels.append({**place, "text": " · ".join(best), "n": len(rows)})
     return labels

@@ -52,12 +52,30 @@ def overlap(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array
         one, other: ``(catalog rows [N], neighbours [N, k] as catalog rows)`` of each space.
 
     Returns:
-        Catalog rows of the films in both ``[M]`` and their shares ``[M]``.
+        Catalog rows of the films in both ``[M]`` and their overlaps ``[M]``.
     """
+    shared, same, widths = _common(one, other)
+    return shared, same / np.maximum(sum(widths) - same, 1)
+
+
+def shared_neighbours(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+    """How many of the nearest neighbours in one space are among those of the other, film by film.
+
+    Args:
+        one, other: as for :func:`overlap`.
+
+    Returns:
+        Catalog rows of the films in both ``[M]`` and the counts ``[M]``, at most the smaller of the two ``k``.
+    """
+    shared, same, _ = _common(one, other)
+    return shared, same
+
+
+def _common(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array, tuple[int, int]]:
     shared, a, b = np.intersect1d(one[0], other[0], return_indices=True)
     mine, theirs = one[1][a], other[1][b]
-    same = (mine[:, :, None] == theirs[:, None, :]).any(2).sum(1)
-    return shared, same / np.maximum(mine.shape[1] + theirs.shape[1] - same, 1)
+    same: Array = (mine[:, :, None] == theirs[:, None, :]).any(2).sum(1)
+    return shared, same, (mine.shape[1], theirs.shape[1])
 
 
 def genre_purity(dataset: Dataset, items: Array, near: Array) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""A map of films that people touch: a component of our own in WebGL2, without a build step."""
+"""An interactive map of films: a WebGL2 component."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from pages.parts.javascript import bundle
+
 HERE = Path(__file__).parent
 HTML = """
 <div class="map" role="group" aria-label="Map">
@@ -16,12 +18,12 @@ HTML = """
   <div class="tools" role="toolbar" aria-label="Map tools">
     <button type="button" data-act="pan" aria-pressed="true" title="Move (drag); the wheel zooms">Move</button>
     <button type="button" data-act="lasso" aria-pressed="false"
-      title="Draw around films to choose them (or hold Shift)">Lasso</button>
-    <button type="button" data-act="box" aria-pressed="false" title="Choose films in a box">Box</button>
+      title="Draw around films to select them (or hold Shift)">Lasso</button>
+    <button type="button" data-act="box" aria-pressed="false" title="Select films in a box">Box</button>
     <button type="button" data-act="in" aria-label="Zoom in" title="Zoom in">+</button>
     <button type="button" data-act="out" aria-label="Zoom out" title="Zoom out">−</button>
-    <button type="button" data-act="all" title="Show everything (0)">All</button>
-    <button type="button" data-act="clear" title="Choose nothing (Esc)">Clear</button>
+    <button type="button" data-act="all" title="Show the whole map (0)">All</button>
+    <button type="button" data-act="clear" title="Select nothing (Esc)">Clear</button>
   </div>
   <div class="card"></div><div class="legend"></div><div class="state"></div><div class="live" aria-live="polite"></div>
 </div>
@@ -29,8 +31,8 @@ HTML = """
 _MAP = st.components.v2.component(
     "mmrec.map",
     html=HTML,
-    css=(HERE / "space_map.css").read_text(encoding="utf-8"),
-    js=(HERE / "space_map.js").read_text(encoding="utf-8"),
+    css=(HERE / "map.css").read_text(encoding="utf-8"),
+    js=bundle(HERE / "js" / "view.mjs"),
 )
 
 
@@ -50,25 +52,35 @@ def film_map(
     pairs: bool = False,
     camera: Sequence[float] | None = None,
     camera_key: str | None = None,
-    height: int = 600,
+    height: str = "600px",
     on_select: Callable[[], None],
     on_open: Callable[[], None],
     on_fallback: Callable[[], None],
 ) -> Any:
-    """Show a map. Triggers: ``select`` is ``{"polygon": [[x, y], …]}`` in the unit square,
-    ``open`` is ``{"item": row}``.
+    """Show a map.
+
+    Triggers: ``select`` is ``{"polygon": [[x, y], …]}`` in the unit square (empty: nothing), ``open`` is
+    ``{"item": row}``, ``fallback`` is set where the browser has no WebGL2.
 
     Args:
         files: from :func:`mmrec_core.spaces.publish.publish`.
-        colour: ``file`` (a byte a point), ``palette`` and ``names``.
-        other: another map's files, to morph to where ``morph`` is on.
-        polygon: what is chosen.
-        hits: catalog rows ringed as found.
+        colour: ``file`` (a byte per point), ``palette`` and ``names``.
+        key: key of the component.
+        label: what a screen reader says.
+        other: files of a second map, whose places the points move to while ``morph`` is on.
+        morph: whether the points are at their places on the second map.
+        polygon: the selection.
+        hits: catalog rows marked as found.
         lit: catalog rows that stay bright while all others fade.
-        fly: ``{"items", "key"}``: move there once for each key.
+        fly: ``{"items", "key"}``: move the camera there, once for each key.
         pin: ``{"at": [x, y], "text"}``: a star with a name.
         pairs: join the two points of each film by a line.
-        camera: ``[x, y, zoom]`` to begin with; written back into the address under ``camera_key`` without a rerun.
+        camera: ``[x, y, zoom]`` at the start.
+        camera_key: the parameter of the address that the browser keeps the camera in, without a rerun.
+        height: height of the map, in CSS.
+        on_select: callback of ``select``.
+        on_open: callback of ``open``.
+        on_fallback: callback of ``fallback``.
     """
     data = {
         "files": dict(files),
