@@ -13,9 +13,10 @@ import torch
 from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation.candidate_export import export_candidates
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.evaluation.protocols import Protocol
-from mmrec_core.evaluation.ranker import Ranker, RankingOptions, export_candidates
+from mmrec_core.evaluation.ranker import Ranker, RankingOptions
 from mmrec_core.evaluation.subgroups import prior_counts, row_groups
 from mmrec_core.evaluation.tie_ranks import largest
 from mmrec_core.stats import mean_intervals, paired

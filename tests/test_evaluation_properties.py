@@ -24,9 +24,10 @@ from mmrec_core.data import preparation, splits
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation import ranker
+from mmrec_core.evaluation.candidate_export import export_candidates
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.evaluation.protocols import Protocol
-from mmrec_core.evaluation.ranker import Ranker, RankingOptions, export_candidates
+from mmrec_core.evaluation.ranker import Ranker, RankingOptions
 from mmrec_core.training.fit import fit, learned_rows
 from mmrec_core.types import Dataset, Head, History, Interactions, Query, Split, UserState
 

@@ -131,7 +131,7 @@ def split(
     if export is not None:
         splits.export_split(opened, made, export)
         if protocol is not None:
-            from mmrec_core.evaluation.ranker import export_candidates
+            from mmrec_core.evaluation.candidate_export import export_candidates
 
             exported = {"candidates": export_candidates(opened, made, protocol, export, liked, regime)}
     sizes = {part: len(getattr(made, part)) for part in made.PARTS}

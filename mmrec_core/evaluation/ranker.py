@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core import storage
 from mmrec_core.data.availability import exists_from
 from mmrec_core.data.row_order import event_hash, id_hash, mixed, uniform
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import Protocol
+from mmrec_core.evaluation.sampled_negatives import draw_negatives
 from mmrec_core.evaluation.tie_ranks import LOWEST, largest, rank_scores
 from mmrec_core.types import Array, Dataset, History, Interactions, Progress, Query, Ranking, Split, blocks, quiet
 
@@ -64,52 +63,6 @@ def revealed(dataset: Dataset, split: Split, users: Array, reveal: int | None) -
     start, end = np.searchsorted(own_user[order], users), np.searchsorted(own_user[order], users, side="right")
     last = end if reveal is None else np.minimum(end, start + reveal)
     return [history_of(events, order[a:b]) for a, b in zip(start, last, strict=True)]
-
-
-def export_candidates(
-    dataset: Dataset,
-    split: Split,
-    protocol: str,
-    folder: Path,
-    relevant_from: float | None = None,
-    regime: str = "frozen",
-) -> dict[str, Any]:
-    """Write the candidates of each relevant test row into ``candidates.csv`` (row, user, item, candidates as raw ids).
-
-    Args:
-        dataset: the dataset.
-        split: its split.
-        protocol: name of a sampled protocol.
-        folder: where the file is written, beside an exported split.
-        relevant_from: lowest rating that counts as relevant; ``None``: the dataset's default.
-        regime: ``frozen`` or ``stream``. Where pairs of user and item repeat they evaluate different rows; a row that
-            both evaluate has the same candidates in both.
-
-    Returns:
-        ``protocol``, ``rows`` and a ``checksum`` of rows and candidates, equal for all evaluated models.
-
-    Raises:
-        MMRecError: the protocol draws no candidates.
-    """
-    import pandas as pd
-
-    threshold = relevant_from if relevant_from is not None else dataset.manifest.get("relevant_from")
-    options = RankingOptions(Protocol.parse(protocol), threshold, regime=regime)
-    ranker = Ranker(None, dataset, split, options)
-    drawn, raw, rows = ranker.candidates(), dataset.items.raw, ranker.rows
-    table = pd.DataFrame({"row": rows, "user": dataset.users.raw[ranker.user[rows]], "item": raw[ranker.item[rows]]})
-    table["candidates"] = [" ".join(map(str, raw[own[own >= 0]].tolist())) for own in drawn]
-    manifest = {
-        "protocol": ranker.protocol.name(dataset),
-        "regime": regime,
-        "relevant_from": threshold,
-        "rows": len(drawn),
-        "split": split.checksum,
-        "checksum": storage.checksum(np.ascontiguousarray(rows).tobytes(), np.ascontiguousarray(drawn).tobytes()),
-    }
-    table.to_csv(folder / "candidates.csv", index=False)
-    storage.write_json(folder / "candidates.json", manifest)
-    return manifest
 
 
 @dataclass(frozen=True)
@@ -421,11 +374,11 @@ class Ranker:
         seed = _seed(self.split.seed, n, self.protocol.by_popularity)
         keys = event_hash(self.dataset, self.rows, seed)
         by_id = np.argsort(self.dataset.items.raw, kind="stable")  # the draw must not depend on the catalog's order
-        counts = self._counts.astype(float)
+        counts = self._counts if self.protocol.by_popularity else None
         bounds = np.searchsorted(self.query, np.arange(len(self.users) + 1))
         for at, user in enumerate(self.users):
             rows = self.rows[bounds[at] : bounds[at + 1]]
-            drawn = np.full((len(rows), n), -1, np.int64)
+            drawn = np.empty((len(rows), n), np.int64)
             free = self._free(int(user))
             pool = by_id[free[by_id]]
             random = uniform(keys[bounds[at] : bounds[at + 1]], n)
@@ -433,13 +386,7 @@ class Ranker:
                 if self.exists is not None:
                     allowed = self._pool(free, row)
                     pool = by_id[allowed[by_id]]
-                if n >= len(pool):
-                    drawn[index, : len(pool)] = pool
-                elif self.protocol.by_popularity:
-                    cumulative = np.cumsum(counts[pool])
-                    drawn[index] = pool[np.searchsorted(cumulative, random[index] * cumulative[-1], side="right")]
-                else:
-                    drawn[index] = pool[(random[index] * len(pool)).astype(np.int64)]
+                drawn[index] = draw_negatives(pool, random[index], counts)
             yield drawn
 
     def _shipped(self) -> Iterator[Array]:

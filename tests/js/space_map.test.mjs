@@ -2,8 +2,8 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Camera } from "../../pages/parts/space/js/camera.mjs"
-import { inside, rgba, simplified } from "../../pages/parts/space/js/geometry.mjs"
-import { rectangle } from "../../pages/parts/space/js/input.mjs"
+import { inside, rgba } from "../../pages/parts/space/js/geometry.mjs"
+import { extended, selection, simplified } from "../../pages/parts/space/js/lasso.mjs"
 import { placeLabels } from "../../pages/parts/space/js/overlay.mjs"
 import { merge, pointStates, positionAt, STATE, unpack } from "../../pages/parts/space/js/points.mjs"
 import { postersInView } from "../../pages/parts/space/js/posters.mjs"
@@ -87,7 +87,13 @@ test("a long lasso becomes short enough for an address and keeps its shape", () 
   assert.ok(short.length <= 37 && short.length > 30)
   assert.ok(inside(0.9, 0, short) && !inside(1.1, 0, short))
   assert.deepEqual(simplified([[0, 0], [1, 0], [1, 1]]), [[0, 0], [1, 0], [1, 1]])
-  assert.deepEqual(rectangle([0, 0], [2, 1]), [[0, 0], [2, 0], [2, 1], [0, 1]])
+  assert.equal(selection([[0, 0], [1, 0]]), null, "a line selects nothing")
+})
+
+test("a lasso grows by each place of the pointer, a box is the rectangle to it", () => {
+  assert.deepEqual(extended([[0, 0], [1, 0]], [1, 1], "lasso"), [[0, 0], [1, 0], [1, 1]])
+  assert.deepEqual(extended([[0, 0]], [2, 1], "box"), [[0, 0], [2, 0], [2, 1], [0, 1]])
+  assert.deepEqual(extended([[0, 0], [2, 0], [2, 1], [0, 1]], [3, 3], "box"), [[0, 0], [3, 0], [3, 3], [0, 3]])
 })
 
 test("screen and map coordinates are inverse; y goes up", () => {

@@ -13,7 +13,7 @@ from mmrec_core.spaces.search import Found
 from mmrec_core.types import Array, Dataset
 from pages.parts import layout
 from pages.parts.poster_grid import film_card, poster_grid
-from pages.parts.space import link, search, selection
+from pages.parts.space import link, search, selected_films
 from pages.parts.space.sources import DrawnMap
 
 NEIGHBOURS = 8
@@ -52,7 +52,7 @@ def panel(
         )
     rows, how = selected
     if len(rows):
-        selection.selected_films(dataset, rows, how)
+        selected_films.show(dataset, rows, how)
     elif row < 0 and hits is None:
         st.info(
             "Point at a film for its nearest neighbours, click it to see it here, draw a lasso to select many, or zoom"
@@ -60,8 +60,8 @@ def panel(
             icon=":material/touch_app:",
         )
     with st.expander("Select by filter", icon=":material/filter_alt:"):
-        selection.filter_form(dataset, maps[0].files)
-    selection.saved_slices(dataset)
+        selected_films.filter_form(dataset, maps[0].files)
+    selected_films.saved_slices(dataset)
 
 
 def film_panel(dataset: Dataset, row: int, maps: Sequence[DrawnMap]) -> None:

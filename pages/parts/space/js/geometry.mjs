@@ -10,10 +10,6 @@ export const inside = (x, y, polygon) => {
   return hit
 }
 
-// At most about `most` corners of a polygon, evenly picked: it becomes part of the page's address.
-export const simplified = (polygon, most = 36) =>
-  polygon.length > most ? polygon.filter((_, i) => i % Math.ceil(polygon.length / most) === 0) : polygon
-
 // "#RRGGBB" as four numbers from 0 to 1.
 export const rgba = (css, alpha = 1) => {
   const n = parseInt(css.slice(1), 16)

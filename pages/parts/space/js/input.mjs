@@ -1,10 +1,9 @@
 // Pointer, wheel, touch, keyboard and toolbar of a map.
+import { extended } from "./lasso.mjs"
+
 const TOUCH = 14 // pixels: how far from a point a pointer may be
 const STEP = 0.12 // of the view, for one press of an arrow key
 const WHOLE_MAP = { x: 0.5, y: 0.5, zoom: 1 }
-
-// The rectangle between two corners, as a polygon.
-export const rectangle = ([x1, y1], [x2, y2]) => [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
 
 export const listen = (view) => {
   const { canvas, camera } = view, fingers = new Map()
@@ -37,9 +36,7 @@ export const listen = (view) => {
     }
     if (Math.hypot(now[0] - from[0], now[1] - from[1]) > 4) moved = true
     if (view.lasso) {
-      const p = camera.toMap(...now)
-      if (view.tool === "box") view.lasso = rectangle(view.lasso[0], p)
-      else view.lasso.push(p)
+      view.lasso = extended(view.lasso, camera.toMap(...now), view.tool)
       view.draw()
     } else {
       view.move({ x: camera.x - (now[0] - before[0]) / camera.scale, y: camera.y + (now[1] - before[1]) / camera.scale })

@@ -1,8 +1,9 @@
 // A map of films. Python hears of a selection as a polygon, a few numbers however many films are in it. Coordinates
 // come as static files, once.
 import { Camera } from "./camera.mjs"
-import { easeInOut, simplified } from "./geometry.mjs"
+import { easeInOut } from "./geometry.mjs"
 import { listen } from "./input.mjs"
+import { selection } from "./lasso.mjs"
 import { drawOverlay } from "./overlay.mjs"
 import { merge, pointStates, positionAt, unpack } from "./points.mjs"
 import { PosterLayer, postersInView } from "./posters.mjs"
@@ -259,9 +260,8 @@ class MapView {
     animate(MORPH_MS, (e) => { this.t = from + (goal - from) * e; this.paint() }, finish)
   }
 
-  select(shape) {
-    const polygon = simplified(shape)
-    const corners = polygon.length > 2 ? polygon : null
+  select(outline) {
+    const corners = selection(outline)
     this.data = { ...this.data, polygon: corners }
     this.mark()
     this.draw()

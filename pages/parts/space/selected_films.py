@@ -19,7 +19,7 @@ from pages.parts.space.colours import genres_of
 SHOWN = 24
 
 
-def selected_films(dataset: Dataset, rows: Array, how: str) -> None:
+def show(dataset: Dataset, rows: Array, how: str) -> None:
     """The films that are selected."""
     n_ratings = dataset.catalog["n_ratings"].to_numpy()[rows]
     st.markdown(f"#### {len(rows):,} films :small[:gray[{layout.escape(how)}]]")
