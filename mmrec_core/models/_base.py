@@ -48,7 +48,7 @@ Batch = dict[str, Any]
 """Tensors by name, one row per event; ``state`` may hold user tensors that ``user`` then indexes."""
 
 
-Slopes = Callable[[int], tuple[list[Tensor], Tensor]]
+FoldGradients = Callable[[int], tuple[list[Tensor], Tensor]]
 """From a step of a fold-in to the gradient of each history's mean loss, one ``[B, …]`` for each tensor that moves, and
 each history's number of rows ``[B]``."""
 
@@ -475,7 +475,7 @@ class GradientModel(Model):
         """What :meth:`history_rows` gave as one batch with negatives, ``user`` counting the histories."""
         return self.epoch(info, step)
 
-    def fold_slopes(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_gradients(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
         """What gives the gradients of a fold-in, step by step: by autograd here; a model may write them down instead.
 
         Args:
@@ -483,7 +483,7 @@ class GradientModel(Model):
             state: the states; those named in ``moving`` are changed in place between the steps.
         """
 
-        def slopes(step: int) -> tuple[list[Tensor], Tensor]:
+        def gradients(step: int) -> tuple[list[Tensor], Tensor]:
             batch = _to(self.history_epoch(info, step), self.known_users.device)
             count = torch.bincount(batch["user"], minlength=len(state[moving[0]]))
             if not len(batch["user"]):  # a step may draw nothing for anybody, which must not end the others'
@@ -495,7 +495,7 @@ class GradientModel(Model):
                 # of the states alone: no weight is given a gradient
                 return list(torch.autograd.grad(loss, free, materialize_grads=True)), count
 
-        return slopes
+        return gradients
 
     def learns_as(self, cls: type[GradientModel]) -> bool:
         """Whether rows and losses of a fold-in are those of ``cls``, so that a gradient written down there holds for
@@ -548,24 +548,24 @@ class GradientModel(Model):
             fused = all(
                 t.device.type == "cpu" for t in free
             )  # one operation a step, not a dozen, on data too small to notice anything else
-            slopes = self.fold_slopes(user_history, state, moving) if user_history is not None else None
+            gradients = self.fold_gradients(user_history, state, moving) if user_history is not None else None
             known: Tensor | None = None
             pulls: list[Tensor] = []
-            for step in range(self.FOLD_STEPS if slopes is not None else 0):
-                assert slopes is not None
-                slope, count = slopes(step)
+            for step in range(self.FOLD_STEPS if gradients is not None else 0):
+                assert gradients is not None
+                gradient, count = gradients(step)
                 if count is not known:
                     known = count
                     usable |= count > 0
                     pull = 2 * self.FOLD_L2 / count.clamp(min=1)
                     pulls = [pull.view(-1, *[1] * (value.ndim - 1)) for value in free]
-                for own, value, key, pull in zip(slope, free, moving, pulls, strict=True):
+                for own, value, key, pull in zip(gradient, free, moving, pulls, strict=True):
                     own.addcmul_(value - prior[key], pull)
                 rate = self.FOLD_LR * (1 + math.cos(math.pi * (step + 0.5) / self.FOLD_STEPS)) / 2
                 # torch's own Adam, without what its wrapper does around each step
                 adam(
                     free,
-                    slope,
+                    gradient,
                     mean,
                     square,
                     [],

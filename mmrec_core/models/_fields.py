@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.errors import MMRecError
-from mmrec_core.models._base import Batch, GradientModel, Slopes, _to
-from mmrec_core.models._folding import Fixed, RowSlopes, by_autograd, means
-from mmrec_core.models._interaction_matrix import Past
-from mmrec_core.models._negative_sampling import ByPlace, unmet
+from mmrec_core.models._base import Batch, FoldGradients, GradientModel, _to
+from mmrec_core.models._folding import Fixed, RowGradients, by_autograd, means
+from mmrec_core.models._interaction_matrix import InteractionMatrix
+from mmrec_core.models._negative_sampling import ByPlace, unseen_items
 from mmrec_core.models._time_features import SIZES, Moment
 from mmrec_core.types import Array, Field, Head, History, Interactions, Schema, Side, TrainSet, UserState, blocks
 
@@ -224,7 +224,7 @@ class FieldModel(GradientModel):
             for owner, n in (("user", schema.n_users), ("item", schema.n_items)):
                 self._keep(owner, n)
             if config.history or config.counts:
-                self.past = Past(schema.n_users, schema.n_items)
+                self.past = InteractionMatrix(schema.n_users, schema.n_items)
             if config.history:
                 self.rated = nn.Embedding(schema.n_items + 1, wide)
                 self.raters = nn.Embedding(schema.n_users + 1, wide)
@@ -340,7 +340,9 @@ class FieldModel(GradientModel):
             return batch
         asked = self.asked(batch)
         asked = asked.repeat_interleave(self.config.negatives)
-        return self.with_drawn(batch, asked, unmet(train, batch["user"][asked], self.generator(epoch, 2), rated=True))
+        return self.with_drawn(
+            batch, asked, unseen_items(train, batch["user"][asked], self.generator(epoch, 2), rated=True)
+        )
 
     @property
     def draws(self) -> bool:
@@ -661,17 +663,17 @@ class FieldModel(GradientModel):
             batch = self._with_films(self.with_drawn(batch, *negatives.draw(self.generator(step, 2))))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
 
-    def fold_slopes(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_gradients(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
         """Where no films are drawn, each step reads the same but for the id vectors."""
         if not self.learns_as(FieldModel) or info[1] is not None or list(moving) != ["id"]:
-            return super().fold_slopes(info, state, moving)
+            return super().fold_gradients(info, state, moving)
         batch = _to(self.history_epoch(info, 0), self.mean.device)
         looked = self.look_up(self.user_tensors({**batch, "state": state}), batch)
         if self.linear:
             looked = replace(looked, first=looked.first - state["id"][batch["user"], -1])
-        return means(batch["user"], state["id"], self.row_slopes(Fixed(batch, looked, self.linear)))
+        return means(batch["user"], state["id"], self.row_gradients(Fixed(batch, looked, self.linear)))
 
-    def row_slopes(self, fixed: Fixed) -> RowSlopes:
+    def row_gradients(self, fixed: Fixed) -> RowGradients:
         """The gradient of each row's loss by its id vector: by autograd here; a model may write it down instead."""
         return by_autograd(self.looked_losses, fixed)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mmrec_core.models._base import Batch, Slopes
+from mmrec_core.models._base import Batch, FoldGradients
 
 if TYPE_CHECKING:
     from mmrec_core.models._fields import Looked
 
-RowSlopes = Callable[[Tensor], Tensor]
+RowGradients = Callable[[Tensor], Tensor]
 """From each row's id vector ``[N, d]`` to the gradient of each row's own loss by it, ``[N, d]``."""
 
 
@@ -35,19 +35,19 @@ class Fixed:
         return replace(self.looked, first=first, vectors=torch.cat([vector[:, None], self.looked.vectors[:, 1:]], 1))
 
 
-def by_autograd(losses: Callable[[Looked, Batch], Tensor], fixed: Fixed) -> RowSlopes:
+def by_autograd(losses: Callable[[Looked, Batch], Tensor], fixed: Fixed) -> RowGradients:
     """The gradient of any loss ``[N]`` of what rows read."""
 
-    def slope(own: Tensor) -> Tensor:
+    def gradient(own: Tensor) -> Tensor:
         with torch.enable_grad():
             free = own.detach().requires_grad_(True)
             (found,) = torch.autograd.grad(losses(fixed.with_id(free), fixed.batch).sum(), free)
         return found
 
-    return slope
+    return gradient
 
 
-def means(user: Tensor, state: Tensor, slope: RowSlopes) -> Slopes:
+def means(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
     """The gradient of each history's mean loss by its id vector, from that of each row's.
 
     Args:
@@ -57,10 +57,10 @@ def means(user: Tensor, state: Tensor, slope: RowSlopes) -> Slopes:
     count = torch.bincount(user, minlength=len(state))
     share = count.clamp(min=1)[user].reciprocal()[:, None]
 
-    def slopes(step: int) -> tuple[list[Tensor], Tensor]:
-        return [torch.zeros_like(state).index_add_(0, user, slope(state[user]).mul_(share))], count
+    def gradients(step: int) -> tuple[list[Tensor], Tensor]:
+        return [torch.zeros_like(state).index_add_(0, user, gradient(state[user]).mul_(share))], count
 
-    return slopes
+    return gradients
 
 
 def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -76,12 +76,12 @@ def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     return x, kept
 
 
-def back(network: nn.Sequential, slope: Tensor, kept: list[Tensor]) -> Tensor:
+def back(network: nn.Sequential, gradient: Tensor, kept: list[Tensor]) -> Tensor:
     """The gradient by the network's input, from that by its output."""
     kept = list(kept)
     for layer in reversed(network):
         if isinstance(layer, nn.Linear):
-            slope = slope @ layer.weight
+            gradient = gradient @ layer.weight
         elif isinstance(layer, nn.ReLU):
-            slope = torch.ops.aten.threshold_backward(slope, kept.pop(), 0)
-    return slope
+            gradient = torch.ops.aten.threshold_backward(gradient, kept.pop(), 0)
+    return gradient

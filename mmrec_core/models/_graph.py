@@ -2,7 +2,7 @@
 edges.
 
 A model says how it begins (:meth:`GraphModel.start`), what a node makes of itself and of what it hears
-(:meth:`GraphModel.step`), and what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take
+(:meth:`GraphModel.update`), and what of all layers it keeps (:meth:`GraphModel.combine`). Because users and films take
 the same step, a new user is one more node that hears films' layers as they are: exact, and without retraining.
 """
 
@@ -20,7 +20,7 @@ from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._gathered_dot import dots, side_by_side, sizes_of
-from mmrec_core.models._interaction_matrix import Past
+from mmrec_core.models._interaction_matrix import InteractionMatrix
 from mmrec_core.models._negative_sampling import Pairwise
 from mmrec_core.types import Array, History, Schema, Side, Source, TrainSet, UserState
 
@@ -64,7 +64,7 @@ class GraphModel(Pairwise):
 
     def __init__(self, config: Any, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
-        self.graph = Past(schema.n_users, schema.n_items)
+        self.graph = InteractionMatrix(schema.n_users, schema.n_items)
         self.user_table = nn.Embedding(schema.n_users + 1, config.dim)
         self.item_table = nn.Embedding(schema.n_items + 1, config.dim)
         self._kept: tuple[Layers, Layers] | None = None
@@ -97,11 +97,11 @@ class GraphModel(Pairwise):
         found: Tensor = table(self.oov_user(rows) if owner == "user" else self.oov_item(rows))
         return found
 
-    def says(self, layer: Tensor) -> Tensor:
+    def message(self, layer: Tensor) -> Tensor:
         """What of their layer nodes tell their neighbours; all of it, by default."""
         return layer
 
-    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
+    def update(self, at: int, own: Tensor, aggregated: Tensor) -> Tensor:
         """Layer ``at + 1`` of nodes, from their layer ``at`` and what they hear of their neighbours', ``[n, …]``
         each."""
         raise NotImplementedError
@@ -124,13 +124,13 @@ class GraphModel(Pairwise):
         degree = (self.graph.user_count if owner == "user" else self.graph.item_count).clamp(min=1)[:, None]
         return (torch.ones_like(degree), 1 / degree) if self.mean else (degree.rsqrt(), degree.rsqrt())
 
-    def spread(self) -> tuple[Layers, Layers]:
+    def propagate(self) -> tuple[Layers, Layers]:
         """All layers of all users and of all films, the unknown rows included; kept while nothing is learned."""
         if self.training or torch.is_grad_enabled():
-            return self._spread()
+            return self._propagate()
         kept = self._kept
         if kept is None:
-            kept = self._kept = self._spread()
+            kept = self._kept = self._propagate()
         return kept
 
     def train(self, mode: bool = True) -> Self:
@@ -142,29 +142,33 @@ class GraphModel(Pairwise):
         """What has spread."""
         self._kept = None
 
-    def _spread(self) -> tuple[Layers, Layers]:
+    def _propagate(self) -> tuple[Layers, Layers]:
         device = self.known_items.device
         users = [self.start("user", torch.arange(self.schema.n_users + 1, device=device))]
         items = [self.start("item", torch.arange(self.schema.n_items + 1, device=device))]
         (user_out, user_in), (item_out, item_in) = self.weights("user"), self.weights("item")
         for at in range(self.config.layers):
-            by_users, by_items = self.says(users[-1]), self.says(items[-1])
-            to_users = (self.graph.of_users(by_items.flatten(1) * item_out) * user_in).view(-1, *by_items.shape[1:])
-            to_items = (self.graph.of_items(by_users.flatten(1) * user_out) * item_in).view(-1, *by_users.shape[1:])
-            users.append(self.step(at, users[-1], to_users))
-            items.append(self.step(at, items[-1], to_items))
+            user_messages, item_messages = self.message(users[-1]), self.message(items[-1])
+            to_users = (self.graph.of_users(item_messages.flatten(1) * item_out) * user_in).view(
+                -1, *item_messages.shape[1:]
+            )
+            to_items = (self.graph.of_items(user_messages.flatten(1) * user_out) * item_in).view(
+                -1, *user_messages.shape[1:]
+            )
+            users.append(self.update(at, users[-1], to_users))
+            items.append(self.update(at, items[-1], to_items))
         return users, items
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
+    def embeddings(self) -> tuple[Tensor, Tensor]:
         """Of users ``[U + 1, d]`` and of films ``[I + 1, d]``, ready to be multiplied."""
-        users, items = self.spread()
+        users, items = self.propagate()
         return self.combine(users), self.combine(items)
 
     # Learning
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Mean over a row's negatives of −log σ(difference), plus the pull on the vectors it begins with."""
-        score = self.compared(*self.spread(), batch)
+        score = self.compared(*self.propagate(), batch)
         return F.softplus(score[:, 1:] - score[:, :1]).mean(1) + self.config.l2 * self.sizes(batch)
 
     def compared(self, users: Layers, items: Layers, batch: Batch) -> Tensor:
@@ -184,15 +188,15 @@ class GraphModel(Pairwise):
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Vectors ``[B, d]`` of what has spread to users."""
-        return {"vector": self.vectors()[0][self.oov_user(user)]}
+        return {"vector": self.embeddings()[0][self.oov_user(user)]}
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` dot products."""
-        return (user["vector"] * self.vectors()[1][batch["item"]]).sum(1, keepdim=True)
+        return (user["vector"] * self.embeddings()[1][batch["item"]]).sum(1, keepdim=True)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product."""
-        films = self.vectors()[1][:-1]
+        films = self.embeddings()[1][:-1]
         return state["vector"] @ (films if items is None else films[items]).T
 
     @torch.no_grad()
@@ -203,7 +207,7 @@ class GraphModel(Pairwise):
     def item_vectors(self) -> Tensor | None:
         """What has spread to films, ``[I, d]``."""
         with torch.no_grad():
-            return self.vectors()[1][:-1].clone()
+            return self.embeddings()[1][:-1].clone()
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Users and films by their ids."""
@@ -222,13 +226,13 @@ class GraphModel(Pairwise):
         out = self.weights("item")[0][item]
         degree = size.clamp(min=1)[:, None].float()
         scale = 1 / degree if self.mean else degree.rsqrt()
-        _, films = self.spread()
+        _, films = self.propagate()
         nodes = [self.start("user", torch.full((len(liked),), self.schema.n_users, device=device))]
         for at in range(self.config.layers):
-            said = self.says(films[at])
-            info = said.flatten(1)[item] * out
-            heard = torch.zeros(len(liked), info.shape[1], device=device).index_add_(0, row, info) * scale
-            nodes.append(self.step(at, nodes[-1], heard.view(-1, *said.shape[1:])))
+            message = self.message(films[at])
+            info = message.flatten(1)[item] * out
+            aggregated = torch.zeros(len(liked), info.shape[1], device=device).index_add_(0, row, info) * scale
+            nodes.append(self.update(at, nodes[-1], aggregated.view(-1, *message.shape[1:])))
         source: tuple[Source, ...] = tuple("folded" if n and self.config.layers else "fallback" for n in size.tolist())
         return UserState({"vector": self.combine(nodes)}, source)
 

@@ -43,7 +43,7 @@ def _sums(matrix: Tensor, x: Tensor) -> Tensor:
     )
 
 
-class Past(nn.Module):
+class InteractionMatrix(nn.Module):
     """Training rows as a sparse matrix of users by items, kept with the model.
 
     Args:
@@ -67,10 +67,10 @@ class Past(nn.Module):
         """All but the sparse matrices, which cannot be copied and are made anew."""
         return {**self.__dict__, "_matrices": None}
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Past:
+    def _apply(self, fn: Any, recurse: bool = True) -> InteractionMatrix:
         """The matrices stay behind when the rows move to another device."""
         self._matrices = None
-        moved: Past = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        moved: InteractionMatrix = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
     def remember(self, rows: Interactions) -> None:

@@ -16,7 +16,7 @@ from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.types import History, TrainSet
 
 
-def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
+def unseen_items(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
     """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``:
     not rated at all); a few collisions survive four redraws."""
     taken, pool = torch.from_numpy(train.seen_pairs if rated else train.positive_pairs), torch.from_numpy(train.items)
@@ -70,7 +70,7 @@ class Pairwise(GradientModel):
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """Every liked (user, item) with its negatives ``[N, negatives]``."""
         positives, n = self.rows(train.positives), self.config.negatives
-        drawn = unmet(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
+        drawn = unseen_items(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
 
     def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._negative_sampling import unmet
+from mmrec_core.models._negative_sampling import unseen_items
 from mmrec_core.types import Array, History, Interactions, Schema, Side, Source, TrainSet, UserState, blocks
 
 POOL = 32
@@ -198,7 +198,7 @@ class SequenceModel(GradientModel):
             asked = target >= 0
             who = user[:, None].expand_as(target)[asked].repeat_interleave(self.config.negatives)
             drawn = torch.full((*target.shape, self.config.negatives), self.mark)
-            drawn[asked] = unmet(train, who, self.generator(epoch, 2)).view(-1, self.config.negatives)
+            drawn[asked] = unseen_items(train, who, self.generator(epoch, 2)).view(-1, self.config.negatives)
             table["negative"] = drawn
         return table
 
@@ -303,7 +303,7 @@ class SequenceModel(GradientModel):
         self.told = torch.from_numpy(info).to(device)
         self.told_from = torch.from_numpy(np.searchsorted(whole[order], np.arange(self.schema.n_users + 2))).to(device)
 
-    def tastes(self, state: Mapping[str, Tensor]) -> Tensor:
+    def sequence_embeddings(self, state: Mapping[str, Tensor]) -> Tensor:
         """``[B, d]``: what was made of each sequence once it was read."""
         size = state["size"]
         longest = int(size.max()) if len(size) else 0  # nobody needs the padding that all share
@@ -312,12 +312,12 @@ class SequenceModel(GradientModel):
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` dot products."""
-        return (self.tastes(user) * self.item_embeddings(batch["item"])).sum(1, keepdim=True)
+        return (self.sequence_embeddings(user) * self.item_embeddings(batch["item"])).sum(1, keepdim=True)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``: every sequence is read once."""
         items = torch.arange(self.schema.n_items, device=self.told.device) if items is None else items
-        return self.tastes(state) @ self.item_embeddings(items).T
+        return self.sequence_embeddings(state) @ self.item_embeddings(items).T
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:

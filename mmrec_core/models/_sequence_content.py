@@ -15,13 +15,13 @@ from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.types import Array, ItemState, TrainSet
 
 
-class ToldConfig(ContentConfig):
+class SequenceContentConfig(ContentConfig):
     """How text and image come together, and how often a film is known by them alone."""
 
     id_dropout: float = setting(0.2, "share of films that are known by their content alone in training", ge=0.0, le=0.9)
 
 
-class ToldSequence(SequenceModel):
+class SequenceContentModel(SequenceModel):
     """To be put before a model of sequences: its films' vectors are ``id + loudness · fused content``.
 
     In training a share of films lose their id wherever they stand (after Volkovs et al. 2017, "DropoutNet"), so that
@@ -100,4 +100,4 @@ class ToldSequence(SequenceModel):
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
         """Dot products, as with films of the catalog."""
         self.rest()
-        return self.tastes(state) @ item["vector"].T
+        return self.sequence_embeddings(state) @ item["vector"].T

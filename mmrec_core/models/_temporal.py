@@ -34,7 +34,7 @@ def time_of(coded: Tensor) -> Tensor:
     return coded % SPAN - MIDDLE
 
 
-class TimeCode(nn.Module):
+class TimeEncoding(nn.Module):
     """``cos(w·Δt + b)`` with ``w`` from 1 down to 10⁻⁹ per second (Xu et al. 2020, "TGAT"): ``[…] → […, d]``.
 
     Learned there, fixed in Cong et al. 2023 ("GraphMixer"). The slope in ``w`` is as large as Δt: after a gap of a year
@@ -83,9 +83,9 @@ class Neighbours(nn.Module):
         old = torch.ones(len(self.coded) + len(order), dtype=torch.bool, device=order.device)
         old[at] = False
         for name, fresh in zip(("coded", "partner", "mark"), new, strict=True):
-            held = getattr(self, name)
-            merged = torch.empty(len(old), dtype=held.dtype, device=held.device)
-            merged[at], merged[old] = fresh.to(held.dtype), held
+            kept = getattr(self, name)
+            merged = torch.empty(len(old), dtype=kept.dtype, device=kept.device)
+            merged[at], merged[old] = fresh.to(kept.dtype), kept
             setattr(self, name, merged)
 
     def _span(self, coded: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ class Neighbours(nn.Module):
         start, end = torch.searchsorted(self.coded, torch.stack([node_of(coded) * SPAN, coded]))
         return start, end
 
-    def met(self, coded: Tensor) -> Tensor:
+    def degree(self, coded: Tensor) -> Tensor:
         """``[B]`` how many events nodes have had strictly before times (codes ``[B]``)."""
         start, end = self._span(coded)
         return end - start
@@ -113,30 +113,30 @@ class Neighbours(nn.Module):
 
 
 @dataclass(frozen=True)
-class Level:
+class Hop:
     """What one layer of a node's surroundings is made of: for each of ``n`` codes itself and its neighbours in the
     level below."""
 
     own: Tensor
     """``[n]`` rows of the level below."""
-    heard: Tensor
+    neighbours: Tensor
     """``[n, k]`` rows of the level below; 0 where there is none."""
     gap_s: Tensor
     """``[n, k]`` seconds since."""
     mark: Tensor
     """``[n, k]``."""
-    there: Tensor
-    """``[n, k]`` which exist."""
+    exists: Tensor
+    """``[n, k]``: which of the ``k`` neighbours exist; the others are padding."""
 
 
-def surroundings(neighbours: Neighbours, coded: Tensor, k: int, layers: int) -> tuple[Tensor, list[Level]]:
+def neighbourhood(neighbours: Neighbours, coded: Tensor, k: int, layers: int) -> tuple[Tensor, list[Hop]]:
     """What is needed to embed codes ``[B]`` (unique, sorted): nodes ``[m]`` at the bottom, and the levels from there
     upwards.
 
     A neighbour is looked at from the moment that is asked about, as TGN does; whoever is needed twice at one moment is
     made once.
     """
-    levels: list[Level] = []
+    hops: list[Hop] = []
     for at in range(layers):
         partner, gap, mark, there = neighbours.before(coded, k)
         moment = time_of(coded)[:, None].expand_as(partner)
@@ -144,28 +144,28 @@ def surroundings(neighbours: Neighbours, coded: Tensor, k: int, layers: int) -> 
             below, place = torch.unique(torch.cat([node_of(coded), partner[there]]), return_inverse=True)
         else:
             below, place = torch.unique(torch.cat([coded, code(partner[there], moment[there])]), return_inverse=True)
-        heard = torch.zeros_like(partner)
-        heard[there] = place[len(coded) :]
-        levels.append(Level(place[: len(coded)], heard, gap, mark, there))
+        rows = torch.zeros_like(partner)
+        rows[there] = place[len(coded) :]
+        hops.append(Hop(place[: len(coded)], rows, gap, mark, there))
         coded = below
-    return (coded if layers else node_of(coded)), levels[::-1]
+    return (coded if layers else node_of(coded)), hops[::-1]
 
 
 @dataclass(frozen=True)
-class Now:
+class UpdatedMemory:
     """Memories with the waiting messages taken in, which changes nothing yet and lets gradients through."""
 
-    due: Tensor
+    nodes: Tensor
     """``[D]`` nodes for which something waits, each once."""
-    fresh: Tensor
+    memory: Tensor
     """``[D, m]`` their memories after it."""
     last: Tensor
     """``[D]`` when that was, in seconds."""
-    place: Tensor
-    """``[N]`` where each node stands in ``due``; −1 where nothing waits."""
+    index: Tensor
+    """``[N]`` where each node stands in ``nodes``; −1 where nothing waits."""
 
 
-class Merge(nn.Module):
+class MergeLayer(nn.Module):
     """``W₂ ReLU(W₁ [a ‖ b])``."""
 
     def __init__(self, a: int, b: int, hidden: int, out: int) -> None:
@@ -205,29 +205,42 @@ class TemporalAttention(nn.Module):
             raise ValueError(f"{heads} heads do not divide {wide}")
         self.query, self.key, self.value = nn.Linear(wide, wide), nn.Linear(key, wide), nn.Linear(key, wide)
         self.out = nn.Linear(wide, wide)
-        self.merge = Merge(wide, dim, dim, dim)
+        self.merge = MergeLayer(wide, dim, dim, dim)
 
-    def forward(self, own: Tensor, heard: Tensor, mark: Tensor, now: Tensor, ago: Tensor, there: Tensor) -> Tensor:
-        """``[n, d]`` from ``own [n, d]``, ``heard [n, k, d]``, ``mark [n, k]``, codes of no time ``now [t]`` and of
-        times ``ago [n, k, t]``."""
-        n, k, dim = heard.shape
+    def forward(
+        self, own: Tensor, neighbours: Tensor, mark: Tensor, zero: Tensor, ago: Tensor, exists: Tensor
+    ) -> Tensor:
+        """Embed nodes from themselves and their neighbours; ``n`` nodes, ``k`` neighbours each.
+
+        Args:
+            own: nodes, ``[n, d]``.
+            neighbours: their neighbours, ``[n, k, d]``.
+            mark: the number on each event (its rating), ``[n, k]``.
+            zero: the time encoding of zero seconds, ``[t]``.
+            ago: the time encodings of the seconds since each event, ``[n, k, t]``.
+            exists: which neighbours exist, ``[n, k]``.
+
+        Returns:
+            ``[n, d]``.
+        """
+        n, k, dim = neighbours.shape
         wide, heads = self.query.out_features, self.heads
         each = wide // heads
-        asked = self.query(torch.cat([own, now.expand(n, -1)], 1)).view(n, heads, each) * each**-0.5
+        asked = self.query(torch.cat([own, zero.expand(n, -1)], 1)).view(n, heads, each) * each**-0.5
         key = self.key.weight.view(heads, each, -1)
         through = torch.einsum("nhe,hex->nhx", asked, key)  # the key's shift moves all of a node's scores alike
-        score = torch.bmm(through[..., :dim], heard.transpose(1, 2)) + torch.bmm(
+        score = torch.bmm(through[..., :dim], neighbours.transpose(1, 2)) + torch.bmm(
             through[..., dim + 1 :], ago.transpose(1, 2)
         )
         score = score + through[..., dim : dim + 1] * mark[:, None]
-        weight = torch.softmax(score.masked_fill(~there[:, None], -1e9), 2)
+        weight = torch.softmax(score.masked_fill(~exists[:, None], -1e9), 2)
         weight = F.dropout(weight, self.dropout, self.training)
         read = torch.cat(
-            [torch.bmm(weight, heard), (weight * mark[:, None]).sum(2, keepdim=True), torch.bmm(weight, ago)], 2
+            [torch.bmm(weight, neighbours), (weight * mark[:, None]).sum(2, keepdim=True), torch.bmm(weight, ago)], 2
         )
         value = torch.einsum("nhx,hex->nhe", read, self.value.weight.view(heads, each, -1))
         value = value + weight.sum(2, keepdim=True) * self.value.bias.view(heads, each)
-        info = self.out(value.reshape(n, wide)) * there.any(1, keepdim=True)  # who has no neighbours hears nothing
+        info = self.out(value.reshape(n, wide)) * exists.any(1, keepdim=True)  # who has no neighbours hears nothing
         found: Tensor = self.merge(info, own)
         return found
 
@@ -242,10 +255,12 @@ class TemporalSum(nn.Module):
         self.hear = nn.Linear(dim + marks + time_dim, dim)
         self.join = nn.Linear(2 * dim + time_dim, dim)
 
-    def forward(self, own: Tensor, heard: Tensor, mark: Tensor, now: Tensor, ago: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self, own: Tensor, neighbours: Tensor, mark: Tensor, zero: Tensor, ago: Tensor, exists: Tensor
+    ) -> Tensor:
         """As :meth:`TemporalAttention.forward`."""
-        mask = there[..., None].float()
-        total = torch.cat([(heard * mask).sum(1), (mark[..., None] * mask).sum(1), (ago * mask).sum(1)], 1)
+        mask = exists[..., None].float()
+        total = torch.cat([(neighbours * mask).sum(1), (mark[..., None] * mask).sum(1), (ago * mask).sum(1)], 1)
         info = F.relu(total @ self.hear.weight.T + mask.sum(1) * self.hear.bias)
-        found: Tensor = self.join(torch.cat([info, own, now.expand(len(own), -1)], 1))
+        found: Tensor = self.join(torch.cat([info, own, zero.expand(len(own), -1)], 1))
         return found

@@ -55,7 +55,7 @@ class BERT4Rec(SequenceModel):
         found: Tensor = self.last(x)
         return found
 
-    def tastes(self, state: Mapping[str, Tensor]) -> Tensor:
+    def sequence_embeddings(self, state: Mapping[str, Tensor]) -> Tensor:
         """What is made of a mask behind each sequence."""
         size = state["size"]
         longest = int(size.max()) if len(size) else 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Batch, Slopes
+from mmrec_core.models._base import Batch, FoldGradients
 from mmrec_core.models._negative_sampling import ByPlace, Pairwise
 from mmrec_core.types import Array, Schema, Side
 
@@ -65,11 +65,13 @@ class BPR(Pairwise):
         sizes = user.square().sum(1) + liked.square().sum(1) + rest.square().sum(2).mean(1)
         return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
 
-    def fold_slopes(self, info: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]) -> Slopes:
+    def fold_gradients(
+        self, info: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]
+    ) -> FoldGradients:
         """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is
         drawn at once."""
         if not self.learns_as(BPR):
-            return super().fold_slopes(info, state, moving)
+            return super().fold_gradients(info, state, moving)
         liked, negatives = info
         device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
         row = negatives.row
@@ -85,13 +87,13 @@ class BPR(Pairwise):
         shares = (free / counts.clamp(min=1)[:, user])[..., None]
         apart_bias, shrink = their_bias - my_bias, 2 * self.config.l2 * shares
 
-        def slopes(step: int) -> tuple[list[Tensor], Tensor]:
+        def gradients(step: int) -> tuple[list[Tensor], Tensor]:
             own, apart = factors[user], self.item_factors(others[step]).sub_(mine)
             pull = torch.sigmoid((own * apart).sum(1).add_(apart_bias[step]))[:, None] * shares[step]
             by_row = apart.mul_(pull).addcmul_(own, shrink[step])
             return [torch.zeros_like(factors).index_add_(0, user, by_row)], counts[step]
 
-        return slopes
+        return gradients
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product."""

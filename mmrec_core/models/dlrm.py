@@ -12,7 +12,7 @@ from mmrec_core.config import setting
 from mmrec_core.models._attribution import Inside
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
-from mmrec_core.models._folding import Fixed, RowSlopes, back, there
+from mmrec_core.models._folding import Fixed, RowGradients, back, there
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side, UserState
 
@@ -86,7 +86,7 @@ class DLRM(FieldModel):
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
-    def row_slopes(self, fixed: Fixed) -> RowSlopes:
+    def row_gradients(self, fixed: Fixed) -> RowGradients:
         """Written down for ratings: of all dot products only the id vector's change, and the top network carries their
         gradient back."""
         if (
@@ -95,7 +95,7 @@ class DLRM(FieldModel):
             or self.config.append
             or self.config.self_interaction
         ):
-            return super().row_slopes(fixed)
+            return super().row_gradients(fixed)
         looked, target = fixed.looked, fixed.batch["rating"][:, None] - self.mean
         z = self.bottom(looked.dense) if self.bottom is not None else None
         everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
@@ -111,13 +111,13 @@ class DLRM(FieldModel):
         seen = self.interact(everything) if z is None else torch.cat([z, self.interact(everything)], 1)
         still = first(seen) - dots @ weight.T
 
-        def slope(own: Tensor) -> Tensor:
+        def gradient(own: Tensor) -> Tensor:
             inner = torch.addmm(still, torch.bmm(others, own[..., None])[..., 0], weight.T)
             out, kept = there(rest, inner)
             by_dots = back(rest, 2 * (out - target), kept) @ weight
             return torch.bmm(by_dots[:, None], others)[:, 0].add_(own, alpha=2 * self.config.l2)
 
-        return slope
+        return gradient
 
     @torch.no_grad()
     def inside(self, state: UserState, item: int) -> Inside | None:

@@ -20,9 +20,9 @@ class LightGCN(GraphModel):
 
     config: Config
 
-    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
-        """What is heard, nothing added."""
-        return heard
+    def update(self, at: int, own: Tensor, aggregated: Tensor) -> Tensor:
+        """What is aggregated, nothing added."""
+        return aggregated
 
     def combine(self, layers: Layers) -> Tensor:
         """The mean of all layers."""

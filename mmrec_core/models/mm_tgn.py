@@ -109,7 +109,7 @@ class MMTGN(TGN):
         self.content = FusedContent(
             self.side, self.schema.n_items, config.fusion, dim, config.fusion_width, config.content_dropout
         )
-        self.user_table = nn.Embedding(self.first, dim) if config.nodes == "ids" else None
+        self.user_table = nn.Embedding(self.item_offset, dim) if config.nodes == "ids" else None
         self.item_table = None if self.content.names else nn.Embedding(self.schema.n_items + 1, dim)
         self.item_norm = None if self.content.names else nn.LayerNorm(dim)
         self.by_memory = _Film(dim, dim) if config.user_state_film else None
@@ -140,29 +140,29 @@ class MMTGN(TGN):
             channel.known_users.copy_(self.known_users)
             channel.known_items.copy_(self.known_items)
             channel.to(self.last.device).begin(train)
-            descent = torch.optim.AdamW(channel.parameters(), lr=0.01, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(channel.parameters(), lr=0.01, weight_decay=0.0)
             channel.train()
             for epoch in range(self.config.structure_epochs):
                 for batch in channel.batches(train, epoch, batch_size=4096):
-                    descent.zero_grad()
+                    optimizer.zero_grad()
                     loss = channel.loss({k: v.to(self.last.device) for k, v in batch.items()})
                     loss.backward()  # type: ignore[no-untyped-call]
-                    descent.step()
+                    optimizer.step()
             channel.eval()
             with torch.no_grad():
-                found = torch.cat(channel.vectors())
+                found = torch.cat(channel.embeddings())
         return found / found.std().clamp(min=1e-6)
 
-    def of_films(self, item: Tensor, known: Tensor) -> Tensor:
+    def item_features(self, item: Tensor, known: Tensor) -> Tensor:
         """``[n, d]`` what films begin with: their content, else a vector of their own (the unknown one's where they
         have none)."""
         if self.content.names:
             return self.content(item)
         assert self.item_norm is not None
-        found: Tensor = self.item_norm(super().of_films(item, known))
+        found: Tensor = self.item_norm(super().item_features(item, known))
         return found
 
-    def nobody_met(self, first: Tensor) -> Tensor:
+    def without_events(self, first: Tensor) -> Tensor:
         """``[n, d]`` embeddings of films that begin with ``first [n, d]`` and have neither memory nor neighbours, nor a
         place in the graph."""
         n, k = len(first), self.config.neighbours
@@ -173,22 +173,22 @@ class MMTGN(TGN):
             nothing = torch.zeros(n, k, self.config.dim, device=first.device)
             found = graph(found, nothing, gap.float(), zero, self.clock_code(gap), gap > 0)
         if self.config.embedding == "time":
-            found = self.drifted(found, gap[:, 0])
+            found = self.projected(found, gap[:, 0])
         unknown = torch.full((n,), self.n_nodes - 1, device=first.device)
-        return self.finished(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
+        return self.finish(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
 
-    def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
+    def hide_events(self, vectors: Tensor, item: Tensor) -> Tensor:
         """In training, treat a share of items as if they had no events."""
         alone = torch.rand(len(item), device=item.device) < (self.config.alone if self.content.names else 0.0)
         if not self.training or not bool(alone.any()):
             return vectors
         own = item[alone]
-        bare = self.nobody_met(self.of_films(own, self.known_items[own]))
+        bare = self.without_events(self.item_features(own, self.known_items[own]))
         return vectors.index_put((torch.nonzero(alone)[:, 0],), bare.to(vectors.dtype))
 
-    def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
+    def finish(self, found: Tensor, coded: Tensor, degree: Tensor) -> Tensor:
         """Also modulate by the second channel, where there is one."""
-        found = super().finished(found, coded, met)
+        found = super().finish(found, coded, degree)
         if self.by_structure is None:
             return found
         return self.by_structure(found, self.get_buffer("structure")[node_of(coded)])
@@ -201,10 +201,10 @@ class MMTGN(TGN):
         """Score items as the user's memory modulates them."""
         return super().pair_scores(user, item if self.by_memory is None else self.by_memory(item, user["memory"]))
 
-    def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
+    def score_items(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
         """Where memories modulate items, score user by user."""
         if self.by_memory is None:
-            return super().score_films(state, films)
+            return super().score_items(state, films)
         gamma, beta = self.by_memory.gamma(state["memory"]), self.by_memory.beta(state["memory"])
         rows = [
             super(MMTGN, self).pair_scores({"vector": vector.expand(len(films), -1)}, scale * films + shift)
@@ -220,5 +220,5 @@ class MMTGN(TGN):
             return None
         self.rest()
         own = self.content.of(content, self.last.device)
-        vector = self.nobody_met(own)
+        vector = self.without_events(own)
         return ItemState({"vector": vector}, tuple("folded" for _ in range(len(own))))

@@ -84,14 +84,14 @@ class MMGCN(GraphModel):
         found = {**super().row_names(), "preference": self.names_of("user")}
         return found if self.plain is None else {**found, "plain": self.names_of("item")}
 
-    def says(self, layer: Tensor) -> Tensor:
+    def message(self, layer: Tensor) -> Tensor:
         """All but the id."""
         return layer[:, :-1]
 
-    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
+    def update(self, at: int, own: Tensor, aggregated: Tensor) -> Tensor:
         """One layer in every modality's graph."""
         senses, own_id = own[:, :-1], own[:, -1:]
-        h = F.leaky_relu(torch.einsum("nmd,mde->nme", heard, self.hear[at]))
+        h = F.leaky_relu(torch.einsum("nmd,mde->nme", aggregated, self.hear[at]))
         kept = F.leaky_relu(torch.einsum("nmd,mde->nme", senses, self.keep[at]) + self.keep_shift[at]) + own_id
         found = F.leaky_relu(torch.einsum("nmd,mde->nme", h, self.join[at]) + self.join_shift[at] + kept)
         return torch.cat([found, own_id], 1)
@@ -111,7 +111,7 @@ class MMGCN(GraphModel):
         senses = F.normalize(torch.stack(lines, 1), dim=2)
         layers = [torch.cat([senses, torch.zeros_like(senses[:, :1])], 1)]
         for at in range(self.config.layers):
-            layers.append(self.step(at, layers[-1], torch.zeros_like(senses)))
+            layers.append(self.update(at, layers[-1], torch.zeros_like(senses)))
         return ItemState({"vector": self.combine(layers)}, tuple("folded" for _ in range(n)))
 
     def combine(self, layers: Layers) -> Tensor:

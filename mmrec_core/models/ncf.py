@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.models._negative_sampling import ByPlace, unmet
+from mmrec_core.models._negative_sampling import ByPlace, unseen_items
 from mmrec_core.types import Array, Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -101,7 +101,7 @@ class NCF(GradientModel):
         """Every liked (user, item) with target 1, and its drawn films with 0."""
         liked = self.rows(train.positives)
         user = liked["user"].repeat_interleave(self.config.negatives)
-        drawn = unmet(train, user, self.generator(epoch, 2))
+        drawn = unseen_items(train, user, self.generator(epoch, 2))
         return self._with(liked["user"], liked["item"], user, drawn)
 
     @staticmethod

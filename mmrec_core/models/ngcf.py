@@ -36,9 +36,9 @@ class NGCF(GraphModel):
         self.whole = nn.ModuleList(nn.Linear(dim, dim) for _ in range(self.config.layers))
         self.alike = nn.ModuleList(nn.Linear(dim, dim) for _ in range(self.config.layers))
 
-    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
-        """A sum of what is heard and what of it is alike."""
-        info = F.leaky_relu(self.whole[at](own + heard) + self.alike[at](own * heard), 0.2)
+    def update(self, at: int, own: Tensor, aggregated: Tensor) -> Tensor:
+        """A sum of what is aggregated and what of it is alike."""
+        info = F.leaky_relu(self.whole[at](own + aggregated) + self.alike[at](own * aggregated), 0.2)
         info = F.dropout(info, self.config.dropout, self.training)
         return F.normalize(info, dim=1) if self.config.unit else info
 

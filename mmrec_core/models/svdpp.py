@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, with_numbers
-from mmrec_core.models._folding import Fixed, RowSlopes
+from mmrec_core.models._folding import Fixed, RowGradients
 from mmrec_core.types import Schema, Side
 
 
@@ -64,7 +64,7 @@ class SVDpp(FieldModel):
         errors = (self.mean + self.voices(looked) - batch["rating"][:, None]).square().mean(1)
         return errors + self.config.l2 * looked.vectors.square().sum((1, 2)) / self.config.members
 
-    def row_slopes(self, fixed: Fixed) -> RowSlopes:
+    def row_gradients(self, fixed: Fixed) -> RowGradients:
         """Written down: every member is linear in the id vector, which meets the sum of all others."""
         n = len(fixed.looked.first)
         _, vectors = with_numbers(fixed.looked, self.scaled)
@@ -72,7 +72,7 @@ class SVDpp(FieldModel):
         nothing = fixed.looked.vectors.new_zeros(n, self.dim + 1)
         rest = self.mean + self.voices(fixed.with_id(nothing)) - fixed.batch["rating"][:, None]
 
-        def slope(own: Tensor) -> Tensor:
+        def gradient(own: Tensor) -> Tensor:
             vector = own[:, :-1]
             error = 2 * (rest + own[:, -1:] + (vector.view_as(others) * others).sum(2)) / self.config.members
             by_vector = (
@@ -80,7 +80,7 @@ class SVDpp(FieldModel):
             )
             return torch.cat([by_vector, error.sum(1, keepdim=True)], 1)
 
-        return slope
+        return gradient
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product: pairs within a side are a number per user or film, pairs across are one dot

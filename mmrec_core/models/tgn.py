@@ -13,19 +13,19 @@ from torch.nn import functional as F
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch, GradientModel
-from mmrec_core.models._negative_sampling import unmet
+from mmrec_core.models._negative_sampling import unseen_items
 from mmrec_core.models._temporal import (
     NEVER,
-    Level,
-    Merge,
+    Hop,
+    MergeLayer,
     Neighbours,
-    Now,
     TemporalAttention,
     TemporalSum,
-    TimeCode,
+    TimeEncoding,
+    UpdatedMemory,
     code,
+    neighbourhood,
     node_of,
-    surroundings,
     time_of,
 )
 from mmrec_core.types import (
@@ -139,9 +139,9 @@ class TGN(GradientModel):
     def __init__(self, config: Any, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         dim = config.dim
-        self.first, self.n_nodes = schema.n_users + 1, schema.n_users + schema.n_items + 2
+        self.item_offset, self.n_nodes = schema.n_users + 1, schema.n_users + schema.n_items + 2
         """Films' nodes come after users'; the last node of each stands for an unknown one."""
-        self.clock_code = TimeCode(dim, config.waves == "learned")
+        self.clock_code = TimeEncoding(dim, config.waves == "learned")
         raw = 3 * dim + 1
         wide = config.message_dim if config.message == "mlp" else raw
         if config.memory:
@@ -160,7 +160,7 @@ class TGN(GradientModel):
         if config.embedding == "time":
             self.drift = nn.Linear(1, dim)
         if config.score == "mlp":
-            self.affinity = Merge(dim, dim, dim, 1)
+            self.affinity = MergeLayer(dim, dim, dim, 1)
         self.more_layers()
         # last, so that what all others begin with does not depend on it
         self.often = nn.Linear(2, dim, bias=False) if config.degree else None
@@ -178,13 +178,13 @@ class TGN(GradientModel):
         self.register_buffer("clock", torch.tensor(NEVER))
         self.register_buffer("usual_gap", torch.ones(()))
         self._hidden: Tensor | None = None
-        self._films: Tensor | None = None
-        self._still: Tensor | None = None
+        self._kept_items: Tensor | None = None
+        self._kept_features: Tensor | None = None
         self.seed_weights()
 
     def more_layers(self) -> None:
         """What nodes are beside their memories; called once, before weights are drawn."""
-        self.user_table = nn.Embedding(self.first, self.config.dim) if self.config.nodes == "ids" else None
+        self.user_table = nn.Embedding(self.item_offset, self.config.dim) if self.config.nodes == "ids" else None
         self.item_table = nn.Embedding(self.schema.n_items + 1, self.config.dim) if self.config.nodes == "ids" else None
 
     def seed_weights(self) -> None:
@@ -204,17 +204,17 @@ class TGN(GradientModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made anew when it is needed."""
-        return {**self.__dict__, "_hidden": None, "_films": None, "_still": None}
+        return {**self.__dict__, "_hidden": None, "_kept_items": None, "_kept_features": None}
 
     def train(self, mode: bool = True) -> Self:
         """Also discard cached memories, because training changes them."""
         if mode:
-            self._films = self._still = None
+            self._kept_items = self._kept_features = None
         return super().train(mode)
 
     def forget(self) -> None:
         """Films' embeddings, nodes' features, and which nodes the last batch hid."""
-        self._films = self._still = self._hidden = None
+        self._kept_items = self._kept_features = self._hidden = None
 
     # Memory
 
@@ -223,61 +223,63 @@ class TGN(GradientModel):
         self.memory = torch.zeros_like(self.memory)
         self.last = torch.full_like(self.last, NEVER)
         self.waiting, self.waiting_mark = self.waiting[:, :0], self.waiting_mark[:0]
-        self._films = None
+        self._kept_items = None
 
     @torch.no_grad()
     def mark_unseen(self, items: Array) -> None:
         """Also reset memories, waiting messages and stored events."""
-        node = torch.as_tensor(np.asarray(items, np.int64), device=self.last.device) + self.first
+        node = torch.as_tensor(np.asarray(items, np.int64), device=self.last.device) + self.item_offset
         self.memory[node], self.last[node] = 0, NEVER
         stays = ~torch.isin(self.waiting[:2], node).any(0)
         self.waiting, self.waiting_mark = self.waiting[:, stays], self.waiting_mark[stays]
         self.neighbours.drop(node)
         super().mark_unseen(items)
 
-    def now(self) -> Now:
+    def updated_memory(self) -> UpdatedMemory:
         """What memories are once the waiting messages are taken in."""
-        place = torch.full((self.n_nodes,), -1, device=self.last.device)
+        index = torch.full((self.n_nodes,), -1, device=self.last.device)
         node, other, time = self.waiting
-        due, at = torch.unique(node, return_inverse=True)
-        if not len(due):
-            return Now(due, self.memory[:0], due, place)
-        before = Now(due[:0], self.memory[:0], due[:0], place)
-        info = self.told_of(before, other, time)
+        nodes, at = torch.unique(node, return_inverse=True)
+        if not len(nodes):
+            return UpdatedMemory(nodes, self.memory[:0], nodes, index)
+        before = UpdatedMemory(nodes[:0], self.memory[:0], nodes[:0], index)
+        info = self.partner_vectors(before, other, time)
         message = self.messages(info, time, self.waiting_mark, self.memory[node], self.last[node])
-        if len(due) < len(node):  # the mean of several
-            total = message.new_zeros(len(due), message.shape[1]).index_add(0, at, message)
-            message = total / torch.bincount(at, minlength=len(due))[:, None]
-            latest = torch.zeros_like(due).index_reduce(0, at, time, "amax", include_self=False)
+        if len(nodes) < len(node):  # the mean of several
+            total = message.new_zeros(len(nodes), message.shape[1]).index_add(0, at, message)
+            message = total / torch.bincount(at, minlength=len(nodes))[:, None]
+            latest = torch.zeros_like(nodes).index_reduce(0, at, time, "amax", include_self=False)
         else:
             message, latest = message[torch.argsort(at)], time[torch.argsort(at)]
-        place = place.index_copy(0, due, torch.arange(len(due), device=due.device))
-        return Now(due, self.moved(message, self.memory[due]), latest, place)
+        index = index.index_copy(0, nodes, torch.arange(len(nodes), device=nodes.device))
+        return UpdatedMemory(nodes, self.memory_updater(message, self.memory[nodes]), latest, index)
 
-    def told_of(self, now: Now, other: Tensor, time: Tensor) -> Tensor:
+    def partner_vectors(self, updated: UpdatedMemory, other: Tensor, time: Tensor) -> Tensor:
         """``[B, d]`` what messages tell of the other end."""
         if self.config.partner == "embedding":
-            return self.embed(now, code(other, time), by_graph=True)
+            return self.embed(updated, code(other, time), by_graph=True)
         nodes, place = torch.unique(other, return_inverse=True)
-        return (self.base(now, nodes) if self.config.partner == "node" else self.remembered(now, nodes))[place]
+        return (self.node_inputs(updated, nodes) if self.config.partner == "node" else self.memory_of(updated, nodes))[
+            place
+        ]
 
     def messages(self, info: Tensor, time: Tensor, mark: Tensor, memory: Tensor, last: Tensor) -> Tensor:
         """``[B, w]`` from own memory, what is told of the other, stars, and seconds since own last event (0 at the
         first)."""
-        gap = self.since(last, time)
+        gap = self.elapsed(last, time)
         raw = torch.cat([memory[:, : self.config.dim], info, mark[:, None], self.clock_code(gap)], 1)
         found: Tensor = self.message(raw)
         return found
 
-    def since(self, last: Tensor, time: Tensor) -> Tensor:
+    def elapsed(self, last: Tensor, time: Tensor) -> Tensor:
         """Seconds from last events to times; 0 before the first, and where events came out of order."""
         return torch.where(last == NEVER, 0, (time - last).clamp(min=0))
 
-    def drifted(self, found: Tensor, gap_s: Tensor) -> Tensor:
+    def projected(self, found: Tensor, gap_s: Tensor) -> Tensor:
         """JODIE's: embeddings ``[n, d]`` so many seconds after their last event."""
         return found * (1 + self.drift((gap_s.float() / self.usual_gap)[:, None]))
 
-    def moved(self, message: Tensor, memory: Tensor) -> Tensor:
+    def memory_updater(self, message: Tensor, memory: Tensor) -> Tensor:
         """Memories ``[D, m]`` after messages ``[D, w]``; an LSTM keeps hidden and cell side by side."""
         if self.config.updater == "lstm":
             return torch.cat(self.updater(message, tuple(memory.chunk(2, 1))), 1)
@@ -285,15 +287,15 @@ class TGN(GradientModel):
         return found
 
     @torch.no_grad()
-    def take_in(self, now: Now, user: Tensor, item: Tensor, time: Tensor, mark: Tensor) -> None:
+    def update_state(self, updated: UpdatedMemory, user: Tensor, item: Tensor, time: Tensor, mark: Tensor) -> None:
         """Make ``now`` the state, and let these events (in time order) wait; gradients end here."""
         self.clock = torch.maximum(self.clock, time.max() + 1) if len(time) else self.clock
         if not self.config.memory:
-            self.last = self.last.scatter_reduce(0, torch.cat([user, item + self.first]), time.repeat(2), "amax")
+            self.last = self.last.scatter_reduce(0, torch.cat([user, item + self.item_offset]), time.repeat(2), "amax")
             return
-        self.memory = self.memory.index_copy(0, now.due, now.fresh.detach().to(self.memory.dtype))
-        self.last = self.last.index_copy(0, now.due, torch.maximum(self.last[now.due], now.last))
-        node, other = torch.cat([user, item + self.first]), torch.cat([item + self.first, user])
+        self.memory = self.memory.index_copy(0, updated.nodes, updated.memory.detach().to(self.memory.dtype))
+        self.last = self.last.index_copy(0, updated.nodes, torch.maximum(self.last[updated.nodes], updated.last))
+        node, other = torch.cat([user, item + self.item_offset]), torch.cat([item + self.item_offset, user])
         info, mark = torch.stack([node, other, time.repeat(2)]), mark.repeat(2)
         if self.config.aggregator == "last":
             place = torch.arange(len(user), device=user.device).repeat(2)
@@ -307,27 +309,27 @@ class TGN(GradientModel):
         """``[n, d]`` what nodes (each once, sorted) are beside their memories, or zeros."""
         if self.training or torch.is_grad_enabled():
             return self._features(node)
-        still = self._still
+        still = self._kept_features
         if still is None:
-            still = self._still = self._features(torch.arange(self.n_nodes, device=node.device))
+            still = self._kept_features = self._features(torch.arange(self.n_nodes, device=node.device))
         return still[node]
 
     def _features(self, node: Tensor) -> Tensor:
         found = torch.zeros(len(node), self.config.dim, device=node.device)
         known = self.known_nodes(node)
-        user, item = node < self.first, node >= self.first
-        found[user] = self.of_users(node[user], known[user]).to(found.dtype)  # autocast may give fewer bits
-        found[item] = self.of_films(node[item] - self.first, known[item]).to(found.dtype)
+        user, item = node < self.item_offset, node >= self.item_offset
+        found[user] = self.user_features(node[user], known[user]).to(found.dtype)  # autocast may give fewer bits
+        found[item] = self.item_features(node[item] - self.item_offset, known[item]).to(found.dtype)
         return found
 
-    def of_users(self, user: Tensor, known: Tensor) -> Tensor:
+    def user_features(self, user: Tensor, known: Tensor) -> Tensor:
         """``[n, d]`` users' own vectors (the unknown one's where they have none), or zeros."""
         if self.user_table is None:
             return torch.zeros(len(user), self.config.dim, device=user.device)
         found: Tensor = self.user_table(torch.where(known, user, self.schema.n_users))
         return found
 
-    def of_films(self, item: Tensor, known: Tensor) -> Tensor:
+    def item_features(self, item: Tensor, known: Tensor) -> Tensor:
         """The same of films."""
         if self.item_table is None:
             return torch.zeros(len(item), self.config.dim, device=item.device)
@@ -339,79 +341,79 @@ class TGN(GradientModel):
         known = torch.cat([self.known_users, self.known_items])[node]
         return known & ~self._hidden[node] if self.training and self._hidden is not None else known
 
-    def base(self, now: Now, node: Tensor) -> Tensor:
+    def node_inputs(self, updated: UpdatedMemory, node: Tensor) -> Tensor:
         """``[n, d]`` memories and features of nodes, each once, sorted."""
         found = self.features(node)
-        return found + self.remembered(now, node) if self.config.memory else found
+        return found + self.memory_of(updated, node) if self.config.memory else found
 
-    def remembered(self, now: Now, node: Tensor) -> Tensor:
+    def memory_of(self, updated: UpdatedMemory, node: Tensor) -> Tensor:
         """``[n, d]`` memories of nodes."""
-        own, at = self.memory[node][:, : self.config.dim], now.place[node]
-        if len(now.due):
-            own = torch.where((at >= 0)[:, None], now.fresh[at.clamp(min=0)][:, : self.config.dim], own)
+        own, at = self.memory[node][:, : self.config.dim], updated.index[node]
+        if len(updated.nodes):
+            own = torch.where((at >= 0)[:, None], updated.memory[at.clamp(min=0)][:, : self.config.dim], own)
         return own
 
-    def latest(self, now: Now, node: Tensor) -> Tensor:
+    def last_event(self, updated: UpdatedMemory, node: Tensor) -> Tensor:
         """``[n]`` when nodes last had an event, what waits to be taken in among them; ``NEVER`` before the first."""
         last = self.last[node]
-        if not len(now.due):
+        if not len(updated.nodes):
             return last
-        waits = now.place[node]
-        return torch.where(waits >= 0, torch.maximum(last, now.last[waits.clamp(min=0)]), last)
+        index = updated.index[node]
+        return torch.where(index >= 0, torch.maximum(last, updated.last[index.clamp(min=0)]), last)
 
-    def embed(self, now: Now, coded: Tensor, by_graph: bool = False) -> Tensor:
+    def embed(self, updated: UpdatedMemory, coded: Tensor, by_graph: bool = False) -> Tensor:
         """``[B, d]`` embeddings of nodes at moments (codes ``[B]``); whoever is asked for twice is made once."""
         learned = torch.is_grad_enabled()
         asked, place = torch.unique(coded, return_inverse=True)
         if learned or len(asked) <= CODES:
-            return self._embed(now, asked, by_graph)[place]
+            return self._embed(updated, asked, by_graph)[place]
         order = torch.argsort(time_of(asked), stable=True)  # those of one moment share their surroundings
         out = torch.empty(len(asked), self.config.dim, device=asked.device)
         for part in blocks(len(asked), CODES):
             chosen = torch.sort(order[part]).values
-            out[chosen] = self._embed(now, asked[chosen], by_graph)
+            out[chosen] = self._embed(updated, asked[chosen], by_graph)
         return out[place]
 
-    def _embed(self, now: Now, coded: Tensor, by_graph: bool) -> Tensor:
+    def _embed(self, updated: UpdatedMemory, coded: Tensor, by_graph: bool) -> Tensor:
         """The same for codes that are unique and sorted."""
         kind = self.config.embedding
         if by_graph or kind.startswith("graph"):
-            node, levels = surroundings(self.neighbours, coded, self.config.neighbours, self.config.layers)
-            found = self.base(now, node)
-            for graph, level in zip(self.graph, levels, strict=True):
-                found = self._level(graph, level, found)
-            return self.finished(found, coded, self.met(coded))
+            node, hops = neighbourhood(self.neighbours, coded, self.config.neighbours, self.config.layers)
+            found = self.node_inputs(updated, node)
+            for graph, hop in zip(self.graph, hops, strict=True):
+                found = self._hop(graph, hop, found)
+            return self.finish(found, coded, self.degree(coded))
         nodes, at = torch.unique(node_of(coded), return_inverse=True)
-        found = self.base(now, nodes)[at]
+        found = self.node_inputs(updated, nodes)[at]
         if kind == "time":
-            last = self.latest(now, node_of(coded))
-            found = self.drifted(found, self.since(last, time_of(coded)))
-        return self.finished(found, coded, self.met(coded))
+            last = self.last_event(updated, node_of(coded))
+            found = self.projected(found, self.elapsed(last, time_of(coded)))
+        return self.finish(found, coded, self.degree(coded))
 
-    def met(self, coded: Tensor) -> Tensor:
+    def degree(self, coded: Tensor) -> Tensor:
         """``[B]`` how many events nodes have had before moments, where that is told; else zeros."""
-        return torch.zeros_like(coded) if self.often is None else self.neighbours.met(coded)
+        return torch.zeros_like(coded) if self.often is None else self.neighbours.degree(coded)
 
-    def _level(self, graph: nn.Module, level: Level, below: Tensor) -> Tensor:
+    def _hop(self, graph: nn.Module, hop: Hop, below: Tensor) -> Tensor:
         zero = self.clock_code(torch.zeros(1, device=below.device))[0]
 
         def made(rows: slice) -> Tensor:
-            heard = F.embedding(level.heard[rows], below)  # its way back adds rows up faster than indexing's
-            ago = self.clock_code(level.gap_s[rows])
-            found: Tensor = graph(below[level.own[rows]], heard, level.mark[rows], zero, ago, level.there[rows])
+            neighbours = F.embedding(hop.neighbours[rows], below)  # its way back adds rows up faster than indexing's
+            ago = self.clock_code(hop.gap_s[rows])
+            found: Tensor = graph(below[hop.own[rows]], neighbours, hop.mark[rows], zero, ago, hop.exists[rows])
             return found
 
         if torch.is_grad_enabled():
             return made(slice(None))
-        return torch.cat([made(rows) for rows in blocks(len(level.own), ROWS)] or [below[:0]])
+        return torch.cat([made(rows) for rows in blocks(len(hop.own), ROWS)] or [below[:0]])
 
-    def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
-        """The last touch on embeddings ``[n, d]`` of nodes at moments (codes ``[n]``) that have had ``met [n]`` events:
-        how many."""
+    def finish(self, found: Tensor, coded: Tensor, degree: Tensor) -> Tensor:
+        """Embeddings ``[n, d]`` of nodes at times (codes ``[n]``) with their degree ``[n]`` added, where the config
+        asks for it."""
         if self.often is None:
             return found
-        user = node_of(coded) < self.first
-        info = torch.log1p(met.float())[:, None] * torch.stack([user, ~user], 1)
+        user = node_of(coded) < self.item_offset
+        info = torch.log1p(degree.float())[:, None] * torch.stack([user, ~user], 1)
         return found + self.often(info)
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
@@ -425,7 +427,7 @@ class TGN(GradientModel):
         """Who met whom when in training; a look never goes past the moment it is taken at."""
         batch = self.events(train.positives)
         self.neighbours.clear()
-        self.neighbours.add(batch["user"], batch["item"] + self.first, batch["time"], batch["mark"])
+        self.neighbours.add(batch["user"], batch["item"] + self.item_offset, batch["time"], batch["mark"])
         gap = self.neighbours.coded.diff()
         gap = gap[(gap > 0) & (gap < 1 << 39)].float()
         self.usual_gap = gap.mean().clamp(min=1.0) if len(gap) else torch.ones_like(self.usual_gap)
@@ -454,7 +456,7 @@ class TGN(GradientModel):
                 torch.randint(len(train.items), (len(batch["user"]),), generator=generator)
             ]
         else:
-            drawn = unmet(train, batch["user"].cpu(), generator)
+            drawn = unseen_items(train, batch["user"].cpu(), generator)
         return {**batch, "negative": drawn}
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
@@ -465,30 +467,30 @@ class TGN(GradientModel):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """``[B]``, from memories as they were before the batch."""
-        return self._losses(self.now(), batch)
+        return self._losses(self.updated_memory(), batch)
 
-    def _losses(self, now: Now, batch: Batch) -> Tensor:
+    def _losses(self, updated: UpdatedMemory, batch: Batch) -> Tensor:
         time, n = batch["time"], len(batch["user"])
-        node = torch.cat([batch["user"], batch["item"] + self.first, batch["negative"] + self.first])
-        vectors = self.embed(now, code(node, time.repeat(3)))
-        user = self.as_state(self.remembered(now, batch["user"]), vectors[:n])
-        items = self.seen(vectors[n:], node[n:] - self.first)
+        node = torch.cat([batch["user"], batch["item"] + self.item_offset, batch["negative"] + self.item_offset])
+        vectors = self.embed(updated, code(node, time.repeat(3)))
+        user = self.as_state(self.memory_of(updated, batch["user"]), vectors[:n])
+        items = self.hide_events(vectors[n:], node[n:] - self.item_offset)
         liked, drawn = (self.pair_scores(user, items[a : a + n]) for a in (0, n))
         if self.config.loss == "bce":
             return F.softplus(-liked) + F.softplus(drawn)
         gap = liked - drawn
         return F.softplus(-gap) if self.config.loss == "bpr" else F.relu(1 - gap)
 
-    def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
+    def hide_events(self, vectors: Tensor, item: Tensor) -> Tensor:
         """How films ``[B]`` with embeddings ``[B, d]`` are looked at while learning; as they are, here."""
         return vectors
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss; only after it do the batch's events count."""
         self._hidden = torch.rand(self.n_nodes, device=self.last.device) < self.config.id_dropout
-        now = self.now()
-        loss = self._losses(now, batch).mean()
-        self.take_in(now, batch["user"], batch["item"], batch["time"], batch["mark"])
+        updated = self.updated_memory()
+        loss = self._losses(updated, batch).mean()
+        self.update_state(updated, batch["user"], batch["item"], batch["time"], batch["mark"])
         return loss
 
     # Scoring
@@ -499,11 +501,11 @@ class TGN(GradientModel):
 
     def users_at(self, user: Tensor, time: Tensor | None) -> dict[str, Tensor]:
         """States of users ``[B]`` at times ``[B]``; ``None``: just after each one's own latest event."""
-        now = self.now()
+        updated = self.updated_memory()
         if time is None:
-            last = self.latest(now, user)
+            last = self.last_event(updated, user)
             time = torch.where(last == NEVER, self.clock, last + 1)
-        return self.as_state(self.remembered(now, user), self.embed(now, code(user, time)))
+        return self.as_state(self.memory_of(updated, user), self.embed(updated, code(user, time)))
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Embeddings ``[B, d]`` just after each one's own latest event: years of silence are nothing that training has
@@ -517,7 +519,7 @@ class TGN(GradientModel):
         device = self.last.device
         user = torch.from_numpy(np.asarray(query.user, np.int64)).to(device)
         time = None if query.at is None else torch.from_numpy(np.asarray(query.at, np.int64)).to(device)
-        met = self.known_users[user] | (self.latest(self.now(), user) != NEVER)
+        met = self.known_users[user] | (self.last_event(self.updated_memory(), user) != NEVER)
         return UserState(self.users_at(user, time), tuple("learned" if m else "fallback" for m in met.tolist()))
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
@@ -530,24 +532,26 @@ class TGN(GradientModel):
         """``[B, 1]`` scores."""
         time = batch.get("time")
         time = self.clock.expand(len(batch["item"])) if time is None else time
-        return self.pair_scores(user, self.embed(self.now(), code(batch["item"] + self.first, time)))[:, None]
+        return self.pair_scores(user, self.embed(self.updated_memory(), code(batch["item"] + self.item_offset, time)))[
+            :, None
+        ]
 
-    def films(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """``[I, d]`` embeddings of every film just after the latest event; kept while nothing changes."""
-        kept = self._films
+        kept = self._kept_items
         if self.training or torch.is_grad_enabled() or kept is None:
-            node = torch.arange(self.schema.n_items, device=self.last.device) + self.first
-            found = self.embed(self.now(), code(node, self.clock.expand(len(node))))
+            node = torch.arange(self.schema.n_items, device=self.last.device) + self.item_offset
+            found = self.embed(self.updated_memory(), code(node, self.clock.expand(len(node))))
             if self.training or torch.is_grad_enabled():
                 return found
-            kept = self._films = found
+            kept = self._kept_items = found
         return kept
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``; films stand as they are just after the latest event."""
-        return self.score_films(state, self.films() if items is None else self.films()[items])
+        return self.score_items(state, self.item_embeddings() if items is None else self.item_embeddings()[items])
 
-    def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
+    def score_items(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
         """``[B, n]`` scores of films' embeddings ``[n, d]``."""
         if self.config.score == "mlp":
             return self.affinity.of_all(state["vector"], films)
@@ -556,12 +560,12 @@ class TGN(GradientModel):
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
         """As films without memory and neighbours."""
-        return self.score_films(state, item["vector"])
+        return self.score_items(state, item["vector"])
 
     def item_vectors(self) -> Tensor | None:
         """Films' embeddings just after the latest event, ``[I, d]``."""
         with torch.no_grad():
-            return self.films().clone()
+            return self.item_embeddings().clone()
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Users and films by their ids."""
@@ -578,10 +582,10 @@ class TGN(GradientModel):
             return
         self.rest()
         table = self.events(events.take(liked))
-        self.neighbours.add(table["user"], table["item"] + self.first, table["time"], table["mark"])
+        self.neighbours.add(table["user"], table["item"] + self.item_offset, table["time"], table["mark"])
         for part in blocks(len(liked), EVENTS):
-            self.take_in(self.now(), *(table[key][part] for key in ("user", "item", "time", "mark")))
-        self._films = None
+            self.update_state(self.updated_memory(), *(table[key][part] for key in ("user", "item", "time", "mark")))
+        self._kept_items = None
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
@@ -589,7 +593,7 @@ class TGN(GradientModel):
         after the last."""
         self.rest()
         device, dim, k = self.last.device, self.config.dim, self.config.neighbours
-        user_history = [self._played(history) for history in histories]
+        user_history = [self._likes_in_order(history) for history in histories]
         size = [len(t[0]) for t in user_history]
         n, longest = len(user_history), max(size, default=0)
         item, time, mark = (torch.zeros(n, longest, dtype=kind) for kind in (torch.int64, torch.int64, torch.float32))
@@ -598,17 +602,16 @@ class TGN(GradientModel):
                 table[row, : size[row]] = torch.from_numpy(column)
         item, time, mark = item.to(device), time.to(device), mark.to(device)
         length = torch.tensor(size, dtype=torch.int64, device=device)
-        now = self.now()
+        updated = self.updated_memory()
         memory = self.memory.new_zeros(n, self.memory.shape[1])
         last = torch.full((n,), NEVER, device=device)
         for at in range(longest if self.config.memory else 0):
             rows = torch.nonzero(length > at)[:, 0]
-            met, moment = item[rows, at] + self.first, time[rows, at]
-            other = self.told_of(
-                now, met, torch.minimum(moment, self.clock)
-            )  # films stand still after the last event taken in
+            met, moment = item[rows, at] + self.item_offset, time[rows, at]
+            # the items' state does not change after the last stored event
+            other = self.partner_vectors(updated, met, torch.minimum(moment, self.clock))
             message = self.messages(other, moment, mark[rows, at], memory[rows], last[rows])
-            memory[rows], last[rows] = self.moved(message, memory[rows]), moment
+            memory[rows], last[rows] = self.memory_updater(message, memory[rows]), moment
         moment = self.clock.expand(n)
         if longest:
             final = time.gather(1, (length - 1).clamp(min=0)[:, None])[:, 0] + 1
@@ -627,28 +630,30 @@ class TGN(GradientModel):
             gap = torch.where(there, moment[:, None] - since, 0)
             zero = self.clock_code(torch.zeros(1, device=device))[0]
             for at, graph in enumerate(self.graph):
-                heard = torch.zeros(n, k, dim, device=device)
-                heard[there] = self._shallow(now, code(films + self.first, seen[:, None].expand_as(films))[there], at)
-                own = graph(own, heard, stars, zero, self.clock_code(gap), there)
+                neighbours = torch.zeros(n, k, dim, device=device)
+                neighbours[there] = self._embed_layers(
+                    updated, code(films + self.item_offset, seen[:, None].expand_as(films))[there], at
+                )
+                own = graph(own, neighbours, stars, zero, self.clock_code(gap), there)
         elif self.config.embedding == "time":
-            own = self.drifted(own, self.since(last, moment))
-        vector = self.finished(own, code(stranger.expand(n), moment), length)
+            own = self.projected(own, self.elapsed(last, moment))
+        vector = self.finish(own, code(stranger.expand(n), moment), length)
         source: tuple[Source, ...] = tuple("folded" if s else "fallback" for s in size)
         return UserState(self.as_state(memory[:, :dim], vector), source)
 
-    def _shallow(self, now: Now, coded: Tensor, layers: int) -> Tensor:
+    def _embed_layers(self, updated: UpdatedMemory, coded: Tensor, layers: int) -> Tensor:
         """Nodes at moments after only so many layers."""
         asked, place = torch.unique(coded, return_inverse=True)
-        node, levels = surroundings(self.neighbours, asked, self.config.neighbours, layers)
+        node, hops = neighbourhood(self.neighbours, asked, self.config.neighbours, layers)
         if not layers:  # one node may be asked for at several moments
             node, at = torch.unique(node, return_inverse=True)
-            return self.base(now, node)[at][place]
-        found = self.base(now, node)
-        for graph, level in zip(self.graph, levels, strict=False):
-            found = self._level(graph, level, found)
+            return self.node_inputs(updated, node)[at][place]
+        found = self.node_inputs(updated, node)
+        for graph, hop in zip(self.graph, hops, strict=False):
+            found = self._hop(graph, hop, found)
         return found[place]
 
-    def _played(self, history: History) -> tuple[Array, Array, Array]:
+    def _likes_in_order(self, history: History) -> tuple[Array, Array, Array]:
         """Items, times and marks of a history's likes in time order; without times, all just before now."""
         liked = np.flatnonzero(_liked(history.ratings, self.schema.relevant_from, len(history)))
         time = np.full(len(history), int(self.clock)) if history.times is None else np.asarray(history.times, np.int64)

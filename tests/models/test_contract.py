@@ -458,7 +458,11 @@ def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -
     training loss would."""
     model = _ranker(world, name)
     by_gradients = type(model).fold_in in {GradientModel.fold_in, FieldModel.fold_in}  # others read a history
-    if by_gradients and isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
+    if (
+        by_gradients
+        and isinstance(model, GradientModel)
+        and type(model).fold_gradients is not GradientModel.fold_gradients
+    ):
         gradients_agree(
             model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))]
         )
