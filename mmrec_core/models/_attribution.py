@@ -8,7 +8,7 @@ from mmrec_core.types import Array
 
 
 @dataclass(frozen=True)
-class Inside:
+class PairAttribution:
     """One prediction, seen from within."""
 
     names: tuple[str, ...]
@@ -17,6 +17,6 @@ class Inside:
     pairs: tuple[tuple[str, str], ...]
     dots: Array
     """``[P]``: the dot product of each pair."""
-    moved: Array
+    effects: Array
     """``[P]``: the prediction minus what it would be with that dot product at zero, all else as it is."""
     score: float

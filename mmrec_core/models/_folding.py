@@ -1,5 +1,5 @@
-"""Fold-in of models that read fields: only the id vector moves, so all else that a history's rows read is looked up
-once, not at each step."""
+"""Fold-in of models on features: only the id embedding is fitted, so all other features are read once, not at every
+step."""
 
 from __future__ import annotations
 
@@ -13,41 +13,47 @@ from torch import Tensor, nn
 from mmrec_core.models._base import Batch, FoldGradients
 
 if TYPE_CHECKING:
-    from mmrec_core.models._fields import Looked
+    from mmrec_core.models._feature_reader import FeatureBatch
 
 RowGradients = Callable[[Tensor], Tensor]
 """From each row's id vector ``[N, d]`` to the gradient of each row's own loss by it, ``[N, d]``."""
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FoldInputs:
     """What the rows of a fold-in read beside the id vector, which is the first of the vectors."""
 
     batch: Batch
-    looked: Looked
+    features: FeatureBatch
     """``vectors`` hold the id vector that fold-in begins with; ``first`` leaves the id's own weight out."""
     linear: bool
     """The last number of an id vector is its weight (first order)."""
 
-    def with_id(self, own: Tensor) -> Looked:
+    def with_id(self, own: Tensor) -> FeatureBatch:
         """What the rows read with these id vectors ``[N, d]``."""
-        first, vector = (self.looked.first + own[:, -1], own[:, :-1]) if self.linear else (self.looked.first, own)
-        return replace(self.looked, first=first, vectors=torch.cat([vector[:, None], self.looked.vectors[:, 1:]], 1))
+        first_order, vector = (
+            (self.features.first_order + own[:, -1], own[:, :-1]) if self.linear else (self.features.first_order, own)
+        )
+        return replace(
+            self.features,
+            first_order=first_order,
+            vectors=torch.cat([vector[:, None], self.features.vectors[:, 1:]], 1),
+        )
 
 
-def by_autograd(losses: Callable[[Looked, Batch], Tensor], fixed: Fixed) -> RowGradients:
+def by_autograd(losses: Callable[[FeatureBatch, Batch], Tensor], inputs: FoldInputs) -> RowGradients:
     """The gradient of any loss ``[N]`` of what rows read."""
 
     def gradient(own: Tensor) -> Tensor:
         with torch.enable_grad():
             free = own.detach().requires_grad_(True)
-            (found,) = torch.autograd.grad(losses(fixed.with_id(free), fixed.batch).sum(), free)
+            (found,) = torch.autograd.grad(losses(inputs.with_id(free), inputs.batch).sum(), free)
         return found
 
     return gradient
 
 
-def means(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
+def mean_gradients(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
     """The gradient of each history's mean loss by its id vector, from that of each row's.
 
     Args:
@@ -63,9 +69,12 @@ def means(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
     return gradients
 
 
-def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """A network of :func:`mmrec_core.models._layers.mlp` at rest on ``[N, in]``: its output, and what :func:`back`
-    needs of the way."""
+def forward_pass(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Forward pass of a network of :func:`mmrec_core.models._layers.mlp` without dropout, on ``[N, in]``.
+
+    Returns:
+        The output ``[N, out]``, and the outputs of the ReLUs, which :func:`backward_pass` needs.
+    """
     kept = []
     for layer in network:
         if isinstance(layer, nn.Linear):
@@ -76,7 +85,7 @@ def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     return x, kept
 
 
-def back(network: nn.Sequential, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+def backward_pass(network: nn.Sequential, gradient: Tensor, kept: list[Tensor]) -> Tensor:
     """The gradient by the network's input, from that by its output."""
     kept = list(kept)
     for layer in reversed(network):

@@ -117,7 +117,7 @@ class GraphModel(Pairwise):
         self._kept = None
         liked = train.positives
         pair = np.asarray(liked.need("user"), np.int64) * (self.schema.n_items + 1) + np.asarray(liked.need("item"))
-        self.graph.remember(liked.take(np.unique(pair, return_index=True)[1]))
+        self.graph.set_rows(liked.take(np.unique(pair, return_index=True)[1]))
 
     def weights(self, owner: Owner) -> tuple[Tensor, Tensor]:
         """What a node's outgoing and incoming sums are scaled by, ``[n, 1]`` each."""
@@ -149,10 +149,10 @@ class GraphModel(Pairwise):
         (user_out, user_in), (item_out, item_in) = self.weights("user"), self.weights("item")
         for at in range(self.config.layers):
             user_messages, item_messages = self.message(users[-1]), self.message(items[-1])
-            to_users = (self.graph.of_users(item_messages.flatten(1) * item_out) * user_in).view(
+            to_users = (self.graph.user_sums(item_messages.flatten(1) * item_out) * user_in).view(
                 -1, *item_messages.shape[1:]
             )
-            to_items = (self.graph.of_items(user_messages.flatten(1) * user_out) * item_in).view(
+            to_items = (self.graph.item_sums(user_messages.flatten(1) * user_out) * item_in).view(
                 -1, *user_messages.shape[1:]
             )
             users.append(self.update(at, users[-1], to_users))

@@ -73,7 +73,7 @@ class InteractionMatrix(nn.Module):
         moved: InteractionMatrix = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
-    def remember(self, rows: Interactions) -> None:
+    def set_rows(self, rows: Interactions) -> None:
         """Take in the training rows."""
         user, item = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("item"), np.int64)
         device = self.start.device
@@ -106,12 +106,12 @@ class InteractionMatrix(nn.Module):
             found: Tensor = _Product.apply(matrix, transposed, table.float())
         return found
 
-    def of_users(self, table: Tensor) -> Tensor:
+    def user_sums(self, table: Tensor) -> Tensor:
         """For every user the sum of the rows ``[I + 1, d]`` of what they rated: ``[U + 1, d]``."""
         matrix, transposed = self._both()
         return self._product(matrix, transposed, table)
 
-    def of_items(self, table: Tensor) -> Tensor:
+    def item_sums(self, table: Tensor) -> Tensor:
         """For every film the sum of the rows ``[U + 1, d]`` of who rated it: ``[I + 1, d]``."""
         matrix, transposed = self._both()
         return self._product(transposed, matrix, table)

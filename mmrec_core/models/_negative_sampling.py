@@ -32,7 +32,7 @@ def unseen_items(train: TrainSet, user: Tensor, generator: torch.Generator, *, r
     return item
 
 
-class ByPlace:
+class FoldNegatives:
     """For each row ``[N]`` of sorted users ``n`` films of training they have no row with; drawn anew for each step of a
     fold-in.
 
@@ -73,13 +73,13 @@ class Pairwise(GradientModel):
         drawn = unseen_items(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
 
-    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace]:
+    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, FoldNegatives]:
         """Likes of each history, and what draws their negatives by place, so that nobody's depend on who else is asked
         about."""
         liked = self.rows(self.as_train_set(histories).positives)
-        return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
+        return liked, FoldNegatives(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, info: tuple[Batch, ByPlace], step: int) -> Batch:
+    def history_epoch(self, info: tuple[Batch, FoldNegatives], step: int) -> Batch:
         """The likes with negatives of their own for each step."""
         liked, negatives = info
         row, drawn = negatives.draw(self.generator(step, 2))

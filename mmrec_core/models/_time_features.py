@@ -20,7 +20,7 @@ SIZES = (WEEKS + 1, len(SINCE_MIN) + 2)
 """Codes of the two features; 0 is no time at all."""
 
 
-class Moment(nn.Module):
+class TimeFeatures(nn.Module):
     """Turns times (int64 seconds) into codes, and into how far they lie from the user's middle."""
 
     def __init__(self, n_users: int) -> None:
@@ -33,7 +33,7 @@ class Moment(nn.Module):
         for name in ("first", "middle", "last"):
             self.register_buffer(name, torch.full((n_users + 1,), -1, dtype=torch.int64))
 
-    def remember(self, rows: Interactions) -> None:
+    def set_rows(self, rows: Interactions) -> None:
         """Take in the training rows; who has none (and the unknown user) lives at the end of the data."""
         user, time = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("time"), np.int64)
         n, device = len(self.first), self.first.device
@@ -48,7 +48,7 @@ class Moment(nn.Module):
             known = np.where(count > 0, values, time.max()).astype(np.int64)
             setattr(self, name, torch.from_numpy(known).to(device))
 
-    def of_user(self, user: Tensor) -> Tensor:
+    def spans(self, user: Tensor) -> Tensor:
         """First, middle and last time of user rows ``[B]``: int64 ``[B, 3]``, the part of a user's state that tells of
         time."""
         return torch.stack([self.first[user], self.middle[user], self.last[user]], 1)
@@ -60,7 +60,7 @@ class Moment(nn.Module):
         since = torch.bucketize((time - span[:, 0]).clamp(min=0) // 60, minutes, right=True) + 1
         return torch.stack([week, since], 1)
 
-    def away(self, time: Tensor, span: Tensor) -> Tensor:
+    def deviation(self, time: Tensor, span: Tensor) -> Tensor:
         """Koren's dev_u(t): sign(t − middle)·|t − middle|^0.4 with days as unit, in tens: ``[B]``."""
         days = (time - span[:, 1]).double() / 86_400
         return (0.1 * days.sign() * days.abs() ** 0.4).float()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, FoldGradients
-from mmrec_core.models._negative_sampling import ByPlace, Pairwise
+from mmrec_core.models._negative_sampling import FoldNegatives, Pairwise
 from mmrec_core.types import Array, Schema, Side
 
 
@@ -66,7 +66,7 @@ class BPR(Pairwise):
         return F.softplus(rival - score[:, None]).mean(1) + self.config.l2 * sizes
 
     def fold_gradients(
-        self, info: tuple[Batch, ByPlace], state: dict[str, Tensor], moving: Sequence[str]
+        self, info: tuple[Batch, FoldNegatives], state: dict[str, Tensor], moving: Sequence[str]
     ) -> FoldGradients:
         """Written down: −log σ of a difference that is linear in the user's factors. What is drawn for each step is
         drawn at once."""

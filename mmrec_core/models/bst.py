@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from mmrec_core.config import setting
 from mmrec_core.models._attention import Block
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import History, Interactions, Schema, Side, Source, TrainSet, UserState
 
@@ -30,7 +32,7 @@ class BST(FieldModel):
     """
 
     class Config(FieldConfig):
-        """How far back, how the sequence is looked at, widths and features."""
+        """Length of the sequence, attention, widths and features."""
 
         length: int = setting(10, "latest events that are read", ge=1, le=500, unit="events", log=True)
         stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
@@ -170,10 +172,10 @@ class BST(FieldModel):
             user["size"] = user["size"].masked_fill(batch["past_hidden"], 0)
         return user
 
-    def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
+    def read_features(self, user: Mapping[str, Tensor], batch: Batch) -> FeatureBatch:
         """Append to the features what attention makes of the target item and of the latest events
         ``[B, 1 + L, d]``."""
-        looked = super().look_up(user, batch)
+        features = super().read_features(user, batch)
         row = self.oov_item(batch["item"])
         row = torch.where(batch["item_hidden"], self.schema.n_items, row) if "item_hidden" in batch else row
         longest = int(user["size"].max()) if len(row) else 0
@@ -185,12 +187,14 @@ class BST(FieldModel):
         for block in self.blocks:
             x = block(x, there)
         out = F.pad(self.last(x) * there[..., None], (0, 0, 0, self.config.length - longest))
-        return Looked(torch.cat([looked.vectors, out], 1), looked.first, looked.dense, looked.users)
+        return FeatureBatch(
+            torch.cat([features.vectors, out], 1), features.first_order, features.dense, features.n_user
+        )
 
-    def outputs(self, looked: Looked) -> Tensor:
+    def outputs(self, features: FeatureBatch) -> Tensor:
         """``[B, O]``."""
-        found: Tensor = self.top(torch.cat([looked.vectors.flatten(1), looked.dense], 1))
-        wide = looked.first[:, None]
+        found: Tensor = self.top(torch.cat([features.vectors.flatten(1), features.dense], 1))
+        wide = features.first_order[:, None]
         return found + (wide if self.share is None else wide * self.share)
 
     @torch.no_grad()
@@ -198,7 +202,7 @@ class BST(FieldModel):
         """Read each history in its given order; nothing is fitted."""
         self.rest()
         state, _ = self.free_state(len(histories))
-        self.past_of(histories, state)
+        self.add_history(histories, state)
         length, known, size = self.config.length, self.known_items[:-1].cpu().numpy(), []
         for at, history in enumerate(histories):
             items = np.asarray(history.items, np.int64)

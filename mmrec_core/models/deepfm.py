@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, pairs, with_numbers
+from mmrec_core.models._feature_reader import FeatureBatch, pair_sum, with_dense
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side
 
@@ -45,9 +47,9 @@ class DeepFM(FieldModel):
         """How much of the wide part each of several outputs takes."""
         self.seed_weights()
 
-    def outputs(self, looked: Looked) -> Tensor:
+    def outputs(self, features: FeatureBatch) -> Tensor:
         """``[B, O]``: first order, pairs and deep part, added."""
-        first, vectors = with_numbers(looked, self.scaled)
-        wide = (first + pairs(vectors))[:, None]
+        first, vectors = with_dense(features, self.scaled)
+        wide = (first + pair_sum(vectors))[:, None]
         wide = wide if self.share is None else wide * self.share
         return self.offset + wide + self.deep(vectors.flatten(1))

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._attribution import Inside
+from mmrec_core.models._attribution import PairAttribution
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
-from mmrec_core.models._folding import Fixed, RowGradients, back, there
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
+from mmrec_core.models._folding import FoldInputs, RowGradients, backward_pass, forward_pass
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side, UserState
 
@@ -75,10 +77,10 @@ class DLRM(FieldModel):
         """Dot products of all pairs: ``[B, n, d] → [B, n·(n−1)/2]``, the lower triangle row by row."""
         return _Dots.apply(vectors, self.at, self.place)
 
-    def outputs(self, looked: Looked) -> Tensor:
+    def outputs(self, features: FeatureBatch) -> Tensor:
         """``[B, O]``: the top network's word on the interaction."""
-        vectors = looked.vectors
-        z = self.bottom(looked.dense) if self.bottom is not None else None
+        vectors = features.vectors
+        z = self.bottom(features.dense) if self.bottom is not None else None
         everything = vectors if z is None else torch.cat([z[:, None], vectors], 1)
         if self.config.interaction == "none":
             return self.top(everything.flatten(1))
@@ -86,7 +88,7 @@ class DLRM(FieldModel):
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
-    def row_gradients(self, fixed: Fixed) -> RowGradients:
+    def row_gradients(self, inputs: FoldInputs) -> RowGradients:
         """Written down for ratings: of all dot products only the id vector's change, and the top network carries their
         gradient back."""
         if (
@@ -95,10 +97,10 @@ class DLRM(FieldModel):
             or self.config.append
             or self.config.self_interaction
         ):
-            return super().row_gradients(fixed)
-        looked, target = fixed.looked, fixed.batch["rating"][:, None] - self.mean
-        z = self.bottom(looked.dense) if self.bottom is not None else None
-        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
+            return super().row_gradients(inputs)
+        features, target = inputs.features, inputs.batch["rating"][:, None] - self.mean
+        z = self.bottom(features.dense) if self.bottom is not None else None
+        everything = features.vectors if z is None else torch.cat([z[:, None], features.vectors], 1)
         mine = 0 if z is None else 1
         others = torch.cat([everything[:, :mine], everything[:, mine + 1 :]], 1)
         above = 0 if z is None else z.shape[1]
@@ -107,20 +109,20 @@ class DLRM(FieldModel):
         first, rest = self.top[0], self.top[1:]
         assert isinstance(first, nn.Linear)
         weight = first.weight[:, column]
-        dots = torch.bmm(others, looked.vectors[:, 0, :, None])[..., 0]
+        dots = torch.bmm(others, features.vectors[:, 0, :, None])[..., 0]
         seen = self.interact(everything) if z is None else torch.cat([z, self.interact(everything)], 1)
         still = first(seen) - dots @ weight.T
 
         def gradient(own: Tensor) -> Tensor:
             inner = torch.addmm(still, torch.bmm(others, own[..., None])[..., 0], weight.T)
-            out, kept = there(rest, inner)
-            by_dots = back(rest, 2 * (out - target), kept) @ weight
+            out, kept = forward_pass(rest, inner)
+            by_dots = backward_pass(rest, 2 * (out - target), kept) @ weight
             return torch.bmm(by_dots[:, None], others)[:, 0].add_(own, alpha=2 * self.config.l2)
 
         return gradient
 
     @torch.no_grad()
-    def inside(self, state: UserState, item: int) -> Inside | None:
+    def inside(self, state: UserState, item: int) -> PairAttribution | None:
         """What the model sees of one user and one film, and what each dot product does to its prediction; ``None``
         where vectors do not meet."""
         if self.config.interaction != "dot":
@@ -132,22 +134,22 @@ class DLRM(FieldModel):
             "item": torch.tensor([item], device=device),
             "state": dict(state.tensors),
         }
-        looked = self.look_up(self.user_tensors(batch), batch)
-        z = self.bottom(looked.dense) if self.bottom is not None else None
-        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
+        features = self.read_features(self.user_tensors(batch), batch)
+        z = self.bottom(features.dense) if self.bottom is not None else None
+        everything = features.vectors if z is None else torch.cat([z[:, None], features.vectors], 1)
         above = [] if z is None else [z]
-        above += [looked.vectors.flatten(1)] if self.config.append else []
+        above += [features.vectors.flatten(1)] if self.config.append else []
         dots = self.interact(everything)
         seen = torch.cat([*above, dots], 1)
         n_pairs = dots.shape[1]
         silenced = seen.repeat(n_pairs + 1, 1)
         at = torch.arange(n_pairs, device=device)
         silenced[at + 1, at + seen.shape[1] - n_pairs] = 0.0
-        found = self.decoded(self.top(silenced))[:, 0]
-        names = (["numbers"] if z is not None else []) + self.names_of_vectors()
+        found = self.decode(self.top(silenced))[:, 0]
+        names = (["numbers"] if z is not None else []) + self.vector_names()
         a, b = self.lower[0].cpu().numpy(), self.lower[1].cpu().numpy()
         pair = [(names[i], names[j]) for i, j in zip(a, b, strict=True)]
-        return Inside(
+        return PairAttribution(
             tuple(names),
             everything[0].cpu().numpy(),
             tuple(pair),

@@ -78,7 +78,7 @@ class DLRMMultimodal(DLRM):
             drawn = torch.rand(table["item"].shape, generator=self.generator(epoch, 5))
             table["modality_hidden"] = (drawn < share).long() + (drawn < share / 2).long()
 
-    def names_of_more(self) -> list[str]:
+    def extra_vector_names(self) -> list[str]:
         """Plot and poster, fused."""
         return (
             [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)]
@@ -86,7 +86,7 @@ class DLRMMultimodal(DLRM):
             else []
         )
 
-    def more_of(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+    def extra_item_vectors(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """The fused vector ``[B, 1, d]``."""
         if not self.content.names:
             return []
@@ -94,8 +94,8 @@ class DLRMMultimodal(DLRM):
             return [item["fused"][:, None]]
         return [self.loudness * self.content(batch["item"], batch.get("modality_hidden"))[:, None]]
 
-    def _items_of(self, item: Tensor) -> dict[str, Tensor]:
-        found = super()._items_of(item)
+    def _item_features(self, item: Tensor) -> dict[str, Tensor]:
+        found = super()._item_features(item)
         if self.content.names and not self.training and not torch.is_grad_enabled():
             found["fused"] = self.loudness * self.content(item)
         return found
@@ -108,7 +108,7 @@ class DLRMMultimodal(DLRM):
             return None
         self.rest()
         n, device = len(next(iter(content.values()))), self.mean.device
-        item = self.items_of(torch.full((n,), self.schema.n_items, device=device))
+        item = self.item_features(torch.full((n,), self.schema.n_items, device=device))
         item["fused"] = self.loudness * self.content.of(content, device)
         return ItemState(item, tuple("folded" for _ in range(n)))
 

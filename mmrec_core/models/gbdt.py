@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, Model
-from mmrec_core.models._fields import named_fields
+from mmrec_core.models._field_config import named_fields
 from mmrec_core.types import Array, Head, Progress, Schema, Side, TrainSet, fields_of, quiet
 
 

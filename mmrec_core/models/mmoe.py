@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, side_by_side, widths
 from mmrec_core.types import Head, Schema, Side, TrainSet
 
@@ -66,7 +68,7 @@ class MMoE(FieldModel):
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         self.tasks = [head.name for head in self.heads(config, schema)]
-        n_tasks, wide = len(self.tasks), (self.n_vectors + self.of_films) * config.dim + self.n_dense
+        n_tasks, wide = len(self.tasks), (self.n_vectors + self.has_items) * config.dim + self.n_dense
         layers = widths(config.expert) or [config.dim]
         n_experts = {"experts": config.experts, "bottom": 1, "none": n_tasks}[config.sharing]
         self.experts = nn.ModuleList(
@@ -74,7 +76,7 @@ class MMoE(FieldModel):
         )
         self.gate = nn.Linear(wide, n_tasks * n_experts) if config.sharing == "experts" else None
         self.towers = nn.ModuleList(mlp([layers[-1], *widths(config.tower), 1]) for _ in self.tasks)
-        if self.of_films:
+        if self.has_items:
             self.share = nn.Parameter(torch.ones(n_tasks))
             """How much each task takes of the dot product of user and film, which a network learns slowly (Rendle et
             al. 2020)."""
@@ -95,14 +97,14 @@ class MMoE(FieldModel):
 
     def epoch_rows(self, train: TrainSet) -> int:
         """Rated films and those drawn at random; of a click table all rows."""
-        return len(train) * (1 + self.config.negatives) if self.of_films else len(train)
+        return len(train) * (1 + self.config.negatives) if self.has_items else len(train)
 
     @property
-    def draws(self) -> bool:
+    def samples_negatives(self) -> bool:
         """Watching can be learned only beside films that were not watched."""
-        return self.of_films and self.config.negatives > 0
+        return self.has_items and self.config.negatives > 0
 
-    def asked(self, batch: Batch) -> Tensor:
+    def rows_with_negatives(self, batch: Batch) -> Tensor:
         """Beside every rated film others are drawn."""
         return torch.arange(len(batch["user"]))
 
@@ -115,38 +117,38 @@ class MMoE(FieldModel):
         assert self.gate is not None
         return self.gate(seen).view(len(seen), len(self.tasks), -1).softmax(-1)
 
-    def seen(self, looked: Looked) -> Tensor:
+    def inputs(self, features: FeatureBatch) -> Tensor:
         """All vectors and numbers side by side, on films with the product of the user's and the film's sums:
         ``[B, wide]``."""
-        product = [self.meeting(looked)] if self.of_films else []
-        return torch.cat([looked.vectors.flatten(1), looked.dense, *product], 1)
+        product = [self.user_item_product(features)] if self.has_items else []
+        return torch.cat([features.vectors.flatten(1), features.dense, *product], 1)
 
     @staticmethod
-    def meeting(looked: Looked) -> Tensor:
+    def user_item_product(features: FeatureBatch) -> Tensor:
         """The sum of the user's vectors times the sum of the film's, number by number: ``[B, d]``."""
-        return looked.vectors[:, : looked.users].sum(1) * looked.vectors[:, looked.users :].sum(1)
+        return features.vectors[:, : features.n_user].sum(1) * features.vectors[:, features.n_user :].sum(1)
 
-    def outputs(self, looked: Looked) -> Tensor:
+    def outputs(self, features: FeatureBatch) -> Tensor:
         """``[B, tasks]``, raw."""
-        seen = self.seen(looked)
+        seen = self.inputs(features)
         info = side_by_side(self.experts, seen)
         if self.gate is not None:
             info = torch.bmm(self.gates(seen), info.transpose(0, 1)).transpose(0, 1)
         elif len(info) == 1:
             info = info.expand(len(self.tasks), -1, -1)
         out = side_by_side(self.towers, info)[..., 0].T
-        return out + self.meeting(looked).sum(1, keepdim=True) * self.share if self.of_films else out
+        return out + self.user_item_product(features).sum(1, keepdim=True) * self.share if self.has_items else out
 
-    def decoded(self, out: Tensor) -> Tensor:
+    def decode(self, out: Tensor) -> Tensor:
         """``[B, H]``: labels as log-odds; on films log P(watched and liked), the rating, log-odds of watching."""
-        if not self.of_films:
+        if not self.has_items:
             return out
         liked = F.logsigmoid(out[:, :1]) + F.logsigmoid(out[:, -1:])
         return torch.cat([liked, *([self.mean + out[:, 1:2]] if "rating" in self.tasks else []), out[:, -1:]], 1)
 
     def losses(self, out: Tensor, batch: Batch) -> Tensor:
         """``[B]``: the mean over tasks; liking and rating count where the film was watched."""
-        if not self.of_films:
+        if not self.has_items:
             return super().losses(out, batch)
         watched = batch["watched"]
         parts = [F.binary_cross_entropy_with_logits(out[:, -1], watched, reduction="none")]

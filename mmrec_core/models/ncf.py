@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.models._negative_sampling import ByPlace, unseen_items
+from mmrec_core.models._negative_sampling import FoldNegatives, unseen_items
 from mmrec_core.types import Array, Head, Schema, Side, TrainSet
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -109,12 +109,12 @@ class NCF(GradientModel):
         target = torch.cat([torch.ones(len(user)), torch.zeros(len(again))])
         return {"user": torch.cat([user, again]), "item": torch.cat([liked, drawn]), "target": target}
 
-    def history_rows(self, histories: Any) -> tuple[Batch, ByPlace]:
+    def history_rows(self, histories: Any) -> tuple[Batch, FoldNegatives]:
         """Likes of each history, and what draws films by place, so that nobody's depend on who else is asked about."""
         liked = self.rows(self.as_train_set(histories).positives)
-        return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
+        return liked, FoldNegatives(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, info: tuple[Batch, ByPlace], step: int) -> Batch:
+    def history_epoch(self, info: tuple[Batch, FoldNegatives], step: int) -> Batch:
         """The likes with films of their own for each step."""
         liked, negatives = info
         user, item = liked["user"], liked["item"]

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, with_numbers
-from mmrec_core.models._folding import Fixed, RowGradients
+from mmrec_core.models._feature_reader import FeatureBatch, with_dense
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
+from mmrec_core.models._folding import FoldInputs, RowGradients
 from mmrec_core.types import Schema, Side
 
 
@@ -48,29 +50,29 @@ class SVDpp(FieldModel):
         """Vector and weight of each dense feature."""
         self.seed_weights()
 
-    def voices(self, looked: Looked) -> Tensor:
+    def member_scores(self, features: FeatureBatch) -> Tensor:
         """``[B, members]``: weights, which all share, and each member's pairs."""
-        first, vectors = with_numbers(looked, self.scaled)
+        first, vectors = with_dense(features, self.scaled)
         own = vectors.reshape(*vectors.shape[:2], self.config.members, self.config.dim)
         second = 0.5 * (own.sum(1).square().sum(-1) - own.square().sum((1, 3)))
         return first[:, None] + second
 
-    def outputs(self, looked: Looked) -> Tensor:
+    def outputs(self, features: FeatureBatch) -> Tensor:
         """``[B, 1]``: the members' mean."""
-        return self.voices(looked).mean(1, keepdim=True)
+        return self.member_scores(features).mean(1, keepdim=True)
 
-    def looked_losses(self, looked: Looked, batch: Batch) -> Tensor:
+    def feature_losses(self, features: FeatureBatch, batch: Batch) -> Tensor:
         """Each member's own squared error, averaged, and the pull on the vectors a row reads."""
-        errors = (self.mean + self.voices(looked) - batch["rating"][:, None]).square().mean(1)
-        return errors + self.config.l2 * looked.vectors.square().sum((1, 2)) / self.config.members
+        errors = (self.mean + self.member_scores(features) - batch["rating"][:, None]).square().mean(1)
+        return errors + self.config.l2 * features.vectors.square().sum((1, 2)) / self.config.members
 
-    def row_gradients(self, fixed: Fixed) -> RowGradients:
+    def row_gradients(self, inputs: FoldInputs) -> RowGradients:
         """Written down: every member is linear in the id vector, which meets the sum of all others."""
-        n = len(fixed.looked.first)
-        _, vectors = with_numbers(fixed.looked, self.scaled)
+        n = len(inputs.features.first_order)
+        _, vectors = with_dense(inputs.features, self.scaled)
         others = vectors[:, 1:].sum(1).view(n, self.config.members, self.config.dim)
-        nothing = fixed.looked.vectors.new_zeros(n, self.dim + 1)
-        rest = self.mean + self.voices(fixed.with_id(nothing)) - fixed.batch["rating"][:, None]
+        nothing = inputs.features.vectors.new_zeros(n, self.dim + 1)
+        rest = self.mean + self.member_scores(inputs.with_id(nothing)) - inputs.batch["rating"][:, None]
 
         def gradient(own: Tensor) -> Tensor:
             vector = own[:, :-1]
@@ -90,16 +92,16 @@ class SVDpp(FieldModel):
         if not n or not len(items):
             return torch.zeros(n, len(items), device=self.mean.device)
         one = {name: tensor[:1].expand(len(items), *tensor.shape[1:]) for name, tensor in state.items()}
-        by_user, users = self._alone(state, items[:1].expand(n), mine=True)
-        by_item, films = self._alone(one, items, mine=False)
+        by_user, users = self._one_side(state, items[:1].expand(n), mine=True)
+        by_item, films = self._one_side(one, items, mine=False)
         across = users @ films.T / self.config.members
         # what a user and the first film score is known in full, and so is what the first user and a film score
         return (by_user - across[:, 0])[:, None] + (by_item - across[0] - (by_item[0] - across[0, 0])) + across
 
-    def _alone(self, state: Mapping[str, Tensor], item: Tensor, mine: bool) -> tuple[Tensor, Tensor]:
+    def _one_side(self, state: Mapping[str, Tensor], item: Tensor, mine: bool) -> tuple[Tensor, Tensor]:
         """Scores ``[B]`` of pairs, and the sum ``[B, members · d]`` of the vectors of the user's side or the film's."""
-        looked = self.look_up(state, {"item": item})
-        sides = looked.vectors[:, : looked.users] if mine else looked.vectors[:, looked.users :]
+        features = self.read_features(state, {"item": item})
+        sides = features.vectors[:, : features.n_user] if mine else features.vectors[:, features.n_user :]
         total = sides.sum(1)
         if self.n_dense:
             own = (
@@ -108,5 +110,5 @@ class SVDpp(FieldModel):
                 + [True, False] * self.config.counts
             )
             chosen = torch.tensor([of_user == mine for of_user in own], device=item.device)
-            total = total + (looked.dense * chosen) @ self.scaled.weight[:, :-1]
-        return self.mean + self.outputs(looked)[:, 0], total
+            total = total + (features.dense * chosen) @ self.scaled.weight[:, :-1]
+        return self.mean + self.outputs(features)[:, 0], total

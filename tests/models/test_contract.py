@@ -30,7 +30,7 @@ from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models._base import GradientModel, Model, load_model
-from mmrec_core.models._fields import FieldModel
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.training.fit import Fitted, check_needs, fit, split_settings, train_set
 from mmrec_core.types import Dataset, History, Interactions, Query, Split
 from tests.models.gradients import gradients_agree
