@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from mmrec_core.models._feature_reader import FeatureBatch
 
 RowGradients = Callable[[Tensor], Tensor]
-"""From each row's id vector ``[N, d]`` to the gradient of each row's own loss by it, ``[N, d]``."""
+"""Maps each row's id embedding ``[N, d]`` to the gradient ``[N, d]`` of that row's loss with respect to it."""
 
 
 @dataclass(frozen=True)
 class FoldInputs:
-    """What the rows of a fold-in read beside the id vector, which is the first of the vectors."""
+    """Features of the rows of a fold-in, which stay the same while the id embedding is fitted."""
 
     batch: Batch
     features: FeatureBatch
-    """``vectors`` hold the id vector that fold-in begins with; ``first`` leaves the id's own weight out."""
+    """The first of its ``vectors`` is the initial id embedding; ``first_order`` leaves the id's own weight out."""
     linear: bool
-    """The last number of an id vector is its weight (first order)."""
+    """Whether the last number of an id embedding is its first-order weight."""
 
     def with_id(self, own: Tensor) -> FeatureBatch:
-        """What the rows read with these id vectors ``[N, d]``."""
+        """The features with these id embeddings ``[N, d]``."""
         first_order, vector = (
             (self.features.first_order + own[:, -1], own[:, :-1]) if self.linear else (self.features.first_order, own)
         )
@@ -42,7 +42,7 @@ class FoldInputs:
 
 
 def by_autograd(losses: Callable[[FeatureBatch, Batch], Tensor], inputs: FoldInputs) -> RowGradients:
-    """The gradient of any loss ``[N]`` of what rows read."""
+    """Gradients of any loss ``[N]`` of the features, computed by autograd."""
 
     def gradient(own: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -54,17 +54,18 @@ def by_autograd(losses: Callable[[FeatureBatch, Batch], Tensor], inputs: FoldInp
 
 
 def mean_gradients(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
-    """The gradient of each history's mean loss by its id vector, from that of each row's.
+    """Gradients of each history's mean loss with respect to its id embedding, from the gradients of the rows.
 
     Args:
-        user: which history each row belongs to, ``[N]``.
-        state: the id vectors ``[B, d]``, changed in place between the steps.
+        user: the history each row belongs to, ``[N]``.
+        state: the id embeddings ``[B, d]``, which change in place between the steps.
+        gradient: gives the gradients of the rows.
     """
     count = torch.bincount(user, minlength=len(state))
-    share = count.clamp(min=1)[user].reciprocal()[:, None]
+    weight = count.clamp(min=1)[user].reciprocal()[:, None]
 
     def gradients(step: int) -> tuple[list[Tensor], Tensor]:
-        return [torch.zeros_like(state).index_add_(0, user, gradient(state[user]).mul_(share))], count
+        return [torch.zeros_like(state).index_add_(0, user, gradient(state[user]).mul_(weight))], count
 
     return gradients
 
@@ -86,7 +87,14 @@ def forward_pass(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor
 
 
 def backward_pass(network: nn.Sequential, gradient: Tensor, kept: list[Tensor]) -> Tensor:
-    """The gradient by the network's input, from that by its output."""
+    """Gradient with respect to the network's input ``[N, in]``, from the gradient with respect to its output
+    ``[N, out]``.
+
+    Args:
+        network: the network of :func:`forward_pass`.
+        gradient: with respect to its output.
+        kept: the outputs of its ReLUs, from :func:`forward_pass`.
+    """
     kept = list(kept)
     for layer in reversed(network):
         if isinstance(layer, nn.Linear):

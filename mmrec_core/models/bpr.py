@@ -26,12 +26,14 @@ class BPR(Pairwise):
         """How many tastes, and how strongly they are held down."""
 
         dim: int = setting(64, "tastes a user and a film are described by", ge=1, le=1024, log=True)
-        l2: float = setting(0.005, "pull of the factors in a comparison towards zero", ge=0.0, le=10.0, log=True)
-        negatives: int = setting(1, "films not liked that each liked one is compared with, per epoch", ge=1, le=64)
+        l2: float = setting(0.005, "L2 penalty on the factors in a comparison", ge=0.0, le=10.0, log=True)
+        negatives: int = setting(1, "sampled negatives per liked film, drawn anew each epoch", ge=1, le=64)
         id_dropout: float = setting(
-            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+            0.01, "share of ids hidden in training, which trains the embeddings of unknown ids", ge=0.0, le=0.5
         )
-        init: float = setting(0.01, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        init: float = setting(
+            0.01, "standard deviation of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
 
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 120, "patience": 15}
     config: Config

@@ -46,7 +46,7 @@ class BST(FieldModel):
         counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
         top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
         dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
-        l2: float = setting(0.1, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        l2: float = setting(0.1, "L2 penalty on the embeddings a row reads", ge=0.0, le=10.0, log=True)
 
     linear: ClassVar[bool] = True
     streams: ClassVar[bool] = True

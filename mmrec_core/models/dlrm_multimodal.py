@@ -34,7 +34,7 @@ class DLRMMultimodal(DLRM):
         content_dropout: float = setting(0.5, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95)
         id_dropout: float = setting(
             0.2,
-            "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",
+            "share of rows whose user or film is hidden in training, which trains the embeddings of unknown ids",
             ge=0.0,
             le=0.9,
         )

@@ -35,9 +35,11 @@ class MF(GradientModel):
         )
         l2_bias: float = setting(0.03, "the same for the biases", ge=0.0, le=100.0, log=True)
         id_dropout: float = setting(
-            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+            0.01, "share of ids hidden in training, which trains the embeddings of unknown ids", ge=0.0, le=0.5
         )
-        init: float = setting(0.1, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        init: float = setting(
+            0.1, "standard deviation of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 1024, "max_epochs": 80, "patience": 5}

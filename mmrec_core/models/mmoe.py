@@ -44,11 +44,13 @@ class MMoE(FieldModel):
         expert: str = setting("64,32", "widths of an expert's layers, separated by commas", pattern=WIDTHS)
         tower: str = setting("16", "widths of a task's own hidden layers, separated by commas", pattern=WIDTHS)
         dropout: float = setting(0.1, "share of the experts' units silenced in training", ge=0.0, le=0.9)
-        init: float = setting(0.1, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
-        l2: float = setting(0.01, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        init: float = setting(
+            0.1, "standard deviation of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
+        l2: float = setting(0.01, "L2 penalty on the embeddings a row reads", ge=0.0, le=10.0, log=True)
         id_dropout: float = setting(
             0.02,
-            "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",
+            "share of rows whose user or film is hidden in training, which trains the embeddings of unknown ids",
             ge=0.0,
             le=0.9,
         )

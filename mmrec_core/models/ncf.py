@@ -46,13 +46,13 @@ class NCF(GradientModel):
             pattern=WIDTHS,
         )
         negatives: int = setting(4, "films drawn at random per liked one, taught as not liked", ge=1, le=64)
-        l2: float = setting(0.0, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        l2: float = setting(0.0, "L2 penalty on the embeddings a row reads", ge=0.0, le=10.0, log=True)
         dropout: float = setting(0.0, "share of the mlp's units silenced in training", ge=0.0, le=0.9)
         id_dropout: float = setting(
-            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+            0.01, "share of ids hidden in training, which trains the embeddings of unknown ids", ge=0.0, le=0.5
         )
         init: float = setting(
-            0.01, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
+            0.01, "standard deviation of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
         )
 
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 2048, "max_epochs": 60, "patience": 5}

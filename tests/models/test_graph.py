@@ -109,7 +109,7 @@ def test_a_known_user_folded_in_hears_the_same(name: str) -> None:
         made.user_table.weight[-1] = made.user_table.weight[who]
         if name == "mmgcn":
             made.preference[-1] = made.preference[who]
-    made._kept = None
+    made._cache = None
     own = np.asarray(pairs.item)[np.asarray(pairs.user) == who].astype(np.int64)
     folded = made.fold_in([History(own), History(np.zeros(0, np.int64))])
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_content_places_films_that_nobody_liked() -> None:
     made = model("lightgcn_multimodal", side)
     with torch.no_grad():
         cold = made.embeddings()[1][COLD]
-        torch.testing.assert_close(cold, made.alone(made.propagate()[1][0])[COLD])
+        torch.testing.assert_close(cold, made.without_edges(made.propagate()[1][0])[COLD])
         summary = {
             name: torch.from_numpy(np.asarray(field.data[[COLD]]).astype(np.float32))
             for name, field in made.content.fields.items()
@@ -170,7 +170,7 @@ def test_an_unknown_film_adds_nothing_of_an_id_to_mmgcn() -> None:
     with torch.no_grad():
         before = made.embeddings()[1][COLD].clone()
         made.item_table.weight[-1] += 10
-        made._kept = None
+        made._cache = None
         torch.testing.assert_close(made.embeddings()[1][COLD], before)
 
 
