@@ -123,9 +123,8 @@ class Neighbours(nn.Module):
             zeros = torch.zeros(len(coded), k, dtype=torch.int64, device=coded.device)
             return zeros, zeros, zeros.float(), exists
         at = at.clamp(min=0)
-        gap = torch.where(
-            exists, (coded[:, None] - self.coded[at]), 0
-        )  # of one node: the difference of two codes is that of their times
+        # both codes are of one node, so their difference is the difference of their times
+        gap = torch.where(exists, (coded[:, None] - self.coded[at]), 0)
         return torch.where(exists, self.partner[at], 0), gap, self.mark[at], exists
 
 

@@ -7,9 +7,10 @@ from mmrec_core.models.bert4rec import BERT4Rec
 
 
 class BERT4RecMultimodal(SequenceContentModel, BERT4Rec):
-    """BERT4Rec (Sun et al. 2019) whose films are an id plus their fused plot and poster; a mask has neither."""
+    """BERT4Rec (Sun et al. 2019) with items as an id embedding plus their fused plot and poster; a mask has no
+    content."""
 
     class Config(SequenceContentConfig, BERT4Rec.Config):
-        """BERT4Rec's, and how text and image come together."""
+        """Settings of BERT4Rec and of the fusion of text and image."""
 
     config: Config

@@ -7,10 +7,10 @@ from mmrec_core.models.sasrec import SASRec
 
 
 class SASRecMultimodal(SequenceContentModel, SASRec):
-    """SASRec (Kang & McAuley 2018) whose films are an id plus their fused plot and poster, both where they are read and
-    where they are ranked."""
+    """SASRec (Kang & McAuley 2018) with items as an id embedding plus their fused plot and poster, in histories and as
+    candidates."""
 
     class Config(SequenceContentConfig, SASRec.Config):
-        """SASRec's, and how text and image come together."""
+        """Settings of SASRec and of the fusion of text and image."""
 
     config: Config

@@ -7,9 +7,10 @@ from mmrec_core.models.sse_pt import SSEPT
 
 
 class SSEPTMultimodal(SequenceContentModel, SSEPT):
-    """SSE-PT (Wu et al. 2020) whose films are an id plus their fused plot and poster, each beside the user's vector."""
+    """SSE-PT (Wu et al. 2020) with items as an id embedding plus their fused plot and poster, concatenated with the
+    user's embedding."""
 
     class Config(SequenceContentConfig, SSEPT.Config):
-        """SSEPT's, and how text and image come together."""
+        """Settings of SSE-PT and of the fusion of text and image."""
 
     config: Config
