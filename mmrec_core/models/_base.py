@@ -547,7 +547,7 @@ class GradientModel(Model):
             histories = [History(np.zeros(0, np.int64)) if h.ratings is None else h for h in histories]
         state, moving = self.start_state(histories)
         if not moving:
-            return UserState(state, nobody(len(histories)))
+            return UserState(state, fallback_sources(len(histories)))
         prior = {k: state[k].clone() for k in moving}
         usable = torch.zeros(len(histories), dtype=torch.bool, device=self.known_users.device)
         user_history = self.history_rows(histories) if any(len(h) for h in histories) else None
@@ -600,7 +600,7 @@ class GradientModel(Model):
         return UserState(out, source)
 
 
-def nobody(n: int) -> tuple[Source, ...]:
+def fallback_sources(n: int) -> tuple[Source, ...]:
     """Sources of ``n`` states that use nothing about the user: all ``fallback``."""
     sources: list[Source] = ["fallback"] * n
     return tuple(sources)

@@ -122,7 +122,7 @@ class FieldModel(FeatureReader):
         return {**batch, "own_user": ones, "own_item": ones, "target": target}
 
     def with_negatives(self, batch: Batch, rows: Tensor, items: Tensor) -> Batch:
-        """A batch followed by copies of its ``rows`` with other ``items``: not liked, and in nobody's history."""
+        """A batch followed by copies of its ``rows`` with other ``items``: not liked, and in no user's history."""
         more = {key: column[rows] for key, column in batch.items()}
         zeros = torch.zeros(len(rows))
         more |= {key: zeros for key in ("target", "own_user", "own_item", "watched") if key in batch}
@@ -149,8 +149,14 @@ class FieldModel(FeatureReader):
         table["past_hidden"] = table["user_hidden"] & (torch.rand(table["user"].shape, generator=generator) < 0.5)
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
-        """Batches of an epoch. Overridden to read large click tables block by block, in an order that each epoch
-        draws."""
+        """Batches of an epoch. Overridden to read large click tables block by block, in a new order each epoch.
+
+        Args:
+            train: the training rows.
+            epoch: number of the epoch.
+            batch_size: rows per batch.
+            start: number of the first batch.
+        """
         if self.has_items or len(train) <= STREAM_FROM:
             yield from super().batches(train, epoch, batch_size=batch_size, start=start)
             return

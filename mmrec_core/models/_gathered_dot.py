@@ -73,7 +73,18 @@ class _Dots(torch.autograd.Function):
 
 
 def _bags(n: int, to: Tensor, table: Tensor, of: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums ``[n, d]`` of rows of a table: row ``of[k]``, times ``weight[k]``, is added to sum ``to[k]``."""
+    """Weighted sums of rows of a table.
+
+    Args:
+        n: number of sums.
+        to: the sum that each entry is added to, ``[K]``.
+        table: the table, ``[R, d]``.
+        of: the row of each entry, ``[K]``.
+        weight: the weight of each entry, ``[K]``.
+
+    Returns:
+        ``[n, d]``.
+    """
     order = torch.argsort(to, stable=True)
     start = torch.cat([to.new_zeros(1), torch.bincount(to, minlength=n).cumsum(0)])
     return F.embedding_bag(

@@ -154,8 +154,17 @@ class FusedContent(Content):
         return self.fuse(text, image, has_text, has_image)
 
     def fuse(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """Fuse ``text [B, T]`` and ``image [B, I]`` with their masks ``[B]``; see :meth:`Fusion.forward`:
-        ``[B, d]``."""
+        """Fuse text and image vectors, with dropout in training.
+
+        Args:
+            text: text vectors, ``[B, T]``.
+            image: image vectors, ``[B, I]``.
+            has_text: which items have a text, ``[B]``.
+            has_image: which items have an image, ``[B]``.
+
+        Returns:
+            ``[B, d]``.
+        """
         assert self.fusion is not None
         if self.training and self.dropout:
             text, image = (nn.functional.dropout(vectors, self.dropout) for vectors in (text, image))

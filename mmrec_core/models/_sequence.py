@@ -2,8 +2,8 @@
 
 Histories are stored flat, with offsets. A user's state is their latest ``length`` events ``[L]``, padded at the end,
 and the number of events. Later positions cannot influence earlier ones, so the padding, which comes last, has no
-effect. A start token comes before the first event, so the model also learns what follows an empty history: everybody's
-first item.
+effect. A start token comes before the first event, so the model also learns the item after an empty history: the
+first item of every user.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class MergeLayer(nn.Module):
 
     def of_all(self, a: Tensor, b: Tensor, at_once: int = 1 << 22) -> Tensor:
         """Scores ``[B, I]`` of every ``a [B, …]`` with every ``b [I, …]``. The first layer is computed once per side,
-        not once per pair. At most ``at_once`` hidden units are held in memory."""
+        not once per pair. At most ``at_once`` hidden units are in memory at a time."""
         weight = self.first.weight
         left, right = a @ weight[:, : self.wide].T + self.first.bias, b @ weight[:, self.wide :].T
         out, step = a.new_empty(len(a), len(b)), max(1, at_once // max(right.numel(), 1))
@@ -282,8 +282,15 @@ class TemporalAttention(nn.Module):
 
 class TemporalSum(nn.Module):
     """Sum over a node's recent neighbours (TGN's ``graph_sum``):
-    ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ encoding(Δt)]) ‖ own ‖ encoding(0)]``. Arguments as in
-    :class:`TemporalAttention`."""
+    ``W₂ [ReLU(Σ W₁[neighbour ‖ mark ‖ encoding(Δt)]) ‖ own ‖ encoding(0)]``.
+
+    Args:
+        dim: width ``d`` of nodes.
+        time_dim: width of time encodings.
+        heads: not used.
+        dropout: not used.
+        marks: numbers on each event.
+    """
 
     def __init__(self, dim: int, time_dim: int, heads: int, dropout: float, marks: int = 1) -> None:
         super().__init__()
@@ -294,7 +301,19 @@ class TemporalSum(nn.Module):
     def forward(
         self, own: Tensor, neighbours: Tensor, mark: Tensor, zero: Tensor, ago: Tensor, exists: Tensor
     ) -> Tensor:
-        """As :meth:`TemporalAttention.forward`."""
+        """Embed nodes from themselves and their neighbours; ``n`` nodes, ``k`` neighbours each.
+
+        Args:
+            own: nodes, ``[n, d]``.
+            neighbours: their neighbours, ``[n, k, d]``.
+            mark: the number on each event (its rating), ``[n, k]``.
+            zero: the time encoding of zero seconds, ``[t]``.
+            ago: the time encodings of the seconds since each event, ``[n, k, t]``.
+            exists: which neighbours exist, ``[n, k]``.
+
+        Returns:
+            ``[n, d]``.
+        """
         mask = exists[..., None].float()
         total = torch.cat([(neighbours * mask).sum(1), (mark[..., None] * mask).sum(1), (ago * mask).sum(1)], 1)
         summed = F.relu(total @ self.hear.weight.T + mask.sum(1) * self.hear.bias)

@@ -33,7 +33,9 @@ class MF(GradientModel):
             le=100.0,
             log=True,
         )
-        l2_bias: float = setting(0.03, "L2 penalty on the biases, likewise", ge=0.0, le=100.0, log=True)
+        l2_bias: float = setting(
+            0.03, "L2 penalty on the biases, per rating, divided by √(number of ratings)", ge=0.0, le=100.0, log=True
+        )
         id_dropout: float = setting(
             0.01, "share of ids hidden in training, which trains the embeddings of unknown ids", ge=0.0, le=0.5
         )

@@ -106,6 +106,14 @@ class NCF(GradientModel):
 
     @staticmethod
     def _with_negatives(user: Tensor, liked: Tensor, negative_user: Tensor, negative: Tensor) -> Batch:
+        """Liked pairs with target 1, followed by pairs with sampled negatives with target 0.
+
+        Args:
+            user: users of the liked pairs, ``[N]``.
+            liked: their items, ``[N]``.
+            negative_user: users of the negatives, ``[K]``.
+            negative: their items, ``[K]``.
+        """
         target = torch.cat([torch.ones(len(user)), torch.zeros(len(negative_user))])
         return {"user": torch.cat([user, negative_user]), "item": torch.cat([liked, negative]), "target": target}
 

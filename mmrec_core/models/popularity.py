@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmrec_core.config import Config
-from mmrec_core.models._base import Model, nobody
+from mmrec_core.models._base import Model, fallback_sources
 from mmrec_core.types import History, Interactions, Progress, Schema, Side, TrainSet, UserState, quiet
 
 
@@ -41,13 +41,15 @@ class Popularity(Model):
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """An empty state ``[B, 0]``, which only has a number of users."""
-        return {"nobody": torch.zeros(len(user), 0)}
+        return {"empty": torch.zeros(len(user), 0)}
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """The counts as scores of every user, ``[B, I]``."""
         scores = self.counts if items is None else self.counts[items]
-        return scores.expand(len(state["nobody"]), -1).clone()
+        return scores.expand(len(state["empty"]), -1).clone()
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """The empty state; its source is ``fallback``, because it uses nothing of the history."""
-        return UserState(self.gather_users(torch.zeros(len(histories), dtype=torch.int64)), nobody(len(histories)))
+        return UserState(
+            self.gather_users(torch.zeros(len(histories), dtype=torch.int64)), fallback_sources(len(histories))
+        )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core.models._base import Model, nobody
+from mmrec_core.models._base import Model, fallback_sources
 from mmrec_core.types import History, Progress, TrainSet, UserState, quiet
 
 
@@ -35,4 +35,4 @@ class Random(Model):
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Keys by the length of each history; their source is ``fallback``."""
         key = torch.tensor([self.schema.n_users + len(h) for h in histories], dtype=torch.int64)
-        return UserState({"key": key}, nobody(len(histories)))
+        return UserState({"key": key}, fallback_sources(len(histories)))

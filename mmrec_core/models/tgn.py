@@ -158,7 +158,14 @@ class TGN(TGNMemoryModel):
         return {**batch, "negative": negative}
 
     def batches(self, train: TrainSet, epoch: int, *, batch_size: int, start: int = 0) -> Iterator[Batch]:
-        """Batches in time order. Overridden because the order of events must not be shuffled."""
+        """Batches in time order. Overridden because the order of events must not be shuffled.
+
+        Args:
+            train: the training rows.
+            epoch: number of the epoch.
+            batch_size: rows per batch.
+            start: number of the first batch.
+        """
         table = self.epoch(train, epoch)
         for part in list(blocks(len(table["user"]), batch_size))[start:]:
             yield {key: column[part] for key, column in table.items()}
