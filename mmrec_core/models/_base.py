@@ -307,7 +307,7 @@ class Model(nn.Module):
             save_file(tables, draft / "side.safetensors")
             np.save(draft / "user_ids.npy", users.raw, allow_pickle=False)
             np.save(draft / "item_ids.npy", items.raw, allow_pickle=False)
-            info = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
+            keys = ("name", "owner", "kind", "vocabulary", "codes", "mean", "std", "log", "width")
             storage.write_json(
                 draft / "config.json",
                 {
@@ -316,7 +316,7 @@ class Model(nn.Module):
                     "seed": self.seed,
                     "config": self.config.model_dump(mode="json"),
                     "schema": self.schema.to_json(),
-                    "side": [{key: getattr(f, key) for key in info} for f in self.side],
+                    "side": [{key: getattr(f, key) for key in keys} for f in self.side],
                     "catalog": self.catalog_checksum,
                     "spaces": self.spaces,
                 },
@@ -482,21 +482,21 @@ class GradientModel(Model):
         """Data of the histories that all steps of a fold-in share; :meth:`history_epoch` receives it."""
         return self.as_train_set(histories)
 
-    def history_epoch(self, info: Any, step: int) -> Batch:
+    def history_epoch(self, shared: Any, step: int) -> Batch:
         """The batch of one fold-in step, with negatives; ``user`` is the number of the history."""
-        return self.epoch(info, step)
+        return self.epoch(shared, step)
 
-    def fold_gradients(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
+    def fold_gradients(self, shared: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
         """A function that gives the gradients of each fold-in step: by autograd; a model may compute them directly.
 
         Args:
-            info: from :meth:`history_rows`.
+            shared: from :meth:`history_rows`.
             state: the states; those named in ``moving`` change in place between the steps.
             moving: names of the tensors that are fitted.
         """
 
         def gradients(step: int) -> tuple[list[Tensor], Tensor]:
-            batch = _to(self.history_epoch(info, step), self.known_users.device)
+            batch = _to(self.history_epoch(shared, step), self.known_users.device)
             count = torch.bincount(batch["user"], minlength=len(state[moving[0]]))
             if not len(batch["user"]):  # a step may draw no rows at all; other steps still count
                 return [torch.zeros_like(state[key]) for key in moving], count

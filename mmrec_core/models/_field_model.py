@@ -239,20 +239,20 @@ class FieldModel(FeatureReader):
             return batch, FoldNegatives(self, batch["user"], batch["item"], self.config.negatives)
         return self._with_item_features(batch), None
 
-    def history_epoch(self, info: tuple[Batch, FoldNegatives | None], step: int) -> Batch:
+    def history_epoch(self, shared: tuple[Batch, FoldNegatives | None], step: int) -> Batch:
         """The rows of one step, with the step's negatives. New users are not among the items' raters, so nothing is
         left out there."""
-        batch, negatives = info
+        batch, negatives = shared
         if negatives is not None:
             batch = self._with_item_features(self.with_negatives(batch, *negatives.draw(self.generator(step, 2))))
         return {**batch, "own_item": torch.zeros(len(batch["user"]))}
 
-    def fold_gradients(self, info: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
+    def fold_gradients(self, shared: Any, state: dict[str, Tensor], moving: Sequence[str]) -> FoldGradients:
         """Gradients of a fold-in. Overridden because, without negatives, all steps read the same features, except for
         the id embeddings."""
-        if not self.learns_as(FieldModel) or info[1] is not None or list(moving) != ["id"]:
-            return super().fold_gradients(info, state, moving)
-        batch = _to(self.history_epoch(info, 0), self.mean.device)
+        if not self.learns_as(FieldModel) or shared[1] is not None or list(moving) != ["id"]:
+            return super().fold_gradients(shared, state, moving)
+        batch = _to(self.history_epoch(shared, 0), self.mean.device)
         features = self.read_features(self.user_tensors({**batch, "state": state}), batch)
         if self.linear:
             features = replace(features, first_order=features.first_order - state["id"][batch["user"], -1])

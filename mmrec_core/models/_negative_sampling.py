@@ -95,8 +95,8 @@ class Pairwise(GradientModel):
         liked = self.rows(self.as_train_set(histories).positives)
         return liked, FoldNegatives(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, info: tuple[Batch, FoldNegatives], step: int) -> Batch:
+    def history_epoch(self, shared: tuple[Batch, FoldNegatives], step: int) -> Batch:
         """The likes with the negatives of one step."""
-        liked, negatives = info
+        liked, negatives = shared
         row, drawn = negatives.draw(self.generator(step, 2))
         return {"user": liked["user"][row], "item": liked["item"][row], "negative": drawn[:, None]}

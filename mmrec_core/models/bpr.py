@@ -68,13 +68,13 @@ class BPR(Pairwise):
         return F.softplus(negative_score - score[:, None]).mean(1) + self.config.l2 * norms
 
     def fold_gradients(
-        self, info: tuple[Batch, FoldNegatives], state: dict[str, Tensor], moving: Sequence[str]
+        self, shared: tuple[Batch, FoldNegatives], state: dict[str, Tensor], moving: Sequence[str]
     ) -> FoldGradients:
         """Gradients of a fold-in. Overridden because they have a closed form: −log σ of a difference that is linear in
         the user's factors. The negatives of all steps are drawn at once."""
         if not self.learns_as(BPR):
-            return super().fold_gradients(info, state, moving)
-        liked, negatives = info
+            return super().fold_gradients(shared, state, moving)
+        liked, negatives = shared
         device, steps, factors = self.known_items.device, self.FOLD_STEPS, state["factors"]
         row = negatives.row
         user, item = liked["user"][row].to(device), self.oov_item(liked["item"][row].to(device))
