@@ -110,7 +110,7 @@ class Ours:
             self.model.score(t.user[a:b], film, t.time[a:b])[:, 0].numpy() for film in (t.item[a:b], t.drawn[a:b, 0])
         )
         happened = (torch.from_numpy(column[a:b]) for column in (t.user, t.item, t.time))
-        self.model.take_in(self.model.now(), *happened, torch.zeros(b - a))
+        self.model.update_state(self.model.updated_memory(), *happened, torch.zeros(b - a))
         self.model.train(False)
         return pos, neg
 

@@ -96,10 +96,10 @@ def test_vocabularies_are_fitted_on_training_rows(clicks: Dataset) -> None:
 
 def test_streaming_gives_every_row_once(clicks: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read block by block: each row once an epoch, in another order each time, resumable at any batch."""
-    from mmrec_core.models import _fields
+    from mmrec_core.models import _field_model
 
-    monkeypatch.setattr(_fields, "STREAM_FROM", 1000)
-    monkeypatch.setattr(_fields, "STREAM_BLOCK", 1024)
+    monkeypatch.setattr(_field_model, "STREAM_FROM", 1000)
+    monkeypatch.setattr(_field_model, "STREAM_BLOCK", 1024)
     train = train_set(clicks, np.arange(5000), 1, None)
     from mmrec_core import registry
 

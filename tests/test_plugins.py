@@ -20,7 +20,7 @@ MODEL = '''
 """Likes old films."""
 import torch
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Model, nobody
+from mmrec_core.models._base import Model, fallback_sources
 from mmrec_core.types import UserState
 
 class Vintage(Model):
@@ -36,7 +36,7 @@ class Vintage(Model):
         scores = -self.config.slope * torch.arange(self.schema.n_items).float()
         return (scores if items is None else scores[items]).expand(len(state["none"]), -1).clone()
     def fold_in(self, histories):
-        return UserState(self.gather_users(torch.zeros(len(histories))), nobody(len(histories)))
+        return UserState(self.gather_users(torch.zeros(len(histories))), fallback_sources(len(histories)))
 '''
 DATASET = '''
 """Four ratings."""

@@ -23,7 +23,7 @@ PLANTED = '''
 """As good as its settings are near to a planted place."""
 import torch
 from mmrec_core.config import Config, setting
-from mmrec_core.models._base import Model, nobody
+from mmrec_core.models._base import Model, fallback_sources
 from mmrec_core.types import Head, UserState
 
 class Planted(Model):
@@ -52,7 +52,7 @@ class Planted(Model):
     def score_states(self, state, items=None):
         return torch.zeros(len(state["none"]), self.schema.n_items if items is None else len(items))
     def fold_in(self, histories):
-        return UserState(self.gather_users(torch.zeros(len(histories))), nobody(len(histories)))
+        return UserState(self.gather_users(torch.zeros(len(histories))), fallback_sources(len(histories)))
 '''
 
 

@@ -8,11 +8,13 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """``x + Attention(LN(x))``, then ``x + MLP(LN(x))`` (layer norm first, which trains more steadily than last).
+    """``x + Attention(LN(x))``, then ``x + MLP(LN(x))`` (pre-norm, which trains more stably than post-norm).
 
     Args:
-        heads: where the width is not divisible by them, one.
-        wide: units of the MLP's hidden layer, in widths.
+        dim: width ``d``.
+        heads: attention heads; one where ``dim`` is not divisible by them.
+        dropout: of attention weights and of both outputs.
+        wide: width of the MLP's hidden layer, as a multiple of ``dim``.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float, wide: int = 1) -> None:
@@ -22,17 +24,17 @@ class Block(nn.Module):
         self.attend, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.wide, self.narrow = nn.Linear(dim, wide * dim), nn.Linear(wide * dim, dim)
 
-    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
-        """``[B, T, d]``; place ``t`` looks at places up to ``t``, or, where ``there [B, T]`` is given, at all that are
-        there."""
+    def forward(self, x: Tensor, exists: Tensor | None = None) -> Tensor:
+        """``[B, T, d]`` → ``[B, T, d]``. Attention is causal, or, where the mask ``exists [B, T]`` is given, over all
+        positions that exist."""
         n, t, dim = x.shape
         query, key, value = (
             part.view(n, t, self.heads, dim // self.heads).transpose(1, 2)
             for part in self.attend(self.before(x)).chunk(3, -1)
         )
-        share = self.dropout if self.training else 0.0
-        mask = None if there is None else there[:, None, None, :]
-        seen = F.scaled_dot_product_attention(query, key, value, mask, is_causal=there is None, dropout_p=share)
-        x = x + F.dropout(self.out(seen.transpose(1, 2).reshape(n, t, dim)), share, self.training)
-        inner = F.dropout(F.gelu(self.wide(self.between(x))), share, self.training)
-        return torch.add(x, F.dropout(self.narrow(inner), share, self.training))
+        dropout = self.dropout if self.training else 0.0
+        mask = None if exists is None else exists[:, None, None, :]
+        attended = F.scaled_dot_product_attention(query, key, value, mask, is_causal=exists is None, dropout_p=dropout)
+        x = x + F.dropout(self.out(attended.transpose(1, 2).reshape(n, t, dim)), dropout, self.training)
+        inner = F.dropout(F.gelu(self.wide(self.between(x))), dropout, self.training)
+        return torch.add(x, F.dropout(self.narrow(inner), dropout, self.training))

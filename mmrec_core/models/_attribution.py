@@ -8,15 +8,17 @@ from mmrec_core.types import Array
 
 
 @dataclass(frozen=True)
-class Inside:
-    """One prediction, seen from within."""
+class PairAttribution:
+    """One prediction and the contribution of each dot product to it."""
 
     names: tuple[str, ...]
+    """What each vector stands for, for display."""
     vectors: Array
-    """``[F, d]``: what each name's embedding is."""
+    """``[F, d]``: the vector of each name."""
     pairs: tuple[tuple[str, str], ...]
     dots: Array
     """``[P]``: the dot product of each pair."""
-    moved: Array
-    """``[P]``: the prediction minus what it would be with that dot product at zero, all else as it is."""
+    effects: Array
+    """``[P]``: the prediction minus the prediction with that dot product set to zero, everything else unchanged."""
     score: float
+    """The prediction."""

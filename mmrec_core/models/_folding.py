@@ -1,5 +1,5 @@
-"""Fold-in of models that read fields: only the id vector moves, so all else that a history's rows read is looked up
-once, not at each step."""
+"""Fold-in of models on features: only the id embedding is fitted, so all other features are read once, not at every
+step."""
 
 from __future__ import annotations
 
@@ -10,62 +10,72 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mmrec_core.models._base import Batch, Slopes
+from mmrec_core.models._base import Batch, FoldGradients
 
 if TYPE_CHECKING:
-    from mmrec_core.models._fields import Looked
+    from mmrec_core.models._feature_reader import FeatureBatch
 
-RowSlopes = Callable[[Tensor], Tensor]
-"""From each row's id vector ``[N, d]`` to the gradient of each row's own loss by it, ``[N, d]``."""
+RowGradients = Callable[[Tensor], Tensor]
+"""Maps each row's id embedding ``[N, d]`` to the gradient ``[N, d]`` of that row's loss with respect to it."""
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """What the rows of a fold-in read beside the id vector, which is the first of the vectors."""
+class FoldInputs:
+    """Features of the rows of a fold-in, which stay the same while the id embedding is fitted."""
 
     batch: Batch
-    looked: Looked
-    """``vectors`` hold the id vector that fold-in begins with; ``first`` leaves the id's own weight out."""
+    features: FeatureBatch
+    """The first of its ``vectors`` is the initial id embedding; ``first_order`` leaves the id's own weight out."""
     linear: bool
-    """The last number of an id vector is its weight (first order)."""
+    """Whether the last number of an id embedding is its first-order weight."""
 
-    def with_id(self, own: Tensor) -> Looked:
-        """What the rows read with these id vectors ``[N, d]``."""
-        first, vector = (self.looked.first + own[:, -1], own[:, :-1]) if self.linear else (self.looked.first, own)
-        return replace(self.looked, first=first, vectors=torch.cat([vector[:, None], self.looked.vectors[:, 1:]], 1))
+    def with_id(self, own: Tensor) -> FeatureBatch:
+        """The features with these id embeddings ``[N, d]``."""
+        first_order, vector = (
+            (self.features.first_order + own[:, -1], own[:, :-1]) if self.linear else (self.features.first_order, own)
+        )
+        return replace(
+            self.features,
+            first_order=first_order,
+            vectors=torch.cat([vector[:, None], self.features.vectors[:, 1:]], 1),
+        )
 
 
-def by_autograd(losses: Callable[[Looked, Batch], Tensor], fixed: Fixed) -> RowSlopes:
-    """The gradient of any loss ``[N]`` of what rows read."""
+def by_autograd(losses: Callable[[FeatureBatch, Batch], Tensor], inputs: FoldInputs) -> RowGradients:
+    """Gradients of any loss ``[N]`` of the features, computed by autograd."""
 
-    def slope(own: Tensor) -> Tensor:
+    def gradient(own: Tensor) -> Tensor:
         with torch.enable_grad():
             free = own.detach().requires_grad_(True)
-            (found,) = torch.autograd.grad(losses(fixed.with_id(free), fixed.batch).sum(), free)
+            (found,) = torch.autograd.grad(losses(inputs.with_id(free), inputs.batch).sum(), free)
         return found
 
-    return slope
+    return gradient
 
 
-def means(user: Tensor, state: Tensor, slope: RowSlopes) -> Slopes:
-    """The gradient of each history's mean loss by its id vector, from that of each row's.
+def mean_gradients(user: Tensor, state: Tensor, gradient: RowGradients) -> FoldGradients:
+    """Gradients of each history's mean loss with respect to its id embedding, from the gradients of the rows.
 
     Args:
-        user: which history each row belongs to, ``[N]``.
-        state: the id vectors ``[B, d]``, changed in place between the steps.
+        user: the history each row belongs to, ``[N]``.
+        state: the id embeddings ``[B, d]``, which change in place between the steps.
+        gradient: gives the gradients of the rows.
     """
     count = torch.bincount(user, minlength=len(state))
-    share = count.clamp(min=1)[user].reciprocal()[:, None]
+    weight = count.clamp(min=1)[user].reciprocal()[:, None]
 
-    def slopes(step: int) -> tuple[list[Tensor], Tensor]:
-        return [torch.zeros_like(state).index_add_(0, user, slope(state[user]).mul_(share))], count
+    def gradients(step: int) -> tuple[list[Tensor], Tensor]:
+        return [torch.zeros_like(state).index_add_(0, user, gradient(state[user]).mul_(weight))], count
 
-    return slopes
+    return gradients
 
 
-def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """A network of :func:`mmrec_core.models._layers.mlp` at rest on ``[N, in]``: its output, and what :func:`back`
-    needs of the way."""
+def forward_pass(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Forward pass of a network of :func:`mmrec_core.models._layers.mlp` without dropout, on ``[N, in]``.
+
+    Returns:
+        The output ``[N, out]``, and the outputs of the ReLUs, which :func:`backward_pass` needs.
+    """
     kept = []
     for layer in network:
         if isinstance(layer, nn.Linear):
@@ -76,12 +86,19 @@ def there(network: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     return x, kept
 
 
-def back(network: nn.Sequential, slope: Tensor, kept: list[Tensor]) -> Tensor:
-    """The gradient by the network's input, from that by its output."""
+def backward_pass(network: nn.Sequential, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+    """Gradient with respect to the network's input ``[N, in]``, from the gradient with respect to its output
+    ``[N, out]``.
+
+    Args:
+        network: the network of :func:`forward_pass`.
+        gradient: with respect to its output.
+        kept: the outputs of its ReLUs, from :func:`forward_pass`.
+    """
     kept = list(kept)
     for layer in reversed(network):
         if isinstance(layer, nn.Linear):
-            slope = slope @ layer.weight
+            gradient = gradient @ layer.weight
         elif isinstance(layer, nn.ReLU):
-            slope = torch.ops.aten.threshold_backward(slope, kept.pop(), 0)
-    return slope
+            gradient = torch.ops.aten.threshold_backward(gradient, kept.pop(), 0)
+    return gradient

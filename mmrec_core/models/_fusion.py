@@ -1,8 +1,7 @@
-"""Text and image of a film as one vector: four ways, each with masks for what is missing.
+"""Fusion of an item's text and image vectors into one vector: concatenation, MLP, FiLM, or a gate.
 
-Vectors come in with unit length or, where a film has none, as zeros with its mask off. MM-TGN's three (MLP, FiLM,
-gated) have exactly its layers, so that at 2688 → 172 they count 1,466,372, 1,074,356 and 955,976 parameters, as it
-reports.
+Input vectors have unit length; an item without a vector has zeros and its mask off. The MLP, FiLM and gated fusions
+have the layers of MM-TGN, so at 2688 → 172 they have 1,466,372, 1,074,356 and 955,976 parameters, as it reports.
 """
 
 from __future__ import annotations
@@ -14,21 +13,23 @@ from torch import Tensor, nn
 
 Kind = Literal["concat", "mlp", "film", "gated"]
 HIDDEN = {"mlp": 512, "film": 256}
-"""Widths of hidden layers, as MM-TGN has them."""
+"""Widths of hidden layers in MM-TGN."""
 
 
 class Fusion(nn.Module):
-    """``text [B, T]``, ``image [B, I]`` and their masks ``[B]`` → ``[B, d]``; a film with neither gets zeros.
+    """``text [B, T]``, ``image [B, I]`` and their masks ``[B]`` → ``[B, d]``; zeros where an item has neither.
 
-    ``concat``: one linear layer on both side by side. ``mlp``: Linear–LayerNorm–GELU–Dropout–Linear–LayerNorm. ``film``
-    (Perez et al. 2018): the projected image, scaled and shifted by what two networks make of the text; the identity at
-    first. ``gated``: ``g·text + (1−g)·image`` after projections, ``g = σ(Linear([text ‖ image]))`` for every
-    coordinate.
+    ``concat``: one linear layer on the concatenation. ``mlp``: Linear–LayerNorm–GELU–Dropout–Linear–LayerNorm. ``film``
+    (Perez et al. 2018): the projected image, scaled and shifted by two networks of the text; it starts as the identity.
+    ``gated``: ``g·text + (1−g)·image`` after projections, with ``g = σ(Linear([text ‖ image]))`` for every coordinate.
 
     Args:
-        text, image: widths; 0 where a modality is not used at all.
-        dim: ``d``.
-        hidden: width of hidden layers of ``mlp`` and ``film``; ``None``: MM-TGN's.
+        kind: ``concat``, ``mlp``, ``film`` or ``gated``.
+        text: width ``T`` of text vectors; 0 where text is not used.
+        image: width ``I`` of image vectors; 0 where images are not used.
+        dim: width ``d`` of the result.
+        dropout: in the MLP.
+        hidden: width of hidden layers of ``mlp`` and ``film``; ``None``: as in MM-TGN.
     """
 
     def __init__(
@@ -41,9 +42,13 @@ class Fusion(nn.Module):
             self.joint: nn.Module = nn.Linear(text + image, dim)
         elif kind == "mlp":
             self.joint = nn.Sequential(
-                nn.Linear(text + image, wide), nn.LayerNorm(wide), nn.GELU(), nn.Dropout(dropout), nn.Linear(wide, dim),
+                nn.Linear(text + image, wide),
+                nn.LayerNorm(wide),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(wide, dim),
                 nn.LayerNorm(dim),
-            )  # fmt: skip
+            )
         elif kind == "film":
             self.scale = nn.Sequential(nn.Linear(text, wide), nn.ReLU(), nn.Linear(wide, dim)) if text else None
             self.shift = nn.Sequential(nn.Linear(text, wide), nn.ReLU(), nn.Linear(wide, dim)) if text else None
@@ -57,7 +62,7 @@ class Fusion(nn.Module):
             self.out, self.out_norm = nn.Linear(dim, dim), nn.LayerNorm(dim)
 
     def start(self) -> None:
-        """FiLM begins as the identity: γ = 1, β = 0, whatever the text. To be called once other weights are drawn."""
+        """Initialise FiLM as the identity (γ = 1, β = 0). Call it after all other weights are drawn."""
         if self.kind != "film" or self.scale is None or self.shift is None:
             return
         for network, value in ((self.scale, 1.0), (self.shift, 0.0)):
@@ -67,28 +72,48 @@ class Fusion(nn.Module):
             nn.init.constant_(last.bias, value)
 
     def gates(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """Share of the text in each coordinate, ``[B, d]`` in (0, 1); 1 where there is no image, 0 where there is no
-        text."""
+        """Share of the text in each coordinate of a gated fusion.
+
+        Args:
+            text: text vectors, ``[B, T]``.
+            image: image vectors, ``[B, I]``.
+            has_text: which items have a text, ``[B]``.
+            has_image: which items have an image, ``[B]``.
+
+        Returns:
+            ``[B, d]`` in 0 … 1: 1 where there is no image, 0 where there is no text.
+        """
         gate = torch.sigmoid(self.gate(torch.cat([text, image], 1)))
         gate = torch.where(has_image[:, None], gate, 1.0)
         return torch.where(has_text[:, None], gate, 0.0)
 
     def forward(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """``[B, d]``."""
+        """Fuse text and image.
+
+        Args:
+            text: text vectors, ``[B, T]``.
+            image: image vectors, ``[B, I]``.
+            has_text: which items have a text, ``[B]``.
+            has_image: which items have an image, ``[B]``.
+
+        Returns:
+            ``[B, d]``.
+        """
         if self.kind in ("concat", "mlp"):
             found = self.joint(torch.cat([text, image], 1))
         elif self.kind == "film":
-            seen = text.new_zeros(len(text), self.dim)
+            modulated = text.new_zeros(len(text), self.dim)
             if self.picture is not None:
-                seen = torch.where(has_image[:, None], self.before(self.picture(image)), 0.0)
+                modulated = torch.where(has_image[:, None], self.before(self.picture(image)), 0.0)
             if self.scale is not None and self.shift is not None:
-                there = has_text[:, None]
-                seen = torch.where(there, self.scale(text), 1.0) * seen + torch.where(there, self.shift(text), 0.0)
-            found = self.after(seen)
+                mask = has_text[:, None]
+                scale, shift = torch.where(mask, self.scale(text), 1.0), torch.where(mask, self.shift(text), 0.0)
+                modulated = scale * modulated + shift
+            found = self.after(modulated)
         else:
-            nothing = text.new_zeros(len(text), self.dim)
-            info = self.words_norm(self.words(text)) if self.words is not None else nothing
-            shown = self.picture_norm(self.picture(image)) if self.picture is not None else nothing
+            zeros = text.new_zeros(len(text), self.dim)
+            words = self.words_norm(self.words(text)) if self.words is not None else zeros
+            picture = self.picture_norm(self.picture(image)) if self.picture is not None else zeros
             gate = self.gates(text, image, has_text, has_image)
-            found = self.out_norm(self.out(gate * info + (1 - gate) * shown))
+            found = self.out_norm(self.out(gate * words + (1 - gate) * picture))
         return torch.where((has_text | has_image)[:, None], found, 0.0)

@@ -12,32 +12,40 @@ from torch.nn import functional as F
 from mmrec_core.types import blocks
 
 BLOCK = 1 << 18
-"""Numbers chosen at once, so that they stay near the processor."""
+"""Numbers gathered at once, so that they fit into the processor's cache."""
 
 
 def dots(left: Tensor, right: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """``left[row] · right[column]``, ``[B, n]``, of ``left [L, d]``, ``right [R, d]``, ``row [B]`` and
-    ``column [B, n]``.
+    """Dot products ``left[row] · right[column]``.
 
-    On a CPU most of the time of such a comparison goes into its way back, which adds ``B · n`` rows to their places one
-    by one. Here each row of a gradient is one weighted bag of the other table's rows, whose order is fixed: the same
-    sums each time.
+    On a CPU the backward pass takes most of the time, because it adds ``B · n`` rows to their places one by one. Here
+    each row of a gradient is one weighted bag (``embedding_bag``) of the other table's rows in a fixed order, so the
+    sums are reproducible.
+
+    Args:
+        left: a table, ``[L, d]``.
+        right: a table, ``[R, d]``.
+        row: rows of ``left``, ``[B]``.
+        column: rows of ``right``, ``[B, n]``.
+
+    Returns:
+        ``[B, n]``.
     """
     if left.device.type != "cpu":
         return torch.einsum("bd,bnd->bn", left[row], right[column])
-    with torch.autocast("cpu", enabled=False):  # bags know no half precision
+    with torch.autocast("cpu", enabled=False):  # embedding bags do not support half precision
         wide = torch.promote_types(left.dtype, torch.float32)
         found: Tensor = _Dots.apply(left.to(wide), right.to(wide), row, column)
     return found
 
 
 def sizes_of(table: Tensor, rows: Tensor) -> Tensor:
-    """Squared lengths of the rows; each is taken once, however often its row is asked for."""
+    """Squared norms of ``rows`` of a table; each row's norm is computed once, however often it occurs."""
     return F.embedding(rows, table.square().sum(1, keepdim=True))[..., 0]
 
 
 def side_by_side(first: Tensor, others: Tensor) -> Tensor:
-    """``[B, 1 + n]`` of ``[B]`` and ``[B, n]``."""
+    """``[B]`` and ``[B, n]`` concatenated to ``[B, 1 + n]``."""
     return torch.cat([first[:, None], others], 1)
 
 
@@ -55,17 +63,28 @@ class _Dots(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         left, right, row, column = ctx.saved_tensors
         weight, to, of = gradient.flatten(), row.repeat_interleave(column.shape[1]), column.flatten()
-        wanted = ctx.needs_input_grad
+        needs = ctx.needs_input_grad
         return (
-            _bags(len(left), to, right, of, weight) if wanted[0] else None,
-            _bags(len(right), of, left, to, weight) if wanted[1] else None,
+            _bags(len(left), to, right, of, weight) if needs[0] else None,
+            _bags(len(right), of, left, to, weight) if needs[1] else None,
             None,
             None,
         )
 
 
 def _bags(n: int, to: Tensor, table: Tensor, of: Tensor, weight: Tensor) -> Tensor:
-    """``[n, d]``: of each place the weighted sum of the table's rows that go there."""
+    """Weighted sums of rows of a table.
+
+    Args:
+        n: number of sums.
+        to: the sum that each entry is added to, ``[K]``.
+        table: the table, ``[R, d]``.
+        of: the row of each entry, ``[K]``.
+        weight: the weight of each entry, ``[K]``.
+
+    Returns:
+        ``[n, d]``.
+    """
     order = torch.argsort(to, stable=True)
     start = torch.cat([to.new_zeros(1), torch.bincount(to, minlength=n).cumsum(0)])
     return F.embedding_bag(

@@ -1,9 +1,7 @@
-"""What users have rated, and who has rated a film, from training rows only: pooled vectors and counts, a row's own part
-taken out.
+"""Sparse matrix of the training interactions: sums of embeddings over a user's items and over an item's users.
 
-A row that is being learned lies in its user's history and among its film's raters itself; a row that is being judged
-never does. So whatever is pooled here is pooled without the row at hand, exactly, or the model would learn to look up
-its answer.
+A training row is part of its own user's history and of its own item's raters; a row that is evaluated never is. Models
+that use these sums therefore subtract the row's own part: with it, they would learn to read their own target.
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from mmrec_core.types import Interactions
 
 
 class _Product(torch.autograd.Function):
-    """``A @ x`` for a fixed ``A`` all of whose entries are ones (repeated where rows repeat), with ``Aᵀ`` at hand for
-    the way back."""
+    """``A @ x`` for a fixed ``A`` of ones (repeated where rows repeat); the backward pass uses ``Aᵀ``, given as an
+    argument."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
@@ -34,7 +32,7 @@ class _Product(torch.autograd.Function):
 
 
 def _sums(matrix: Tensor, x: Tensor) -> Tensor:
-    """Sums of rows of ``x``. On a CPU, bags of an embedding table are what that is, and 2.7 times faster than the
+    """``matrix @ x`` for a matrix of ones. On a CPU it is computed by ``embedding_bag``, 2.7 times faster than the
     sparse product."""
     if x.device.type != "cpu":
         return matrix @ x
@@ -43,11 +41,12 @@ def _sums(matrix: Tensor, x: Tensor) -> Tensor:
     )
 
 
-class Past(nn.Module):
-    """Training rows as a sparse matrix of users by items, kept with the model.
+class InteractionMatrix(nn.Module):
+    """Training rows as a sparse matrix of users by items, saved with the model.
 
     Args:
-        n_users, n_items: its size; one more row each stands for the unknown, and is empty.
+        n_users: number of users; one more row stands for unknown users, and is empty.
+        n_items: number of items; one more column stands for unknown items, and is empty.
     """
 
     def __init__(self, n_users: int, n_items: int) -> None:
@@ -64,17 +63,17 @@ class Past(nn.Module):
         self._matrices: tuple[Tensor, Tensor, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the sparse matrices, which cannot be copied and are made anew."""
+        """The attributes without the sparse matrices, which cannot be copied and are built again when needed."""
         return {**self.__dict__, "_matrices": None}
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Past:
-        """The matrices stay behind when the rows move to another device."""
+    def _apply(self, fn: Any, recurse: bool = True) -> InteractionMatrix:
+        """Clear the matrices, because they would stay on the old device."""
         self._matrices = None
-        moved: Past = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        moved: InteractionMatrix = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
-    def remember(self, rows: Interactions) -> None:
-        """Take in the training rows."""
+    def set_rows(self, rows: Interactions) -> None:
+        """Store the training rows."""
         user, item = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("item"), np.int64)
         device = self.start.device
         order = np.lexsort((item, user))
@@ -84,10 +83,9 @@ class Past(nn.Module):
             setattr(self, f"{owner}_count", torch.from_numpy(np.bincount(column, minlength=n)).float().to(device))
 
     def _both(self) -> tuple[Tensor, Tensor]:
-        """The matrix and its transpose in compressed rows, made when first needed and whenever the rows have
-        changed."""
-        made = self._matrices
-        if made is None or made[0] is not self.items:
+        """The matrix and its transpose as CSR tensors, built when first needed and when the rows have changed."""
+        built = self._matrices
+        if built is None or built[0] is not self.items:
             warnings.filterwarnings("ignore", "Sparse (invariant checks|CSR tensor support)")
             rows = torch.repeat_interleave(torch.arange(self.shape[0], device=self.start.device), self.start.diff())
             ones = torch.ones(len(self.items), device=self.start.device)
@@ -95,23 +93,22 @@ class Past(nn.Module):
             order = torch.argsort(self.items, stable=True)
             counts = torch.bincount(self.items, minlength=self.shape[1])
             start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-            made = self._matrices = (
-                self.items, matrix, torch.sparse_csr_tensor(start, rows[order], ones, (self.shape[1], self.shape[0])),
-            )  # fmt: skip
-        return made[1], made[2]
+            transposed = torch.sparse_csr_tensor(start, rows[order], ones, (self.shape[1], self.shape[0]))
+            built = self._matrices = (self.items, matrix, transposed)
+        return built[1], built[2]
 
     @staticmethod
     def _product(matrix: Tensor, transposed: Tensor, table: Tensor) -> Tensor:
-        with torch.autocast(table.device.type, enabled=False):  # sparse products know float32 only
+        with torch.autocast(table.device.type, enabled=False):  # sparse products support float32 only
             found: Tensor = _Product.apply(matrix, transposed, table.float())
         return found
 
-    def of_users(self, table: Tensor) -> Tensor:
-        """For every user the sum of the rows ``[I + 1, d]`` of what they rated: ``[U + 1, d]``."""
+    def user_sums(self, table: Tensor) -> Tensor:
+        """For every user, the sum of the rows of a table ``[I + 1, d]`` over the items they rated: ``[U + 1, d]``."""
         matrix, transposed = self._both()
         return self._product(matrix, transposed, table)
 
-    def of_items(self, table: Tensor) -> Tensor:
-        """For every film the sum of the rows ``[U + 1, d]`` of who rated it: ``[I + 1, d]``."""
+    def item_sums(self, table: Tensor) -> Tensor:
+        """For every item, the sum of the rows of a table ``[U + 1, d]`` over the users who rated it: ``[I + 1, d]``."""
         matrix, transposed = self._both()
         return self._product(transposed, matrix, table)

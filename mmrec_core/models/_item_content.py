@@ -1,5 +1,5 @@
-"""What films say of themselves: an encoder's vectors of plots and posters, gathered by index, with masks for what is
-missing."""
+"""Content of items: an encoder's vectors of plots (text) and posters (image), read by item row, with masks for missing
+ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmrec_core.types import Field
 
 MODALITIES = ("text", "image")
 MOST_MEASURED = 50_000
-"""Films whose vectors are enough to tell where vectors lie."""
+"""Most items over which the mean and the standard deviation of vectors are computed."""
 
 
 class ContentConfig(Config):
-    """How text and image come together."""
+    """Settings of the fusion of text and image."""
 
     fusion: Literal["concat", "mlp", "film", "gated"] = setting(
         "concat",
@@ -29,22 +29,21 @@ class ContentConfig(Config):
     fusion_width: int = setting(64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True)
     content_dropout: float = setting(
         0.2,
-        "share of an encoder's numbers silenced in training: few films are seen, so their vectors are easily learned by"
-        " heart",
+        "dropout of an encoder's vectors in training, against overfitting: there are few films",
         ge=0.0,
         le=0.95,
     )
 
 
 class Content(nn.Module):
-    """Vectors of items' plots and posters, those of the side information that an encoder made.
+    """An encoder's vectors of items' plots and posters.
 
-    Vectors stay where they lie: a memory map on the CPU, the device's memory on a GPU. They are read around the
-    training films' middle, each coordinate about 1 large, so that what all films share says nothing of any of them.
+    Vectors stay where they are stored: in a memory map on the CPU, or in the device's memory on a GPU. They are read
+    minus the mean of the training items' vectors, divided by their standard deviation.
 
     Args:
-        side: all side information; fields that are vectors of items are read.
-        n_items: item rows; row ``n_items`` stands for an unknown item, which shows and tells nothing.
+        side: all side information; its fields that are vectors of items are read.
+        n_items: number of items; row ``n_items`` stands for an unknown item, which has no content.
     """
 
     def __init__(self, side: Sequence[Field], n_items: int) -> None:
@@ -59,11 +58,12 @@ class Content(nn.Module):
             self.register_buffer(f"{name}_spread", torch.ones(()))
 
     def width(self, name: str) -> int:
-        """Numbers in a vector of a modality; 0 where it is not given."""
+        """Width of a modality's vectors; 0 where the dataset has none."""
         return self.fields[name].width if name in self.fields else 0
 
     def begin(self, known_items: Tensor) -> None:
-        """Measure where the training films' vectors lie; ``known_items`` ``[I + 1]`` says which films those are."""
+        """Compute mean and standard deviation of the training items' vectors; the mask ``known_items [I + 1]`` selects
+        them."""
         films = torch.nonzero(known_items[:-1])[:, 0]
         for name in self.fields:
             place = self.get_buffer(f"{name}_place")[films]
@@ -74,10 +74,11 @@ class Content(nn.Module):
                 setattr(self, f"{name}_spread", (vectors - middle).square().mean().sqrt().clamp(min=1e-6))
 
     def read(self, name: str, item: Tensor) -> tuple[Tensor, Tensor]:
-        """A modality of items ``[B]``: vectors ``[B, W]`` (zeros where missing) and who has one ``[B]``."""
+        """A modality of items ``[B]``: vectors ``[B, W]``, zeros where missing, and a mask ``[B]`` of items that have
+        one."""
         if name not in self.fields:
-            nobody = torch.zeros(len(item), dtype=torch.bool, device=item.device)
-            return torch.zeros(len(item), 0, device=item.device), nobody
+            none = torch.zeros(len(item), dtype=torch.bool, device=item.device)
+            return torch.zeros(len(item), 0, device=item.device), none
         place = self.get_buffer(f"{name}_place")[item]
         has = place >= 0
         vectors = self.get_buffer(f"{name}_vectors")
@@ -86,25 +87,36 @@ class Content(nn.Module):
         return self.centred(name, vectors[place.clamp(min=0)].float()) * has[:, None], has
 
     def given(self, name: str, content: Mapping[str, Tensor], n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The same for ``n`` films that are in no catalog, from what ``content`` gives of them."""
-        info = content.get(name) if name in self.fields else None
-        has = torch.full((n,), info is not None, device=device)
-        if info is None:
+        """A modality of ``n`` items outside the catalog, whose vectors are in ``content``: vectors ``[n, W]`` and mask
+        ``[n]``.
+
+        Args:
+            name: ``text`` or ``image``.
+            content: the items' vectors ``[n, W]`` by modality.
+            n: number of items.
+            device: device of the result.
+        """
+        vectors = content.get(name) if name in self.fields else None
+        has = torch.full((n,), vectors is not None, device=device)
+        if vectors is None:
             return torch.zeros(n, self.width(name), device=device), has
-        return self.centred(name, info.to(device).float()), has
+        return self.centred(name, vectors.to(device).float()), has
 
     def centred(self, name: str, vectors: Tensor) -> Tensor:
-        """Vectors ``[B, W]`` around the training films' middle, each coordinate about 1 large."""
+        """Vectors ``[B, W]`` minus the training items' mean, divided by their standard deviation."""
         return (vectors - self.get_buffer(f"{name}_middle")) / self.get_buffer(f"{name}_spread")
 
 
 class FusedContent(Content):
-    """The same as one vector ``[B, d]`` a film; see :class:`~mmrec_core.models._fusion.Fusion`.
+    """Content of items fused to one vector ``[B, d]`` per item; see :class:`~mmrec_core.models._fusion.Fusion`.
 
     Args:
-        kind, dim, hidden: of the fusion.
-        silenced: share of an encoder's numbers silenced in training; few films are seen, so vectors are easily learned
-            by heart.
+        side: all side information; its fields that are vectors of items are read.
+        n_items: number of items.
+        kind: kind of the fusion.
+        dim: width ``d`` of the fused vector.
+        hidden: width of the fusion's hidden layers.
+        dropout: dropout of the encoder's vectors in training, against overfitting.
     """
 
     def __init__(
@@ -114,20 +126,20 @@ class FusedContent(Content):
         kind: Kind,
         dim: int,
         hidden: int | None = None,
-        silenced: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(side, n_items)
-        self.silenced = silenced
+        self.dropout = dropout
         self.fusion = Fusion(kind, self.width("text"), self.width("image"), dim, hidden=hidden) if self.names else None
 
     def start(self) -> None:
-        """FiLM begins as the identity; to be called once other weights are drawn."""
+        """Initialise FiLM as the identity. Call it after all other weights are drawn."""
         if self.fusion is not None:
             self.fusion.start()
 
     def forward(self, item: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """``[B, d]`` for items ``[B]``; ``hidden`` ``[B]`` hides one of two modalities (1 text, 2 image) where both are
-        there."""
+        """Fused vectors ``[B, d]`` of items ``[B]``; ``hidden [B]`` hides one of two modalities (1 text, 2 image) of
+        items that have both."""
         (text, has_text), (image, has_image) = self.read("text", item), self.read("image", item)
         if hidden is not None:
             both = has_text & has_image
@@ -135,23 +147,33 @@ class FusedContent(Content):
         return self.fuse(text, image, has_text, has_image)
 
     def of(self, content: Mapping[str, Tensor], device: torch.device) -> Tensor:
-        """``[B, d]`` of films in no catalog, by their ``text`` and ``image`` vectors ``[B, W]`` (either may be
-        missing)."""
+        """Fused vectors ``[B, d]`` of items outside the catalog, from their ``text`` and ``image`` vectors ``[B, W]``
+        (either may be missing)."""
         n = len(next(iter(content.values())))
         (text, has_text), (image, has_image) = (self.given(name, content, n, device) for name in MODALITIES)
         return self.fuse(text, image, has_text, has_image)
 
     def fuse(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """``[B, d]`` from both modalities and their masks."""
+        """Fuse text and image vectors, with dropout in training.
+
+        Args:
+            text: text vectors, ``[B, T]``.
+            image: image vectors, ``[B, I]``.
+            has_text: which items have a text, ``[B]``.
+            has_image: which items have an image, ``[B]``.
+
+        Returns:
+            ``[B, d]``.
+        """
         assert self.fusion is not None
-        if self.training and self.silenced:
-            text, image = (nn.functional.dropout(info, self.silenced) for info in (text, image))
+        if self.training and self.dropout:
+            text, image = (nn.functional.dropout(vectors, self.dropout) for vectors in (text, image))
         fused: Tensor = self.fusion(text * has_text[:, None], image * has_image[:, None], has_text, has_image)
         return fused
 
 
 def _writable(vectors: Any) -> Any:
-    """The same array; a memory map as one that writes to memory only, which torch asks for and nobody does."""
+    """The same array; a memory map as a copy-on-write one, because torch expects arrays that are writable."""
     if isinstance(vectors, np.memmap):
         return np.memmap(str(vectors.filename), vectors.dtype, "c", vectors.offset, vectors.shape)
     return vectors

@@ -15,9 +15,10 @@ from mmrec_core.types import History, Interactions, Schema, TrainSet, UserState
 
 
 class HistoryModel(Model):
-    """A user is a row of the liked-films matrix, ``[B, I]``; a new user's row is written down, not learned.
+    """Base of item-item models. A user's state is their row ``[I]`` of the matrix of liked items.
 
-    Where a user has liked nothing the scores fall back to training popularity, and the state says so.
+    A new user's row is built from the history; nothing is learned. For a user who has liked nothing, scores are the
+    training popularity, and the source of the state is ``fallback``.
     """
 
     def __init__(self, config: Any, schema: Schema, side: Any = (), seed: int = 0) -> None:
@@ -30,7 +31,7 @@ class HistoryModel(Model):
         self.register_buffer("popularity", torch.zeros(schema.n_items))
 
     def remember(self, train: TrainSet) -> sp.csr_matrix:
-        """Keep every user's liked films; returns them as a matrix float32 ``[U, I]``."""
+        """Store every user's liked items; returns them as a matrix, float32 ``[U, I]``."""
         matrix = liked_matrix(train.positives, self.schema)
         self.row_start = torch.from_numpy(matrix.indptr.astype(np.int64))
         self.row_items = torch.from_numpy(matrix.indices.astype(np.int32))
@@ -38,7 +39,7 @@ class HistoryModel(Model):
         return matrix
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """Rows ``[B, I]`` of the liked-films matrix; unknown users' are empty."""
+        """Rows ``[B, I]`` of the matrix of liked items; rows of unknown users are empty."""
         known = torch.where(self.known_users[user], user, 0)
         start, end = self.row_start[known], self.row_start[known + 1]
         size = torch.where(self.known_users[user], end - start, 0)
@@ -49,34 +50,37 @@ class HistoryModel(Model):
         return {"liked": liked}
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """The films of each history rated at least ``relevant_from`` (all, where there are no ratings)."""
+        """States of new users: the items of each history rated at least ``relevant_from`` (all, where there are no
+        ratings)."""
         liked = torch.zeros(len(histories), self.schema.n_items)
-        bar = self.schema.relevant_from
+        relevance_threshold = self.schema.relevant_from
         for row, history in enumerate(histories):
             items = np.asarray(history.items, np.int64)
-            if bar is not None and history.ratings is not None:
-                items = items[np.asarray(history.ratings) >= bar]
+            if relevance_threshold is not None and history.ratings is not None:
+                items = items[np.asarray(history.ratings) >= relevance_threshold]
             liked[row, torch.from_numpy(items)] = 1.0
-        liked[:, ~self.known_items[:-1].cpu()] = 0.0  # a film training never saw says nothing to these models
+        liked[:, ~self.known_items[:-1].cpu()] = 0.0  # an item outside training has no similarities
         source = tuple("folded" if any_liked else "fallback" for any_liked in (liked.sum(1) > 0).tolist())
         return UserState({"liked": liked.to(self.popularity.device)}, source)  # type: ignore[arg-type]
 
     def affinity(self, liked: Tensor) -> Tensor:
-        """``[B, I]`` scores from liked-films rows ``[B, I]``."""
+        """Scores ``[B, I]`` from rows ``[B, I]`` of liked items."""
         raise NotImplementedError
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """Affinity to the liked films; popularity for users who have liked nothing."""
+        """Scores ``[B, I]`` by :meth:`affinity`; by popularity for users who have liked nothing."""
         liked = state["liked"]
         scores = self.affinity(liked)
         empty = liked.sum(1) == 0
         if bool(empty.any()):
-            scores[empty] = 1e-6 * self.popularity / (self.popularity.max() + 1)  # an order, far below any affinity
+            scores[empty] = (
+                1e-6 * self.popularity / (self.popularity.max() + 1)
+            )  # ranks by popularity, far below any affinity
         return scores if items is None else scores[:, items]
 
 
 def liked_matrix(positives: Interactions, schema: Schema) -> sp.csr_matrix:
-    """Ones where a user liked an item: float32 ``[U, I]``, repeats counted once."""
+    """Matrix of liked items: 1 where a user liked an item, float32 ``[U, I]``; repeated likes count once."""
     user, item = np.asarray(positives.need("user")), np.asarray(positives.need("item"))
     matrix = sp.csr_matrix((np.ones(len(user), np.float32), (user, item)), shape=(schema.n_users, schema.n_items))
     matrix.data[:] = 1.0

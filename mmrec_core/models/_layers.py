@@ -1,4 +1,4 @@
-"""Layers that several gradient models use."""
+"""Multilayer perceptrons, and several of them computed at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = False) -> nn.Sequential:
-    """Linear layers with ReLU between: ``[…, widths[0]] → […, widths[-1]]``."""
+    """Multilayer perceptron: linear layers with ReLU between, ``[…, widths[0]] → […, widths[-1]]``."""
     layers: list[nn.Module] = []
     for at, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
         layers.append(nn.Linear(wide, narrow))
@@ -21,8 +21,8 @@ def mlp(widths: Sequence[int], dropout: float = 0.0, last_activation: bool = Fal
 
 
 def side_by_side(networks: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Networks of :func:`mlp` of one shape, each on ``x [B, in]`` or on its own part of ``x [n, B, in]``: ``[n, B,
-    out]`` by one product a layer, not one a network, which is what small batches wait for."""
+    """Outputs ``[n, B, out]`` of ``n`` networks of :func:`mlp` of one shape, on ``x [B, in]`` or each on its own part
+    of ``x [n, B, in]``. One matrix product per layer instead of one per network is faster on small batches."""
     for layers in zip(*networks, strict=True):
         if isinstance(layers[0], nn.Linear):
             weight, bias = torch.stack([own.weight for own in layers]), torch.stack([own.bias for own in layers])
@@ -37,9 +37,9 @@ def side_by_side(networks: Iterable[nn.Module], x: Tensor) -> Tensor:
 
 
 WIDTHS = r"^\s*([1-9]\d*\s*(,\s*[1-9]\d*\s*)*)?$"
-"""What a list of widths looks like."""
+"""Pattern of a list of widths, such as ``64,32``."""
 
 
 def widths(text: str) -> list[int]:
-    """``"64,32"`` → ``[64, 32]``; empty text is no layer."""
+    """Parse a list of widths: ``"64,32"`` → ``[64, 32]``; an empty text is no layer."""
     return [int(part) for part in text.split(",") if part.strip()]

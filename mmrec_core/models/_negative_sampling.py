@@ -1,7 +1,7 @@
-"""Films that a liked one is compared with: of those that training has met, never of the user's own.
+"""Sampling of training negatives: among items that occur in training, never among the user's own.
 
-A film outside training must not be drawn: it would be taught as disliked by what it shows and tells, and which films
-are held out would be known to what is judged on them.
+An item outside training must not be drawn: the model would learn from its content that it is disliked, and it would
+learn which items are held out for evaluation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,20 @@ from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.types import History, TrainSet
 
 
-def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
-    """One film ``[N]`` for each user ``[N]``, uniform among training's films that the user has not liked (``rated``:
-    not rated at all); a few collisions survive four redraws."""
+def unseen_items(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: bool = False) -> Tensor:
+    """Sample one negative item for each user, uniformly among the training items that the user has not liked.
+
+    A drawn item that the user has liked is drawn again, up to four times, so a few may remain.
+
+    Args:
+        train: the training rows.
+        user: users, ``[N]``.
+        generator: source of randomness.
+        rated: sample among items that the user has not rated at all.
+
+    Returns:
+        Items ``[N]``.
+    """
     taken, pool = torch.from_numpy(train.seen_pairs if rated else train.positive_pairs), torch.from_numpy(train.items)
     item = pool[torch.randint(len(pool), user.shape, generator=generator)]
     for _ in range(4):
@@ -32,11 +43,17 @@ def unmet(train: TrainSet, user: Tensor, generator: torch.Generator, *, rated: b
     return item
 
 
-class ByPlace:
-    """For each row ``[N]`` of sorted users ``n`` films of training they have no row with; drawn anew for each step of a
-    fold-in.
+class FoldNegatives:
+    """Sampler of negatives for the rows of a fold-in: ``n`` training items per row that are not in its user's history,
+    drawn anew for each step.
 
-    What is drawn depends on a row's place among its user's, not on who else is asked about.
+    A row's negatives depend on its position in its user's history only, not on the other users of the batch.
+
+    Args:
+        model: the model that is folded in.
+        user: users of the rows, sorted, ``[N]``.
+        item: items of the rows, ``[N]``.
+        n: negatives per row.
     """
 
     def __init__(self, model: GradientModel, user: Tensor, item: Tensor, n: int) -> None:
@@ -48,13 +65,13 @@ class ByPlace:
         self.own, self.taken = user[self.row] * width, user * width + item
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which row, which film, as many as found."""
+        """Sampled negatives as rows and items, one entry per negative; items in the user's history are left out."""
         drawn, free = self.drawn(generator)
         return self.row[free], drawn[free]
 
     def drawn(self, *generators: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What each generator draws, laid end to end, a film for each of :attr:`row`; and whether it is free to be
-        compared with."""
+        """What each generator draws, concatenated: an item for each entry of :attr:`row`, and a mask of items that are
+        not in the user's history."""
         films = [
             self.pool[torch.randint(len(self.pool), self.shape, generator=g)][self.place].flatten() for g in generators
         ]
@@ -63,24 +80,23 @@ class ByPlace:
 
 
 class Pairwise(GradientModel):
-    """Base of models that compare every liked film with ``negatives`` others (Rendle et al. 2009)."""
+    """Base of models with a pairwise loss: every liked item against ``negatives`` sampled ones (Rendle et al. 2009)."""
 
     config: Any
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """Every liked (user, item) with its negatives ``[N, negatives]``."""
+        """Every liked pair (user, item) with its negatives ``[N, negatives]``."""
         positives, n = self.rows(train.positives), self.config.negatives
-        drawn = unmet(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
+        drawn = unseen_items(train, positives["user"].repeat_interleave(n), self.generator(epoch, 2)).view(-1, n)
         return {"user": positives["user"], "item": positives["item"], "negative": drawn}
 
-    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, ByPlace]:
-        """Likes of each history, and what draws their negatives by place, so that nobody's depend on who else is asked
-        about."""
+    def history_rows(self, histories: Sequence[History]) -> tuple[Batch, FoldNegatives]:
+        """Likes of each history, and the sampler of their negatives."""
         liked = self.rows(self.as_train_set(histories).positives)
-        return liked, ByPlace(self, liked["user"], liked["item"], self.config.negatives)
+        return liked, FoldNegatives(self, liked["user"], liked["item"], self.config.negatives)
 
-    def history_epoch(self, info: tuple[Batch, ByPlace], step: int) -> Batch:
-        """The likes with negatives of their own for each step."""
-        liked, negatives = info
+    def history_epoch(self, shared: tuple[Batch, FoldNegatives], step: int) -> Batch:
+        """The likes with the negatives of one step."""
+        liked, negatives = shared
         row, drawn = negatives.draw(self.generator(step, 2))
         return {"user": liked["user"][row], "item": liked["item"][row], "negative": drawn[:, None]}

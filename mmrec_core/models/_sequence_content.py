@@ -1,5 +1,5 @@
-"""Films in a sequence as their id plus what they show and tell, so that one nobody has met can be read and ranked
-next."""
+"""Sequence models whose items are an id embedding plus content, so that items outside training can be read and
+ranked."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.types import Array, ItemState, TrainSet
 
 
-class ToldConfig(ContentConfig):
-    """How text and image come together, and how often a film is known by them alone."""
+class SequenceContentConfig(ContentConfig):
+    """Settings of the fusion of text and image, and of the dropout of ids."""
 
-    id_dropout: float = setting(0.2, "share of films that are known by their content alone in training", ge=0.0, le=0.9)
+    id_dropout: float = setting(
+        0.2, "share of films whose id is hidden in training, so that only their content is read", ge=0.0, le=0.9
+    )
 
 
-class ToldSequence(SequenceModel):
-    """To be put before a model of sequences: its films' vectors are ``id + loudness · fused content``.
+class SequenceContentModel(SequenceModel):
+    """Mixin placed before a sequence model: an item's embedding is ``id + loudness · fused content``.
 
-    In training a share of films lose their id wherever they stand (after Volkovs et al. 2017, "DropoutNet"), so that
-    what remains of a film without a past is trained to be read and compared.
+    In training the ids of a share of items are hidden, in sequences, targets and negatives (after Volkovs et al. 2017,
+    "DropoutNet"). This trains the content of items without interactions.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence", "text|image"})
 
     def more_layers(self) -> None:
-        """The model's own, and the fused vector, where any modality is given."""
+        """Also build the fusion of the items' content."""
         super().more_layers()
         config = self.config
         self.content = FusedContent(
             self.side, self.schema.n_items, config.fusion, config.dim, config.fusion_width, config.content_dropout
         )
         self.loudness = nn.Parameter(torch.tensor(0.1))
-        """The films' table starts small; the fused vector starts about as small."""
+        """Learned scale of the fused vector; it starts small, like the embeddings."""
 
     def seed_weights(self) -> None:
         """Also initialise FiLM as the identity."""
@@ -46,58 +48,59 @@ class ToldSequence(SequenceModel):
         self.content.start()
 
     def begin(self, train: TrainSet) -> None:
-        """Also store the centre of the training items' vectors."""
+        """Also compute mean and standard deviation of the training items' content."""
         super().begin(train)
         self.content.begin(self.known_items)
 
     @property
     def hidden_share(self) -> float:
-        """No film becomes the unknown one: ids are hidden in :meth:`vectors`, content stays."""
+        """Zero, because :meth:`vectors` hides ids and keeps the content."""
         return 0.0
 
     def pool(self) -> Tensor:
-        """Training's films alone: the unknown one is never what comes next, and taught as such it would drag down every
-        film nobody met."""
+        """Candidates of the full softmax: training items only. The unknown item is never a target, and as a candidate
+        it would lower the scores of all items outside training."""
         return super().pool()[:-1]
 
     def vectors(self, rows: Tensor) -> Tensor:
-        """Ids of films that training met, content of all; each film is fused once however often it stands in
-        ``rows``."""
+        """Embeddings ``[…, d]``: ids of training items plus the content of all items; each item is fused once, however
+        often it occurs in ``rows``."""
         unknown = self.schema.n_items
-        film = rows < unknown
-        nameless = film & ~self.known_items[rows.clamp(max=unknown)]
+        is_item = rows < unknown
+        hidden = is_item & ~self.known_items[rows.clamp(max=unknown)]
         if self.training and self.config.id_dropout > 0:
-            nameless = nameless | (film & (torch.rand(rows.shape, device=rows.device) < self.config.id_dropout))
-        found: Tensor = self.films(torch.where(nameless, unknown, rows))
+            hidden = hidden | (is_item & (torch.rand(rows.shape, device=rows.device) < self.config.id_dropout))
+        found: Tensor = self.films(torch.where(hidden, unknown, rows))
         if not self.content.names:
             return found
-        once, at = torch.unique(rows.clamp(max=unknown), return_inverse=True)
-        return found + self.loudness * self.content(once)[at]
+        items, at = torch.unique(rows.clamp(max=unknown), return_inverse=True)
+        return found + self.loudness * self.content(items)[at]
 
     def item_embeddings(self, items: Tensor) -> Tensor:
-        """``[B, d]``: a film that training never met is the unknown one with its own content."""
+        """Embeddings ``[B, d]`` of items to be scored; an item outside training has the unknown item's id and its own
+        content."""
         return self.vectors(items)
 
-    def readable(self) -> Array:
-        """Also films that training never met, where they show or tell anything."""
-        there = super().readable().copy()
+    def readable_items(self) -> Array:
+        """Mask ``[I]`` of items that are read in a history: those of training, and all with content."""
+        readable = super().readable_items().copy()
         for name in self.content.names:
-            there |= self.content.get_buffer(f"{name}_place")[:-1].cpu().numpy() >= 0
-        return there
+            readable |= self.content.get_buffer(f"{name}_place")[:-1].cpu().numpy() >= 0
+        return readable
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
+        """States of new items from their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()
-        schema = (
+        vector = (
             self.loudness * self.content.of(content, self.known_items.device) + self.films.weight[self.schema.n_items]
         )
-        return ItemState({"vector": schema}, tuple("folded" for _ in range(len(schema))))
+        return ItemState({"vector": vector}, tuple("folded" for _ in range(len(vector))))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
-        """Dot products, as with films of the catalog."""
+        """Scores ``[B, n]`` by dot products, as for items of the catalog."""
         self.rest()
-        return self.tastes(state) @ item["vector"].T
+        return self.sequence_embeddings(state) @ item["vector"].T

@@ -1,7 +1,7 @@
 """Time of a rating as features: the week of the data, and the time since the user's first rating.
 
-MovieLens users rate in bursts, and both the crowd's taste and a user's mood within a burst move (Koren 2010,
-"Collaborative Filtering with Temporal Dynamics"). Everything is counted on training rows.
+MovieLens users rate in sessions. Ratings change over calendar time and within a session (Koren 2010, "Collaborative
+Filtering with Temporal Dynamics"). All statistics are computed on training rows.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from mmrec_core.types import Array, Interactions
 
 WEEKS = 32
-"""Stretches of the calendar with equally many training rows."""
+"""Number of calendar periods, each with equally many training rows."""
 SINCE_MIN = (1, 3, 6, 10, 15, 20, 30, 60, 1_440, 10_080, 100_800)
-"""Minutes after the user's first rating at which the next code begins."""
+"""Bin edges in minutes after the user's first rating."""
 SIZES = (WEEKS + 1, len(SINCE_MIN) + 2)
-"""Codes of the two features; 0 is no time at all."""
+"""Number of codes of the two features; code 0 means that no time is known."""
 
 
-class Moment(nn.Module):
-    """Turns times (int64 seconds) into codes, and into how far they lie from the user's middle."""
+class TimeFeatures(nn.Module):
+    """Encodes times (int64 seconds) as codes, and as deviations from the user's mean time."""
 
     def __init__(self, n_users: int) -> None:
         super().__init__()
@@ -33,8 +33,9 @@ class Moment(nn.Module):
         for name in ("first", "middle", "last"):
             self.register_buffer(name, torch.full((n_users + 1,), -1, dtype=torch.int64))
 
-    def remember(self, rows: Interactions) -> None:
-        """Take in the training rows; who has none (and the unknown user) lives at the end of the data."""
+    def set_rows(self, rows: Interactions) -> None:
+        """Compute the statistics of the training rows; users without rows (and the unknown user) get the latest
+        time."""
         user, time = np.asarray(rows.need("user"), np.int64), np.asarray(rows.need("time"), np.int64)
         n, device = len(self.first), self.first.device
         self.edges = torch.from_numpy(np.quantile(time, np.arange(1, WEEKS) / WEEKS).astype(np.int64)).to(device)
@@ -43,24 +44,23 @@ class Moment(nn.Module):
         np.maximum.at(last, user, time)
         count = np.bincount(user, minlength=n)
         middle = np.bincount(user, time - time.min(), n) / np.maximum(count, 1) + time.min()
-        info: tuple[tuple[str, Array], ...] = (("first", first), ("middle", middle), ("last", last))
-        for name, values in info:
+        columns: tuple[tuple[str, Array], ...] = (("first", first), ("middle", middle), ("last", last))
+        for name, values in columns:
             known = np.where(count > 0, values, time.max()).astype(np.int64)
             setattr(self, name, torch.from_numpy(known).to(device))
 
-    def of_user(self, user: Tensor) -> Tensor:
-        """First, middle and last time of user rows ``[B]``: int64 ``[B, 3]``, the part of a user's state that tells of
-        time."""
+    def spans(self, user: Tensor) -> Tensor:
+        """First, mean and last time of users ``[B]``: int64 seconds ``[B, 3]``."""
         return torch.stack([self.first[user], self.middle[user], self.last[user]], 1)
 
     def codes(self, time: Tensor, span: Tensor) -> Tensor:
-        """Codes ``[B, 2]`` of times ``[B]`` in users' spans ``[B, 3]``."""
+        """Codes ``[B, 2]`` of times ``[B]`` of users whose :meth:`spans` are ``[B, 3]``."""
         week = torch.bucketize(time, self.edges) + 1
         minutes = torch.tensor(SINCE_MIN, device=time.device)
         since = torch.bucketize((time - span[:, 0]).clamp(min=0) // 60, minutes, right=True) + 1
         return torch.stack([week, since], 1)
 
-    def away(self, time: Tensor, span: Tensor) -> Tensor:
-        """Koren's dev_u(t): sign(t − middle)·|t − middle|^0.4 with days as unit, in tens: ``[B]``."""
+    def deviation(self, time: Tensor, span: Tensor) -> Tensor:
+        """Koren's dev_u(t), divided by ten: ``sign(t − mean)·|t − mean|^0.4`` with times in days, ``[B]``."""
         days = (time - span[:, 1]).double() / 86_400
         return (0.1 * days.sign() * days.abs() ** 0.4).float()

@@ -17,26 +17,26 @@ from mmrec_core.types import TrainSet
 
 
 class BERT4Rec(SequenceModel):
-    """Attention to both sides over a history in which a share of films is masked, to be filled in (Sun et al. 2019,
-    "BERT4Rec").
+    """Bidirectional self-attention over a history in which a share of items is masked; the model predicts the masked
+    items (Sun et al. 2019, "BERT4Rec").
 
-    To say what comes next, a mask is put behind the history. In training the last film is masked alone in a tenth of
-    the histories, so that this is learned, too. Learned with the full softmax.
+    To predict the next item, a mask is appended to the history. In training only the last item is masked in a tenth of
+    the histories, so that this case is trained, too. The loss is a softmax over all items.
     """
 
     class Config(SequenceConfig):
-        """A sequence model's, and how much is masked."""
+        """Settings of sequence models, attention and masking."""
 
-        blocks: int = setting(2, "blocks of attention and MLP", ge=1, le=8)
+        blocks: int = setting(2, "Transformer blocks", ge=1, le=8)
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
-        masked: float = setting(0.2, "share of films to be filled in", ge=0.01, le=0.9)
+        masked: float = setting(0.2, "share of films that are masked in training", ge=0.01, le=0.9)
 
     MARKS: ClassVar[int] = 2
     train_defaults: ClassVar[Mapping[str, Any]] = {**SequenceModel.train_defaults, "patience": 20}
     config: Config
 
     def more_layers(self) -> None:
-        """Places and blocks."""
+        """Build position embeddings and blocks."""
         self.mask = self.mark + 1
         self.places = nn.Embedding(self.config.length + 1, self.config.dim)
         self.blocks = nn.ModuleList(
@@ -45,18 +45,18 @@ class BERT4Rec(SequenceModel):
         self.last = nn.LayerNorm(self.config.dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
-        """``[B, T, d]``, place ``t`` of a sequence ``[B, T]`` of which ``size`` events are there."""
-        step = torch.arange(sequence.shape[1], device=sequence.device)
-        place = (self.config.length + 1 - size)[:, None] + step
-        x = self.vectors(sequence) * self.config.dim**0.5 + self.places(place.clamp(max=self.config.length))
+        """States ``[B, T, d]`` at each position of sequences ``[B, T]`` with ``size [B]`` events."""
+        position = torch.arange(sequence.shape[1], device=sequence.device)
+        from_end = (self.config.length + 1 - size)[:, None] + position
+        x = self.vectors(sequence) * self.config.dim**0.5 + self.places(from_end.clamp(max=self.config.length))
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
-            x = block(x, step < size[:, None])
+            x = block(x, position < size[:, None])
         found: Tensor = self.last(x)
         return found
 
-    def tastes(self, state: Mapping[str, Tensor]) -> Tensor:
-        """What is made of a mask behind each sequence."""
+    def sequence_embeddings(self, state: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings ``[B, d]`` of sequences: the state of a mask appended to each."""
         size = state["size"]
         longest = int(size.max()) if len(size) else 0
         sequence = F.pad(state["sequence"][:, :longest], (0, 1), value=self.mark)
@@ -65,22 +65,23 @@ class BERT4Rec(SequenceModel):
         return self.read(sequence, size + 1)[row, size]
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
-        """One row per user: the latest films, some of them masked ``[U, L + 1]``, and what these were (−1: nothing is
-        asked)."""
+        """One row per user: the latest items, some of them masked, ``sequence`` ``[U, L + 1]``, and the masked items as
+        ``target`` (−1: no loss)."""
         table = super().epoch(train, epoch)
-        whole, size = torch.where(table["target"] < 0, self.mark, table["target"]), table["size"] + 1
-        if len(whole):  # the first of a window that was cut off is read, too
-            whole[:, 0] = torch.where(table["target"][:, 0] < 0, table["sequence"][:, 0], whole[:, 0])
-        generator, step = self.generator(epoch, 3), torch.arange(whole.shape[1])
-        there = step < size[:, None]
-        asked = (torch.rand(whole.shape, generator=generator) < self.config.masked) & there
-        final = step == size[:, None] - 1
-        only = (torch.rand(len(whole), generator=generator) < 0.1) | ~asked.any(1)
-        asked = torch.where(only[:, None], final, asked)
-        return {"sequence": torch.where(asked, self.mask, whole), "size": size, "target": torch.where(asked, whole, -1)}
+        items, size = torch.where(table["target"] < 0, self.mark, table["target"]), table["size"] + 1
+        if len(items):  # the first item of a window that was cut is read, too
+            items[:, 0] = torch.where(table["target"][:, 0] < 0, table["sequence"][:, 0], items[:, 0])
+        generator, position = self.generator(epoch, 3), torch.arange(items.shape[1])
+        exists = position < size[:, None]
+        masked = (torch.rand(items.shape, generator=generator) < self.config.masked) & exists
+        is_last = position == size[:, None] - 1
+        only_last = (torch.rand(len(items), generator=generator) < 0.1) | ~masked.any(1)
+        masked = torch.where(only_last[:, None], is_last, masked)
+        sequence, target = torch.where(masked, self.mask, items), torch.where(masked, items, -1)
+        return {"sequence": sequence, "size": size, "target": target}
 
     def hide(self, table: Batch, epoch: int) -> None:
-        """Films become the unknown one, masks stay masks."""
+        """Replace a share of items by the unknown item. Overridden because masks stay masks."""
         masks = table["sequence"] == self.mask
         super().hide(table, epoch)
         table["sequence"] = torch.where(masks, self.mask, table["sequence"])

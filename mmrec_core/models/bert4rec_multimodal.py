@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models._sequence_content import SequenceContentConfig, SequenceContentModel
 from mmrec_core.models.bert4rec import BERT4Rec
 
 
-class BERT4RecMultimodal(ToldSequence, BERT4Rec):
-    """BERT4Rec (Sun et al. 2019) whose films are an id plus their fused plot and poster; a mask has neither."""
+class BERT4RecMultimodal(SequenceContentModel, BERT4Rec):
+    """BERT4Rec (Sun et al. 2019) with items as an id embedding plus their fused plot and poster; a mask has no
+    content."""
 
-    class Config(ToldConfig, BERT4Rec.Config):
-        """BERT4Rec's, and how text and image come together."""
+    class Config(SequenceContentConfig, BERT4Rec.Config):
+        """Settings of BERT4Rec and of the fusion of text and image."""
 
     config: Config

@@ -15,18 +15,18 @@ from mmrec_core.types import Head, History, Progress, Schema, Side, Source, Trai
 
 
 class Bias(Model):
-    """Average rating plus what the film and the user add to it: the baseline for RMSE.
+    """Damped user and item biases: the baseline for RMSE (Koren 2010, "Factor in the Neighbors", section 2.1).
 
-    ``r(u, i) = μ + b_i + b_u``, damped least squares solved by alternation (Koren 2010, "Factor in the Neighbors",
-    section 2.1). Its ranking is the same for everyone: films by ``b_i``.
+    ``r(u, i) = μ + b_i + b_u``, damped least squares solved by alternation. Its ranking is the same for every user:
+    items by ``b_i``.
     """
 
     class Config(Config):
-        """How far single ratings are trusted."""
+        """Damping of the biases."""
 
-        l2_item: float = setting(2.0, "ratings' worth of doubt about a film's own level", ge=0.0, le=1000.0, log=True)
-        l2_user: float = setting(4.0, "ratings' worth of doubt about a user's kindness", ge=0.0, le=1000.0, log=True)
-        rounds: int = setting(15, "alternations between films and users", ge=1, le=200)
+        l2_item: float = setting(2.0, "damping of film biases, as a number of ratings", ge=0.0, le=1000.0, log=True)
+        l2_user: float = setting(4.0, "damping of user biases, as a number of ratings", ge=0.0, le=1000.0, log=True)
+        rounds: int = setting(15, "alternations between film and user biases", ge=1, le=200)
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     config: Config
@@ -42,11 +42,11 @@ class Bias(Model):
 
     @classmethod
     def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
-        """One rating."""
+        """One rating head."""
         return (Head("rating", "rating"),)
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Alternate damped means of the residuals."""
+        """Compute damped means of the residuals, alternately for items and users."""
         self.mark_known(train.interactions)
         user, item = np.asarray(train.interactions.need("user")), np.asarray(train.interactions.need("item"))
         rating = np.asarray(train.interactions.need("rating"), np.float64)
@@ -63,33 +63,33 @@ class Bias(Model):
         self.user_bias = torch.from_numpy(np.append(b_user, 0.0)).float()
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """Kindness ``[B]``; 0 for unknown users."""
+        """Biases ``[B]``; 0 for unknown users."""
         return {"bias": self.user_bias[torch.where(self.known_users[user], user, self.schema.n_users)]}
 
     def predict(self, batch: Batch) -> Tensor:
-        """``[B, 1]`` ratings, clamped to the scale."""
+        """Ratings ``[B, 1]``, clamped to the scale."""
         state = batch.get("state")
         bias = state["bias"][batch["user"]] if state is not None else self.gather_users(batch["user"])["bias"]
         rating = self.mean + self.item_bias[batch["item"]] + bias
         return rating.clamp(*(self.schema.scale or (-torch.inf, torch.inf)))[:, None]
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """``[B, I]`` unclamped ratings."""
+        """Ratings ``[B, I]``, not clamped."""
         item_bias = self.item_bias if items is None else self.item_bias[items]
         return self.mean + state["bias"][:, None] + item_bias
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """The same damped mean of residuals that training uses."""
+        """States of new users: the damped mean of their residuals, as in training."""
         bias = torch.zeros(len(histories))
         sources: list[Source] = []
         for row, history in enumerate(histories):
-            user_history = history.ratings is not None and len(history) > 0
-            if user_history:
-                rest = (
+            usable = history.ratings is not None and len(history) > 0
+            if usable:
+                residuals = (
                     torch.as_tensor(np.asarray(history.ratings, np.float32))
                     - self.mean
                     - self.item_bias[torch.as_tensor(history.items)]
                 )
-                bias[row] = rest.sum() / (len(history) + self.config.l2_user)
-            sources.append("folded" if user_history else "fallback")
+                bias[row] = residuals.sum() / (len(history) + self.config.l2_user)
+            sources.append("folded" if usable else "fallback")
         return UserState({"bias": bias}, tuple(sources))

@@ -13,38 +13,40 @@ from torch.nn import functional as F
 from mmrec_core.config import setting
 from mmrec_core.models._attention import Block
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import History, Interactions, Schema, Side, Source, TrainSet, UserState
 
 
 class BST(FieldModel):
-    """Behaviour sequence transformer (Chen et al. 2019, "BST", arXiv 1905.06874): the film asked about and the latest
-    ones before it look at each other.
+    """Behaviour sequence Transformer (Chen et al. 2019, "BST", arXiv 1905.06874): attention over the target item and
+    the user's latest events.
 
-    Each film is its vector plus one for how many events ago it came (the film asked about: none ago) plus one for the
-    stars it got; attention over them, and all that comes out of it beside user, film and side features goes into an
-    MLP, beside which every feature has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"; on few ratings the
-    MLP alone learns people and films by heart). Ratings by squared error, or liking by log-loss. A row, learned from or
-    judged, sees its user's events strictly before its moment, as far as they were told; who is new is read, not fitted.
+    The input of each item is its embedding plus an embedding of its position (number of events ago; 0 for the target)
+    plus an embedding of its rating. The output of attention and the user, item and side features go into an MLP. Every
+    feature also has a weight of its own (as in Cheng et al. 2016, "Wide & Deep"), because on few ratings the MLP alone
+    overfits users and items. Ratings are learned by squared error, or liking by log-loss. A row reads the user's known
+    events strictly before its time, in training and in evaluation. A new user's history is read; nothing is fitted.
     """
 
     class Config(FieldConfig):
-        """How far back, how the sequence is looked at, widths and features."""
+        """Settings of the features, of the sequence, of attention and of the MLP."""
 
-        length: int = setting(10, "latest events that are read", ge=1, le=500, unit="events", log=True)
-        stars: bool = setting(True, "read how many stars each of them got, where there are ratings")
-        blocks: int = setting(1, "blocks of attention and MLP", ge=1, le=8)
+        length: int = setting(10, "how many of a user's latest events are read", ge=1, le=500, unit="events", log=True)
+        stars: bool = setting(True, "read the rating of each of them, where there are ratings")
+        blocks: int = setting(1, "Transformer blocks", ge=1, le=8)
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
         history: bool = setting(
             False,
-            "read everything the user rated, and who rated the film, too: what came later as well, which no row that is"
-            " judged can",
+            "also read all items the user rated and all users who rated the film, later ones too, which a row that is"
+            " evaluated cannot",
         )
-        counts: bool = setting(False, "read how many ratings user and film have in all of training, too")
-        top: str = setting("128,64", "widths of the hidden layers above, separated by commas", pattern=WIDTHS)
-        dropout: float = setting(0.2, "share of units silenced in training", ge=0.0, le=0.9)
-        l2: float = setting(0.1, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        counts: bool = setting(False, "also read how many ratings user and film have in training")
+        top: str = setting("128,64", "widths of the MLP's hidden layers, separated by commas", pattern=WIDTHS)
+        dropout: float = setting(0.2, "dropout in attention and MLP", ge=0.0, le=0.9)
+        l2: float = setting(0.1, "L2 penalty on the embeddings a row reads", ge=0.0, le=10.0, log=True)
 
     linear: ClassVar[bool] = True
     streams: ClassVar[bool] = True
@@ -55,6 +57,8 @@ class BST(FieldModel):
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
+        # all users' events sorted by user and time, their ratings and times, and where each user's begin
+        # (these names are keys of saved weights)
         self.told: Tensor
         self.told_stars: Tensor
         self.told_from: Tensor
@@ -68,17 +72,17 @@ class BST(FieldModel):
         dim = config.dim
         self.ago = nn.Embedding(config.length + 1, dim)
         self.given = nn.Embedding(len(self.levels) + 1, dim)
-        """By stars; row 0: none were given."""
+        """Embedding of ratings; row 0: no rating."""
         self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout, 4) for _ in range(config.blocks))
         self.last = nn.LayerNorm(dim)
-        seen = (self.n_vectors + config.length + 1) * dim + self.n_dense
-        self.top = mlp([seen, *widths(config.top), self.n_outputs], config.dropout)
+        wide = (self.n_vectors + config.length + 1) * dim + self.n_dense
+        self.top = mlp([wide, *widths(config.top), self.n_outputs], config.dropout)
         self.share = nn.Parameter(torch.ones(self.n_outputs)) if self.n_outputs > 1 else None
-        """How much of the features' own weights each of several outputs takes."""
+        """Weight of the first-order terms in each of several outputs."""
         self.seed_weights()
 
     def stars(self, rating: Any) -> Tensor:
-        """Rows of :attr:`given` for ratings ``[N]`` (``None``: nobody gave any)."""
+        """Rows of :attr:`given` for ratings ``[N]``; ``None`` where there are no ratings."""
         if rating is None or not self.config.stars or not len(self.levels):
             return torch.zeros(0, dtype=torch.uint8)
         levels = self.levels.cpu()
@@ -89,64 +93,71 @@ class BST(FieldModel):
     def begin(self, train: TrainSet) -> None:
         """Also store all users' events, sorted by user and time."""
         super().begin(train)
-        user, item, stars, when = self.columns(train.interactions, 0)
-        self.keep(user, item, stars, when)
-        self.ends = self.before(user.to(self.told.device), when.to(self.told.device)).cpu()
+        user, item, stars, time = self.columns(train.interactions, 0)
+        self.store(user, item, stars, time)
+        self.ends = self.before(user.to(self.told.device), time.to(self.told.device)).cpu()
 
     def columns(self, rows: Interactions, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Users, items, stars and times ``[N]`` of events; where there are no times they come one after the other from
+        """Users, items, rows of :attr:`given` and times ``[N]`` of events; without times, they are numbered from
         ``start`` on."""
         user, item = (torch.from_numpy(np.asarray(rows.need(role)).astype(np.int64)) for role in ("user", "item"))
         stars = self.stars(rows.rating)
-        when = (
+        time = (
             torch.arange(start, start + len(user))
             if rows.time is None
             else torch.from_numpy(np.asarray(rows.time).astype(np.int64))
         )
-        return user, item, stars if len(stars) else torch.zeros(len(user), dtype=torch.uint8), when
+        return user, item, stars if len(stars) else torch.zeros(len(user), dtype=torch.uint8), time
 
-    def keep(self, user: Tensor, item: Tensor, stars: Tensor, when: Tensor) -> None:
-        """Lay events down user by user, each in time order."""
-        order, device = torch.from_numpy(np.lexsort((when.numpy(), user.numpy()))), self.told.device
+    def store(self, user: Tensor, item: Tensor, stars: Tensor, time: Tensor) -> None:
+        """Store events sorted by user and time.
+
+        Args:
+            user: users, ``[N]``.
+            item: items, ``[N]``.
+            stars: rows of :attr:`given`, ``[N]``.
+            time: times in seconds, ``[N]``.
+        """
+        order, device = torch.from_numpy(np.lexsort((time.numpy(), user.numpy()))), self.told.device
         self.told, self.told_stars, self.told_time = (
             item[order].int().to(device),
             stars[order].to(device),
-            when[order].to(device),
+            time[order].to(device),
         )
         self.told_from = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
 
     def before(self, user: Tensor, time: Tensor) -> Tensor:
-        """``[B]``: where the kept events of users end that came strictly before moments; those of one moment do not see
-        each other."""
+        """Positions ``[B]`` where users' stored events strictly before ``time [B]`` end. Events at the same time do not
+        see each other."""
         if not len(self.told):
             return torch.zeros_like(user)
         first, span = self.told_time.min(), self.told_time.max() - self.told_time.min() + 2
         owner = torch.repeat_interleave(
             torch.arange(self.schema.n_users + 1, device=user.device), self.told_from.diff()
         )
-        asked = user * span + torch.minimum((time - first).clamp(min=0), span - 1)
-        found: Tensor = torch.searchsorted(owner * span + (self.told_time - first), asked)
+        query = user * span + torch.minimum((time - first).clamp(min=0), span - 1)
+        found: Tensor = torch.searchsorted(owner * span + (self.told_time - first), query)
         return found
 
     def observe(self, events: Interactions) -> None:
-        """What happened after training is read from then on, where its film is known; no weight moves."""
-        user, item, stars, when = self.columns(events, int(self.told_time.max()) + 1 if len(self.told) else 0)
+        """Add events after training to the stored ones, where their items occur in training; no weight changes."""
+        user, item, stars, time = self.columns(events, int(self.told_time.max()) + 1 if len(self.told) else 0)
         known = self.known_items[item.to(self.told.device)].cpu()
         owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1), self.told_from.cpu().diff())
         pairs = zip(
             (owner, self.told.cpu().long(), self.told_stars.cpu(), self.told_time.cpu()),
-            (user, item, stars, when),
+            (user, item, stars, time),
             strict=True,
         )
-        self.keep(*(torch.cat([old, new[known]]) for old, new in pairs))
+        self.store(*(torch.cat([old, new[known]]) for old, new in pairs))
 
     def targets(self, batch: Batch) -> Batch:
-        """Also add the position of each training row; only training uses it, as fold-in takes no gradient steps."""
+        """Also the position of each training row among the stored events; only training needs it."""
         return {**super().targets(batch), "end": self.ends}
 
     def latest(self, start: Tensor, end: Tensor) -> dict[str, Tensor]:
-        """The events from ``start`` to ``end`` ``[B]``, the latest first: films and stars ``[B, L]``, and how many
-        there are ``[B]``."""
+        """The latest stored events between positions ``start [B]`` and ``end [B]``, the latest first: items and rows of
+        :attr:`given` ``[B, L]``, and how many there are ``[B]``."""
         ago = torch.arange(self.config.length, device=start.device)
         size = (end - start).clamp(min=0, max=self.config.length)
         at = (end[:, None] - 1 - ago).clamp(min=0, max=max(len(self.told) - 1, 0))
@@ -159,8 +170,7 @@ class BST(FieldModel):
         return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
-        """Also add earlier events: those before the row's time where it is known, none where training hides the
-        past."""
+        """Also the user's events before the row's time, where it is known; none where training hides the history."""
         user = super().user_tensors(batch)
         if "end" in batch:
             user |= self.latest(self.told_from[batch["user"]], batch["end"])
@@ -170,35 +180,36 @@ class BST(FieldModel):
             user["size"] = user["size"].masked_fill(batch["past_hidden"], 0)
         return user
 
-    def look_up(self, user: Mapping[str, Tensor], batch: Batch) -> Looked:
-        """Append to the features what attention makes of the target item and of the latest events
-        ``[B, 1 + L, d]``."""
-        looked = super().look_up(user, batch)
+    def read_features(self, user: Mapping[str, Tensor], batch: Batch) -> FeatureBatch:
+        """Also the output of attention over the target item and the latest events, ``[B, 1 + L, d]``."""
+        features = super().read_features(user, batch)
         row = self.oov_item(batch["item"])
         row = torch.where(batch["item_hidden"], self.schema.n_items, row) if "item_hidden" in batch else row
         longest = int(user["size"].max()) if len(row) else 0
         films = self.item_id(torch.cat([row[:, None], self.oov_item(user["films"][:, :longest])], 1))[..., : self.dim]
         stars = F.pad(user["stars"][:, :longest], (1, 0))
         ago = torch.arange(1 + longest, device=row.device)
-        x, there = films + self.ago(ago) + self.given(stars), ago <= user["size"][:, None]
+        x, exists = films + self.ago(ago) + self.given(stars), ago <= user["size"][:, None]
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
-            x = block(x, there)
-        out = F.pad(self.last(x) * there[..., None], (0, 0, 0, self.config.length - longest))
-        return Looked(torch.cat([looked.vectors, out], 1), looked.first, looked.dense, looked.users)
+            x = block(x, exists)
+        out = F.pad(self.last(x) * exists[..., None], (0, 0, 0, self.config.length - longest))
+        return FeatureBatch(
+            torch.cat([features.vectors, out], 1), features.first_order, features.dense, features.n_user
+        )
 
-    def outputs(self, looked: Looked) -> Tensor:
-        """``[B, O]``."""
-        found: Tensor = self.top(torch.cat([looked.vectors.flatten(1), looked.dense], 1))
-        wide = looked.first[:, None]
+    def outputs(self, features: FeatureBatch) -> Tensor:
+        """Raw outputs ``[B, O]``: the MLP plus the first-order terms."""
+        found: Tensor = self.top(torch.cat([features.vectors.flatten(1), features.dense], 1))
+        wide = features.first_order[:, None]
         return found + (wide if self.share is None else wide * self.share)
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Read each history in its given order; nothing is fitted."""
+        """States of new users: their histories in time order; nothing is fitted."""
         self.rest()
         state, _ = self.free_state(len(histories))
-        self.past_of(histories, state)
+        self.add_history(histories, state)
         length, known, size = self.config.length, self.known_items[:-1].cpu().numpy(), []
         for at, history in enumerate(histories):
             items = np.asarray(history.items, np.int64)

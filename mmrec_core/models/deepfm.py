@@ -9,25 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked, pairs, with_numbers
+from mmrec_core.models._feature_reader import FeatureBatch, pair_sum, with_dense
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side
 
 
 class DeepFM(FieldModel):
-    """A factorisation machine and a deep network on the same embeddings (Guo et al. 2017, "DeepFM").
+    """Factorisation machine and deep network on the same embeddings (Guo et al. 2017, "DeepFM").
 
-    ``y = w₀ + Σ w_f x_f + Σ_{f<g} ⟨v_f, v_g⟩ x_f x_g + MLP([x_f v_f …])``: a weight of its own for every feature value,
-    all pairs of field vectors, and the deep part, added up as one logit (or one rating); no second sigmoid. A dense
-    feature is a field whose vector is scaled by its value. Several outputs (star classes, labels) share the embeddings
-    and the deep part.
+    ``y = w₀ + Σ w_f x_f + Σ_{f<g} ⟨v_f, v_g⟩ x_f x_g + MLP([x_f v_f …])``: first-order weights, all pairs of field
+    vectors, and the deep part, added as one logit (or one rating), without a second sigmoid. A dense feature is a field
+    whose vector is scaled by its value. Several outputs (classes of stars, labels) share the embeddings and the deep
+    part.
     """
 
     class Config(FieldConfig):
-        """Widths, features and regularisation."""
+        """Settings of the features, and of the deep part."""
 
         deep: str = setting("64,32", "widths of the deep part's hidden layers, separated by commas", pattern=WIDTHS)
-        dropout: float = setting(0.2, "share of the deep part's units silenced in training", ge=0.0, le=0.9)
+        dropout: float = setting(0.2, "dropout in the deep part", ge=0.0, le=0.9)
 
     linear: ClassVar[bool] = True
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
@@ -36,18 +38,18 @@ class DeepFM(FieldModel):
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         self.scaled = nn.Embedding(max(self.n_dense, 1), config.dim + 1)
-        """Vector and weight of each dense feature."""
+        """Embedding and first-order weight of each dense feature."""
         self.deep = mlp(
             [(self.n_vectors + self.n_dense) * config.dim, *widths(config.deep), self.n_outputs], config.dropout
         )
         self.offset = nn.Parameter(torch.zeros(self.n_outputs))
         self.share = nn.Parameter(torch.ones(self.n_outputs)) if self.n_outputs > 1 else None
-        """How much of the wide part each of several outputs takes."""
+        """Weight of the wide part in each of several outputs."""
         self.seed_weights()
 
-    def outputs(self, looked: Looked) -> Tensor:
-        """``[B, O]``: first order, pairs and deep part, added."""
-        first, vectors = with_numbers(looked, self.scaled)
-        wide = (first + pairs(vectors))[:, None]
+    def outputs(self, features: FeatureBatch) -> Tensor:
+        """Raw outputs ``[B, O]``: first order, pairs and deep part, added."""
+        first, vectors = with_dense(features, self.scaled)
+        wide = (first + pair_sum(vectors))[:, None]
         wide = wide if self.share is None else wide * self.share
         return self.offset + wide + self.deep(vectors.flatten(1))

@@ -9,26 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._attribution import Inside
+from mmrec_core.models._attribution import PairAttribution
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
-from mmrec_core.models._folding import Fixed, RowSlopes, back, there
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
+from mmrec_core.models._folding import FoldInputs, RowGradients, backward_pass, forward_pass
 from mmrec_core.models._layers import WIDTHS, mlp, widths
 from mmrec_core.types import Schema, Side, UserState
 
 
 class DLRM(FieldModel):
-    """Embeddings of ids and features whose pairwise dot products feed a small network (Naumov et al. 2019, "DLRM").
+    """Deep learning recommendation model: pairwise dot products of feature embeddings feed an MLP (Naumov et al. 2019,
+    "DLRM").
 
-    Every sparse feature (user, film, genres, occupation, a click table's columns …) has a ``d``-wide embedding, several
-    values averaged; dense features (year, age, counts) pass a bottom MLP that ends in ``d``. The top MLP sees the dense
-    vector and the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code: the embeddings
-    themselves are not appended unless ``append`` asks for them. With ``interaction=none`` the vectors are laid side by
-    side instead, which is plain late concatenation.
+    Every sparse feature (user, item, genres, occupation, a click table's columns …) has a ``d``-wide embedding; several
+    values are averaged. Dense features (year, age, counts) go through a bottom MLP to one vector ``z [d]``. The top MLP
+    reads ``z`` and the dot products of all pairs, ``[z ‖ ⟨v_a, v_b⟩ for a > b]``, as in the reference code; with
+    ``append`` also the embeddings. With ``interaction=none`` it reads the concatenated vectors instead.
     """
 
     class Config(FieldConfig):
-        """Widths, features and regularisation."""
+        """Settings of the features, of the interaction, and of both networks."""
 
         bottom: str = setting(
             "32", "widths of the hidden layers for dense features, separated by commas", pattern=WIDTHS
@@ -37,15 +39,13 @@ class DLRM(FieldModel):
             "64,32", "widths of the hidden layers above the interaction, separated by commas", pattern=WIDTHS
         )
         interaction: Literal["dot", "none"] = setting(
-            "dot", "how features meet: dot, the dot products of all pairs; none, side by side (late concatenation)"
+            "dot", "interaction of features: dot, the dot products of all pairs; none, concatenation of the vectors"
         )
         append: bool = setting(
-            False, "show the top network the embeddings, too, beside their dot products", advanced=True
+            False, "append the embeddings to their dot products as input of the top network", advanced=True
         )
-        self_interaction: bool = setting(
-            False, "count each vector's dot product with itself among the pairs", advanced=True
-        )
-        dropout: float = setting(0.2, "share of the top network's units silenced in training", ge=0.0, le=0.9)
+        self_interaction: bool = setting(False, "include each vector's dot product with itself", advanced=True)
+        dropout: float = setting(0.2, "dropout in the top network", ge=0.0, le=0.9)
 
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
     version: ClassVar[int] = 2
@@ -63,22 +63,22 @@ class DLRM(FieldModel):
         self.register_buffer("lower", lower, persistent=False)
         self.register_buffer("at", lower[0] * n + lower[1], persistent=False)
         self.register_buffer("place", _places(lower, n), persistent=False)
-        seen = self.lower.shape[1] + (dim if self.n_dense else 0) if config.interaction == "dot" else n * dim
-        seen += self.n_vectors * dim if config.interaction == "dot" and config.append else 0
-        self.top = mlp([seen, *widths(config.top), self.n_outputs], config.dropout)
+        wide = self.lower.shape[1] + (dim if self.n_dense else 0) if config.interaction == "dot" else n * dim
+        wide += self.n_vectors * dim if config.interaction == "dot" and config.append else 0
+        self.top = mlp([wide, *widths(config.top), self.n_outputs], config.dropout)
         self.seed_weights()
 
     def more_layers(self) -> None:
-        """Further vectors of films, where a subclass has any: it adds their number to ``n_vectors``."""
+        """Build further item vectors; a subclass that has any adds their number to ``n_vectors``."""
 
     def interact(self, vectors: Tensor) -> Tensor:
         """Dot products of all pairs: ``[B, n, d] → [B, n·(n−1)/2]``, the lower triangle row by row."""
         return _Dots.apply(vectors, self.at, self.place)
 
-    def outputs(self, looked: Looked) -> Tensor:
-        """``[B, O]``: the top network's word on the interaction."""
-        vectors = looked.vectors
-        z = self.bottom(looked.dense) if self.bottom is not None else None
+    def outputs(self, features: FeatureBatch) -> Tensor:
+        """Raw outputs ``[B, O]`` of the top network."""
+        vectors = features.vectors
+        z = self.bottom(features.dense) if self.bottom is not None else None
         everything = vectors if z is None else torch.cat([z[:, None], vectors], 1)
         if self.config.interaction == "none":
             return self.top(everything.flatten(1))
@@ -86,43 +86,45 @@ class DLRM(FieldModel):
         above += [vectors.flatten(1)] if self.config.append else []
         return self.top(torch.cat([*above, self.interact(everything)], 1))
 
-    def row_slopes(self, fixed: Fixed) -> RowSlopes:
-        """Written down for ratings: of all dot products only the id vector's change, and the top network carries their
-        gradient back."""
+    def row_gradients(self, inputs: FoldInputs) -> RowGradients:
+        """Gradients of each row's loss with respect to its id embedding.
+
+        Overridden for ratings, because only the dot products with the id embedding change; the top network's backward
+        pass gives their gradients.
+        """
         if (
             self.mode != "rating"
             or self.config.interaction == "none"
             or self.config.append
             or self.config.self_interaction
         ):
-            return super().row_slopes(fixed)
-        looked, target = fixed.looked, fixed.batch["rating"][:, None] - self.mean
-        z = self.bottom(looked.dense) if self.bottom is not None else None
-        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
-        mine = 0 if z is None else 1
-        others = torch.cat([everything[:, :mine], everything[:, mine + 1 :]], 1)
+            return super().row_gradients(inputs)
+        features, target = inputs.features, inputs.batch["rating"][:, None] - self.mean
+        z = self.bottom(features.dense) if self.bottom is not None else None
+        everything = features.vectors if z is None else torch.cat([z[:, None], features.vectors], 1)
+        id_at = 0 if z is None else 1
+        others = torch.cat([everything[:, :id_at], everything[:, id_at + 1 :]], 1)
         above = 0 if z is None else z.shape[1]
-        place = self.place.view(everything.shape[1], -1)[mine]
-        column = above + torch.cat([place[:mine], place[mine + 1 :]])
+        place = self.place.view(everything.shape[1], -1)[id_at]
+        column = above + torch.cat([place[:id_at], place[id_at + 1 :]])
         first, rest = self.top[0], self.top[1:]
         assert isinstance(first, nn.Linear)
         weight = first.weight[:, column]
-        dots = torch.bmm(others, looked.vectors[:, 0, :, None])[..., 0]
-        seen = self.interact(everything) if z is None else torch.cat([z, self.interact(everything)], 1)
-        still = first(seen) - dots @ weight.T
+        dots = torch.bmm(others, features.vectors[:, 0, :, None])[..., 0]
+        top_input = self.interact(everything) if z is None else torch.cat([z, self.interact(everything)], 1)
+        constant = first(top_input) - dots @ weight.T
 
-        def slope(own: Tensor) -> Tensor:
-            inner = torch.addmm(still, torch.bmm(others, own[..., None])[..., 0], weight.T)
-            out, kept = there(rest, inner)
-            by_dots = back(rest, 2 * (out - target), kept) @ weight
+        def gradient(own: Tensor) -> Tensor:
+            inner = torch.addmm(constant, torch.bmm(others, own[..., None])[..., 0], weight.T)
+            out, kept = forward_pass(rest, inner)
+            by_dots = backward_pass(rest, 2 * (out - target), kept) @ weight
             return torch.bmm(by_dots[:, None], others)[:, 0].add_(own, alpha=2 * self.config.l2)
 
-        return slope
+        return gradient
 
     @torch.no_grad()
-    def inside(self, state: UserState, item: int) -> Inside | None:
-        """What the model sees of one user and one film, and what each dot product does to its prediction; ``None``
-        where vectors do not meet."""
+    def inside(self, state: UserState, item: int) -> PairAttribution | None:
+        """Attribution of one prediction to the dot products; ``None`` where ``interaction`` is not ``dot``."""
         if self.config.interaction != "dot":
             return None
         self.rest()
@@ -132,34 +134,33 @@ class DLRM(FieldModel):
             "item": torch.tensor([item], device=device),
             "state": dict(state.tensors),
         }
-        looked = self.look_up(self.user_tensors(batch), batch)
-        z = self.bottom(looked.dense) if self.bottom is not None else None
-        everything = looked.vectors if z is None else torch.cat([z[:, None], looked.vectors], 1)
+        features = self.read_features(self.user_tensors(batch), batch)
+        z = self.bottom(features.dense) if self.bottom is not None else None
+        everything = features.vectors if z is None else torch.cat([z[:, None], features.vectors], 1)
         above = [] if z is None else [z]
-        above += [looked.vectors.flatten(1)] if self.config.append else []
+        above += [features.vectors.flatten(1)] if self.config.append else []
         dots = self.interact(everything)
-        seen = torch.cat([*above, dots], 1)
+        top_input = torch.cat([*above, dots], 1)
         n_pairs = dots.shape[1]
-        silenced = seen.repeat(n_pairs + 1, 1)
+        ablated = top_input.repeat(n_pairs + 1, 1)
         at = torch.arange(n_pairs, device=device)
-        silenced[at + 1, at + seen.shape[1] - n_pairs] = 0.0
-        found = self.decoded(self.top(silenced))[:, 0]
-        names = (["numbers"] if z is not None else []) + self.names_of_vectors()
+        ablated[at + 1, at + top_input.shape[1] - n_pairs] = 0.0
+        scores = self.decode(self.top(ablated))[:, 0]
+        names = (["numbers"] if z is not None else []) + self.vector_names()
         a, b = self.lower[0].cpu().numpy(), self.lower[1].cpu().numpy()
         pair = [(names[i], names[j]) for i, j in zip(a, b, strict=True)]
-        return Inside(
+        return PairAttribution(
             tuple(names),
             everything[0].cpu().numpy(),
             tuple(pair),
             dots[0].cpu().numpy(),
-            (found[0] - found[1:]).cpu().numpy(),
-            float(found[0]),
+            (scores[0] - scores[1:]).cpu().numpy(),
+            float(scores[0]),
         )
 
 
 def _places(lower: Tensor, n: int) -> Tensor:
-    """Where each entry of a symmetric matrix ``[n · n]`` stands among the pairs; one past their end for those that are
-    none."""
+    """Index of the pair for each entry of a symmetric matrix ``[n · n]``; one past the last pair for other entries."""
     n_pairs = lower.shape[1]
     place, pair = torch.full((n, n), n_pairs), torch.arange(n_pairs)
     place[lower[0], lower[1]] = pair
@@ -168,7 +169,8 @@ def _places(lower: Tensor, n: int) -> Tensor:
 
 
 class _Dots(torch.autograd.Function):
-    """Chosen entries of ``V Vᵀ``; the way back takes one product with a symmetric matrix instead of two without."""
+    """Selected entries of ``V Vᵀ``; the backward pass needs one product with a symmetric matrix instead of two
+    products."""
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, at: Tensor, place: Tensor) -> Tensor:
@@ -180,6 +182,6 @@ class _Dots(torch.autograd.Function):
         vectors, place = ctx.saved_tensors
         batch, n, _ = vectors.shape
         padded = torch.cat([gradient, gradient.new_zeros(batch, 1)], 1)
-        info = padded.index_select(1, place).view(batch, n, n)
-        info.diagonal(dim1=1, dim2=2).mul_(2)  # a vector with itself: both factors move
-        return torch.bmm(info, vectors.to(gradient.dtype)).to(vectors.dtype), None, None
+        symmetric = padded.index_select(1, place).view(batch, n, n)
+        symmetric.diagonal(dim1=1, dim2=2).mul_(2)  # a vector with itself: both factors depend on it
+        return torch.bmm(symmetric, vectors.to(gradient.dtype)).to(vectors.dtype), None, None

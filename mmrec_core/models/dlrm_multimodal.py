@@ -16,25 +16,24 @@ from mmrec_core.types import ItemState, TrainSet
 
 
 class DLRMMultimodal(DLRM):
-    """DLRM that also reads plots and posters: an encoder's vectors, fused, as one more vector of the interaction.
+    """DLRM with content: an encoder's vectors of plot and poster, fused, are one more vector of the interaction.
 
-    Covers DLRM with BERT and ResNet (``--encoder bert+resnet``), DLRM with CLIP, and plain late concatenation
+    Covers DLRM with BERT and ResNet (``--encoder bert+resnet``), DLRM with CLIP, and late concatenation
     (``interaction=none``), after Naumov et al. 2019 and, for the fusions, Perez et al. 2018 (FiLM) and Arevalo et al.
-    2017 (gated units). In training films are hidden at times (``id_dropout``: Volkovs et al. 2017, "DropoutNet") and so
-    is one of their modalities (``modality_dropout``), so that a film nobody has rated is scored by what it shows and
-    tells.
+    2017 (gated units). In training some items are hidden (``id_dropout``: Volkovs et al. 2017, "DropoutNet"), and of
+    some items one modality (``modality_dropout``), so that items without ratings are scored by their content.
     """
 
     class Config(ContentConfig, DLRM.Config):
-        """DLRM's, and how text and image come together."""
+        """Settings of DLRM and of the fusion of text and image."""
 
         modality_dropout: float = setting(
             0.2, "share of films with both whose text or image is hidden in training", ge=0.0, le=0.9
         )
-        content_dropout: float = setting(0.5, "share of an encoder's numbers silenced in training", ge=0.0, le=0.95)
+        content_dropout: float = setting(0.5, "dropout of an encoder's vectors in training", ge=0.0, le=0.95)
         id_dropout: float = setting(
             0.2,
-            "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",
+            "share of rows whose user or film is hidden in training, which trains the embeddings of unknown ids",
             ge=0.0,
             le=0.9,
         )
@@ -51,14 +50,14 @@ class DLRMMultimodal(DLRM):
     config: Config
 
     def more_layers(self) -> None:
-        """The fused vector, where any modality is given."""
+        """Build the fusion of the items' content, where there is any."""
         config = self.config
         self.content = FusedContent(
             self.side, self.schema.n_items, config.fusion, config.dim, config.fusion_width, config.content_dropout
         )
         if self.content.names:
             self.loudness = nn.Parameter(torch.tensor(0.1))
-            """Embeddings start small; the fused vector, normalised, starts as small."""
+            """Learned scale of the fused vector; it starts small, like the embeddings."""
             self.n_vectors += 1
 
     def seed_weights(self) -> None:
@@ -67,58 +66,57 @@ class DLRMMultimodal(DLRM):
         self.content.start()
 
     def begin(self, train: TrainSet) -> None:
-        """Also store the centre of the training items' vectors."""
+        """Also compute mean and standard deviation of the training items' content."""
         super().begin(train)
         self.content.begin(self.known_items)
 
     def hide(self, table: Batch, epoch: int) -> None:
-        """Users and films as everywhere, and a modality: 1 the text, 2 the image."""
+        """Also hide one modality of a share of items (1: text, 2: image), where the dataset has both."""
         super().hide(table, epoch)
         if len(self.content.names) == 2 and (share := self.config.modality_dropout) > 0:
             drawn = torch.rand(table["item"].shape, generator=self.generator(epoch, 5))
             table["modality_hidden"] = (drawn < share).long() + (drawn < share / 2).long()
 
-    def names_of_more(self) -> list[str]:
-        """Plot and poster, fused."""
+    def extra_vector_names(self) -> list[str]:
+        """Names of the fused vector for display."""
         return (
             [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)]
             if self.content.names
             else []
         )
 
-    def more_of(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """The fused vector ``[B, 1, d]``."""
+    def extra_item_vectors(self, item: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """The fused vector of items, ``[B, 1, d]``."""
         if not self.content.names:
             return []
         if "fused" in item:
             return [item["fused"][:, None]]
         return [self.loudness * self.content(batch["item"], batch.get("modality_hidden"))[:, None]]
 
-    def _items_of(self, item: Tensor) -> dict[str, Tensor]:
-        found = super()._items_of(item)
+    def _item_features(self, item: Tensor) -> dict[str, Tensor]:
+        found = super()._item_features(item)
         if self.content.names and not self.training and not torch.is_grad_enabled():
             found["fused"] = self.loudness * self.content(item)
         return found
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """What the model makes of new films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be
-        missing)."""
+        """States of new items from their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing)."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()
         n, device = len(next(iter(content.values()))), self.mean.device
-        item = self.items_of(torch.full((n,), self.schema.n_items, device=device))
+        item = self.item_features(torch.full((n,), self.schema.n_items, device=device))
         item["fused"] = self.loudness * self.content.of(content, device)
         return ItemState(item, tuple("folded" for _ in range(n)))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
-        """Pair by pair, as films of the catalog."""
+        """Scores ``[B, n]`` pair by pair, as for items of the catalog."""
         self.rest()
         n_users, n_films = len(next(iter(state.values()))), len(item["id"])
         user = torch.arange(n_users, device=self.mean.device).repeat_interleave(n_films)
         row = torch.full_like(user, self.schema.n_items)
-        films = {name: info.repeat(n_users, *[1] * (info.dim() - 1)) for name, info in item.items()}
+        films = {name: column.repeat(n_users, *[1] * (column.dim() - 1)) for name, column in item.items()}
         batch: Batch = {"user": user, "item": row, "state": state, "films": films}
         return self(self.user_tensors(batch), batch)[:, 0].view(n_users, n_films)

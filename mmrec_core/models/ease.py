@@ -14,18 +14,17 @@ from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
 
 
 class EASE(HistoryModel):
-    """A linear model of which liked films go together, solved exactly (Steck 2019, "Embarrassingly Shallow
-    Autoencoders").
+    """Linear item-item model with a closed-form solution (Steck 2019, "Embarrassingly Shallow Autoencoders").
 
     ``min_B ‖X − XB‖² + l2·‖B‖²`` with ``diag(B) = 0`` gives ``B = −P / diag(P)`` off the diagonal, where
-    ``P = (XᵀX + l2·I)⁻¹`` and ``X [U, I]`` holds the likes. Films that nobody in training liked take no part.
+    ``P = (XᵀX + l2·I)⁻¹`` and ``X [U, I]`` is the matrix of likes. Items without likes in training are left out.
     """
 
     class Config(Config):
-        """How strongly weights are held down."""
+        """Regularisation."""
 
         l2: float = setting(
-            300.0, "pull of the weights towards zero; more for smaller or noisier data", ge=0.001, le=1e6, log=True
+            300.0, "L2 penalty on the weights; larger for smaller or noisier data", ge=0.001, le=1e6, log=True
         )
 
     config: Config
@@ -38,7 +37,11 @@ class EASE(HistoryModel):
         self.register_buffer("weights", torch.zeros(0, 0))
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """One matrix inversion over the films that were liked at least once."""
+        """Invert one matrix over the items with at least one like.
+
+        Raises:
+            MMRecError: it needs more memory than is free.
+        """
         self.mark_known(train.interactions)
         liked = self.remember(train)
         active = np.flatnonzero(np.asarray(liked.sum(0)).ravel() > 0)
@@ -59,13 +62,13 @@ class EASE(HistoryModel):
         self.active, self.weights = torch.from_numpy(active.astype(np.int64)), weights.float()
 
     def affinity(self, liked: Tensor) -> Tensor:
-        """``X B``; films outside the closed form score 0."""
+        """Scores ``X B``, ``[B, I]``; items without likes in training score 0."""
         scores = torch.zeros_like(liked)
         scores[:, self.active] = liked[:, self.active] @ self.weights
         return scores
 
     def item_vectors(self) -> Tensor | None:
-        """Each film's row of weights, spread over all films ``[I, active]``; zero for films without likes."""
+        """Each item's row of weights, ``[I, A]`` for ``A`` items with likes; zeros for items without likes."""
         vectors = torch.zeros(self.schema.n_items, len(self.active))
         vectors[self.active] = self.weights
         return vectors

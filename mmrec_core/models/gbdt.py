@@ -10,23 +10,22 @@ from torch import Tensor
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._base import Batch, Model
-from mmrec_core.models._fields import named_fields
+from mmrec_core.models._field_config import named_fields
 from mmrec_core.types import Array, Head, Progress, Schema, Side, TrainSet, fields_of, quiet
 
 
 class GBDT(Model):
-    """Gradient-boosted trees on the columns of a click table, a booster per label (Ke et al. 2017, "LightGBM").
+    """Gradient-boosted trees on the columns of a click table, one booster per label (Ke et al. 2017, "LightGBM").
 
-    The library's own defaults, categories as categories. Networks on tables of this size rarely beat it, so it stands
-    beside them.
+    It uses LightGBM's defaults, and categorical features as such. It is a strong baseline on tables of this size.
     """
 
     class Config(Config):
-        """LightGBM's own, under its own names."""
+        """LightGBM's settings, under its own names."""
 
         n_estimators: int = setting(100, "trees", ge=1, le=10_000, unit="trees")
-        num_leaves: int = setting(31, "leaves of a tree at most", ge=2, le=4096)
-        learning_rate: float = setting(0.1, "share of each tree's word that counts", ge=1e-4, le=1.0, log=True)
+        num_leaves: int = setting(31, "most leaves of a tree", ge=2, le=4096)
+        learning_rate: float = setting(0.1, "shrinkage of each tree's output", ge=1e-4, le=1.0, log=True)
         fields: str = setting("all", "columns to read: 'all', or names separated by commas; 'all,-age' leaves one out")
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
@@ -46,12 +45,19 @@ class GBDT(Model):
         return tuple(Head(label, "click") for label in schema.labels)
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """A booster per label; kept as the library's own text, which holds numbers only."""
+        """Train one booster per label; stored as LightGBM's text format."""
         import lightgbm
 
         table, labels = self._table(self.rows(train.interactions)), train.interactions.labels
-        how = {"objective": "binary", "verbosity": -1, "seed": self.seed, "deterministic": True, "force_row_wise": True,
-               "num_leaves": self.config.num_leaves, "learning_rate": self.config.learning_rate}  # fmt: skip
+        params = {
+            "objective": "binary",
+            "verbosity": -1,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_leaves": self.config.num_leaves,
+            "learning_rate": self.config.learning_rate,
+        }
         categories = [at for at, f in enumerate(self.used) if f.kind != "dense"]
         self._boosters = None
         for at, label in enumerate(self.schema.labels):
@@ -59,17 +65,17 @@ class GBDT(Model):
             data = lightgbm.Dataset(
                 table, np.asarray(labels[label]), categorical_feature=categories, free_raw_data=True
             )
-            text = lightgbm.train(how, data, self.config.n_estimators).model_to_string()
+            text = lightgbm.train(params, data, self.config.n_estimators).model_to_string()
             setattr(self, f"trees_{at}", torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
 
     def _table(self, batch: Batch) -> Array:
-        """Codes and standardised numbers as float64 ``[N, F]``; code 0 (missing or rare) is a category like others."""
+        """Codes and standardised numbers as float64 ``[N, F]``; code 0 (missing or rare) is a category, too."""
         columns = [batch[f.name].numpy().astype(np.float64) for f in self.used]
         n = len(next(iter(batch.values())))
         return np.stack(columns, 1) if columns else np.zeros((n, 0))
 
     def predict(self, batch: Batch) -> Tensor:
-        """``[B, H]`` log-odds."""
+        """Log-odds ``[B, H]``."""
         import lightgbm
 
         boosters = self._boosters
@@ -81,10 +87,10 @@ class GBDT(Model):
         table = self._table({k: v.cpu() if isinstance(v, Tensor) else v for k, v in batch.items()})
         if not len(table):
             return torch.zeros(0, len(self.schema.labels))
-        lines = [np.asarray(booster.predict(table, raw_score=True)) for booster in boosters]
-        return torch.from_numpy(np.stack(lines, 1)).float()
+        columns = [np.asarray(booster.predict(table, raw_score=True)) for booster in boosters]
+        return torch.from_numpy(np.stack(columns, 1)).float()
 
     def restore(self, snapshot: Any) -> None:
-        """Return to a snapshot."""
+        """Restore a snapshot; also clear the parsed boosters."""
         super().restore(snapshot)
         self._boosters = None

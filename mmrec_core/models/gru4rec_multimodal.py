@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models._sequence_content import SequenceContentConfig, SequenceContentModel
 from mmrec_core.models.gru4rec import GRU4Rec
 
 
-class GRU4RecMultimodal(ToldSequence, GRU4Rec):
-    """GRU4Rec (Hidasi et al. 2016) whose films are an id plus their fused plot and poster (in one network; the parallel
-    ones of Hidasi et al. 2016b fuse later)."""
+class GRU4RecMultimodal(SequenceContentModel, GRU4Rec):
+    """GRU4Rec (Hidasi et al. 2016) with items as an id embedding plus their fused plot and poster. There is one
+    network; the parallel networks of Hidasi et al. 2016b fuse their states instead."""
 
-    class Config(ToldConfig, GRU4Rec.Config):
-        """GRU4Rec's, and how text and image come together."""
+    class Config(SequenceContentConfig, GRU4Rec.Config):
+        """Settings of GRU4Rec and of the fusion of text and image."""
 
     config: Config

@@ -13,17 +13,17 @@ from mmrec_core.types import Progress, Schema, Side, TrainSet, quiet
 
 
 class ItemKNN(HistoryModel):
-    """Films that share their fans with the films you liked (Sarwar et al. 2001; Deshpande & Karypis 2004).
+    """Item-based nearest neighbours with cosine similarity (Sarwar et al. 2001; Deshpande & Karypis 2004).
 
-    ``s(u, i) = Σ_{j liked} sim(i, j)`` over the ``k`` most similar films ``j`` of ``i``, with
-    ``sim(i, j) = |fans of both| / (√(|fans of i|·|fans of j|) + shrink)``.
+    ``s(u, i) = Σ_{j liked} sim(i, j)`` over the ``k`` most similar items ``j`` of ``i``, with
+    ``sim(i, j) = |users who like both| / (√(|users who like i|·|users who like j|) + shrink)``.
     """
 
     class Config(Config):
-        """How many neighbours, and how far few fans are trusted."""
+        """Number of neighbours, and shrinkage."""
 
         k: int = setting(200, "neighbours kept for each film", ge=1, le=5000, unit="films")
-        shrink: float = setting(0.0, "doubt about likeness that rests on few fans", ge=0.0, le=1000.0)
+        shrink: float = setting(0.0, "shrinkage of similarities that are based on few users", ge=0.0, le=1000.0)
 
     config: Config
 
@@ -37,18 +37,18 @@ class ItemKNN(HistoryModel):
         self._sims: sp.csr_matrix | None = None
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Count common fans, normalise, keep the best ``k`` of each film."""
+        """Count users who like both items, normalise, and keep the ``k`` most similar items of each."""
         self.mark_known(train.interactions)
         liked = self.remember(train)
         common = (liked.T @ liked).tocsr()
-        fans = np.sqrt(np.asarray(liked.sum(0)).ravel())
+        norms = np.sqrt(np.asarray(liked.sum(0)).ravel())
         rows: list[sp.csr_matrix] = []
         for item in range(self.schema.n_items):
             start, end = common.indptr[item], common.indptr[item + 1]
             other, shared = common.indices[start:end], common.data[start:end]
             own = other != item
             other, shared = other[own], shared[own]
-            value = shared / (fans[item] * fans[other] + self.config.shrink)
+            value = shared / (norms[item] * norms[other] + self.config.shrink)
             if len(value) > self.config.k:
                 best = np.argpartition(-value, self.config.k - 1)[: self.config.k]
                 other, value = other[best], value[best]
@@ -62,7 +62,7 @@ class ItemKNN(HistoryModel):
         self._sims = None
 
     def affinity(self, liked: Tensor) -> Tensor:
-        """Summed likeness of every film to the liked ones."""
+        """Sums ``[B, I]`` of the similarities of every item to the liked ones."""
         sims = self._sims
         if sims is None:
             n = self.schema.n_items

@@ -8,25 +8,25 @@ from mmrec_core.models._graph import GraphConfig, GraphModel, Layers
 
 
 class LightGCN(GraphModel):
-    """Embeddings smoothed over the graph of likes, and nothing else (He et al. 2020, "LightGCN").
+    """Linear graph convolution on the user-item graph of likes (He et al. 2020, "LightGCN").
 
-    ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's vector is the mean of its layers 0 … K; learned by BPR with negatives drawn
-    uniformly, anew each epoch. With no layers it is matrix factorisation. A film without edges is only its first
-    vector.
+    ``E⁽ᵏ⁺¹⁾ = D^−½ A D^−½ E⁽ᵏ⁾``; a node's embedding is the mean of its layers 0 … K; learned by BPR with uniformly
+    sampled negatives, drawn anew each epoch. With no layers it is matrix factorisation. An item without edges keeps its
+    first embedding.
     """
 
     class Config(GraphConfig):
-        """Width, depth, and how strongly vectors are held down."""
+        """Width, number of layers, and regularisation."""
 
     config: Config
 
-    def step(self, at: int, own: Tensor, heard: Tensor) -> Tensor:
-        """What is heard, nothing added."""
-        return heard
+    def update(self, at: int, own: Tensor, aggregated: Tensor) -> Tensor:
+        """The aggregated messages, unchanged."""
+        return aggregated
 
     def combine(self, layers: Layers) -> Tensor:
         """The mean of all layers."""
         total = layers[0]
         for layer in layers[1:]:
-            total = total + layer  # a table of all layers to take the mean of would be written and read once more
+            total = total + layer  # stacking the layers first would copy them once more
         return total / len(layers)

@@ -17,26 +17,31 @@ from mmrec_core.types import History, Interactions, Progress, Schema, Side, Sour
 
 
 class Markov(Model):
-    """First-order Markov chain: the share of times a film came right after the last one, over a little popularity.
+    """First-order Markov chain: transition probabilities from the last item, smoothed by popularity.
 
-    ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; who has no last film gets everybody's
-    shares. A film that came ``g`` events later counts ``1 / g`` up to ``reach`` of them; ``reach=1`` is the plain
-    chain, which is sparse. The simple baseline of models of sequences (Rendle et al. 2010 factorise it).
+    ``score(j | i) = (n(i → j) + smoothing · share(j)) / (n(i) + smoothing)``; a user without a last item gets the
+    shares. An item that follows ``g`` events later counts ``1 / g``, up to ``reach`` events; ``reach=1`` is the plain
+    chain, which is sparse. It is the simple baseline of sequence models (Rendle et al. 2010 factorise it).
     """
 
     class Config(AnyConfig):
-        """How much popularity is mixed in, and which events are read."""
+        """Smoothing, and which events are read."""
 
         smoothing: float = setting(
-            10.0, "events of popularity added to what was counted", ge=0.01, le=10_000.0, log=True, unit="events"
+            10.0,
+            "weight of popularity, in events, beside the counted transitions",
+            ge=0.01,
+            le=10_000.0,
+            log=True,
+            unit="events",
         )
         events: Literal["liked", "all"] = setting(
-            "liked", "which events are read: those liked, or all, whatever their stars"
+            "liked", "which events are read: liked ones, or all, whatever their rating"
         )
 
         reach: int = setting(
             5,
-            "how many events later a film still counts as having followed; 1: the very next alone",
+            "how many events later a film still counts as a successor; 1: only the next event",
             ge=1,
             le=100,
             unit="events",
@@ -60,7 +65,7 @@ class Markov(Model):
         self.register_buffer("latest", torch.full((schema.n_users + 1,), schema.n_items, dtype=torch.int64))
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Count what followed what."""
+        """Count the transitions between items."""
         import scipy.sparse as sp
 
         self.mark_known(train.interactions)
@@ -78,15 +83,15 @@ class Markov(Model):
         popular = np.bincount(item, minlength=n).astype(np.float32)
         self.share = torch.from_numpy(popular / max(popular.sum(), 1))
         last = np.full(self.schema.n_users + 1, n, np.int64)
-        last[user] = item  # user by user in order: the last one stays
+        last[user] = item  # sorted by user and time: the last write is the last item
         self.latest = torch.from_numpy(last)
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """The last film ``[B]``; the row behind the last where there is none."""
+        """Last items ``[B]``; ``I`` where there is none."""
         return {"last": self.latest[user]}
 
     def observe(self, events: Interactions) -> None:
-        """What somebody met after training is their last film from then on; what was counted stays."""
+        """Update users' last items; the counts do not change."""
         if self.config.events == "liked" and self.schema.relevant_from is not None and events.rating is not None:
             events = events.take(np.flatnonzero(np.asarray(events.rating) >= self.schema.relevant_from))
         user, item = in_order(events)
@@ -96,12 +101,12 @@ class Markov(Model):
         self.latest = torch.from_numpy(latest).to(self.latest.device)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """``[B, I]`` by the counts of each last film."""
+        """Scores ``[B, I]`` by the transitions from each last item."""
         last, n = state["last"], self.schema.n_items
         scores = self.share.repeat(len(last), 1)
-        there = last < n
-        known = torch.where(there, last, 0)
-        begin, end = self.start[known], torch.where(there, self.start[known + 1], self.start[known])
+        exists = last < n
+        known = torch.where(exists, last, 0)
+        begin, end = self.start[known], torch.where(exists, self.start[known + 1], self.start[known])
         size = end - begin
         row = torch.repeat_interleave(torch.arange(len(last), device=last.device), size)
         at = (
@@ -111,18 +116,14 @@ class Markov(Model):
         )
         counts = torch.zeros_like(scores)
         counts[row, self.item[at].long()] = self.count[at]
-        mixed = (counts + self.config.smoothing * scores) / (counts.sum(1, keepdim=True) + self.config.smoothing)
-        return mixed if items is None else mixed[:, items]
+        smoothed = (counts + self.config.smoothing * scores) / (counts.sum(1, keepdim=True) + self.config.smoothing)
+        return smoothed if items is None else smoothed[:, items]
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """The last item of the history that occurs in training."""
-        known, bar = (
-            self.known_items[:-1].cpu().numpy(),
-            self.schema.relevant_from if self.config.events == "liked" else None,
-        )
-        user_history = [read_history(h, known, bar) for h in histories]
-        last = torch.tensor(
-            [int(own[-1]) if len(own) else self.schema.n_items for own in user_history], dtype=torch.int64
-        )
-        source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in user_history)
+        """States of new users: the last item of each history that occurs in training."""
+        known = self.known_items[:-1].cpu().numpy()
+        relevance_threshold = self.schema.relevant_from if self.config.events == "liked" else None
+        items = [read_history(h, known, relevance_threshold) for h in histories]
+        last = torch.tensor([int(own[-1]) if len(own) else self.schema.n_items for own in items], dtype=torch.int64)
+        source: tuple[Source, ...] = tuple("folded" if len(own) else "fallback" for own in items)
         return UserState({"last": last.to(self.share.device)}, source)

@@ -17,27 +17,31 @@ from mmrec_core.types import Array, Head, History, Schema, Side, Source, TrainSe
 class MF(GradientModel):
     """Biased matrix factorisation for ratings (Koren, Bell & Volinsky 2009, "Matrix Factorization Techniques").
 
-    ``r(u, i) = μ + b_u + b_i + ⟨p_u, q_i⟩``, squared error, with an l2 term per rating whose weight falls with the
-    square root of how often the user and the film were rated (the frequency regularisation of MyMediaLite). A new
-    user's ``(b_u, p_u)`` is the exact minimiser of the same objective with the films held fixed: a ridge regression.
+    ``r(u, i) = μ + b_u + b_i + ⟨p_u, q_i⟩``, squared error, with an L2 penalty per rating that is divided by the square
+    root of the number of ratings of the user and of the item (the frequency regularisation of MyMediaLite). A new
+    user's ``(b_u, p_u)`` is the exact minimiser of the same objective with fixed items: a ridge regression.
     """
 
     class Config(Config):
-        """How many tastes, and how strongly they are held down."""
+        """Number of factors and regularisation."""
 
-        dim: int = setting(100, "tastes a user and a film are described by", ge=1, le=1024, log=True)
+        dim: int = setting(100, "number of factors of users and films", ge=1, le=1024, log=True)
         l2: float = setting(
             1.2,
-            "pull of the taste factors towards zero, per rating, divided by √(number of ratings)",
+            "L2 penalty on the factors, per rating, divided by √(number of ratings)",
             ge=0.0,
             le=100.0,
             log=True,
         )
-        l2_bias: float = setting(0.03, "the same for the biases", ge=0.0, le=100.0, log=True)
-        id_dropout: float = setting(
-            0.01, "share of ids hidden in training, which teaches the row for unknown ids", ge=0.0, le=0.5
+        l2_bias: float = setting(
+            0.03, "L2 penalty on the biases, per rating, divided by √(number of ratings)", ge=0.0, le=100.0, log=True
         )
-        init: float = setting(0.1, "spread of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True)
+        id_dropout: float = setting(
+            0.01, "share of ids hidden in training, which trains the embeddings of unknown ids", ge=0.0, le=0.5
+        )
+        init: float = setting(
+            0.1, "standard deviation of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
 
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 1024, "max_epochs": 80, "patience": 5}
@@ -63,11 +67,11 @@ class MF(GradientModel):
 
     @classmethod
     def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
-        """One rating."""
+        """One rating head."""
         return (Head("rating", "rating"),)
 
     def begin(self, train: TrainSet) -> None:
-        """Before the first step: the mean rating, and each id's regularisation weight 1/√n."""
+        """Compute the mean rating, and the weight ``1/√n`` of each id's penalty."""
         events = train.interactions
         self.mean = torch.tensor(float(np.mean(np.asarray(events.need("rating"), np.float64))), device=self.mean.device)
         for name, column, size in (
@@ -88,13 +92,13 @@ class MF(GradientModel):
         return {"factors": self.user_factors(user), "bias": self.user_bias(user)[:, 0]}
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """``[B, 1]`` ratings."""
+        """Ratings ``[B, 1]``."""
         item = self.oov_item(batch["item"])
         product = (user["factors"] * self.item_factors(item)).sum(1)
         return (self.mean + user["bias"] + self.item_bias(item)[:, 0] + product)[:, None]
 
     def row_losses(self, batch: Batch) -> Tensor:
-        """Squared error and the regularisation of the row's user and item."""
+        """Losses ``[B]``: squared error plus the penalty on the row's user and item."""
         user = self.user_tensors(batch)
         item = self.oov_item(batch["item"])
         error = (self(user, batch)[:, 0] - batch["rating"]).square()
@@ -104,7 +108,7 @@ class MF(GradientModel):
         return error + self.config.l2 * factors + self.config.l2_bias * biases
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """``[B, I]`` ratings by one matrix product."""
+        """Ratings ``[B, I]`` by one matrix product."""
         items = torch.arange(self.schema.n_items, device=self.mean.device) if items is None else items
         row = self.oov_item(items)
         return (
@@ -112,12 +116,13 @@ class MF(GradientModel):
         )
 
     def item_vectors(self) -> Tensor | None:
-        """Item factors ``[I, d]``."""
+        """Item factors, ``[I, d]``."""
         return self.item_factors(self.oov_item(torch.arange(self.schema.n_items, device=self.mean.device))).detach()
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Ridge regression of each history's residuals on the item factors, with training's own regularisation."""
+        """States of new users by ridge regression of each history's residuals on the item factors, with the same
+        penalties as in training."""
         state, _ = self.free_state(len(histories))
         sources: list[Source] = []
         for row, history in enumerate(histories):
@@ -126,20 +131,20 @@ class MF(GradientModel):
             if sources[-1] == "fallback":
                 continue
             item = self.oov_item(torch.as_tensor(np.asarray(history.items, np.int64), device=self.mean.device))
-            rest = (
+            residuals = (
                 torch.as_tensor(np.asarray(history.ratings, np.float32), device=self.mean.device)
                 - self.mean
                 - self.item_bias(item)[:, 0]
             )
             x = torch.cat([self.item_factors(item), torch.ones(n, 1, device=self.mean.device)], 1).double()
-            pull = torch.full((x.shape[1],), self.config.l2 * n**0.5, dtype=torch.float64, device=self.mean.device)
-            pull[-1] = self.config.l2_bias * n**0.5
-            solved = torch.linalg.solve(x.T @ x + torch.diag(pull + 1e-9), x.T @ rest.double()).float()
+            penalty = torch.full((x.shape[1],), self.config.l2 * n**0.5, dtype=torch.float64, device=self.mean.device)
+            penalty[-1] = self.config.l2_bias * n**0.5
+            solved = torch.linalg.solve(x.T @ x + torch.diag(penalty + 1e-9), x.T @ residuals.double()).float()
             state["factors"][row], state["bias"][row] = solved[:-1], solved[-1]
         return UserState(state, tuple(sources))
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
-        """Users and films by their ids."""
+        """Users and items by their ids."""
         users, items = self.names_of("user"), self.names_of("item")
         return {
             "user_factors.weight": users,

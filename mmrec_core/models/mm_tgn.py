@@ -1,4 +1,4 @@
-"""Temporal Graph Network whose item nodes start from plot and poster vectors."""
+"""Temporal Graph Network with plot and poster vectors as features of items."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmrec_core.models.tgn import TGN
 from mmrec_core.types import ItemState, TrainSet
 
 STRUCTURE = 64
-"""Width of the structural channel's vectors, LightGCN's own."""
+"""Width of the LightGCN embeddings of the second channel: LightGCN's default."""
 
 
 class _Film(nn.Module):
-    """``γ(c) ∘ x + β(c)`` (Perez et al. 2018), the identity at first."""
+    """FiLM: ``γ(c) ∘ x + β(c)`` (Perez et al. 2018); it starts as the identity."""
 
     def __init__(self, dim: int, condition: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Film(nn.Module):
         )
 
     def start(self) -> None:
-        """γ = 1, β = 0, whatever the condition; to be called once other weights are drawn."""
+        """Initialise as the identity (γ = 1, β = 0). Call it after all other weights are drawn."""
         for network, value in ((self.gamma, 1.0), (self.beta, 0.0)):
             last = network[-1]
             assert isinstance(last, nn.Linear)
@@ -37,46 +37,50 @@ class _Film(nn.Module):
             nn.init.constant_(last.bias, value)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """``[n, d]``."""
+        """Modulate ``x [n, d]`` by ``condition [n, c]``: ``[n, d]``."""
         found: Tensor = self.gamma(condition) * x + self.beta(condition)
         return found
 
 
 class MMTGN(TGN):
-    """Multimodal temporal graph network ("MM-TGN", the rsk1707/mm-tgn repository): TGN whose films begin with plot and
+    """Multimodal temporal graph network ("MM-TGN", the rsk1707/mm-tgn repository): TGN whose item features are plot and
     poster.
 
-    Users' nodes are learned vectors (``nodes=ids``, its "hybrid" features), films' are their fused content. Without
-    content (``--modality none``, its "vanilla" arm) films have learned vectors under the same final LayerNorm, so that
-    both arms start equally loud (the original's vanilla arm lacks it and starts about a hundred times fainter).
-    ``user_state_film``: the user's memory scales and shifts films' embeddings. ``structure``: a second channel,
-    LightGCN's vectors, scales and shifts every embedding. The published network is ``dim=172 partner=memory layers=2
-    neighbours=15 fusion_width=512 waves=learned degree=false`` (film: 256); learned on logits, as BPR on probabilities
-    cannot go below .313.
+    Features of users are learned embeddings (``nodes=ids``, its "hybrid" features), features of items are their fused
+    content. Without content (``--modality none``, its "vanilla" variant) items have learned embeddings under the same
+    final LayerNorm, so that both variants start with features of equal norm (the original's vanilla variant has no
+    LayerNorm, and its features start about a hundred times smaller). ``user_state_film``: the user's memory scales and
+    shifts items' embeddings. ``structure``: a second channel, LightGCN embeddings, scales and shifts every embedding.
+    The published network is ``dim=172 partner=memory layers=2 neighbours=15 fusion_width=512 waves=learned
+    degree=false`` (film: 256). The loss is computed on logits, because BPR on probabilities cannot go below .313.
     """
 
     class Config(ContentConfig, TGN.Config):
-        """TGN's, and what films begin with."""
+        """Settings of TGN, of the items' content and of the second channel."""
 
         dim: int = setting(64, "width of memories and embeddings", ge=2, le=1024, log=True)
-        message: Literal["mlp", "identity"] = setting("mlp", "what becomes of a raw message: an MLP of it, or itself")
+        message: Literal["mlp", "identity"] = setting(
+            "mlp", "message function: an MLP of the raw message, or the raw message itself"
+        )
         partner: Literal["memory", "node", "embedding"] = setting(
             "node",
-            "what a message tells of the other end: its memory, memory and features, or its embedding by attention"
+            "what a message contains of the other node: its memory, memory and features, or its embedding by attention"
             " (DyRep)",
         )
         neighbours: int = setting(15, "most recent events a node attends to", ge=1, le=200)
-        score: Literal["mlp", "dot"] = setting("mlp", "what scores a pair of embeddings: an MLP, or their dot product")
+        score: Literal["mlp", "dot"] = setting(
+            "mlp", "how a pair of embeddings is scored: an MLP, or their dot product"
+        )
         id_dropout: float = setting(
             0.05,
-            "share of nodes without their embedding in a batch, which teaches what to make of the unknown",
+            "share of nodes whose embedding is hidden in a batch, which trains the embeddings of unknown ids",
             ge=0.0,
             le=0.9,
         )
         degree: bool = setting(
             True,
-            "whether an embedding also tells how many events its node has had, which attention over the latest few"
-            " cannot",
+            "whether an embedding also reads how many events its node has had, which attention over the latest events"
+            " does not show",
         )
         fusion: Literal["mlp", "film", "gated"] = setting(
             "mlp", "how text and image become one vector: an MLP, text modulating the image, a gate"
@@ -86,17 +90,17 @@ class MMTGN(TGN):
         )
         alone: float = setting(
             0.2,
-            "share of films looked at in training as if nobody had met them, without memory and neighbours, so that"
-            " content must tell",
+            "share of films treated in training as if they had no events (no memory, no neighbours), so that their"
+            " content is trained",
             ge=0.0,
             le=0.9,
         )
         user_state_film: bool = setting(False, "whether the user's memory scales and shifts films' embeddings")
         structure: Literal["none", "lightgcn"] = setting(
             "none",
-            "second channel: vectors of a LightGCN, learned beforehand on the same rows, scale and shift embeddings",
+            "second channel: embeddings of a LightGCN, trained first on the same rows, scale and shift all embeddings",
         )
-        structure_epochs: int = setting(20, "epochs that LightGCN learns for", ge=1, le=500, advanced=True)
+        structure_epochs: int = setting(20, "training epochs of that LightGCN", ge=1, le=500, advanced=True)
 
     version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time", "text|image"})
@@ -104,12 +108,12 @@ class MMTGN(TGN):
     config: Config
 
     def more_layers(self) -> None:
-        """Content or learned vectors of films, users' vectors, channels that modulate."""
+        """Build the features of users and items, and the networks that modulate embeddings."""
         config, dim = self.config, self.config.dim
         self.content = FusedContent(
             self.side, self.schema.n_items, config.fusion, dim, config.fusion_width, config.content_dropout
         )
-        self.user_table = nn.Embedding(self.first, dim) if config.nodes == "ids" else None
+        self.user_table = nn.Embedding(self.item_offset, dim) if config.nodes == "ids" else None
         self.item_table = None if self.content.names else nn.Embedding(self.schema.n_items + 1, dim)
         self.item_norm = None if self.content.names else nn.LayerNorm(dim)
         self.by_memory = _Film(dim, dim) if config.user_state_film else None
@@ -126,85 +130,86 @@ class MMTGN(TGN):
                 film.start()
 
     def begin(self, train: TrainSet) -> None:
-        """Also store the centre of the training items' vectors and the second channel."""
+        """Also compute mean and standard deviation of the training items' content, and train the second channel."""
         super().begin(train)
         self.content.begin(self.known_items)
         if self.by_structure is not None:
             self.structure = self._structure(train)
 
     def _structure(self, train: TrainSet) -> Tensor:
-        """Every node's LightGCN vector, learned on the training rows, each coordinate about 1 large."""
+        """LightGCN embeddings of all nodes ``[N, 64]``, trained on the training rows, divided by their standard
+        deviation."""
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(self.seed)
             channel = LightGCN(LightGCN.Config(dim=STRUCTURE, layers=2), self.schema, (), self.seed)
             channel.known_users.copy_(self.known_users)
             channel.known_items.copy_(self.known_items)
             channel.to(self.last.device).begin(train)
-            descent = torch.optim.AdamW(channel.parameters(), lr=0.01, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(channel.parameters(), lr=0.01, weight_decay=0.0)
             channel.train()
             for epoch in range(self.config.structure_epochs):
                 for batch in channel.batches(train, epoch, batch_size=4096):
-                    descent.zero_grad()
+                    optimizer.zero_grad()
                     loss = channel.loss({k: v.to(self.last.device) for k, v in batch.items()})
                     loss.backward()  # type: ignore[no-untyped-call]
-                    descent.step()
+                    optimizer.step()
             channel.eval()
             with torch.no_grad():
-                found = torch.cat(channel.vectors())
+                found = torch.cat(channel.embeddings())
         return found / found.std().clamp(min=1e-6)
 
-    def of_films(self, item: Tensor, known: Tensor) -> Tensor:
-        """``[n, d]`` what films begin with: their content, else a vector of their own (the unknown one's where they
-        have none)."""
+    def item_features(self, item: Tensor, known: Tensor) -> Tensor:
+        """Features ``[n, d]`` of items: their content; without any content a learned embedding (the unknown item's
+        where ``known [n]`` is false)."""
         if self.content.names:
             return self.content(item)
         assert self.item_norm is not None
-        found: Tensor = self.item_norm(super().of_films(item, known))
+        found: Tensor = self.item_norm(super().item_features(item, known))
         return found
 
-    def nobody_met(self, first: Tensor) -> Tensor:
-        """``[n, d]`` embeddings of films that begin with ``first [n, d]`` and have neither memory nor neighbours, nor a
-        place in the graph."""
+    def without_events(self, first: Tensor) -> Tensor:
+        """Embeddings ``[n, d]`` of items with features ``first [n, d]`` that have no events: no memory, no neighbours,
+        and no LightGCN embedding."""
         n, k = len(first), self.config.neighbours
         zero = self.clock_code(torch.zeros(1, device=first.device))[0]
         gap = torch.zeros(n, k, dtype=torch.int64, device=first.device)
         found = first
         for graph in self.graph if self.config.embedding.startswith("graph") else ():
-            nothing = torch.zeros(n, k, self.config.dim, device=first.device)
-            found = graph(found, nothing, gap.float(), zero, self.clock_code(gap), gap > 0)
+            neighbours = torch.zeros(n, k, self.config.dim, device=first.device)
+            found = graph(found, neighbours, gap.float(), zero, self.clock_code(gap), gap > 0)
         if self.config.embedding == "time":
-            found = self.drifted(found, gap[:, 0])
+            found = self.projected(found, gap[:, 0])
         unknown = torch.full((n,), self.n_nodes - 1, device=first.device)
-        return self.finished(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
+        return self.finish(found, code(unknown, self.clock.expand(n)), torch.zeros_like(unknown))
 
-    def seen(self, vectors: Tensor, item: Tensor) -> Tensor:
+    def hide_events(self, vectors: Tensor, item: Tensor) -> Tensor:
         """In training, treat a share of items as if they had no events."""
         alone = torch.rand(len(item), device=item.device) < (self.config.alone if self.content.names else 0.0)
         if not self.training or not bool(alone.any()):
             return vectors
         own = item[alone]
-        bare = self.nobody_met(self.of_films(own, self.known_items[own]))
-        return vectors.index_put((torch.nonzero(alone)[:, 0],), bare.to(vectors.dtype))
+        without = self.without_events(self.item_features(own, self.known_items[own]))
+        return vectors.index_put((torch.nonzero(alone)[:, 0],), without.to(vectors.dtype))
 
-    def finished(self, found: Tensor, coded: Tensor, met: Tensor) -> Tensor:
+    def finish(self, embedding: Tensor, coded: Tensor, degree: Tensor) -> Tensor:
         """Also modulate by the second channel, where there is one."""
-        found = super().finished(found, coded, met)
+        found = super().finish(embedding, coded, degree)
         if self.by_structure is None:
             return found
         return self.by_structure(found, self.get_buffer("structure")[node_of(coded)])
 
     def as_state(self, memory: Tensor, vector: Tensor) -> dict[str, Tensor]:
-        """Embeddings, and where memories modulate films: those."""
+        """The state of users: embeddings, and memories where they modulate items."""
         return {"vector": vector} if self.by_memory is None else {"vector": vector, "memory": memory}
 
     def pair_scores(self, user: Mapping[str, Tensor], item: Tensor) -> Tensor:
-        """Score items as the user's memory modulates them."""
+        """Scores ``[B]``; the user's memory modulates the items' embeddings, where the config says so."""
         return super().pair_scores(user, item if self.by_memory is None else self.by_memory(item, user["memory"]))
 
-    def score_films(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
-        """Where memories modulate items, score user by user."""
+    def score_items(self, state: Mapping[str, Tensor], films: Tensor) -> Tensor:
+        """Scores ``[B, n]``; user by user where memories modulate items."""
         if self.by_memory is None:
-            return super().score_films(state, films)
+            return super().score_items(state, films)
         gamma, beta = self.by_memory.gamma(state["memory"]), self.by_memory.beta(state["memory"])
         rows = [
             super(MMTGN, self).pair_scores({"vector": vector.expand(len(films), -1)}, scale * films + shift)
@@ -214,11 +219,11 @@ class MMTGN(TGN):
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """New films by their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing): no memory and no
-        neighbours yet."""
+        """States of new items from their ``text`` and ``image`` vectors ``[B, W]`` (either may be missing), without
+        memory and neighbours."""
         if not set(content) & set(self.content.names):
             return None
         self.rest()
         own = self.content.of(content, self.last.device)
-        vector = self.nobody_met(own)
+        vector = self.without_events(own)
         return ItemState({"vector": vector}, tuple("folded" for _ in range(len(own))))

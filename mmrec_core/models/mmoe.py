@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
-from mmrec_core.models._fields import FieldConfig, FieldModel, Looked
+from mmrec_core.models._feature_reader import FeatureBatch
+from mmrec_core.models._field_config import FieldConfig
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, side_by_side, widths
 from mmrec_core.types import Head, Schema, Side, TrainSet
 
@@ -23,37 +25,40 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class MMoE(FieldModel):
-    """Experts shared by all tasks, weighed by a gate of each task's own (Ma et al. 2018, "MMoE").
+    """Multi-gate mixture of experts: tasks share experts, and each task weights them by its own gate (Ma et al. 2018,
+    "MMoE").
 
-    ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task; any number of tasks. On a
-    click table every label is a task. On films there are three: the rating, whether it is liked, and whether the film
-    is watched at all (rated films against ``negatives`` drawn at random), and each task takes a share of the dot
-    product of user and film; films are ranked by the log-probability of watched *and* liked. The same file holds its
-    baselines: one network under all towers (``shared_bottom``) and one of its own under each (``single_task``).
+    ``f_k = Σ_e g_k(x)_e · expert_e(x)`` with ``g_k = softmax(W_k x)``, then a tower per task, for any number of tasks.
+    On a click table every label is a task. On ratings there are three tasks: the rating, whether the item is liked, and
+    whether it is watched (rated items against sampled ``negatives``). Each task adds its share of the dot product of
+    user and item; items are ranked by the log-probability of watched *and* liked. Its baselines are presets: one
+    network under all towers (``shared_bottom``), and one network under each tower (``single_task``).
     """
 
     class Config(FieldConfig):
-        """Experts, towers, regularisation."""
+        """Settings of the features, and of experts, gates and towers."""
 
         sharing: Literal["experts", "bottom", "none"] = setting(
-            "experts", "what tasks share: experts with a gate each, one network, or nothing"
+            "experts", "what tasks share: experts with a gate per task, one network, or nothing"
         )
-        experts: int = setting(8, "networks that the tasks share", ge=1, le=64)
+        experts: int = setting(8, "number of experts", ge=1, le=64)
         expert: str = setting("64,32", "widths of an expert's layers, separated by commas", pattern=WIDTHS)
         tower: str = setting("16", "widths of a task's own hidden layers, separated by commas", pattern=WIDTHS)
-        dropout: float = setting(0.1, "share of the experts' units silenced in training", ge=0.0, le=0.9)
-        init: float = setting(0.1, "spread of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True)
-        l2: float = setting(0.01, "pull of the vectors a row reads towards zero", ge=0.0, le=10.0, log=True)
+        dropout: float = setting(0.1, "dropout in the experts", ge=0.0, le=0.9)
+        init: float = setting(
+            0.1, "standard deviation of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
+        )
+        l2: float = setting(0.01, "L2 penalty on the embeddings a row reads", ge=0.0, le=10.0, log=True)
         id_dropout: float = setting(
             0.02,
-            "share of rows whose user or film is hidden in training, which teaches what to make of the unknown",
+            "share of rows whose user or film is hidden in training, which trains the embeddings of unknown ids",
             ge=0.0,
             le=0.9,
         )
 
     FOLD_STEPS: ClassVar[int] = 30
-    """Steps through experts and towers are dear, and thirty get as near to where they would end as a hundred and twenty
-    equal ones do."""
+    """Steps through experts and towers are slow; thirty steps end as close to the optimum as 120 steps of equal
+    size."""
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.003,
         "batch_size": 256,
@@ -66,7 +71,7 @@ class MMoE(FieldModel):
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         self.tasks = [head.name for head in self.heads(config, schema)]
-        n_tasks, wide = len(self.tasks), (self.n_vectors + self.of_films) * config.dim + self.n_dense
+        n_tasks, wide = len(self.tasks), (self.n_vectors + self.has_items) * config.dim + self.n_dense
         layers = widths(config.expert) or [config.dim]
         n_experts = {"experts": config.experts, "bottom": 1, "none": n_tasks}[config.sharing]
         self.experts = nn.ModuleList(
@@ -74,15 +79,15 @@ class MMoE(FieldModel):
         )
         self.gate = nn.Linear(wide, n_tasks * n_experts) if config.sharing == "experts" else None
         self.towers = nn.ModuleList(mlp([layers[-1], *widths(config.tower), 1]) for _ in self.tasks)
-        if self.of_films:
+        if self.has_items:
             self.share = nn.Parameter(torch.ones(n_tasks))
-            """How much each task takes of the dot product of user and film, which a network learns slowly (Rendle et
-            al. 2020)."""
+            """Weight of the dot product of user and item in each task; MLPs learn dot products slowly (Rendle et al.
+            2020)."""
         self.seed_weights()
 
     @classmethod
     def heads(cls, config: Any, schema: Schema) -> tuple[Head, ...]:
-        """A head per label; on films first what they are ranked by."""
+        """One click head per label; on ratings first the head that items are ranked by."""
         if cls.mode_of(config, schema) == "labels":
             return tuple(Head(label, "click") for label in schema.labels)
         rated = (Head("rating", "rating"),) if "rating" in schema.has else ()
@@ -90,67 +95,66 @@ class MMoE(FieldModel):
 
     @property
     def n_outputs(self) -> int:
-        """One per task."""
+        """One output per task."""
         return len(self.tasks)
 
     def epoch_rows(self, train: TrainSet) -> int:
-        """Rated films and those drawn at random; of a click table all rows."""
-        return len(train) * (1 + self.config.negatives) if self.of_films else len(train)
+        """About how many rows an epoch has: rated items and sampled negatives, or all rows of a click table."""
+        return len(train) * (1 + self.config.negatives) if self.has_items else len(train)
 
     @property
-    def draws(self) -> bool:
-        """Watching can be learned only beside films that were not watched."""
-        return self.of_films and self.config.negatives > 0
+    def samples_negatives(self) -> bool:
+        """Whether training adds sampled negatives. Overridden because the task *watched* always needs them."""
+        return self.has_items and self.config.negatives > 0
 
-    def asked(self, batch: Batch) -> Tensor:
-        """Beside every rated film others are drawn."""
+    def rows_with_negatives(self, batch: Batch) -> Tensor:
+        """All rows, because every rated item gets sampled negatives."""
         return torch.arange(len(batch["user"]))
 
     def targets(self, batch: Batch) -> Batch:
-        """Rated films are watched; of those drawn at random only that is known, that they were not."""
+        """Also the target of *watched*: 1 for rated items; sampled negatives get 0 and have no other target."""
         return {**super().targets(batch), "watched": torch.ones(len(batch["user"]))}
 
-    def gates(self, seen: Tensor) -> Tensor:
-        """How much each task listens to each expert: ``[B, tasks, experts]``, adding up to 1 over experts."""
+    def gates(self, inputs: Tensor) -> Tensor:
+        """Weights ``[B, tasks, experts]`` of the experts in each task, which sum to 1 over experts."""
         assert self.gate is not None
-        return self.gate(seen).view(len(seen), len(self.tasks), -1).softmax(-1)
+        return self.gate(inputs).view(len(inputs), len(self.tasks), -1).softmax(-1)
 
-    def seen(self, looked: Looked) -> Tensor:
-        """All vectors and numbers side by side, on films with the product of the user's and the film's sums:
-        ``[B, wide]``."""
-        product = [self.meeting(looked)] if self.of_films else []
-        return torch.cat([looked.vectors.flatten(1), looked.dense, *product], 1)
+    def inputs(self, features: FeatureBatch) -> Tensor:
+        """Input ``[B, W]`` of the experts: all vectors and numbers, on ratings also :meth:`user_item_product`."""
+        product = [self.user_item_product(features)] if self.has_items else []
+        return torch.cat([features.vectors.flatten(1), features.dense, *product], 1)
 
     @staticmethod
-    def meeting(looked: Looked) -> Tensor:
-        """The sum of the user's vectors times the sum of the film's, number by number: ``[B, d]``."""
-        return looked.vectors[:, : looked.users].sum(1) * looked.vectors[:, looked.users :].sum(1)
+    def user_item_product(features: FeatureBatch) -> Tensor:
+        """The element-wise product of the sum of the user's vectors and the sum of the item's: ``[B, d]``."""
+        return features.vectors[:, : features.n_user].sum(1) * features.vectors[:, features.n_user :].sum(1)
 
-    def outputs(self, looked: Looked) -> Tensor:
-        """``[B, tasks]``, raw."""
-        seen = self.seen(looked)
-        info = side_by_side(self.experts, seen)
+    def outputs(self, features: FeatureBatch) -> Tensor:
+        """Raw outputs ``[B, tasks]``."""
+        inputs = self.inputs(features)
+        hidden = side_by_side(self.experts, inputs)
         if self.gate is not None:
-            info = torch.bmm(self.gates(seen), info.transpose(0, 1)).transpose(0, 1)
-        elif len(info) == 1:
-            info = info.expand(len(self.tasks), -1, -1)
-        out = side_by_side(self.towers, info)[..., 0].T
-        return out + self.meeting(looked).sum(1, keepdim=True) * self.share if self.of_films else out
+            hidden = torch.bmm(self.gates(inputs), hidden.transpose(0, 1)).transpose(0, 1)
+        elif len(hidden) == 1:
+            hidden = hidden.expand(len(self.tasks), -1, -1)
+        out = side_by_side(self.towers, hidden)[..., 0].T
+        return out + self.user_item_product(features).sum(1, keepdim=True) * self.share if self.has_items else out
 
-    def decoded(self, out: Tensor) -> Tensor:
-        """``[B, H]``: labels as log-odds; on films log P(watched and liked), the rating, log-odds of watching."""
-        if not self.of_films:
+    def decode(self, out: Tensor) -> Tensor:
+        """``[B, H]``: labels as log-odds; on ratings log P(watched and liked), the rating, log-odds of watched."""
+        if not self.has_items:
             return out
         liked = F.logsigmoid(out[:, :1]) + F.logsigmoid(out[:, -1:])
         return torch.cat([liked, *([self.mean + out[:, 1:2]] if "rating" in self.tasks else []), out[:, -1:]], 1)
 
     def losses(self, out: Tensor, batch: Batch) -> Tensor:
-        """``[B]``: the mean over tasks; liking and rating count where the film was watched."""
-        if not self.of_films:
+        """Losses ``[B]``: the mean over tasks; liked and rating have a loss only where the item was watched."""
+        if not self.has_items:
             return super().losses(out, batch)
         watched = batch["watched"]
         parts = [F.binary_cross_entropy_with_logits(out[:, -1], watched, reduction="none")]
-        if "rating" in self.tasks:  # without ratings every watched film is liked, and there is nothing to tell apart
+        if "rating" in self.tasks:  # without ratings every watched item is liked
             parts.append(watched * F.binary_cross_entropy_with_logits(out[:, 0], batch["target"], reduction="none"))
             parts.append(watched * (self.mean + out[:, 1] - batch["rating"]).square())
         else:

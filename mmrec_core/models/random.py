@@ -8,23 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmrec_core.models._base import Model, nobody
+from mmrec_core.models._base import Model, fallback_sources
 from mmrec_core.types import History, Progress, TrainSet, UserState, quiet
 
 
 class Random(Model):
-    """Scores drawn at random: the floor that any model must clear, and a check that the evaluation is fair."""
+    """Random scores: the lower bound for any model, and a check of the evaluation."""
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Nothing to learn but who is known."""
+        """Store which users and items occur in training; nothing is learned."""
         self.mark_known(train.interactions)
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """A number ``[B]`` that seeds each user's scores."""
+        """A key ``[B]`` that seeds each user's scores."""
         return {"key": user}
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
-        """Uniform in 0 … 1, a function of (seed, user) alone."""
+        """Scores ``[B, I]``, uniform in 0 … 1, a function of (seed, user) only."""
         rows = [
             np.random.default_rng([self.seed, int(k) & 0xFFFFFFFF]).random(self.schema.n_items, np.float32)
             for k in state["key"]
@@ -33,6 +33,6 @@ class Random(Model):
         return scores if items is None else scores[:, items]
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """New users are all alike to chance."""
+        """Keys by the length of each history; their source is ``fallback``."""
         key = torch.tensor([self.schema.n_users + len(h) for h in histories], dtype=torch.int64)
-        return UserState({"key": key}, nobody(len(histories)))
+        return UserState({"key": key}, fallback_sources(len(histories)))

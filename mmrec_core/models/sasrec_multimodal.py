@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models._sequence_content import SequenceContentConfig, SequenceContentModel
 from mmrec_core.models.sasrec import SASRec
 
 
-class SASRecMultimodal(ToldSequence, SASRec):
-    """SASRec (Kang & McAuley 2018) whose films are an id plus their fused plot and poster, both where they are read and
-    where they are ranked."""
+class SASRecMultimodal(SequenceContentModel, SASRec):
+    """SASRec (Kang & McAuley 2018) with items as an id embedding plus their fused plot and poster, in histories and as
+    candidates."""
 
-    class Config(ToldConfig, SASRec.Config):
-        """SASRec's, and how text and image come together."""
+    class Config(SequenceContentConfig, SASRec.Config):
+        """Settings of SASRec and of the fusion of text and image."""
 
     config: Config

@@ -14,51 +14,56 @@ from mmrec_core.types import Array, History, TrainSet, UserState
 
 
 class SSEPT(SASRec):
-    """SASRec whose films each bear the user's vector beside their own, held from learning by heart by stochastic shared
-    embeddings (Wu et al. 2020, "SSE-PT").
+    """SASRec with the user's embedding concatenated to each item's, regularised by stochastic shared embeddings (Wu et
+    al. 2020, "SSE-PT").
 
-    In training a user is another one with probability ``sse_user`` and a film another one with ``sse_film``; with both
-    at 0 it is the plain personalised transformer. A history longer than what is read begins at a place drawn anew in
-    each epoch with probability ``sample`` (SSE-PT++). A newcomer has the vector of the unknown user, which training
-    meets in a share ``id_dropout`` of its rows.
+    In training a user is replaced by a random one with probability ``sse_user``, and an item with probability
+    ``sse_film``; with both at 0 it is the plain personalised Transformer. From a history that is longer than ``length``
+    a random window is read with probability ``sample``, drawn anew each epoch (SSE-PT++). A new user has the embedding
+    of the unknown user, which replaces a share ``id_dropout`` of users in training.
     """
 
     class Config(SASRec.Config):
-        """SASRec's, the width of a user's vector, and how often somebody is taken for somebody else."""
+        """Settings of SASRec, of users' embeddings and of stochastic shared embeddings."""
 
-        user_dim: int = setting(64, "numbers in the vector of a user", ge=2, le=1024, log=True)
-        sse_user: float = setting(0.92, "share of users taken for another in training", ge=0.0, le=1.0)
-        sse_film: float = setting(0.1, "share of films read that are taken for another in training", ge=0.0, le=1.0)
+        user_dim: int = setting(64, "width of the embeddings of users", ge=2, le=1024, log=True)
+        sse_user: float = setting(0.92, "share of users replaced by a random user in training", ge=0.0, le=1.0)
+        sse_film: float = setting(
+            0.1, "share of films in histories replaced by a random film in training", ge=0.0, le=1.0
+        )
         sample: float = setting(
-            0.0, "share of long histories that are read from a place drawn, not to their end (SSE-PT++)", ge=0.0, le=1.0
+            0.0,
+            "share of long histories of which a random window is read, not the latest events (SSE-PT++)",
+            ge=0.0,
+            le=1.0,
         )
 
     config: Config
 
     def more_layers(self) -> None:
-        """Users' vectors, and blocks as wide as both together."""
+        """Build users' embeddings, and blocks of the width of both embeddings."""
         self.people = nn.Embedding(self.schema.n_users + 1, self.config.user_dim)
-        self.lay_blocks(self.config.dim + self.config.user_dim)
+        self.build_blocks(self.config.dim + self.config.user_dim)
 
     def read(self, sequence: Tensor, size: Tensor, user: Tensor | None = None) -> Tensor:
-        """As SASRec, of a film and the user side by side; what compares with films' vectors comes first,
-        ``[B, T, d]``."""
+        """States ``[B, L + 1, d]`` after each event: the first ``d`` numbers, which are compared with items'
+        embeddings."""
         own = torch.full_like(size, self.schema.n_users) if user is None else user
         start = sequence.new_full((len(sequence), 1), self.mark)
         films = self.vectors(torch.cat([start, sequence], 1)) * self.config.dim**0.5
         people = self.people(own)[:, None].expand(-1, films.shape[1], -1) * self.config.user_dim**0.5
-        return self.through(torch.cat([films, people], 2), size)[..., : self.config.dim]
+        return self.apply_blocks(torch.cat([films, people], 2), size)[..., : self.config.dim]
 
     def epoch(self, train: TrainSet, epoch: int) -> Batch:
         """Also add the user of each history, some replaced by another user (stochastic shared embeddings)."""
         config, generator = self.config, self.generator(epoch, 4)
-        user = torch.from_numpy(self.readers(train))
+        user = torch.from_numpy(self.users_with_events(train))
         back = torch.zeros_like(user)
         if config.sample > 0:
-            spare = (self.told_from[user + 1] - self.told_from[user]).cpu() - (config.length + 1)
-            drawn = (torch.rand(len(user), generator=generator) * (spare.clamp(min=0) + 1)).long()
-            back = torch.where(torch.rand(len(user), generator=generator) < config.sample, drawn, 0).clamp(min=0)
-        table = self.windows_to_learn(train, epoch, back)
+            longest = (self.told_from[user + 1] - self.told_from[user]).cpu() - (config.length + 1)
+            offset = (torch.rand(len(user), generator=generator) * (longest.clamp(min=0) + 1)).long()
+            back = torch.where(torch.rand(len(user), generator=generator) < config.sample, offset, 0).clamp(min=0)
+        table = self.training_windows(train, epoch, back)
         other = torch.randint(self.schema.n_users, user.shape, generator=generator)
         table["user"] = self.oov_user(
             torch.where(torch.rand(len(user), generator=generator) < config.sse_user, other, user).to(self.told.device)
@@ -70,21 +75,21 @@ class SSEPT(SASRec):
         return table
 
     def hide(self, table: Batch, epoch: int) -> None:
-        """Films as everywhere, and users."""
+        """Also replace a share of users by the unknown user."""
         super().hide(table, epoch)
-        lost = torch.rand(table["user"].shape, generator=self.generator(epoch, 1)) < self.config.id_dropout
-        table["user"] = torch.where(lost, self.schema.n_users, table["user"])
+        hidden = torch.rand(table["user"].shape, generator=self.generator(epoch, 1)) < self.config.id_dropout
+        table["user"] = torch.where(hidden, self.schema.n_users, table["user"])
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
-        """The latest events, and whose they are."""
+        """The latest events ``[B, L]``, their number ``[B]``, and the user rows ``[B]``."""
         return {**super().gather_users(user), "user": self.oov_user(user)}
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
-        """Encode histories with the embedding of the unknown user."""
+        """States of new users: their histories, with the embedding of the unknown user."""
         found = super().fold_in(histories)
         own = torch.full_like(found.tensors["size"], self.schema.n_users)
         return UserState({**found.tensors, "user": own}, found.source)
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
-        """Films and users by their ids."""
+        """Items and users by their ids."""
         return {**super().row_names(), "people.weight": self.names_of("user")}

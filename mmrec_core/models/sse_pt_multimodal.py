@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from mmrec_core.models._sequence_content import ToldConfig, ToldSequence
+from mmrec_core.models._sequence_content import SequenceContentConfig, SequenceContentModel
 from mmrec_core.models.sse_pt import SSEPT
 
 
-class SSEPTMultimodal(ToldSequence, SSEPT):
-    """SSE-PT (Wu et al. 2020) whose films are an id plus their fused plot and poster, each beside the user's vector."""
+class SSEPTMultimodal(SequenceContentModel, SSEPT):
+    """SSE-PT (Wu et al. 2020) with items as an id embedding plus their fused plot and poster, concatenated with the
+    user's embedding."""
 
-    class Config(ToldConfig, SSEPT.Config):
-        """SSEPT's, and how text and image come together."""
+    class Config(SequenceContentConfig, SSEPT.Config):
+        """Settings of SSE-PT and of the fusion of text and image."""
 
     config: Config

@@ -279,7 +279,7 @@ def as_evaluated(model: Any, dataset: Dataset, split: Split, known: str = "train
 
 
 def inside(model: Any, user: int, item: int) -> Any:
-    """Attribution of a user's score for a film (:class:`mmrec_core.models._attribution.Inside`).
+    """Attribution of a user's score for a film (:class:`mmrec_core.models._attribution.PairAttribution`).
 
     ``None`` for models that offer none.
     """

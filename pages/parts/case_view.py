@@ -577,7 +577,7 @@ def inside(model: Any, user: int, item: int) -> None:
     with st.expander("Inside the model: which vectors meet, and what that does", icon=":material/grid_on:"):
         rows = [
             {"a": a, "b": b, "dot": float(d), "moved": float(m)}
-            for (a, b), d, m in zip(found.pairs, found.dots, found.moved, strict=True)
+            for (a, b), d, m in zip(found.pairs, found.dots, found.effects, strict=True)
         ]
         data = pd.DataFrame(rows)
         shade = (

@@ -18,8 +18,8 @@ def gradients_agree(model: GradientModel, histories: Sequence[History]) -> bool:
         if not moving:
             return False
         rows, chance = model.history_rows(histories), torch.Generator().manual_seed(0)
-        own = model.fold_slopes(rows, state, moving)
-        reference = GradientModel.fold_slopes(model, rows, state, moving)
+        own = model.fold_gradients(rows, state, moving)
+        reference = GradientModel.fold_gradients(model, rows, state, moving)
         for step in (0, 1, model.FOLD_STEPS - 1):
             for found, expected in zip(own(step)[0], reference(step)[0], strict=True):
                 torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -30,7 +30,7 @@ from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.models._base import GradientModel, Model, load_model
-from mmrec_core.models._fields import FieldModel
+from mmrec_core.models._field_model import FieldModel
 from mmrec_core.training.fit import Fitted, check_needs, fit, split_settings, train_set
 from mmrec_core.types import Dataset, History, Interactions, Query, Split
 from tests.models.gradients import gradients_agree
@@ -458,7 +458,11 @@ def test_gradients_of_a_fold_in_are_those_of_the_loss(world: World, name: str) -
     training loss would."""
     model = _ranker(world, name)
     by_gradients = type(model).fold_in in {GradientModel.fold_in, FieldModel.fold_in}  # others read a history
-    if by_gradients and isinstance(model, GradientModel) and type(model).fold_slopes is not GradientModel.fold_slopes:
+    if (
+        by_gradients
+        and isinstance(model, GradientModel)
+        and type(model).fold_gradients is not GradientModel.fold_gradients
+    ):
         gradients_agree(
             model, [*_histories(world), History(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))]
         )

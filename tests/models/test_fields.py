@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
-from mmrec_core.models._fields import Looked, pairs
+from mmrec_core.models._feature_reader import FeatureBatch, pair_sum
 from mmrec_core.models._fusion import Fusion
 from mmrec_core.types import Field, History, Interactions, Schema, TrainSet
 
@@ -97,19 +97,21 @@ def test_pairs_equal_the_quadratic_sum() -> None:
     """The factorisation machine's pair term, in linear time."""
     vectors = torch.randn(5, 6, 3, dtype=torch.float64)
     slow = sum((vectors[:, a] * vectors[:, b]).sum(1) for a in range(6) for b in range(a))
-    torch.testing.assert_close(pairs(vectors), slow)
+    torch.testing.assert_close(pair_sum(vectors), slow)
 
 
 def test_deepfm_adds_first_order_pairs_and_deep_once() -> None:
     """One logit: nothing is squashed before the loss."""
     made = model("deepfm", dim=3, dropout=0.0)
-    looked = Looked(torch.randn(4, made.n_vectors, 3), torch.randn(4), torch.randn(4, made.n_dense), 2)
-    scaled = looked.dense[..., None] * made.scaled.weight
-    every = torch.cat([looked.vectors, scaled[..., :-1]], 1)
+    features = FeatureBatch(torch.randn(4, made.n_vectors, 3), torch.randn(4), torch.randn(4, made.n_dense), 2)
+    scaled = features.dense[..., None] * made.scaled.weight
+    every = torch.cat([features.vectors, scaled[..., :-1]], 1)
     n = every.shape[1]
     second = sum((every[:, a] * every[:, b]).sum(1) for a in range(n) for b in range(a))
-    by_hand = made.offset + (looked.first + scaled[..., -1].sum(1) + second)[:, None] + made.deep(every.flatten(1))
-    torch.testing.assert_close(made.outputs(looked), by_hand)
+    by_hand = (
+        made.offset + (features.first_order + scaled[..., -1].sum(1) + second)[:, None] + made.deep(every.flatten(1))
+    )
+    torch.testing.assert_close(made.outputs(features), by_hand)
 
 
 def test_mmoe_gates_add_up() -> None:
@@ -117,23 +119,23 @@ def test_mmoe_gates_add_up() -> None:
     mixtures."""
     made = model("mmoe", dim=4)
     assert made.tasks == ["liked", "rating", "watched"]
-    looked = made.look_up(made.gather_users(torch.arange(4)), {"item": torch.arange(4)})
-    gates = made.gates(made.seen(looked))
+    features = made.read_features(made.gather_users(torch.arange(4)), {"item": torch.arange(4)})
+    gates = made.gates(made.inputs(features))
     assert gates.shape == (4, 3, made.config.experts) and bool((gates >= 0).all())
     torch.testing.assert_close(gates.sum(-1), torch.ones(4, 3))
-    info = torch.stack([expert(made.seen(looked)) for expert in made.experts], 1)
+    info = torch.stack([expert(made.inputs(features)) for expert in made.experts], 1)
     for task, tower in enumerate(made.towers):
         mixed = (gates[:, task, :, None] * info).sum(1)
-        met = made.share[task] * made.meeting(looked).sum(1, keepdim=True)
-        torch.testing.assert_close(made.outputs(looked)[:, task : task + 1], tower(mixed) + met)
+        met = made.share[task] * made.user_item_product(features).sum(1, keepdim=True)
+        torch.testing.assert_close(made.outputs(features)[:, task : task + 1], tower(mixed) + met)
 
 
 def test_mmoe_shares_what_it_says() -> None:
     """Shared bottom: one network and no gate; single task: one each, and no task's gradient reaches another's."""
     assert len(model("shared_bottom").experts) == 1 and model("shared_bottom").gate is None
     alone = model("single_task")
-    looked = alone.look_up(alone.gather_users(torch.arange(4)), {"item": torch.arange(4)})
-    alone.outputs(looked)[:, 1].sum().backward()
+    features = alone.read_features(alone.gather_users(torch.arange(4)), {"item": torch.arange(4)})
+    alone.outputs(features)[:, 1].sum().backward()
     touched = [any(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in e.parameters()) for e in alone.experts]
     assert touched == [False, True, False]
 
@@ -165,7 +167,7 @@ def test_a_row_is_left_out_of_its_own_past(name: str) -> None:
     """In training a row reads what it would read if it had never been given: the pooled past by hand."""
     rows, made = events(), model(name, history=True)
     batch = made.targets(made.rows(rows))
-    looked = made.look_up(made.user_tensors(batch), batch)
+    features = made.read_features(made.user_tensors(batch), batch)
     at = 3
     without = rows.take(np.delete(np.arange(len(rows)), at))
     other = model(name, rows=without, history=True)
@@ -176,9 +178,9 @@ def test_a_row_is_left_out_of_its_own_past(name: str) -> None:
         other.moment = made.moment
     other.eval()
     alone = {k: v[at : at + 1] for k, v in other.rows(rows).items()}
-    seen = other.look_up(other.user_tensors(alone), alone)
-    torch.testing.assert_close(looked.vectors[at : at + 1], seen.vectors)
-    torch.testing.assert_close(looked.dense[at : at + 1], seen.dense)
+    seen = other.read_features(other.user_tensors(alone), alone)
+    torch.testing.assert_close(features.vectors[at : at + 1], seen.vectors)
+    torch.testing.assert_close(features.dense[at : at + 1], seen.dense)
 
 
 def test_training_cannot_read_the_answer() -> None:
@@ -190,7 +192,7 @@ def test_training_cannot_read_the_answer() -> None:
     for name in ("dlrm", "svdpp"):
         one, two = model(name, rows=rows), model(name, rows=changed)
         a, b = (m.targets(m.rows(r)) for m, r in ((one, rows), (two, changed)))
-        first, second = one.look_up(one.user_tensors(a), a), two.look_up(two.user_tensors(b), b)
+        first, second = one.read_features(one.user_tensors(a), a), two.read_features(two.user_tensors(b), b)
         assert torch.equal(first.vectors, second.vectors) and torch.equal(first.dense, second.dense)
 
 
@@ -217,7 +219,7 @@ def test_star_classes_expect_a_rating() -> None:
     out = torch.randn(2, len(made.levels))
     assert made.levels.tolist() == [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5]
     by_hand = (out.exp() / out.exp().sum(1, keepdim=True) * made.levels).sum(1)
-    torch.testing.assert_close(made.decoded(out)[:, 0], by_hand)
+    torch.testing.assert_close(made.decode(out)[:, 0], by_hand)
 
 
 # Fusions

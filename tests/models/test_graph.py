@@ -72,12 +72,12 @@ def test_lightgcn_is_the_mean_of_powers_of_the_normalised_graph() -> None:
         layer = graph @ layer
         total += layer
     with torch.no_grad():
-        torch.testing.assert_close(torch.cat(made.vectors()), total / 4)
+        torch.testing.assert_close(torch.cat(made.embeddings()), total / 4)
     twice = likes().take(np.concatenate([np.arange(20), np.arange(5)]))
     again = model("lightgcn", layers=3)
     again.begin(TrainSet(twice, SCHEMA))
     with torch.no_grad():
-        torch.testing.assert_close(torch.cat(again.vectors()), total / 4)
+        torch.testing.assert_close(torch.cat(again.embeddings()), total / 4)
 
 
 @pytest.mark.parametrize("unit", [False, True])
@@ -86,15 +86,17 @@ def test_ngcf_layers_by_hand(unit: bool) -> None:
     on so."""
     made, graph = model("ngcf", layers=2, unit=unit), dense()
     with torch.no_grad():
-        users, items = made.spread()
+        users, items = made.propagate()
         layer = torch.cat([users[0], items[0]])
         expected = [layer]
         for at in range(2):
-            heard = graph @ layer
-            layer = torch.nn.functional.leaky_relu(made.whole[at](layer + heard) + made.alike[at](heard * layer), 0.2)
+            aggregated = graph @ layer
+            layer = torch.nn.functional.leaky_relu(
+                made.whole[at](layer + aggregated) + made.alike[at](aggregated * layer), 0.2
+            )
             expected.append(layer / layer.norm(dim=1, keepdim=True))
             layer = expected[-1] if unit else layer
-        torch.testing.assert_close(torch.cat(made.vectors()), torch.cat(expected, 1))
+        torch.testing.assert_close(torch.cat(made.embeddings()), torch.cat(expected, 1))
 
 
 @pytest.mark.parametrize("name", ["lightgcn", "ngcf", "mmgcn", "lightgcn_multimodal"])
@@ -107,11 +109,11 @@ def test_a_known_user_folded_in_hears_the_same(name: str) -> None:
         made.user_table.weight[-1] = made.user_table.weight[who]
         if name == "mmgcn":
             made.preference[-1] = made.preference[who]
-    made._kept = None
+    made._cache = None
     own = np.asarray(pairs.item)[np.asarray(pairs.user) == who].astype(np.int64)
     folded = made.fold_in([History(own), History(np.zeros(0, np.int64))])
     with torch.no_grad():
-        torch.testing.assert_close(folded.tensors["vector"][0], made.vectors()[0][who])
+        torch.testing.assert_close(folded.tensors["vector"][0], made.embeddings()[0][who])
     assert folded.source == ("folded", "fallback")
 
 
@@ -134,8 +136,8 @@ def test_content_places_films_that_nobody_liked() -> None:
     side = content("text", "image")
     made = model("lightgcn_multimodal", side)
     with torch.no_grad():
-        cold = made.vectors()[1][COLD]
-        torch.testing.assert_close(cold, made.alone(made.spread()[1][0])[COLD])
+        cold = made.embeddings()[1][COLD]
+        torch.testing.assert_close(cold, made.without_edges(made.propagate()[1][0])[COLD])
         summary = {
             name: torch.from_numpy(np.asarray(field.data[[COLD]]).astype(np.float32))
             for name, field in made.content.fields.items()
@@ -166,10 +168,10 @@ def test_an_unknown_film_adds_nothing_of_an_id_to_mmgcn() -> None:
     made = model("mmgcn", side)
     assert not made.keep_shift.any() and not made.join_shift.any()
     with torch.no_grad():
-        before = made.vectors()[1][COLD].clone()
+        before = made.embeddings()[1][COLD].clone()
         made.item_table.weight[-1] += 10
-        made._kept = None
-        torch.testing.assert_close(made.vectors()[1][COLD], before)
+        made._cache = None
+        torch.testing.assert_close(made.embeddings()[1][COLD], before)
 
 
 def test_without_layers_nobody_is_folded_in() -> None:

@@ -91,7 +91,7 @@ def test_a_film_nobody_met_is_an_average_one_to_a_softmax(name: str, how: dict[s
     )
     model.eval()
     with torch.no_grad():
-        taste = model.tastes(model.user_state(Query(np.arange(USERS))).tensors)
+        taste = model.sequence_embeddings(model.user_state(Query(np.arange(USERS))).tensors)
         follows = torch.softmax(taste @ model.vectors(model.pool()).T, 1)
     info = (follows[:, -1] / follows[:, :-1].max(1).values).log().mean().exp().item()
     assert 0.5 / PERIOD < info < 2 / PERIOD, "alone it is one of forty, and not four"

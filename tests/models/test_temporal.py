@@ -11,7 +11,7 @@ import torch
 
 from mmrec_core import registry
 from mmrec_core.models._fusion import Fusion
-from mmrec_core.models._temporal import Merge, Neighbours, TemporalAttention, TimeCode, code, node_of, time_of
+from mmrec_core.models._temporal import MergeLayer, Neighbours, TemporalAttention, TimeEncoding, code, node_of, time_of
 from mmrec_core.types import Field, History, Interactions, Query, Schema, TrainSet
 
 N_USERS, N_FILMS, NOW = 6, 9, 1_790_000_000
@@ -49,7 +49,7 @@ def played(made: Any, rows: Interactions, size: int = 10) -> None:
     """Events taken in, some at a time."""
     table = made.events(rows)
     for at in range(0, len(rows), size):
-        made.take_in(made.now(), *(table[k][at : at + size] for k in ("user", "item", "time", "mark")))
+        made.update_state(made.updated_memory(), *(table[k][at : at + size] for k in ("user", "item", "time", "mark")))
 
 
 def louder(made: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_second_is_a_second_at_real_unix_times() -> None:
     for later in (1, 2, 86_401):
         _, gap, mark, there = known.before(code(torch.tensor([1]), torch.tensor([NOW + later])), 1)
         assert there.item() and gap.item() == later and mark.item() == 0.5
-    made = TimeCode(4)
+    made = TimeEncoding(4)
     torch.testing.assert_close(made(torch.tensor([1]))[0, 0], torch.cos(torch.tensor(1.0)))
     assert not torch.equal(made(torch.tensor([10_000_000])), made(torch.tensor([10_000_001])))
 
@@ -117,7 +117,7 @@ def test_neighbours_are_the_latest_strictly_earlier_ones() -> None:
             expected = own[::-1][:k]
             assert there.sum() == len(expected) and bool((gap[there] > 0).all())
             assert sorted(at - gap[there].numpy()) == sorted(t for t, _ in expected)
-            assert int(known.met(code(torch.tensor([node]), torch.tensor([at])))) == len(own)
+            assert int(known.degree(code(torch.tensor([node]), torch.tensor([at])))) == len(own)
             firm = {p for t, p in own if own and t > (expected[-1][0] if expected else 0)}
             assert firm <= set(partner[there].tolist()) <= {p for _, p in own}
 
@@ -155,8 +155,8 @@ def test_messages_by_hand() -> None:
         before = made.memory.clone()
         played(made, rows)
         assert torch.equal(made.memory, before)  # it waits
-        now = made.now()
-        film = [before[made.first + 4], before[made.first + 5]]
+        updated = made.updated_memory()
+        film = [before[made.item_offset + 4], before[made.item_offset + 5]]
         raw = [
             torch.cat([before[2], film[at], torch.zeros(1), made.clock_code(torch.tensor(10 + 3 * at))])
             for at in (0, 1)
@@ -164,15 +164,15 @@ def test_messages_by_hand() -> None:
         message = raw[1] if aggregator == "last" else (raw[0] + raw[1]) / 2
         with torch.no_grad():
             expected = made.updater(message[None], before[2][None])[0]
-        place = now.due.tolist().index(2)
-        torch.testing.assert_close(now.fresh[place], expected)
-        assert int(now.last[place]) == NOW + 3
+        place = updated.nodes.tolist().index(2)
+        torch.testing.assert_close(updated.memory[place], expected)
+        assert int(updated.last[place]) == NOW + 3
         empty = torch.zeros(0, dtype=torch.int64)
-        made.take_in(now, empty, empty, empty, torch.zeros(0))
+        made.update_state(updated, empty, empty, empty, torch.zeros(0))
         torch.testing.assert_close(made.memory[2], expected)
         assert torch.equal(made.memory[1], before[1])
         made.reset()
-        assert not made.memory.any() and not len(made.now().due)
+        assert not made.memory.any() and not len(made.updated_memory().nodes)
 
 
 @pytest.mark.parametrize("updater", ["gru", "rnn", "lstm"])
@@ -208,8 +208,10 @@ def test_a_film_met_more_often_than_half_precision_counts() -> None:
     louder(made)
     many = torch.tensor([100_000, 3])
     with torch.autocast("cpu", dtype=torch.float16):
-        found = made.finished(
-            torch.zeros(2, 8, dtype=torch.float16), code(torch.tensor([1, made.first]), torch.tensor([NOW, NOW])), many
+        found = made.finish(
+            torch.zeros(2, 8, dtype=torch.float16),
+            code(torch.tensor([1, made.item_offset]), torch.tensor([NOW, NOW])),
+            many,
         )
     assert bool(torch.isfinite(found).all()) and bool(found.abs().sum(1).gt(0).all())
 
@@ -235,12 +237,12 @@ def test_events_out_of_order_and_before_1970() -> None:
     made = model("tgn", rows=rows)
     played(made, rows, size=1)
     assert int(made.clock) == -999
-    assert int(made.now().last[made.now().due.tolist().index(1)]) == -1000
-    assert int(made.since(made.last[torch.tensor([1])], torch.tensor([-1000]))) == 4000
+    assert int(made.updated_memory().last[made.updated_memory().nodes.tolist().index(1)]) == -1000
+    assert int(made.elapsed(made.last[torch.tensor([1])], torch.tensor([-1000]))) == 4000
     early = rows.take(np.array([0]))
     played(made, early)
     empty = torch.zeros(0, dtype=torch.int64)
-    made.take_in(made.now(), empty, empty, empty, torch.zeros(0))
+    made.update_state(made.updated_memory(), empty, empty, empty, torch.zeros(0))
     assert int(made.last[1]) == -1000
     assert bool(torch.isfinite(made.score_all(made.fold_in([History(np.array([2]), times=np.array([-900]))]))).all())
 
@@ -273,21 +275,21 @@ def test_played_through_a_new_memory_as_through_a_known_one(degree: bool) -> Non
     with torch.no_grad():
         made.user_table.weight[4] = made.user_table.weight[-1]
     played(made, rows)
-    made.take_in(made.now(), *(torch.zeros(0, dtype=torch.int64),) * 3, torch.zeros(0))
+    made.update_state(made.updated_memory(), *(torch.zeros(0, dtype=torch.int64),) * 3, torch.zeros(0))
     history = History(np.asarray(own.item).astype(np.int64), times=np.asarray(own.time))
     folded = made.fold_in([history]).tensors["vector"][0]
-    films = made.memory[made.first :].clone()
+    films = made.memory[made.item_offset :].clone()
     made.neighbours.add(
         *(
             torch.from_numpy(np.asarray(c).astype(np.int64))
-            for c in (own.user, np.asarray(own.item) + made.first, own.time)
+            for c in (own.user, np.asarray(own.item) + made.item_offset, own.time)
         ),
         torch.zeros(3),
     )
     for at in range(3):
         played(made, own.take(np.array([at])))
-        made.take_in(made.now(), *(torch.zeros(0, dtype=torch.int64),) * 3, torch.zeros(0))
-        made.memory[made.first :] = films  # held still, as in fold-in
+        made.update_state(made.updated_memory(), *(torch.zeros(0, dtype=torch.int64),) * 3, torch.zeros(0))
+        made.memory[made.item_offset :] = films  # held still, as in fold-in
     known = made.users_at(torch.tensor([4]), torch.tensor([NOW + 701]))["vector"][0]
     torch.testing.assert_close(folded, known.detach(), rtol=1e-4, atol=1e-5)
 
@@ -315,7 +317,7 @@ def test_a_late_word_of_an_old_event_does_not_put_anybody_back() -> None:
     played(made, rows)
     who, then = int(np.asarray(rows.user)[-1]), int(np.asarray(rows.time)[-1])
     made.observe(Interactions(np.array([who], np.int32), np.array([1], np.int32), time=np.array([then - 5000])))
-    assert int(made.latest(made.now(), torch.tensor([who]))) == then
+    assert int(made.last_event(made.updated_memory(), torch.tensor([who]))) == then
 
 
 def test_a_newcomer_is_not_taken_for_silent_since() -> None:
@@ -344,7 +346,7 @@ def test_attention_is_torchs_own() -> None:
     n, k, dim = 5, 4, 6
     made = TemporalAttention(dim, dim, heads=2, dropout=0.0).eval()
     torch.manual_seed(0)
-    own, heard, ago, now, mark = (torch.randn(*s) for s in ((n, dim), (n, k, dim), (n, k, dim), (dim,), (n, k)))
+    own, neighbours, ago, now, mark = (torch.randn(*s) for s in ((n, dim), (n, k, dim), (n, k, dim), (dim,), (n, k)))
     there = torch.rand(n, k) < 0.7
     there[0], there[1] = True, False
     wide, key = 2 * dim, 2 * dim + 1
@@ -354,15 +356,15 @@ def test_attention_is_torchs_own() -> None:
         theirs.v_proj_weight.copy_(made.value.weight)
         theirs.in_proj_bias.copy_(torch.cat([made.query.bias, made.key.bias, made.value.bias]))
         theirs.out_proj.weight.copy_(made.out.weight), theirs.out_proj.bias.copy_(made.out.bias)
-        query, keys = torch.cat([own, now.expand(n, -1)], 1)[:, None], torch.cat([heard, mark[..., None], ago], 2)
+        query, keys = torch.cat([own, now.expand(n, -1)], 1)[:, None], torch.cat([neighbours, mark[..., None], ago], 2)
         info = theirs(query, keys, keys, key_padding_mask=~there)[0][:, 0]
         info[~there.any(1)] = 0
-        torch.testing.assert_close(made(own, heard, mark, now, ago, there), made.merge(info, own))
+        torch.testing.assert_close(made(own, neighbours, mark, now, ago, there), made.merge(info, own))
 
 
 def test_all_pairs_at_once_are_the_pairs() -> None:
     """The first layer halved between both sides gives what it gives pair by pair."""
-    made = Merge(4, 4, 5, 1)
+    made = MergeLayer(4, 4, 5, 1)
     a, b = torch.randn(7, 4), torch.randn(9, 4)
     with torch.no_grad():
         each = torch.stack([made(row.expand(9, -1), b)[:, 0] for row in a])
@@ -393,7 +395,7 @@ def test_both_arms_begin_equally_loud() -> None:
     for name, side in (("content", content()), ("vanilla", ())):
         made = model("mm_tgn", side, nodes="none")
         with torch.no_grad():
-            films = made.features(torch.arange(made.n_nodes))[made.first : -2]
+            films = made.features(torch.arange(made.n_nodes))[made.item_offset : -2]
         norms[name] = float(films.norm(dim=1).mean())
     assert norms["vanilla"] == pytest.approx(norms["content"], rel=0.02)
 
@@ -414,14 +416,14 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
     film = rich.by_structure if "structure" in channel else rich.by_memory
     with torch.no_grad():
         torch.nn.init.normal_(film.gamma[-1].weight, 0, 0.5)
-    rich._films = rich._still = None
+    rich._kept_items = rich._kept_features = None
     assert not torch.allclose(plain.score_rows(asked), rich.score_rows(asked))
     pairs = rich.score(np.array([0, 1, 2]), np.array([3, 4, 5]))[:, 0]
     torch.testing.assert_close(pairs, rich.score_all(Query(np.arange(3)))[torch.arange(3), torch.tensor([3, 4, 5])])
     if "structure" in channel:
         before = rich.score_rows(asked)
         rich.structure = rich.structure.flip(0)
-        rich._films = None
+        rich._kept_items = None
         assert not torch.allclose(before, rich.score_rows(asked))
 
 
@@ -437,14 +439,14 @@ def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> N
     played(made, events())
     summary = {f.name: torch.from_numpy(np.asarray(f.data[[cold]]).astype(np.float32)) for f in side}
     with torch.no_grad():
-        own = made.films()[cold]
+        own = made.item_embeddings()[cold]
         torch.testing.assert_close(made.item_state(summary).tensors["vector"][0], own)
         assert not torch.allclose(made.item_state({"image": summary["image"]}).tensors["vector"][0], own)
         item = torch.tensor([cold])
-        torch.testing.assert_close(made.nobody_met(made.of_films(item, made.known_items[item]))[0], own)
+        torch.testing.assert_close(made.without_events(made.item_features(item, made.known_items[item]))[0], own)
         met = np.array([int(events().need("item")[-1])])
         made.mark_unseen(met)
-        hidden = made.nobody_met(made.of_films(torch.from_numpy(met), made.known_items[met]))[0]
-        torch.testing.assert_close(made.films()[int(met[0])], hidden)
+        hidden = made.without_events(made.item_features(torch.from_numpy(met), made.known_items[met]))[0]
+        torch.testing.assert_close(made.item_embeddings()[int(met[0])], hidden)
     strangers = {int(n) for n in made.features(torch.arange(made.n_nodes)).abs().sum(1).eq(0).nonzero()}
     assert made.n_nodes - 1 in strangers  # an unknown film begins with nothing

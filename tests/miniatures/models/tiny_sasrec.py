@@ -79,7 +79,7 @@ class TinySASRec(GradientModel):
         x = x + F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.after(x + self.feed(x))
 
-    def tastes(self, sequence: Tensor) -> Tensor:
+    def sequence_embeddings(self, sequence: Tensor) -> Tensor:
         """``[B, d]``: what was read once a sequence is at its end."""
         end = (sequence != self.mark).sum(1)
         return self.encode(sequence)[torch.arange(len(sequence), device=sequence.device), end]
@@ -98,12 +98,14 @@ class TinySASRec(GradientModel):
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` scores."""
-        return (self.tastes(user["sequence"]) * self.films(self.oov_item(batch["item"]))).sum(1, keepdim=True)
+        return (self.sequence_embeddings(user["sequence"]) * self.films(self.oov_item(batch["item"]))).sum(
+            1, keepdim=True
+        )
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]``: every sequence is read once."""
         items = torch.arange(self.schema.n_items, device=self.sequences.device) if items is None else items
-        return self.tastes(state["sequence"]) @ self.films(self.oov_item(items)).T
+        return self.sequence_embeddings(state["sequence"]) @ self.films(self.oov_item(items)).T
 
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Read the films of each history that were liked and that training knows; there is nothing to solve."""

@@ -41,7 +41,7 @@ class TinyTGN(GradientModel):
         self.features = nn.Embedding(schema.n_items + 1, config.dim)
         self.clock = nn.Linear(1, config.dim)
         self.update = nn.GRUCell(3 * config.dim, config.dim)
-        self.taste = nn.Linear(config.dim, config.dim)
+        self.projection = nn.Linear(config.dim, config.dim)
         self.memory: Tensor
         self.last: Tensor
         self.partner: Tensor
@@ -64,23 +64,23 @@ class TinyTGN(GradientModel):
         known = self.oov_item(torch.arange(self.schema.n_items, device=memory.device))
         return torch.cat([memory[: self.first], memory[self.first :] + self.features(known)])
 
-    def moved(self, memory: Tensor, own: Tensor, other: Tensor, gap_s: Tensor) -> Tensor:
+    def memory_updater(self, memory: Tensor, own: Tensor, other: Tensor, gap_s: Tensor) -> Tensor:
         """Memories ``[B, d]`` after a message: own and partner's vector, and a cosine code of the seconds between."""
         gap = torch.cos(self.clock(gap_s.clamp(min=0).float()[:, None] / DAY_S))
         return self.update(torch.cat([own, other, gap], 1), memory)
 
-    def fresh(self) -> tuple[Tensor, Tensor]:
+    def updated_memory(self) -> tuple[Tensor, Tensor]:
         """Memories and last times with the waiting messages taken in; changes nothing and lets gradients through."""
         due = torch.nonzero(self.partner >= 0)[:, 0]
         nodes, now = self.with_features(self.memory), self.since[due]
         gap = torch.where(self.last[due] >= 0, now - self.last[due], 0)
-        memory = self.moved(self.memory[due], nodes[due], nodes[self.partner[due]], gap)
+        memory = self.memory_updater(self.memory[due], nodes[due], nodes[self.partner[due]], gap)
         return self.memory.index_put((due,), memory), self.last.index_put((due,), now)
 
     @torch.no_grad()
-    def take_in(self, user: Tensor, item: Tensor, time: Tensor) -> None:
+    def update_state(self, user: Tensor, item: Tensor, time: Tensor) -> None:
         """Move memories by the messages that waited, and let these events (in time order) wait; gradients end here."""
-        self.memory, self.last = self.fresh()
+        self.memory, self.last = self.updated_memory()
         node, other = torch.cat([user, item + self.first]), torch.cat([item + self.first, user])
         place = torch.arange(len(user), device=user.device).repeat(2)
         latest = torch.full_like(self.last, -1).scatter_reduce(0, node, place, "amax")[node] == place
@@ -102,41 +102,41 @@ class TinyTGN(GradientModel):
 
     def row_losses(self, batch: Batch) -> Tensor:
         """−log σ(liked − drawn), from memories as they were before the batch."""
-        nodes = self.with_features(self.fresh()[0])
+        nodes = self.with_features(self.updated_memory()[0])
         liked, drawn = (nodes[batch[key] + self.first] for key in ("item", "negative"))
-        return F.softplus((self.taste(nodes[batch["user"]]) * (drawn - liked)).sum(1))
+        return F.softplus((self.projection(nodes[batch["user"]]) * (drawn - liked)).sum(1))
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss; only after it do the batch's events count."""
         loss = self.row_losses(batch).mean()
-        self.take_in(batch["user"], batch["item"], batch["time"])
+        self.update_state(batch["user"], batch["item"], batch["time"])
         return loss
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Memories ``[B, d]`` and the seconds of the last event ``[B]``; empty for anybody not met yet."""
-        memory, last = self.fresh()
+        memory, last = self.updated_memory()
         return {"memory": memory[user], "last": last[user]}
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """``[B, 1]`` scores."""
-        films = self.with_features(self.fresh()[0])[self.first :]
-        return (self.taste(user["memory"]) * films[batch["item"]]).sum(1, keepdim=True)
+        films = self.with_features(self.updated_memory()[0])[self.first :]
+        return (self.projection(user["memory"]) * films[batch["item"]]).sum(1, keepdim=True)
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """``[B, I]`` by one matrix product."""
-        films = self.with_features(self.fresh()[0])[self.first :]
-        return self.taste(state["memory"]) @ (films if items is None else films[items]).T
+        films = self.with_features(self.updated_memory()[0])[self.first :]
+        return self.projection(state["memory"]) @ (films if items is None else films[items]).T
 
     def observe(self, events: Interactions) -> None:
         """Take in likes one by one, so that it does not matter how the stream is cut."""
         batch = self.rows(events.take(_liked(events.rating, self.schema.relevant_from, len(events))))
         for at in range(len(batch["user"])):
-            self.take_in(*(batch[key][at : at + 1].to(self.memory.device) for key in ("user", "item", "time")))
+            self.update_state(*(batch[key][at : at + 1].to(self.memory.device) for key in ("user", "item", "time")))
 
     @torch.no_grad()
     def fold_in(self, histories: Sequence[History]) -> UserState:
         """Play each history's likes through an empty memory, films' memories held still."""
-        films = self.with_features(self.fresh()[0])[self.first :]
+        films = self.with_features(self.updated_memory()[0])[self.first :]
         memory = films.new_zeros(len(histories), self.config.dim)
         last = torch.full((len(histories),), -1, device=films.device)
         for row, history in enumerate(histories):
@@ -146,7 +146,7 @@ class TinyTGN(GradientModel):
             for at in order[_liked(history.ratings, self.schema.relevant_from, len(history))[order]]:
                 film, now = films[int(history.items[at])][None], int(time[at])
                 gap = (now - last[own]) * (last[own] >= 0)
-                memory[own], last[own] = self.moved(memory[own], memory[own], film, gap), now
+                memory[own], last[own] = self.memory_updater(memory[own], memory[own], film, gap), now
         source: tuple[Source, ...] = tuple("folded" if met >= 0 else "fallback" for met in last.tolist())
         return UserState({"memory": memory, "last": last}, source)
 
