@@ -11,7 +11,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers, elicitation, recommender
 from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
-from pages.parts import layout
+from pages.parts import layout, navigation
 from pages.parts.cold_start_curve import cold_start_curve
 from pages.parts.counterfactual_view import counterfactual_view
 from pages.parts.new_film_view import new_film_view
@@ -41,22 +41,6 @@ def current_ratings() -> dict[int, float]:
     return read_ratings(st.query_params.get("ratings", ""), dataset)
 
 
-def restore_ratings() -> None:
-    """Somebody who looked at another page finds what they said before, unless the link says something else."""
-    held = st.session_state.setdefault("cold_said", {})
-    if st.session_state.get("arrived") and "ratings" not in st.query_params:
-        for key, value in zip(("ratings", "unseen"), held.get(dataset.name, ("", "")), strict=True):
-            if value:
-                st.query_params[key] = value
-    remember_ratings()
-
-
-def remember_ratings() -> None:
-    """What was said, for who comes back from another page."""
-    held = st.session_state.setdefault("cold_said", {})
-    held[dataset.name] = (st.query_params.get("ratings", ""), st.query_params.get("unseen", ""))
-
-
 def unseen() -> list[int]:
     """Films the visitor has not seen; in the URL like the ratings."""
     return read_items(st.query_params.get("unseen", ""), dataset)
@@ -78,7 +62,7 @@ def undo() -> None:
                 st.query_params[key] = value
             elif key in st.query_params:
                 del st.query_params[key]
-        remember_ratings()
+        navigation.remember("cold_start", dataset.name)
 
 
 def on_skip() -> None:
@@ -88,7 +72,7 @@ def on_skip() -> None:
         keep_for_undo()
         rows = dict.fromkeys([*unseen(), int(event["skip"])])
         st.query_params["unseen"] = write_items(dataset.items.raw[row] for row in rows)
-        remember_ratings()
+        navigation.remember("cold_start", dataset.name)
 
 
 def store_ratings(ratings: dict[int, float]) -> bool:
@@ -101,7 +85,7 @@ def store_ratings(ratings: dict[int, float]) -> bool:
         st.query_params["ratings"] = write_ratings({dataset.items.raw[row]: stars for row, stars in ratings.items()})
     elif "ratings" in st.query_params:
         del st.query_params["ratings"]
-    remember_ratings()
+    navigation.remember("cold_start", dataset.name)
     return True
 
 
@@ -539,7 +523,6 @@ else:
         "You are a user that no model has seen. Models infer your profile from your ratings (fold-in), without"
         " retraining."
     )
-    restore_ratings()
     left, right = st.columns([1, 1.6], gap="large")
     with left:
         tabs()

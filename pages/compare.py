@@ -12,7 +12,7 @@ from mmrec_core.analysis.comparison import KINDS, Key, Row
 from mmrec_core.analysis.seed_variance import over_seeds
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
-from pages.parts import charts, damaged_files, layout
+from pages.parts import charts, damaged_files, layout, navigation
 from pages.parts.ablation import ablations
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.paired import paired_comparison
@@ -648,9 +648,9 @@ if found:
         caveats(rows)
         export(rows)
         beyond_accuracy(rows)
-        st.fragment(charts_section)(rows)
-        st.fragment(paired_comparison)(rows, dataset)
-        st.fragment(protocol_sensitivity_view)(found, rows, dataset)
+        navigation.fragment(charts_section)(rows)
+        navigation.fragment(paired_comparison)(rows, dataset)
+        navigation.fragment(protocol_sensitivity_view)(found, rows, dataset)
     else:
         st.info(
             "None of these trainings has default settings. Switch “Default settings only” off to see them.",

@@ -20,7 +20,6 @@ from pages.parts.annotation_panel import notebook, panel
 from pages.parts.case_view import case
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.person_view import person
-from pages.parts.scroll import scroll_to_top
 
 TITLE = "Errors"
 ICON = ":material/troubleshoot:"
@@ -479,7 +478,6 @@ if not found:
 else:
     key = choose_setup(found, dataset)
     rows = choose_models(rows_of_setup(found, key))
-    scroll_to_top(f"{st.session_state.get('look')}|{st.query_params.get('who')}|{st.query_params.get('what')}")
     look = (
         st.segmented_control(
             "Look at",

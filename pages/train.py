@@ -16,6 +16,7 @@ from pages.parts import cluster_view, damaged_files, layout
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
 from pages.parts.run_card import changed, live_runs, pace, run_card, span
+from pages.parts.sections import choose_section
 from pages.parts.tuning import tune
 
 TITLE = "Train"
@@ -543,33 +544,22 @@ def tools() -> None:
 st.title("Train", anchor=False)
 if winner := st.session_state.pop("to_form", None):
     st.query_params.from_dict({"dataset": dataset.name, "like": winner})
-PARTS = ("Train", "Tune", "Cluster")
-asked_part = part if (part := st.query_params.get("part")) in PARTS else "Train"
-tabs = dict(zip(PARTS, st.tabs(PARTS, default=asked_part, key="part", on_change="rerun"), strict=True))
-shown = next((name for name, tab in tabs.items() if tab.open), "Train")
-if shown == "Train" and "part" in st.query_params:
-    del st.query_params["part"]
-elif shown not in {
-    "Train",
-    asked_part,
-}:  # the link names the part; a bound widget could not be left by a link that names a run
-    st.query_params["part"] = shown
-with tabs[shown]:
-    if shown == "Tune":
-        tune(dataset, splits(dataset))
-    elif shown == "Cluster":
-        cluster_view.view()
-    else:
-        st.caption(
-            "A training is a process of its own: close this page, or stop the app, and it goes on. Runs wait their turn"
-            " in the order asked for."
-        )
-        st.fragment(jobs_in_progress, run_every=pace())()
-        left, right = st.columns([1, 1.25], gap="large")
-        with left:
-            st.fragment(form)()
-            with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
-                st.fragment(encoder_training)(dataset)
-        with right:
-            st.fragment(history)()
-            st.fragment(tools)()
+section = choose_section(("Train", "Tune", "Cluster"))
+if section == "Tune":
+    tune(dataset, splits(dataset))
+elif section == "Cluster":
+    cluster_view.view()
+else:
+    st.caption(
+        "A training is a process of its own: close this page, or stop the app, and it goes on. Runs start in the order"
+        " in which they were queued."
+    )
+    st.fragment(jobs_in_progress, run_every=pace())()
+    left, right = st.columns([1, 1.25], gap="large")
+    with left:
+        st.fragment(form)()
+        with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
+            st.fragment(encoder_training)(dataset)
+    with right:
+        st.fragment(history)()
+        st.fragment(tools)()

@@ -3,6 +3,7 @@ hosts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,4 +268,133 @@ def test_the_first_visit_offers_the_demo(browser: Any, empty_app: str, path: str
     button = page.get_by_role("button", name="Prepare the demo")
     button.wait_for()
     assert button.is_enabled()
+    page.context.close()
+
+
+# Moving between pages
+
+
+def scrolled(page: Any) -> float:
+    return float(page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop"))
+
+
+def go_to(page: Any, name: str) -> None:
+    """A click in the navigation."""
+    page.get_by_role("link", name=name, exact=True).first.click()
+    page.get_by_role("heading", name=name, exact=True).first.wait_for()
+    settled(page)
+
+
+def test_every_click_on_a_section_of_train_counts(browser: Any, demo_app: str) -> None:
+    page = page_at(browser, f"{demo_app}/train?dataset=demo")
+    settled(page)
+    for name in ("Tune", "Cluster", "Train", "Tune", "Cluster", "Train"):
+        page.locator(".st-key-section-part button", has_text=name).click()
+        settled(page)
+        assert page.locator(".st-key-section-part [aria-checked=true]").inner_text() == name
+        assert ("part=" + name in page.url) == (name != "Train")
+    page.go_back()
+    settled(page)
+    assert page.locator(".st-key-section-part [aria-checked=true]").inner_text() == "Cluster"
+    page.context.close()
+
+
+def test_a_film_opens_at_its_top_and_one_press_of_back_leads_to_the_place_left(browser: Any, demo_app: str) -> None:
+    page = page_at(browser, f"{demo_app}/browse?dataset=demo")
+    settled(page)
+    page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 900)")
+    page.locator(".st-key-wall .poster").nth(20).click()
+    page.get_by_role("button", name="All films").wait_for()
+    settled(page)
+    assert scrolled(page) == 0
+    page.locator(".st-key-like .poster").nth(2).click()
+    settled(page)
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
+    first = page.url
+    page.go_back()
+    settled(page)
+    assert page.url != first and "film=" in page.url
+    page.get_by_role("button", name="All films").click()
+    page.get_by_role("textbox", name="Search").wait_for()
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop > 800")
+    assert "film=" not in page.url
+    page.goto(f"{demo_app}/?dataset=demo")
+    settled(page)
+    page.locator(".st-key-strip .poster").first.click()
+    page.get_by_role("button", name="All films").wait_for()
+    settled(page)
+    page.go_back()
+    page.get_by_role("heading", name="See what recommenders see").wait_for()
+    assert "film=" not in page.url and "/browse" not in page.url
+    page.context.close()
+
+
+def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
+    """Models, person and look of Errors, the pair of Compare, the filters of Browse."""
+    page = page_at(browser, f"{demo_app}/errors?dataset=demo")
+    settled(page)
+    page.get_by_text("Person", exact=True).first.click()
+    settled(page)
+    page.get_by_role("button", name="Another, at random").click()
+    settled(page)
+    page.get_by_role("combobox", name="Compare with").click()
+    page.get_by_role("option", name="itemknn", exact=True).click()
+    settled(page)
+    left = page.url
+    assert "look=Person" in left and "who=" in left and "b=itemknn" in left
+    go_to(page, "Compare")
+    page.get_by_text("mean difference").first.wait_for()
+    settled(page)
+    page.get_by_role("combobox", name="Baseline").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)  # a list closes when the page scrolls
+    page.get_by_role("combobox", name="Baseline").last.click()
+    page.get_by_role("option", name="ease", exact=True).click()
+    settled(page)
+    assert "pair_b=ease" in page.url
+    compared = page.url
+    go_to(page, "Errors")
+    assert page.url == left
+    go_to(page, "Browse")
+    page.get_by_role("textbox", name="Search").fill("the")
+    page.get_by_role("textbox", name="Search").press("Enter")
+    settled(page)
+    go_to(page, "Compare")
+    assert page.url == compared
+    go_to(page, "Browse")
+    assert page.get_by_role("textbox", name="Search").input_value() == "the"
+    page.context.close()
+
+
+def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app: str) -> None:
+    page = page_at(browser, f"{demo_app}/home?dataset=demo")
+    page.get_by_role("heading", name="See what recommenders see").wait_for()
+    assert "Page not found" not in page.inner_text("body")
+    for path, title in (("", "Home"), ("browse", "Browse"), ("cold_start", "Cold start"), ("learn", "Learn")):
+        page.goto(f"{demo_app}/{path}?dataset=demo")
+        settled(page)
+        assert page.title() == f"{title} · MMRec"
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        style = page.evaluate(
+            "() => { const e = document.activeElement; return [e.dataset.testid, getComputedStyle(e).outlineWidth] }"
+        )
+        if style[0] and "NavLink" in style[0]:
+            break
+    assert "NavLink" in style[0] and style[1] == "3px", "the focus in the navigation is more than a tint"
+    page.context.close()
+
+
+def test_the_first_step_of_the_readme(browser: Any, demo_app: str) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    word = re.search(r'Search for "(\w+)"', readme)[1]  # type: ignore[index]
+    page = page_at(browser, f"{demo_app}/browse?dataset=demo")
+    settled(page)
+    page.get_by_role("textbox", name="Search").fill(word)
+    page.get_by_role("textbox", name="Search").press("Enter")
+    settled(page)
+    page.locator(".st-key-wall .poster").first.click()
+    page.get_by_role("button", name="All films").wait_for()
+    settled(page)
+    assert word in page.inner_text(".stMain").lower()
+    page.get_by_role("heading", name="Similar films").wait_for()
     page.context.close()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from streamlit import config
@@ -42,9 +44,18 @@ class HomeFiles(StaticFiles):
         return response
 
 
-def routes() -> list[Mount]:
-    """The routes, for the server."""
+def _to_start(request: Request) -> RedirectResponse:
+    """The first page has no name in its address: ``/home`` leads there."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{_base()}/{query}", status_code=302)
+
+
+def _base() -> str:
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    return [
-        Mount(f"{f'/{base}' if base else ''}/app/static/{folder}", HomeFiles(folder)) for folder in ("thumbs", "maps")
-    ]
+    return f"/{base}" if base else ""
+
+
+def routes() -> list[Mount | Route]:
+    """The routes, for the server."""
+    files = [Mount(f"{_base()}/app/static/{folder}", HomeFiles(folder)) for folder in ("thumbs", "maps")]
+    return [*files, Route(f"{_base()}/home", _to_start)]

@@ -12,7 +12,7 @@ from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
-from pages.parts import owner
+from pages.parts import navigation, owner
 
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
@@ -21,7 +21,18 @@ STRIP = (
     ".st-key-strip { position: sticky; top: 3.9rem; z-index: 20; background: var(--st-background-color,"
     " light-dark(#FFFEFA, #14120F)); }"
 )
-STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP}</style>"
+# The dataset switch stands in the row of the page's title; the navigation component shows nothing.
+SWITCH = """@media (min-width: 640px) {
+.st-key-switch { position: relative; z-index: 5; margin-bottom: -4.6rem; pointer-events: none; }
+.st-key-switch > * { pointer-events: auto; }
+}"""
+FOCUS = "[data-testid^=stTopNavLink]:focus-visible, [data-testid^=stSidebarNavLink]:focus-visible"
+STYLE = f"""<style>
+{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP} {SWITCH} .st-key-navigation {{ display: none; }}
+{FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
+</style>"""
+VIEWS = {"browse": ("film",), "learn": ("lesson",), "errors": ("look", "who", "what"), "train": ("part",)}
+"""Parameters of the address that show other content on the same page, which then begins at its top."""
 
 
 @st.cache_data(max_entries=64)
@@ -54,7 +65,7 @@ def page(name: str) -> st.Page:
 
 
 def run() -> None:
-    """Draw the shell, then the chosen page inside it."""
+    """Draw the frame, then the chosen page inside it."""
     st.set_page_config(page_title="MMRec", page_icon=str(ROOT / "assets" / "icon.png"), layout="wide")
     silence_telemetry()
     files = [f for f in PAGES.glob("[!_]*.py")]
@@ -63,21 +74,36 @@ def run() -> None:
         key=lambda n: _about(str(PAGES / f"{n}.py"), (PAGES / f"{n}.py").stat().st_mtime_ns).get("ORDER", "99"),
     )
     chosen = st.navigation([page(name) for name in names], position="top")
+    st.set_page_config(page_title=f"{chosen.title} · MMRec")
     st.html(STYLE)
+    moved = st.empty()
     try:
         owner.arrive()
         storage.open_home()
         _revive()
         _switch()
-        before, st.session_state["here"] = st.session_state.get("here"), chosen.url_path
-        st.session_state["arrived"] = before != chosen.url_path
-        _lesson_strip(chosen.url_path)
+        path = chosen.url_path or "home"
+        before, st.session_state["here"] = st.session_state.get("here"), path
+        if before not in {None, path} and set(st.query_params) <= {"dataset"}:
+            _bring_back(path)
+        _lesson_strip(path)
         st.session_state["framed"] = True
         chosen.run()
+        navigation.remember(path, st.session_state.get("dataset", ""))
+        with moved:
+            shown = [st.query_params.get(key, "") for key in VIEWS.get(path, ())]
+            navigation.view(" ".join([path, *shown]).strip(), keeps_position=path == "browse" and not any(shown))
     except MMRecError as error:
         show_error(error)
     finally:
         st.session_state["framed"] = False
+
+
+def _bring_back(path: str) -> None:
+    """A page that was shown before, with this dataset, comes back as it was left."""
+    earlier = navigation.remembered(path, st.session_state.get("dataset", ""))
+    if earlier:
+        st.switch_page(page(path), query_params={"dataset": st.session_state["dataset"], **earlier})
 
 
 def _lesson_strip(url_path: str) -> None:

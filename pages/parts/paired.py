@@ -25,13 +25,17 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
     first = best[0].label if best else able[0].label
     second = next((n for n in ("popularity", *(r.label for r in best)) if n in by and n != first), able[1].label)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        a = st.selectbox("Model", [*by], index=[*by].index(first), key=f"pair.a.{dataset.name}", width=260)
-        b = st.selectbox("Baseline", [*by], index=[*by].index(second), key=f"pair.b.{dataset.name}", width=260)
+        for key in ("pair_a", "pair_b"):
+            if st.session_state.get(key) not in by:
+                st.session_state.pop(key, None)
+        a = st.selectbox("Model", [*by], index=[*by].index(first), key="pair_a", bind="query-params", width=260)
+        b = st.selectbox("Baseline", [*by], index=[*by].index(second), key="pair_b", bind="query-params", width=260)
         names = paired.metrics_of([by[a], by[b]])
         metric = st.selectbox(
-            "in",
+            "Metric",
             names,
-            key="pair.metric",
+            key="pair_metric",
+            bind="query-params",
             format_func=str.upper,
             width=190,
             help="Figures that both have for every person.",

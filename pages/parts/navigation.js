@@ -1,0 +1,53 @@
+// One entry of the history per action of the visitor, and a scroll position for each view.
+const positions = new Map() // view → how far it was scrolled when the visitor last left it
+let shown = null // the view that is shown
+let gestures = 0, pushed = -1 // actions of the visitor so far; the one that last made an entry
+let cameBack = false // whether this view was reached by Back or Forward
+
+const page = () => document.querySelector("[data-testid=stMain]")
+
+const leaving = () => {
+  if (shown !== null && page()) positions.set(shown, page().scrollTop)
+}
+
+const onGesture = () => {
+  gestures++
+  cameBack = false
+  leaving()
+}
+
+const start = () => {
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, onGesture, true)
+  window.addEventListener("popstate", () => { leaving(); cameBack = true; pushed = gestures }, true)
+  // Streamlit makes an entry for each change of the address, up to three for one click; Back would need as many presses.
+  const push = history.pushState.bind(history)
+  history.pushState = (state, title, url) => {
+    if (pushed === gestures) return history.replaceState(state, title, url)
+    pushed = gestures
+    return push(state, title, url)
+  }
+}
+
+// Posters and charts take a moment to get their height, so the position is set until the page is tall enough.
+const scrollTo = (top, until = performance.now() + 1500) => {
+  const own = shown
+  const step = () => {
+    if (shown !== own || !page()) return
+    page().scrollTop = top
+    if (Math.abs(page().scrollTop - top) > 2 && performance.now() < until) requestAnimationFrame(step)
+  }
+  step()
+}
+
+if (!globalThis.mmrecNavigation) {
+  globalThis.mmrecNavigation = true
+  start()
+}
+
+export default function ({ data }) {
+  if (data.view === shown) return
+  const first = shown === null
+  shown = data.view
+  if (first) return
+  scrollTo(cameBack || data.keeps ? positions.get(data.view) ?? 0 : 0)
+}
