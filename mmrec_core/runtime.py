@@ -101,6 +101,19 @@ def commit() -> str | None:
     return (head + ("+changes" if git("status", "--porcelain", "--", "mmrec_core") else "")) if head else None
 
 
+def ask_no_missing_driver() -> None:
+    """On a machine without a GPU, let torch remember that there is none.
+
+    Fabric has torch ask NVIDIA's management library instead of the driver (a process that asked the driver cannot
+    fork). Where that library is missing, torch looks for it again at each step of an optimiser: a tenth of a small
+    step. There is no driver to keep a process from forking there, so the plain question is as good.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+
 @cache
 def keep_memory() -> bool:
     """Let this process keep freed memory for reuse instead of returning it to the system (glibc only).

@@ -135,10 +135,24 @@ QUIET_MS = 250
 for itself."""
 
 
-def page_at(browser: Any, url: str, width: int = 1440, light: str = "light") -> Any:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=light)
+def window(browser: Any, light: str = "light") -> Any:
+    """A browser profile of its own, empty as that of somebody who comes for the first time."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=light)
     context.add_init_script(WATCH)
-    page = context.new_page()
+    return context
+
+
+def page_at(browser: Any, url: str, width: int = 1440, context: Any = None) -> Any:
+    """The app in a new page.
+
+    Args:
+        browser: the browser.
+        url: what is opened.
+        width: the width of the window in pixels.
+        context: a profile for several pages, which fetch and compile Streamlit's scripts once; by default a new one.
+    """
+    page = (context or window(browser)).new_page()
+    page.set_viewport_size({"width": width, "height": 900})
     page.set_default_timeout(60_000)
     page.goto(url)
     page.wait_for_selector(".stMainBlockContainer h1, .stMainBlockContainer h2, .stMainBlockContainer h3")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault(
@@ -68,6 +71,16 @@ def _one_look_at_the_packages() -> None:
             scanner.scan_component_manifests = functools.cache(scanner.scan_component_manifests)
 
 
+@pytest.fixture(autouse=True)
+def _one_tree_of_commands() -> None:
+    """Build the parser of the command line once: Typer builds it anew for each call, which takes 80 ms."""
+    if "mmrec_core.cli.main" in sys.modules:
+        from typer import main as typer_main
+
+        if not hasattr(typer_main.get_command, "cache_clear"):
+            typer_main.get_command = functools.cache(typer_main.get_command)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty MMREC_HOME."""
@@ -90,39 +103,57 @@ def sources() -> Path:
     return Path(named)
 
 
-def prepare_once(shared: Path, reader: str, **options: object) -> object:
-    """A dataset in the shared home, prepared the first time it is asked for."""
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test session share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "prepared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def prepare_once(shared: Path, session: Path, reader: str, **options: object) -> object:
+    """A dataset in the shared home. It is prepared once a session, by the first process that asks for it, and
+    hard-linked into the shared home of each process: what the program writes replaces files and never changes them.
+    """
     from mmrec_core.data import preparation
 
-    before = os.environ.get("MMREC_HOME")
-    os.environ["MMREC_HOME"] = str(shared)
-    try:
+    made = session / reader
+    with pytest.MonkeyPatch.context() as patch:
+        with FileLock(session / f"{reader}.lock"):
+            if not made.exists():
+                patch.setenv("MMREC_HOME", str(session / f"{reader}.home"))
+                preparation.prepare(reader, options=options)
+                made.symlink_to(f"{reader}.home")
+        patch.setenv("MMREC_HOME", str(shared))
         if reader not in preparation.prepared():
-            preparation.prepare(reader, options=options)
+            ignored = shutil.ignore_patterns("locks")  # a linked lock would be one lock for all homes
+            shutil.copytree(made, shared, ignore=ignored, copy_function=_link, dirs_exist_ok=True)
         return preparation.open_dataset(reader)
-    finally:
-        if before is None:
-            del os.environ["MMREC_HOME"]
-        else:
-            os.environ["MMREC_HOME"] = before
+
+
+def _link(source: str, target: str) -> None:
+    """Hard-link a file, unless it is there already (thumbnails that two datasets share)."""
+    with contextlib.suppress(FileExistsError):
+        os.link(source, target)
 
 
 @pytest.fixture(scope="session")
-def demo(shared_home: Path) -> object:
+def demo(shared_home: Path, session_folder: Path) -> object:
     """A small Reel World: 360 people, 200 films."""
-    return prepare_once(shared_home, "demo", films=200, scale=0.4)
+    return prepare_once(shared_home, session_folder, "demo", films=200, scale=0.4)
 
 
 @pytest.fixture(scope="session")
-def ml_small(shared_home: Path, sources: Path) -> object:
+def ml_small(shared_home: Path, session_folder: Path, sources: Path) -> object:
     """The real ml-latest-small with posters and plots."""
-    return prepare_once(shared_home, "ml-latest-small")
+    return prepare_once(shared_home, session_folder, "ml-latest-small")
 
 
 @pytest.fixture(scope="session")
-def ml_100k(shared_home: Path, sources: Path) -> object:
+def ml_100k(shared_home: Path, session_folder: Path, sources: Path) -> object:
     """The real ml-100k."""
-    return prepare_once(shared_home, "ml-100k")
+    return prepare_once(shared_home, session_folder, "ml-100k")
 
 
 @pytest.fixture(scope="module")

@@ -476,7 +476,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A small dataset that splits and vectors are of."""
     from tests.conftest import prepare_once
 
-    return prepare_once(tmp_path_factory.mktemp("fuzz") / "home", "demo", films=50, scale=0.02)  # type: ignore[return-value]
+    folder = tmp_path_factory.mktemp("fuzz")
+    return prepare_once(folder / "home", folder, "demo", films=50, scale=0.02)  # type: ignore[return-value]
 
 
 def test_an_exported_split_is_read_back_or_refused(prepared: Dataset, tmp_path: Path) -> None:

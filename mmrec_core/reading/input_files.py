@@ -19,6 +19,8 @@ MAX_RATIO = 100
 """Largest compression ratio beyond :data:`FREE_BYTES`; rating tables have about 10, DEFLATE can reach 1,032."""
 MAX_BYTES = 8 << 30
 """Largest unpacked size of one file, in bytes."""
+PART = 1 << 20
+"""Bytes unpacked at a time."""
 MAX_MEMBERS = 100_000
 """Largest number of files in one archive."""
 
@@ -194,7 +196,8 @@ def gunzip_bytes(body: bytes, where: object) -> bytes:
     Raises:
         MMRecError: damaged, or over a limit.
     """
-    return _Counted(gzip.GzipFile(fileobj=io.BytesIO(body)), len(body), where).readall() or b""  # type: ignore[arg-type]
+    stream = _Counted(gzip.GzipFile(fileobj=io.BytesIO(body)), len(body), where)  # type: ignore[arg-type]
+    return b"".join(iter(lambda: stream.read(PART), b""))
 
 
 class Archive:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+
 import numpy as np
 
 from mmrec_core.types import Array, Progress, blocks, quiet
@@ -62,6 +65,7 @@ def layout(vectors: Array, dim: int = 2, seed: int = 0) -> Array:
         return np.pad(reduced[:, :dim], ((0, 0), (0, max(0, dim - reduced.shape[1]))))
     import umap
 
+    _keep_compiled()
     k = min(NEIGHBOURS, len(vectors) - 1)
     indices, distances = _near(reduced, k)
     start = reduced[:, :dim] / (np.abs(reduced[:, :dim]).max() + 1e-9) * 10.0
@@ -81,6 +85,25 @@ def layout(vectors: Array, dim: int = 2, seed: int = 0) -> Array:
         warnings.simplefilter("ignore")
         out: Array = np.asarray(made.fit_transform(reduced), np.float32)
     return out
+
+
+@functools.cache
+def _keep_compiled() -> None:
+    """Let Numba keep the machine code of UMAP's functions on disk: without it, the first map of each process waits
+    several seconds for the compiler.
+
+    Numba looks for a folder that can be written (``NUMBA_CACHE_DIR``, beside the module, the user's cache); without one
+    the functions are compiled as before.
+    """
+    from umap import layouts, umap_
+
+    for module, name in (
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        with contextlib.suppress(AttributeError, RuntimeError, OSError):  # another release of UMAP; no such folder
+            getattr(module, name).enable_caching()
 
 
 def _near(points: Array, k: int) -> tuple[Array, Array]:

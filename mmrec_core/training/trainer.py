@@ -157,6 +157,8 @@ class _Trainer:
             runtime.keep_memory()
         from lightning_fabric import Fabric
 
+        runtime.ask_no_missing_driver()
+
         self.model, self.train, self.how, self.validate = model, train, how, validate
         self.learner: Learner = model
         self.sign, self.metric, self.callbacks, self.protocol = sign, metric, callbacks, protocol

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mmrec_core.data.enrich._base import (
     EnrichSource,
     Found,
-    digits,
     first_files,
     numbers,
     plain_title,
@@ -54,19 +56,20 @@ class Table(EnrichSource):
         for done, file in enumerate(files):
             progress(done, len(files), f"reading {file.name}")
             try:
-                table = read_table(file)
+                stat = file.stat()
+                records = _records(file, stat.st_mtime_ns, stat.st_size)
             except (MMRecError, OSError) as error:
                 found.notes.append(
                     f"{file.name} could not be read ({reason(error, file)}); its films get values of other sources "
                     "only."
                 )
                 continue
-            self._join(table, by, titles, found)
+            self._join(records, by, titles, found)
         return found
 
     def _join(
         self,
-        table: pd.DataFrame,
+        records: _Records,
         by: dict[str, dict[str, list[int]]],
         titles: dict[tuple[str, int], list[int]],
         found: Found,
@@ -74,57 +77,91 @@ class Table(EnrichSource):
         """Add plots, directors and casts of the matching records.
 
         Args:
-            table: the table.
+            records: the records of a table.
             by: item rows by id, for each id column.
             titles: item rows by title and year.
             found: the result; values are added.
         """
-        column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
-        actors = [c for c in ACTORS if c in table]
-        table.columns = [str(c) for c in table.columns]
-        for record in table[_may_match(table, column, by, titles)].to_dict("records"):
+        for at in records.may_match(by, titles):
             rows: list[int] = []
-            for key in ("tmdb_id", "imdb_id"):
-                if (name := column[key]) is not None:
-                    text = str(record[name]).split("/title/")[-1].split("/")[0]
-                    rows = rows or by[key].get(digits(text) or "", [])
-            if not rows and column["title"] and column["year"]:
-                year = str(record[column["year"]])
-                number = next(
-                    (int(p[:4]) for p in year.replace("/", "-").split("-") if len(p) >= 4 and p[:4].isdecimal()), None
-                )
-                rows = titles.get((plain_title(record[column["title"]]), number), []) if number else []
+            for key, ids in records.ids.items():
+                rows = rows or by[key].get(ids[at] or "", [])
+            if not rows and records.titles:
+                rows = titles.get(records.titles[at], [])
             for row in rows:
-                for wanted in ("plot", "director"):
-                    if (name := column[wanted]) is not None and isinstance(record[name], str):
-                        found.add(wanted, row, record[name].strip())
-                if cast := [record[a].strip() for a in actors if isinstance(record[a], str)]:
+                for wanted, texts in records.texts.items():
+                    if isinstance(texts[at], str):
+                        found.add(wanted, row, texts[at].strip())
+                if cast := [names[at].strip() for names in records.actors if isinstance(names[at], str)]:
                     found.add("cast", row, cast)
 
 
-def _may_match(
-    table: pd.DataFrame,
-    column: dict[str, str | None],
-    by: dict[str, dict[str, list[int]]],
-    titles: dict[tuple[str, int], list[int]],
-) -> pd.Series:
-    """bool ``[N]``: records with an id or a year of the films. Only these are read one by one, which is slow.
+@dataclass(frozen=True)
+class _Records:
+    """The records of a table, by what they are joined by and what they give; lists have one value a record."""
+
+    ids: dict[str, list[str | None]]
+    """Numbers by id column (``tmdb_id``, ``imdb_id``); ``None`` where there is none."""
+    titles: list[tuple[str, int]]
+    """Normalised title and year (0: none); empty where the table lacks one of them."""
+    texts: dict[str, list[Any]]
+    """Plots and directors."""
+    actors: list[list[Any]]
+    """Up to three names of actors."""
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Records:
+        """Take what is used from a table of text columns."""
+        table.columns = [str(c) for c in table.columns]
+        column = {wanted: next((c for c in names if c in table), None) for wanted, names in COLUMNS.items()}
+        ids = {
+            key: [None if value != value else value for value in _numbers(table[name]).tolist()]
+            for key in ("tmdb_id", "imdb_id")
+            if (name := column[key]) is not None
+        }
+        titles = []
+        if column["title"] and column["year"]:
+            titles = [
+                (plain_title(title), _year(str(value)))
+                for title, value in zip(table[column["title"]].tolist(), table[column["year"]].tolist(), strict=True)
+            ]
+        texts = {key: table[name].tolist() for key in ("plot", "director") if (name := column[key]) is not None}
+        return cls(ids, titles, texts, [table[c].tolist() for c in ACTORS if c in table])
+
+    def may_match(self, by: dict[str, dict[str, list[int]]], titles: dict[tuple[str, int], list[int]]) -> list[int]:
+        """Records with an id, or a title and year, of the films, in the order of the table.
+
+        Args:
+            by: item rows by id, for each id column.
+            titles: item rows by title and year.
+        """
+        places = {at for key, ids in self.ids.items() if (rows := by[key]) for at, n in enumerate(ids) if n in rows}
+        if titles:
+            places |= {at for at, key in enumerate(self.titles) if key[1] and key in titles}
+        return sorted(places)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Id numbers of a text column of ids or of IMDb addresses."""
+    return numbers(column.fillna("").str.split("/title/").str[-1].str.split("/").str[0])
+
+
+def _year(text: str) -> int:
+    """The first year in a date or a number; 0 where there is none."""
+    parts = text.replace("/", "-").split("-")
+    return next((int(p[:4]) for p in parts if len(p) >= 4 and p[:4].isdecimal()), 0)
+
+
+@functools.lru_cache(maxsize=8)
+def _records(file: Path, changed: int, size: int) -> _Records:
+    """The records of a table file; kept, as one process may prepare several datasets.
 
     Args:
-        table: the table.
-        column: its column names by meaning.
-        by: item rows by id, for each id column.
-        titles: item rows by title and year.
+        file: the table.
+        changed: when it was changed, in nanoseconds.
+        size: its size in bytes.
     """
-    found = pd.Series(False, index=table.index)
-    for key, rows in by.items():
-        if (name := column[key]) is not None and rows:
-            text = table[name].fillna("").str.split("/title/").str[-1].str.split("/").str[0]
-            found |= numbers(text).isin(rows)
-    if titles and column["title"] and (name := column["year"]):
-        years = {str(year) for _, year in titles}
-        found |= table[name].str.contains("|".join(sorted(years)), na=False)
-    return found
+    return _Records.of(read_table(file))
 
 
 def read_table(file: Path) -> pd.DataFrame:
