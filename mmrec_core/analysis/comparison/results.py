@@ -152,9 +152,20 @@ class Row:
 def named(found: Sequence[Row]) -> list[Row]:
     """The same results with short names, unique within a key.
 
-    The name is the one that a user gave, else the model with those of its :attr:`Row.parts` in which it differs from
-    another result of the same model.
+    The name is the one that a user gave, else that of :func:`short_names`.
     """
+    out: list[Row] = []
+    taken: set[tuple[Key, str]] = set()
+    for row, short in zip(found, short_names(found), strict=True):
+        own = given_name(row) or short
+        own = own if (row.key, own) not in taken else row.description
+        taken.add((row.key, own))
+        out.append(replace(row, name=own))
+    return out
+
+
+def short_names(found: Sequence[Row]) -> list[str]:
+    """The model of each result, with those of its :attr:`Row.parts` in which it differs from another of its model."""
     by_model: dict[str, list[Row]] = {}
     for row in found:
         by_model.setdefault(row.model, []).append(row)
@@ -162,16 +173,16 @@ def named(found: Sequence[Row]) -> list[Row]:
         model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
         for model, own in by_model.items()
     }
-    out: list[Row] = []
-    taken: set[tuple[Key, str]] = set()
+    names = []
     for row in found:
         differing = [part for part in row.parts if part not in shared[row.model]]
-        short = row.model + (f" ({', '.join(differing)})" if differing else "")
-        own = str(row.run.record.get("name") or "") or str(_name_of(row.trained) or "") or short
-        own = own if (row.key, own) not in taken else row.description
-        taken.add((row.key, own))
-        out.append(replace(row, name=own))
-    return out
+        names.append(row.model + (f" ({', '.join(differing)})" if differing else ""))
+    return names
+
+
+def given_name(row: Row) -> str:
+    """The name that a user gave to a result's run, or to its training; empty for none."""
+    return str(row.run.record.get("name") or _name_of(row.trained) or "")
 
 
 def rename(found: Sequence[Row], row: Row, name: str) -> Run:
@@ -373,6 +384,12 @@ def values(row: Row) -> dict[str, dict[int, float]]:
     if (stored := arrays(row.run, "row_errors.npz")) is not None:
         found["squared_error"] = _mean_by_user(stored["user"], stored["squared_error"])
     return found
+
+
+def absolute_errors(row: Row) -> dict[int, float]:
+    """Mean absolute error of each user's test ratings: user row → value; empty for a model that predicts none."""
+    stored = arrays(row.run, "row_errors.npz")
+    return {} if stored is None else _mean_by_user(stored["user"], np.sqrt(stored["squared_error"]))
 
 
 ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
