@@ -19,11 +19,23 @@ from mmrec_core.types import Dataset
 
 DECIMALS = (3, 4)
 """Choices of the number of decimals."""
+ACRONYMS = {"ap", "auc", "hr", "mae", "map", "mrr", "ndcg", "rmse"}
+"""Metrics that are written in capitals."""
+SAME = 0.00005
+"""Half widths below this are 0 with four decimals."""
+
+
+def metric_name(metric: str) -> str:
+    """A metric as papers write it: ``NDCG@10``, ``Recall@10``, ``Log loss (like)``."""
+    base, _, label = metric.partition(":")
+    name, at, k = base.partition("@")
+    written = name.upper() if name in ACRONYMS else name.replace("_", " ").capitalize()
+    return f"{written}{at}{k}" + (f" ({label})" if label else "")
 
 
 def column(metric: str) -> str:
     """A metric as the head of a column: ``NDCG@10 ↑``."""
-    return f"{metric.upper()} {'↓' if metric_of(metric).lower_is_better else '↑'}"
+    return f"{metric_name(metric)} {'↓' if metric_of(metric).lower_is_better else '↑'}"
 
 
 def setup_in_words(dataset: Dataset, key: Key) -> str:
@@ -84,10 +96,12 @@ def caption(table: ModelTable, differences: bool = True) -> str:
     rows_based = [m for m in table.metrics if m in PER_USER]
     if rows_based:
         names = {"rmse": "users' mean squared errors", "mae": "users' mean absolute errors"}
-        parts.append("".join(f"Tests of {m.upper()} compare {names[m]}. " for m in rows_based).strip())
+        parts.append("".join(f"Tests of {metric_name(m)} compare {names[m]}. " for m in rows_based).strip())
     if untested := [m for m in table.metrics if m not in tested]:
         if table.baseline is not None:
-            parts.append(f"Not tested, because there are no values per user: {', '.join(m.upper() for m in untested)}.")
+            parts.append(
+                f"Not tested, because there are no values per user: {', '.join(metric_name(m) for m in untested)}."
+            )
     if beyond := [g for g in table.groups if g.rows[0].key.beyond]:
         parts.append("† " + "; ".join(f"{g.label}: {g.rows[0].key.beyond}" for g in beyond) + ".")
     if any(g.kind == "oracle" for g in table.groups):
@@ -106,10 +120,10 @@ def _seeds_in_words(table: ModelTable) -> str:
         words.append(f"Values with ±: mean and half width of the 95% t interval over training seeds ({listed}).")
         exact = [
             g.label for g in several
-            if all(e is None or not e.half_width for e in (table.get(g, m) for m in table.metrics))
+            if all(e is None or (e.half_width or 0.0) < SAME for e in (table.get(g, m) for m in table.metrics))
         ]  # fmt: skip
         if exact:
-            words.append(f"Trainings of {', '.join(exact)} do not depend on the seed.")
+            words.append(f"The same under every seed (to four decimals): {', '.join(exact)}.")
     if len(several) < len(table.groups):
         words.append("Values with brackets: one training and its 95% bootstrap interval over users.")
     return " ".join(words)

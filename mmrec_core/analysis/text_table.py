@@ -63,6 +63,7 @@ def as_latex(table: TextTable) -> str:
         r"\centering",
         r"\small",
         rf"\caption{{{escape(table.caption)}}}",
+        r"\smallskip",
         rf"\label{{tab:{''.join(c if c.isalnum() or c in '-:.' else '-' for c in table.label)}}}",
         *([r"\resizebox{\linewidth}{!}{%"] if wide else []),
         r"\begin{tabular}{l" + "r" * (len(table.head) - 1) + "}",

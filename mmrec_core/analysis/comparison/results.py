@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import records, runs
+from mmrec_core import records, registry, runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.evaluation.protocols import full_name, protocol_label
 from mmrec_core.runs import Run
@@ -119,10 +119,10 @@ class Row:
     @property
     def parts(self) -> tuple[str, ...]:
         """What differs from a default training: settings, seed, share of rows, and so on."""
-        result = self.result
+        result = {"changed": changed_settings(self.result), **self.result}
         unusual = [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
-            for k, v in sorted((result.get("settings") or {}).items())
+            for k, v in sorted((result.get("changed") or {}).items())
             if k not in {"device", "checkpoint_s"}
         ]
         unusual += [f"seed {result['seed']}"] if result.get("seed") else []
@@ -162,6 +162,23 @@ def named(found: Sequence[Row]) -> list[Row]:
         taken.add((row.key, own))
         out.append(replace(row, name=own))
     return out
+
+
+def changed_settings(result: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a training that differ from the defaults.
+
+    Results hold every setting with its value (``settings``), and those that differed from the defaults at that time
+    (``options``). Results of earlier versions hold only the latter, as ``settings``.
+
+    Args:
+        result: content of ``result.json``.
+        defaults: today's defaults, :func:`mmrec_core.registry.defaults`; ``None``: those at the time of the training.
+    """
+    settings, options = result.get("settings") or {}, result.get("options")
+    if options is None or defaults is None:
+        return dict(settings if options is None else options)
+    changed = {k: v for k, v in settings.items() if k in defaults and v != defaults[k]}
+    return changed | {k: v for k, v in options.items() if k not in defaults}
 
 
 def short_names(found: Sequence[Row]) -> list[str]:
@@ -220,6 +237,7 @@ def find(found: Sequence[Row], query: str) -> Row | None:
 def rows(dataset: Dataset) -> list[Row]:
     """Every finished result on the current data; the newest of those with the same description and key."""
     found: dict[tuple[Key, str], Row] = {}
+    defaults: dict[str, dict[str, Any] | None] = {}
     for run in runs.all_runs():
         if run.kind not in {"train", "evaluate"} or run.record["status"] != "finished":
             continue
@@ -237,9 +255,28 @@ def rows(dataset: Dataset) -> list[Row]:
             else dataset.manifest.get("relevant_from")
         )
         trained = result.get("trained_from")
-        row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
+        model = str(result["model"])
+        if model not in defaults:
+            defaults[model] = _defaults(model)
+        row = Row(
+            key,
+            run,
+            {
+                **result,
+                "trained_from": usual if trained is None else trained,
+                "changed": changed_settings(result, defaults[model]),
+            },
+        )
         found[key, row.description] = row
     return named(list(found.values()))
+
+
+def _defaults(model: str) -> dict[str, Any] | None:
+    """Today's defaults of a model; ``None`` for an oracle, or a model that is not there any more."""
+    try:
+        return None if model.startswith("oracle") else registry.defaults("models", model)
+    except MMRecError:
+        return None
 
 
 def row_of(run: Run, result: Mapping[str, Any]) -> Row:
