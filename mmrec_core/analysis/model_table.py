@@ -84,6 +84,13 @@ class ModelTable:
     """Label of the baseline; ``None``: no tests against a baseline."""
     estimates: Mapping[tuple[str, str], Estimate] = field(repr=False)
     """``(label, metric)`` → estimate."""
+    noun: str = "model"
+    """What a row is, for captions: ``model`` or ``arm``."""
+
+    @property
+    def among_cold(self) -> bool:
+        """Whether cold items are ranked among themselves (:mod:`mmrec_core.analysis.cold_items`)."""
+        return any(row.result.get("among") == comparison.AMONG_COLD for g in self.groups for row in g.rows)
 
     def get(self, group: ModelGroup, metric: str) -> Estimate | None:
         """The estimate of a model and a metric; ``None`` if the model has no such metric."""
@@ -165,7 +172,6 @@ def model_table(
     groups = group_by_seed(rows)
     if not any(group.kind != "oracle" for group in groups):
         raise MMRecError(f"There is no finished training on {dataset.name} to put into a table. Train a model first.")
-    key = _one_setup(groups)
     names = list(metrics) if metrics else usual_metrics(rows)
     for name in names:
         if name not in known_metrics(rows):
@@ -177,14 +183,34 @@ def model_table(
     chosen = _chosen(groups, models)
     if against and against[0] not in chosen:
         chosen = [against[0], *chosen]
+    table = table_of_groups(dataset, chosen, names, against[0].label if against else None)
+    if models is not None:
+        return table
+    ordered = sorted(table.groups, key=lambda g: _place(table.get(g, names[0]), g, names[0]))
+    return replace(table, groups=tuple(ordered))
+
+
+def table_of_groups(
+    dataset: Dataset, groups: Sequence[ModelGroup], metrics: Sequence[str], baseline: str | None, noun: str = "model"
+) -> ModelTable:
+    """The table of given groups, in their order.
+
+    Args:
+        dataset: the dataset of all results.
+        groups: results of one evaluation setup, one row of the table each.
+        metrics: names of metrics.
+        baseline: label of the group that the others are tested against; ``None``: no such tests.
+        noun: what a row is.
+
+    Raises:
+        MMRecError: results of several setups.
+    """
+    key = _one_setup(groups)
     estimates = {}
-    for name in names:
-        found = _estimates(chosen, name, against[0].label if against else None)
-        estimates.update({(label, name): estimate for label, estimate in found.items()})
-    if models is None:
-        chosen = sorted(chosen, key=lambda g: _place(estimates.get((g.label, names[0])), g, names[0]))
-    label = against[0].label if against else None
-    return ModelTable(dataset, key, tuple(names), tuple(chosen), label, estimates)
+    for name in metrics:
+        for label, estimate in _estimates(groups, name, baseline).items():
+            estimates[label, name] = estimate
+    return ModelTable(dataset, key, tuple(metrics), tuple(groups), baseline, estimates, noun)
 
 
 def _one_setup(groups: Sequence[ModelGroup]) -> Key:

@@ -21,6 +21,7 @@ DECIMALS = (3, 4)
 """Choices of the number of decimals."""
 ACRONYMS = {"ap", "auc", "hr", "mae", "map", "mrr", "ndcg", "rmse"}
 """Metrics that are written in capitals."""
+COLD_CANDIDATES = "Candidates: the films that left training (cold films), ranked among themselves. "
 SAME = 0.00005
 """Half widths below this are 0 with four decimals."""
 
@@ -38,8 +39,14 @@ def column(metric: str) -> str:
     return f"{metric_name(metric)} {'↓' if metric_of(metric).lower_is_better else '↑'}"
 
 
-def setup_in_words(dataset: Dataset, key: Key) -> str:
-    """Dataset, split, candidates, regime, threshold and known rows of a setup, as sentences of a caption."""
+def setup_in_words(dataset: Dataset, key: Key, among_cold: bool = False) -> str:
+    """Dataset, split, candidates, regime, threshold and known rows of a setup, as sentences of a caption.
+
+    Args:
+        dataset: the dataset.
+        key: the setup.
+        among_cold: cold items are ranked among themselves.
+    """
     protocol, films = Protocol.parse(key.protocol), dataset.manifest.get("films") or 0
     size = [f"{dataset.manifest['users']:,} users"] if dataset.manifest.get("users") else []
     size += [f"{films:,} films"] if films else []
@@ -51,7 +58,8 @@ def setup_in_words(dataset: Dataset, key: Key) -> str:
     return (
         f"Dataset: {dataset.name}{of}.{generated} "
         f"Split: {key.split}, split seed {key.split_seed}.{dropped} "
-        f"Protocol: {key.protocol}, regime {regime}. {_candidates(protocol, films, dataset)}"
+        f"Protocol: {key.protocol}, regime {regime}. "
+        f"{COLD_CANDIDATES if among_cold else _candidates(protocol, films, dataset)}"
         f"{_relevant(key)}{known}"
     )
 
@@ -81,7 +89,7 @@ def _relevant(key: Key) -> str:
 
 def caption(table: ModelTable, differences: bool = True) -> str:
     """What the table's values are and how they were computed."""
-    parts = [setup_in_words(table.dataset, table.key), _seeds_in_words(table)]
+    parts = [setup_in_words(table.dataset, table.key, table.among_cold), _seeds_in_words(table)]
     tested = [m for m in table.metrics if table.tests(m)]
     if table.baseline is not None and tested:
         shown = f"Δ: mean difference to {table.baseline}, p: its adjusted p-value. " if differences else ""
@@ -91,7 +99,8 @@ def caption(table: ModelTable, differences: bool = True) -> str:
             f"Holm's correction for {_tests_in_words(table, tested)} tested against it, for each metric on its own."
         )
     parts.append(
-        "Bold: best. Underlined: no significant difference to the best (the same test, Holm-corrected over models)."
+        "Bold: best. Underlined: no significant difference to the best (the same test, Holm-corrected over "
+        f"{table.noun}s)."
     )
     rows_based = [m for m in table.metrics if m in PER_USER]
     if rows_based:
@@ -138,7 +147,7 @@ def _users_in_words(table: ModelTable, tested: Sequence[str]) -> str:
 def _tests_in_words(table: ModelTable, tested: Sequence[str]) -> str:
     counts = {table.tests(m) for m in tested}
     low, high = min(counts), max(counts)
-    return f"the {low} model{'s' if low > 1 else ''}" if low == high else f"the {low} to {high} models"
+    return f"the {low} {table.noun}{'s' if low > 1 else ''}" if low == high else f"the {low} to {high} {table.noun}s"
 
 
 def text_of(table: ModelTable, decimals: int = 4, differences: bool = True) -> TextTable:
@@ -151,7 +160,7 @@ def text_of(table: ModelTable, decimals: int = 4, differences: bool = True) -> T
     """
     several = {tuple(g.seeds) for g in table.groups if g.kind != "oracle" and len(g.rows) > 1}
     with_seeds = len(several) > 1
-    head = ["Model", *(["Seeds"] if with_seeds else [])]
+    head = [table.noun.capitalize(), *(["Seeds"] if with_seeds else [])]
     for name in table.metrics:
         head += [column(name), *(["Δ", "p"] if differences and table.tests(name) else [])]
     rows, rules = [], set()
@@ -288,9 +297,9 @@ def seed_text(table: ModelTable, metric: str, decimals: int = 4) -> TextTable:
         mean = f"{estimate.value:.{decimals}f}"
         rows.append([Cell(text) for text in (group.label, *each, mean, spread, within)])
     words = (
-        f"{column(metric)} by training seed. {setup_in_words(table.dataset, table.key)} SD: standard deviation over "
-        "seeds. Interval: 95% t interval of the mean over seeds on the same test rows; it shows how much trainings "
-        "differ, not how much users do."
+        f"{column(metric)} by training seed. {setup_in_words(table.dataset, table.key, table.among_cold)} "
+        "SD: standard deviation over seeds. Interval: 95% t interval of the mean over seeds on the same test rows; it "
+        "shows how much trainings differ, not how much users do."
     )
     return TextTable(head, rows, words, f"{table.dataset.name}-{table.key.split}-seeds", comments(table))
 

@@ -97,10 +97,13 @@ def compare(
         return
     from mmrec_core import storage
     from mmrec_core.analysis import model_table_export as export
+    from mmrec_core.analysis.cold_items import among_cold_items
     from mmrec_core.analysis.model_table import model_table
 
     _, rows = comparison.results_of_setup(opened, how, protocol, refit)
-    table = model_table(opened, rows, metrics=_names(metrics), baseline=against, models=_names(models))
+    table = model_table(
+        opened, among_cold_items(rows), metrics=_names(metrics), baseline=against, models=_names(models)
+    )
     for ending, file in files.items():
         if file is not None:
             text = (

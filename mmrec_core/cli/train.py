@@ -205,7 +205,7 @@ def ablate(
     protocol: ProtocolOption = "full",
     relevant_from: RelevantFrom = None,
     background: Background = False,
-    export: Annotated[Path | None, typer.Option(help="File for the table (.csv or .md).")] = None,
+    export: Annotated[Path | None, typer.Option(help="File for the table (.csv, .tex or .md).")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an ablation: train one model with varied settings and several seeds, and print a table with intervals."""
@@ -240,7 +240,13 @@ def ablate(
     )
     found = ablation.table(study)
     if export is not None:
-        text = ablation.as_csv(found) if export.suffix == ".csv" else ablation.as_markdown(found)
+        text = (
+            ablation.as_csv(found)
+            if export.suffix == ".csv"
+            else ablation.as_latex(study)
+            if export.suffix == ".tex"
+            else ablation.as_markdown(found)
+        )
         storage.write_bytes(export.expanduser().resolve(), text.encode())
     if as_json:
         say(found, True)

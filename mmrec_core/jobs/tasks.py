@@ -335,6 +335,8 @@ def report(
         _write_arrays(
             run.folder / "first.npz", {"user": evaluation.queries, "items": evaluation.first.astype(np.int32)}
         )
+    if evaluation.cold_items:
+        _write_arrays(run.folder / "cold_items.npz", {"user": evaluation.queries, **evaluation.cold_items})
     if evaluation.row_errors:
         _write_arrays(run.folder / "row_errors.npz", evaluation.row_errors)
     return {

@@ -8,6 +8,7 @@ import streamlit as st
 
 from mmrec_core.analysis import comparison
 from mmrec_core.analysis import model_table_export as writers
+from mmrec_core.analysis.cold_items import among_cold_items
 from mmrec_core.analysis.comparison import Row
 from mmrec_core.analysis.model_table import group_by_seed, known_metrics, model_table, usual_metrics
 from mmrec_core.types import Dataset
@@ -60,6 +61,7 @@ def paper_export(rows: list[Row], dataset: Dataset) -> None:
 
 def _form(rows: list[Row], dataset: Dataset) -> Choice:
     groups = group_by_seed(rows)
+    rows = among_cold_items(rows)
     labels = [g.label for g in groups]
     content = st.segmented_control("Rows", [*CONTENTS], default=MODELS, required=True, key="export.content") or MODELS
     st.caption(CONTENTS[content])
@@ -113,7 +115,7 @@ def table_file(rows: list[Row], dataset: Dataset, choice: Choice) -> str:
     every = set(choice.models) == {g.label for g in group_by_seed(rows)}
     table = model_table(
         dataset,
-        rows,
+        among_cold_items(rows),
         metrics=choice.metrics,
         baseline=choice.baseline,
         models=None if every else choice.models,

@@ -1,6 +1,7 @@
 """Results side by side, ranked together only where dataset, split, threshold, candidates, protocol and regime agree."""
 
 from mmrec_core.analysis.comparison.results import (
+    AMONG_COLD,
     ARRAYS,
     BASELINES,
     NOT_RECORDED,
@@ -46,6 +47,7 @@ from mmrec_core.analysis.comparison.tables import (
 )
 
 __all__ = [
+    "AMONG_COLD",
     "ARRAYS",
     "CLICK_SHOWN",
     "KINDS",

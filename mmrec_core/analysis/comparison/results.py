@@ -416,7 +416,8 @@ def values(row: Row) -> dict[str, dict[int, float]]:
     A damaged file gives no values; see :mod:`mmrec_core.maintenance.damage`.
     """
     found: dict[str, dict[int, float]] = {}
-    if (stored := arrays(row.run, "per_query.npz")) is not None:
+    file = "cold_items.npz" if row.result.get("among") == AMONG_COLD else "per_query.npz"
+    if (stored := arrays(row.run, file)) is not None:
         found = {m: dict(zip(stored["user"].tolist(), stored[m].tolist(), strict=True)) for m in stored if m != "user"}
     if (stored := arrays(row.run, "row_errors.npz")) is not None:
         found["squared_error"] = _mean_by_user(stored["user"], stored["squared_error"])
@@ -429,7 +430,14 @@ def absolute_errors(row: Row) -> dict[int, float]:
     return {} if stored is None else _mean_by_user(stored["user"], np.sqrt(stored["squared_error"]))
 
 
-ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
+AMONG_COLD = "cold items"
+"""``among`` of results that :func:`mmrec_core.analysis.cold_items.among_cold_items` gives."""
+ARRAYS = {
+    "per_query.npz": ("user",),
+    "cold_items.npz": ("user",),
+    "row_errors.npz": ("user", "squared_error"),
+    "first.npz": ("user", "items"),
+}
 """Array files beside a result, and the arrays that each file must contain."""
 
 
