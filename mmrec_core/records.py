@@ -149,6 +149,8 @@ def _types() -> dict[str, Any]:
         modality: str | None = None
         beyond: str | None = None
         settings: dict[str, Any] | None = None
+        options: dict[str, Any] | None = None
+        vectors: dict[str, dict[str, Any]] | None = None
         groups: dict[str, dict[str, Any]]
         optimistic: Figures | None = None
         parameters: int | None = None

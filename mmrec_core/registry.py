@@ -294,6 +294,17 @@ def schema(kind: str, name: str) -> dict[str, Any]:
     return _schema(kind, name, _state(kind))
 
 
+def defaults(kind: str, name: str) -> dict[str, Any]:
+    """The default of each setting of an entry and of its trainer, with the values of its preset.
+
+    Raises:
+        MMRecError: unknown name, or the entry cannot be used.
+    """
+    made = schema(kind, name)
+    known = {**made.get("train", {}).get("properties", {}), **made["config"].get("properties", {})}
+    return {k: made["preset"].get(k, field["default"]) for k, field in known.items() if "default" in field}
+
+
 @lru_cache(maxsize=512)
 def _read_schema(path: Path, modified_ns: int, size: int) -> str:
     """The checked schema in a file, as JSON text, so that every caller parses a copy of its own.

@@ -12,7 +12,7 @@ from mmrec_core.analysis.comparison import KINDS, Key, Row
 from mmrec_core.analysis.seed_variance import over_seeds
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
-from pages.parts import charts, damaged_files, layout, navigation
+from pages.parts import chart_export, charts, damaged_files, layout, navigation, paper_export
 from pages.parts.ablation import ablations
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.paired import paired_comparison
@@ -487,43 +487,15 @@ def calibration_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
 
 
 def chart_downloads(chart: alt.TopLevelMixin, name: str) -> None:
-    """The picture as PNG or SVG."""
-    with st.container(horizontal=True):
-        for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
-            st.download_button(
-                kind.upper(),
-                data=lambda k=kind: charts.picture(chart, k),
-                file_name=f"{name}.{kind}",
-                mime=mime,
-                key=f"take.{kind}",
-                icon=":material/image:",
-                type="tertiary",
-                on_click="ignore",
-            )
+    """The picture as PNG, SVG or PDF, with the evaluation setup below its title."""
+    chart_export.chart_downloads(chart, name, dataset.name, str(key))
 
 
 def export(rows: list[Row]) -> None:
     """The figures for a paper."""
-    ordered = sorted(rows, key=lambda r: (r.kind != "ranking", r.kind, -(r.result["metrics"].get("ndcg@10") or 0)))
-    forms = {
-        "CSV": ("csv", "text/csv", lambda: comparison.as_csv(ordered)),
-        "Markdown": ("md", "text/markdown", lambda: comparison.as_markdown(ordered, dataset)),
-        "LaTeX": ("tex", "application/x-tex", lambda: comparison.as_latex(ordered, dataset)),
-    }
     with st.container(horizontal=True, vertical_alignment="center"):
         rename(rows)
-        st.caption("Export table:")
-        for name, (suffix, mime, make) in forms.items():
-            st.download_button(
-                name,
-                data=make(),
-                file_name=f"{dataset.name}-comparison.{suffix}",
-                mime=mime,
-                key=f"export.{suffix}",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-            )
+        paper_export.paper_export(rows, dataset)
 
 
 def not_comparable(found: list[Row], key: Key) -> None:

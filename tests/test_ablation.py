@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from mmrec_core import features, runs
-from mmrec_core.analysis import ablation
+from mmrec_core.analysis import ablation, comparison
+from mmrec_core.analysis.cold_items import among_cold_items
 from mmrec_core.data.preparation import open_dataset, prepare
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation.subgroups import COLD_GROUP
 from mmrec_core.jobs import worker
 from mmrec_core.training.fit import fit
 from mmrec_core.types import Dataset, Query
@@ -89,6 +91,48 @@ def test_table_of_an_ablation(films: Dataset) -> None:
     assert len(csv) == 3 and "history=false" in csv[2] and f"{found['rows'][1]['metrics']['rmse']}" in csv[2]
     assert "history=false" in ablation.as_markdown(found)
     assert ablation.save(films, "svdpp", ["history"], [1, 2], QUICK) == name
+
+
+def test_latex_of_an_ablation_says_its_whole_setup(films: Dataset) -> None:
+    """Encoder, width, settings, epochs, threshold and regime; tests against the base arm, arms averaged over seeds."""
+    base = {"options": {"max_epochs": 1, "patience": 0, "device": "cpu", "dim": 4}, "encoder": "classic"}
+    study = ablation.load(ablation.save(films, "dlrm_multimodal", ["features"], [1, 2], base))
+    with pytest.raises(MMRecError, match="is finished yet"):
+        ablation.as_latex(study)
+    worker.work_all([cell["params"] for cell in study["cells"]])
+    latex = ablation.as_latex(study)
+    width = features.available(films)["classic"]["modality"]["text"]["width"]
+    said = (
+        "Ablation of dlrm\\_multimodal: features varied", f"Vectors: text by classic (width {width})", "dim=4",
+        "max\\_epochs=1", "Trained for 1 epoch,", "Ratings of 3.5 or more", "regime static", "seeds (1, 2)",
+        "than features=ids", "the 1 arm tested", "over arms", "split seed 0", "Candidates: all",
+    )  # fmt: skip
+    assert [part for part in said if part not in latex] == []
+    assert latex.count("features=text &") == 1 and r"\toprule" in latex and "Arm & RMSE" in latex
+    setup = ablation.table(study)["setup"]
+    assert f"text by classic (width {width})" in setup and setup in ablation.as_markdown(ablation.table(study))
+
+
+def test_an_ablation_of_cold_items_ranks_them_among_themselves(films: Dataset) -> None:
+    """Among all films a model of ids finds no cold film, so every arm had 0; differences are of the same figures."""
+    base = {**QUICK, "split": "cold-item"}
+    study = ablation.load(ablation.save(films, "bpr", ["dim=4:8"], [1], base))
+    worker.work_all([cell["params"] for cell in study["cells"]])
+    found = ablation.table(study)
+    for row in found["rows"]:
+        result = runs.get(row["runs"][0]).result() or {}
+        group = result["groups"][COLD_GROUP]
+        assert row["metrics"]["ndcg@10"] == pytest.approx(group["ndcg@10"]) and group["ndcg@10"] > 0
+        assert result["metrics"]["ndcg@10"] < group["ndcg@10"]
+    first, second = (row["metrics"]["ndcg@10"] for row in found["rows"])
+    pair = found["rows"][1]["paired"]["ndcg@10"]
+    assert pair["difference"] == pytest.approx(second - first) and pair["users"] > 2
+    assert "cold films" in found["setup"] and "ranked among themselves" in ablation.as_latex(study)
+    trained = comparison.rows(films)
+    assert comparison.values(trained[0]) != comparison.values(among_cold_items(trained)[0])
+    assert "coverage@10" not in among_cold_items(trained)[0].result["metrics"]
+    (trained[0].run.folder / "cold_items.npz").unlink()  # as in a result of an earlier version
+    assert ablation.table(study)["rows"][1]["paired"] == {} and ablation.table(study)["rows"][0]["metrics"]["ndcg@10"]
 
 
 def test_compare_shows_ablations(films: Dataset) -> None:

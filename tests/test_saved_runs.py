@@ -63,3 +63,26 @@ def test_an_interrupted_training_is_resumed(dataset: Dataset) -> None:
     assert result is not None
     for name, value in EXPECTED["whole"]["metrics"].items():
         assert result["metrics"][name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_defaults_of_before_and_of_now_are_the_same_settings(dataset: Dataset) -> None:
+    """Earlier versions recorded only what differed from the defaults; now every setting is recorded."""
+    saved = runs.get(EXPECTED["mf"]["id"])
+    assert (saved.result() or {}).get("options") is None
+    asked = {k: v for k, v in saved.params.items() if k not in {"dataset", "model"}}
+    again = worker.work(runs.create("train", runs.training_params("mine", "mf", **asked)).id, foreground=True)
+    result = again.result() or {}
+    assert result["options"] == saved.params["options"]
+    assert result["settings"]["weight_decay"] == 0.0 and set(result["options"]) < set(result["settings"])
+    own = [row for row in comparison.rows(dataset) if row.model == "mf" and row.result["seed"] == saved.params["seed"]]
+    same = [row for row in own if row.description == comparison.row_of(saved, saved.result() or {}).description]
+    assert [row.run.id for row in same] == [again.id], "the newer of two trainings with the same settings"
+
+
+def test_a_default_that_changed_makes_another_result() -> None:
+    """A recorded setting is compared with today's default, not with the one of its time."""
+    result = {"settings": {"l2": 500.0, "other": 1}, "options": {}}
+    assert comparison.changed_settings(result, {"l2": 500.0}) == {}
+    assert comparison.changed_settings(result, {"l2": 300.0}) == {"l2": 500.0}
+    assert comparison.changed_settings({"settings": {"l2": 300.0}, "options": {"l2": 300.0}}, {"l2": 300.0}) == {}
+    assert comparison.changed_settings({"settings": {"l2": 10.0}}, {"l2": 500.0}) == {"l2": 10.0}

@@ -227,15 +227,6 @@ def test_exports_hold_the_figures_and_what_they_rest_on(mine: Dataset) -> None:
     assert r"\begin{tabular}" in latex and latex.count(r"\\") == 3 and "rmse $\\downarrow$" in latex
 
 
-def test_pictures_can_be_taken_along(mine: Dataset) -> None:
-    from pages.parts import charts
-
-    trained("popularity")
-    trained("ease")
-    chart = charts.intervals(comparison.rows(mine), "ndcg@10")
-    assert charts.picture(chart, "png").startswith(b"\x89PNG") and b"<svg" in charts.picture(chart, "svg")
-
-
 def test_the_pareto_front_by_hand() -> None:
     cost, quality = [5, 1, 3, 3, 10], [0.5, 0.2, 0.4, 0.3, 0.5]
     assert comparison.pareto(cost, quality) == [1, 2, 0]

@@ -10,14 +10,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmrec_core import features, ownership, records, registry, runs, settings, storage
-from mmrec_core.analysis import comparison
+from mmrec_core.analysis import ablation_setup, comparison, text_table
+from mmrec_core.analysis.cold_items import among_cold_items
+from mmrec_core.analysis.model_table import ModelGroup, table_of_groups
+from mmrec_core.analysis.model_table_export import setup_in_words, text_of
+from mmrec_core.data.preparation import open_dataset
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.runs import Run
 from mmrec_core.stats import mean_intervals, paired
@@ -260,25 +264,19 @@ def table(study: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``dataset``, ``model``, ``split``, ``split_seed``, ``protocol``, ``seeds``, ``base`` (the arm that others are
-        paired with), ``metrics``, ``done`` and ``total`` trainings, and ``rows``: per arm its finished ``seeds``,
+        paired with), ``metrics``, ``done`` and ``total`` trainings, ``setup`` (what all trainings share and how they
+        were evaluated, in words), and ``rows``: per arm its finished ``seeds``,
         ``metrics``, ``intervals``
         (95 %, bootstrap over users of their values averaged over seeds), ``spread`` (standard deviation over seeds) and
         ``paired`` (difference to the base arm with its interval; of RMSE the difference of mean squared errors).
     """
     first = study["cells"][0]["params"]
-    by_arm: dict[str, list[comparison.Row]] = {}
-    levels: dict[str, Mapping[str, str]] = {}
-    done = 0
-    for cell, run in zip(study["cells"], runs_of(study), strict=True):
-        label = Arm(cell["arm"]).label
-        levels[label] = cell["arm"]
-        own = by_arm.setdefault(label, [])
-        if run is not None and run.status == "finished" and (result := run.result()) is not None:
-            own.append(comparison.row_of(run, result))
-            done += 1
-    kinds = [row.kind for own in by_arm.values() for row in own]
-    names = [*MEASURED.get(kinds[0] if kinds else "ranking", ())]
-    names += [m for m in comparison.shown_metrics([r for own in by_arm.values() for r in own]) if ":" in m]
+    levels = {Arm(cell["arm"]).label: cell["arm"] for cell in study["cells"]}
+    finished = {group.label: group.rows for group in groups(study)}
+    by_arm = {label: finished.get(label, ()) for label in levels}
+    every = [row for own in by_arm.values() for row in own]
+    names = [*MEASURED.get(every[0].kind if every else "ranking", ())]
+    names += [m for m in comparison.shown_metrics(every) if ":" in m]
     base = next(iter(by_arm))
     values = {label: _by_user(own) for label, own in by_arm.items()}
     rows = []
@@ -310,10 +308,40 @@ def table(study: Mapping[str, Any]) -> dict[str, Any]:
         **{name: first[name] for name in ("split", "split_seed", "protocol")},
         "base": base,
         "metrics": names,
-        "done": done,
+        "done": len(every),
         "total": len(study["cells"]),
+        "setup": _setup(study, every),
         "rows": rows,
     }
+
+
+def groups(study: Mapping[str, Any]) -> list[ModelGroup]:
+    """The finished trainings of each arm that has any, the base arm first if it has.
+
+    On ``cold-item`` splits cold items are ranked among themselves.
+    """
+    found: dict[str, list[comparison.Row]] = {}
+    for cell, run in zip(study["cells"], runs_of(study), strict=True):
+        if run is not None and run.status == "finished" and (result := run.result()) is not None:
+            found.setdefault(Arm(cell["arm"]).label, []).append(_row(run, result))
+    every = {row.run.id: row for row in among_cold_items([row for own in found.values() for row in own])}
+    return [ModelGroup(label, tuple(every[row.run.id] for row in own)) for label, own in found.items()]
+
+
+def _row(run: Run, result: Mapping[str, Any]) -> comparison.Row:
+    """A finished training as a row; its threshold is the dataset's default where none was asked for."""
+    threshold = result.get("relevant_from")
+    usual = open_dataset(run.params["dataset"]).manifest.get("relevant_from") if threshold is None else threshold
+    return comparison.row_of(run, {**result, "relevant_from": usual})
+
+
+def _setup(study: Mapping[str, Any], rows: Sequence[comparison.Row]) -> str:
+    """Model, settings and evaluation setup of the finished trainings, in words; empty without any."""
+    if not rows:
+        return ""
+    among_cold = rows[0].result.get("among") == comparison.AMONG_COLD
+    setup = setup_in_words(open_dataset(study["dataset"]), rows[0].key, among_cold)
+    return f"{ablation_setup.in_words(study['model'], study['over'], rows)} {setup}"
 
 
 def _by_user(own: Sequence[comparison.Row]) -> dict[str, dict[int, float]]:
@@ -396,11 +424,34 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         lines.append("| " + " | ".join([row["arm"], *cells]) + " |")
     seeds = ", ".join(map(str, found["seeds"]))
     setup = (
-        f"{found['model']} on {found['dataset']}, {found['split']} (split seed {found['split_seed']}), "
-        f"protocol {found['protocol']}, seeds {seeds}. Brackets: 95 % intervals over users. "
+        f"{found['setup']} Seeds {seeds}. Brackets: 95 % intervals over users. "
         "Differences are paired by user; for RMSE they are differences of mean squared errors."
     )
     return "\n".join([*lines, "", setup]) + "\n"
+
+
+def as_latex(study: Mapping[str, Any], decimals: int = 4) -> str:
+    """A LaTeX table (booktabs) of the finished arms: means over seeds, tested against the base arm.
+
+    Args:
+        study: the ablation, as :func:`load` gives it.
+        decimals: decimals of values, 3 or 4.
+
+    Raises:
+        MMRecError: no training is finished.
+    """
+    arms_ = groups(study)
+    if not arms_:
+        raise MMRecError(f"No training of the ablation '{study.get('id')}' is finished yet; wait for one, or start it.")
+    rows = [row for arm in arms_ for row in arm.rows]
+    wanted = [*MEASURED.get(arms_[0].kind, ()), *(m for m in comparison.shown_metrics(rows) if ":" in m)]
+    names = [m for m in wanted if any(row.result["metrics"].get(m) is not None for row in rows)]
+    table = table_of_groups(open_dataset(study["dataset"]), arms_, names, arms_[0].label, "arm")
+    about = ablation_setup.in_words(study["model"], study["over"], rows)
+    made = text_of(table, decimals)
+    return text_table.as_latex(
+        replace(made, caption=f"{about} {made.caption}", label=str(study.get("id") or "ablation"))
+    )
 
 
 def cell(row: Mapping[str, Any], name: str) -> str:

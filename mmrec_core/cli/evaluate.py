@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,21 +54,75 @@ def compare(
     dataset: DatasetArg,
     how: SplitOption = "user-temporal",
     protocol: ProtocolOption = "full",
-    against: Annotated[str, typer.Option(help="Baseline of the paired comparisons.")] = "popularity",
+    against: Annotated[
+        str, typer.Option("--against", "--baseline", help="Baseline of the paired comparisons.")
+    ] = "popularity",
     refit: Annotated[
         bool, typer.Option("--refit", help="Compare models that know training and validation rows.")
     ] = False,
+    metrics: Annotated[
+        str | None, typer.Option(help="Metrics of the table, separated by commas, such as ndcg@10,recall@10.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models of the table, in this order, separated by commas: names or labels.")
+    ] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the table to this file as LaTeX (booktabs).")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file as CSV.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table to this file as Markdown.")] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Write each training seed's values instead of means and tests.")
+    ] = False,
+    differences: Annotated[
+        bool, typer.Option(help="Show differences to the baseline and p-values beside each metric.")
+    ] = True,
+    decimals: Annotated[int, typer.Option(min=3, max=4, help="Decimals in LaTeX and Markdown.")] = 4,
     as_json: Json = False,
 ) -> None:
-    """Compare all finished runs on one split, paired with a baseline (and with oracles that were evaluated)."""
+    """Compare all finished runs on one split, paired with a baseline (and with oracles that were evaluated).
+
+    With --metrics, --models, --seeds or a file, one row for each model: trainings that differ in their seed alone are
+    averaged, and p-values are adjusted for the number of models.
+    """
     from mmrec_core.analysis import comparison
     from mmrec_core.data import preparation
 
-    result = comparison.compare(preparation.open_dataset(dataset), how, protocol, against, refit)
+    files = {"tex": latex, "csv": csv, "md": markdown}
+    opened = preparation.open_dataset(dataset)
+    if not (metrics or models or seeds or any(files.values())):
+        result = comparison.compare(opened, how, protocol, against, refit)
+        if as_json:
+            say(result, True)
+        else:
+            print(comparison.as_table(result))
+        return
+    from mmrec_core import storage
+    from mmrec_core.analysis import model_table_export as export
+    from mmrec_core.analysis.cold_items import among_cold_items
+    from mmrec_core.analysis.model_table import model_table
+
+    _, rows = comparison.results_of_setup(opened, how, protocol, refit)
+    table = model_table(
+        opened, among_cold_items(rows), metrics=_names(metrics), baseline=against, models=_names(models)
+    )
+    for ending, file in files.items():
+        if file is not None:
+            text = (
+                export.seed_export(table, ending, decimals)
+                if seeds
+                else export.FORMATS[ending](table, decimals, differences)
+            )
+            storage.write_bytes(file.expanduser().resolve(), text.encode())
     if as_json:
-        say(result, True)
+        say(export.as_dict(table), True)
     else:
-        print(comparison.as_table(result))
+        print(export.seed_export(table, "md", decimals) if seeds else export.as_markdown(table, decimals, differences))
+
+
+def _names(listed: str | None) -> list[str] | None:
+    """Names separated by commas that stand outside brackets: labels such as ``mf (dim=8, lr=0.1)`` contain commas."""
+    if listed is None:
+        return None
+    return [name.strip() for name in re.split(r",(?![^()]*\))", listed) if name.strip()] or None
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Annotated, Any
@@ -86,8 +87,24 @@ def say(result: dict[str, Any], as_json: bool) -> None:
 
 
 def say_result(run: Any, as_json: bool) -> None:
-    """Print the result of a run, or its status if it has none."""
-    say(run.result() if run.status == "finished" else {"run": run.id, "status": run.status}, as_json)
+    """Print the result of a run, or its status if it has none: as JSON, or an evaluation as a short table."""
+    result = run.result() if run.status == "finished" else {"run": run.id, "status": run.status}
+    if as_json or run.status != "finished" or "split_checksum" not in (result or {}):
+        say(result, as_json)
+        return
+    from mmrec_core.cli.run_output import result_table
+
+    print(result_table(run, result))
+
+
+def do(run: Any, as_json: bool) -> None:
+    """Execute a queued run here and print its result; without ``--json`` also a line per epoch."""
+    from mmrec_core.cli.run_output import epoch_lines
+    from mmrec_core.jobs import worker as work
+
+    with contextlib.nullcontext() if as_json else epoch_lines(run):
+        done = work.work(run.id, foreground=True, also=progress)
+    say_result(done, as_json)
 
 
 def queue_or_do(kind: str, params: dict[str, Any], background: bool, as_json: bool, **where: Any) -> None:
@@ -106,9 +123,7 @@ def queue_or_do(kind: str, params: dict[str, Any], background: bool, as_json: bo
         run = runs.start(kind, params, **where)
         say({"run": run.id, "status": run.status}, as_json)
         return
-    from mmrec_core.jobs import worker as work
-
-    say_result(work.work(runs.create(kind, params, **where).id, foreground=True, also=progress), as_json)
+    do(runs.create(kind, params, **where), as_json)
 
 
 def progress(done: int, total: int, what: str) -> None:

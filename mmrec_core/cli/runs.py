@@ -1,4 +1,4 @@
-"""Commands: runs, stop, resume, delete, clean, export, and the internal commands of workers."""
+"""Commands: runs, rename, stop, resume, delete, clean, export, and the internal commands of workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmrec_core.cli.options import Background, Json, app, progress, say, say_result
+from mmrec_core.cli.options import Background, Json, app, do, say
 from mmrec_core.errors import MMRecError
 
 
@@ -25,6 +25,7 @@ def runs(as_json: Json = False) -> None:
                 "kind": run.kind,
                 "dataset": run.params.get("dataset"),
                 "model": run.params.get("model"),
+                "name": run.record.get("name"),
                 "status": run.status,
                 "pid": run.record.get("pid"),
                 "step": last.get("done"),
@@ -39,6 +40,7 @@ def runs(as_json: Json = False) -> None:
                 "kind": None,
                 "dataset": None,
                 "model": None,
+                "name": None,
                 "status": "damaged",
                 "pid": None,
                 "step": None,
@@ -50,7 +52,27 @@ def runs(as_json: Json = False) -> None:
         say({"runs": rows}, True)
     else:
         for row in rows:
-            print(f"{row['status']:<9} {row['run']}  {row['error'] or ''}")
+            print(f"{row['status']:<9} {row['run']}  {row['name'] or ''}{row['error'] or ''}")
+
+
+@app.command()
+def rename(
+    run: Annotated[str, typer.Argument(help="Id of a run.")],
+    name: Annotated[str, typer.Argument(help="Name that is shown with its result; '' for the automatic one.")],
+    as_json: Json = False,
+) -> None:
+    """Give a run a name, which tables and pages show with its result."""
+    from mmrec_core import runs as store
+    from mmrec_core.analysis import comparison
+    from mmrec_core.data import preparation
+
+    found = store.get(run)
+    own = None
+    if found.kind in {"train", "evaluate"} and found.status == "finished":
+        rows = comparison.rows(preparation.open_dataset(found.params["dataset"]))
+        own = next((row for row in rows if run in {row.run.id, row.trained}), None)
+    renamed = comparison.rename(rows, own, name) if own is not None else store.rename(run, name)
+    say({"run": renamed.id, "name": renamed.record.get("name")}, as_json)
 
 
 @app.command()
@@ -69,13 +91,12 @@ def resume(
 ) -> None:
     """Resume a failed or stopped run from its last checkpoint."""
     from mmrec_core import runs as store
-    from mmrec_core.jobs import worker
 
     found = store.resume(run, background=background)
     if background or found.record.get("pid") is not None:
         say({"run": run, "status": found.status}, as_json)
     else:
-        say_result(worker.work(run, foreground=True, also=progress), as_json)
+        do(found, as_json)
 
 
 @app.command()

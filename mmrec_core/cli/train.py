@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +36,18 @@ from mmrec_core.errors import MMRecError
 
 
 @app.command()
-def models(as_json: Json = False) -> None:
-    """List the models and their settings."""
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A model: list its settings with meaning, range and default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models and the names of their settings, or one model's settings with meaning, range and default."""
     from mmrec_core import registry
 
+    if name is not None:
+        _model(name, as_json)
+        return
     schemas, faults = registry.schemas("models"), registry.faults("models")
     known: list[dict[str, Any]] = [
         {
@@ -57,6 +66,25 @@ def models(as_json: Json = False) -> None:
                 f"{row['model']:<12} {row['fault'] or row['about']}\n{'':<12} settings: "
                 f"{', '.join(row['settings'] or ['none'])}"
             )
+        print("models NAME lists a model's settings with meaning, range and default.")
+
+
+def _model(name: str, as_json: bool) -> None:
+    """Print what a model needs and each of its settings."""
+    from mmrec_core import registry
+    from mmrec_core.cli.settings_table import rows_of, settings_table
+
+    made = registry.schema("models", name)
+    own, trainer = rows_of(made, "config"), rows_of(made, "train")
+    if as_json:
+        about = {"model": name, "about": made["summary"], "needs": made["needs"]}
+        say({**about, "settings": own, "training": trainer}, True)
+        return
+    print(f"{name}: {made['summary']}\nNeeds: {registry.in_words(made['needs']) or 'nothing'}\n")
+    print("Settings (--set NAME=VALUE)" if own else "It has no settings of its own.")
+    print(settings_table(own))
+    print("Settings of the training" if trainer else "It is not trained by gradients, so there are no others.")
+    print(settings_table(trainer), end="")
 
 
 @app.command()
@@ -136,7 +164,25 @@ def train(
             end="",
         )
         return
+    if params["encoder"] is not None and encoder is None:
+        _say_vectors(params)
     queue_or_do("train", params, background, as_json, executor=executor, workers=workers)
+
+
+def _say_vectors(params: Mapping[str, Any]) -> None:
+    """Say on standard error which vectors a training reads, where the command did not choose them."""
+    from mmrec_core import features
+    from mmrec_core.cli.run_output import vectors_in_words
+    from mmrec_core.data import preparation
+
+    opened = preparation.open_dataset(params["dataset"])
+    read = features.vectors_read(opened, params["encoder"], params["modality"])
+    others = [name for name in features.available(opened) if name != params["encoder"]]
+    also = f" There are also: {', '.join(others)}." if others else ""
+    print(
+        f"Vectors: {vectors_in_words({'vectors': read})}, the default of {opened.name}. --encoder chooses.{also}",
+        file=sys.stderr,
+    )
 
 
 @app.command()
@@ -159,7 +205,7 @@ def ablate(
     protocol: ProtocolOption = "full",
     relevant_from: RelevantFrom = None,
     background: Background = False,
-    export: Annotated[Path | None, typer.Option(help="File for the table (.csv or .md).")] = None,
+    export: Annotated[Path | None, typer.Option(help="File for the table (.csv, .tex or .md).")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an ablation: train one model with varied settings and several seeds, and print a table with intervals."""
@@ -194,7 +240,13 @@ def ablate(
     )
     found = ablation.table(study)
     if export is not None:
-        text = ablation.as_csv(found) if export.suffix == ".csv" else ablation.as_markdown(found)
+        text = (
+            ablation.as_csv(found)
+            if export.suffix == ".csv"
+            else ablation.as_latex(study)
+            if export.suffix == ".tex"
+            else ablation.as_markdown(found)
+        )
         storage.write_bytes(export.expanduser().resolve(), text.encode())
     if as_json:
         say(found, True)
@@ -261,6 +313,8 @@ def tune(
         encoder=encoder,
         modality=modality,
     )
+    if params.get("encoder") is not None and encoder is None:
+        _say_vectors(params)
     queue_or_do("tune", params, background, as_json, executor=executor)
 
 

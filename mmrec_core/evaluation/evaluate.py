@@ -28,7 +28,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.list_inputs import LENGTH, lists_of
 from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, has_event_memory
 from mmrec_core.evaluation.ranker import Ranker, RankingOptions, revealed
-from mmrec_core.evaluation.subgroups import click_groups, item_groups, row_groups, user_groups
+from mmrec_core.evaluation.subgroups import COLD_GROUP, click_groups, item_groups, row_groups, user_groups
 from mmrec_core.evaluation.tie_ranks import only_relevant
 from mmrec_core.metrics import Metric
 from mmrec_core.stats import clustered_interval, error_intervals, mean_interval, mean_intervals, row_intervals, wilson
@@ -71,6 +71,8 @@ class EvaluationResult:
     ``frozen``)."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of relevant test rows that were not evaluated, by reason."""
+    cold_items: dict[str, Array] = field(default_factory=dict)
+    """On ``cold-item`` splits, ranking metrics by query if cold items are ranked among themselves."""
     seconds: float = 0.0
 
 
@@ -496,7 +498,8 @@ def _ranking_groups(
         members[ranker.split.cold_items] = True
         among = ranker.frozen(ranking.cut, members)
         own = {m.name: m.compute(among) for m in chosen}
-        result.groups["cold films, ranked among themselves"] = {
+        result.cold_items = own
+        result.groups[COLD_GROUP] = {
             "films": len(ranker.rows), **{m: _mean(v) for m, v in own.items()},
             "intervals": {m: mean_interval(v) for m, v in own.items()},
         }  # fmt: skip

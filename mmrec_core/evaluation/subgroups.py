@@ -9,6 +9,9 @@ from mmrec_core.types import Array, Dataset, Interactions, Split
 PRIOR_EDGES = (0, 1, 5, 20)
 PRIOR_NAMES = ("0", "1–4", "5–19", "20+")
 
+COLD_GROUP = "cold films, ranked among themselves"
+"""Group of a result on a ``cold-item`` split: the relevant items ranked among cold items alone."""
+
 
 def prior_counts(dataset: Dataset, split: Split, rows: Array) -> tuple[Array, Array]:
     """Number of events of each row's user, and of its item, strictly before its time: ``[N]`` each.

@@ -19,6 +19,7 @@ from mmrec_core.features.store import (
     load,
     paired,
     split_pair,
+    vectors_read,
     write,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "rich_text",
     "split_pair",
     "default_encoder",
+    "vectors_read",
     "write",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -243,6 +243,20 @@ def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Si
         place = loaded.by_item(len(dataset.items))
         found.append(Field(wanted, "item", "vector", width=loaded.vectors.shape[1], data=loaded.vectors, place=place))
     return tuple(found)
+
+
+def vectors_read(dataset: Dataset, encoder: str | None, modality: str | None) -> dict[str, dict[str, Any]]:
+    """The vectors that :func:`content` gives: modality → ``encoder``, ``width`` and ``checksum``."""
+    if encoder is None or modality in (None, "none"):
+        return {}
+    return {
+        field.name: {
+            "encoder": split_pair(encoder)[cast(Modality, field.name)],
+            "width": field.width,
+            "checksum": checksum_of(dataset, encoder, cast(Modality, field.name)),
+        }
+        for field in content(dataset, encoder, modality)
+    }
 
 
 def _read_request(file: Path) -> Any:

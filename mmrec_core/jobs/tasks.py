@@ -34,6 +34,7 @@ def _prepare(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, A
 def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any]:
     """Fit a model, save it and evaluate it on the test rows."""
     event_logger.progress(0, 1, "loading libraries")
+    from mmrec_core import features
     from mmrec_core.data.preparation import open_dataset
     from mmrec_core.data.splits import make_split
     from mmrec_core.evaluation.evaluate import evaluate
@@ -83,6 +84,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
     memory = {k: max(e[k] for e in peak if k in e) for k in ("host_mib", "gpu_mib") if any(k in e for e in peak)}
     return {
         **report(get(run.id), dataset, split.checksum, evaluation, params["model"], fitted.model),
+        "vectors": features.vectors_read(dataset, params.get("encoder"), params.get("modality")),
         "parameters": sum(p.numel() for p in fitted.model.parameters()),
         "bytes": sum(t.numel() * t.element_size() for t in fitted.model.state_dict().values()),
         "seconds": {"fit": round(fitted.seconds, 2), "evaluate": round(evaluation.seconds, 2)},
@@ -183,7 +185,10 @@ def _evaluate(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, 
     result["beyond"] = trained.record.get("beyond") if trained is not None else None
     result["known"] = known
     old = (trained.result() or {}) if trained is not None else {}
-    kept = ("parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
+    result |= {k: old[k] for k in ("settings", "options") if k in old}  # as it was trained, not with today's defaults
+    if trained is not None and "options" not in old:
+        del result["options"]  # an earlier version recorded as settings what differed from the defaults
+    kept = ("vectors", "parameters", "bytes", "epochs", "best_epoch", "samples_s", "memory", "warm_start")
     return {
         **{k: old.get(k) for k in kept},
         **result,
@@ -322,12 +327,16 @@ def report(
     Returns:
         The content of ``result.json``.
     """
+    from mmrec_core.training.fit import resolved_settings
+
     params = params or run.params
     _write_arrays(run.folder / "per_query.npz", {"user": evaluation.queries, **evaluation.per_query})
     if len(evaluation.first):
         _write_arrays(
             run.folder / "first.npz", {"user": evaluation.queries, "items": evaluation.first.astype(np.int32)}
         )
+    if evaluation.cold_items:
+        _write_arrays(run.folder / "cold_items.npz", {"user": evaluation.queries, **evaluation.cold_items})
     if evaluation.row_errors:
         _write_arrays(run.folder / "row_errors.npz", evaluation.row_errors)
     return {
@@ -358,7 +367,8 @@ def report(
         "known": runs.known_rows(params),
         "left_out": evaluation.left_out,
         "ties": dataset.manifest.get("ties"),
-        "settings": params["options"],
+        "settings": {} if params.get("oracle") else resolved_settings(model_name, params["options"]),
+        "options": params["options"],
     }
 
 

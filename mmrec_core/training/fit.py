@@ -62,6 +62,18 @@ def split_settings(model_name: str, options: Mapping[str, Any]) -> tuple[Any, di
     return registry.config("models", model_name, own), trainer
 
 
+def resolved_settings(model_name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of a model and its trainer with its value, as JSON types: given ones, then the defaults.
+
+    Raises:
+        MMRecError: unknown keys, values out of range, or trainer settings for a closed form.
+    """
+    cls = registry.load("models", model_name)
+    config, trainer = split_settings(model_name, options)
+    how = _checked(cls, model_name, trainer).model_dump(mode="json") if issubclass(cls, GradientModel) else {}
+    return {**how, **config.model_dump(mode="json")}
+
+
 def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
     """Check that the dataset has what a model needs.
 

@@ -13,6 +13,7 @@ from mmrec_core.analysis import ablation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import charts, layout
+from pages.parts.chart_export import chart_downloads
 
 USUAL_SEEDS = "1, 2, 3"
 
@@ -153,6 +154,7 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
         alt=f"Ablation of {summary['model']}: {', '.join(data['Arm'])}",
         column_config={"Arm": st.column_config.TextColumn(pinned=True)},
     )
+    st.caption(layout.escape(found["setup"]))
     st.caption(
         f"Base: {layout.escape(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences"
         " are paired by user (of RMSE: of mean squared errors). ▲ better, ▼ worse beyond the interval, ○ neither can"
@@ -169,11 +171,15 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
     chart = picture(rows, metric or found["metrics"][0])
     if chart is not None:
         st.altair_chart(chart, alt=f"{metric} of each arm with 95 % intervals")
+        chart_downloads(
+            chart, f"{summary['id']}-{metric}", f"{dataset.name}: {summary['model']}", found["setup"], "ablate.picture"
+        )
     layout.generated_note(dataset)
     with st.container(horizontal=True):
         for suffix, mime, body in (
             ("csv", "text/csv", ablation.as_csv(found)),
             ("md", "text/markdown", ablation.as_markdown(found)),
+            ("tex", "application/x-tex", lambda: ablation.as_latex(summary)),
         ):
             st.download_button(
                 suffix.upper(),

@@ -489,13 +489,3 @@ def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
     )
     lines = base.mark_line(strokeWidth=2).encode(color=colour, detail="model:N")
     return alt.layer(lines, base.mark_circle(size=60).encode(color=colour)).add_params(pick)
-
-
-def picture(chart: alt.TopLevelMixin, kind: str) -> bytes:
-    """A chart as ``png`` or ``svg`` bytes, drawn here, without a browser or a network."""
-    import vl_convert
-
-    spec = chart.to_dict()
-    if kind == "svg":
-        return str(vl_convert.vegalite_to_svg(spec)).encode()
-    return bytes(vl_convert.vegalite_to_png(spec, scale=2))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import records, runs
+from mmrec_core import records, registry, runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.evaluation.protocols import full_name, protocol_label
 from mmrec_core.runs import Run
@@ -119,10 +119,10 @@ class Row:
     @property
     def parts(self) -> tuple[str, ...]:
         """What differs from a default training: settings, seed, share of rows, and so on."""
-        result = self.result
+        result = {"changed": changed_settings(self.result), **self.result}
         unusual = [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
-            for k, v in sorted((result.get("settings") or {}).items())
+            for k, v in sorted((result.get("changed") or {}).items())
             if k not in {"device", "checkpoint_s"}
         ]
         unusual += [f"seed {result['seed']}"] if result.get("seed") else []
@@ -152,9 +152,37 @@ class Row:
 def named(found: Sequence[Row]) -> list[Row]:
     """The same results with short names, unique within a key.
 
-    The name is the one that a user gave, else the model with those of its :attr:`Row.parts` in which it differs from
-    another result of the same model.
+    The name is the one that a user gave, else that of :func:`short_names`.
     """
+    out: list[Row] = []
+    taken: set[tuple[Key, str]] = set()
+    for row, short in zip(found, short_names(found), strict=True):
+        own = given_name(row) or short
+        own = own if (row.key, own) not in taken else row.description
+        taken.add((row.key, own))
+        out.append(replace(row, name=own))
+    return out
+
+
+def changed_settings(result: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a training that differ from the defaults.
+
+    Results hold every setting with its value (``settings``), and those that differed from the defaults at that time
+    (``options``). Results of earlier versions hold only the latter, as ``settings``.
+
+    Args:
+        result: content of ``result.json``.
+        defaults: today's defaults, :func:`mmrec_core.registry.defaults`; ``None``: those at the time of the training.
+    """
+    settings, options = result.get("settings") or {}, result.get("options")
+    if options is None or defaults is None:
+        return dict(settings if options is None else options)
+    changed = {k: v for k, v in settings.items() if k in defaults and v != defaults[k]}
+    return changed | {k: v for k, v in options.items() if k not in defaults}
+
+
+def short_names(found: Sequence[Row]) -> list[str]:
+    """The model of each result, with those of its :attr:`Row.parts` in which it differs from another of its model."""
     by_model: dict[str, list[Row]] = {}
     for row in found:
         by_model.setdefault(row.model, []).append(row)
@@ -162,16 +190,16 @@ def named(found: Sequence[Row]) -> list[Row]:
         model: set.intersection(*(set(r.parts) for r in own)) if len({r.parts for r in own}) > 1 else set()
         for model, own in by_model.items()
     }
-    out: list[Row] = []
-    taken: set[tuple[Key, str]] = set()
+    names = []
     for row in found:
         differing = [part for part in row.parts if part not in shared[row.model]]
-        short = row.model + (f" ({', '.join(differing)})" if differing else "")
-        own = str(row.run.record.get("name") or "") or str(_name_of(row.trained) or "") or short
-        own = own if (row.key, own) not in taken else row.description
-        taken.add((row.key, own))
-        out.append(replace(row, name=own))
-    return out
+        names.append(row.model + (f" ({', '.join(differing)})" if differing else ""))
+    return names
+
+
+def given_name(row: Row) -> str:
+    """The name that a user gave to a result's run, or to its training; empty for none."""
+    return str(row.run.record.get("name") or _name_of(row.trained) or "")
 
 
 def rename(found: Sequence[Row], row: Row, name: str) -> Run:
@@ -209,6 +237,7 @@ def find(found: Sequence[Row], query: str) -> Row | None:
 def rows(dataset: Dataset) -> list[Row]:
     """Every finished result on the current data; the newest of those with the same description and key."""
     found: dict[tuple[Key, str], Row] = {}
+    defaults: dict[str, dict[str, Any] | None] = {}
     for run in runs.all_runs():
         if run.kind not in {"train", "evaluate"} or run.record["status"] != "finished":
             continue
@@ -226,9 +255,28 @@ def rows(dataset: Dataset) -> list[Row]:
             else dataset.manifest.get("relevant_from")
         )
         trained = result.get("trained_from")
-        row = Row(key, run, {**result, "trained_from": usual if trained is None else trained})
+        model = str(result["model"])
+        if model not in defaults:
+            defaults[model] = _defaults(model)
+        row = Row(
+            key,
+            run,
+            {
+                **result,
+                "trained_from": usual if trained is None else trained,
+                "changed": changed_settings(result, defaults[model]),
+            },
+        )
         found[key, row.description] = row
     return named(list(found.values()))
+
+
+def _defaults(model: str) -> dict[str, Any] | None:
+    """Today's defaults of a model; ``None`` for an oracle, or a model that is not there any more."""
+    try:
+        return None if model.startswith("oracle") else registry.defaults("models", model)
+    except MMRecError:
+        return None
 
 
 def row_of(run: Run, result: Mapping[str, Any]) -> Row:
@@ -368,14 +416,28 @@ def values(row: Row) -> dict[str, dict[int, float]]:
     A damaged file gives no values; see :mod:`mmrec_core.maintenance.damage`.
     """
     found: dict[str, dict[int, float]] = {}
-    if (stored := arrays(row.run, "per_query.npz")) is not None:
+    file = "cold_items.npz" if row.result.get("among") == AMONG_COLD else "per_query.npz"
+    if (stored := arrays(row.run, file)) is not None:
         found = {m: dict(zip(stored["user"].tolist(), stored[m].tolist(), strict=True)) for m in stored if m != "user"}
     if (stored := arrays(row.run, "row_errors.npz")) is not None:
         found["squared_error"] = _mean_by_user(stored["user"], stored["squared_error"])
     return found
 
 
-ARRAYS = {"per_query.npz": ("user",), "row_errors.npz": ("user", "squared_error"), "first.npz": ("user", "items")}
+def absolute_errors(row: Row) -> dict[int, float]:
+    """Mean absolute error of each user's test ratings: user row → value; empty for a model that predicts none."""
+    stored = arrays(row.run, "row_errors.npz")
+    return {} if stored is None else _mean_by_user(stored["user"], np.sqrt(stored["squared_error"]))
+
+
+AMONG_COLD = "cold items"
+"""``among`` of results that :func:`mmrec_core.analysis.cold_items.among_cold_items` gives."""
+ARRAYS = {
+    "per_query.npz": ("user",),
+    "cold_items.npz": ("user",),
+    "row_errors.npz": ("user", "squared_error"),
+    "first.npz": ("user", "items"),
+}
 """Array files beside a result, and the arrays that each file must contain."""
 
 

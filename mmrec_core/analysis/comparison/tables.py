@@ -8,6 +8,7 @@ from typing import Any
 
 from mmrec_core import csv_out, metrics, runs
 from mmrec_core.analysis.comparison.results import NOT_RECORDED, Key, Row, find, paired_with, rows
+from mmrec_core.analysis.text_table import escape
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import full_name
 from mmrec_core.types import Dataset
@@ -31,18 +32,17 @@ def pareto(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
     return front
 
 
-def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool = False) -> dict[str, Any]:
-    """All results on one split and protocol (static, default threshold), with paired differences to a baseline.
+def results_of_setup(dataset: Dataset, how: str, protocol: str, refit: bool = False) -> tuple[Key, list[Row]]:
+    """The key of a split and protocol (static, default threshold), and its results with those of oracles.
 
     Args:
         dataset: the dataset.
         how: name of the split.
         protocol: name of the protocol.
-        against: label of the baseline.
-        refit: compare models that know training and validation rows, instead of training rows alone.
+        refit: results of models that know training and validation rows, instead of training rows alone.
 
     Raises:
-        MMRecError: there are no results to compare, or none with the baseline's name.
+        MMRecError: there are none.
     """
     from mmrec_core.data.splits import make_split
 
@@ -51,21 +51,36 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
     protocol = full_name(protocol, dataset)
     key = Key(how, made.seed, made.checksum, None, usual, protocol, "frozen", known=runs.known_rows({"refit": refit}))
     chosen = [row for row in rows(dataset) if row.key == (key.of_oracles if row.kind == "oracle" else key)]
-    if not any(row.kind != "oracle" for row in chosen):
-        older = sum(
-            row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset)
-        )
-        left = (
-            f" {older} of an earlier version cannot be compared, because it lacks which rows the models know; "
-            "train them again."
-            if older
-            else ""
-        )
-        raise MMRecError(
-            f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} "
-            f"Train some first: train-all {dataset.name}"
-        )
-    baseline = find(chosen, against)
+    if any(row.kind != "oracle" for row in chosen):
+        return key, chosen
+    older = sum(row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset))
+    left = (
+        f" {older} of an earlier version cannot be compared, because it lacks which rows the models know; "
+        "train them again."
+        if older
+        else ""
+    )
+    raise MMRecError(
+        f"No finished run on {dataset.name} with split {how} and protocol {protocol}.{left} "
+        f"Train some first: train-all {dataset.name}"
+    )
+
+
+def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool = False) -> dict[str, Any]:
+    """All results on one split and protocol (static, default threshold), with paired differences to a baseline.
+
+    Args:
+        dataset: the dataset.
+        how: name of the split.
+        protocol: name of the protocol.
+        against: label of the baseline, or the name of a model, of which the first result is taken.
+        refit: compare models that know training and validation rows, instead of training rows alone.
+
+    Raises:
+        MMRecError: there are no results to compare, or none with the baseline's name.
+    """
+    key, chosen = results_of_setup(dataset, how, protocol, refit)
+    baseline = find(chosen, against) or next((row for row in chosen if row.model == against), None)
     if baseline is None:
         listed = ", ".join(row.label for row in chosen)
         raise MMRecError(f"There is no finished run of '{against}' to pair with. There are: {listed}.")
@@ -101,7 +116,7 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
         "split": how,
         "split_seed": key.split_seed,
         "split_checksum": key.split_checksum,
-        "protocol": protocol,
+        "protocol": key.protocol,
         "regime": "frozen",
         "known": key.known,
         "against": against,
@@ -198,9 +213,9 @@ def as_markdown(found: Sequence[Row], dataset: Dataset) -> str:
 def as_latex(found: Sequence[Row], dataset: Dataset) -> str:
     """A LaTeX table (booktabs)."""
     names = shown_metrics(found)
-    body = [" & ".join([_latex(row.label), *(_latex(cell(row, m)) for m in names)]) + r" \\" for row in found]
+    body = [" & ".join([escape(row.label), *(escape(cell(row, m)) for m in names)]) + r" \\" for row in found]
     arrows = {m: r"$\downarrow$" if _arrow(m) == "↓" else r"$\uparrow$" for m in names}
-    head = " & ".join(["Model", *(f"{_latex(m)} {arrows[m]}" for m in names)]) + r" \\"
+    head = " & ".join(["Model", *(f"{escape(m)} {arrows[m]}" for m in names)]) + r" \\"
     rules = [
         r"\begin{tabular}{l" + "r" * len(names) + "}",
         r"\toprule",
@@ -211,12 +226,6 @@ def as_latex(found: Sequence[Row], dataset: Dataset) -> str:
         r"\end{tabular}",
     ]
     return "\n".join(["% " + _foot(found, dataset), *rules]) + "\n"
-
-
-def _latex(text: str) -> str:
-    """Text with the special characters of LaTeX escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
-    return "".join({**{c: "\\" + c for c in "_&%#${}"}, **special}.get(c, c) for c in text)
 
 
 def _arrow(metric: str) -> str:
