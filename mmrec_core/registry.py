@@ -25,6 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mmrec_core import docstrings
 from mmrec_core.errors import MMRecError, unknown_name
 
 _PACKAGE = Path(__file__).parent
@@ -73,7 +74,7 @@ def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str,
         if isinstance(target, ast.Name) and target.id == "PRESETS" and isinstance(value, ast.Dict):
             keys = value.keys
             presets = tuple(k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
-    summary = (ast.get_docstring(classes[0]) or "").strip().split("\n")[0]
+    summary = docstrings.summary(ast.get_docstring(classes[0]))
     return classes[0].name, summary, presets, None
 
 

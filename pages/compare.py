@@ -9,7 +9,9 @@ import streamlit as st
 from mmrec_core import metrics, runs
 from mmrec_core.analysis import comparison
 from mmrec_core.analysis.comparison import KINDS, Key, Row
+from mmrec_core.analysis.model_table import model_table
 from mmrec_core.analysis.seed_variance import over_seeds
+from mmrec_core.analysis.verdict import verdict
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
 from pages.parts import chart_export, charts, damaged_files, layout, navigation, paper_export
@@ -18,6 +20,7 @@ from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.paired import paired_comparison
 from pages.parts.protocol_sensitivity import protocol_sensitivity_view
 from pages.parts.run_card import changed, live_runs, pace, run_card
+from pages.parts.sections import choose_section
 
 TITLE = "Compare"
 ICON = ":material/leaderboard:"
@@ -47,6 +50,8 @@ BEYOND = (
 """What lists are like, whoever likes them."""
 MOST = 8
 """Models in one chart at most: as many as there are colours that anybody can tell apart."""
+SECTIONS = ("Overview", "Paired", "Groups", "Protocols", "Ablations", "Cost", "Lists")
+OVERVIEW = ("Intervals", "Parallel", "Seeds", "Calibration")
 dataset = layout.needs_dataset()
 
 
@@ -99,7 +104,8 @@ def tables(rows: list[Row]) -> None:
         names = [m for m in comparison.shown_metrics(shown) if kind == "rating" or m not in {"rmse", "mae"}]
         main = {"ranking": "ndcg@10", "rating": "rmse"}.get(kind) or next(iter(names), "log_loss")
         sign = 1 if metrics.metric(main).better == "lower" else -1
-        shown.sort(key=lambda r: (r.result["metrics"].get(main) is None, sign * (r.result["metrics"].get(main) or 0)))
+        value = lambda r: r.result["metrics"].get(main)
+        shown.sort(key=lambda r: (r.kind == "oracle", value(r) is None, sign * (value(r) or 0)))
         st.markdown(f"#### {KINDS[kind]}")
         if kind == "rating":
             st.caption(
@@ -118,14 +124,16 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
     pairs = differences(dataset.name, tuple(r.run.id for r in shown), rival.run.id, shown) if rival is not None else {}
     data: dict[str, list[Any]] = {"Model": [r.label for r in shown]}
     for name in names:
-        data[charts.arrow(name)] = [comparison.cell(r, name) for r in shown]
+        data[charts.arrow(name)] = marked(shown, name)
     if pairs and "ndcg@10" in names:
         data["NDCG@10 − popularity"] = [difference_text(pairs.get(r.run.id), r is rival) for r in shown]
     spent = [(r.result.get("seconds") or {}) for r in shown]
     data["Fit (s)"] = [None if r.kind == "oracle" else s.get("fit") for r, s in zip(shown, spent, strict=True)]
     data["Parameters"] = [r.result.get("parameters") for r in shown]
     help_for = {
-        charts.arrow(m): f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users." for m in names
+        charts.arrow(m): f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users. ★ best; ☆ not"
+        " significantly different from it (paired test, Holm)."
+        for m in names
     }
     config: dict[str, Any] = {c: st.column_config.TextColumn(help=h) for c, h in help_for.items()}
     config["Model"] = st.column_config.TextColumn(
@@ -152,6 +160,25 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
         key=f"table.{kind}",
         alt=f"{KINDS[kind]} compared: {', '.join(data['Model'])}",
     )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def marks(name: str, ids: tuple[str, ...], metric: str, _rows: list[Row]) -> dict[str, str]:
+    """By label ★ for the best value and ☆ for those that a paired test does not tell from it."""
+    table = model_table(dataset, _rows, metrics=[metric], baseline=None)
+    found: dict[str, str] = {}
+    for group in table.groups:
+        estimate = table.get(group, metric)
+        mark = "★ " if estimate and estimate.best else "☆ " if estimate and estimate.tied else ""
+        found |= {row.label: mark for row in group.rows}
+    return found
+
+
+def marked(shown: list[Row], metric: str) -> list[str]:
+    """A column of the table."""
+    able = [r for r in shown if r.kind != "oracle" and r.result["metrics"].get(metric) is not None]
+    found = marks(dataset.name, tuple(f"{r.run.id} {r.label}" for r in able), metric, able) if len(able) > 1 else {}
+    return [found.get(r.label, "") + comparison.cell(r, metric, 3) for r in shown]
 
 
 def caveats(rows: list[Row]) -> None:
@@ -212,21 +239,30 @@ def difference_text(pair: dict[str, Any] | None, itself: bool) -> str:
     return f"{mark} {pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def charts_section(rows: list[Row]) -> None:
-    """Intervals, groups, curves, cost; each can be taken along."""
+def charts_section(rows: list[Row], wanted: tuple[str, ...]) -> None:
+    """One chart of the wanted ones; each can be downloaded."""
     names = comparison.shown_metrics(rows, (*comparison.SHOWN[2:], *comparison.SHOWN[:2], *BEYOND))
     if not names:
         st.info(
-            "No test row counts as liked, so there is nothing to rank. Lower the threshold of liking.",
+            "No test row is relevant, so there is nothing to rank. Lower the relevance threshold.",
             icon=":material/info:",
         )
         return
-    views = ["Intervals", "Groups", "Learning curves", "Cost"]
-    views += ["Parallel"] if len(rows) >= 5 else []
-    views += ["Seeds"] if any(len(details["seeds"]) > 1 for details in over_seeds(rows, names[0])) else []
-    views += ["Calibration"] if any(r.result.get("calibration") for r in rows) else []
+    possible = {
+        "Parallel": len(rows) >= 5,
+        "Seeds": any(len(details["seeds"]) > 1 for details in over_seeds(rows, names[0])),
+        "Calibration": any(r.result.get("calibration") for r in rows),
+    }
+    views = [view for view in wanted if possible.get(view, True)]
+    view = views[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = st.segmented_control("Chart", views, default="Intervals", required=True, key="view", bind="query-params")
+        if len(views) > 1:
+            if st.session_state.get("view") not in views:
+                st.session_state.pop("view", None)
+            chosen = st.segmented_control(
+                "Chart", views, default=views[0], required=True, key="view", bind="query-params"
+            )
+            view = chosen or view
         metric = st.selectbox(
             "Metric",
             names,
@@ -234,7 +270,7 @@ def charts_section(rows: list[Row]) -> None:
             key="metric",
             bind="query-params",
             width=200,
-            help="Which figure the picture shows.",
+            help="Which metric the chart shows.",
         )
     assert metric is not None
     st.caption(f"{charts.arrow(metric)}: {metrics.metric(metric).meaning}")
@@ -246,9 +282,9 @@ def charts_section(rows: list[Row]) -> None:
         "Parallel": parallel_view,
         "Seeds": seeds_view,
         "Calibration": calibration_view,
-    }[view or "Intervals"](rows, metric)
+    }[view](rows, metric)
     if chart is not None:
-        chart_downloads(chart, f"{dataset.name}-{(view or '').lower().replace(' ', '-')}-{metric}")
+        chart_downloads(chart, f"{dataset.name}-{view.lower().replace(' ', '-')}-{metric}")
 
 
 def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
@@ -449,7 +485,8 @@ def beyond_accuracy(rows: list[Row]) -> None:
     able = [r for r in rows if any(r.result["metrics"].get(n) is not None for n in names)]
     if not names or not able:
         return
-    with st.expander("Beyond accuracy: what the lists are like", icon=":material/category:"):
+    with st.container():
+        st.subheader("Beyond accuracy: what the lists are like", anchor=False)
         data = {
             "Model": [r.label for r in able],
             **{charts.arrow(n): [comparison.cell(r, n) for r in able] for n in names},
@@ -467,7 +504,7 @@ def beyond_accuracy(rows: list[Row]) -> None:
         )
         st.caption(
             "Of everybody’s first ten films. None of these says whether the films are liked: a random list is diverse."
-            " Choose one as the metric below and “Groups” to see it for people of mainstream and niche taste."
+            " Groups shows each of them for users of mainstream and niche taste."
         )
 
 
@@ -595,34 +632,66 @@ def jobs_in_progress() -> None:
         run_card(live[0])
 
 
+def verdicts(rows: list[Row]) -> None:
+    """What the results say, in a sentence for each kind of model."""
+    for kind, metric, baseline in (("ranking", "ndcg@10", "popularity"), ("rating", "rmse", "bias")):
+        own = [r for r in rows if r.kind == kind or (r.kind == "rating" and kind == "ranking" and r.model == baseline)]
+        if any(r.kind == kind for r in own):
+            text = sentence(dataset.name, tuple(f"{r.run.id} {r.label}" for r in own), metric, baseline, own)
+            first, _, rest = text.partition(". ")
+            if text:
+                st.markdown(f"##### {layout.escape(first)}{'.' if rest else ''}\n{layout.escape(rest)}")
+
+
+@st.cache_data(max_entries=64, show_spinner="Comparing the models …")
+def sentence(name: str, ids: tuple[str, ...], metric: str, baseline: str, _rows: list[Row]) -> str:
+    """The verdict on one metric, kept as long as the runs are the same."""
+    found = verdict(dataset, _rows, metric, baseline)
+    return found.sentence() if found is not None else ""
+
+
+def sections(found: list[Row], rows: list[Row], key: Key) -> None:
+    """One section at a time."""
+    name = choose_section(SECTIONS)
+    if name == "Overview":
+        navigation.fragment(charts_section)(rows, OVERVIEW)
+        tables(rows)
+        caveats(rows)
+        export(rows)
+    elif name == "Paired":
+        navigation.fragment(paired_comparison)(rows, dataset)
+    elif name == "Groups":
+        navigation.fragment(charts_section)(rows, ("Groups",))
+    elif name == "Protocols":
+        navigation.fragment(protocol_sensitivity_view)(found, rows, dataset)
+        not_comparable(found, key)
+    elif name == "Ablations":
+        ablations(dataset, key.split)
+    elif name == "Cost":
+        navigation.fragment(charts_section)(rows, ("Cost", "Learning curves"))
+    else:
+        beyond_accuracy(rows)
+
+
 st.title("Compare", anchor=False)
-st.caption(
-    "Every figure is on held-out test rows, with its 95 % interval over people. Hover a column's name for what it"
-    " means."
-)
 layout.generated_note(dataset)
 damaged_files.note(damage.of_results(dataset))
 found = comparison.rows(dataset)
 if found:
-    key = choose_setup(found, dataset)
-    rows = rows_of_setup(found, key)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        key = choose_setup(found, dataset)
         only_usual = st.toggle(
             "Default settings only",
             key="only_usual",
             bind="query-params",
             help="Hides trainings with other seeds, settings or shares of the rows.",
         )
+        rows = rows_of_setup(found, key)
         baseline_form(found, key)
     rows = [r for r in rows if not only_usual or r.usual]
     if rows:
-        tables(rows)
-        caveats(rows)
-        export(rows)
-        beyond_accuracy(rows)
-        navigation.fragment(charts_section)(rows)
-        navigation.fragment(paired_comparison)(rows, dataset)
-        navigation.fragment(protocol_sensitivity_view)(found, rows, dataset)
+        verdicts(rows)
+        sections(found, rows, key)
     else:
         st.info(
             "None of these trainings has default settings. Switch “Default settings only” off to see them.",
@@ -630,7 +699,5 @@ if found:
         )
 else:
     no_results()
+    ablations(dataset, "user-temporal" if dataset.manifest["films"] else "official")
 st.fragment(jobs_in_progress, run_every=pace())()
-if found:
-    not_comparable(found, key)
-ablations(dataset, key.split if found else "user-temporal" if dataset.manifest["films"] else "official")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import registry, settings, storage
+from mmrec_core import docstrings, registry, settings, storage
 from mmrec_core.data.row_order import stored_order, time_ties
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.reading import input_files
@@ -162,7 +162,7 @@ def _prepare(
             "reader": reader_name,
             "config": reader.config.model_dump(),
             "generated": reader.generated,
-            "about": reader.__doc__.strip().split("\n")[0] if reader.__doc__ else "",
+            "about": docstrings.summary(reader.__doc__),
             "notes": notes,
             "id_space": raw.id_space,
             **raw.about,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from mmrec_core import docstrings
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset, Split
 
@@ -69,5 +70,5 @@ def _load(file: Path, modified_ns: int) -> SplitStrategy:
         function = module.split
     except Exception as error:  # whatever a plugin raises must not end the list
         raise MMRecError(f"{file.name} cannot be used as a split ({type(error).__name__}: {error}).") from error
-    meaning = (function.__doc__ or "").strip().split("\n")[0]
+    meaning = docstrings.summary(function.__doc__)
     return SplitStrategy(file.stem.replace("_", "-"), function, bool(getattr(module, "NEEDS_TIME", False)), meaning)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmrec_core import docstrings
 from mmrec_core.errors import unknown_name
 
 KINDS = ("ranking", "ratings", "clicks", "pooled", "lists")
@@ -94,7 +95,7 @@ def metric(name: str, kind: str | None = None) -> Metric:
         raise unknown_name("metric", name, [f"{base}@10" if takes_k else base])
     k = int(cut) if takes_k else None
     compute = partial(function, k=k) if takes_k else function
-    meaning = (inspect.getdoc(function) or "").split("\n")[0].replace("``k``", str(k)).replace("``", "")
+    meaning = docstrings.summary((inspect.getdoc(function) or "").replace("``k``", str(k)))
     meaning = f"{label}: {meaning[:1].lower()}{meaning[1:]}" if label else meaning
     lower = base in function.__globals__.get("LOWER_IS_BETTER", ())
     return Metric(name, kinds[0], compute, k, meaning, whole=not takes_k, lower_is_better=lower)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from mmrec_core import runs, settings, storage
+from mmrec_core import docstrings, runs, settings, storage
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
@@ -46,7 +46,7 @@ def _about(file: str, modified_ns: int) -> dict[str, str]:
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
     }
-    return {"help": (ast.get_docstring(tree) or "").split("\n")[0], **summary}
+    return {"help": docstrings.summary(ast.get_docstring(tree)), **summary}
 
 
 def page(name: str) -> st.Page:

@@ -124,16 +124,18 @@ def compare(dataset: Dataset, how: str, protocol: str, against: str, refit: bool
     }
 
 
-def cell(row: Row, metric: str) -> str:
+def cell(row: Row, metric: str, decimals: int = 4) -> str:
     """A value with its interval, ``0.0780 [0.0701, 0.0862]``; a dash where it does not apply."""
-    return figure(row.result["metrics"].get(metric), row.result["intervals"].get(metric))
+    return figure(row.result["metrics"].get(metric), row.result["intervals"].get(metric), decimals)
 
 
-def figure(value: float | None, interval: Sequence[float] | None) -> str:
+def figure(value: float | None, interval: Sequence[float] | None, decimals: int = 4) -> str:
     """A value with its interval, as text."""
     if value is None:
         return "–"
-    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else f"{value:.4f}"
+    if not interval:
+        return f"{value:.{decimals}f}"
+    return f"{value:.{decimals}f} [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
 
 
 CLICK_SHOWN = ("auc", "log_loss", "normalised_entropy")

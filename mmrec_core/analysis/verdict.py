@@ -1,0 +1,158 @@
+"""What the results of one evaluation setup say, in a sentence or two: which model is best, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmrec_core.analysis.comparison import Row
+from mmrec_core.analysis.model_table import ALPHA, ModelTable, model_table, table_of_groups
+from mmrec_core.metrics import metric as metric_of
+from mmrec_core.types import Dataset
+
+POWER = 0.8
+"""Power at which the smallest detectable difference is stated."""
+NAMED = 3
+"""Models that a sentence names; of more it gives the number."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of the comparison on one metric."""
+
+    metric: str
+    best: str
+    """Label of the model with the best value."""
+    value: float
+    tied: tuple[tuple[str, float], ...]
+    """Models without a significant difference to the best, each with its Holm-adjusted p-value."""
+    worse: tuple[str, ...]
+    """Models that are significantly worse than the best."""
+    untested: tuple[str, ...]
+    """Models that no paired test compares with the best, because the metric has no value per user."""
+    baseline: str | None
+    better: tuple[str, ...]
+    """Models that are significantly better than the baseline."""
+    not_better: tuple[str, ...]
+    """Models that are not."""
+    users: int
+    """Users in the paired tests; 0 without tests."""
+    detectable: float | None
+    """Smallest true difference to the baseline that a test would detect with a probability of 80 %, for the model that
+    is compared most precisely; ``None`` for RMSE and MAE, whose tests are on errors by user, and without tests."""
+
+    def sentence(self) -> str:
+        """The verdict in plain words."""
+        name = self.metric.upper()
+        word = "lowest" if metric_of(self.metric).lower_is_better else "highest"
+        if self.tied:
+            leaders = _listed([self.best, *(label for label, _ in self.tied)])
+            p = _p(min(p for _, p in self.tied))
+            test = f"p = {p}" if len(self.tied) == 1 else f"smallest p = {p}"
+            text = f"{leaders} are not significantly different in {name} ({test}); {self.best} has the {word} value,"
+            text += f" {self.value:.3f}."
+            if self.worse:
+                text += " All others are significantly worse."
+        elif self.worse:
+            others = "every other model is" if len(self.worse) > 1 else f"{self.worse[0]} is"
+            text = f"{self.best} is best in {name} ({self.value:.3f}); {others} significantly worse."
+        elif self.untested:
+            text = f"{self.best} has the {word} {name}, {self.value:.3f}. There is no test of the differences."
+        else:
+            text = f"{self.best} has {name} {self.value:.3f}; there is no other model to compare it with."
+        if self.baseline is not None and (self.better or self.not_better):
+            text += " " + self._against_baseline()
+        if self.detectable is not None:
+            text += (
+                f" With {self.users:,} users, a true difference below {self.detectable:.{_digits(self.detectable)}f}"
+                " would probably not be found."
+            )
+        return text
+
+    def _against_baseline(self) -> str:
+        if not self.not_better:
+            return (
+                f"{_listed(self.better)} {'beats' if len(self.better) == 1 else 'beat'} the baseline {self.baseline}."
+            )
+        if not self.better:
+            return f"No model is significantly better than the baseline {self.baseline}."
+        verb = "beats" if len(self.better) == 1 else "beat"
+        do = "does" if len(self.not_better) == 1 else "do"
+        return f"{_listed(self.better)} {verb} the baseline {self.baseline}; {_listed(self.not_better)} {do} not."
+
+
+def verdict(dataset: Dataset, rows: Sequence[Row], metric: str, baseline: str | None = "popularity") -> Verdict | None:
+    """Compare the models of one evaluation setup on one metric.
+
+    Args:
+        dataset: their dataset.
+        rows: results of one evaluation setup; oracles are ignored, trainings that differ in their seed are averaged.
+        metric: name of the metric.
+        baseline: name of the baseline; it is left out where no result has it.
+
+    Returns:
+        The verdict; ``None`` if no model has the metric.
+    """
+    able = [r for r in rows if r.kind != "oracle" and r.result["metrics"].get(metric) is not None]
+    if not able:
+        return None
+    known = [r for r in able if r.model == baseline]
+    reference = next((r.label for r in known if r.usual), known[0].label if known else None)
+    table = model_table(dataset, able, metrics=[metric], baseline=reference)
+    estimates = [(g.label, e) for g in table.groups if (e := table.get(g, metric)) is not None]
+    best = next((label for label, e in estimates if e.best), estimates[0][0])
+    near = _p_to_best(table, metric, best)
+    rivals = [(label, e) for label, e in estimates if label != table.baseline and e.against is not None]
+    better = tuple(label for label, e in rivals if e.sign(metric_of(metric).lower_is_better) == "+")
+    return Verdict(
+        metric,
+        best,
+        dict(estimates)[best].value,
+        tuple((label, near[label]) for label, e in estimates if e.tied),
+        tuple(label for label, e in estimates if label != best and not e.tied and label in near),
+        tuple(label for label, e in estimates if label != best and label not in near),
+        table.baseline,
+        better,
+        tuple(label for label, _ in rivals if label not in better),
+        max(table.tested_users(metric), default=0),
+        _detectable(table, metric),
+    )
+
+
+def _p_to_best(table: ModelTable, metric: str, best: str) -> dict[str, float]:
+    """Holm-adjusted p-values of the differences to the best model."""
+    again = table_of_groups(table.dataset, table.groups, [metric], best)
+    pairs = {g.label: e.against for g in table.groups if (e := again.get(g, metric)) is not None and e.against}
+    return {label: float(pair["p_holm"]) for label, pair in pairs.items()}
+
+
+def _detectable(table: ModelTable, metric: str) -> float | None:
+    from scipy.stats import norm
+
+    if metric in {"rmse", "mae"}:
+        return None
+    widths = [
+        e.against["interval"][1] - e.against["interval"][0]
+        for g in table.groups
+        if (e := table.get(g, metric)) is not None and e.against is not None
+    ]
+    errors = [width / (2 * norm.ppf(1 - ALPHA / 2)) for width in widths if width > 0]
+    return float(min(errors) * (norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER))) if errors else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``a, b and c``; of many the first ones and how many others."""
+    if len(names) > NAMED + 1:
+        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _p(value: float) -> str:
+    return "1" if value >= 0.995 else f"{value:.2f}".lstrip("0") if value >= 0.01 else f"{value:.3f}".lstrip("0")
+
+
+def _digits(value: float) -> int:
+    """Decimals that show one significant digit, at least three."""
+    from math import floor, log10
+
+    return max(3, -floor(log10(value))) if value > 0 else 3
