@@ -17,11 +17,15 @@ _WHERE = {
     "make_split": "data.splits",
     "fit": "training.fit",
     "train": "api",
+    "open_run": "api",
     "evaluate": "evaluation.evaluate",
     "load_model": "models._base",
     "MMRecError": "errors",
 }
-__all__ = ["MMRecError", "evaluate", "fit", "load_model", "make_split", "open_dataset", "prepare", "prepared", "train"]
+__all__ = [
+    "MMRecError", "evaluate", "fit", "load_model", "make_split", "open_dataset", "open_run", "prepare", "prepared",
+    "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmrec_core import runs, storage
+from mmrec_core.analysis import comparison
 from mmrec_core.data.preparation import open_dataset, prepare
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
@@ -55,6 +56,29 @@ class Trained:
         return pd.DataFrame([*self.run.epochs(), *self.run.epochs("refit")]).drop(
             columns=["time", "kind"], errors="ignore"
         )
+
+    def per_user(self) -> pd.DataFrame:
+        """The test metrics of each evaluated user, by raw id: ``user``, then one column per metric.
+
+        ``squared_error`` and ``absolute_error`` are the means over the user's test ratings (rating models). A user
+        without a value has NaN. Click logs without users give no rows.
+
+        Raises:
+            MMRecError: the dataset was prepared again since.
+        """
+        import pandas as pd
+
+        if self.run.record.get("data") != self.dataset.checksum:
+            raise MMRecError(f"'{self.dataset.name}' was prepared again since run '{self.run.id}'; train it again.")
+        row = comparison.row_of(self.run, self.result)
+        values = comparison.values(row)
+        if errors := comparison.absolute_errors(row):
+            values["absolute_error"] = errors
+        users = sorted({user for own in values.values() for user in own})
+        table = pd.DataFrame({"user": self.dataset.users.raw[users]})
+        for name, own in values.items():
+            table[name] = [own.get(user, float("nan")) for user in users]
+        return table
 
     def predict(self, user_id: Any, item_id: Any) -> float:
         """The predicted rating, or the ranking score, of one user and item.
@@ -129,6 +153,23 @@ def train(
     split_settings(model, options)
     params = runs.training_params(dataset, model, options=options, **own)
     return Trained(worker.work(runs.create("train", params).id, foreground=True, also=progress))
+
+
+def open_run(run_id: str) -> Trained:
+    """Open a finished training, of this process, the app or the command line.
+
+    Args:
+        run_id: the run's id, as ``mmrec runs`` lists it.
+
+    Raises:
+        MMRecError: an unknown run, or no finished training.
+    """
+    run = runs.get(run_id)
+    if run.kind == "evaluate" and run.params.get("run"):
+        raise MMRecError(f"Run '{run_id}' is an evaluation of run '{run.params['run']}'; open that one.")
+    if run.kind != "train" or run.status != "finished":
+        raise MMRecError(f"Run '{run_id}' ({run.kind}) is {run.status}; only a finished training can be opened.")
+    return Trained(run)
 
 
 def fit(

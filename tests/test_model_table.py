@@ -13,8 +13,8 @@ import pytest
 from mmrec_core import storage
 from mmrec_core.analysis import comparison, text_table
 from mmrec_core.analysis import model_table_export as export
-from mmrec_core.analysis.comparison import Key, Row
-from mmrec_core.analysis.model_table import group_by_seed, model_table
+from mmrec_core.analysis.comparison import Key, Row, group_by_seed
+from mmrec_core.analysis.model_table import model_table
 from mmrec_core.analysis.seed_variance import t_interval
 from mmrec_core.analysis.text_table import Cell, TextTable
 from mmrec_core.errors import MMRecError
@@ -73,6 +73,22 @@ def test_seeds_are_averaged_and_counted_as_one_model(results: list[Row], demo: D
     adjusted = holm([e.against["p"] for e in every if e is not None and e.against])
     assert [e.against["p_holm"] for e in every if e is not None and e.against] == adjusted
     assert table.tests("ndcg@10") == 3
+
+
+def test_holm_of_runs_counts_models_not_seeds(results: list[Row]) -> None:
+    """Nine runs of three models are three tests; a baseline's other seeds are none."""
+    found = comparison.paired_with(results, results[0])
+    assert len(found) == 9 and {pair["tests"] for pair in found.values()} == {3}
+    pair = found["mf-2"]
+    others = []
+    for model in ("ease", "bpr"):
+        stored = [comparison.values(row)["ndcg@10"] for row in results if row.model == model]
+        others.append(paired(comparison.mean_by_user(stored), comparison.values(results[0])["ndcg@10"])["p"])
+    assert pair["p_holm"] == holm([pair["p"], *others])[0]
+    among_own = comparison.paired_with(results, results[4])  # bpr, seed 1
+    assert {run: pair["tests"] for run, pair in among_own.items()} == {
+        "popularity-0": 3, "bpr-2": 4, "bpr-3": 4, **{f"{m}-{s}": 3 for m in ("ease", "mf") for s in (1, 2, 3)},
+    }  # fmt: skip
 
 
 def test_best_and_what_does_not_differ_from_it(results: list[Row], demo: Dataset) -> None:

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 import mmrec_core
+from mmrec_core import runs
 from mmrec_core.api import fit
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
+from mmrec_core.jobs import worker
 
 
 def test_train_and_ask_in_raw_ids(home: Path, ratings_csv: Path) -> None:
@@ -31,6 +33,45 @@ def test_train_and_ask_in_raw_ids(home: Path, ratings_csv: Path) -> None:
         mmrec_core.train("mine", "mf", layers=3)
     with pytest.raises(MMRecError):
         trained.predict(999, 1)
+
+
+def test_values_per_user_have_raw_ids(home: Path, ratings_csv: Path) -> None:
+    table = pd.read_csv(ratings_csv)
+    table["userId"] += 1000
+    preparation.prepare("csv", source=_saved(table, home), name="mine", options={"scale": "0.5:5"})
+    trained = mmrec_core.train("mine", "mf", dim=4, max_epochs=1, device="cpu")
+    found = trained.per_user()
+    assert set(found["user"]) <= set(table["userId"]) and found["user"].is_unique and len(found) > 10
+    assert found["ndcg@10"].mean() == pytest.approx(trained.metrics["ndcg@10"])
+    assert (found["absolute_error"] ** 2 <= found["squared_error"] + 1e-9).all()
+    assert "squared_error" not in mmrec_core.train("mine", "popularity").per_user()
+
+
+def test_a_run_is_opened_by_its_id(home: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    trained = mmrec_core.train("mine", "ease")
+    opened = mmrec_core.open_run(trained.run.id)
+    assert opened.metrics == trained.metrics and opened.predict(1, 3) == pytest.approx(trained.predict(1, 3))
+    evaluation = worker.work(
+        runs.create("evaluate", runs.evaluation_params(trained.run.id, "sampled:5", "frozen")).id, foreground=True
+    )
+    with pytest.raises(MMRecError, match=f"evaluation of run '{trained.run.id}'"):
+        mmrec_core.open_run(evaluation.id)
+    with pytest.raises(MMRecError, match="Unknown run"):
+        mmrec_core.open_run("nothing")
+    queued = runs.create("train", runs.training_params("mine", "popularity"))
+    with pytest.raises(MMRecError, match="only a finished training"):
+        mmrec_core.open_run(queued.id)
+    fewer = _saved(pd.read_csv(ratings_csv).head(300), home)
+    preparation.prepare("csv", source=fewer, name="mine", options={"scale": "0.5:5"})
+    with pytest.raises(MMRecError, match="prepared again"):
+        mmrec_core.open_run(trained.run.id).per_user()
+
+
+def _saved(table: pd.DataFrame, home: Path) -> Path:
+    file = home.parent / f"ratings-{len(table)}.csv"
+    table.to_csv(file, index=False)
+    return file
 
 
 def test_arrays_become_a_dataset(home: Path) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 from mmrec_core import features, ownership, records, registry, runs, settings, storage
 from mmrec_core.analysis import ablation_setup, comparison, text_table
 from mmrec_core.analysis.cold_items import among_cold_items
-from mmrec_core.analysis.model_table import ModelGroup, table_of_groups
+from mmrec_core.analysis.comparison import ModelGroup
+from mmrec_core.analysis.model_table import table_of_groups
 from mmrec_core.analysis.model_table_export import setup_in_words, text_of
 from mmrec_core.data.preparation import open_dataset
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name

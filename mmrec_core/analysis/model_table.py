@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core.analysis import comparison
-from mmrec_core.analysis.comparison import Key, Row
+from mmrec_core.analysis.comparison import Key, ModelGroup, Row, group_by_seed
 from mmrec_core.analysis.seed_variance import t_interval
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.metrics import metric as metric_of
@@ -22,25 +22,6 @@ USUAL = {"ranking": ("ndcg@10", "recall@10", "mrr"), "rating": ("rmse", "mae", "
 """Default metrics by the kind of the models."""
 PER_USER = {"rmse": "squared_error", "mae": "absolute_error"}
 """Per-user values that stand for a metric over all rows in a paired test."""
-
-
-@dataclass(frozen=True)
-class ModelGroup:
-    """Results that differ in their training seed alone."""
-
-    label: str
-    rows: tuple[Row, ...]
-    """Sorted by seed."""
-
-    @property
-    def kind(self) -> str:
-        """``rating``, ``ranking``, ``click`` or ``oracle``."""
-        return self.rows[0].kind
-
-    @property
-    def seeds(self) -> list[int]:
-        """The training seeds."""
-        return [row.result.get("seed") or 0 for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -104,32 +85,6 @@ class ModelTable:
     def tests(self, metric: str) -> int:
         """Number of models that are tested against the baseline."""
         return sum(e.against is not None for (_, m), e in self.estimates.items() if m == metric)
-
-
-def group_by_seed(rows: Sequence[Row]) -> list[ModelGroup]:
-    """Group results of one evaluation setup that differ in their training seed alone, in the order of their first row.
-
-    The label of several trainings is the model with those of its settings in which it differs from another group of the
-    same model; a name that a user gave is kept only for a group of one training.
-    """
-    found: dict[tuple[Key, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row.key, _seedless(row).description), []).append(row)
-    members = [tuple(sorted(own, key=lambda r: r.result.get("seed") or 0)) for own in found.values()]
-    names = comparison.short_names([_seedless(own[0]) for own in members])
-    labels: list[str] = []
-    for own, name in zip(members, names, strict=True):
-        label = (comparison.given_name(own[0]) if len(own) == 1 else "") or name
-        labels.append(label if label not in labels else f"{_seedless(own[0]).description}{_beyond(own[0])}")
-    return [ModelGroup(label, own) for label, own in zip(labels, members, strict=True)]
-
-
-def _seedless(row: Row) -> Row:
-    return replace(row, result={**row.result, "seed": 0}, name="")
-
-
-def _beyond(row: Row) -> str:
-    return f" [{row.key.beyond}]" if row.key.beyond else ""
 
 
 def usual_metrics(rows: Sequence[Row]) -> list[str]:
@@ -304,10 +259,6 @@ def per_user(group: ModelGroup, metric: str) -> dict[int, float]:
     for row in group.rows:
         if row.result["metrics"].get(metric) is None:
             continue
-        stored = comparison.values(row)
-        own = comparison.absolute_errors(row) if metric == "mae" else stored.get(PER_USER.get(metric, metric))
-        if not own:
-            return {}
-        per_seed.append(own)
-    users = set.intersection(*(set(own) for own in per_seed)) if per_seed else set()
-    return {u: float(np.mean([own[u] for own in per_seed])) for u in sorted(users)}
+        own = comparison.absolute_errors(row) if metric == "mae" else None
+        per_seed.append(comparison.values(row).get(PER_USER.get(metric, metric), {}) if own is None else own)
+    return comparison.mean_by_user(per_seed)

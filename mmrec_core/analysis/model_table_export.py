@@ -10,8 +10,8 @@ import numpy as np
 
 from mmrec_core import csv_out
 from mmrec_core.analysis import text_table
-from mmrec_core.analysis.comparison import Key
-from mmrec_core.analysis.model_table import ALPHA, PER_USER, Estimate, ModelGroup, ModelTable
+from mmrec_core.analysis.comparison import Key, ModelGroup
+from mmrec_core.analysis.model_table import ALPHA, PER_USER, Estimate, ModelTable
 from mmrec_core.analysis.text_table import Cell, TextTable
 from mmrec_core.evaluation.protocols import Protocol, default_seen
 from mmrec_core.metrics import metric as metric_of

@@ -56,7 +56,7 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
         return
     rivals = [r for r in able if r.kind != "oracle" and r.label != b] + [by[a]] * (by[a].kind == "oracle")
     sure = comparison.paired_with(rivals, by[b], metric).get(by[a].run.id, found.summary)
-    result_in_words(found, sure, a, b, metric, len(rivals))
+    result_in_words(found, sure, a, b, metric, sure.get("tests", 1))
     left, right = st.columns(2)
     with left:
         st.altair_chart(

@@ -9,8 +9,8 @@ import streamlit as st
 from mmrec_core.analysis import comparison
 from mmrec_core.analysis import model_table_export as writers
 from mmrec_core.analysis.cold_items import among_cold_items
-from mmrec_core.analysis.comparison import Row
-from mmrec_core.analysis.model_table import group_by_seed, known_metrics, model_table, usual_metrics
+from mmrec_core.analysis.comparison import Row, group_by_seed
+from mmrec_core.analysis.model_table import known_metrics, model_table, usual_metrics
 from mmrec_core.types import Dataset
 
 MODELS, SEEDS, RUNS = "Models", "Each seed", "Every run"

@@ -21,7 +21,6 @@ from mmrec_core.analysis.comparison.results import (
     named,
     oracle_params,
     outdated,
-    paired_with,
     read_arrays,
     rename,
     row_of,
@@ -30,6 +29,7 @@ from mmrec_core.analysis.comparison.results import (
     usual_key,
     values,
 )
+from mmrec_core.analysis.comparison.seed_groups import ModelGroup, group_by_seed, mean_by_user, paired_with
 from mmrec_core.analysis.comparison.tables import (
     CLICK_SHOWN,
     KINDS,
@@ -52,6 +52,7 @@ __all__ = [
     "CLICK_SHOWN",
     "KINDS",
     "Key",
+    "ModelGroup",
     "NOT_RECORDED",
     "Row",
     "SHOWN",
@@ -69,8 +70,10 @@ __all__ = [
     "figure",
     "find",
     "given_name",
+    "group_by_seed",
     "keys",
     "known_in_words",
+    "mean_by_user",
     "missing_oracles",
     "missing_baselines",
     "named",

@@ -13,7 +13,6 @@ from mmrec_core import records, registry, runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.evaluation.protocols import full_name, protocol_label
 from mmrec_core.runs import Run
-from mmrec_core.stats import holm, paired
 from mmrec_core.types import Array, Dataset
 
 BASELINES = ("popularity", "ease")
@@ -388,26 +387,6 @@ def _requested_threshold(dataset: Dataset, key: Key) -> float | None:
     """The relevance threshold to request: ``None`` if it is the default one, or that of dropped ratings."""
     usual = key.filter_from if key.filter_from is not None else dataset.manifest.get("relevant_from")
     return None if key.relevant_from == usual else key.relevant_from
-
-
-def paired_with(rows_: Sequence[Row], baseline: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
-    """Paired per-user differences to a baseline.
-
-    Returns:
-        Run id → :func:`mmrec_core.stats.paired` with ``p_holm``, the Holm-adjusted p-value.
-    """
-    theirs = values(baseline).get(metric)
-    found = {}
-    for row in rows_:
-        own = values(row).get(metric)
-        if row is not baseline and own is not None and theirs is not None:
-            try:
-                found[row.run.id] = paired(own, theirs)
-            except MMRecError:
-                continue
-    for pair, raised in zip(found.values(), holm([pair["p"] for pair in found.values()]), strict=True):
-        pair["p_holm"] = raised
-    return found
 
 
 def values(row: Row) -> dict[str, dict[int, float]]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from mmrec_core import csv_out, metrics, runs
-from mmrec_core.analysis.comparison.results import NOT_RECORDED, Key, Row, find, paired_with, rows
+from mmrec_core.analysis.comparison.results import NOT_RECORDED, Key, Row, find, rows
+from mmrec_core.analysis.comparison.seed_groups import paired_with
 from mmrec_core.analysis.text_table import escape
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import full_name
