@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -30,7 +31,7 @@ def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> 
         weight = np.stack(
             [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
         )
-        n = weight @ finite
+        n = len(values) if finite.all() else weight @ finite.astype(np.float64)
         means[part] = np.where(n > 0, (weight @ filled) / np.maximum(n, 1), np.nan)
     return _percentiles(means)
 
@@ -65,18 +66,25 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], resamples: int = RESA
     difference = difference[np.isfinite(difference)]
     if len(difference) < 2:
         raise MMRecError("The two results have fewer than two users in common; a paired comparison needs at least two.")
-    interval = mean_intervals(difference[:, None], resamples)[0]
-    assert interval is not None  # every difference is finite
-    low, high = interval
+    low, high, p = _paired(np.ascontiguousarray(difference, np.float64).tobytes(), resamples)
     return {
         "difference": float(difference.mean()),
         "interval": [low, high],
-        "p": permutation_p(difference),
+        "p": p,
         "users": len(difference),
         "wins": int((difference > 1e-12).sum()),
         "ties": int((np.abs(difference) <= 1e-12).sum()),
         "losses": int((difference < -1e-12).sum()),
     }
+
+
+@lru_cache(maxsize=256)  # a page asks for the same pair in its verdict, its table and its charts
+def _paired(difference: bytes, resamples: int) -> tuple[float, float, float]:
+    """Bootstrap interval and p-value of differences, given as the bytes of float64 ``[N]``."""
+    values = np.frombuffer(difference)
+    interval = mean_intervals(values[:, None], resamples)[0]
+    assert interval is not None  # every difference is finite
+    return *interval, permutation_p(values)
 
 
 def row_intervals(

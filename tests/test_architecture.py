@@ -21,6 +21,7 @@ ORDER = [
         "runtime",
         "ids",
         "config",
+        "docstrings",
         "storage",
         "ownership",
         "records",

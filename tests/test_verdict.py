@@ -44,6 +44,13 @@ def test_two_that_no_test_tells_apart(results: list[Row], demo: Dataset) -> None
     assert "beat the baseline popularity." in found.sentence()
 
 
+def test_a_baseline_with_several_seeds_is_one_baseline(results: list[Row], demo: Dataset) -> None:  # noqa: F811
+    values = np.random.default_rng(9).uniform(0.0, 0.3, 200)
+    rows = [r for r in results if r.model != "popularity"] + [_row("popularity", seed, values) for seed in (1, 2)]
+    found = verdict(demo, comparison.named(rows), "ndcg@10")
+    assert found is not None and found.baseline == "popularity" and set(found.better) == {"ease", "bpr", "mf"}
+
+
 def test_the_difference_that_would_be_found_is_that_of_the_usual_formula(home: object, demo: Dataset) -> None:
     """(z₀.₉₇₅ + z₀.₈) times the standard error of the paired difference, which the bootstrap interval shows."""
     rng = np.random.default_rng(3)

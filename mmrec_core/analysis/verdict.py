@@ -97,7 +97,7 @@ def verdict(dataset: Dataset, rows: Sequence[Row], metric: str, baseline: str | 
     if not able:
         return None
     known = [r for r in able if r.model == baseline]
-    reference = next((r.label for r in known if r.usual), known[0].label if known else None)
+    reference = next((r.trained for r in known if r.usual), known[0].trained if known else None)
     table = model_table(dataset, able, metrics=[metric], baseline=reference)
     estimates = [(g.label, e) for g in table.groups if (e := table.get(g, metric)) is not None]
     best = next((label for label, e in estimates if e.best), estimates[0][0])
