@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, demo: Dataset) -> Iterator[
             wanted: list[lesson_values.Wanted] = []
             for lesson in lessons.lessons():
                 for step in lesson.steps:
-                    wanted += [w for w in lesson_values.fill(step.answer, dataset).wanted if w not in wanted]
+                    wanted += [w for w in lesson_values.fill_step(step, dataset).wanted if w not in wanted]
             for kind, params in wanted:
                 worker.work(runs.create(kind, params).id, foreground=True)
         for name in ("mini_clip", "mini_siglip"):
@@ -51,13 +52,15 @@ def test_there_are_five(taught: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_is_computed(name: str, taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hole is left, none is empty, and figures are those of the results."""
+    """No gap is left, none is empty, every question declares what is right, and figures are those of the results."""
     monkeypatch.setenv("MMREC_HOME", str(taught[0]))
     lesson = next(one for one in lessons.lessons() if one.name == name)
     for step in lesson.steps:
-        info = lesson_values.fill(step.answer, taught[1])
-        assert info.wanted == () and "{" not in info.text and "–" not in info.text
-        assert lesson_values.HOLE.search(step.answer) is None or any(c.isdigit() for c in info.text)
+        own = lesson_values.fill_step(step, taught[1])
+        everything = " ".join([own.question, own.answer, *own.choices, *own.right, *own.query.values()])
+        assert own.wanted == () and own.fault == "" and not set("{}–…") & set(everything)
+        assert lesson_values.HOLE.search(step.answer) is None or any(c.isdigit() for c in own.answer)
+        assert step.opinion or (own.right and set(own.right) <= set(own.choices))
 
 
 def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +72,9 @@ def test_facts_are_the_figures_of_the_results(taught: tuple[Path, Dataset], monk
         ("bias", "mf", "dlrm", "svdpp"), key=lambda m: lesson_values.usual_rows(dataset)[m].result["metrics"]["rmse"]
     )
     assert lesson_values.fact("winner", ["rmse"], dataset) == best
-    assert lesson_values.fact(
-        "place", [lesson_values.fact("winner", ["ndcg@10"], dataset), "ndcg@10"], dataset
-    ).startswith("1st of ")
-    mrr, half = (part.split()[-1] for part in lesson_values.fact("identity", ["ease"], dataset).split(","))
+    assert best in lesson_values.fact("leaders", ["rmse"], dataset).split(" | ")
+    assert lesson_values.fact("place", ["best:ndcg@10", "ndcg@10"], dataset).startswith("1st of ")
+    mrr, half = re.findall(r"0[.][0-9]{6}", lesson_values.fact("identity", ["ease"], dataset))
     assert mrr == half
 
 
@@ -84,7 +86,9 @@ def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Datas
     for body, says in {
         "no title": "is no lesson",
         "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below",
-        "# T\n\n## q\nlook: compare\n\na": "how many minutes",
+        "# T\n\n## q\nlook: compare\nopinion: yes\n\na": "how many minutes",
+        "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\nchoose: a | b\n\na": "either a line 'right: choice' or 'opinion",
+        "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\nright: a\n\na": "no line 'choose",
     }.items():
         file = tmp_path / "bad.md"
         file.write_text(body)
@@ -95,7 +99,7 @@ def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Datas
 def test_adding_a_lesson_is_adding_a_file(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lessons").mkdir()
     (tmp_path / "lessons" / "mine.md").write_text(
-        "# Mine\nminutes: 3\n\nWhy.\n\n## Really?\nlook: browse?q=moon\nchoose: yes | no\n\nYes.\n"
+        "# Mine\nminutes: 3\n\nWhy.\n\n## Really?\nlook: browse?q=moon\nchoose: yes | no\nright: yes\n\nYes.\n"
     )
     monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path))
     mine = lessons.lessons()[-1]
@@ -106,9 +110,9 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     page = app("learn", dataset="demo", lesson=NAMES[3])
     assert not page.exception
-    assert "This lesson’s numbers come from" in text(page) and any(
-        b.label == "Run them in the background" for b in page.button
-    )
+    assert "Its numbers come from" in text(page) and "…" not in text(page)
+    assert [b.label for b in page.button].count("Compute them") >= 1
+    assert any(b.label == "Open Cold start" for b in page.button), "a question that needs no run can be answered"
 
 
 @pytest.mark.slow
