@@ -70,7 +70,6 @@ def head(lesson: Lesson, done: int, n: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("All lessons", icon=":material/arrow_back:", key="back", type="tertiary"):
             st.query_params.pop("lesson", None)
-            st.session_state.pop("lesson_strip", None)
             st.rerun()
         if st.button(
             "Present",
@@ -88,6 +87,7 @@ def head(lesson: Lesson, done: int, n: int) -> None:
 
 
 found = lessons.lessons()
+st.session_state.pop("lesson_strip", None)
 chosen = next((lesson for lesson in found if lesson.name == st.query_params.get("lesson")), None)
 lesson_progress.sync(dataset, {lesson.name: len(lesson.steps) for lesson in found})
 if not lesson_slides.wanted() or chosen is None:

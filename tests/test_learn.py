@@ -87,7 +87,7 @@ def test_mistakes_in_a_lesson_are_told(tmp_path: Path, taught: tuple[Path, Datas
         "no title": "is no lesson",
         "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\n": "an answer below",
         "# T\n\n## q\nlook: compare\nopinion: yes\n\na": "how many minutes",
-        "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\nchoose: a | b\n\na": "either a line 'right: choice' or 'opinion",
+        "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\nchoose: a | b\n\na": "needs either a line",
         "# T\nminutes: 5\n\nwhy\n\n## q\nlook: compare\nright: a\n\na": "no line 'choose",
     }.items():
         file = tmp_path / "bad.md"
@@ -117,8 +117,8 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
 
 @pytest.mark.slow
 def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Dataset]) -> None:
-    """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers;
-    start over."""
+    """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers and
+    a key; start over."""
     app_process, url = serve(taught[0])
     try:
         page = page_at(browser, f"{url}/learn?dataset=demo")
@@ -129,31 +129,130 @@ def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Datas
             for place, step in enumerate(lesson.steps):
                 box = page.locator(f".st-key-step-{place}")
                 if place == 0:  # the permalink leads somewhere, and the way back leads here
-                    box.get_by_role("button", name="Look:").click()
+                    box.get_by_role("button", name=OPEN).click()
                     page.get_by_role("button", name="Back to the lesson").wait_for()
                     settled(page)
                     assert page.locator("[data-testid=stException]").count() == 0 and f"/{step.page}" in page.url
                     page.get_by_role("button", name="Back to the lesson").click()
                     page.get_by_role("heading", name=lesson.title).wait_for()
                     settled(page)
-                if step.choices:
-                    box.get_by_role("radio", name=step.choices[-1], exact=True).or_(
-                        box.get_by_role("button", name=step.choices[-1], exact=True)
-                    ).first.click()
-                else:
-                    box.get_by_role("textbox").fill("the second list")
-                    box.get_by_role("textbox").press("Enter")
-                settled(page)
+                choose(page, box, step.choices)
                 box.get_by_role("button", name="Reveal answer").click()
                 settled(page)
             page.get_by_text("That was the lesson.").wait_for()
             if at == 0:
-                with page.expect_download() as download:
-                    page.get_by_role("button", name="Sheet to print").click()
-                sheet = Path(download.value.path()).read_text(encoding="utf-8")
-                assert lesson.steps[0].choices[-1] in sheet and "Generated data" in sheet and "…" not in sheet
+                sheet, key = (downloaded(page, name) for name in ("Sheet to print", "Key for teachers"))
+                assert "☒" in sheet and "Name: <input" in sheet and "Generated data" in sheet and "…" not in sheet
+                assert "☒" not in key and "Name:" not in key and "✓ right" in key and "…" not in key
                 page.get_by_role("button", name="Start over").click()
                 page.get_by_text("Answer the question above first.").first.wait_for()
+                settled(page)
+                page.reload()
+                page.get_by_text("Answer the question above first.").first.wait_for()
+        page.goto(f"{url}/learn?dataset=demo")
+        page.get_by_role("button", name="Look again").first.wait_for()
+        assert (
+            page.get_by_text("4 of 4 answered").count() == 4 and page.get_by_role("button", name="Begin").count() == 1
+        )
+        page.context.close()
+    finally:
+        end(app_process)
+
+
+OPEN = re.compile("Open (Compare|Errors|Space|Cold start)")
+
+
+def choose(page: Any, box: Any, choices: tuple[str, ...]) -> None:
+    """Answer a question: the last choice, or some words."""
+    if choices:
+        box.get_by_role("radio").or_(box.locator("[data-testid=stButtonGroup] button")).last.click()
+    else:
+        box.get_by_role("textbox").fill("the second list")
+        box.get_by_role("textbox").press("Enter")
+    settled(page)
+
+
+def downloaded(page: Any, name: str) -> str:
+    """The text of a file that a button gives."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_answers_outlive_a_reload_and_a_restart(browser: Any, taught: tuple[Path, Dataset]) -> None:
+    """An answer that was revealed stays as it was given and cannot be changed; one that was not can be."""
+    app_process, url = serve(taught[0])
+    link = f"{url}/learn?dataset=demo&lesson=2-one-negative"
+    try:
+        page = page_at(browser, link)
+        settled(page)
+        choose(page, page.locator(".st-key-step-0"), ("some",))
+        page.locator(".st-key-step-0").get_by_role("button", name="Reveal answer").click()
+        settled(page)
+        choose(page, page.locator(".st-key-step-1"), ("some",))
+        for restart in (False, True):
+            if restart:
+                end(app_process)
+                app_process, _ = serve(taught[0], port=int(url.rpartition(":")[2]))
+            page.reload()
+            settled(page)
+            first, second = (page.locator(f".st-key-step-{at}") for at in (0, 1))
+            first.get_by_text("Right is").wait_for()
+            assert first.get_by_role("button", name="Reveal answer").count() == 0
+            chosen = first.locator("[aria-checked=true], [aria-pressed=true]")
+            assert chosen.inner_text() == "lower" and chosen.is_disabled()
+            assert second.locator("[aria-checked=true], [aria-pressed=true]").inner_text() == "a rescaled AUC"
+            second.get_by_role("button", name="Reveal answer").wait_for()
+        assert page_at(browser, link).get_by_text("Right is").count() == 0, "another visitor has answers of their own"
+        page.context.close()
+    finally:
+        end(app_process)
+
+
+@pytest.mark.slow
+def test_a_lesson_lands_on_the_part_it_means(browser: Any, taught: tuple[Path, Dataset]) -> None:
+    """The heading is in sight below the bar, also after a reload, and Back leads to the lesson in one step."""
+    app_process, url = serve(taught[0])
+    try:
+        page = page_at(browser, f"{url}/learn?dataset=demo&lesson=2-one-negative")
+        settled(page)
+        page.locator(".st-key-step-0").get_by_role("button", name=OPEN).click()
+        for reload in (False, True):
+            if reload:
+                page.reload()
+            heading = page.get_by_text("Protocol lab", exact=True)
+            heading.wait_for()
+            page.get_by_role("button", name="Back to the lesson").wait_for()
+            settled(page)
+            page.wait_for_function(
+                """() => [...document.querySelectorAll("h3")].some(h => h.textContent.startsWith("Protocol lab")
+                    && h.getBoundingClientRect().top > 60 && h.getBoundingClientRect().top < innerHeight / 2)"""
+            )
+        page.context.close()
+    finally:
+        end(app_process)
+
+
+@pytest.mark.slow
+def test_a_projector_shows_one_question_at_a_time(browser: Any, taught: tuple[Path, Dataset]) -> None:
+    """No menus, and the arrow keys go on and back."""
+    app_process, url = serve(taught[0])
+    try:
+        page = page_at(browser, f"{url}/learn?dataset=demo&lesson=3-popularity&present=true")
+        settled(page)
+        assert (
+            not page.locator("[data-testid=stHeader]").is_visible() and not page.locator(".st-key-switch").is_visible()
+        )
+        for key, says in (("ArrowRight", "1. "), ("ArrowRight", "Over the same users"), ("ArrowRight", "2. ")):
+            page.keyboard.press(key)
+            page.locator(".st-key-slide").get_by_text(says).first.wait_for()
+            settled(page)
+        page.keyboard.press("ArrowLeft")
+        page.locator(".st-key-slide").get_by_text("Over the same users").wait_for()
+        settled(page)
+        page.get_by_role("button", name="Leave").click()
+        page.get_by_role("button", name="Sheet to print").wait_for()
         page.context.close()
     finally:
         end(app_process)

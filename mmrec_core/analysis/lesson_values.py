@@ -150,6 +150,8 @@ def in_words(found: Versus, what: str, lower: bool = False, digits: int = 4, of:
     sure = f"{p_value(found.p)}, paired over {found.n:,} {of}"
     if found.gain == 0:
         return f"**{found.ahead}** and **{found.behind}** have the same {what} ({sure})"
+    if not found.significant and found.gain < 0.5 * 10**-digits:
+        return f"the {what} of **{found.ahead}** and **{found.behind}** differ by less than {10**-digits:g} ({sure})"
     side = "lower" if lower else "higher"
     clause = f"the {what} of **{found.ahead}** is {side} than that of **{found.behind}** by {size}"
     return f"{clause} ({'' if found.significant else 'not significant: '}{sure})"
@@ -299,6 +301,18 @@ def finds_versus(dataset: Dataset, a: str, b: str, direction: str) -> str:
     return in_words(results.oriented(found, a, b), "recall@10", digits=3, of="films")
 
 
+def against_chance(dataset: Dataset, a: str, b: str, direction: str) -> str:
+    """Which of two encoders find more than chance: whose interval of recall@10 lies above k / N."""
+    names = []
+    for encoder in (a, b):
+        retrieval = results.encoded(dataset, encoder).get("retrieval")
+        if retrieval and retrieval[direction]["intervals"]["recall@10"][0] > retrieval["chance@10"]:
+            names.append(f"**{encoder}**")
+    if len(names) == 2:
+        return "Both find more than chance does"
+    return f"Only {names[0]} finds more than chance does" if names else "Neither finds more than chance does"
+
+
 def agree(dataset: Dataset, a: str, b: str, modality: str) -> str:
     """The mean number of shared nearest neighbours under two encoders: ``9.6 of 15``."""
     same, k = results.shared(dataset, a, b, modality)
@@ -335,6 +349,7 @@ FACTS = {
         crosses,
         finds,
         finds_versus,
+        against_chance,
         agree,
         agree_versus,
         *lesson_choices.CHOICES,

@@ -12,7 +12,7 @@ from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
-from pages.parts import owner
+from pages.parts import lesson_bar, owner
 
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
@@ -82,18 +82,11 @@ def run() -> None:
 
 def _lesson_strip(url_path: str) -> None:
     """A lesson that sent somebody here keeps its question in sight, with the way back."""
-    info = st.session_state.get("lesson_strip")
-    if info is None or url_path == "learn":
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
-        st.markdown(f":material/school: **{info['at'] + 1}. {info['question']}** :small[:gray[{info['title']}]]")
-        if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
-            st.switch_page(
-                page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": info["lesson"]}
-            )
-        if st.button("Leave it", icon=":material/close:", key="strip.leave", type="tertiary"):
-            st.session_state.pop("lesson_strip")
-            st.rerun()
+    if url_path != "learn" and st.session_state.get("dataset"):
+        back = lambda name: st.switch_page(
+            page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": name}
+        )
+        lesson_bar.bar(back)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)

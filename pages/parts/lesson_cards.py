@@ -12,13 +12,15 @@ from mmrec_core.types import Dataset
 from pages.parts import lesson_progress
 
 STYLE = """<style>
-.st-key-lessons { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem; }
-.st-key-lessons > div { width: auto; }
+.st-key-lessons { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 1rem;
+  align-items: stretch; }
+.st-key-lessons > div, .st-key-lessons > div > div { width: auto; height: 100%; }
 .lesson-films { display: grid; grid-template-columns: repeat(4, 1fr); gap: 5px; border-radius: 10px; overflow: hidden; }
-.lesson-films img, .lesson-films b { width: 100%; aspect-ratio: 2 / 3; object-fit: cover; display: block; }
-.lesson-films b { padding: .5rem; font-size: .75rem; color: #fff; background: #3d4a5c; overflow: hidden;
-  box-sizing: border-box; }
+.lesson-films > span { position: relative; aspect-ratio: 2 / 3; overflow: hidden; background: #3d4a5c; color: #fff;
+  padding: .5rem; box-sizing: border-box; font-size: .72rem; line-height: 1.2; }
+.lesson-films i { position: absolute; inset: 0; background-size: cover; background-position: center; }
 </style>"""
+"""A film is its title; the poster covers it as soon as it is there."""
 
 
 def lesson_cards(found: list[Lesson], dataset: Dataset) -> None:
@@ -59,9 +61,11 @@ def pictures(name: str, checksum: str, kind: str, _dataset: Dataset) -> str:
     for row in lesson_films.picture(_dataset, kind):
         film = _dataset.catalog.iloc[row]
         title = html.escape(str(film["title"]))
-        parts.append(
-            f'<img src="app/static/{html.escape(film["poster"])}" alt="" loading="lazy">'
-            if isinstance(film["poster"], str)
-            else f"<b>{title}</b>"
+        poster = film["poster"]
+        cover = (
+            f'<i style="background-image: url(app/static/{html.escape(poster)})"></i>'
+            if isinstance(poster, str)
+            else ""
         )
+        parts.append(f"<span>{title}{cover}</span>")
     return f'<div class="lesson-films" aria-hidden="true">{"".join(parts)}</div>'

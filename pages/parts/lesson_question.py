@@ -11,7 +11,7 @@ from mmrec_core.analysis.lessons import Lesson, Step
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import without_paths
 from mmrec_core.types import Dataset
-from pages.parts import layout, lesson_progress, run_card
+from pages.parts import layout, lesson_bar, lesson_progress, run_card
 from pages.parts.lesson_progress import Progress
 from pages.parts.poster_grid import film_card, poster_grid
 
@@ -66,14 +66,8 @@ def page_link(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset) -> Non
     step = lesson.steps[at]
     page = layout.page(step.page)
     if st.button(f"Open {page.title}", key=f"look-{lesson.name}-{at}", icon=":material/visibility:"):
-        st.session_state["lesson_strip"] = {
-            "lesson": lesson.name,
-            "title": lesson.title,
-            "at": at,
-            "question": own.question,
-            "part": step.part,
-        }
-        st.switch_page(page, query_params={"dataset": dataset.name, **own.query})
+        follows = lesson_bar.follow(lesson, at, own.question)
+        st.switch_page(page, query_params={"dataset": dataset.name, **own.query, **follows})
 
 
 def answer_form(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, mine: Progress) -> None:

@@ -11,10 +11,12 @@ from pages.parts import layout, lesson_question
 
 STYLE = """<style>
 [data-testid=stHeader], .st-key-switch, [data-testid=stSidebar] { display: none !important; }
-.stMainBlockContainer { max-width: 1500px; padding-top: 2rem; }
+.stMainBlockContainer { max-width: 1500px; padding-top: 2rem; padding-bottom: 7rem; }
 .st-key-slide p { font-size: clamp(1.15rem, 2.1vw, 2rem); line-height: 1.4; }
 .st-key-slide h2 { font-size: clamp(1.6rem, 3.4vw, 3.2rem); line-height: 1.15; padding: .3rem 0; }
 .st-key-slide [data-testid=stCaptionContainer] p { font-size: clamp(1rem, 1.4vw, 1.3rem); }
+.st-key-slide-keys { position: fixed; inset: auto 0 0 0; z-index: 30; padding: .8rem max(1rem, calc(50vw - 720px));
+  background: var(--st-background-color, light-dark(#FFFEFA, #14120F)); border-top: 1px solid #8886; width: 100%; }
 </style>"""
 
 
@@ -68,9 +70,9 @@ def shown(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, revealed: 
     if own.wanted:
         lesson_question.missing_runs(own.wanted, f"{lesson.name}-{at}")
         return
-    for choice in own.choices:
-        mark = ":green[:material/check_circle:]" if revealed and choice in own.right else ":material/circle:"
-        text = f"**{layout.escape(choice)}**" if revealed and choice in own.right else layout.escape(choice)
+    for choice in own.choices if not revealed else own.right:
+        mark = ":green[:material/check_circle:]" if revealed else ":material/circle:"
+        text = f"**{layout.escape(choice)}**" if revealed else layout.escape(choice)
         st.markdown(f"{mark} {text}")
     if not own.choices:
         st.caption("An open question.")
