@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -112,7 +113,32 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
     assert not page.exception
     assert "Its numbers come from" in text(page) and "…" not in text(page)
     assert [b.label for b in page.button].count("Compute them") >= 1
-    assert any(b.label == "Open Cold start" for b in page.button), "a question that needs no run can be answered"
+    assert any("Open Cold start" in str(link.proto) for link in page.get("page_link")), (
+        "a question that needs no run can be answered"
+    )
+
+
+@pytest.mark.slow
+def test_links_show_what_they_name(browser: Any, taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word of a lesson's link is chosen on the page that it opens, and the part that it means is there."""
+    monkeypatch.setenv("MMREC_HOME", str(taught[0]))
+    steps = [step for lesson in lessons.lessons() for step in lesson.steps]
+    links = {(s.page, s.part, tuple(lesson_values.fill_step(s, taught[1]).query.items())) for s in steps}
+    app_process, url = serve(taught[0])
+    try:
+        page = page_at(browser, f"{url}/learn?dataset=demo")
+        for name, part, query in sorted(links):
+            page.goto(f"{url}/{name}?{urlencode({'dataset': 'demo', **dict(query)})}")
+            settled(page)
+            for value in (part, *dict(query).values()):
+                page.wait_for_function(
+                    """value => document.querySelector(".stMainBlockContainer").innerText.includes(value)
+                        || [...document.querySelectorAll("input")].some(input => input.value === value)""",
+                    arg=value,
+                )
+        page.context.close()
+    finally:
+        end(app_process)
 
 
 @pytest.mark.slow
@@ -129,7 +155,7 @@ def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Datas
             for place, step in enumerate(lesson.steps):
                 box = page.locator(f".st-key-step-{place}")
                 if place == 0:  # the permalink leads somewhere, and the way back leads here
-                    box.get_by_role("button", name=OPEN).click()
+                    box.get_by_role("link", name=OPEN).click()
                     page.get_by_role("button", name="Back to the lesson").wait_for()
                     settled(page)
                     assert page.locator("[data-testid=stException]").count() == 0 and f"/{step.page}" in page.url
@@ -172,6 +198,18 @@ def choose(page: Any, box: Any, choices: tuple[str, ...]) -> None:
     settled(page)
 
 
+def choose_before(page: Any, at: int) -> None:
+    """Answer the questions before one, where that has not been done."""
+    page.locator(".st-key-step-0").wait_for()
+    settled(page)
+    for place in range(at):
+        box = page.locator(f".st-key-step-{place}")
+        if box.get_by_role("button", name="Reveal answer").count():
+            choose(page, box, ("some",))
+            box.get_by_role("button", name="Reveal answer").click()
+            settled(page)
+
+
 def downloaded(page: Any, name: str) -> str:
     """The text of a file that a button gives."""
     with page.expect_download() as download:
@@ -212,12 +250,13 @@ def test_answers_outlive_a_reload_and_a_restart(browser: Any, taught: tuple[Path
 
 @pytest.mark.slow
 def test_a_lesson_lands_on_the_part_it_means(browser: Any, taught: tuple[Path, Dataset]) -> None:
-    """The heading is in sight below the bar, also after a reload, and Back leads to the lesson in one step."""
+    """The heading is in sight below the bar, which stays in sight, also after a reload; Back leads to the
+    lesson."""
     app_process, url = serve(taught[0])
     try:
         page = page_at(browser, f"{url}/learn?dataset=demo&lesson=2-one-negative")
         settled(page)
-        page.locator(".st-key-step-0").get_by_role("button", name=OPEN).click()
+        page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
         for reload in (False, True):
             if reload:
                 page.reload()
@@ -227,8 +266,24 @@ def test_a_lesson_lands_on_the_part_it_means(browser: Any, taught: tuple[Path, D
             settled(page)
             page.wait_for_function(
                 """() => [...document.querySelectorAll("h3")].some(h => h.textContent.startsWith("Protocol lab")
-                    && h.getBoundingClientRect().top > 60 && h.getBoundingClientRect().top < innerHeight / 2)"""
+                    && h.getBoundingClientRect().top < innerHeight / 2 && h.getBoundingClientRect().top >
+                    document.querySelector(".st-key-strip").getBoundingClientRect().bottom)"""
             )
+            assert page.locator(".st-key-strip").bounding_box()["y"] > 0, "the bar stays in sight"
+        for at, shown in ((1, "MRR ↑"), (0, "NDCG@10 ↑")):  # what one question set does not stay for another
+            page.get_by_role("button", name="Back to the lesson").click()
+            choose_before(page, at)
+            page.locator(f".st-key-step-{at}").get_by_role("link", name=OPEN).click()
+            page.get_by_role("button", name="Back to the lesson").wait_for()
+            settled(page)
+            assert page.locator(".st-key-lab_metric input").input_value() == shown
+        page.goto(f"{url}/learn?dataset=demo&lesson=4-cold-start")
+        settled(page)
+        page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
+        page.get_by_role("button", name="Back to the lesson").wait_for()
+        settled(page)
+        page.go_back()
+        page.locator(".st-key-step-0").wait_for()
         page.context.close()
     finally:
         end(app_process)

@@ -17,11 +17,7 @@ from pages.parts import lesson_bar, owner
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
 CHOSEN = "[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p"
-STRIP = (
-    ".st-key-strip { position: sticky; top: 3.9rem; z-index: 20; background: var(--st-background-color,"
-    " light-dark(#FFFEFA, #14120F)); }"
-)
-STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP}</style>"
+STYLE = f"<style>{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }}</style>"
 
 
 @st.cache_data(max_entries=64)

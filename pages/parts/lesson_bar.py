@@ -9,10 +9,21 @@ from typing import Any
 import streamlit as st
 
 from mmrec_core.analysis import lesson_values, lessons
-from mmrec_core.analysis.lessons import Lesson
+from mmrec_core.analysis.lessons import Lesson, Step
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 
+STYLE = """<style>
+:has(> .st-key-strip) { position: sticky; top: 3.9rem; z-index: 20; }
+.st-key-strip { background: var(--st-background-color, light-dark(#FFFEFA, #14120F)); }
+@media (max-width: 640px) {
+  .st-key-strip { padding: .5rem .7rem; gap: .3rem; }
+  .st-key-strip p { font-size: .85rem; line-height: 1.3; }
+  .st-key-strip small { display: none; }
+  .st-key-strip button { min-height: 1.9rem; padding: .1rem .5rem; }
+}
+</style>"""
+"""What is around the bar sticks, not the bar, which fills it."""
 _LAND = st.components.v2.component(
     "mmrec.lesson_land",
     html="<span></span>",
@@ -51,13 +62,8 @@ export default function ({ data }) {
 )
 
 
-def follow(lesson: Lesson, at: int, question: str) -> dict[str, str]:
-    """Let a question follow the visitor to the page that is opened next.
-
-    Returns:
-        What the link of that page holds, so that a reload keeps the bar.
-    """
-    _hold(lesson, at, question)
+def query(lesson: Lesson, at: int) -> dict[str, str]:
+    """What the link of a page holds, so that a question follows the visitor there."""
     return {"lesson": lesson.name, "question": str(at + 1)}
 
 
@@ -67,9 +73,10 @@ def bar(open_lesson: Callable[[str], None]) -> None:
     Args:
         open_lesson: goes back to a lesson, given its name.
     """
-    info: dict[str, Any] | None = st.session_state.get("lesson_strip") or _linked()
+    info = _linked() or st.session_state.get("lesson_strip")
     if info is None:
         return
+    st.html(STYLE)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
         st.markdown(f":material/school: **{info['at'] + 1}. {info['question']}** :small[:gray[{info['title']}]]")
         if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
@@ -82,30 +89,35 @@ def bar(open_lesson: Callable[[str], None]) -> None:
     _LAND(key="lesson-land", data={"part": info["part"], "visit": info["visit"]}, height="content")
 
 
-def _hold(lesson: Lesson, at: int, question: str) -> dict[str, Any]:
-    info = {
-        "lesson": lesson.name,
-        "title": lesson.title,
-        "at": at,
-        "question": question,
-        "part": lesson.steps[at].part,
-        "visit": secrets.token_hex(8),
-    }
-    st.session_state["lesson_strip"] = info
-    return info
+def _reset(step: Step) -> None:
+    """Give what other questions set on this page its default again, so that each link shows what it means."""
+    others = {key for lesson in lessons.lessons() for own in lesson.steps if own.page == step.page for key in own.query}
+    for key in others - set(step.query) - set(st.query_params):
+        st.session_state.pop(key, None)
 
 
 def _linked() -> dict[str, Any] | None:
-    """The question that a link names, after a reload."""
+    """The question that the link names; it stays while the visitor goes on to other pages."""
     name, number = st.query_params.get("lesson"), st.query_params.get("question", "")
-    if name is None or not number.isdecimal():
+    held: dict[str, Any] = st.session_state.get("lesson_strip") or {}
+    if name is None or not number.isdecimal() or (held.get("lesson"), held.get("at")) == (name, int(number) - 1):
         return None
     lesson = next((own for own in lessons.lessons() if own.name == name), None)
     if lesson is None or not 1 <= int(number) <= len(lesson.steps):
         return None
     step = lesson.steps[int(number) - 1]
+    _reset(step)
     try:
         question = lesson_values.fill(step.question, preparation.open_dataset(st.session_state["dataset"])).text
     except MMRecError:
         question = lesson_values.HOLE.sub(lesson_values.GAP, step.question)
-    return _hold(lesson, int(number) - 1, question)
+    info = {
+        "lesson": lesson.name,
+        "title": lesson.title,
+        "at": int(number) - 1,
+        "question": question,
+        "part": step.part,
+        "visit": secrets.token_hex(8),
+    }
+    st.session_state["lesson_strip"] = info
+    return info

@@ -65,9 +65,12 @@ def page_link(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset) -> Non
     """Open the page that shows the answer; the question follows along as a bar."""
     step = lesson.steps[at]
     page = layout.page(step.page)
-    if st.button(f"Open {page.title}", key=f"look-{lesson.name}-{at}", icon=":material/visibility:"):
-        follows = lesson_bar.follow(lesson, at, own.question)
-        st.switch_page(page, query_params={"dataset": dataset.name, **own.query, **follows})
+    st.page_link(
+        page,
+        label=f"Open {page.title}",
+        icon=":material/visibility:",
+        query_params={"dataset": dataset.name, **own.query, **lesson_bar.query(lesson, at)},
+    )
 
 
 def answer_form(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, mine: Progress) -> None:
