@@ -30,6 +30,7 @@ def open_lesson(lesson: Lesson) -> None:
     able = [at for at, own in enumerate(steps) if lesson_question.is_open(own)]
     done = [at for at in able if at in mine.seen]
     head(lesson, len(done), len(steps))
+    lesson_question.missing_everywhere(lesson, steps)
     for at, own in enumerate(steps):
         lesson_question.question(lesson, at, own, dataset, mine, lesson_question.reached(steps, at, mine.seen))
     if able and len(done) == len(able):

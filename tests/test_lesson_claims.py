@@ -240,3 +240,23 @@ def test_places_are_read_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> 
     asked = {"1": "1st", "2": "2nd", "3": "3rd", "11": "11th", "12": "12th", "21": "21st", "23": "23rd"}
     for number, said in asked.items():
         assert lesson_values.fact("place", [number, "ndcg@10"], DATASET) == f"{said} of 29"
+
+
+def test_what_a_browser_stored_is_checked() -> None:
+    """Damaged or foreign text gives no progress, and nothing outside the lesson's questions is taken."""
+    from pages.parts.lesson_progress import LONGEST, Progress
+
+    own = Progress({0: "mf", 2: "<b>&"}, [0])
+    assert Progress.from_json(own.to_json(), 4) == own
+    for text in (
+        None,
+        3,
+        "",
+        "[",
+        "[]",
+        '{"answers": 3, "seen": "x"}',
+        '{"answers": {"a": "b", "0": 1}, "seen": [true]}',
+    ):
+        assert Progress.from_json(text, 4) == Progress()
+    long = Progress({0: "x" * 9999, 7: "beyond"}, [0, 7, -1]).to_json()
+    assert Progress.from_json(long, 4) == Progress({0: "x" * LONGEST}, [0])

@@ -74,10 +74,8 @@ def rescaled(dataset: Dataset, model: str) -> str:
 
 def factor(dataset: Dataset, a: str, b: str, protocol: str, metric: str) -> str:
     """What a protocol does to the ratio of two models' metrics: ``it stays the same``, ``it shrinks``, ``it grows``."""
-    far = []
-    for way in ("full", protocol):
-        one, other = (results.evaluated(dataset, m, way, metric).value or 0.0 for m in (a, b))
-        far.append(abs(math.log(max(one, 1e-12) / max(other, 1e-12))))
+    found = results.every_evaluated(dataset, (a, b), ("full", protocol), metric)
+    far = [abs(math.log(max(found[a, way], 1e-12) / max(found[b, way], 1e-12))) for way in ("full", protocol)]
     if abs(far[1] - far[0]) < math.log(1.05):
         return "it stays the same"
     return "it shrinks" if far[1] < far[0] else "it grows"
@@ -85,8 +83,8 @@ def factor(dataset: Dataset, a: str, b: str, protocol: str, metric: str) -> str:
 
 def moved(dataset: Dataset, model: str, before: str, after: str, metric: str) -> str:
     """Whether a model's metric is higher or lower under a second protocol: ``it gains``, ``it loses``."""
-    one, other = (results.evaluated(dataset, model, way, metric).value or 0.0 for way in (before, after))
-    return "it gains" if other > one else "it loses"
+    found = results.every_evaluated(dataset, (model,), (before, after), metric)
+    return "it gains" if found[model, after] > found[model, before] else "it loses"
 
 
 def popular_share(dataset: Dataset, model: str) -> float:

@@ -187,6 +187,26 @@ def evaluated(dataset: Dataset, model: str, protocol: str, metric: str) -> proto
     return cell
 
 
+def every_evaluated(
+    dataset: Dataset, models: Sequence[str], protocols: Sequence[str], metric: str
+) -> dict[tuple[str, str], float]:
+    """A metric of several models under several protocols, by model and protocol.
+
+    Raises:
+        Missing: with all runs that are needed, not only the first.
+    """
+    found, wanted = {}, []
+    for model in models:
+        for protocol in protocols:
+            try:
+                found[model, protocol] = evaluated(dataset, model, protocol, metric).value or 0.0
+            except Missing as missing:
+                wanted += [w for w in missing.wanted if w not in wanted]
+    if wanted:
+        raise Missing(*wanted)
+    return found
+
+
 def top_lists(dataset: Dataset, model: str) -> tuple[Array, Array]:
     """Users ``[U]`` and their first ten recommended items ``[U, 10]``."""
     stored = comparison.read_arrays(row(dataset, model).run, "first.npz")

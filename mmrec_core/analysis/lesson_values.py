@@ -218,8 +218,8 @@ def identity(dataset: Dataset, model: str) -> str:
 
 def gap(dataset: Dataset, a: str, b: str, protocol: str, metric: str) -> str:
     """The ratio of two models' metrics under a protocol."""
-    one, other = (results.evaluated(dataset, m, protocol, metric).value for m in (a, b))
-    return _times(one or 0.0, other or 0.0)
+    found = results.every_evaluated(dataset, (a, b), (protocol,), metric)
+    return _times(found[a, protocol], found[b, protocol])
 
 
 def _times(one: float, other: float) -> str:

@@ -9,6 +9,7 @@ from mmrec_core.analysis import lesson_films, lesson_values
 from mmrec_core.analysis.lesson_values import FilledStep, Wanted
 from mmrec_core.analysis.lessons import Lesson, Step
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation.protocols import protocol_label
 from mmrec_core.settings import without_paths
 from mmrec_core.types import Dataset
 from pages.parts import layout, lesson_bar, lesson_progress, run_card
@@ -168,10 +169,14 @@ def missing_runs(wanted: tuple[Wanted, ...], key: str) -> None:
         run_card.start_these(due)
         return
     if live:
-        st.caption(f":material/hourglass_empty: {len(live)} runs for this question; it opens as they end.")
+        st.caption(":material/hourglass_empty: The question opens as soon as this is computed.")
         st.fragment(_progress, run_every=run_card.pace())([r.id for r in live])
     for run in failed:
-        st.error(layout.escape(without_paths(run.error or "")), title=run_card.title(run), icon=":material/error:")
+        st.error(
+            layout.escape(without_paths(run.error or "")),
+            title=_name(run.kind, run.params).capitalize(),
+            icon=":material/error:",
+        )
     if due:
         names = ", ".join(dict.fromkeys(_name(kind, params) for kind, params in due))
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -182,11 +187,27 @@ def missing_runs(wanted: tuple[Wanted, ...], key: str) -> None:
             if st.button(
                 "Try again" if failed else "Compute them",
                 key=f"compute-{key}",
-                type="primary",
                 icon=":material/play_arrow:",
             ):
                 asked.add(key)
                 run_card.start_these(due)
+
+
+def missing_everywhere(lesson: Lesson, steps: list[FilledStep]) -> None:
+    """One button for the runs of all questions, where more than one waits."""
+    waiting = [at for at, own in enumerate(steps) if own.wanted and not own.fault]
+    live = [(r.kind, r.params) for r in run_card.live_runs()]
+    due: list[Wanted] = []
+    for at in waiting:
+        due += [w for w in steps[at].wanted if w not in due and w not in live]
+    if len(waiting) < 2 or not due:
+        return
+    n = f"{len(due)} run{'s' if len(due) > 1 else ''}"
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/construction: {len(waiting)} questions wait for {n}.")
+        if st.button("Compute all of them", key="compute-all", type="primary", icon=":material/play_arrow:"):
+            st.session_state.setdefault("lesson_runs", set()).update(f"{lesson.name}-{at}" for at in waiting)
+            run_card.start_these(due)
 
 
 def _name(kind: str, params: dict[str, object]) -> str:
@@ -194,7 +215,7 @@ def _name(kind: str, params: dict[str, object]) -> str:
     if kind == "crossing":
         return "cold-start curve"
     what = str(params.get("model") or params.get("encoder") or "")
-    protocol = f" ({params['protocol']})" if kind == "evaluate" else ""
+    protocol = f" ({protocol_label(str(params['protocol']))})" if kind == "evaluate" else ""
     return f"{run_card.DOING[kind].lower()} {what}{protocol}"
 
 
@@ -205,7 +226,8 @@ def _progress(ids: list[str]) -> None:
         st.rerun()
     for run in live:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{run_card.ICONS[run.status]} {run_card.title(run)}", width="content")
+            name = layout.escape(_name(run.kind, run.params))
+            st.markdown(f"{run_card.ICONS[run.status]} {name[:1].upper()}{name[1:]}", width="content")
             with st.container():
                 if run.status == "running":
                     run_card.progress(run)
