@@ -87,6 +87,49 @@ def _paired(difference: bytes, resamples: int) -> tuple[float, float, float]:
     return *interval, permutation_p(values)
 
 
+def paired_rmse(
+    a: Mapping[int, tuple[float, int]], b: Mapping[int, tuple[float, int]], resamples: int = RESAMPLES * 2
+) -> dict[str, Any]:
+    """Paired comparison of the RMSE over all rows of two models; users are resampled with all their rows.
+
+    Args:
+        a: sum of squared errors and number of rows by user row of one model.
+        b: the same of the other model, on the same rows.
+        resamples: bootstrap resamples.
+
+    Returns:
+        As :func:`paired`; ``difference`` is RMSE(a) − RMSE(b), so it is negative if ``a`` is better.
+
+    Raises:
+        MMRecError: fewer than two users in common, or the models were evaluated on different rows.
+    """
+    shared = sorted(set(a) & set(b))
+    if len(shared) < 2:
+        raise MMRecError("The two results have fewer than two users in common; a paired comparison needs at least two.")
+    n = np.array([a[u][1] for u in shared], np.float64)
+    if any(a[u][1] != b[u][1] for u in shared):
+        raise MMRecError("The two results were evaluated on different rows; evaluate both models again.")
+    own, other = (np.array([side[u][0] for u in shared], np.float64) for side in (a, b))
+    rng = np.random.default_rng(0)
+    means = np.empty((resamples, 1))
+    for part in blocks(resamples, 50):
+        drawn = rng.integers(0, len(n), (part.stop - part.start, len(n)))
+        weight = np.stack([np.bincount(row, minlength=len(n)) for row in drawn])
+        means[part, 0] = np.sqrt(weight @ own / (weight @ n)) - np.sqrt(weight @ other / (weight @ n))
+    interval = _percentiles(means)[0]
+    assert interval is not None  # every resample has rows
+    return {
+        "difference": float(np.sqrt(own.sum() / n.sum()) - np.sqrt(other.sum() / n.sum())),
+        "interval": list(interval),
+        # exchanging the models for a user moves the RMSEs by that user's difference of sums, monotonically
+        "p": permutation_p(own - other),
+        "users": len(shared),
+        "wins": int((own < other - 1e-12).sum()),
+        "ties": int((np.abs(own - other) <= 1e-12).sum()),
+        "losses": int((own > other + 1e-12).sum()),
+    }
+
+
 def row_intervals(
     user: Array, compute: Callable[[Array], list[float]], resamples: int = ROW_RESAMPLES
 ) -> list[tuple[float, float] | None]:

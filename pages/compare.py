@@ -657,6 +657,12 @@ def sections(found: list[Row], rows: list[Row], key: Key) -> None:
         navigation.fragment(charts_section)(rows, OVERVIEW)
         tables(rows)
         caveats(rows)
+        others = sum(r.key != key and r.kind != "oracle" and training_of(r) is not None for r in found)
+        if others:
+            st.caption(
+                f":material/info: {others} result{'s' if others > 1 else ''} of other evaluation setups cannot be"
+                " ranked with these; Protocols lists them, with the reason."
+            )
         export(rows)
     elif name == "Paired":
         navigation.fragment(paired_comparison)(rows, dataset)

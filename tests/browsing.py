@@ -43,11 +43,12 @@ def program() -> str:
 
 
 def serve(
-    home: Path, program: Sequence[str] = (sys.executable, "-m", "mmrec_core"), folder: Path = ROOT
+    home: Path, program: Sequence[str] = (sys.executable, "-m", "mmrec_core"), folder: Path = ROOT, port: int = 0
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """The app in a process of its own, on a free port; an installed one by its own program, from another folder."""
+    """The app in a process of its own, on a free or given port; an installed one by its own program and folder."""
     with socket.socket() as probe:
-        probe.bind(("localhost", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("localhost", port))
         port = probe.getsockname()[1]
     command = [*program, "serve", "--port", str(port), "--headless"]
     app = subprocess.Popen(command, cwd=folder, env={**os.environ, "MMREC_HOME": str(home)}, start_new_session=True)

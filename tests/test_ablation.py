@@ -139,7 +139,7 @@ def test_compare_shows_ablations(films: Dataset) -> None:
     """The form says what it would start; a finished ablation has its table."""
     study = ablation.load(ablation.save(films, "svdpp", ["counts"], [1], QUICK))
     worker.work_all([cell["params"] for cell in study["cells"]])
-    page = app("compare", dataset="films")
+    page = app("compare", dataset="films", part="Ablations")
     assert not page.exception and "Ablations" in text(page)
     tables = [frame.value for frame in page.dataframe if "Arm" in frame.value.columns]
     assert tables and tables[0]["Arm"].tolist() == ["counts=true", "counts=false"]

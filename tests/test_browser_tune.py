@@ -69,6 +69,7 @@ def test_a_search_is_begun_stopped_and_gone_on_with(
         )
         page.get_by_role("button", name="Settings into the form").click()
         page.get_by_text("like bpr of").wait_for()
+        settled(page)
         lr = page.get_by_role("spinbutton", name="lr").first
         assert float(lr.input_value()) == pytest.approx(result["best"]["options"]["lr"], rel=0.01)
         page.context.close()

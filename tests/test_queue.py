@@ -212,7 +212,7 @@ def test_splits_with_equal_rows_but_other_seeds_say_how_they_differ(mine: Datase
 
 def test_a_refit_is_drawn_and_told(mine: Dataset) -> None:
     trained("mf", split="random-global:90-0-10", refit=True, options={"max_epochs": 6, "device": "cpu"})
-    assert not app("train").exception and not app("compare", view="Learning curves").exception
+    assert not app("train").exception and not app("compare", part="Cost", view="Learning curves").exception
 
 
 def test_only_unusual_trainings_and_usual_ones_asked_for(mine: Dataset) -> None:

@@ -151,8 +151,8 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     )
     cell = ranking.set_index("Model").loc["ease", "NDCG@10 ↑"]
     result = runs.finished(mine)["ease"].result()
-    assert result is not None and cell.startswith(
-        f"{result['metrics']['ndcg@10']:.4f} [{result['intervals']['ndcg@10'][0]:.4f}"
+    assert result is not None and cell.lstrip("★☆ ").startswith(
+        f"{result['metrics']['ndcg@10']:.3f} [{result['intervals']['ndcg@10'][0]:.3f}"
     )
     assert ranking.set_index("Model").loc["popularity", "NDCG@10 − popularity"] == "baseline"
 
@@ -172,6 +172,9 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mi
     trained("itemknn", protocol="sampled:10")
     trained("bias", split="random:80-10-10")
     shown = app("compare")
+    assert "2 results of other evaluation setups cannot be" in text(shown)
+    assert all("itemknn" not in set(frame.value.get("Model", ())) for frame in shown.dataframe)
+    shown = app("compare", part="Protocols")
     said = text(shown)
     assert "differs in protocol sampled:10" in said and "differs in split random:80-10-10 (seed 0)" in said
     assert all("itemknn" not in set(frame.value.get("Model", ())) for frame in shown.dataframe)
@@ -179,18 +182,19 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mi
     wait_for_all()
     again = app("compare")
     assert "itemknn" in set(again.dataframe[0].value["Model"]), "judged anew, it stands with the others"
-    labels = [b.label for b in again.button]
+    labels = [b.label for b in app("compare", part="Protocols").button]
     assert "Train it on this split" in labels and "Evaluate it as above" not in labels
 
 
-@pytest.mark.parametrize("view", ["Intervals", "Groups", "Learning curves", "Cost"])
-def test_every_picture_is_drawn_or_says_why_not(mine: Dataset, view: str) -> None:
+@pytest.mark.parametrize("part", ["Overview", "Paired", "Groups", "Protocols", "Ablations", "Cost", "Lists"])
+def test_every_section_is_drawn_or_says_why_not(mine: Dataset, part: str) -> None:
     trained("popularity")
     trained("ease")
-    shown = app("compare", view=view)
+    shown = app("compare", part=part)
     assert not shown.exception and not shown.error
     trained("bpr", options={"max_epochs": 3, "device": "cpu"})
-    assert not app("compare", view=view).exception
+    for view in {"Overview": ("Intervals", "Parallel"), "Cost": ("Cost", "Learning curves")}.get(part, ("",)):
+        assert not app("compare", part=part, view=view).exception
 
 
 def test_results_of_data_prepared_anew_do_not_mix(mine: Dataset, ratings_csv: Path) -> None:

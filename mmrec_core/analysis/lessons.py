@@ -6,15 +6,20 @@ A step is a question, a permalink of the page that shows the answer, and a short
 
     # Title
     minutes: 10
+    learn: What one knows afterwards, in a sentence.
+    picture: popular               (or few, mixed, new, posters: which films its card shows)
 
     The motivation, in a line or two.
 
     ## The question?
     look: compare?view=Intervals&metric=rmse
-    choose: one | another          (or left out: a free answer)
-    right: {winner rmse}           (or left out: no answer is wrong)
+    part: Paired comparison        (or left out: a heading of that page to scroll to)
+    choose: {models_with rmse}     (or one | another; left out: a free answer)
+    right: {leaders rmse}          (the right choice or choices; or a line "opinion: yes")
+    show: mini_clip mini_siglip image   (or left out: films whose neighbours differ most under two encoders)
 
     The answer, with {value ease ndcg@10} computed when it is read.
+    [one] A line that is shown only if "one" is right on these data.
 
 Adding a lesson is adding a file to ``assets/lessons``, or to a ``lessons`` folder under ``MMREC_PLUGINS``.
 """
@@ -30,6 +35,9 @@ from urllib.parse import parse_qsl
 from mmrec_core import settings
 from mmrec_core.errors import MMRecError
 
+PICTURES = ("popular", "few", "mixed", "new", "posters")
+"""Which films a lesson's card shows; see :func:`mmrec_core.analysis.lesson_films.picture`."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -41,7 +49,16 @@ class Step:
     choices: tuple[str, ...]
     answer: str
     right: str = ""
-    """The correct choice, possibly with values to fill in; empty if no choice is wrong."""
+    """The right choice, or several joined by ``|``, with values to fill in; empty for a question of opinion."""
+    part: str = ""
+    """Heading on the page to scroll to; empty for the top."""
+    show: tuple[str, ...] = ()
+    """Two encoders and a modality: the answer shows films whose nearest neighbours differ most; or nothing."""
+
+    @property
+    def opinion(self) -> bool:
+        """Whether no answer is wrong."""
+        return not self.right
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,10 @@ class Lesson:
     minutes: int
     why: str
     steps: tuple[Step, ...]
+    learn: str = ""
+    """What one knows after the lesson, in a sentence."""
+    picture: str = "posters"
+    """Which films the lesson's card shows, one of :data:`PICTURES`."""
 
 
 def files() -> list[Path]:
@@ -85,7 +106,18 @@ def read(file: Path) -> Lesson:
         )
     if not header.get("minutes", "").isdecimal():
         raise MMRecError(f"{file.name} does not say how many minutes it takes, such as 'minutes: 10'.")
-    return Lesson(file.stem, title, int(header["minutes"]), why, tuple(_step(part, file) for part in parts))
+    picture = header.get("picture", "posters")
+    if picture not in PICTURES:
+        raise MMRecError(f"{file.name}: picture '{picture}' is not known. Known: {', '.join(PICTURES)}.")
+    return Lesson(
+        file.stem,
+        title,
+        int(header["minutes"]),
+        why,
+        tuple(_step(p, file) for p in parts),
+        header.get("learn", ""),
+        picture,
+    )
 
 
 def _step(part: str, file: Path) -> Step:
@@ -94,7 +126,18 @@ def _step(part: str, file: Path) -> Step:
     if not page or not answer:
         raise MMRecError(f"{file.name}: '{question}' needs a line 'look: page?query' and an answer below it.")
     choices = tuple(c.strip() for c in header.get("choose", "").split("|") if c.strip())
-    return Step(question, page, dict(parse_qsl(query)), choices, answer, header.get("right", ""))
+    right, opinion = header.get("right", ""), header.get("opinion", "") == "yes"
+    if bool(right) == opinion:
+        raise MMRecError(
+            f"{file.name}: '{question}' needs either a line 'right: choice' or 'opinion: yes', so that a wrong answer "
+            "is corrected."
+        )
+    if right and not choices:
+        raise MMRecError(f"{file.name}: '{question}' has a right answer but no line 'choose: one | another'.")
+    show = tuple(header.get("show", "").split())
+    if show and (len(show) != 3 or show[2] not in ("text", "image")):
+        raise MMRecError(f"{file.name}: 'show: {' '.join(show)}' should name two encoders and text or image.")
+    return Step(question, page, dict(parse_qsl(query)), choices, answer, right, header.get("part", ""), show)
 
 
 def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
@@ -104,7 +147,9 @@ def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
         raise MMRecError(f"{file.name} has an empty heading.")
     header: dict[str, str] = {}
     lines = rest.splitlines()
-    while lines and (found := re.fullmatch(r"(minutes|look|choose|right): (.+)", lines[0].strip())):
+    while lines and (
+        found := re.fullmatch(r"(minutes|look|choose|right|opinion|part|show|learn|picture): (.+)", lines[0].strip())
+    ):
         header[found[1]] = found[2].strip()
         lines.pop(0)
     return first.strip(), header, "\n".join(lines).strip()

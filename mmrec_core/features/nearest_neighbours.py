@@ -38,13 +38,25 @@ def recall(text: Array, image: Array, ks: tuple[int, ...] = (1, 10)) -> dict[str
     n = len(texts)
     result: dict[str, Any] = {"pairs": n, **{f"chance@{k}": min(k / n, 1.0) for k in ks}}
     for name, queries, among in (("text_to_image", texts, images), ("image_to_text", images, texts)):
-        above, tied = np.zeros(n, np.int64), np.ones(n, np.int64)
-        for part in blocks(n, BLOCK):
-            cosine = queries[part] @ among.T
-            own = cosine[np.arange(len(cosine)), np.arange(part.start, part.stop)][:, None]
-            above[part], tied[part] = (cosine > own).sum(1), (cosine == own).sum(1)
-        values = np.stack([np.clip((k - above) / tied, 0.0, 1.0) for k in ks], 1)
+        values = hits(queries, among, ks)
         spans = mean_intervals(values)
         result[name] = {f"recall@{k}": float(values[:, at].mean()) for at, k in enumerate(ks)}
         result[name]["intervals"] = {f"recall@{k}": spans[at] for at, k in enumerate(ks)}
     return result
+
+
+def hits(queries: Array, among: Array, ks: tuple[int, ...]) -> Array:
+    """Whether each query's own row is among the ``k`` nearest, ``[N, len(ks)]``; a fraction where cosines tie.
+
+    Args:
+        queries: unit vectors ``[N, d]``, float32.
+        among: unit vectors ``[N, d]``, float32; row ``i`` belongs to query ``i``.
+        ks: values of ``k``.
+    """
+    n = len(queries)
+    above, tied = np.zeros(n, np.int64), np.ones(n, np.int64)
+    for part in blocks(n, BLOCK):
+        cosine = queries[part] @ among.T
+        own = cosine[np.arange(len(cosine)), np.arange(part.start, part.stop)][:, None]
+        above[part], tied[part] = (cosine > own).sum(1), (cosine == own).sum(1)
+    return np.stack([np.clip((k - above) / tied, 0.0, 1.0) for k in ks], 1)

@@ -12,15 +12,11 @@ from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
-from pages.parts import navigation, owner
+from pages.parts import lesson_bar, navigation, owner
 
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
 CHOSEN = "[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p"
-STRIP = (
-    ".st-key-strip { position: sticky; top: 3.9rem; z-index: 20; background: var(--st-background-color,"
-    " light-dark(#FFFEFA, #14120F)); }"
-)
 # The dataset switch stands in the row of the page's title; the navigation component shows nothing.
 SWITCH = """@media (min-width: 640px) {
 .st-key-switch { position: relative; z-index: 5; margin-bottom: -4.6rem; pointer-events: none; }
@@ -28,7 +24,7 @@ SWITCH = """@media (min-width: 640px) {
 }"""
 FOCUS = "[data-testid^=stTopNavLink]:focus-visible, [data-testid^=stSidebarNavLink]:focus-visible"
 STYLE = f"""<style>
-{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {STRIP} {SWITCH} .st-key-navigation {{ display: none; }}
+{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH} .st-key-navigation {{ display: none; }}
 {FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
 </style>"""
 VIEWS = {"browse": ("film",), "learn": ("lesson",), "errors": ("look", "who", "what"), "train": ("part",)}
@@ -108,18 +104,11 @@ def _bring_back(path: str) -> None:
 
 def _lesson_strip(url_path: str) -> None:
     """A lesson that sent somebody here keeps its question in sight, with the way back."""
-    info = st.session_state.get("lesson_strip")
-    if info is None or url_path == "learn":
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="strip"):
-        st.markdown(f":material/school: **{info['at'] + 1}. {info['question']}** :small[:gray[{info['title']}]]")
-        if st.button("Back to the lesson", icon=":material/undo:", key="strip.back"):
-            st.switch_page(
-                page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": info["lesson"]}
-            )
-        if st.button("Leave it", icon=":material/close:", key="strip.leave", type="tertiary"):
-            st.session_state.pop("lesson_strip")
-            st.rerun()
+    if url_path != "learn" and st.session_state.get("dataset"):
+        back = lambda name: st.switch_page(
+            page("learn"), query_params={"dataset": st.session_state["dataset"], "lesson": name}
+        )
+        lesson_bar.bar(back)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)
