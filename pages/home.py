@@ -12,7 +12,7 @@ from pages.parts import damaged_files, layout, own_ratings
 from pages.parts.config_form import config_form
 from pages.parts.delete_dialog import delete_button
 from pages.parts.poster_grid import film_card, poster_grid
-from pages.parts.run_card import changed, live_runs, pace, run_card
+from pages.parts.run_card import changed, live_runs, pace, queue, run_card
 
 TITLE = "Home"
 ICON = ":material/home:"
@@ -154,10 +154,7 @@ def jobs_in_progress() -> None:
         st.rerun()
     if live:
         st.header("Running jobs", anchor=False)
-        for run in live[:4]:
-            run_card(run)
-        if len(live) > 4:
-            st.caption(f"… and {len(live) - 4} more waiting")
+        queue(live)
 
 
 def failed_jobs() -> None:

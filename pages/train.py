@@ -15,7 +15,7 @@ from mmrec_core.types import Dataset
 from pages.parts import cluster_view, damaged_files, layout
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
-from pages.parts.run_card import changed, live_runs, pace, run_card, span
+from pages.parts.run_card import changed, live_runs, pace, queue, run_card, span
 from pages.parts.sections import choose_section
 from pages.parts.tuning import tune
 
@@ -485,10 +485,7 @@ def jobs_in_progress() -> None:
     if not live:
         return
     st.subheader("Running jobs", anchor=False)
-    for at, run in enumerate(live[:6]):
-        run_card(run, full=at == 0 and run.kind == "train")
-    if len(live) > 6:
-        st.caption(f"… and {len(live) - 6} more waiting")
+    queue(live, full=True)
 
 
 def history() -> None:

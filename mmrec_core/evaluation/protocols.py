@@ -44,7 +44,8 @@ def protocol_label(protocol: str) -> str:
     parsed = Protocol.parse(protocol)
     words = ["published candidates" if parsed.shipped else "full ranking"]
     if parsed.negatives is not None:
-        words = [f"{parsed.negatives:,} {'popularity-sampled' if parsed.by_popularity else 'sampled'} negatives"]
+        kind = "popularity-sampled" if parsed.by_popularity else "sampled"
+        words = [f"{parsed.negatives:,} {kind} negative{'s' if parsed.negatives != 1 else ''}"]
     if parsed.users is not None:
         words.append(f"{parsed.users:,} users")
     if parsed.of is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,16 @@ from mmrec_core.runs.record import Run
 from mmrec_core.runs.store import all_runs
 
 
-def remaining(run: Run) -> float | None:
-    """Most seconds that a running training may still take (early stopping may end it sooner); ``None`` if unknown."""
+def remaining(run: Run, now: float | None = None) -> float | None:
+    """Seconds that the current step of a running job probably still takes; ``None`` if unknown.
+
+    It is what the speed so far gives, less the time since progress was last reported; ``None`` once that is used up, as
+    the step then takes longer than its speed said. Early stopping may end a training sooner.
+
+    Args:
+        run: the run.
+        now: seconds since 1970; ``None``: now.
+    """
     steps = [e for e in run.events() if e.get("kind") == "progress" and e.get("total")]
     since = float(run.record.get("started") or 0)
     steps = [e for e in steps if e["time"] >= since]
@@ -21,7 +30,11 @@ def remaining(run: Run) -> float | None:
         return None
     same = [e for e in steps[-200:] if e["what"] == steps[-1]["what"]]
     done, spent = same[-1]["done"] - same[0]["done"], same[-1]["time"] - same[0]["time"]
-    return (same[-1]["total"] - same[-1]["done"]) * spent / done if done > 0 and spent > 0 else None
+    if done <= 0 or spent <= 0:
+        return None
+    left = (same[-1]["total"] - same[-1]["done"]) * spent / done
+    left -= (time.time() if now is None else now) - same[-1]["time"]
+    return left if left > 0 else None
 
 
 def usual_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:

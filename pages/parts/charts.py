@@ -17,6 +17,7 @@ from mmrec_core.analysis.comparison import KINDS, Row, pareto
 KIND_COLOURS = {"ranking": "#0072B2", "rating": "#E69F00", "click": "#009E73", "oracle": "#8C8C8C"}
 KIND_SHAPES = {"ranking": "circle", "rating": "square", "click": "triangle-up", "oracle": "diamond"}
 SERIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#7A6A00"]
+DASHES = [[1, 0], [7, 3], [2, 2]]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 COSTS = {
     "fit": ("Seconds of fitting", lambda r: (r.get("seconds") or {}).get("fit")),
@@ -67,7 +68,8 @@ def intervals(rows: Sequence[Row], metric: str, baseline: str = "popularity") ->
         ]
     )
     rising = metrics.metric(metric).better == "lower"
-    order = data.sort_values("value", ascending=rising)["model"].tolist()
+    data["is_oracle"] = data["kind"] == KINDS["oracle"]  # references, below the models
+    order = data.sort_values(["is_oracle", "value"], ascending=[True, rising])["model"].tolist()
     y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=170))
     tip = [
         alt.Tooltip("model:N"),
@@ -112,7 +114,7 @@ def groups(data: pd.DataFrame, metric: str, order: Sequence[str]) -> alt.LayerCh
         grid=False,
         ticks=False,
         domain=False,
-        labelLimit=200,
+        labelLimit=320,
         labelOverlap=False,
         labelExpr=f"{names}[round((datum.value - {centres[0]}) / {step})]",
     )
@@ -292,19 +294,24 @@ def calibration(curves: Mapping[str, list[dict[str, float]]], label: str) -> alt
 
 
 def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.LayerChart:
-    """How many people a model serves better, and by how much: a histogram of per-user differences, zero marked."""
+    """How many users a model serves better, and by how much: a histogram of per-user differences.
+
+    Users with the same value under both models are a number beside the line at zero: as a bar they dwarf the rest.
+    """
     info = np.asarray(values, np.float64)
     width = max(float(np.ptp(info)), 1e-9) / 40
     middle = np.round(info / width) * width  # a bar around zero holds those who tie, and nobody else's side
-    names = [f"{a} better", "the same", f"{b} better"]
+    names = [f"{a} better", f"{b} better"]
     side = np.sign(middle) * (-1 if lower_is_better(metric) else 1)
     data = pd.DataFrame(
         {
             "low": middle - width / 2,
             "high": middle + width / 2,
-            "for": np.where(side > 0, names[0], np.where(side < 0, names[2], names[1])),
+            "for": np.where(side > 0, names[0], names[1]),
         }
     )
+    same = int((side == 0).sum())
+    data = data[side != 0]
     data = data.groupby(["low", "high", "for"], as_index=False).size().rename(columns={"size": "people"})
     bars = (
         alt.Chart(data, height=220)
@@ -312,24 +319,28 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
         .encode(
             x=alt.X("low:Q", title=f"{metric.upper()}: {a} − {b}"),
             x2="high:Q",
-            y=alt.Y("people:Q", title="People"),
+            y=alt.Y("people:Q", title="Users"),
             y2=alt.datum(0),
             color=alt.Color(
                 "for:N",
                 title=None,
-                scale=alt.Scale(domain=names, range=["#0072B2", "#8C8C8C", "#E69F00"]),
+                scale=alt.Scale(domain=names, range=["#0072B2", "#E69F00"]),
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=[
                 alt.Tooltip("for:N", title="Who"),
-                alt.Tooltip("people:Q", title="People"),
+                alt.Tooltip("people:Q", title="Users"),
                 alt.Tooltip("low:Q", title="from", format="+.3f"),
                 alt.Tooltip("high:Q", title="to", format="+.3f"),
             ],
         )
     )
-    zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
-    return alt.layer(bars, zero)
+    at_zero = alt.Chart(pd.DataFrame({"x": [0.0], "text": [f"{same:,} the same"]}))
+    zero = at_zero.mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
+    label = at_zero.mark_text(align="left", baseline="top", dx=6, dy=2, fontSize=12).encode(
+        x="x:Q", y=alt.value(0), text="text:N"
+    )
+    return alt.layer(bars, zero, *([label] if same else []))
 
 
 def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metric: str) -> alt.LayerChart:
@@ -347,7 +358,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
             for g in groups
         ]
     )
-    y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=170))
+    y = alt.Y("group:N", sort=data["group"].tolist(), title=None, axis=alt.Axis(labelLimit=320))
     tip = [
         alt.Tooltip("group:N"),
         alt.Tooltip("value:Q", title="difference", format="+.4f"),
@@ -481,11 +492,14 @@ def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
         scale=alt.Scale(domain=models, range=[SERIES[i % len(SERIES)] for i in range(len(models))]),
         legend=alt.Legend(orient="top", columns=4, labelLimit=220),
     )
+    # More models than colours: the second of a colour is dashed, the third dotted.
+    dashes = [DASHES[(i // len(SERIES)) % len(DASHES)] for i in range(len(models))]
+    dash = alt.StrokeDash("model:N", title=None, scale=alt.Scale(domain=models, range=dashes))
     base = alt.Chart(pd.DataFrame(parts), height=300).encode(
         x=alt.X("metric:N", sort=[arrow(n) for n in names], title=None, axis=alt.Axis(labelAngle=0, grid=True)),
         y=alt.Y("share:Q", title="worst → best", axis=alt.Axis(labels=False, ticks=False)),
         opacity=alt.condition(pick, alt.value(0.95), alt.value(0.12)),
         tooltip=["model:N", "metric:N", alt.Tooltip("value:Q", format=".4f")],
     )
-    lines = base.mark_line(strokeWidth=2).encode(color=colour, detail="model:N")
+    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash, detail="model:N")
     return alt.layer(lines, base.mark_circle(size=60).encode(color=colour)).add_params(pick)

@@ -13,6 +13,7 @@ import streamlit as st
 
 from mmrec_core import registry, runs, settings
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation.protocols import protocol_label
 from mmrec_core.maintenance import damage
 from mmrec_core.runs import heartbeat
 from pages.parts import layout
@@ -40,10 +41,12 @@ DOING = {
     "train-encoder": "Train the encoder on",
     "train": "Train",
     "evaluate": "Evaluate",
-    "crossing": "Draw the crossing on",
+    "crossing": "Compute the cold-start curve on",
     "tune": "Tune",
 }
 WATCHED = ("ndcg@10", "rmse", "log_loss")
+CARDS, MOST_LINES = 2, 30
+"""Running jobs shown as cards, and waiting ones listed in a line each."""
 POINTS = 120
 """Points of a curve that are sent to the browser at most."""
 
@@ -99,15 +102,36 @@ def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:
         st.rerun()
 
 
+def queue(live: Sequence[runs.Run], *, full: bool = False) -> None:
+    """Running jobs: cards of the first two, a line for each of the others, so that they do not fill the page.
+
+    Args:
+        live: running and waiting runs, in the order in which they begin.
+        full: whether the first card shows curves and figures.
+    """
+    for at, run in enumerate(live[:CARDS]):
+        run_card(run, full=full and at == 0 and run.kind == "train")
+    if others := live[CARDS:]:
+        with st.expander(f"{len(others)} more waiting", icon=":material/hourglass_empty:"):
+            st.markdown("\n".join(f"- {title(run)}{unusual(run)}" for run in others[:MOST_LINES]))
+            if len(others) > MOST_LINES:
+                st.caption(f"… and {len(others) - MOST_LINES} more")
+
+
 def watched(run: runs.Run) -> bool:
     """Whether validation said which weights are best."""
     return any(m in (run.last("epoch") or {}) for m in WATCHED)
 
 
 def title(run: runs.Run) -> str:
-    """What it does, to what."""
-    name = " · ".join(str(run.params[k]) for k in ("dataset", "model") if run.params.get(k))
-    return f"{DOING[run.kind]} {escape(name)}"
+    """What it does, to what; an evaluation under which protocol, a map of which space."""
+    params = run.params
+    parts = [str(params[k]) for k in ("dataset", "model") if params.get(k)]
+    if run.kind == "evaluate":
+        parts.append(protocol_label(str(params["protocol"])) + (", stream" if params.get("regime") == "stream" else ""))
+    if run.kind == "project":
+        parts.append({"text": "plots", "image": "posters", "both": "plots and posters"}[params["view"]])
+    return f"{DOING[run.kind]} {escape(' · '.join(parts))}"
 
 
 def unusual(run: runs.Run) -> str:
@@ -200,7 +224,7 @@ def progress(run: runs.Run) -> None:
         st.progress(0.0, text="Starting")
         return
     left = runs.remaining(run)
-    until = f" · at most {span(left)} left" if left is not None else ""
+    until = f" · about {span(left)} left" if left is not None else ""
     st.progress(min(last["done"] / max(last["total"], 1), 1.0), text=f"{escape(str(last['what'])).capitalize()}{until}")
 
 
