@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 
-from mmrec_core import ownership, runs, settings
+from mmrec_core import ownership, settings
 from mmrec_core.errors import MMRecError
 
 
@@ -144,4 +144,6 @@ def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> Non
             time.sleep(0.5)
     time.sleep(3)  # let the first page load before training starts
     if app.poll() is None:
-        runs.start_all(dataset)
+        from mmrec_core.jobs.showcase import showcase
+
+        showcase(dataset, lambda: app.poll() is None)
