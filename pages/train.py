@@ -124,7 +124,7 @@ def form() -> None:
             icon=":material/tune:",
             color="gray",
         )
-        if head.button("Usual settings", icon=":material/restart_alt:", type="tertiary", key="forget_like"):
+        if head.button("Default settings", icon=":material/restart_alt:", type="tertiary", key="forget_like"):
             st.query_params.from_dict({"dataset": dataset.name})
             st.rerun()
     name = choose_model(start)
@@ -136,17 +136,17 @@ def form() -> None:
     if same is None and trains:
         preset = st.segmented_control(
             "Preset",
-            ["Usual", "Quick look"],
-            default="Usual",
+            ["Default", "Quick look"],
+            default="Default",
             required=True,
             key=f"preset.{name}",
             help=(
-                "Usual: the model's own settings. Quick look: five epochs on a tenth of the rows, "
+                "Default: the model's own settings. Quick look: five epochs on a tenth of the rows, "
                 "to see whether it runs at all; its figures are no evidence."
             ),
         )
     else:
-        preset = same.id if same is not None else "Usual"
+        preset = same.id if same is not None else "Default"
     quick = preset == "Quick look"
     given |= QUICK if quick else {}
     key = f"train.{preset}"

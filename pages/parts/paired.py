@@ -101,12 +101,12 @@ def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, me
             format_p_value(text["p"]),
             border=True,
             help=(
-                "Permutation test: how often a difference this large comes up if each person’s two figures are swapped"
+                "Permutation test: how often a difference this large comes up if each user’s two values are swapped"
                 " at random (10,000 times)."
             ),
         )
         st.metric(
-            f"p, Holm of {tests}",
+            f"Holm-adjusted p ({tests} comparison{'s' if tests != 1 else ''})",
             format_p_value(sure.get("p_holm", text["p"])),
             border=True,
             help=(
