@@ -8,7 +8,7 @@ import streamlit as st
 
 from mmrec_core import registry, runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.serving import answers, elicitation, recommender
+from mmrec_core.serving import answers, elicitation, list_changes, recommender
 from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 from pages.parts import layout, navigation
@@ -27,7 +27,7 @@ layout.frame()
 
 TOP = 8
 SUGGESTED = 12
-YARDSTICK = "popularity"
+BASELINE = "popularity"
 CHOOSER, STUDIO = "cold.chooser", "cold.studio"
 """The page's two fragments: a rating draws both, and nothing else."""
 dataset = layout.needs_dataset()
@@ -180,7 +180,7 @@ def choose_films(ratings: dict[int, float]) -> None:
         films, key = [int(row) for row in rows], "found"
     else:
         st.session_state.setdefault("hand", 0)
-        fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", YARDSTICK}}
+        fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", BASELINE}}
         ways = (
             ["Informative", "Models disagree", "Taste packs"]
             if len(fitted) > 1 and len(ratings) >= 3
@@ -280,7 +280,7 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
     if not fitted:
         no_trained_models(runs.usable_models(dataset))
         return
-    names = [YARDSTICK] * (YARDSTICK in fitted) + sorted(n for n in fitted if n != YARDSTICK)
+    names = [BASELINE] * (BASELINE in fitted) + sorted(n for n in fitted if n != BASELINE)
     usual = [n for n in names if n not in {"random", "bias"}] or names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.pills(
@@ -310,6 +310,8 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
     asked = {name: answers.ask(fitted[name], [history])[0] for name in names if name in shown}
     common: set[int] = set()
     listed: dict[str, list[int]] = {}
+    lists: dict[str, tuple[list[int], list[int]]] = {}
+    news = st.container()
     for name in (n for n in names if n in shown):
         with st.container(border=True, key=f"answer-{name}"):
             head = st.container(horizontal=True, vertical_alignment="center")
@@ -328,13 +330,20 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
                     st.rerun()
                 continue
             listed[name] = [int(i) for i in found.items]
-            if name == YARDSTICK:
+            if name == BASELINE:
                 common = {int(i) for i in found.items}
             heading(head, name, found, common, bool(ratings), fitted[name])
-            films = [card(found, place, why, list(ratings)) for place in range(len(found.items))]
+            lists[name] = (before_the_last_rating(name, rating_pairs, listed[name]), listed[name])
+            films = [card(found, place, why, list(ratings), lists[name][0]) for place in range(len(found.items))]
             poster_grid(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
     if not listed:
         return
+    if ratings and (most := list_changes.most_changed(lists)):
+        row, stars = list(ratings.items())[-1]
+        news.caption(
+            f":material/trending_up: With ★ {stars:g} for {layout.escape(str(catalog['title'].iloc[row]))},"
+            f" {most[0]} changed most: {most[1]} of its {len(listed[most[0]])} films are new."
+        )
     chosen = {n: fitted[n] for n in listed}
     more = st.segmented_control(
         "More",
@@ -348,6 +357,16 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
         trajectory_view(dataset, chosen, ratings)
     elif more == "Why this film":
         counterfactual_view(dataset, chosen, ratings, listed)
+
+
+def before_the_last_rating(name: str, pairs: tuple[tuple[object, float], ...], items: list[int]) -> list[int]:
+    """What a model recommended before the ratings were as they are now; empty for its first list."""
+    kept: dict[str, Any] = st.session_state.setdefault("cold_lists", {}).setdefault(dataset.name, {})
+    last = kept.get(name)
+    if last is None or last["pairs"] != pairs:
+        kept[name] = last = {"pairs": pairs, "items": items, "before": last["items"] if last else []}
+    before: list[int] = last["before"]
+    return before
 
 
 def answer_of(name: str, asked: Future[answers.Answer]) -> answers.Answer:
@@ -376,15 +395,16 @@ def on_open() -> None:
 
 
 def card(
-    found: answers.Answer, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int]
+    found: answers.Answer, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int], before: list[int]
 ) -> dict[str, object]:
-    """One recommended film."""
+    """One recommended film, with its place and how that changed with the last rating."""
     reason = ""
     if why and why[place]:
         at, fall = why[place][0]
         reason = f"because of {catalog['title'].iloc[rated[at]]}" if fall > 0 else "no single rating"
     shown = film_card(dataset, int(found.items[place]), why=reason)
-    return {**shown, "note": shown["mean"], "rank": place + 1}
+    change = list_changes.mark(list_changes.changes(before, found.items.tolist())[place], len(before))
+    return {**shown, "note": f"{change} · {shown['mean']}" if change else shown["mean"], "rank": place + 1}
 
 
 @st.cache_data(max_entries=256, show_spinner=False, ttl=60)
@@ -411,7 +431,7 @@ def heading(
     """Labels: whether the model falls back or repeats popularity, and how it did when it was tested."""
     result = test_metrics(str(run.folder), run.id) or {}
     value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
-    if name == YARDSTICK:
+    if name == BASELINE:
         head.badge(
             "baseline",
             icon=":material/straighten:",
@@ -428,7 +448,7 @@ def heading(
             color="orange",
             help="The model has no information it can use about you, so everyone in your place gets these films.",
         )
-    if name != YARDSTICK and common:
+    if name != BASELINE and common:
         head.caption(f"{len(common & {int(i) for i in found.items})} of {len(found.items)} also most popular")
     if value is not None and interval:
         predicts = (
