@@ -187,7 +187,7 @@ def choose_films(ratings: dict[int, float]) -> None:
             else ["Informative", "Taste packs"]
         )
         way = st.segmented_control(
-            "Suggest",
+            "Films to rate",
             ways,
             default="Informative",
             required=True,
@@ -293,7 +293,7 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
             help="Every model that is fitted on this dataset.",
         )
         explain = st.toggle(
-            "Why these",
+            "Explain",
             key="why",
             bind="query-params",
             disabled=not ratings,
@@ -443,13 +443,15 @@ def heading(
         )
     elif found.source == "fallback":
         head.badge(
-            "fallback: knows nothing of you" if rated else "nothing rated yet",
+            "fallback: knows nothing of you" if rated else "no ratings yet: its default list",
             icon=":material/person_off:",
             color="orange",
             help="The model has no information it can use about you, so everyone in your place gets these films.",
         )
     if name != BASELINE and common:
-        head.caption(f"{len(common & {int(i) for i in found.items})} of {len(found.items)} also most popular")
+        head.caption(
+            f"{len(common & {int(i) for i in found.items})} of {len(found.items)} are also in the popularity list"
+        )
     if value is not None and interval:
         predicts = (
             " It predicts stars, so it ranks by expected stars, and rarely rated films can come out on top."
@@ -457,7 +459,7 @@ def heading(
             else ""
         )
         head.caption(
-            f"NDCG@10 {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
+            f"NDCG@10 on test users {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
             help=(
                 f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']},"
                 f" seed {result['seed']}, 95 % interval over users.{predicts}"
@@ -523,7 +525,7 @@ single_thread()
 WHO = ["New person", "New film", "The crossing"]
 who = (
     st.segmented_control(
-        "What is new",
+        "New user or new film",
         WHO,
         default=WHO[0],
         required=True,

@@ -109,9 +109,9 @@ def tables(rows: list[Row]) -> None:
         st.markdown(f"#### {KINDS[kind]}")
         if kind == "rating":
             st.caption(
-                "They predict stars. Their ranking columns rank by predicted stars, which is not what they were made"
-                " for: a film that few people love can come out above one that many like. Popularity, EASE and oracles"
-                " stand for comparison."
+                "Rating models predict stars; their ranking metrics sort films by predicted stars, which is not what"
+                " they were made for: a film that few people love can come out above one that many like. Popularity,"
+                " EASE and oracles are shown as references."
             )
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
             st.caption(f":material/lightbulb: {layout.escape(hint[:1].upper() + hint[1:])}")
@@ -131,8 +131,10 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
     data["Fit (s)"] = [None if r.kind == "oracle" else s.get("fit") for r, s in zip(shown, spent, strict=True)]
     data["Parameters"] = [r.result.get("parameters") for r in shown]
     help_for = {
-        charts.arrow(m): f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users. ★ best; ☆ not"
-        " significantly different from it (paired test, Holm)."
+        charts.arrow(m): (
+            f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users. ★ best; ☆ not"
+            " significantly different from it (paired test, Holm)."
+        )
         for m in names
     }
     config: dict[str, Any] = {c: st.column_config.TextColumn(help=h) for c, h in help_for.items()}
@@ -193,15 +195,15 @@ def caveats(rows: list[Row]) -> None:
     ties = dataset.manifest.get("ties")
     if ties and ties["events"] >= 0.005:
         lines.append(
-            f"{100 * ties['events']:.0f} % of events share their moment with another of the same user (for"
-            f" {100 * ties['last']:.0f} % of users the last one does): their order is drawn by the split's seed."
+            f"{100 * ties['events']:.0f} % of events have the same timestamp as another event of their user (for"
+            f" {100 * ties['last']:.0f} % of users the last event has); such ties are ordered at random (split seed)."
         )
     future = [(r, v) for r in rows if (v := r.result["metrics"].get("future_items@10")) and v >= 0.0005]
     if future:
         row, value = max(future, key=lambda pair: pair[1])
         lines.append(
-            f"Up to {100 * value:.1f} % of the first ten (by {layout.escape(row.label)}) are items that did not exist"
-            " yet at the user’s last test event. This protocol does not leave them out; full:existing does."
+            f"Some recommended items did not exist yet at the user’s last test event: up to {100 * value:.1f} % of a"
+            f" top 10 (model {layout.escape(row.label)}). The protocol full:existing leaves them out."
         )
     for line in lines:
         st.caption(f":material/info: {line}")
@@ -216,7 +218,7 @@ def rename(rows: list[Row]) -> None:
         "Rename", icon=":material/edit:", type="tertiary", help="Give a result a short name, shown on every page."
     ):
         by = {r.label: r for r in able}
-        label = st.selectbox("Result", [*by], key=f"rename.which.{dataset.name}")
+        label = st.selectbox("Run", [*by], key=f"rename.which.{dataset.name}")
         st.caption(layout.escape(by[label].description))
         name = st.text_input(
             "Name", key=f"rename.name.{label}", max_chars=runs.NAME_LENGTH, placeholder="Empty: the automatic name"
@@ -295,8 +297,7 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {text}")
     if metric == "ndcg@10":
         st.caption(
-            "Two intervals that overlap do not mean that models are alike: the table's paired difference is the sharper"
-            " test."
+            "Two intervals that overlap do not mean that models are alike: the paired test in the table has more power."
         )
     return chart
 

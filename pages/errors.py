@@ -74,7 +74,7 @@ def choose_models(rows: list[Row]) -> list[Row]:
             format_func=lambda n: n if n == NOTHING else hidden_names.name(n, labels),
         )
         st.toggle(
-            "Hide names",
+            "Hide model names",
             key="blind",
             bind="query-params",
             help="Codes without knowing which model is which: names are replaced, and their order is drawn.",
@@ -130,11 +130,11 @@ def slices_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
         split,
     )
     family = st.pills(
-        "Cut by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
+        "Slices by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
     ) or next(iter(families))
     metrics_table(families[family], lines, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Look into", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
+        name = st.selectbox("Slice", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
         can = [s for s in SORTS if sort_is_possible(s, lines)]
         sort = (
             st.segmented_control(
@@ -188,7 +188,7 @@ def slices_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
             slice=name,
         )
         return
-    st.caption(f"Tags for the whole slice: {layout.escape(name)}")
+    st.caption(f"Tags for the slice: {layout.escape(name)}")
     panel(
         dataset,
         "slice",
@@ -463,7 +463,7 @@ def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
 
 st.title("Errors", anchor=False)
 st.caption(
-    "Cut the test ratings into slices, open the worst cases, ask what would have changed the model’s mind, and keep"
+    "Divide the test ratings into slices, open the worst cases, ask what would have changed a prediction, and keep"
     " what you find."
 )
 layout.generated_note(dataset)
@@ -480,7 +480,7 @@ else:
     rows = choose_models(rows_of_setup(found, key))
     look = (
         st.segmented_control(
-            "Look at",
+            "View",
             LOOKS,
             default="Slices",
             required=True,

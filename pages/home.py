@@ -32,9 +32,9 @@ def introduction() -> None:
     """The first look: a line, a strip of posters, two ways on."""
     st.title("See what recommenders see", anchor=False)
     st.markdown(
-        "MMRec puts films, their posters and plots, and the models that recommend them side by side: **browse** the"
-        " films, **rate** a few as a new visitor, and see what every model recommends to you. Figures come with their"
-        " split, protocol and interval, so that you can trust them, or check them."
+        "MMRec lets you explore films and compare the models that recommend them: **browse** the films, **rate** a few"
+        " as a new visitor, and see what every model recommends to you. Every metric is shown with its data split,"
+        " evaluation protocol and confidence interval."
     )
     chosen = layout.dataset()
     if chosen is None or not chosen.manifest["films"]:
@@ -121,13 +121,19 @@ def dataset_card(name: str) -> None:
         cover = manifest["coverage"]
         if cover:
             st.caption(
-                f"Posters for {cover['poster']['films']:.0%} of films ({cover['poster']['ratings']:.0%} of ratings), "
-                f"plots for {cover['plot']['films']:.0%} ({cover['plot']['ratings']:.0%})",
-                help="Share of films that have one, and share of all ratings that fall on such films.",
+                f"{cover['poster']['films']:.0%} of {manifest.get('what', 'films')} have a poster,"
+                f" {cover['plot']['films']:.0%} a plot",
+                help=(
+                    f"They have {cover['poster']['ratings']:.0%} (posters) and {cover['plot']['ratings']:.0%} (plots)"
+                    " of all ratings."
+                ),
             )
         able, done = runs.usable_models(chosen), runs.finished(chosen)
         fitted = [m for m in able if m in done]
-        st.caption(f"{len(fitted)} of {len(able)} models fitted" + (f": {', '.join(fitted)}" if fitted else ""))
+        st.caption(
+            f"{len(fitted)} trained, of {len(able)} models that work on this dataset"
+            + (f": {', '.join(fitted)}" if fitted else "")
+        )
         for note in manifest["notes"]:
             st.caption(f":material/info: {layout.escape(note)}")
         with st.container(horizontal=True):
@@ -197,15 +203,18 @@ def add_dataset() -> None:
                     ":material/folder: Found among your sources."
                     if at_hand
                     else (
-                        ":material/download: Will be downloaded from GroupLens; or name a folder that holds it in"
-                        " MMREC_SOURCES."
+                        ":material/download: Will be downloaded from GroupLens. Or set MMREC_SOURCES to a folder that"
+                        " contains it."
                     )
                 )
             with st.expander("Settings"):
                 options = config_form("datasets", name, key="prepare")
             again = name in preparation.prepared()
             if st.button(
-                "Prepare again" if again else "Prepare", type="primary", icon=":material/play_arrow:", key="prepare"
+                "Prepare again from its source" if again else "Prepare",
+                type="primary",
+                icon=":material/play_arrow:",
+                key="prepare",
             ):
                 start_prepare({"reader": name, "dataset": name, "options": options})
     with own:

@@ -46,21 +46,22 @@ def splits(chosen: Dataset) -> dict[str, str]:
     """The splits that these data allow, with what each asks."""
     has = set(chosen.manifest["has"])
     summary = {
-        "user-temporal": "each person's last tenth is the test: what will they like next?",
-        "random:80-10-10": "each person's ratings divided at random",
+        "user-temporal": "the last tenth of each user's ratings is the test set",
+        "random:80-10-10": "each user's ratings divided at random",
         "random-global:90-0-10": "all ratings divided at random, as in many papers on RMSE",
-        "chronological:70-15-15": "one moment for everyone: the world's past and future",
-        "leave-one-out": "each person's last rating is the test",
-        "cold-user": "a tenth of people leave training and are folded in",
-        "cold-item": "a tenth of films leave training",
+        "chronological:70-15-15": "one point in time for all users: training before, test after it",
+        "leave-one-out": "the last rating of each user is the test set",
+        "cold-user": "a tenth of the users are not in training; they are folded in",
+        "cold-item": "a tenth of the films are not in training",
     }
     if "user" not in has:
-        shipped = {n: "the makers' own division" for n in chosen.official_names() if n == "official"}
+        shipped = {n: "the division published with the dataset" for n in chosen.official_names() if n == "official"}
         summary = shipped | {"random-global:80-10-10": "rows divided at random"}
     if "time" not in has:
         summary = {k: v for k, v in summary.items() if k.startswith(("random", "cold-item"))}
     summary |= {
-        f"folds:{name}" if name != "official" else name: "the makers' own division" for name in chosen.official_names()
+        f"folds:{name}" if name != "official" else name: "the division published with the dataset"
+        for name in chosen.official_names()
     }
     for name, strategy in split_plugins.strategies().items():
         if "user" in has and ("time" in has or not strategy.needs_time):
@@ -94,8 +95,8 @@ def choose_model(start: runs.Run | None) -> str | None:
     )
     schema = schemas[name]
     st.caption(
-        f"{schema['summary']} Needs {registry.in_words(schema['needs']) or 'nothing'}: {dataset.name} has "
-        + ("them." if len(schema["needs"]) > 1 else "it.")
+        f"{schema['summary']} Needs {registry.in_words(schema['needs']) or 'nothing'}; {dataset.name} has all that it"
+        " needs."
     )
     if unable:
         lacks = {n: registry.unmet(schemas[n]["needs"], features.available_inputs(dataset)) for n in unable}
@@ -104,7 +105,7 @@ def choose_model(start: runs.Run | None) -> str | None:
         if never := [f"{n} (needs {registry.in_words(own)})" for n, own in lacks.items() if n not in later]:
             st.caption(f":material/block: Not for these data: {', '.join(never)}.")
         if later:
-            st.caption(f":material/image_search: Once plots or posters have been encoded: {', '.join(later)}.")
+            st.caption(f":material/image_search: Available after plots or posters are encoded: {', '.join(later)}.")
             st.page_link(layout.page("space"), label="Encode them on Space", icon=":material/bubble_chart:")
     for broken, fault in registry.faults("models").items():
         st.caption(f":material/error: {layout.escape(broken)}: {layout.escape(fault)}")
@@ -274,7 +275,7 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
             ),
         )
         fraction = st.number_input(
-            "Share of rows (%)",
+            "Share of training rows (%)",
             0.001,
             100.0,
             10.0 if quick else 100.0 * before["fraction"],
@@ -294,7 +295,7 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
             low, high = dataset.scale
             usual = high if dataset.manifest.get("relevant_from") is None else float(dataset.manifest["relevant_from"])
             bar = st.number_input(
-                "Liked from",
+                "Relevant from",
                 low,
                 high,
                 usual if before["relevant_from"] is None else float(before["relevant_from"]),
@@ -399,7 +400,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
         st.caption(f":material/schedule: {measured[1]}")
     elif info is not None:
         most = (
-            f", at most {span(info['most'])} if every epoch is needed"
+            f", or {span(info['most'])} without early stopping"
             if info["most"] and info["most"] > info["seconds"] * 1.1
             else ""
         )
@@ -548,7 +549,7 @@ elif section == "Cluster":
     cluster_view.view()
 else:
     st.caption(
-        "A training is a process of its own: close this page, or stop the app, and it goes on. Runs start in the order"
+        "Each training is a separate process: close this page, or stop the app, and it goes on. Runs start in the order"
         " in which they were queued."
     )
     st.fragment(jobs_in_progress, run_every=pace())()

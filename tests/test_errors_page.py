@@ -116,7 +116,7 @@ def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:
     again = app("errors", dataset="mine", look="Notebook")
     table = next(f.value for f in again.dataframe if "Note" in f.value.columns)
     assert table["Note"].tolist() == ["too kind"] and table["Film"].tolist() == ["Film 3"]
-    next(t for t in page.toggle if t.label == "Hide names").set_value(True).run()
+    next(t for t in page.toggle if t.label == "Hide model names").set_value(True).run()
     names = {str(v) for f in page.dataframe if "Model" in f.value.columns for v in f.value["Model"]}
     assert names and all(n.startswith("Model ") for n in names)
     boxes = [b for b in page.selectbox if b.label in {"Model", "Compare with"}]

@@ -128,7 +128,7 @@ def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, 
     shown = app("train")
     info = text(shown)
     assert not shown.exception and "gbdt (needs labels)" in info and "mm_tgn (needs" not in info
-    assert "mm_tgn" in info.split("Once plots or posters have been encoded")[1]
+    assert "mm_tgn" in info.split("Available after plots or posters are encoded")[1]
 
 
 # Compare
@@ -146,7 +146,7 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     assert not shown.exception and not shown.error
     ranking, rating = (frame.value for frame in shown.dataframe[:2])
     assert set(ranking["Model"]) == {"popularity", "ease"} and "RMSE ↓" not in ranking
-    assert set(rating["Model"]) == {"bias", "popularity", "ease"} and "ranking columns rank by predicted stars" in text(
+    assert set(rating["Model"]) == {"bias", "popularity", "ease"} and "ranking metrics sort films by predicted stars" in text(
         shown
     )
     cell = ranking.set_index("Model").loc["ease", "NDCG@10 ↑"]

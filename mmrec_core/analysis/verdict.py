@@ -64,8 +64,8 @@ class Verdict:
             text += " " + self._against_baseline()
         if self.detectable is not None:
             text += (
-                f" With {self.users:,} users, a true difference below {self.detectable:.{_digits(self.detectable)}f}"
-                " would probably not be found."
+                f" With {self.users:,} users, the test would probably miss a true difference below"
+                f" {self.detectable:.{_digits(self.detectable)}f}."
             )
         return text
 

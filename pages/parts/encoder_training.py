@@ -14,7 +14,7 @@ from mmrec_core.types import Dataset
 from pages.parts import layout
 
 NAMES = {
-    "mini_clip": "CLIP's loss: each text must pick its own poster of the batch",
+    "mini_clip": "contrastive loss of CLIP: each text must identify its own poster among those of the batch",
     "mini_siglip": "SigLIP's loss: every text and poster is a yes or no of its own",
 }
 
@@ -33,8 +33,8 @@ def encoder_training(dataset: Dataset) -> None:
         )
         return
     st.caption(
-        "Two small towers, one for texts, one for posters, learn from scratch to meet in one space. Held-out films tell"
-        " how well."
+        "A text encoder and an image encoder are trained from scratch into a shared space. Quality is measured by"
+        " retrieval on held-out films."
     )
     name = st.segmented_control("Encoder", [*NAMES], default="mini_clip", required=True, key="enc.name") or "mini_clip"
     st.caption(NAMES[name])

@@ -44,7 +44,7 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
     """
     st.write(
         "A CSV or Parquet file with one rating or event a line, or an export of Letterboxd, IMDb, Goodreads or Netflix."
-        " A film table with titles, genres and plots makes it nicer."
+        " Optional: a film table, so that the app shows titles, genres and plots."
     )
     file = st.file_uploader("Ratings", type=TYPES, key="own_ratings")
     films = st.file_uploader("Films (optional)", type=TYPES, key="own_films")
