@@ -355,6 +355,7 @@ def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
     left = page.url
     assert "look=Person" in left and "who=" in left and "b=itemknn" in left
     go_to(page, "Compare")
+    page.locator(".st-key-section-part button", has_text="Paired").click()
     page.get_by_text("mean difference").first.wait_for()
     settled(page)
     page.get_by_role("combobox", name="Baseline").last.scroll_into_view_if_needed()

@@ -146,9 +146,11 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     assert not shown.exception and not shown.error
     ranking, rating = (frame.value for frame in shown.dataframe[:2])
     assert set(ranking["Model"]) == {"popularity", "ease"} and "RMSE ↓" not in ranking
-    assert set(rating["Model"]) == {"bias", "popularity", "ease"} and "ranking metrics sort films by predicted stars" in text(
-        shown
-    )
+    assert set(rating["Model"]) == {
+        "bias",
+        "popularity",
+        "ease",
+    } and "ranking metrics sort films by predicted stars" in text(shown)
     cell = ranking.set_index("Model").loc["ease", "NDCG@10 ↑"]
     result = runs.finished(mine)["ease"].result()
     assert result is not None and cell.lstrip("★☆ ").startswith(
