@@ -326,12 +326,8 @@ asked = st.query_params.get("film")
 if asked is None:
     poster_page()
 else:
-    found_row = (
-        int(dataset.items.rows([asked])[0])
-        if asked.lstrip("-").isdigit() or dataset.items.raw.dtype.kind not in "iu"
-        else -1
-    )
-    if found_row < 0:
+    found_row = dataset.items.find(asked)
+    if found_row is None:
         st.warning(
             f"{dataset.name} has no film with id {layout.escape(asked)}. It may belong to another dataset.",
             title="Unknown film",

@@ -364,13 +364,6 @@ def keep_in_link(key: str) -> None:
     st.query_params[key] = st.session_state[f"{key}.asked"]
 
 
-def row_of(ids: Any, text: str) -> int:
-    """A raw id's row; −1 where there is none."""
-    if not text or (ids.raw.dtype.kind in "iu" and not text.lstrip("-").isdigit()):
-        return -1
-    return int(ids.rows([text])[0])
-
-
 def choose_user(split: Split) -> int | None:
     """The person asked for; the first with many held-out ratings where nobody is."""
     users, n = np.unique(np.asarray(dataset.interactions.need("user"))[split.test], return_counts=True)
@@ -385,8 +378,8 @@ def choose_user(split: Split) -> int | None:
         )
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
             open_tab(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
-    user = row_of(dataset.users, text.strip())
-    if user < 0:
+    user = dataset.users.find(text.strip())
+    if user is None:
         st.info(
             f"{dataset.name} has no person “{layout.escape(text)}”. Ids run from"
             f" {layout.escape(str(dataset.users.raw[0]))} to {layout.escape(str(dataset.users.raw[-1]))}.",
@@ -427,8 +420,8 @@ def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     events = dataset.interactions
     test = split.test[np.asarray(events.need("user"))[split.test] == user]
     films = np.asarray(events.need("item"))[test] if len(test) else np.asarray([0])
-    row = row_of(dataset.items, links.id_of(st.query_params.get("what", "")))
-    if row < 0:
+    row = dataset.items.find(links.id_of(st.query_params.get("what", "")))
+    if row is None:
         row = int(films[0])
     st.session_state["what.asked"] = links.film(dataset, row)
     if len(dataset.items) <= MOST_CHOICES:
@@ -443,8 +436,8 @@ def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
         )
     else:
         what = st.text_input("Film (its id)", key="what.asked", on_change=keep_in_link, args=("what",), width=420)
-    item = row_of(dataset.items, links.id_of(what or ""))
-    if item < 0:
+    item = dataset.items.find(links.id_of(what or ""))
+    if item is None:
         st.info(f"{dataset.name} has no film “{layout.escape(str(what))}”.", icon=":material/search_off:")
         return
     case(dataset, split, user, item, rows, labels)

@@ -505,7 +505,7 @@ def history() -> None:
     kinds = ["all", *(s for s in ("finished", "failed", "stopped") if any(r.status == s for r in mine))]
     kind = (
         st.segmented_control(
-            "Which", kinds, default="all", required=True, key="history_kind", label_visibility="collapsed"
+            "Which trainings", kinds, default="all", required=True, key="history_kind", label_visibility="collapsed"
         )
         or "all"
     )

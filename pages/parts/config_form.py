@@ -10,6 +10,19 @@ import streamlit as st
 
 from mmrec_core import registry
 
+LABELS = {
+    "lr": "learning rate (lr)",
+    "patience": "early-stopping patience",
+    "plateau_patience": "learning-rate patience",
+    "schedule": "learning-rate schedule",
+    "clip": "gradient clipping",
+    "accumulate": "gradient accumulation",
+    "id_dropout": "id-embedding dropout",
+    "checkpoint_s": "checkpoint interval",
+    "l2": "L2 regularisation",
+}
+"""Labels of fields whose name alone is not clear; the others are labelled with their name."""
+
 
 def config_form(
     room: str, name: str, *, key: str, advanced: bool | None = False, given: Mapping[str, Any] | None = None
@@ -62,7 +75,7 @@ def step(schema: Mapping[str, Any]) -> Any:
 
 def _widget(field: str, schema: dict[str, Any], default: Any, key: str) -> Any:
     unit = schema.get("unit") or ""
-    label = f"{field.replace('_', ' ')}{f' ({unit})' if unit else ''}"
+    label = f"{LABELS.get(field, field.replace('_', ' '))}{f' ({unit})' if unit else ''}"
     low, high = schema.get("minimum"), schema.get("maximum")
     span = f" From {low:g} to {high:g}." if low is not None and high is not None else ""
     meaning = schema.get("description", "")

@@ -16,6 +16,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import protocol_label
 from mmrec_core.maintenance import damage
 from mmrec_core.runs import heartbeat
+from mmrec_core.training.validation_metrics import VALIDATION_METRICS
 from pages.parts import layout
 from pages.parts.delete_dialog import delete_button
 from pages.parts.layout import escape
@@ -44,7 +45,6 @@ DOING = {
     "crossing": "Compute the cold-start curve on",
     "tune": "Tune",
 }
-WATCHED = ("ndcg@10", "rmse", "log_loss")
 CARDS, MOST_LINES = 2, 30
 """Running jobs shown as cards, and waiting ones listed in a line each."""
 POINTS = 120
@@ -120,7 +120,7 @@ def queue(live: Sequence[runs.Run], *, full: bool = False) -> None:
 
 def watched(run: runs.Run) -> bool:
     """Whether validation said which weights are best."""
-    return any(m in (run.last("epoch") or {}) for m in WATCHED)
+    return any(m in (run.last("epoch") or {}) for m in VALIDATION_METRICS.values())
 
 
 def title(run: runs.Run) -> str:
@@ -291,7 +291,7 @@ def curves(run: runs.Run) -> None:
     """Training loss and validation score by epoch; the best epoch is marked."""
     events = run.events()
     every = run.epochs()
-    watched = next((m for m in WATCHED if every and m in every[0]), None)
+    watched = next((m for m in VALIDATION_METRICS.values() if every and m in every[0]), None)
     if watched is not None:
         every = [e for e in every if isinstance(e.get(watched), (int, float))]
     if not every:

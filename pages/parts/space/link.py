@@ -36,10 +36,8 @@ def camera(key: str) -> list[float] | None:
 
 def film(dataset: Dataset) -> int:
     """Catalog row of the film shown beside the map; −1 for none."""
-    asked = st.query_params.get("film")
-    if not asked or (dataset.items.raw.dtype.kind in "iu" and not asked.lstrip("-").isdigit()):
-        return -1
-    return int(dataset.items.rows([asked])[0])
+    row = dataset.items.find(st.query_params.get("film", ""))
+    return -1 if row is None else row
 
 
 def show_film(dataset: Dataset, row: int) -> None:
