@@ -38,7 +38,7 @@ def disagreements(dataset: Dataset, a: str, b: str, modality: str, n: int = 2, s
     """
     one, other = results.near(dataset, a, modality), results.near(dataset, b, modality)
     same, k = results.shared(dataset, a, b, modality)
-    # among equals those that most users know, so that a visitor can judge the neighbours
+    # among equals those that most users know, so that a visitor knows the neighbours
     known = np.asarray(dataset.catalog["n_ratings"])
     worst = sorted(same, key=lambda film: (same[film], -int(known[film]), film))[:n]
 

@@ -90,25 +90,21 @@ def _save(dataset: Dataset, rows: Array) -> None:
             else:
                 st.toast(f"Saved {len(rows):,} films as “{name.strip()}”.", icon=":material/bookmark_added:")
                 st.rerun()
-        st.download_button(
-            "CSV",
-            data=lambda: csv_out.of_table(slices.table(dataset, rows)),
-            file_name=f"{dataset.name}-films.csv",
-            mime="text/csv",
-            key="csv",
-            type="tertiary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Parquet",
-            data=lambda: slices.parquet(slices.table(dataset, rows)),
-            file_name=f"{dataset.name}-films.parquet",
-            key="parquet",
-            type="tertiary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        forms = {
+            "CSV": (csv_out.of_table, "csv", "text/csv"),
+            "Parquet": (slices.parquet, "parquet", "application/vnd.apache.parquet"),
+        }
+        for form, (write, ending, mime) in forms.items():
+            st.download_button(
+                form,
+                data=lambda write=write: write(slices.table(dataset, rows)),  # type: ignore[misc]
+                file_name=f"{dataset.name}-films.{ending}",
+                mime=mime,
+                key=ending,
+                type="tertiary",
+                icon=":material/download:",
+                on_click="ignore",
+            )
 
 
 def filter_form(dataset: Dataset, files: publish.Published) -> None:
