@@ -285,7 +285,7 @@ def _types() -> dict[str, Any]:
         joint: bool
         imported: bool
         catalog: str
-        modality: dict[Literal["text", "image"], Vectors]
+        modality: dict[str, Vectors]
         retrieval: dict[str, Any] | None = None
         state: str | None = None
 
