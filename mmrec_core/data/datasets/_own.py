@@ -469,7 +469,9 @@ def likely_scale(table: Table, column: str) -> tuple[float, float] | None:
         found = table.numbers(column)
     except MMRecError:
         return None
-    found = found[np.isfinite(found)].astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):  # ratings are float32; what is beyond is infinite and refused with its line
+        found = found.astype(np.float32).astype(np.float64)
+    found = found[np.isfinite(found)]
     if not len(found) or found.min() == found.max():
         return (0.5, 5.0) if not len(found) or 0.5 <= found.min() <= 5 else None
     if found.min() >= 0.5 and 4 < found.max() <= 5:

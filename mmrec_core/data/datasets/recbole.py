@@ -129,7 +129,8 @@ def read_folder(inter: Path, config: Any, progress: Progress, licence: str = "Yo
     scale = None
     ignored = config.ratings == "ignore" or (config.ratings == "auto" and label is not None)
     if "rating" in roles and not ignored:
-        events["rating"] = table.numbers(roles["rating"]).astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, which no scale holds
+            events["rating"] = table.numbers(roles["rating"]).astype(np.float32)
         scale = _scale(read, roles["rating"], config, notes)
     elif "rating" in roles and config.ratings == "auto":
         notes.append(
