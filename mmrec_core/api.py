@@ -215,5 +215,4 @@ def fit(
         file = Path(folder) / "events.parquet"
         pd.DataFrame(given).to_parquet(file)
         prepare("csv", source=file, name=name, options=options)
-    settings.setdefault("split", "user-temporal" if times is not None else "random:80-10-10")
     return train(name, model, **settings)

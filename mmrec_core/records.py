@@ -285,7 +285,7 @@ def _types() -> dict[str, Any]:
         joint: bool
         imported: bool
         catalog: str
-        modality: dict[str, Vectors]
+        modality: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], Vectors]
         retrieval: dict[str, Any] | None = None
         state: str | None = None
 

@@ -706,5 +706,5 @@ if found:
         )
 else:
     no_results()
-    ablations(dataset, "user-temporal" if dataset.manifest["films"] else "official")
+    ablations(dataset, runs.usual_params(dataset)["split"])
 st.fragment(jobs_in_progress, run_every=pace())()

@@ -215,7 +215,7 @@ def content_settings(name: str, start: runs.Run | None, key: str) -> dict[str, A
 
 def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
     """Split, seeds, what counts as liked, candidates, regime, share of rows."""
-    before = start.params if start is not None else runs.USUAL
+    before = start.params if start is not None else runs.USUAL | {"split": runs.usual_params(dataset)["split"]}
     known = splits(dataset)
     names = [*known] if before["split"] in known or start is None else [before["split"], *known]
     with st.grid(min_column_width=170):

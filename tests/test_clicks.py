@@ -180,7 +180,7 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_census_is_read_whole(census: Dataset) -> None:
     """The makers' counts of rows and of high incomes; neither label's column is left among the features."""
-    train, test = census.official("official") or (np.zeros(0), np.zeros(0))
+    train, _, test = census.official("official") or (np.zeros(0), np.zeros(0), np.zeros(0))
     assert (len(train), len(test)) == (32_561, 16_281)
     labels, columns = census.interactions.labels, census.interactions.features
     assert int(labels["income"][train].sum()) == 7_841 and int(labels["income"][test].sum()) == 3_846

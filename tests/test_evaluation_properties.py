@@ -327,7 +327,7 @@ def test_candidates_are_each_rows_own_and_hide_by_history_alone(place: Path, wor
     if how["kind"] == "shipped":
         makers, test = dataset.candidates("mine"), dataset.official("mine")
         assert makers is not None and test is not None
-        by_row = dict(zip(test[1].tolist(), makers.tolist(), strict=True))
+        by_row = dict(zip(test[2].tolist(), makers.tolist(), strict=True))
         assert [by_row[r] for r in drawing.rows.tolist()] == drawn_rows.tolist()
         return
     for row, own in zip(drawing.rows, drawn_rows, strict=True):

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import pickle
 import random
 import shutil
 import zipfile
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import sparse
 
 from mmrec_core import features, registry
 from mmrec_core.analysis import error_annotations
@@ -300,6 +302,40 @@ def criteo() -> dict[str, bytes]:
     }
 
 
+def atomic() -> dict[str, bytes]:
+    """RecBole's files of one dataset, with vectors beside them."""
+    image = io.BytesIO()
+    np.save(image, np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32))
+    return {
+        "x.inter": text(
+            "user_id:token\titem_id:token\trating:float\ttimestamp:float\tx_label:float",
+            ["\t".join(map(str, (u, i, r, t, (u + i) % 3))) for u, i, r, t in rows()],
+        ),
+        "x.item": text(
+            "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\ttext_emb:float_seq",
+            [f"{i}\tFilm {i}\t{1980 + i}\tDrama War\t{i} 1 {-i}.5" for i in range(10, 16)],
+        ),
+        "x.user": text("user_id:token\tage:float", [f"{u}\t{20 + u}" for u in range(1, 9)]),
+        "image_feat.npy": image.getvalue(),
+    }
+
+
+def matrices() -> dict[str, bytes]:
+    """Pickled matrices in three parts, as DiffMM publishes them."""
+    pairs = np.array([(u, i - 10) for u, i, _, _ in rows()])
+    found = {}
+    for at, name in enumerate(("trnMat.pkl", "valMat.pkl", "tstMat.pkl")):
+        own = pairs[at::3]
+        matrix = sparse.coo_matrix((np.ones(len(own)), (own[:, 0], own[:, 1])), shape=(9, 6))
+        found[name] = pickle.dumps(matrix, protocol=3)
+    return found
+
+
+def published_table() -> bytes:
+    named = [(u, i, ("train", "valid", "test")[at % 3]) for at, (u, i, _, _) in enumerate(rows())]
+    return parquet(pd.DataFrame(named, columns=["user", "item", "split"]))
+
+
 def vectors() -> dict[str, bytes]:
     out = {}
     for name, column in (
@@ -422,6 +458,10 @@ READERS = {
     "npz20m": Reader(shards, prepare("npz20m", share=1.0)),
     "census": Reader(census, prepare("census")),
     "criteo": Reader(criteo, prepare("criteo", "train.txt", buckets=64)),
+    "recbole": Reader(atomic, prepare("recbole")),
+    "recbole, ratings": Reader(atomic, prepare("recbole", ratings="keep"), ("x.inter", "x.item")),
+    "matrices": Reader(matrices, prepare("tiktok")),
+    "published table": Reader(one("interactions.parquet", published_table), prepare("amazon-baby")),
     "pictures": Reader(pictures, open_every),
 }
 

@@ -99,7 +99,7 @@ def prepare(
 @app.command()
 def split(
     dataset: DatasetArg,
-    how: SplitOption = "user-temporal",
+    how: SplitOption = None,
     split_seed: SplitSeed = 0,
     filter_from: FilterFrom = None,
     export: Annotated[
@@ -122,7 +122,7 @@ def split(
 
     opened = preparation.open_dataset(dataset)
     liked = runs.liked_from({"relevant_from": relevant_from, "filter_from": filter_from})
-    made = splits.make_split(opened, how, split_seed, filter_from, liked)
+    made = splits.make_split(opened, how or splits.default_split(opened), split_seed, filter_from, liked)
     if protocol is not None:
         if export is None:
             raise MMRecError("--protocol says which candidates to export; name the folder with --export FOLDER.")

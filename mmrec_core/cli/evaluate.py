@@ -52,7 +52,7 @@ def evaluate(
 @app.command()
 def compare(
     dataset: DatasetArg,
-    how: SplitOption = "user-temporal",
+    how: SplitOption = None,
     protocol: ProtocolOption = "full",
     against: Annotated[
         str, typer.Option("--against", "--baseline", help="Baseline of the paired comparisons.")
@@ -84,10 +84,11 @@ def compare(
     averaged, and p-values are adjusted for the number of models.
     """
     from mmrec_core.analysis import comparison
-    from mmrec_core.data import preparation
+    from mmrec_core.data import preparation, splits
 
     files = {"tex": latex, "csv": csv, "md": markdown}
     opened = preparation.open_dataset(dataset)
+    how = how or splits.default_split(opened)
     if not (metrics or models or seeds or any(files.values())):
         result = comparison.compare(opened, how, protocol, against, refit)
         if as_json:

@@ -22,8 +22,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; progr
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; may be repeated.")]
 DatasetArg = Annotated[str, typer.Argument(help="Name of a prepared dataset.")]
 SplitOption = Annotated[
-    str,
-    typer.Option("--split", help="Split strategy, such as user-temporal or random:80-10-10; see docs/contracts.md."),
+    str | None,
+    typer.Option(
+        "--split",
+        help="Split strategy, such as user-temporal or random:80-10-10; see docs/contracts.md. Default: user-temporal, "
+        "or the published split (official) of datasets that have one with validation rows.",
+    ),
 ]
 SplitSeed = Annotated[int, typer.Option(min=0, help="Random seed of the split.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the training.")]

@@ -91,7 +91,7 @@ def _model(name: str, as_json: bool) -> None:
 def train(
     dataset: DatasetArg,
     model: Annotated[str, typer.Argument(help="Name of a model, see the command models.")],
-    how: SplitOption = "user-temporal",
+    how: SplitOption = None,
     split_seed: SplitSeed = 0,
     seed: Seed = 0,
     settings: Sets = None,
@@ -196,7 +196,7 @@ def ablate(
         ),
     ] = "features,fusion",
     seeds: Annotated[str, typer.Option(help="Training seeds, separated by commas.")] = "1,2,3",
-    how: SplitOption = "user-temporal",
+    how: SplitOption = None,
     split_seed: SplitSeed = 0,
     settings: Sets = None,
     encoder: Annotated[
@@ -211,14 +211,14 @@ def ablate(
     """Run an ablation: train one model with varied settings and several seeds, and print a table with intervals."""
     from mmrec_core import storage
     from mmrec_core.analysis import ablation
-    from mmrec_core.data import preparation
+    from mmrec_core.data import preparation, splits
     from mmrec_core.jobs import worker as work
 
     opened = preparation.open_dataset(dataset)
     if not all(part.strip().isdecimal() for part in seeds.split(",")):
         raise MMRecError(f"--seeds is '{seeds}'; expected whole numbers separated by commas, such as 1,2,3.")
     base = {
-        "split": how,
+        "split": how or splits.default_split(opened),
         "split_seed": split_seed,
         "options": options(settings),
         "encoder": encoder,
@@ -277,7 +277,7 @@ def tune(
         str | None, typer.Option(help="Metric on validation rows to optimise. Default: the one of early stopping.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget of the search in minutes.")] = None,
-    how: SplitOption = "user-temporal",
+    how: SplitOption = None,
     split_seed: SplitSeed = 0,
     seed: Seed = 0,
     settings: Sets = None,

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import docstrings, registry, settings, storage
+from mmrec_core.data import vector_files
 from mmrec_core.data.row_order import stored_order, time_ties
+from mmrec_core.data.vector_files import unit
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.reading import input_files
 from mmrec_core.reading.images import MAX_BYTES as MAX_IMAGE_BYTES
 from mmrec_core.reading.images import open_image
-from mmrec_core.types import Array, Dataset, IdMap, Progress, quiet
+from mmrec_core.types import Array, Dataset, IdMap, Progress, Split, quiet
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +159,7 @@ def _prepare(
         notes += _enrich(catalog, enrich, raw.id_space, progress, offered=not reader.generated and raw.what == "films")
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
+        notes += _vectors(draft, raw, items, str(manifest["checksum"]))
         manifest |= {
             "dataset": folder.name,
             "reader": reader_name,
@@ -427,6 +430,34 @@ def _write(draft: Path, raw: Any, users: IdMap, items: IdMap, catalog: Any, prog
     return json.loads(json.dumps(manifest))
 
 
+def _vectors(draft: Path, raw: Any, items: IdMap, data: str) -> list[str]:
+    """Write the vectors that came with the dataset as imported features.
+
+    Args:
+        draft: the folder being prepared.
+        raw: what the reader returned.
+        items: item ids.
+        data: the checksum of ids and events.
+
+    Returns:
+        Notes for users.
+    """
+    notes = []
+    for name, modalities in raw.vectors.items():
+        storage.safe_name(name, "name of vectors")
+        parts = {}
+        for modality, (own, vectors) in modalities.items():
+            rows = items.rows(own)
+            there = (rows >= 0) & (vectors != 0).any(1)  # a row of zeros is a missing item
+            if there.any():
+                parts[modality] = (rows[there], unit(vectors[there]))
+            else:
+                notes.append(f"The {modality} vectors '{name}' belong to none of the items and were left out.")
+        if parts:
+            vector_files.write(draft / "features" / storage.folder_name(name), name, items.raw, parts, catalog=data)
+    return notes
+
+
 def _users_per_item(columns: Mapping[str, Array], n_items: int) -> Array:
     """Number of users with an event of each item, int64 ``[I]``."""
     if "user" not in columns:
@@ -446,8 +477,8 @@ def relevant_from(scale: tuple[float, float] | None) -> float | None:
 def _official(raw: Any) -> dict[str, Array]:
     return {
         f"{name}.{part}": np.asarray(rows, np.int64)
-        for name, pair in raw.official.items()
-        for part, rows in zip(("train", "test"), pair, strict=True)
+        for name, parts in raw.official.items()
+        for part, rows in zip(("train", "test") if len(parts) == 2 else Split.PARTS[:3], parts, strict=True)
     }
 
 

@@ -33,6 +33,8 @@ MEANING = {
     "films are the targets",
     "cold-item": "10 % of films leave training; only content can tell what they are",
     "folds:u1": "the makers' own division (ml-100k has u1 … u5, ua, ub)",
+    "official": "the makers' own division into training and test rows, with validation rows where they have published "
+    "some; the default where they have",
 }
 COLD_SHARE, TARGETS, MOST_REVEALED = 0.10, 10, 20
 NONE = np.zeros(0, np.int64)
@@ -74,9 +76,8 @@ def make_split(
     if kind == "file":
         return import_split(dataset, Path(rest))
     if kind in {"folds", "official"}:
-        train, test = _official(dataset, rest if kind == "folds" else "official")
-        parts = (np.intersect1d(train, rows), NONE, np.intersect1d(test, rows))
-        return _checked(Split(strategy, seed, *parts))
+        parts = _official(dataset, rest if kind == "folds" else "official")
+        return _checked(Split(strategy, seed, *(np.intersect1d(part, rows) for part in parts)))
     plugin = split_plugins.strategies().get(kind)
     if kind not in STRATEGIES and plugin is None:
         known = [*MEANING, "official", "file:FOLDER", *split_plugins.strategies()]
@@ -104,7 +105,22 @@ def _checked(split: Split) -> Split:
     return split
 
 
-def _official(dataset: Dataset, name: str) -> tuple[Array, Array]:
+def default_split(dataset: Dataset) -> str:
+    """The split that trainings use unless another one is named.
+
+    It is the split that the dataset's authors published if it has validation rows or the events have no times, else
+    :data:`DEFAULT`; without times and without a published split, rows are divided at random.
+    """
+    published = dataset.official("official")
+    timed = dataset.interactions.time is not None and dataset.interactions.user is not None
+    if published is not None and (len(published[1]) or not timed):
+        return "official"
+    if timed:
+        return DEFAULT
+    return "random-global:80-10-10" if dataset.interactions.user is None else "random:80-10-10"
+
+
+def _official(dataset: Dataset, name: str) -> tuple[Array, Array, Array]:
     found = dataset.official(name)
     if found is None:
         names = dataset.official_names()

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from mmrec_core.config import Config as AnyConfig
+from mmrec_core.data.vector_files import unit as unit
 from mmrec_core.types import MODALITIES, Array, Modality
 
 if TYPE_CHECKING:
@@ -65,19 +64,6 @@ class Encoder(abc.ABC):
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take back a :meth:`state`."""
         raise NotImplementedError
-
-
-def unit(vectors: Array) -> Array:
-    """Rows scaled to length one, float32; rows of zeros stay zero."""
-    vectors = np.asarray(vectors)
-    vectors = vectors.astype(np.float64 if vectors.dtype == np.float64 else np.float32, copy=False)
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
-    extreme = (largest > 0) & ((largest < 1e-12) | (largest > 1e12))
-    vectors = vectors / np.where(
-        extreme, largest, 1
-    )  # before squaring, so that neither 1e300 nor 1e-300 leaves the range
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def local(weights: str) -> Path | None:

@@ -400,7 +400,7 @@ class Ranker:
             )
         official = self.dataset.official(name)
         assert official is not None  # candidates are stored with their split
-        position = np.searchsorted(official[1], self.rows)  # among the published test rows, before any filter
+        position = np.searchsorted(official[2], self.rows)  # among the published test rows, before any filter
         bounds = np.searchsorted(self.query, np.arange(len(self.users) + 1))
         for at in range(len(self.users)):
             yield np.asarray(drawn[position[bounds[at] : bounds[at + 1]]]).astype(np.int64)

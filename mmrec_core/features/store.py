@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import records, registry, storage
+from mmrec_core.data import vector_files
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.types import MODALITIES, Array, Dataset, Field, Modality, Side, in_order
 
@@ -342,38 +343,23 @@ def write(
     """
     from mmrec_core.features.nearest_neighbours import recall
 
-    modality_info: dict[str, Any] = {}
+    both = joint and set(parts) == set(MODALITIES)
+    retrieval = recall(*paired(parts["text"], parts["image"])) if both else None
     with storage.replacing(folder) as draft:
-        for modality, (rows, vectors) in parts.items():
-            raw = np.ascontiguousarray(dataset.items.raw[rows])
-            np.save(draft / f"{modality}.npy", np.ascontiguousarray(vectors, np.float16), allow_pickle=False)
-            np.save(draft / f"{modality}_ids.npy", raw, allow_pickle=False)
-            modality_info[modality] = {
-                "n": len(rows),
-                "width": int(vectors.shape[1]),
-                "missing": len(dataset.items) - len(rows),
-                "ids": storage.checksum(raw.tobytes()),
-                "checksum": storage.checksum((draft / f"{modality}.npy").read_bytes()),
-            }
-        if state:
-            np.savez(draft / "state.npz", allow_pickle=False, **state)
-        both = joint and set(parts) == set(MODALITIES)
-        retrieval = recall(*paired(parts["text"], parts["image"])) if both else None
-        manifest = {
-            "encoder": name,
-            "version": version,
-            "options": dict(options),
-            "offers": list(offers),
-            "joint": joint,
-            "imported": imported,
-            "catalog": dataset.checksum,
-            "prompt": "rich text",
-            "modality": modality_info,
-            "retrieval": retrieval,
-            "state": storage.checksum((draft / "state.npz").read_bytes()) if state else None,
-        }
-        storage.write_json(draft / "manifest.json", manifest)
-    return manifest
+        return vector_files.write(
+            draft,
+            name,
+            dataset.items.raw,
+            parts,
+            catalog=dataset.checksum,
+            offers=offers,
+            joint=joint,
+            version=version,
+            options=options,
+            state=state,
+            imported=imported,
+            retrieval=retrieval,
+        )
 
 
 def paired(text: tuple[Array, Array], image: tuple[Array, Array]) -> tuple[Array, Array]:

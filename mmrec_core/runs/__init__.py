@@ -31,6 +31,7 @@ from mmrec_core.runs.record import (
     read_record,
     read_result,
     runs_folder,
+    usual_params,
 )
 from mmrec_core.runs.requests import (
     SHOWN_FIRST,
@@ -107,6 +108,7 @@ __all__ = [
     "update",
     "usable_models",
     "usual_encoders",
+    "usual_params",
     "usual_seconds",
     "waiting",
     "wants_gpu",

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmrec_core import records, settings, storage
 from mmrec_core.errors import DamagedFile
 from mmrec_core.runs import heartbeat
+
+if TYPE_CHECKING:
+    from mmrec_core.types import Dataset
 
 LIVE = {"queued", "running"}
 KINDS = ("prepare", "encode", "project", "train-encoder", "train", "evaluate", "crossing", "tune")
@@ -224,4 +227,12 @@ USUAL: dict[str, Any] = {
     "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,
     "modality": None, "options": {},
 }  # fmt: skip
-"""Default parameters of a training."""
+"""Default parameters of a training; the split and the protocol depend on the dataset, see :func:`usual_params`."""
+
+
+def usual_params(dataset: Dataset) -> dict[str, Any]:
+    """Default parameters of a training on a dataset: its default split, and the protocol with its full name."""
+    from mmrec_core.data.splits import default_split
+    from mmrec_core.evaluation.protocols import full_name
+
+    return {**USUAL, "split": default_split(dataset), "protocol": full_name(USUAL["protocol"], dataset)}

@@ -12,7 +12,7 @@ from mmrec_core import features, ownership, registry
 from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, full_name, has_event_memory
-from mmrec_core.runs.record import USUAL
+from mmrec_core.runs.record import USUAL, usual_params
 from mmrec_core.runs.store import get
 from mmrec_core.types import Dataset
 
@@ -29,7 +29,8 @@ def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any
     registry.entry("models", model)
     if unknown := set(requested) - set(USUAL):
         raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
-    params = {"dataset": dataset, "model": model, **USUAL, **requested}
+    named = {k: v for k, v in requested.items() if k != "split" or v is not None}
+    params = {"dataset": dataset, "model": model, **usual_params(opened), **named}
     if not 0 < params["fraction"] <= 1:
         raise MMRecError(f"--fraction is {params['fraction']:g}; expected more than 0 and at most 1, such as 0.1.")
     if params["from_run"] is not None:

@@ -10,8 +10,7 @@ import numpy as np
 
 from mmrec_core import ownership, registry, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
-from mmrec_core.evaluation.protocols import full_name
-from mmrec_core.runs.record import USUAL, Run, read_record, runs_folder
+from mmrec_core.runs.record import Run, read_record, runs_folder, usual_params
 from mmrec_core.types import Dataset
 
 _read_runs: dict[Path, tuple[tuple[int, int], dict[str, Any] | DamagedFile]] = {}
@@ -65,27 +64,27 @@ def get(run_id: str) -> Run:
 
 def finished(dataset: Dataset) -> dict[str, Run]:
     """The newest finished training of each model on this version of the data; default settings are preferred."""
-    full = full_name(USUAL["protocol"], dataset)
+    usual = usual_params(dataset)
     found: dict[str, Run] = {}
     for run in all_runs():
         if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.record.get("data") == dataset.checksum and run.has_model:
                 model = run.params["model"]
-                if _usual(run, full) or model not in found or not _usual(found[model], full):
+                if is_usual(run, usual) or model not in found or not is_usual(found[model], usual):
                     found[model] = run
     return found
 
 
-def _usual(run: Run, full: str) -> bool:
+def is_usual(run: Run, usual: Mapping[str, Any]) -> bool:
     """Whether a training has default settings only and records which rows it knows, as results of today do.
 
     Args:
         run: the training.
-        full: full name of the default protocol on its dataset (:func:`mmrec_core.evaluation.protocols.full_name`).
+        usual: default parameters on its dataset (:func:`mmrec_core.runs.record.usual_params`).
     """
     params = run.params
-    usual = {"dataset": params["dataset"], "model": params["model"], **USUAL, "protocol": full}
-    return params == usual and run.record.get("known") is not None
+    default = {"dataset": params["dataset"], "model": params["model"], **usual}
+    return params == default and run.record.get("known") is not None
 
 
 def update(run: Run, **changes: Any) -> Run:

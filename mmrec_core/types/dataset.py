@@ -175,10 +175,19 @@ class Dataset:
         """Checksum of the ids and events."""
         return str(self.manifest["checksum"])
 
-    def official(self, name: str) -> tuple[Array, Array] | None:
-        """Train and test rows of an official split that was published with the data, or ``None``."""
-        train, test = self._column(f"official/{name}.train.npy"), self._column(f"official/{name}.test.npy")
-        return None if train is None or test is None else (np.asarray(train), np.asarray(test))
+    def official(self, name: str) -> tuple[Array, Array, Array] | None:
+        """Training, validation and test rows of a split that was published with the data, or ``None``.
+
+        There are no validation rows if the authors published two parts.
+        """
+        train, validation, test = (self._column(f"official/{name}.{part}.npy") for part in Split.PARTS[:3])
+        if train is None or test is None:
+            return None
+        return (
+            np.asarray(train),
+            np.zeros(0, np.int64) if validation is None else np.asarray(validation),
+            np.asarray(test),
+        )
 
     def candidates(self, name: str) -> Array | None:
         """Item rows ``[test rows, n]`` that an official split ranks each test row among, or ``None``."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import records, registry, runs
+from mmrec_core.data.splits import default_split
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.evaluation.protocols import full_name, protocol_label
 from mmrec_core.runs import Run
@@ -317,7 +318,8 @@ def outdated(dataset: Dataset) -> list[Run]:
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
     """The key of trainings with the default evaluation setup, if there are any."""
     full = full_name("full", dataset)
-    able = [k for k in keys(found) if k.split == "user-temporal" and k.protocol == full and not k.beyond]
+    split = default_split(dataset)
+    able = [k for k in keys(found) if k.split == split and k.protocol == full and not k.beyond]
     return next((k for k in able if k.known == "training"), next(iter(able), None))
 
 

@@ -36,10 +36,16 @@ class RawData:
     features: Sequence[str] = ()
     scale: tuple[float, float] | None = None
     repeats: Literal["refused", "allowed"] = "refused"
-    official: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
-    """Official splits: training and test rows of ``events``."""
+    official: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    """Official splits: training and test rows of ``events``, or training, validation and test rows."""
     candidates: Mapping[str, Array] = field(default_factory=dict)
     """Candidates of an official split: raw ids of the items that each test row is ranked among ``[test rows, n]``."""
+    vectors: Mapping[str, Mapping[str, tuple[Array, Array]]] = field(default_factory=dict)
+    """Vectors of items that come with the dataset.
+
+    By name of the set and by modality (``text``, ``image``, ``audio``, …): raw item ids ``[N]`` and float vectors
+    ``[N, width]``. Rows of zeros are items without one. They are stored as imported features.
+    """
     posters: Mapping[Any, Path] = field(default_factory=dict)
     """Image file by raw item id, if the dataset has posters."""
     file: str = "the ratings"

@@ -163,7 +163,7 @@ def read_own(source: Path, config: Any, look: int | None = None) -> Own:
     if "time" in roles:
         columns["time"] = _times.seconds(table, roles["time"], config.dates)
     events = pd.DataFrame({k: columns[k] for k in ("user", "item", "rating", "time") if k in columns})
-    events, rows, repeats = _repeats(events, rows, config.repeats, form, notes)
+    events, rows, repeats = settle_repeats(events, rows, config.repeats, form, notes)
     what: What = (
         config.what
         if config.what != AUTO
@@ -392,7 +392,7 @@ def _film_columns(config: Any, films: Table, key: str) -> dict[str, str]:
     return columns
 
 
-def _repeats(
+def settle_repeats(
     events: pd.DataFrame, rows: Array, wanted: str, form: Form | None, notes: list[str]
 ) -> tuple[pd.DataFrame, Array, Literal["refused", "allowed"]]:
     """Handle repeated (user, item) events as the config says; ``auto`` chooses by the kind of events.
@@ -469,7 +469,9 @@ def likely_scale(table: Table, column: str) -> tuple[float, float] | None:
         found = table.numbers(column)
     except MMRecError:
         return None
-    found = found[np.isfinite(found)].astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):  # ratings are float32; what is beyond is infinite and refused with its line
+        found = found.astype(np.float32).astype(np.float64)
+    found = found[np.isfinite(found)]
     if not len(found) or found.min() == found.max():
         return (0.5, 5.0) if not len(found) or 0.5 <= found.min() <= 5 else None
     if found.min() >= 0.5 and 4 < found.max() <= 5:
