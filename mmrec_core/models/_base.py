@@ -75,6 +75,9 @@ class Model(nn.Module):
     early_stopping_protocol: ClassVar[tuple[str, str]] = ("full", "frozen")
     """Protocol and regime by which early stopping evaluates validation rows on a global time split; on other splits it
     uses the full ranking, static."""
+    scores_by_content: ClassVar[bool] = True
+    """Whether the content of training items moves their scores; else a model that reads content learns from it, and
+    scores only items outside training by it."""
     version: ClassVar[int] = 1
     """Increased when saved weights of older versions no longer mean the same."""
 
