@@ -36,6 +36,24 @@ def text(page: AppTest) -> str:
     return " ".join(str(e.value).replace("\\", "") for kind in kinds for e in getattr(page, kind))
 
 
+def component(page: AppTest, key: str) -> Any:
+    """What a component of ours is given to show."""
+    found = next(e for e in page.get("bidi_component") if e.key == key)
+    return json.loads(found.proto.json)
+
+
+def model_cards(page: AppTest) -> dict[str, dict[str, Any]]:
+    """The cards of models on Train, by name."""
+    families = component(page, "model..cards")["families"]
+    return {card["name"]: {**card, "family": family["name"]} for family in families for card in family["models"]}
+
+
+def choose_model(page: AppTest, model: str) -> AppTest:
+    """A click on a model's card."""
+    page.session_state["model."] = model
+    return page.run()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_an_empty_home_says_what_to_do(home: Path, page: str) -> None:
     shown = app(page)
