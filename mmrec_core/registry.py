@@ -274,7 +274,7 @@ def _digest(files: State) -> bytes:
     """A checksum of the content of some files; a class may inherit from any other class of its kind."""
     from mmrec_core import storage
 
-    return storage.checksum(b"6", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+    return storage.checksum(b"7", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -336,6 +336,7 @@ def _make_schema(kind: str, name: str, key: str) -> str:
         "config": cls.Config.model_json_schema(),
         "preset": preset(kind, name),
         "needs": sorted(getattr(cls, "needs", ())),
+        "family": str(getattr(cls, "family", "other")),
         "trains": bool(getattr(cls, "trains", False)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
         "early_stopping_protocol": list(getattr(cls, "early_stopping_protocol", ("full", "frozen"))),

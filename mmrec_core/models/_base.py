@@ -68,6 +68,9 @@ class Model(nn.Module):
     Config: ClassVar[type[AnyConfig]] = AnyConfig
     needs: ClassVar[frozenset[str]] = frozenset({"ids"})
     """What the data must have: ids, rating, labels, text, image, side, sequence, time or graph; ``a|b`` is either."""
+    family: ClassVar[str] = "other"
+    """Kind of model, under which lists group it: ``baseline``, ``matrix factorisation``, ``item-item``, ``graph``,
+    ``sequence``, ``temporal``, ``features``, ``multimodal``, or a word of your own."""
     trains: ClassVar[bool] = False
     """Whether it is trained by gradient steps (and has :class:`~mmrec_core.config.TrainConfig` settings)."""
     streams: ClassVar[bool] = False

@@ -34,6 +34,7 @@ class ContentGraphModel(LightGCN):
     Neighbours are training items only, so an item without interactions receives messages and sends none.
     """
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     Config: ClassVar[type[Any]] = ContentGraphConfig
     train_defaults: ClassVar[Mapping[str, Any]] = {

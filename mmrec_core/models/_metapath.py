@@ -112,6 +112,7 @@ class MetapathModel(Pairwise):
 
     Config: ClassVar[type[Any]] = MetapathConfig
     kind: ClassVar[Kind]
+    family: ClassVar[str] = "graph"
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.001,
         "batch_size": 1024,

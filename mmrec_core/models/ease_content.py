@@ -23,8 +23,8 @@ class EASEContent(EASE):
 
     ``min_B ‖X − XB‖² + content · Σ_m ‖A_m − A_m B‖² + l2·‖B‖²`` with ``diag(B) = 0``, over the items with likes in
     training. ``A_m`` links each item to its ``neighbours`` most similar ones by the cosine of modality ``m``, so that
-    similar items count as liked together. With ``content=0`` it is EASE. The column of an item without likes, or of a new one,
-    is the ridge regression of its own links on the others, with the same inverse.
+    similar items count as liked together. With ``content=0`` it is EASE. The column of an item without likes, or of a
+    new one, is the ridge regression of its own links on the others, with the same inverse.
     """
 
     class Config(EASE.Config):
@@ -33,6 +33,7 @@ class EASEContent(EASE):
         content: float = setting(2.0, "weight of the content beside the likes; 0: likes only", ge=0.0, le=10_000.0)
         neighbours: int = setting(10, "most similar items that an item is linked to, itself included", ge=1, le=500)
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     scores_by_content: ClassVar[bool] = False
     config: Config

@@ -49,6 +49,7 @@ class LightGT(LightGCN):
         )
         content_dropout: float = setting(0.2, "dropout of the vectors in training", ge=0.0, le=0.95)
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.01,

@@ -55,6 +55,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     """One run; ``full`` adds curves, figures, notes, the log, and what one can go on with."""
     status = run.status
     with st.container(border=True, key=f"run-{run.id}"):
+        st.html(f'<span id="{card_anchor(run)}"></span>')
         with st.container(horizontal=True, vertical_alignment="center"):
             there = "on the cluster" if run.record.get("executor") == "ray" else None
             if status in runs.LIVE and (other := heartbeat.elsewhere(run.record)):
@@ -89,6 +90,11 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             if status in {"running", "finished"} and (tail := run.log_tail()):
                 with st.expander("Log"):
                     st.code(settings.without_paths(tail), language=None)
+
+
+def card_anchor(run: runs.Run) -> str:
+    """What a link calls the card of a run."""
+    return f"job-{run.id}"
 
 
 def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:
