@@ -427,7 +427,7 @@ def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     if len(dataset.items) <= MOST_CHOICES:
         what = st.selectbox(
             "Film",
-            [links.film(dataset, i) for i in range(len(dataset.items))],
+            links.films(dataset),
             key="what.asked",
             on_change=keep_in_link,
             args=("what",),

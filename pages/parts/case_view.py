@@ -407,7 +407,7 @@ def other_stars(dataset: Dataset, model: Any, history: History, item: int, seen:
     if history.ratings is None or dataset.scale is None or not len(history):
         st.caption("These data bear no ratings, so there are no stars to change.")
         return
-    titles = dataset.catalog["title"]
+    titles = [str(title) for title in dataset.catalog["title"].iloc[history.items]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         at = st.selectbox(
             "Rating of",
@@ -415,11 +415,11 @@ def other_stars(dataset: Dataset, model: Any, history: History, item: int, seen:
             index=len(history) - 1,
             key="case.star.film",
             width=320,
-            format_func=lambda i: f"{titles.iloc[history.items[i]]} (★ {history.ratings[i]:g})",
+            format_func=lambda i: f"{titles[i]} (★ {history.ratings[i]:g})",
         )  # type: ignore[index]
         stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
     try:
-        edit = {f"{titles.iloc[history.items[at]]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
+        edit = {f"{titles[at]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
         shown_changes(cf.history_edits(model, history, item, edit, np.array(seen, np.int64)))
     except MMRecError as error:
         layout.show_error(error)
