@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmrec_core import runs
-from mmrec_core.analysis import comparison, error_analysis, error_annotations, paired
+from mmrec_core.analysis import comparison, error_analysis, error_annotations, largest_differences, paired
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
@@ -101,6 +101,25 @@ def test_pairs_agree_with_the_table(mine: Dataset) -> None:
     assert (found.difference[better] > 0).all() and (found.difference[worse] < 0).all()
     same = paired.pair(mine, row(mine, "ease"), row(mine, "ease"))
     assert same.summary["p"] == 1 and same.summary["ties"] == len(same.users) and len(same.extremes()[0]) == 0
+
+
+def test_a_difference_leads_from_compare_to_its_case(mine: Dataset) -> None:
+    """Compare's pair names films on which the two differ most; one of them opens Errors at its user and film, with both
+    models, and a sentence that says why."""
+    pair = {"part": "Paired", "pair_a": "ease", "pair_b": "popularity"}
+    page = app("compare", **pair)
+    assert not page.exception and "Where they differ most" in text(page) and "ease is better" in text(page)
+    split = paired.split_of(mine, row(mine, "ease"))
+    rows = [error_analysis.evaluated_rows(mine, split, row(mine, n)) for n in ("ease", "popularity")]
+    better, worse = largest_differences.cases(largest_differences.gains(*rows), rows[0])
+    case = (better or worse)[0]
+    page.session_state["open_difference"] = case
+    page.run()
+    assert not page.exception and page.title[0].value == "Errors"
+    said = text(page)
+    assert f"**{mine.catalog['title'].iloc[case.item]}" in said or str(mine.catalog["title"].iloc[case.item]) in said
+    assert "**ease** ranks it" in said and "**popularity** ranks it" in said
+    assert page.text_input("who.asked").value == str(mine.users.raw[case.user])
 
 
 def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:

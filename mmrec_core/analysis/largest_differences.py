@@ -81,9 +81,7 @@ def _cases(better: Array, gain: Array, rows: EvaluatedRows, n: int) -> list[Case
     return found
 
 
-def films(
-    gain: Array, rows: EvaluatedRows, n: int = 8, fewest: int = FEWEST
-) -> tuple[list[FilmGain], list[FilmGain]]:
+def films(gain: Array, rows: EvaluatedRows, n: int = 8, fewest: int = FEWEST) -> tuple[list[FilmGain], list[FilmGain]]:
     """Films with the largest mean differences in favour of each model.
 
     Args:
