@@ -12,7 +12,7 @@ from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import layout
-from pages.parts.case_view import shown_changes
+from pages.parts.what_if_rating import shown_changes
 
 MOST = 25
 
