@@ -1,28 +1,34 @@
-"""Compare's chart of quality against cost."""
+"""Places of names in charts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pages.parts.cost_chart import spread
+from pages.parts.label_places import LINE, Name, Place, places, span
 
 
-def test_places_move_as_little_as_needed() -> None:
-    """By hand: two at 10 share the room around it; one far away stays; a third that is pushed into joins the block."""
-    assert spread([10, 10, 50], 4, 100) == pytest.approx([8, 12, 50])
-    assert spread([10, 11, 12], 4, 100) == pytest.approx([7, 11, 15])
-    assert spread([0, 0], 4, 100) == pytest.approx([0, 4]), "inside at the top"
-    assert spread([100, 99], 4, 100) == pytest.approx([100, 96]), "inside at the bottom"
-    assert spread([], 4, 100) == []
+def test_a_name_stands_right_of_its_dot_unless_something_is_there() -> None:
+    """By hand: free on the right; another dot there; the edge of the plot there; a
+    line's name keeps off the dot."""
+    assert places([Name("ease", 0.2, 100)], 320) == [Place("right", 100)]
+    assert places([Name("ease", 0.5, 100), Name("bpr", 0.55, 100)], 320) == [Place("left", 100), Place("right", 100)]
+    assert places([Name("ease", 0.98, 100)], 320) == [Place("left", 100)]
+    line, dot = places([Name("oracle", 1.0, 92, edge=True), Name("ease", 0.9, 92)], 320)
+    assert line == Place("edge", 77) and dot == Place("left", 92)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_names_never_cover_each_other(seed: int) -> None:
-    """Any places end in their order, inside, and as far apart as there is room for."""
+@pytest.mark.parametrize("seed", range(12))
+def test_names_never_cover_each_other_at_any_width(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    places = (rng.random(int(rng.integers(1, 40))) ** 4 * 340).tolist()
-    found = np.array(spread(places, 15, 340))
-    order = np.argsort(places, kind="stable")
-    assert found.min() >= -1e-9 and found.max() <= 340 + 1e-9
-    assert (np.diff(found[order]) >= min(15, 340 / max(len(places) - 1, 1)) - 1e-6).all()
+    names = [Name("oracle:all", 1.0, float(y), edge=True) for y in rng.random(4) * 320]
+    names += [
+        Name("m" * int(rng.integers(2, 22)), float(x), float(y))
+        for x, y in zip(rng.random(12), 320 - 60 * rng.random(12) ** 3, strict=True)
+    ]
+    found = places(names, 320)
+    for width in (280, 390, 700, 1300):
+        boxes = [(*span(n, p.side, width), p.y) for n, p in zip(names, found, strict=True)]
+        for at, (low, high, y) in enumerate(boxes):
+            for start, end, other in boxes[:at]:
+                assert abs(y - other) >= LINE - 1e-6 or low >= end or start >= high

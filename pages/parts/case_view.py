@@ -47,6 +47,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         poster_grid([film_card(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
+        in_a_sentence(dataset, split, rows, labels, user, item, history, seen)
         what_models_say(dataset, split, rows, labels, user, item, history, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
@@ -67,7 +68,6 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
             )
             or able[0].label
         )
-    in_a_sentence(dataset, split, able, labels, user, item, history, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
     model = as_evaluated(run.id, split.checksum, dataset, split)
@@ -221,6 +221,8 @@ def in_a_sentence(
     """Why two models disagree, or one says what it says, in words."""
     parts = []
     for row in rows:
+        if row.trained is None:
+            continue
         known = history
         name = f"**{layout.escape(hidden_names.name(row.label, labels))}**"
         try:
@@ -239,7 +241,7 @@ def in_a_sentence(
         else:
             stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
             why = (
-                f"what speaks most {'for' if most[1] > 0 else 'against'} it is"
+                f"the rating that {'raises' if most[1] > 0 else 'lowers'} it most is"
                 f" {layout.escape(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
             )
         parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")

@@ -188,7 +188,8 @@ def other_stars(case: WhatIf) -> None:
         edit = {f"{case.title(at)} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
         shown_changes(cf.history_edits(case.model, history, case.item, edit, case.hidden))
         again = rating_effects.changed_rating(case.model, history, case.item, case.hidden, int(at), stars)
-        st.caption(f"{again.edits[0].replaced} of the ten recommended films would be others.")
+        n = again.edits[0].replaced
+        st.caption(f"{n} of the ten recommended films would be {'another' if n == 1 else 'others'}.")
     except MMRecError as error:
         layout.show_error(error)
 
