@@ -293,7 +293,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
             "sure:N",
             title=None,
             scale=alt.Scale(domain=["p < .05 (Holm)", "not significant"], range=["circle", "cross"]),
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="top", columns=1),
         ),
     )
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")

@@ -24,7 +24,7 @@ HEIGHT, AROUND = 320, 145
 """Height of the plot, and of its legend and axis, in pixels."""
 ABOVE = 8
 """How far the name of a line stands above it, in pixels."""
-LEADER = 9
+LEADER = 12
 """A name further than this from its dot, in pixels, is joined to it by a line."""
 GREY = "#8C8C8C"
 
@@ -65,8 +65,8 @@ def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
     ends = np.floor(x_log.min()), max(np.ceil(x_log.max()), np.floor(x_log.min()) + 1)  # as Vega's scale has them
     names = [Name(o["name"], 1.0, pixel(o["value"]) - ABOVE, edge=True) for o in oracles]
     names += [
-        Name(model, float((x - ends[0]) / (ends[1] - ends[0])), pixel(value))
-        for model, x, value in zip(data["model"], x_log, data["value"], strict=True)
+        Name(model, float((x - ends[0]) / (ends[1] - ends[0])), pixel(value) - (ABOVE if on_front else 0))
+        for model, x, value, on_front in zip(data["model"], x_log, data["value"], data["front"], strict=True)
     ]
     placed = places(names, HEIGHT)
     at_height = [high - p.y / HEIGHT * (high - low) for p in placed]
@@ -74,7 +74,7 @@ def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
         oracle["label"] = at
     own = placed[len(oracles) :]
     data["label"], data["side"] = at_height[len(oracles) :], [p.side for p in own]
-    data["moved"] = [abs(p.y - n.y) > LEADER for p, n in zip(own, names[len(oracles) :], strict=True)]
+    data["moved"] = [abs(p.y - pixel(value)) > LEADER for p, value in zip(own, data["value"], strict=True)]
 
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     x = alt.X("cost:Q", title=name, scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format=",~g", tickCount=6))

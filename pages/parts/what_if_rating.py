@@ -140,7 +140,7 @@ def removals(case: WhatIf) -> None:
                 "does:N",
                 title=None,
                 scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
-                legend=alt.Legend(orient="top"),
+                legend=alt.Legend(orient="top", columns=1),
             ),
             tooltip=[
                 "film:N",
