@@ -190,9 +190,9 @@ def what_models_say(
 def folded_in(
     run_id: str,
     split_checksum: str,
-    items: tuple[int, ...],
-    ratings: tuple[float, ...] | None,
-    times: tuple[int, ...] | None,
+    items: bytes,
+    ratings: bytes | None,
+    times: bytes | None,
     item: int,
     seen: tuple[int, ...],
     _dataset: Dataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import altair as alt
@@ -44,13 +45,14 @@ class WhatIf:
         """A widget's key; another case begins with its own defaults."""
         return f"case.{name}.{self.run.id}.{self.user}.{self.item}"
 
-    def title(self, at: int) -> str:
-        """The film of an event."""
-        return str(self.dataset.catalog["title"].iloc[self.history.items[at]])
+    @cached_property
+    def titles(self) -> list[str]:
+        """The film of each event."""
+        return [str(title) for title in self.dataset.catalog["title"].iloc[self.history.items]]
 
     def rated(self, at: int) -> str:
         """The film of an event with its stars."""
-        return self.title(at) + ("" if self.history.ratings is None else f" ★{self.history.ratings[at]:g}")
+        return self.titles[at] + ("" if self.history.ratings is None else f" ★{self.history.ratings[at]:g}")
 
     def effects(self, what: str) -> Effects:
         """What every edit of a kind does."""
@@ -73,9 +75,9 @@ def effects(
     what: str,
     run_id: str,
     split_checksum: str,
-    items: tuple[int, ...],
-    ratings: tuple[float, ...] | None,
-    times: tuple[int, ...] | None,
+    items: bytes,
+    ratings: bytes | None,
+    times: bytes | None,
     item: int,
     seen: tuple[int, ...],
     _dataset: Dataset,
@@ -174,7 +176,7 @@ def other_stars(case: WhatIf) -> None:
             )
             return
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            names = [f"{case.title(i)} (★ {history.ratings[i]:g})" for i in range(len(history))]
+            names = [f"{case.titles[i]} (★ {history.ratings[i]:g})" for i in range(len(history))]
             at = st.selectbox(
                 "Rating of",
                 range(len(history)),
@@ -185,7 +187,7 @@ def other_stars(case: WhatIf) -> None:
                 help="First the rating whose change does most to the list.",
             )
             stars = st.slider("becomes", *scale, most.stars, 0.5, key=case.key("star.value"), width=260)
-        edit = {f"{case.title(at)} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
+        edit = {f"{case.titles[at]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
         shown_changes(cf.history_edits(case.model, history, case.item, edit, case.hidden))
         again = rating_effects.changed_rating(case.model, history, case.item, case.hidden, int(at), stars)
         n = again.edits[0].replaced
@@ -206,7 +208,7 @@ def other_order(case: WhatIf) -> None:
         if most is None:
             st.info("No exchange of two neighbours changes anything for this film.", icon=":material/swap_horiz:")
             return
-        names = [case.title(i) for i in range(len(history))]
+        names = [case.titles[i] for i in range(len(history))]
         at = st.selectbox(
             "What changes places with the one after it",
             range(len(history) - 1),

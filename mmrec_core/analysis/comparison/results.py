@@ -438,11 +438,11 @@ def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
     return dict(_read_arrays(file, ARRAYS[name], remedy, stat.st_mtime_ns, stat.st_size))
 
 
-LARGE_BYTES = 2_000_000
-"""Larger files are read again each time; of smaller ones the last 128 are kept in memory."""
+LARGE_BYTES = 500_000
+"""Larger files are read again each time; of smaller ones the last 64 are kept in memory."""
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _read_arrays(file: Path, needed: tuple[str, ...], remedy: str, modified_ns: int, size: int) -> dict[str, Array]:
     found = records.arrays(file, needed, remedy)
     for array in found.values():
