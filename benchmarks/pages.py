@@ -98,8 +98,8 @@ class View:
 
     path: str
     act: Callable[[Any], None]
-    link: str = ""
-    """Its name in the navigation; without one it is opened by its address alone."""
+    in_navigation: bool = True
+    """Whether the navigation leads to it; otherwise it is opened by its address alone."""
 
 
 def section(name: str) -> Callable[[Any], None]:
@@ -107,11 +107,11 @@ def section(name: str) -> Callable[[Any], None]:
     return lambda page: page.locator("[data-testid=stButtonGroup] button", has_text=name).first.click()
 
 
-def search(label: str, text: str) -> Callable[[Any], None]:
+def search(key: str, text: str) -> Callable[[Any], None]:
     """Type into a field and press Enter."""
 
     def act(page: Any) -> None:
-        box = page.get_by_label(label).first
+        box = page.locator(f".st-key-{key} input").first
         box.fill(text)
         box.press("Enter")
 
@@ -119,23 +119,23 @@ def search(label: str, text: str) -> Callable[[Any], None]:
 
 
 def star(page: Any) -> None:
-    """Rate the first suggested film with five stars, or with another number than last time."""
+    """Rate the first suggested film with five stars."""
     stars = page.locator(".st-key-suggested .film .stars").first
     box = stars.bounding_box()
     stars.click(position={"x": box["width"] - 3, "y": box["height"] / 2})
 
 
 VIEWS = {
-    "Home": View("/", lambda page: page.locator(".film button.poster").nth(2).click(), "Home"),
-    "Browse": View("/browse", search("Search", "sea"), "Browse"),
-    "a film": View("/browse?film=1", lambda page: page.locator(".st-key-by button").nth(1).click()),
-    "Train": View("/train", section("Tune"), "Train"),
-    "Space": View("/space", search("Search", "saturn"), "Space"),
-    "Compare": View("/compare", section("Paired"), "Compare"),
-    "Errors": View("/errors", section("Genre"), "Errors"),
-    "a person": View("/errors?look=Person&a=ease&b=bpr", lambda p: p.get_by_text("Another, at random").click()),
-    "Cold start": View("/cold_start", star, "Cold start"),
-    "Learn": View("/learn", lambda page: page.locator(".st-key-lessons button").first.click(), "Learn"),
+    "Home": View("/", lambda page: page.locator(".film button.poster").nth(2).click()),
+    "Browse": View("/browse", search("q", "sea")),
+    "a film": View("/browse?film=1", lambda page: page.locator(".st-key-by button").nth(1).click(), False),
+    "Train": View("/train", section("Tune")),
+    "Space": View("/space", search("q", "saturn")),
+    "Compare": View("/compare", section("Paired")),
+    "Errors": View("/errors", section("Genre")),
+    "a person": View("/errors?look=Person&a=ease&b=bpr", lambda p: p.get_by_text("Another, at random").click(), False),
+    "Cold start": View("/cold_start", star),
+    "Learn": View("/learn", lambda page: page.locator(".st-key-lessons button").first.click()),
 }
 
 
@@ -194,12 +194,12 @@ def visit(context: Any, app: Served, case: str, name: str) -> None:
     view = VIEWS[name]
     page = context.new_page()
     other = "/browse" if name == "Home" else "/"
-    page.goto(app.url + (other if view.link else view.path))
+    page.goto(app.url + (other if view.in_navigation else view.path))
     settled(page)
     before = app.cpu_s()
-    if view.link:
+    if view.in_navigation:
         begin(page)
-        page.locator("[data-testid^=stTopNavLink]", has_text=view.link).first.click()
+        page.locator(f"a[data-testid^=stTopNavLink][href$='{view.path}']").first.click()
         found = settled(page)
         app.note(case, name, **{k: found[k] for k in ("frame", "settled", "KiB")}, server=app.cpu_s() - before)
     try:
