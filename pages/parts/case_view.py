@@ -17,6 +17,7 @@ from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
+from mmrec_core.serving.rating_effects import SAME
 from mmrec_core.types import Array, Dataset, History, Split
 from pages.parts import hidden_names, layout, what_if_rating
 from pages.parts.evaluated_models import as_evaluated, as_history, columns_of
@@ -300,7 +301,10 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
                 )
             edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
-            shown_changes(cf.content_edits(model, history, item, edits, np.array(seen, np.int64)))
+            edited = cf.content_edits(model, history, item, edits, np.array(seen, np.int64))
+            shown_changes(edited)
+            if len(edited) > 1 and all(abs(a.score - edited[0].score) <= SAME for a in edited):
+                st.caption(":material/info: None of these changes the score of this film.")
             found = cf.views(model, history, item, np.array(seen, np.int64))
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")
