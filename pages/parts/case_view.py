@@ -14,7 +14,6 @@ from mmrec_core.analysis.comparison import NOT_RECORDED, Row
 from mmrec_core.data.splits import known_rows
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
-from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
 from mmrec_core.serving.rating_effects import SAME
@@ -29,6 +28,8 @@ SHOWN = 8
 
 def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], labels: list[str]) -> None:
     """The whole view of one case."""
+    from mmrec_core.evaluation.ranker import history_of  # it loads torch, which is no matter of the page's first sight
+
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
     asked = rows[0].key
