@@ -10,9 +10,9 @@ baseline models and the vectors of ``mini_clip``), opens every page in Chromium 
   does, so they say what an idle machine would need at least;
 - KiB: bytes received over the socket for the visit.
 
-``first`` is the first visit of the page by address after the server came up: seconds to its title and until it is
-settled, with everything that is loaded and computed for the first time. With ``--against FOLDER`` both checkouts are
-measured in turn, page by page, so that they meet the same load.
+``first`` is the first visit of the page by address after the server came up: seconds to its title, until it is
+settled, and for the first action, with everything that is loaded and computed for the first time. With ``--against
+FOLDER`` both checkouts are measured in turn, page by page, so that they meet the same load.
 
     python -m benchmarks.pages [--home FOLDER] [--against CHECKOUT] [--rounds 5] [--cases idle,busy] [--pages …]
 """
@@ -35,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import sync_playwright
 
 from tests.browsing import FLAGS, end, program, serve
 
@@ -186,7 +188,21 @@ def first_visit(context: Any, app: Served, case: str, name: str) -> None:
     page.goto(app.url + VIEWS[name].path)
     found = settled(page)
     app.note(case, name, **{"first frame": found["frame"], "first settled": found["settled"]})
+    if (taken := act(page, app, name)) is not None:
+        app.note(case, name, **{"first action": taken})
     page.close()
+
+
+def act(page: Any, app: Served, name: str) -> float | None:
+    """Do what people do on a page; seconds until it is settled again, ``None`` where another checkout has no such
+    thing."""
+    begin(page)
+    try:
+        VIEWS[name].act(page)
+        return settled(page)["settled"]
+    except PlaywrightError as error:
+        print(f"{app.name}, {name}: {str(error)[:300]}", file=sys.stderr)
+        return None
 
 
 def visit(context: Any, app: Served, case: str, name: str) -> None:
@@ -202,14 +218,9 @@ def visit(context: Any, app: Served, case: str, name: str) -> None:
         page.locator(f"a[data-testid^=stTopNavLink][href$='{view.path}']").first.click()
         found = settled(page)
         app.note(case, name, **{k: found[k] for k in ("frame", "settled", "KiB")}, server=app.cpu_s() - before)
-    try:
-        begin(page)
-        before = app.cpu_s()
-        view.act(page)
-        found = settled(page)
-        app.note(case, name, action=found["settled"], **{"action server": app.cpu_s() - before})
-    except Exception as error:  # another checkout may have another page
-        print(f"{app.name}, {name}: {str(error)[:300]}", file=sys.stderr)
+    before = app.cpu_s()
+    if (taken := act(page, app, name)) is not None:
+        app.note(case, name, action=taken, **{"action server": app.cpu_s() - before})
     page.close()
 
 
@@ -217,7 +228,7 @@ def visit(context: Any, app: Served, case: str, name: str) -> None:
 def training(app: Served) -> Iterator[None]:
     """A training that lasts as long as is measured."""
     command = [sys.executable, "-m", "mmrec_core", "train", "demo", "bpr", "--seed", "7"]
-    command += ["--set", "max_epochs=5000", "--set", "patience=5000"]
+    command += ["--set", "max_epochs=1000", "--set", "patience=1000"]
     where = {**os.environ, "MMREC_HOME": str(app.home)}
     process = subprocess.Popen(
         command, cwd=app.folder, env=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -228,8 +239,11 @@ def training(app: Served) -> Iterator[None]:
         if process.poll() is not None:
             raise SystemExit(f"{app.name}: the training ended at once")
         yield
+        if process.poll() is not None:
+            print(f"{app.name}: the training ended before all was measured", file=sys.stderr)
     finally:
-        end(process)
+        if process.poll() is None:
+            end(process)
 
 
 def make(home: Path, folder: Path) -> None:
@@ -247,7 +261,9 @@ def load() -> str:
     return f"load {', '.join(f'{v:.1f}' for v in os.getloadavg())} on {os.cpu_count()} CPUs"
 
 
-COLUMNS = ("frame", "settled", "action", "server", "action server", "KiB", "first frame", "first settled")
+COLUMNS = (
+    "frame", "settled", "action", "server", "action server", "KiB", "first frame", "first settled", "first action",
+)  # fmt: skip
 
 
 def table(apps: list[Served], case: str, views: list[str]) -> None:
@@ -275,10 +291,8 @@ def main() -> None:
     parser.add_argument("--pages", default=",".join(VIEWS))
     parser.add_argument("--json", type=Path, help="write every value here")
     asked = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
     views = [v for v in VIEWS if v in asked.pages.split(",")]
-    with tempfile.TemporaryDirectory() as made, contextlib.ExitStack() as closing:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made, contextlib.ExitStack() as closing:
         checkouts = {"here": ROOT} | ({"against": asked.against.resolve()} if asked.against else {})
         source = asked.home
         if source is None:
