@@ -252,10 +252,17 @@ def my_ratings(ratings: dict[int, float]) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**",
-            help="Tap a film’s own star once more to take its rating back.",
-        )
+        st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
+        with st.popover("Your ratings", icon=":material/star:", type="tertiary"):
+            st.caption("Change a star, or tap it once more to take the rating back.")
+            poster_grid(
+                [film_card(dataset, row, stars=stars) for row, stars in ratings.items()],
+                key="rated",
+                rate=scale,
+                size="row",
+                on_rate=on_rate,
+                label="Your ratings",
+            )
         if st.button(
             "Undo",
             icon=":material/undo:",
@@ -272,14 +279,6 @@ def my_ratings(ratings: dict[int, float]) -> None:
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
             store_ratings({})
             st.rerun()
-    poster_grid(
-        [film_card(dataset, row, stars=stars) for row, stars in ratings.items()],
-        key="rated",
-        rate=scale,
-        size="row",
-        on_rate=on_rate,
-        label="Your ratings",
-    )
 
 
 def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generator.DeltaGenerator) -> None:
@@ -460,7 +459,6 @@ def single_thread() -> None:
 @st.fragment(key=CHOOSER)
 def tabs() -> None:
     """Searching and leafing through suggestions draws only itself anew."""
-    st.subheader("Rate", anchor=False)
     choose_films(current_ratings())
 
 
