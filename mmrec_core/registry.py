@@ -207,6 +207,15 @@ def schemas(kind: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def needs(kind: str) -> dict[str, tuple[str, ...]]:
+    """What each usable entry of a kind needs, by name: as in :func:`schemas`, but each schema is parsed once."""
+    found, state = {}, _state(kind)
+    for name in _entries(kind, state):
+        with contextlib.suppress(MMRecError):
+            found[name] = _needs_in(_schema_text(kind, name, state))
+    return found
+
+
 def faults(kind: str) -> dict[str, str]:
     """Why an entry cannot be used, by name, for all entries of a kind that cannot be used."""
     state = _state(kind)
@@ -339,7 +348,8 @@ def _make_schema(kind: str, name: str, key: str) -> str:
     return json.dumps(made)
 
 
-def _schema(kind: str, name: str, state: State) -> dict[str, Any]:
+def _schema_text(kind: str, name: str, state: State) -> str:
+    """An entry's schema as JSON text, from the home's cache or made anew."""
     from mmrec_core import settings, storage
 
     _usable(kind, name, _entries(kind, state))
@@ -347,9 +357,20 @@ def _schema(kind: str, name: str, state: State) -> dict[str, Any]:
     cached = settings.home() / "cache" / "schemas" / f"{key}.json"
     with contextlib.suppress(MMRecError, OSError):  # missing or damaged: it is made again
         stat = cached.stat()
-        read: dict[str, Any] = json.loads(_read_schema(cached, stat.st_mtime_ns, stat.st_size))
-        return read
-    made: dict[str, Any] = json.loads(_make_schema(kind, name, key))
+        return _read_schema(cached, stat.st_mtime_ns, stat.st_size)
+    made = _make_schema(kind, name, key)
     with contextlib.suppress(OSError, MMRecError):  # if the home cannot be written, the next call makes it again
-        storage.write_json(cached, made)
+        storage.write_json(cached, json.loads(made))
     return made
+
+
+def _schema(kind: str, name: str, state: State) -> dict[str, Any]:
+    """An entry's schema; a copy of the caller's own."""
+    read: dict[str, Any] = json.loads(_schema_text(kind, name, state))
+    return read
+
+
+@lru_cache(maxsize=512)
+def _needs_in(text: str) -> tuple[str, ...]:
+    """What the schema in a JSON text says that the entry needs."""
+    return tuple(json.loads(text)["needs"])
