@@ -25,10 +25,9 @@ def app(page: str = "home", **query: str) -> AppTest:
     made = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     for key, value in query.items():
         made.query_params[key] = value
-    made.run()
     if page != "home":
-        made.switch_page(f"pages/{page}.py").run()
-    return made
+        made.switch_page(f"pages/{page}.py")
+    return made.run()
 
 
 def text(page: AppTest) -> str:

@@ -113,13 +113,13 @@ def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     assert runs.get(started[0].id).status == "finished", runs.get(started[0].id).log_tail()
 
 
-def test_baselines_come_along(mine: Dataset) -> None:
+def test_baselines_come_along(mine: Dataset, workers_here: None) -> None:
     shown = app("train")
     choose_model(shown, "itemknn")
     press(shown, "Start training")
     assert not shown.exception
     assert [r.params["model"] for r in runs.all_runs()] == ["itemknn", "popularity", "ease"]
-    wait_for_all()
+    assert {r.status for r in runs.all_runs()} == {"finished"}
 
 
 def test_settings_of_an_earlier_run_fill_the_form(mine: Dataset) -> None:
@@ -196,16 +196,17 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     assert ranking.set_index("Model").loc["popularity", "NDCG@10 − popularity"] == "baseline"
 
 
-def test_a_missing_baseline_is_asked_for(mine: Dataset) -> None:
+def test_a_missing_baseline_is_asked_for(mine: Dataset, workers_here: None) -> None:
     trained("itemknn")
     shown = app("compare")
     assert "Without popularity and ease nobody can tell" in text(shown)
     press(shown, "Fit popularity and ease")
-    wait_for_all()
     assert {"popularity", "ease"} <= set(runs.finished(mine))
 
 
-def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mine: Dataset) -> None:
+def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(
+    mine: Dataset, workers_here: None
+) -> None:
     trained("popularity")
     trained("ease")
     trained("itemknn", protocol="sampled:10")
@@ -218,7 +219,6 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mi
     assert "differs in protocol sampled:10" in said and "differs in split random:80-10-10 (seed 0)" in said
     assert all("itemknn" not in set(frame.value.get("Model", ())) for frame in shown.dataframe)
     press(shown, "Evaluate it as above")
-    wait_for_all()
     again = app("compare")
     assert "itemknn" in set(again.dataframe[0].value["Model"]), "judged anew, it stands with the others"
     labels = [b.label for b in app("compare", part="Protocols").button]

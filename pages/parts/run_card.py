@@ -153,6 +153,14 @@ def unusual(run: runs.Run) -> str:
     return f" :small[:gray[{escape(', '.join(lines).replace('_', ' '))}]]" if lines else ""
 
 
+def _trains(model: str) -> bool:
+    """Whether a model is trained by gradient steps; one that is gone or broken is not."""
+    try:
+        return bool(registry.schema("models", model)["trains"])
+    except MMRecError:
+        return False
+
+
 def _act(run: runs.Run, status: str, full: bool) -> None:
     """The buttons that fit how it stands."""
     if status in runs.LIVE:
@@ -188,9 +196,7 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
-    schema = registry.schemas("models").get(run.params["model"]) if run.has_model else None
-    trains = bool(schema and schema["trains"])
-    if trains and st.button(
+    if run.has_model and _trains(run.params["model"]) and st.button(
         "Retrain",
         key=f"retrain-{run.id}",
         icon=":material/replay:",
