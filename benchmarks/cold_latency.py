@@ -44,7 +44,7 @@ def main() -> None:
     for name in wanted:
         schema = registry.schema("models", name)
         options = {"max_epochs": 1, "device": "cpu"} if schema["trains"] else {}
-        reads = any({"text", "image"} & set(need.split("|")) for need in schema["needs"])
+        reads = registry.reads_content(schema["needs"])
         model = fit(
             name,
             dataset,

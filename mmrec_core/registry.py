@@ -193,9 +193,19 @@ def unmet(needs: Iterable[str], has: Iterable[str]) -> list[str]:
     return sorted(need for need in needs if not set(need.split("|")) & there)
 
 
+CONTENT_NEEDS = frozenset({"content", "text", "image", "audio", "video"})
+"""Needs that vectors of items' content meet: any modality (``content``), or one by its name."""
+
+
+def reads_content(needs: Iterable[str]) -> bool:
+    """Whether a model with these needs reads vectors of items' content, such as plots and posters."""
+    return any(CONTENT_NEEDS & set(need.split("|")) for need in needs)
+
+
 def in_words(needs: Iterable[str]) -> str:
     """Needs as text for messages: ``ids, rating or labels``."""
-    return ", ".join(" or ".join(need.split("|")) for need in needs)
+    words = {"content": "content (encoded plots, posters or other vectors of items)"}
+    return ", ".join(" or ".join(words.get(part, part) for part in need.split("|")) for need in needs)
 
 
 def schemas(kind: str) -> dict[str, dict[str, Any]]:

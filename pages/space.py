@@ -15,7 +15,7 @@ from pages.parts.run_card import pace
 from pages.parts.space import colours, encoding, fallback, link, search, sources
 from pages.parts.space.map import film_map
 from pages.parts.space.panel import panel
-from pages.parts.space.sources import VIEWS, DrawnMap, Source
+from pages.parts.space.sources import DrawnMap, Source
 
 TITLE = "Space"
 ICON = ":material/bubble_chart:"
@@ -79,7 +79,7 @@ def controls(known: dict[str, list[spaces.View]]) -> tuple[Choice, tuple[str, An
                 default="image" if "image" in views else views[0],
                 required=True,
                 bind="query-params",
-                format_func=VIEWS.get,
+                format_func=sources.view_name,
                 help="Vectors of plots, of posters, or both in one map.",
             )
         source = Source(name, view)

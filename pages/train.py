@@ -26,7 +26,6 @@ ORDER = "40"
 layout.frame()
 
 QUICK = {"max_epochs": 5}
-CONTENT = {"text", "image"}
 PROTOCOLS = ["full", "sampled:100", "sampled:1", "sampled:99", "sampled:100:popularity", "sampled:100:of=5000"]
 dataset = layout.needs_dataset()
 
@@ -101,7 +100,7 @@ def choose_model(start: runs.Run | None) -> str | None:
     if unable:
         lacks = {n: registry.unmet(schemas[n]["needs"], features.available_inputs(dataset)) for n in unable}
         shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
-        later = [n for n, own in lacks.items() if shows and all(set(need.split("|")) & CONTENT for need in own)]
+        later = [n for n, own in lacks.items() if shows and all(registry.reads_content([need]) for need in own)]
         if never := [f"{n} (needs {registry.in_words(own)})" for n, own in lacks.items() if n not in later]:
             st.caption(f":material/block: Not for these data: {', '.join(never)}.")
         if later:
@@ -175,7 +174,7 @@ def form() -> None:
 
 def reads_content(name: str) -> bool:
     """Whether a model is given vectors of plots and posters."""
-    return bool({m for need in registry.schema("models", name)["needs"] for m in need.split("|")} & CONTENT)
+    return registry.reads_content(registry.schema("models", name)["needs"])
 
 
 def content_settings(name: str, start: runs.Run | None, key: str) -> dict[str, Any]:
@@ -192,11 +191,12 @@ def content_settings(name: str, start: runs.Run | None, key: str) -> dict[str, A
     before = start.params if start is not None else {}
     usual = before.get("encoder") or features.default_encoder(dataset)
     known = list(dict.fromkeys([*([usual] if usual else []), *ready, *pairs]))
+    choices = features.content_choices(dataset)
     with st.grid(min_column_width=170):
         modality = st.selectbox(
             "Plots and posters",
-            features.CONTENT,
-            index=features.CONTENT.index(before.get("modality") or "both"),
+            choices,
+            index=choices.index(wanted) if (wanted := before.get("modality") or "both") in choices else 0,
             key=f"{key}.modality.{name}",
             help=(
                 "Which vectors the model reads beside ids. 'none' gives the same model "

@@ -78,7 +78,7 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
     """
     schema = registry.schema("models", model)
     known = {**schema.get("train", {}).get("properties", {}), **schema["config"].get("properties", {})}
-    reads = {m for need in schema["needs"] for m in need.split("|")} & {"text", "image"}
+    reads = registry.reads_content(schema["needs"])
     found: dict[str, list[str]] = {}
     for text in over:
         name, _, values = text.partition("=")
@@ -89,9 +89,7 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
             if name == "features":
                 found[name] = own or _features(dataset, encoder)
             else:
-                found[name] = own or [
-                    n for n, manifest in features.available(dataset).items() if set(manifest["modality"]) & reads
-                ]
+                found[name] = own or list(features.available(dataset))
         elif name in known:
             setting = known[name]
             usual = ["true", "false"] if setting.get("type") == "boolean" else [str(v) for v in setting.get("enum", [])]
@@ -107,10 +105,9 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
 
 
 def _features(dataset: Dataset, encoder: str | None) -> list[str]:
-    """Values of ``features``: ids alone, each modality that the encoder has vectors of, and both if it has both."""
-    ready, sides = features.available(dataset), features.split_pair(encoder or features.default_encoder(dataset) or "")
-    has = [m for m, name in sides.items() if m in ready.get(name, {"modality": ()})["modality"]]
-    return ["ids", *has, *(["both"] if len(has) == 2 else [])]
+    """Values of ``features``: ids alone, each modality that the encoder has vectors of, and all if it has several."""
+    has = list(features.sources(dataset, encoder or features.default_encoder(dataset) or ""))
+    return ["ids", *has, *(["both" if has == ["text", "image"] else "all"] if len(has) > 1 else [])]
 
 
 def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
@@ -122,7 +119,7 @@ def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
     found: list[Arm] = []
     for values in itertools.product(*levels.values()):
         assignment = dict(zip(levels, values, strict=True))
-        if "fusion" in assignment and assignment.get("features", "both") != "both":
+        if "fusion" in assignment and assignment.get("features", "both") not in features.ALL:
             del assignment["fusion"]
         if "encoder" in assignment and assignment.get("features") == "ids":
             del assignment["encoder"]

@@ -122,7 +122,7 @@ def _reads_content(model: str) -> bool:
     """Whether a model reads plots or posters."""
     from mmrec_core import registry
 
-    return bool({m for need in registry.schema("models", model)["needs"] for m in need.split("|")} & {"text", "image"})
+    return registry.reads_content(registry.schema("models", model)["needs"])
 
 
 def crosses(by_k: Mapping[str, Any], ks: Sequence[int]) -> int | None:

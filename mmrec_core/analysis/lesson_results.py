@@ -272,7 +272,7 @@ def hits(dataset: Dataset, encoder: str, direction: str) -> dict[int, float]:
 def near(dataset: Dataset, encoder: str, modality: str) -> tuple[Array, Array]:
     """Item rows ``[N]`` and the item rows of their nearest neighbours ``[N, k]`` in an encoder's own space."""
     encoded(dataset, encoder)
-    own = features.load(dataset, encoder, modality)  # type: ignore[arg-type]
+    own = features.load(dataset, encoder, modality)
     return own.items, own.items[spaces.neighbours(own.dense)[0]]
 
 

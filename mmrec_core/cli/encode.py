@@ -98,7 +98,7 @@ def project(
     encoder: Annotated[
         str, typer.Option(help="Encoder with computed vectors, TEXT+IMAGE, or run:ID for a model's item vectors.")
     ],
-    modality: Annotated[str, typer.Option(help="Modality: text, image or both.")] = "both",
+    modality: Annotated[str, typer.Option(help="Modality: text, image, both, or another that is stored.")] = "both",
     dim: Annotated[int, typer.Option(min=2, max=3, help="Number of dimensions of the map.")] = 2,
     seed: Seed = 0,
     again: Annotated[bool, typer.Option("--again", help="Compute the map again even if it exists.")] = False,
@@ -108,8 +108,6 @@ def project(
     """Compute the map of an embedding space (UMAP) and its quality measures."""
     from mmrec_core import runs
 
-    if modality not in {"text", "image", "both"}:
-        raise MMRecError(f"--modality is '{modality}'; expected text, image or both.")
     params = runs.projection_params(dataset, encoder, modality, dim=dim, seed=seed, again=again)
     queue_or_do("project", params, background, as_json)
 
@@ -138,9 +136,7 @@ def search(
     if text is not None:
         found = searching.by_text(opened, encoder, text, top)
     elif film is not None:
-        if modality not in {"text", "image"}:
-            raise MMRecError(f"--modality is '{modality}'; expected text or image.")
-        found = searching.by_film(opened, encoder, opened.items.row(film, "item"), top, modality)  # type: ignore[arg-type]
+        found = searching.by_film(opened, encoder, opened.items.row(film, "item"), top, modality)
     else:
         found = searching.by_image(opened, encoder, images.open_image(image or Path()), top)
     films = [

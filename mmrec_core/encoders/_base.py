@@ -5,17 +5,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.data.vector_files import unit as unit
-from mmrec_core.types import Array
+from mmrec_core.types import MODALITIES, Array, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Modality = Literal["text", "image"]
-MODALITIES: tuple[Modality, ...] = ("text", "image")
 
 
 class Encoder(abc.ABC):

@@ -9,10 +9,10 @@ import numpy as np
 
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
-from mmrec_core.encoders._base import Encoder, Modality, unit
+from mmrec_core.encoders._base import Encoder, unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading.images import rgb
-from mmrec_core.types import Array
+from mmrec_core.types import Array, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image

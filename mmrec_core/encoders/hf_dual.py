@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmrec_core.config import setting
-from mmrec_core.encoders._base import Encoder, Modality
+from mmrec_core.encoders._base import Encoder
 from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
 from mmrec_core.reading.images import rgb
-from mmrec_core.types import Array
+from mmrec_core.types import Array, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image

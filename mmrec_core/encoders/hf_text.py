@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from mmrec_core.config import setting
-from mmrec_core.encoders._base import Encoder, Modality
+from mmrec_core.encoders._base import Encoder
 from mmrec_core.encoders._hub import HubConfig, in_batches, pretrained
-from mmrec_core.types import Array
+from mmrec_core.types import Array, Modality
 
 PRESETS: dict[str, dict[str, Any]] = {
     "hf_text": {},

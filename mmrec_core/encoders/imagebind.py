@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.encoders._base import Encoder, Modality, local
+from mmrec_core.encoders._base import Encoder, local
 from mmrec_core.encoders._hub import HubConfig, in_batches, loading
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading.images import rgb
-from mmrec_core.types import Array
+from mmrec_core.types import Array, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,9 +12,9 @@ import numpy as np
 from mmrec_core import settings
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
-from mmrec_core.encoders._base import Encoder, Modality, local, unit
+from mmrec_core.encoders._base import Encoder, local, unit
 from mmrec_core.errors import MMRecError
-from mmrec_core.types import Array, blocks
+from mmrec_core.types import Array, Modality, blocks
 
 if TYPE_CHECKING:
     from PIL.Image import Image

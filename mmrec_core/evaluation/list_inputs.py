@@ -79,10 +79,10 @@ def vectors_of(dataset: Dataset) -> Array | None:
     if encoder is None:
         return None
     parts = []
-    for modality in ("text", "image"):
+    for modality in features.sources(dataset, encoder):
         try:
             found = features.load(dataset, encoder, modality)
-        except MMRecError:  # an encoder of one modality, or films that have none
+        except MMRecError:  # its files are damaged
             continue
         dense, place = found.dense, found.by_item(len(dataset.items))
         parts.append(np.where((place >= 0)[:, None], dense[np.maximum(place, 0)], 0).astype(np.float32))

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import records, registry, storage
-from mmrec_core.encoders._base import MODALITIES, Encoder, Modality
+from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.features.images import open_poster
 from mmrec_core.features.prompts import rich_text
 from mmrec_core.features.store import _check, _read_request, _remedy, _state, folder_of, split_pair, write
-from mmrec_core.types import Array, Dataset, Progress, blocks, quiet
+from mmrec_core.types import MODALITIES, Array, Dataset, Modality, Progress, blocks, quiet
 
 SHARD = 256
 """Films per shard; a killed encoding loses at most one shard."""

@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import ids, registry, storage
-from mmrec_core.encoders._base import MODALITIES, Modality, unit
+from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.features.store import folder_of, write
 from mmrec_core.reading import input_files
-from mmrec_core.types import Array, Dataset
+from mmrec_core.types import Array, Dataset, Modality
+
+NAMES: tuple[Modality, ...] = ("text", "image", "audio", "video")
+"""Modalities that are found by a word in the name of a file."""
 
 
 def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
     """Import vectors from a folder of ``.npy`` files.
 
-    ``source`` holds ``…_text_….npy`` and/or ``…_image_….npy``, with the item ids of their rows in ``…_ids.npy`` beside
-    each, or in one ``*_ids.npy`` for all. If the folder holds several sets, ``name`` must occur in their file names.
+    ``source`` holds one or more of ``…_text_….npy``, ``…_image_….npy``, ``…_audio_….npy``, ``…_video_….npy``, with the
+    item ids of their rows in ``…_ids.npy`` beside each, or in one ``*_ids.npy`` for all. If the folder holds several
+    sets, ``name`` must occur in their file names.
 
     Raises:
         MMRecError: no vectors, ids that do not fit the vectors, or none of the ids is in the dataset.
@@ -29,14 +33,14 @@ def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
     if name in registry.entries("encoders"):
         raise MMRecError(f"'{name}' is a built-in encoder; import under another name with --as.")
     if not source.is_dir():
-        raise MMRecError(f"{source} is not a folder. Name one that holds text and image vectors as .npy files.")
+        raise MMRecError(f"{source} is not a folder. Name one that holds vectors of items as .npy files.")
     parts: dict[Modality, tuple[Array, Array]] = {}
     files = [f for f in sorted(source.glob("*.npy")) if not f.stem.endswith("_ids")]
 
     def named(file: Path, word: str) -> bool:
         return f"_{word}_" in f"_{file.stem}_"
 
-    for modality in MODALITIES:
+    for modality in NAMES:
         own = [f for f in files if named(f, modality)]
         own = [f for f in own if named(f, name)] or (own if not any(named(f, name) for f in files) else [])
         if len(own) > 1:
@@ -48,7 +52,8 @@ def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
             parts[modality] = _read(dataset, own[0])
     if not parts:
         raise MMRecError(
-            f"{source} holds no vectors for '{name}': expected *text*.npy or *image*.npy with an …_ids.npy beside it."
+            f"{source} holds no vectors for '{name}': expected *text*.npy, *image*.npy, "
+            "*audio*.npy or *video*.npy with an …_ids.npy beside it."
         )
     folder = folder_of(dataset, name)
     with storage.locked(f"features-{dataset.name}-{name}"):

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from mmrec_core import records, registry, storage
 from mmrec_core.data import vector_files
-from mmrec_core.encoders._base import MODALITIES, Modality
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
-from mmrec_core.types import Array, Dataset, Field, Side
+from mmrec_core.types import MODALITIES, Array, Dataset, Field, Modality, Side, in_order
 
 PAIRS: dict[str, tuple[str, str]] = {
     "sota": ("qwen2", "so400m_siglip"),
@@ -127,15 +126,39 @@ def _state(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Array]:
     return records.archive(folder / "state.npz", _remedy(folder))
 
 
-def split_pair(encoder: str) -> dict[Modality, str]:
-    """The encoder of each modality: ``minilm+mobilenet_v1`` takes text from the first, image from the second."""
+ONE_NAME = ("hf:", "open_clip:", "aligned:")
+"""Beginnings of names that stand for one encoder, even if they hold a ``+``."""
+
+
+def parts_of(encoder: str) -> list[str]:
+    """The encoders of a combination: ``minilm+mobilenet_v1`` → both names; one name for a single encoder."""
     if encoder in PAIRS:
-        text, image = PAIRS[encoder]
-    elif "+" in encoder and not encoder.startswith(("hf:", "open_clip:")):
-        text, _, image = encoder.partition("+")
-    else:
-        text = image = encoder
-    return {"text": text, "image": image}
+        return list(PAIRS[encoder])
+    return encoder.split("+") if "+" in encoder and not encoder.startswith(ONE_NAME) else [encoder]
+
+
+def split_pair(encoder: str) -> dict[Modality, str]:
+    """The encoder of texts and of images: ``minilm+mobilenet_v1`` takes text from the first, image from the second."""
+    parts = parts_of(encoder)
+    return {"text": parts[0], "image": parts[1] if len(parts) > 1 else parts[0]}
+
+
+def sources(dataset: Dataset, encoder: str) -> dict[Modality, str]:
+    """The encoder that each modality's vectors are taken from, for every modality that a combination has vectors of.
+
+    Of a pair, text comes from the first and image from the second; every other modality comes from the first that has
+    it. ``minilm+whisper`` takes text from the first and audio from the second.
+    """
+    parts, ready = parts_of(encoder), available(dataset)
+    has = {part: set(ready[part]["modality"]) if part in ready else set() for part in parts}
+    found = {}
+    for modality in in_order(set().union(*has.values())):
+        own = [part for part in parts if modality in has[part]]
+        if len(parts) == 2 and modality in MODALITIES:
+            own = [part for part in own if part == split_pair(encoder)[modality]]
+        if own:
+            found[modality] = own[0]
+    return found
 
 
 def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
@@ -144,7 +167,7 @@ def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
     Raises:
         MMRecError: not encoded, ids that are not in the dataset, or files that were changed since they were written.
     """
-    name = split_pair(encoder)[modality]
+    name = sources(dataset, encoder).get(modality) or split_pair(encoder).get(modality, encoder)
     folder = folder_of(dataset, name)
     if not (folder / "manifest.json").exists():
         raise MMRecError(
@@ -178,7 +201,7 @@ def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
     Raises:
         MMRecError: not encoded.
     """
-    folder = folder_of(dataset, split_pair(encoder)[modality])
+    folder = folder_of(dataset, sources(dataset, encoder).get(modality, parts_of(encoder)[0]))
     modalities = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))["modality"]
     if modality not in modalities:
         raise MMRecError(f"'{encoder}' has no {modality} vectors of {dataset.name}.")
@@ -199,33 +222,50 @@ def _digest(file: Path) -> str:
     return _digests[key]
 
 
-CONTENT = ("both", "text", "image", "none")
-"""Which vectors a multimodal model uses."""
+ALL = ("both", "all")
+"""Values of the setting ``modality`` that mean every modality there is."""
+
+
+def canonical(modality: str | None) -> str:
+    """The setting ``modality`` in the form that runs store: ``both`` for all modalities, names in their order."""
+    if modality is None or modality in ALL:
+        return "both"
+    return "+".join(in_order(modality.split("+")))
+
+
+def content_choices(dataset: Dataset) -> list[str]:
+    """Values of the setting ``modality`` for a dataset: all, one of those that are encoded, none."""
+    found = in_order(m for manifest in available(dataset).values() for m in manifest["modality"])
+    return ["both", *found, "none"]
 
 
 def available_inputs(dataset: Dataset) -> set[str]:
-    """All inputs that a dataset can give to a model, including encoded plots (``text``) and posters (``image``)."""
+    """All inputs that a dataset can give to a model, with the modalities of stored vectors (``text``, ``image`` …)."""
     has = set(dataset.manifest["has"])
     more = (
         {"side", "graph"} | ({"ids"} if {"user", "item"} <= has else set()) | ({"sequence"} if "time" in has else set())
     )
-    return has | more | {m for manifest in available(dataset).values() for m in manifest["modality"]}
+    content = {m for manifest in available(dataset).values() for m in manifest["modality"]}
+    return has | more | content | ({"content"} if content else set())
 
 
 def default_encoder(dataset: Dataset) -> str | None:
-    """The encoder that models use by default: the first with both modalities, else the first; ``None`` without any."""
+    """The encoder that models use by default: the first of those with the most modalities; ``None`` without any."""
     ready = available(dataset)
-    return next((n for n, manifest in ready.items() if len(manifest["modality"]) == 2), next(iter(ready), None))
+    return max(ready, key=lambda name: len(ready[name]["modality"]), default=None)
 
 
 def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Side:
-    """Vectors of plots and posters as item fields ``text`` and ``image``.
+    """Vectors of content as item fields named by modality: ``text``, ``image`` …
+
+    Args:
+        dataset: the dataset.
+        encoder: whose vectors; ``None``: :func:`default_encoder`.
+        modality: ``both`` or ``all`` for every modality, ``none``, or names: ``text``, ``text+audio``.
 
     Raises:
         MMRecError: not encoded, or the encoder has no vectors of the requested modality.
     """
-    if modality not in CONTENT:
-        raise unknown_name("modality", modality, list(CONTENT))
     if modality == "none":
         return ()
     encoder = encoder or default_encoder(dataset)
@@ -233,13 +273,15 @@ def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Si
         raise MMRecError(
             f"Nothing has encoded {dataset.name} yet. Run: python -m mmrec_core encode {dataset.name} --encoder classic"
         )
+    own = sources(dataset, encoder)
+    for part in parts_of(encoder):
+        if part not in available(dataset):
+            load(dataset, part, next(iter(own), "text"))  # raises the error that says how to encode it
+    wanted_ones = list(own) if modality in ALL else in_order(modality.split("+"))
+    if modality not in ALL and (unknown := [m for m in wanted_ones if m not in {*own, *MODALITIES}]):
+        raise unknown_name("modality", unknown[0], ["both", *own, "none"])
     found = []
-    for wanted in MODALITIES:
-        if modality not in ("both", wanted):
-            continue
-        own = split_pair(encoder)[wanted]
-        if modality == "both" and own in (ready := available(dataset)) and wanted not in ready[own]["modality"]:
-            continue  # this encoder has only one modality
+    for wanted in wanted_ones:
         loaded = load(dataset, encoder, wanted)
         place = loaded.by_item(len(dataset.items))
         found.append(Field(wanted, "item", "vector", width=loaded.vectors.shape[1], data=loaded.vectors, place=place))
@@ -250,11 +292,12 @@ def vectors_read(dataset: Dataset, encoder: str | None, modality: str | None) ->
     """The vectors that :func:`content` gives: modality → ``encoder``, ``width`` and ``checksum``."""
     if encoder is None or modality in (None, "none"):
         return {}
+    own = sources(dataset, encoder)
     return {
         field.name: {
-            "encoder": split_pair(encoder)[cast(Modality, field.name)],
+            "encoder": own[field.name],
             "width": field.width,
-            "checksum": checksum_of(dataset, encoder, cast(Modality, field.name)),
+            "checksum": checksum_of(dataset, encoder, field.name),
         }
         for field in content(dataset, encoder, modality)
     }
@@ -307,7 +350,7 @@ def write(
             draft,
             name,
             dataset.items.raw,
-            cast(Mapping[str, tuple[Array, Array]], parts),
+            parts,
             catalog=dataset.checksum,
             offers=offers,
             joint=joint,

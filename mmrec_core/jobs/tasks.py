@@ -228,7 +228,7 @@ def _encode(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, An
         dataset, params["encoder"], options=params["options"], device=device, progress=event_logger.progress
     )
     if params["project"]:
-        views = [*result["modality"], *(["both"] if len(result["modality"]) == 2 else [])]
+        views = [*result["modality"], *(["both"] if {"text", "image"} <= set(result["modality"]) else [])]
         result["maps"] = {
             v: spaces.project(dataset, params["encoder"], v, progress=event_logger.progress) for v in views
         }

@@ -1,4 +1,4 @@
-"""Content of items: an encoder's vectors of plots (text) and posters (image), read by item row, with masks for missing
+"""Content of items: vectors of one or more modalities (text, image, audio …), read by item row, with masks for missing
 ones."""
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from torch import Tensor, nn
 
 from mmrec_core.config import Config, setting
 from mmrec_core.models._fusion import Fusion, Kind
-from mmrec_core.types import Field
+from mmrec_core.types import Field, in_order
 
-MODALITIES = ("text", "image")
 MOST_MEASURED = 50_000
 """Most items over which the mean and the standard deviation of vectors are computed."""
 
 
 class ContentConfig(Config):
-    """Settings of the fusion of text and image."""
+    """Settings of the fusion of modalities."""
 
     fusion: Literal["concat", "mlp", "film", "gated"] = setting(
         "concat",
-        "how text and image become one vector: a linear layer on both, an MLP, text modulating the image, a gate",
+        "how text, image and others become one vector: a linear layer on all, an MLP, text modulating the rest, gates",
     )
     fusion_width: int = setting(64, "hidden units of the mlp and film fusions", ge=4, le=2048, log=True, advanced=True)
     content_dropout: float = setting(
@@ -36,7 +35,7 @@ class ContentConfig(Config):
 
 
 class Content(nn.Module):
-    """An encoder's vectors of items' plots and posters.
+    """Stored vectors of items, one field per modality.
 
     Vectors stay where they are stored: in a memory map on the CPU, or in the device's memory on a GPU. They are read
     minus the mean of the training items' vectors, divided by their standard deviation.
@@ -49,7 +48,7 @@ class Content(nn.Module):
     def __init__(self, side: Sequence[Field], n_items: int) -> None:
         super().__init__()
         self.fields: dict[str, Field] = {f.name: f for f in side if f.kind == "vector" and f.owner == "item"}
-        self.names = [name for name in MODALITIES if name in self.fields]
+        self.names = in_order(self.fields)
         self.n_items = n_items
         for name, field in self.fields.items():
             self.register_buffer(f"{name}_vectors", torch.from_numpy(_writable(field.data)), persistent=False)
@@ -60,6 +59,11 @@ class Content(nn.Module):
     def width(self, name: str) -> int:
         """Width of a modality's vectors; 0 where the dataset has none."""
         return self.fields[name].width if name in self.fields else 0
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each modality's vectors, in their order."""
+        return {name: self.width(name) for name in self.names}
 
     def begin(self, known_items: Tensor) -> None:
         """Compute mean and standard deviation of the training items' vectors; the mask ``known_items [I + 1]`` selects
@@ -91,7 +95,7 @@ class Content(nn.Module):
         ``[n]``.
 
         Args:
-            name: ``text`` or ``image``.
+            name: the modality.
             content: the items' vectors ``[n, W]`` by modality.
             n: number of items.
             device: device of the result.
@@ -130,7 +134,7 @@ class FusedContent(Content):
     ) -> None:
         super().__init__(side, n_items)
         self.dropout = dropout
-        self.fusion = Fusion(kind, self.width("text"), self.width("image"), dim, hidden=hidden) if self.names else None
+        self.fusion = Fusion(kind, self.widths, dim, hidden=hidden) if self.names else None
 
     def start(self) -> None:
         """Initialise FiLM as the identity. Call it after all other weights are drawn."""
@@ -138,37 +142,38 @@ class FusedContent(Content):
             self.fusion.start()
 
     def forward(self, item: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Fused vectors ``[B, d]`` of items ``[B]``; ``hidden [B]`` hides one of two modalities (1 text, 2 image) of
-        items that have both."""
-        (text, has_text), (image, has_image) = self.read("text", item), self.read("image", item)
+        """Fused vectors ``[B, d]`` of items ``[B]``; ``hidden [B]`` hides one modality (their numbers from 1; 0: none)
+        of items that have others."""
+        read = {name: self.read(name, item) for name in self.names}
+        has = {name: mask for name, (_, mask) in read.items()}
         if hidden is not None:
-            both = has_text & has_image
-            has_text, has_image = has_text & ~(both & (hidden == 1)), has_image & ~(both & (hidden == 2))
-        return self.fuse(text, image, has_text, has_image)
+            several = torch.stack(list(has.values())).sum(0) > 1
+            has = {name: mask & ~(several & (hidden == at)) for at, (name, mask) in enumerate(has.items(), 1)}
+        return self.fuse({name: vectors for name, (vectors, _) in read.items()}, has)
 
     def of(self, content: Mapping[str, Tensor], device: torch.device) -> Tensor:
-        """Fused vectors ``[B, d]`` of items outside the catalog, from their ``text`` and ``image`` vectors ``[B, W]``
-        (either may be missing)."""
+        """Fused vectors ``[B, d]`` of items outside the catalog, from their vectors ``[B, W]`` by modality (some may be
+        missing)."""
         n = len(next(iter(content.values())))
-        (text, has_text), (image, has_image) = (self.given(name, content, n, device) for name in MODALITIES)
-        return self.fuse(text, image, has_text, has_image)
+        read = {name: self.given(name, content, n, device) for name in self.names}
+        return self.fuse(
+            {name: vectors for name, (vectors, _) in read.items()}, {name: has for name, (_, has) in read.items()}
+        )
 
-    def fuse(self, text: Tensor, image: Tensor, has_text: Tensor, has_image: Tensor) -> Tensor:
-        """Fuse text and image vectors, with dropout in training.
+    def fuse(self, vectors: Mapping[str, Tensor], has: Mapping[str, Tensor]) -> Tensor:
+        """Fuse vectors of several modalities, with dropout in training.
 
         Args:
-            text: text vectors, ``[B, T]``.
-            image: image vectors, ``[B, I]``.
-            has_text: which items have a text, ``[B]``.
-            has_image: which items have an image, ``[B]``.
+            vectors: vectors ``[B, W]`` by modality.
+            has: masks ``[B]`` of items that have the modality.
 
         Returns:
             ``[B, d]``.
         """
         assert self.fusion is not None
         if self.training and self.dropout:
-            text, image = (nn.functional.dropout(vectors, self.dropout) for vectors in (text, image))
-        fused: Tensor = self.fusion(text * has_text[:, None], image * has_image[:, None], has_text, has_image)
+            vectors = {name: nn.functional.dropout(own, self.dropout) for name, own in vectors.items()}
+        fused: Tensor = self.fusion({name: own * has[name][:, None] for name, own in vectors.items()}, has)
         return fused
 
 

@@ -30,7 +30,7 @@ class SequenceContentModel(SequenceModel):
     "DropoutNet"). This trains the content of items without interactions.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence", "text|image"})
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence", "content"})
 
     def more_layers(self) -> None:
         """Also build the fusion of the items' content."""

@@ -38,7 +38,7 @@ class DLRMMultimodal(DLRM):
             le=0.9,
         )
 
-    needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating", "text|image"})
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating", "content"})
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.001,
         "batch_size": 256,
@@ -71,16 +71,17 @@ class DLRMMultimodal(DLRM):
         self.content.begin(self.known_items)
 
     def hide(self, table: Batch, epoch: int) -> None:
-        """Also hide one modality of a share of items (1: text, 2: image), where the dataset has both."""
+        """Also hide one modality of a share of items (its number from 1; 0: none), where the dataset has several."""
         super().hide(table, epoch)
-        if len(self.content.names) == 2 and (share := self.config.modality_dropout) > 0:
+        n = len(self.content.names)
+        if n > 1 and (share := self.config.modality_dropout) > 0:
             drawn = torch.rand(table["item"].shape, generator=self.generator(epoch, 5))
-            table["modality_hidden"] = (drawn < share).long() + (drawn < share / 2).long()
+            table["modality_hidden"] = torch.stack([drawn < share * k / n for k in range(1, n + 1)]).sum(0)
 
     def extra_vector_names(self) -> list[str]:
         """Names of the fused vector for display."""
         return (
-            [" and ".join({"text": "plot", "image": "poster"}[n] for n in self.content.names)]
+            [" and ".join({"text": "plot", "image": "poster"}.get(n, n) for n in self.content.names)]
             if self.content.names
             else []
         )

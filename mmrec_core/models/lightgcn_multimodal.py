@@ -35,7 +35,7 @@ class LightGCNMultimodal(LightGCN):
             le=0.9,
         )
 
-    needs: ClassVar[frozenset[str]] = frozenset({"ids", "text|image"})
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config
 
     def more_layers(self) -> None:

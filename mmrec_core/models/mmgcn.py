@@ -29,7 +29,7 @@ class MMGCN(GraphModel):
         """Width, number of layers, and regularisation."""
 
     mean: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"ids", "text|image"})
+    needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config
 
     def more_layers(self) -> None:

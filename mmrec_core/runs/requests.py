@@ -59,17 +59,16 @@ def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | 
         model: name of the model.
         dataset: the dataset.
         encoder: the requested encoder; ``None``: the default one.
-        modality: the requested modality; ``None``: both.
+        modality: the requested modality, or several as ``text+audio``; ``None``: all of them.
 
     Raises:
         MMRecError: the model does not read the requested vectors, or they do not exist.
     """
-    reads = {m for need in registry.schema("models", model)["needs"] for m in need.split("|")} & {"text", "image"}
-    if not reads:
+    if not registry.reads_content(registry.schema("models", model)["needs"]):
         if encoder is not None or modality not in {None, "none"}:
             raise MMRecError(f"'{model}' reads neither plots nor posters; leave out --encoder and --modality.")
         return None, None
-    wanted = modality or "both"
+    wanted = features.canonical(modality)
     chosen = None if wanted == "none" else encoder or features.default_encoder(dataset)
     features.content(dataset, chosen, wanted)
     return chosen, wanted

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +20,6 @@ from mmrec_core.types import Array, Dataset, Field, History, Query, Split
 BLANK = "blank"
 Vector = Array | int | str
 """The replacement of a film's vector: a vector ``[W]``, another film's item row, or :data:`BLANK`."""
-VIEWS: dict[str, tuple[tuple[str, ...], bool]] = {
-    "ids only": (("text", "image"), False),
-    "text only": (("image",), True),
-    "image only": (("text",), True),
-    "text and image only": ((), True),
-}
-"""Name of a view → modalities blanked for all films, and whether the film's id is hidden, too."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Answer:
 
 
 def modalities(model: Any) -> tuple[str, ...]:
-    """The modalities (``text``, ``image``) that a model reads."""
+    """The modalities (``text``, ``image`` …) that a model reads."""
     return tuple(f.name for f in model.side if f.kind == "vector" and f.owner == "item")
 
 
@@ -205,11 +198,17 @@ def content_edits(
     return found
 
 
+def _views(reads: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Name of a view → the modalities that the model still reads; in views with any, the film's id is hidden."""
+    found: dict[str, tuple[str, ...]] = {"ids only": ()} | {f"{name} only": (name,) for name in reads}
+    return found | ({f"{' and '.join(reads)} only": tuple(reads)} if len(reads) > 1 else {})
+
+
 def views(model: Any, history: History, item: int, hidden: Array | None = None) -> list[Answer]:
-    """Score and rank of a film when the model reads ids only, text only, image only, or both without ids.
+    """Score and rank of a film when the model reads ids only, one modality only, or all of them without ids.
 
     The unedited model ("as it is") comes first. A modality that the film lacks gets no view of its own.
-    In "text only" and "image only" the film's id is hidden, too: the model treats the film as unseen in training.
+    In every view but "ids only" the film's id is hidden, too: the model treats the film as unseen in training.
     Edges of a graph stay, and so do the memories of other nodes.
 
     Args:
@@ -226,26 +225,28 @@ def views(model: Any, history: History, item: int, hidden: Array | None = None) 
         return []
     out = history.items if hidden is None else hidden
     found = [Answer("as it is", *score_and_rank(scores_of(model, [history])[0], item, out))]
-    for name, (blanked, unseen) in VIEWS.items():
-        left = set(reads) - set(blanked)
-        if unseen and (not left or not left <= set(has(model, item))) or (not blanked and len(reads) < 2):
+    for name, left in _views(reads).items():
+        if not set(left) <= set(has(model, item)):
             continue
-        changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in blanked if m in reads}
+        unseen = bool(left)
+        changes: dict[str, dict[int, Vector]] = {m: {-1: BLANK} for m in reads if m not in left}
         other = edited(model, changes, [item] if unseen else ())
         found.append(Answer(name, *score_and_rank(scores_of(other, [history])[0], item, out)))
     return found
 
 
-def dominant_modality(answers: Sequence[Answer]) -> Literal["ids", "text", "image", "nobody"]:
-    """The view of :func:`views` (ids, text or image) whose score is nearest to the score with all inputs."""
+def dominant_modality(answers: Sequence[Answer]) -> str:
+    """The view of :func:`views` (``ids`` or one modality) whose score is nearest to the score with all inputs.
+
+    ``"nobody"`` without any view.
+    """
     whole = answers[0].score if answers else 0.0
     alone = {
         a.edit.removesuffix(" only"): abs(a.score - whole)
         for a in answers
-        if a.edit in ("ids only", "text only", "image only")
+        if a.edit.endswith(" only") and " and " not in a.edit
     }
-    best: Any = min(alone, key=lambda k: alone[k]) if alone else "nobody"
-    return best
+    return min(alone, key=lambda k: alone[k]) if alone else "nobody"
 
 
 def verdict(model: Any, user: int, item: int, seen: Array) -> dict[str, float | None]:

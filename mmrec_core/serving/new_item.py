@@ -103,7 +103,7 @@ def neighbours(
     """
     result = {}
     for modality, vector in content.items():
-        own = features.load(dataset, features.split_pair(encoder)[modality], modality)  # type: ignore[index,arg-type]
+        own = features.load(dataset, encoder, modality)
         places, cosine = nearest(own.dense, vector, k)
         result[modality] = (own.items[places], cosine)
     return result

@@ -20,7 +20,7 @@ def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:
     from mmrec_core import features
 
     for encoder in features.available(dataset):
-        for view in ("image", "text", "both"):
+        for view in ("image", "text", "both", *features.available(dataset)[encoder]["modality"]):
             found = spaces.stored(dataset, encoder, view)
             if found is not None:
                 return encoder, view, found

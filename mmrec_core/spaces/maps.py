@@ -101,7 +101,7 @@ def stored(dataset: Dataset, name: str, view: View, dim: int = 2) -> Map | None:
     if not name.startswith("run:"):
         try:
             sides = ("text", "image") if view == "both" else (view,)
-            now = "".join(features.checksum_of(dataset, name, side) for side in sides)  # type: ignore[arg-type]
+            now = "".join(features.checksum_of(dataset, name, side) for side in sides)
         except MMRecError:
             return None
         if manifest["vectors"] != now:

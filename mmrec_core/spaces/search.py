@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmrec_core import features
-from mmrec_core.encoders._base import Encoder, Modality
+from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import MMRecError
 from mmrec_core.features.nearest_neighbours import nearest
-from mmrec_core.types import Array, Dataset
+from mmrec_core.types import Array, Dataset, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image

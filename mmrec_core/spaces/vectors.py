@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Array, Dataset
 
-View = Literal["text", "image", "both"]
+View = str
+"""A modality (``text``, ``image`` …), or ``both`` text and image."""
 KINDS = ("film", "text", "image")
 MEANINGS: dict[str, str] = {
     "trustworthiness": "Share of neighbours on the map that are neighbours in the original space (1: all); "
@@ -24,6 +24,11 @@ MEANINGS: dict[str, str] = {
     "overlap": "Share of nearest neighbours that two spaces have in common (Jaccard).",
 }
 """What each quality measure of a map means, for pages."""
+
+
+def kind_of(view: View) -> int:
+    """Index into :data:`KINDS` of the points of a view; points of other modalities than text and image are films."""
+    return KINDS.index(view) if view in KINDS else 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def space(dataset: Dataset, name: str, view: View) -> Space:
         return _learned(dataset, name)
     if view != "both":
         own = features.load(dataset, name, view)
-        return Space(name, view, own.dense, own.items, np.full(len(own.items), KINDS.index(view), np.uint8), _sum(own))
+        return Space(name, view, own.dense, own.items, np.full(len(own.items), kind_of(view), np.uint8), _sum(own))
     text, image = features.load(dataset, name, "text"), features.load(dataset, name, "image")
     checksum = _sum(text) + _sum(image)
     if text.encoder == image.encoder and text.manifest["joint"]:

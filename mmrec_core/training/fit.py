@@ -84,7 +84,7 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
     if missing := registry.unmet(cls.needs, offered):
         able = [n for n, schema in registry.schemas("models").items() if not registry.unmet(schema["needs"], offered)]
         encode = ""
-        if any("text" in need for need in missing) and dataset.manifest.get("plots"):
+        if registry.reads_content(missing) and dataset.manifest.get("plots"):
             encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic."
         raise MMRecError(
             f"'{name}' needs {registry.in_words(missing)}, which {dataset.name} does not have.{encode} "
@@ -339,7 +339,7 @@ def better(metric: str) -> float:
 
 def reads_content(cls: type[Model]) -> bool:
     """Whether a model reads vectors of plots or posters."""
-    return any({"text", "image"} & set(need.split("|")) for need in cls.needs)
+    return registry.reads_content(cls.needs)
 
 
 def thinned(rows: Array, fraction: float, seed: int) -> Array:

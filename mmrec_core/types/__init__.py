@@ -22,6 +22,7 @@ from mmrec_core.types.fields import (
     quiet,
     release_memory,
 )
+from mmrec_core.types.modality import MODALITIES, Modality, in_order
 from mmrec_core.types.results import ClickRows, Lists, Ranking, RatingRows
 from mmrec_core.types.scoring import History, ItemState, Query, Scorer, Source, UserState
 
@@ -38,6 +39,8 @@ __all__ = [
     "Interactions",
     "ItemState",
     "Lists",
+    "MODALITIES",
+    "Modality",
     "NO_ID",
     "Progress",
     "Query",
@@ -51,6 +54,7 @@ __all__ = [
     "TrainSet",
     "UserState",
     "blocks",
+    "in_order",
     "release_memory",
     "quiet",
     "fields_of",

@@ -119,7 +119,7 @@ def form(dataset: Dataset, split: str) -> None:
 
 def choices(schema: dict[str, Any]) -> list[str]:
     """What a model has to vary: vectors it reads, switches, settings with few values."""
-    reads = {m for need in schema["needs"] for m in need.split("|")} & {"text", "image"}
+    reads = registry.reads_content(schema["needs"])
     known = schema["config"].get("properties", {})
     return (["features", "encoder"] if reads else []) + [
         k for k, v in known.items() if v.get("type") == "boolean" or v.get("enum")

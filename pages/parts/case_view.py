@@ -22,6 +22,8 @@ from pages.parts import hidden_names, layout
 from pages.parts.poster_grid import film_card, poster_grid
 
 MOST_RATINGS = 60
+KIND = {"text": "plot", "image": "poster"}
+"""What people call a film's vectors of a modality, where they have a name for it."""
 """The latest ratings that are left out one by one; older ones stay in."""
 SHOWN = 8
 
@@ -504,12 +506,12 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
                 )
                 return
             there = cf.has(model, item)
-            if lacking := [{"text": "plot", "image": "poster"}[m] for m in reads if m not in there]:
+            if lacking := [KIND.get(m, m) for m in reads if m not in there]:
                 st.caption(
                     f":material/info: This film has no {' and no '.join(lacking)} that was encoded, so there is nothing"
                     " to take away or to look at alone."
                 )
-            edits: dict[str, Any] = {{"text": "no plot", "image": "no poster"}[m]: {m: {item: cf.BLANK}} for m in there}
+            edits: dict[str, Any] = {f"no {KIND.get(m, m)}": {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
             shown_changes(cf.content_edits(model, history, item, edits, np.array(seen, np.int64)))
             found = cf.views(model, history, item, np.array(seen, np.int64))
@@ -517,9 +519,9 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
                 st.markdown("**What each modality says alone**")
                 shown_changes(found)
                 st.caption(
-                    f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s plot and"
-                    " poster; “text only” and “image only” also hide this film’s id, as if nobody had met it (edges"
-                    " and memories of other films stay)."
+                    f"Nearest to the whole: {cf.dominant_modality(found)}. “Ids only” blanks every film’s"
+                    f" {' and '.join(KIND.get(m, m) for m in reads)}; the other views also hide this film’s id, as if"
+                    " nobody had rated it (edges and memories of other films stay)."
                 )
         except MMRecError as error:
             layout.show_error(error)

@@ -199,7 +199,7 @@ def nearest_films(dataset: Dataset, encoder: str, content: dict[str, Array], ite
     columns = st.columns(len(near))
     for column, (modality, (items, cosine)) in zip(columns, near.items(), strict=True):
         with column:
-            st.markdown(f"**Nearest by {'plot' if modality == 'text' else 'poster'}**")
+            st.markdown(f"**Nearest by { {'text': 'plot', 'image': 'poster'}.get(modality, modality) }**")
             keep = [at for at in range(len(items)) if int(items[at]) != item][:8]
             poster_grid(
                 [film_card(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep],

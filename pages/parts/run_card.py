@@ -130,7 +130,9 @@ def title(run: runs.Run) -> str:
     if run.kind == "evaluate":
         parts.append(protocol_label(str(params["protocol"])) + (", stream" if params.get("regime") == "stream" else ""))
     if run.kind == "project":
-        parts.append({"text": "plots", "image": "posters", "both": "plots and posters"}[params["view"]])
+        parts.append(
+            {"text": "plots", "image": "posters", "both": "plots and posters"}.get(params["view"], params["view"])
+        )
     return f"{DOING[run.kind]} {escape(' · '.join(parts))}"
 
 

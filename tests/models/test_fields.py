@@ -228,46 +228,80 @@ def test_star_classes_expect_a_rating() -> None:
 @pytest.mark.parametrize(("kind", "count"), [("mlp", 1_466_372), ("film", 1_074_356), ("gated", 955_976)])
 def test_fusions_count_their_parameters(kind: Any, count: int) -> None:
     """MM-TGN's figures at 1536 + 1152 → 172."""
-    assert sum(p.numel() for p in Fusion(kind, 1536, 1152, 172).parameters()) == count
+    assert sum(p.numel() for p in Fusion(kind, {"text": 1536, "image": 1152}, 172).parameters()) == count
 
 
-def inputs(n: int = 6) -> tuple[torch.Tensor, ...]:
-    """Text, image, and that all have both."""
-    return torch.randn(n, 5), torch.randn(n, 4), torch.ones(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
+WIDTHS = {"text": 5, "image": 4, "audio": 2}
+Inputs = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
+
+
+def inputs(names: tuple[str, ...] = ("text", "image"), n: int = 6) -> Inputs:
+    """Vectors by modality, and that all items have all of them."""
+    return {m: torch.randn(n, WIDTHS[m]) for m in names}, {m: torch.ones(n, dtype=torch.bool) for m in names}
 
 
 def test_film_begins_as_the_identity() -> None:
     """γ = 1 and β = 0 whatever the text: the image passes through two normalisations and nothing else."""
-    fusion = Fusion("film", 5, 4, 3).eval()
+    fusion = Fusion("film", {"text": 5, "image": 4}, 3).eval()
     fusion.start()
-    text, image, has_text, has_image = inputs()
-    plain = fusion.after(fusion.before(fusion.picture(image)))
-    torch.testing.assert_close(fusion(text, image, has_text, has_image), plain)
-    torch.testing.assert_close(fusion(torch.randn(6, 5), image, has_text, has_image), plain)
+    vectors, has = inputs()
+    plain = fusion.after(fusion.before(fusion.picture(vectors["image"])))
+    torch.testing.assert_close(fusion(vectors, has), plain)
+    torch.testing.assert_close(fusion({**vectors, "text": torch.randn(6, 5)}, has), plain)
 
 
 def test_gate_lies_between_and_one_is_the_text() -> None:
     """0 < g < 1; with g = 1 only the text's path counts; a missing modality leaves all to the other."""
-    fusion = Fusion("gated", 5, 4, 3).eval()
-    text, image, has_text, has_image = inputs()
-    gates = fusion.gates(text, image, has_text, has_image)
-    assert bool(((gates > 0) & (gates < 1)).all())
-    words = fusion.out_norm(fusion.out(fusion.words_norm(fusion.words(text))))
-    none = torch.zeros_like(has_image)
-    torch.testing.assert_close(fusion(text, image, has_text, none), words)
-    shown = fusion.out_norm(fusion.out(fusion.picture_norm(fusion.picture(image))))
-    torch.testing.assert_close(fusion(text, image, none, has_image), shown)
+    fusion = Fusion("gated", {"text": 5, "image": 4}, 3).eval()
+    vectors, has = inputs()
+    gates = fusion.gates(vectors, has)
+    assert bool(((gates["text"] > 0) & (gates["text"] < 1)).all())
+    torch.testing.assert_close(gates["text"] + gates["image"], torch.ones(6, 3))
+    words = fusion.out_norm(fusion.out(fusion.words_norm(fusion.words(vectors["text"]))))
+    none = torch.zeros(6, dtype=torch.bool)
+    torch.testing.assert_close(fusion(vectors, {**has, "image": none}), words)
+    shown = fusion.out_norm(fusion.out(fusion.picture_norm(fusion.picture(vectors["image"]))))
+    torch.testing.assert_close(fusion(vectors, {**has, "text": none}), shown)
+
+
+def test_gates_of_three_modalities_are_a_softmax() -> None:
+    """The weights of text, image and audio sum to 1 in every coordinate; a missing modality weighs nothing, and a
+    single one all."""
+    fusion = Fusion("gated", WIDTHS, 3).eval()
+    vectors, has = inputs(("text", "image", "audio"))
+    has["image"] = torch.tensor([True, False, True, False, True, True])
+    gates = fusion.gates(vectors, has)
+    torch.testing.assert_close(sum(gates.values()), torch.ones(6, 3))
+    assert float(gates["image"][~has["image"]].abs().max()) == 0 and float(gates["image"][has["image"]].min()) > 0
+    logits = fusion.gate(torch.cat([vectors[m] for m in WIDTHS], 1)).view(6, 3, 3).exp()
+    torch.testing.assert_close(gates["audio"][0], logits[0, 2] / logits[0].sum(0))
+    alone = fusion.gates(vectors, {m: torch.full((6,), m == "audio") for m in WIDTHS})
+    torch.testing.assert_close(alone["audio"], torch.ones(6, 3))
+
+
+def test_film_of_other_modalities() -> None:
+    """The text modulates the mean of the projected image and audio; without text the first modality modulates."""
+    fusion = Fusion("film", WIDTHS, 3).eval()
+    fusion.start()
+    vectors, has = inputs(("text", "image", "audio"))
+    mean = (fusion.picture(vectors["image"]) + fusion.others["audio"](vectors["audio"])) / 2
+    torch.testing.assert_close(fusion(vectors, has), fusion.after(fusion.before(mean)))
+    assert Fusion("film", {"image": 4, "audio": 2}, 3).modulator == "image"
 
 
 @pytest.mark.parametrize("kind", ["concat", "mlp", "film", "gated"])
 def test_films_with_nothing_get_nothing(kind: Any) -> None:
-    """A film without plot and poster has no content vector; others do not notice it."""
-    fusion = Fusion(kind, 5, 4, 3).eval()
-    text, image, has_text, has_image = inputs()
-    has_text[2] = has_image[2] = False
-    found = fusion(text, image, has_text, has_image)
-    assert float(found[2].abs().sum()) == 0 and float(found[0].abs().sum()) > 0
-    torch.testing.assert_close(found[:2], fusion(text[:2], image[:2], has_text[:2], has_image[:2]))
+    """A film without any vector has no content vector; others do not notice it."""
+    for names in (("text", "image"), ("text", "image", "audio"), ("audio",)):
+        fusion = Fusion(kind, {m: WIDTHS[m] for m in names}, 3).eval()
+        vectors, has = inputs(names)
+        for mask in has.values():
+            mask[2] = False
+        found = fusion(vectors, has)
+        assert float(found[2].abs().sum()) == 0 and float(found[0].abs().sum()) > 0
+        assert bool(found.isfinite().all())
+        part = ({m: v[:2] for m, v in own.items()} for own in (vectors, has))
+        torch.testing.assert_close(found[:2], fusion(*part))
 
 
 @pytest.mark.parametrize("kind", ["concat", "mlp", "film", "gated"])

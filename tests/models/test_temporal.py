@@ -386,7 +386,7 @@ def test_parameters_as_published() -> None:
     core = count(made.clock_code, made.updater, made.message, made.graph, made.affinity)
     assert core == 1_549_305 - 344
     for kind, n in (("mlp", 1_466_372), ("film", 1_074_356), ("gated", 955_976)):
-        assert count(Fusion(kind, 1536, 1152, 172)) == n  # type: ignore[arg-type]
+        assert count(Fusion(kind, {"text": 1536, "image": 1152}, 172)) == n  # type: ignore[arg-type]
 
 
 def test_both_arms_begin_equally_loud() -> None:

@@ -14,7 +14,12 @@ from mmrec_core.spaces import publish
 from mmrec_core.types import Array, Dataset
 from pages.parts.run_card import live_runs
 
-VIEWS = {"text": "Plots", "image": "Posters", "both": "Both"}
+VIEWS = {"text": "Plots", "image": "Posters", "audio": "Audio", "video": "Videos", "both": "Both"}
+
+
+def view_name(view: spaces.View) -> str:
+    """A view's name for people; a modality without one is named as it is stored."""
+    return VIEWS.get(view, view.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class Source:
     @property
     def label(self) -> str:
         """As people read it."""
-        return label(self.name) if self.name.startswith("run:") else f"{self.name}: {VIEWS[self.view].lower()}"
+        return label(self.name) if self.name.startswith("run:") else f"{self.name}: {view_name(self.view).lower()}"
 
     @staticmethod
     def of(key: str) -> Source:
         """The source that a link names."""
         name, _, view = key.rpartition("|")
-        return Source(name, view)  # type: ignore[arg-type]
+        return Source(name, view)
 
 
 def available(dataset: Dataset) -> dict[str, list[spaces.View]]:
@@ -51,8 +56,8 @@ def available(dataset: Dataset) -> dict[str, list[spaces.View]]:
     encoded = features.available(dataset)
     views: dict[str, list[spaces.View]] = {}
     for name, info in sorted(encoded.items(), key=lambda pair: (not pair[1]["joint"], pair[0])):
-        own: list[spaces.View] = [view for view in ("text", "image") if view in info["modality"]]  # type: ignore[misc]
-        views[name] = [*own, "both"] if len(own) == 2 else own
+        own: list[spaces.View] = features.in_order(info["modality"])
+        views[name] = [*own, "both"] if {"text", "image"} <= set(own) else own
     texts = [name for name, own in views.items() if own == ["text"]]
     images = [name for name, own in views.items() if own == ["image"]]
     pairs: dict[str, list[spaces.View]] = {f"{t}+{i}": ["text", "image", "both"] for t in texts for i in images}
