@@ -126,9 +126,15 @@ class GraphModel(Pairwise):
         pair = np.asarray(liked.need("user"), np.int64) * (self.schema.n_items + 1) + np.asarray(liked.need("item"))
         self.graph.set_rows(liked.take(np.unique(pair, return_index=True)[1]))
 
+    @property
+    def edges(self) -> InteractionMatrix:
+        """The graph that messages are passed on; all training edges, by default."""
+        return self.graph
+
     def weights(self, owner: Owner) -> tuple[Tensor, Tensor]:
         """Factors ``[n, 1]`` of a node's outgoing messages and of its aggregated messages."""
-        degree = (self.graph.user_count if owner == "user" else self.graph.item_count).clamp(min=1)[:, None]
+        edges = self.edges
+        degree = (edges.user_count if owner == "user" else edges.item_count).clamp(min=1)[:, None]
         return (torch.ones_like(degree), 1 / degree) if self.mean else (degree.rsqrt(), degree.rsqrt())
 
     def propagate(self) -> tuple[Layers, Layers]:
@@ -154,12 +160,13 @@ class GraphModel(Pairwise):
         users = [self.start("user", torch.arange(self.schema.n_users + 1, device=device))]
         items = [self.start("item", torch.arange(self.schema.n_items + 1, device=device))]
         (user_out, user_in), (item_out, item_in) = self.weights("user"), self.weights("item")
+        edges = self.edges
         for at in range(self.config.layers):
             user_messages, item_messages = self.message(users[-1]), self.message(items[-1])
-            to_users = (self.graph.user_sums(item_messages.flatten(1) * item_out) * user_in).view(
+            to_users = (edges.user_sums(item_messages.flatten(1) * item_out) * user_in).view(
                 -1, *item_messages.shape[1:]
             )
-            to_items = (self.graph.item_sums(user_messages.flatten(1) * user_out) * item_in).view(
+            to_items = (edges.item_sums(user_messages.flatten(1) * user_out) * item_in).view(
                 -1, *user_messages.shape[1:]
             )
             users.append(self.update(at, users[-1], to_users))
@@ -226,9 +233,18 @@ class GraphModel(Pairwise):
         """States of new users: each history is one more node that aggregates the messages of its liked items, layer by
         layer. It sends no messages to items."""
         self.rest()
+        nodes, size = self._fold(histories)
+        source: tuple[Source, ...] = tuple("folded" if n and self.config.layers else "fallback" for n in size)
+        return UserState({"vector": self.combine(nodes)}, source)
+
+    def fold_layers(self, histories: Sequence[History]) -> Layers:
+        """All layers ``[n, …]`` of new users; see :meth:`fold_in`."""
+        return self._fold(histories)[0]
+
+    def _fold(self, histories: Sequence[History]) -> tuple[Layers, list[int]]:
         device = self.known_items.device
         known, relevance_threshold = self.known_items[:-1].cpu().numpy(), self.schema.relevant_from
-        liked = [_liked(history, relevance_threshold, known) for history in histories]
+        liked = [liked_items(history, relevance_threshold, known) for history in histories]
         size = torch.tensor([len(own) for own in liked], dtype=torch.int64, device=device)
         item = torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *liked])).to(device)
         row = torch.repeat_interleave(torch.arange(len(liked), device=device), size)
@@ -242,11 +258,10 @@ class GraphModel(Pairwise):
             sent = message.flatten(1)[item] * out
             aggregated = torch.zeros(len(liked), sent.shape[1], device=device).index_add_(0, row, sent) * scale
             nodes.append(self.update(at, nodes[-1], aggregated.view(-1, *message.shape[1:])))
-        source: tuple[Source, ...] = tuple("folded" if n and self.config.layers else "fallback" for n in size.tolist())
-        return UserState({"vector": self.combine(nodes)}, source)
+        return nodes, size.tolist()
 
 
-def _liked(history: History, relevance_threshold: float | None, known: Array) -> Array:
+def liked_items(history: History, relevance_threshold: float | None, known: Array) -> Array:
     """Item rows of a history that count as liked and that occur in training (mask ``known [I]``), each once."""
     items = np.asarray(history.items, np.int64)
     if relevance_threshold is not None and history.ratings is not None:

@@ -50,7 +50,7 @@ def _cases() -> list[str]:
     return found
 
 
-FILMS = {"ids", "user", "item", "rating", "time", "text", "image", "side", "graph", "sequence"}
+FILMS = {"ids", "user", "item", "rating", "time", "text", "image", "content", "side", "graph", "sequence"}
 ROWS = {"labels", "side", "graph"}
 N_USERS, N_FILMS, PER_USER = 60, 50, 25
 STRANGER, UNSEEN = 0, 0
