@@ -11,6 +11,7 @@ from mmrec_core.errors import MMRecError
 from pages.parts import damaged_files, layout, own_ratings
 from pages.parts.config_form import config_form
 from pages.parts.delete_dialog import delete_button
+from pages.parts.get_movielens import get_movielens
 from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.run_card import changed, live_runs, pace, queue, run_card
 
@@ -180,6 +181,7 @@ def failed_jobs() -> None:
 def add_dataset() -> None:
     """Prepare a known dataset, or bring one's own."""
     st.header("Add a dataset", anchor=False)
+    get_movielens(start_prepare)
     known, own = st.tabs(["MovieLens and the demo", "Bring your own ratings"])
     with known:
         names = [n for n in registry.entries("datasets") if n != "csv"]

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from mmrec_core.data import enrichment, preparation
-from mmrec_core.data.enrich import _web, urls
+from mmrec_core.data.enrich import _founding, _web, urls
 from mmrec_core.data.enrich._base import Found
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import quiet
@@ -90,7 +90,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
-            for _ in range(50):
+            for _ in range(200):
                 self.wfile.write(b"x")
                 self.wfile.flush()
                 time.sleep(0.05)
@@ -157,7 +157,7 @@ def table(folder: Path, rows: list[tuple[Any, str]], head: str = "", name: str =
 
 
 def find(file: Path | str, items: pd.DataFrame, id_space: str = "", **config: Any) -> Found:
-    chosen = {"per_second": 40.0, "seconds": 0.6, **config}
+    chosen = {"per_second": 40.0, "seconds": 5.0, **config}
     return urls.Urls(urls.Urls.Config(table=str(file), **chosen)).find(items, id_space, quiet)
 
 
@@ -322,16 +322,18 @@ def test_the_founding_table_is_fetched_once_and_checked(home: Path, site: Any, m
     body = f"1,{site.root}/ok/1.jpg\n2,{site.root}/ok/2.jpg\n".encode()
     answer = _Site.answer
     monkeypatch.setattr(
-        site, "answer", lambda self, cls: self.reply(200, body) if urls.FOUNDING in self.path else answer(self, cls)
+        site,
+        "answer",
+        lambda self, cls: self.reply(200, body) if self.path.endswith("movie_poster.csv") else answer(self, cls),
     )
     monkeypatch.setenv("MMREC_GITHUB_RAW", site.root)
     found = find("", films(), "ml-100k")
     assert "another checksum" in found.notes[0] and found.values == {}
-    monkeypatch.setattr(urls, "FOUNDING_SHA256", hashlib.sha256(body).hexdigest())
+    monkeypatch.setitem(_founding.SHA256, "movie_poster.csv", hashlib.sha256(body).hexdigest())
     assert set(find("", films(), "ml-100k").values["poster"]) == {0, 1}
-    count = len([path for path in site.requests if urls.FOUNDING in path])
+    count = len([path for path in site.requests if path.endswith("movie_poster.csv")])
     find("", films(), "ml-100k")
-    assert len([path for path in site.requests if urls.FOUNDING in path]) == count
+    assert len([path for path in site.requests if path.endswith("movie_poster.csv")]) == count
 
 
 def test_the_known_tables_of_movielens(sources: Path) -> None:
@@ -344,5 +346,5 @@ def test_the_known_tables_of_movielens(sources: Path) -> None:
             pytest.skip(f"needs {folder} under MMREC_SOURCES")
         found = urls._addresses(sources / folder / name, items)
         assert len(found) >= at_least and all("jpg" in u.lower() or "." in u for u in found.values())
-    posters = sources / "movielens-posters-urls" / "movie_poster.csv"
-    assert hashlib.sha256(posters.read_bytes()).hexdigest() == urls.FOUNDING_SHA256
+    for name, checksum in _founding.SHA256.items():
+        assert hashlib.sha256((sources / _founding.FOLDER / name).read_bytes()).hexdigest() == checksum

@@ -230,3 +230,20 @@ def test_prepare_stores_plot_source_and_licence(home: Path, tmp_path: Path, wiki
     assert catalog.loc[1, "plot"].startswith("Toys live") and catalog.loc[1, "plot_source"].endswith("/Toy_Story")
     assert pd.isna(catalog.loc[3, "plot"]) and dataset.manifest["plots"] == 2
     assert "CC BY-SA 4.0" in dataset.manifest["licence"] and dataset.manifest["licence"].startswith("Your own data.")
+
+
+def test_movielens_100k_gets_its_imdb_numbers(
+    home: Path, tmp_path: Path, wiki: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own files hold none; the founding table has them, at hand or fetched."""
+    items = films(imdb_id=[None] * 7)
+    monkeypatch.setenv("MMREC_GITHUB_RAW", "http://127.0.0.1:9")
+    source = wikipedia.Wikipedia(wikipedia.Wikipedia.Config(per_second=20.0))
+    found = source.find(items, "ml-100k", quiet)
+    assert "movie_url.csv of MovieLens 100K could not be fetched (no connection)" in found.notes[0]
+    folder = tmp_path / "sources" / "movielens-posters-urls"
+    folder.mkdir(parents=True)
+    (folder / "movie_url.csv").write_text("1,http://www.imdb.com/title/tt0000001/?x\n2,http://www.imdb.com/nothing\n")
+    monkeypatch.setenv("MMREC_SOURCES", str(tmp_path / "sources"))
+    found = source.find(items, "ml-100k", quiet)
+    assert found.values["imdb_id"] == {0: "0000001"} and set(found.values["plot"]) == {0}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,22 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
 
 log = logging.getLogger(__name__)
+
+ONLINE = ("urls", "wikipedia")
+"""Sources that fetch posters and plots from the network without an account."""
+
+
+ARTICLE = re.compile(r"https://[a-z-]+\.wikipedia\.org/wiki/[\w%.,~!'-]+", re.ASCII)
+
+
+def article_of(record: Mapping[str, Any]) -> str | None:
+    """The address of the Wikipedia article that a film's plot is from, or ``None``.
+
+    Args:
+        record: a row of the catalog.
+    """
+    address = record.get("plot_source")
+    return address if isinstance(address, str) and ARTICLE.fullmatch(address) else None
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import pandas as pd
 
 from mmrec_core import csv_out, settings, storage
 from mmrec_core.config import Config, setting
+from mmrec_core.data.enrich import _founding
 from mmrec_core.data.enrich._base import EnrichSource, Found, digits, reason, rows_by, source_folders
 from mmrec_core.data.enrich._web import Failure, PoliteClient
 from mmrec_core.errors import MMRecError
@@ -27,14 +27,8 @@ from mmrec_core.reading.images import open_image
 from mmrec_core.reading.tables import Table
 from mmrec_core.types import Progress
 
-TABLES = {
-    "ml-100k": (("movielens-posters-urls", "movie_poster.csv"),),
-    "movielens": (("ml1m_mm_features", "ml1m_full_extended_mapping.tsv"),),
-}
+TABLES = {"movielens": (("ml1m_mm_features", "ml1m_full_extended_mapping.tsv"),)}
 """Tables that are looked for in ``MMREC_SOURCES`` by id space: folder and file."""
-FOUNDING = "babu-thomas/movielens-posters/a55c9ae9bd0545425a2bee7477bdc96fb01289e9/movie_poster.csv"
-"""The table of MovieLens 100K's posters at its repository, at a fixed commit."""
-FOUNDING_SHA256 = "609bb7451946061e881121a0f4fb9cd92c7bdb8330a60cb61ea67a2414db9c8e"
 URL_COLUMNS = ("posterurl", "imgurl", "imageurl", "poster", "image", "img", "poster_url", "url", "link", "address")
 ID_COLUMNS = ("movieid", "itemid", "filmid", "item", "id", "imdbid", "tconst", "imdb")
 SIZE = (480, 720)
@@ -116,15 +110,13 @@ class Urls(EnrichSource):
         if self.config.table:
             yield Path(self.config.table).expanduser()
             return
-        there = False
         for folder_name, name in TABLES.get(id_space, ()):
             for folder in source_folders(folder_name):
                 if (folder / name).is_file():
-                    there = True
                     yield folder / name
-        if id_space == "ml-100k" and not there:
+        if id_space == "ml-100k":
             try:
-                yield founding_table(progress)
+                yield _founding.find("movie_poster.csv", progress)
             except MMRecError as error:
                 found.notes.append(str(error))
 
@@ -230,34 +222,6 @@ def _checked(body: bytes) -> bytes:
     out = io.BytesIO()
     whole.save(out, "JPEG", quality=90)
     return out.getvalue()
-
-
-def founding_table(progress: Progress) -> Path:
-    """The table of MovieLens 100K's posters, downloaded once and checked against its checksum.
-
-    Raises:
-        MMRecError: no network, or the file has another checksum.
-    """
-    folder = settings.home() / "downloads" / "movielens-posters-urls"
-    file = folder / "movie_poster.csv"
-    if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == FOUNDING_SHA256:
-        return file
-    progress(0, 1, "fetching the table of posters")
-    site = os.environ.get("MMREC_GITHUB_RAW", "https://raw.githubusercontent.com")
-    try:
-        body = PoliteClient(4.0).get(f"{site}/{FOUNDING}", most_bytes=4 << 20)
-    except Failure as failure:
-        raise MMRecError(
-            f"The table of MovieLens 100K's posters could not be fetched ({failure.reason}). Check the network and "
-            "prepare again, or put movie_poster.csv into a folder movielens-posters-urls under MMREC_SOURCES."
-        ) from None
-    if hashlib.sha256(body).hexdigest() != FOUNDING_SHA256:
-        raise MMRecError(
-            "The table of MovieLens 100K's posters has another checksum than expected and was not used. Prepare again, "
-            "or put movie_poster.csv into a folder movielens-posters-urls under MMREC_SOURCES."
-        )
-    storage.write_bytes(file, body)
-    return file
 
 
 def _is_url(cell: Any) -> bool:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mmrec_core import settings, storage
 from mmrec_core.config import Config, setting
+from mmrec_core.data.enrich import _founding
 from mmrec_core.data.enrich._base import EnrichSource, Found, digits
 from mmrec_core.data.enrich._web import Failure, PoliteClient
 from mmrec_core.errors import MMRecError
@@ -85,9 +86,12 @@ class Wikipedia(EnrichSource):
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
         """Look up every film that has an IMDb number and lacks a plot; what fails is counted in a note."""
         found = Found(licence=LICENCE.format(language=self.config.language))
+        ids = items["imdb_id"].tolist()
+        if id_space == "ml-100k" and not any(map(digits, ids)):
+            ids = self._numbers_of_100k(items, found, progress)
         lacking = [
             (row, number)
-            for row, (imdb, plot) in enumerate(zip(items["imdb_id"], items["plot"], strict=True))
+            for row, (imdb, plot) in enumerate(zip(ids, items["plot"], strict=True))
             if (number := digits(imdb)) and not (isinstance(plot, str) and plot)
         ]
         lacking = lacking[: self.config.limit or None]
@@ -124,6 +128,18 @@ class Wikipedia(EnrichSource):
             why = ", ".join(f"{count:,} {what}" for what, count in reasons.most_common())
             found.notes.append(f"Films that got no plot from Wikipedia: {why}. Prepare again to continue.")
         return found
+
+    def _numbers_of_100k(self, items: pd.DataFrame, found: Found, progress: Progress) -> list[str | None]:
+        """IMDb numbers of MovieLens 100K's films, which its own files do not hold; they are added to the result."""
+        try:
+            numbers = _founding.imdb_numbers(_founding.find("movie_url.csv", progress))
+        except MMRecError as error:
+            found.notes.append(str(error))
+            return [None] * len(items)
+        ids = [numbers.get(str(item)) for item in items["item"].tolist()]
+        for row, number in enumerate(ids):
+            found.add("imdb_id", row, number)
+        return ids
 
     def _cache(self, kind: str, number: str) -> Path:
         """The file of an answer about a film; ``kind`` is ``articles`` or ``plots``."""
