@@ -128,7 +128,7 @@ def check_paths(params: Any) -> None:
     if not _wide:
         return
     for text in _texts(params):
-        bare = text.removeprefix("file:")
+        bare = text.removeprefix("file:").removeprefix("urls:")
         if bare and (
             Path(bare).expanduser().is_absolute()
             or ".." in Path(bare).parts

@@ -8,6 +8,7 @@ import streamlit as st
 from mmrec_core.spaces.item_similarity import Similarity, similarity
 from mmrec_core.types import Dataset
 from pages.parts import film_views, layout
+from pages.parts.plot_source import plot_source
 from pages.parts.poster_grid import film_card, poster_grid
 
 TITLE = "Browse"
@@ -232,6 +233,7 @@ def show_film(row: int) -> None:
             if isinstance(record["plot"], str)
             else ":gray[No plot is known for this film.]"
         )
+        plot_source(record)
         if len(record["tags"]):
             st.caption("Tags: " + layout.escape(", ".join(record["tags"])))
         show_ratings(row)

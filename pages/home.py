@@ -11,6 +11,7 @@ from mmrec_core.errors import MMRecError
 from pages.parts import damaged_files, layout, own_ratings, queued_note
 from pages.parts.config_form import config_form
 from pages.parts.dataset_table import dataset_table
+from pages.parts.get_movielens import get_movielens
 from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.run_card import changed, live_runs, pace, run_card, span, title
 from pages.parts.start_cards import start_cards
@@ -121,6 +122,7 @@ def failed_jobs() -> None:
 def add_dataset() -> None:
     """Prepare a known dataset, or bring one's own."""
     st.header("Add a dataset", anchor=False)
+    get_movielens(start_prepare)
     known, own = st.tabs(["MovieLens and the demo", "Bring your own ratings"])
     with known:
         names = [n for n in registry.entries("datasets") if n != "csv"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mmrec_core import registry
-from mmrec_core.data import preparation
+from mmrec_core.data import enrichment
 from mmrec_core.data.enrich._base import digits, plain_title
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import quiet
@@ -149,7 +149,7 @@ def test_a_bad_answer_of_tmdb_is_neither_kept_nor_the_end(
     monkeypatch.setattr(
         Tmdb,
         "_request",
-        lambda self, url, params, keyed=True: type("Answer", (), {"json": lambda self: answer, "content": b"words"})(),
+        lambda self, url, params, keyed=True: json.dumps(answer).encode(),
     )
     found = find("tmdb", films(), per_second=40)
     assert found.values == {} and "could not be used" in found.notes[0]  # type: ignore[attr-defined]
@@ -193,6 +193,6 @@ def test_a_generated_film_gets_nothing_of_a_real_one_of_its_name(
     )
     monkeypatch.setenv("MMREC_SOURCES", str(tmp_path))
     real, generated = films(), films()
-    preparation._enrich(real, (), "", quiet, offered=True)
-    preparation._enrich(generated, (), "", quiet, offered=False)
+    enrichment.fill(real, (), "", quiet, offered=True)
+    enrichment.fill(generated, (), "", quiet, offered=False)
     assert real["plot"].tolist()[1] == "Jungle." and generated.equals(films())

@@ -242,7 +242,7 @@ def neighbours(dataset: Dataset, row: int, trained: Sequence[Row], n: int = 5) -
     for encoder, manifest in features.available(dataset).items():
         for modality, kind in (("text", "plot"), ("image", "poster")):
             if modality in manifest["modality"]:
-                own = features.load(dataset, encoder, modality)  # type: ignore[arg-type]
+                own = features.load(dataset, encoder, modality)
                 found.append(_nearest(encoder, kind, own.dense, own.items, row, n))
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmrec_core import docstrings, registry, settings, storage
-from mmrec_core.data import vector_files
+from mmrec_core.data import enrichment, vector_files
 from mmrec_core.data.row_order import stored_order, time_ties
 from mmrec_core.data.vector_files import unit
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
@@ -132,6 +132,7 @@ def prepare(
     reader = registry.load("datasets", reader_name)(
         reader_name, registry.config("datasets", reader_name, options or {})
     )
+    enrichment.check_sources(enrich)
     folder = storage.open_home() / "datasets" / target
     with storage.locked(f"dataset-{target}"):
         storage.sweep(folder)
@@ -156,7 +157,10 @@ def _prepare(
             check_events(raw)
             users, items, catalog = _tables(raw)
         notes = list(raw.notes)
-        notes += _enrich(catalog, enrich, raw.id_space, progress, offered=not reader.generated and raw.what == "films")
+        offered = not reader.generated and raw.what == "films"
+        found = enrichment.fill(catalog, enrich, raw.id_space, progress, offered=offered)
+        notes += found.notes
+        raw.licence = " ".join(text for text in (raw.licence, found.licence) if text)
         notes += _thumbnails(catalog, draft, folder, progress)
         manifest = _write(draft, raw, users, items, catalog, progress)
         notes += _vectors(draft, raw, items, str(manifest["checksum"]))
@@ -229,48 +233,6 @@ def _plain_ids(values: Array) -> Array:
     if values.dtype.kind == "f" and np.all(values % 1 == 0):
         return values.astype(np.int64)
     return values.astype(str)
-
-
-def _enrich(catalog: Any, requested: Sequence[str], id_space: str, progress: Progress, *, offered: bool) -> list[str]:
-    """Fill missing posters, plots and credits of the catalog in place.
-
-    Args:
-        catalog: one row per item.
-        requested: names of sources that the user requested.
-        id_space: see :attr:`RawData.id_space`.
-        progress: progress callback.
-        offered: whether the default sources are used, too; not for generated films, whose titles may match real films.
-
-    Returns:
-        Notes for users.
-    """
-    notes: list[str] = []
-    if catalog.empty:
-        return notes
-    classes = {}
-    for name in dict.fromkeys([*registry.names("enrich"), *requested]):
-        cls = registry.load("enrich", name)
-        if name in requested or (offered and not cls.on_request):
-            classes[name] = cls
-    for name, cls in sorted(classes.items(), key=lambda pair: pair[1].order):
-        try:
-            found = cls().find(catalog, id_space, progress)
-        except MMRecError:
-            raise
-        except Exception as error:  # a bad file of one source must not stop the preparation
-            log.exception("%s failed", name)
-            notes.append(f"The source '{name}' could not be used ({type(error).__name__}: {error}).")
-            continue
-        notes += found.notes
-        for column, values in found.values.items():
-            filled = catalog[column].tolist()
-            gained = 0
-            for row, value in values.items():
-                if filled[row] is None or (isinstance(filled[row], list) and not filled[row]) or filled[row] == "":
-                    filled[row], gained = value, gained + 1
-            catalog[column] = filled
-            log.info("%s gave %s for %d of %d films", name, column, gained, len(catalog))
-    return notes
 
 
 def _thumbnails(catalog: Any, draft: Path, folder: Path, progress: Progress) -> list[str]:

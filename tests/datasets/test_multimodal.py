@@ -57,7 +57,7 @@ EXPECTED = {
 
 def test_a_folder_of_the_toolbox(home: Path, tmp_path: Path) -> None:
     folder = toolbox(tmp_path / "baby")
-    np.save(folder / "user_graph_dict.npy", {0: [1]}, allow_pickle=True)  # type: ignore[arg-type]
+    np.save(folder / "user_graph_dict.npy", {0: [1]}, allow_pickle=True)
     (folder / "mm_adj.pt").write_bytes(b"x")
     preparation.prepare("recbole", source=folder, name="baby")
     dataset = preparation.open_dataset("baby")
@@ -67,7 +67,7 @@ def test_a_folder_of_the_toolbox(home: Path, tmp_path: Path) -> None:
     notes = " ".join(dataset.manifest["notes"])
     assert "Ratings were not read" in notes and "pickled and can run programs: mm_adj.pt, user_graph_dict.npy" in notes
     assert features.available(dataset)["published"]["imported"]
-    image, text = (features.load(dataset, "published", m) for m in ("image", "text"))  # type: ignore[arg-type]
+    image, text = (features.load(dataset, "published", m) for m in ("image", "text"))
     given = np.load(folder / "image_feat.npy")
     assert image.ids.tolist() == [0, 1, 2, 4, 5, 6, 7] and text.vectors.shape == (N_ITEMS, 5)
     unit = given / np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-9)

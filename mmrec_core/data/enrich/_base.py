@@ -26,6 +26,8 @@ class Found:
     values: dict[str, dict[int, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Notes for users, such as files that could not be read."""
+    licence: str = ""
+    """Licence of the values, shown with the dataset's own."""
 
     def add(self, column: str, row: int, value: Any) -> None:
         """Add a value, unless the row already has one or the value is missing."""
@@ -41,6 +43,8 @@ class EnrichSource(abc.ABC):
     """Sources run in this order; those that supply ids to others come first."""
     on_request: ClassVar[bool] = False
     """Whether the source runs only if the user names it (it needs a key, or the network)."""
+    argument: ClassVar[str] = ""
+    """The setting that stands after a colon in ``--enrich NAME:VALUE``; ``""``: the source takes none."""
 
     def __init__(self, config: AnyConfig | None = None) -> None:
         self.config = config or self.Config()

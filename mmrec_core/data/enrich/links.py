@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 import pandas as pd
 
 from mmrec_core import settings
+from mmrec_core.data.enrich import _founding
 from mmrec_core.data.enrich._base import EnrichSource, Found, digits, numbers, reason, rows_by, source_folders
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading import tables
@@ -25,18 +25,17 @@ class Links(EnrichSource):
         imdb = rows_by(items, "imdb_id")
         if id_space == "ml-100k":
             own = rows_by(items, "item")
-            for folder in source_folders("movielens-posters-urls"):
+            for folder in source_folders(_founding.FOLDER):
                 file = folder / "movie_url.csv"
                 try:
-                    pages = tables.parse(tables.body(file), str(file), names=("item", "page"), sep=",", loose_last=True)
+                    numbers_of = _founding.imdb_numbers(file)
                 except MMRecError as error:
                     found.notes.append(f"{file.name} could not be read and was not used ({reason(error, file)}).")
                     continue
-                for item, page in zip(pages.texts("item"), pages.texts("page"), strict=True):
-                    number = re.search(r"/tt(\d+)", str(page))
-                    for row in own.get(digits(item) or "", ()) if number else ():
-                        found.add("imdb_id", row, number.group(1) if number else None)
-                        imdb.setdefault(digits(number.group(1)) or "", []).append(row) if number else None
+                for item, number in numbers_of.items():
+                    for row in own.get(item, ()):
+                        found.add("imdb_id", row, number)
+                        imdb.setdefault(digits(number) or "", []).append(row)
         own = rows_by(items, "item") if id_space == "movielens" else {}
         if not own and not imdb:
             return found  # nothing to join by

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ import pandas as pd
 from mmrec_core import records, settings, storage
 from mmrec_core.config import Config, setting
 from mmrec_core.data.enrich._base import EnrichSource, Found, digits
+from mmrec_core.data.enrich._web import Failure, PoliteClient
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Progress
 
@@ -38,9 +39,10 @@ class _Hidden(logging.Filter):
 
 def hide(key: str) -> None:
     """Keep an API key out of the log of requests from now on."""
-    log = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(known, _Hidden) and known.key == key for known in log.filters):
-        log.addFilter(_Hidden(key))
+    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+        log = logging.getLogger(name)
+        if not any(isinstance(known, _Hidden) and known.key == key for known in log.filters):
+            log.addFilter(_Hidden(key))
 
 
 class Tmdb(EnrichSource):
@@ -54,6 +56,10 @@ class Tmdb(EnrichSource):
 
     on_request: ClassVar[bool] = True
     config: Config
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__(config)
+        self._client = PoliteClient(self.config.per_second)
 
     def find(self, items: pd.DataFrame, id_space: str, progress: Progress) -> Found:
         """Request every film that has a TMDb number and lacks a plot or poster.
@@ -111,8 +117,8 @@ class Tmdb(EnrichSource):
         film: Any = {}
         if answer is not None:
             try:
-                film = answer.json()
-            except ValueError:
+                film = json.loads(answer)
+            except (ValueError, RecursionError):
                 film = None
         if (fault := records.fault_of(film, records.FILM)) is not None:
             raise DamagedFile(f"TMDb's answer about film {number}", fault, "Run this again later.")
@@ -126,44 +132,34 @@ class Tmdb(EnrichSource):
         if not cached.exists():
             site = os.environ.get("MMREC_TMDB_IMAGES", "https://image.tmdb.org/t/p/w342")
             answer = self._request(f"{site}{path}", {}, keyed=False)
-            if answer is None or not answer.content.startswith(PICTURES):  # an error page must not be cached
+            if answer is None or not answer.startswith(PICTURES):  # an error page must not be cached
                 return None
-            storage.write_bytes(cached, answer.content)
+            storage.write_bytes(cached, answer)
         return cached
 
-    def _request(self, url: str, params: dict[str, str], keyed: bool = True) -> Any:
-        """Send one request at the limited rate; ``None`` if TMDb has no such film.
+    def _request(self, url: str, params: dict[str, str], keyed: bool = True) -> bytes | None:
+        """The body of one answer, at the limited rate; ``None`` if TMDb has no such film.
 
         The key never appears in a message, and images are requested without it.
         """
-        import requests
-
         key = os.environ["TMDB_API_KEY"]
         # TMDb takes an API Read Access Token in a header, and a v3 key only as the query parameter api_key
         long = len(key) > 40
         hide(key)
-        for attempt in range(5):
-            time.sleep(1 / self.config.per_second)
-            try:
-                answer = requests.get(
-                    url,
-                    params={**params, "api_key": key} if keyed and not long else params,
-                    headers={"Authorization": f"Bearer {key}"} if keyed and long else {},
-                    timeout=20,
-                )
-            except requests.RequestException as error:
-                raise MMRecError(
-                    f"TMDb did not answer ({type(error).__name__}). Run this again: it continues where it stopped."
-                ) from None
-            if answer.status_code == 429:
-                time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
-                continue
-            if answer.status_code == 401:
-                raise MMRecError("TMDb refused the key in TMDB_API_KEY. Check it at themoviedb.org and run this again.")
-            if answer.status_code == 404:
+        try:
+            return self._client.get(
+                url,
+                {**params, "api_key": key} if keyed and not long else params,
+                {"Authorization": f"Bearer {key}"} if keyed and long else {},
+            )
+        except Failure as failure:
+            if failure.status == 404:
                 return None
-            if answer.ok:
-                return answer
-        raise MMRecError(
-            "TMDb keeps refusing requests. Wait a while and run this again: it continues where it stopped."
-        )
+            if failure.status == 401:
+                raise MMRecError(
+                    "TMDb refused the key in TMDB_API_KEY. Check it at themoviedb.org and run this again."
+                ) from None
+            raise MMRecError(
+                f"TMDb did not give what was requested ({failure.reason}). Run this again later: it continues where it "
+                "stopped."
+            ) from None
