@@ -64,27 +64,38 @@ def get(run_id: str) -> Run:
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
-    """The newest finished training of each model on this version of the data; default settings are preferred."""
+    """The newest finished training of each model on this version of the data.
+
+    Trainings with default settings are preferred; after these, trainings in the default evaluation setup with other
+    settings, before arms of ablations that read less, other splits, seeds and so on.
+    """
     full = full_name(USUAL["protocol"], dataset)
-    found: dict[str, Run] = {}
+    found: dict[str, tuple[int, Run]] = {}
     for run in all_runs():
         if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.record.get("data") == dataset.checksum and run.has_model:
-                model = run.params["model"]
-                if _usual(run, full) or model not in found or not _usual(found[model], full):
-                    found[model] = run
-    return found
+                rank, model = 2 * _usual(run, full) or int(_usual(run, full, options=False)), run.params["model"]
+                if model not in found or rank >= found[model][0]:
+                    found[model] = (rank, run)
+    return {model: run for model, (_, run) in found.items()}
 
 
-def _usual(run: Run, full: str) -> bool:
+def _usual(run: Run, full: str, options: bool = True) -> bool:
     """Whether a training has default settings only and records which rows it knows, as results of today do.
+
+    The vectors of any encoder are default, if those of plots and posters are both read.
 
     Args:
         run: the training.
         full: full name of the default protocol on its dataset (:func:`mmrec_core.evaluation.protocols.full_name`).
+        options: whether settings of model and trainer must be the defaults, too.
     """
     params = run.params
     usual = {"dataset": params["dataset"], "model": params["model"], **USUAL, "protocol": full}
+    if params.get("modality") == "both":
+        usual |= {"modality": "both", "encoder": params.get("encoder")}
+    if not options:
+        usual["options"] = params.get("options")
     return params == usual and run.record.get("known") is not None
 
 
