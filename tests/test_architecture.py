@@ -23,6 +23,7 @@ ORDER = [
         "ids",
         "config",
         "docstrings",
+        "syntax",
         "storage",
         "ownership",
         "records",

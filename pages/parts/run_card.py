@@ -188,15 +188,19 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
-    if run.has_model and _trains(run.params["model"]) and st.button(
-        "Retrain",
-        key=f"retrain-{run.id}",
-        icon=":material/replay:",
-        type="tertiary",
-        help=(
-            "Puts its settings into the form and begins from its weights: what fits is taken over, "
-            "tables of people and films by id."
-        ),
+    if (
+        run.has_model
+        and _trains(run.params["model"])
+        and st.button(
+            "Retrain",
+            key=f"retrain-{run.id}",
+            icon=":material/replay:",
+            type="tertiary",
+            help=(
+                "Puts its settings into the form and begins from its weights: what fits is taken over, "
+                "tables of people and films by id."
+            ),
+        )
     ):
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id, "begin": run.id})
         st.toast(
