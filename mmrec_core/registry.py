@@ -25,7 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mmrec_core import docstrings
+from mmrec_core import docstrings, syntax
 from mmrec_core.errors import MMRecError, unknown_name
 
 _PACKAGE = Path(__file__).parent
@@ -54,7 +54,7 @@ class Entry:
 def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str, ...], str | None]:
     """Class name, summary, preset names and fault of a file, from its text alone."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        tree = syntax.parse(file.read_text(encoding="utf-8"), str(file))
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:
         return "", "", (), f"{file.name} does not parse: {error}"
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]

@@ -189,6 +189,12 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def ml_1m(shared_home: Path, session_folder: Path, sources: Path) -> object:
+    """The real ml-1m."""
+    return prepare_once(shared_home, session_folder, "ml-1m")
+
+
+@pytest.fixture(scope="session")
 def demo_app(shared_home: Path, demo: object) -> Iterator[str]:
     """The app over the demo with a few models and a map."""
     from tests.browsing import QUICK, encode, end, serve, train

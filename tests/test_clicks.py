@@ -206,12 +206,11 @@ def test_a_column_can_be_left_out(census: Dataset) -> None:
 # Candidates that came with a split
 
 
-def test_candidates_that_came_with_a_split(home: Path, tmp_path: Path) -> None:
+def test_candidates_that_came_with_a_split(request: pytest.FixtureRequest) -> None:
     """NCF's split of ml-1m: its own last ratings, each ranked among its own 99 films."""
     if not any((place / "ncf").is_dir() and (place / "ml-1m").is_dir() for place in settings.sources()):
         pytest.skip("MMREC_SOURCES has no ml-1m with the NCF paper's files")
-    preparation.prepare("ml-1m")
-    dataset = preparation.open_dataset("ml-1m")
+    dataset = request.getfixturevalue("ml_1m")
     split = make_split(dataset, "folds:ncf")
     assert (len(split.train), len(split.test)) == (994_169, 6_040)
     drawn = dataset.candidates("ncf")

@@ -159,7 +159,7 @@ def test_a_run_on_the_cluster_equals_one_here(two: Cluster, home: Path, monkeypa
 def test_a_node_lost_in_mid_run_costs_nothing_but_time(
     two: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"max_epochs": 60, "batch_size": 64, "checkpoint_s": 0.1}
+    options = {"max_epochs": 30, "batch_size": 64, "checkpoint_s": 0.1}
     whole = trained(**options)
     monkeypatch.setenv("RAY_ADDRESS", two.address)
     if not two.alive():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_command_line import mmrec
+from tests.test_command_line import here, mmrec
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -39,10 +39,14 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     environment = {"MMREC_PLUGINS": str(folder)}
     order = ("prepare", "train", "encode")
     assert sorted(words.split()[0] for words in COMMANDS) == sorted(order)
-    for words in sorted(COMMANDS, key=lambda words: order.index(words.split()[0])):
-        done = mmrec(folder / "home", *words.split(), "--json", **environment)
-        assert done.returncode == 0, done.stderr
-        (folder / f"{words.split()[0]}.json").write_text(done.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, "MMREC_HOME": str(folder / "home")}.items():
+            patch.setenv(name, value)
+        for words in sorted(COMMANDS, key=lambda words: order.index(words.split()[0])):
+            verb, *more = words.split()
+            own = mmrec(folder / "home", verb, *more, "--json") if verb == "train" else here(verb, *more, "--json")
+            assert own.returncode == 0, own.stderr
+            (folder / f"{verb}.json").write_text(own.stdout)
     return folder, environment
 
 

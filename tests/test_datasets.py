@@ -38,10 +38,9 @@ def test_ml_100k_matches_grouplens_and_brings_side_data(ml_100k: Dataset) -> Non
     assert ml_100k.manifest["coverage"]["plot"]["ratings"] > 0.95
 
 
-def test_ml_1m_reads_the_file_without_times(home: Path, sources: Path) -> None:
-    summary = preparation.prepare("ml-1m")
-    opened = preparation.open_dataset("ml-1m")
-    assert (summary["ratings"], summary["users"], summary["films"]) == (1_000_209, 6_040, 3_883)
+def test_ml_1m_reads_the_file_without_times(ml_1m: Dataset) -> None:
+    opened, manifest = ml_1m, ml_1m.manifest
+    assert (manifest["ratings"], manifest["users"], manifest["films"]) == (1_000_209, 6_040, 3_883)
     assert opened.interactions.has == {"user", "item", "rating"}
     first = opened.interactions.take(np.array([0]))
     assert first.rating is not None and first.rating[0] == 5.0 and opened.items.raw[first.item[0]] == 1193  # type: ignore[index]

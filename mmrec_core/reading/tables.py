@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import ids
+from mmrec_core import ids, syntax
 from mmrec_core.errors import MMRecError, short
 from mmrec_core.reading import input_files
 from mmrec_core.types import Array
@@ -207,9 +207,7 @@ def _parts(value: Any, between: str) -> list[str]:
 
 
 def _literal(text: str) -> Any:
-    import ast
-
-    return ast.literal_eval(text) if len(text) < 100_000 else None
+    return syntax.literal(text) if len(text) < 100_000 else None
 
 
 def is_table(file: Path) -> bool:

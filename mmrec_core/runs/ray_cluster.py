@@ -247,6 +247,22 @@ def resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
+def _has_room(available: Mapping[str, float], workers: int, gpu: bool) -> bool:
+    """Whether the processes take GPUs: they were wanted, and there are some.
+
+    Raises:
+        MMRecError: too few CPUs or GPUs for so many workers.
+    """
+    gpu = gpu and bool(available.get("GPU"))
+    for kind in ("CPU", *(["GPU"] if gpu else [])):
+        if available.get(kind, 0) < workers:
+            raise MMRecError(
+                f"{workers} workers need {workers} {kind}s; there are {available.get(kind, 0):g}. "
+                f"Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}."
+            )
+    return gpu
+
+
 def together(
     loop: Callable[[dict[str, Any]], None],
     config: Mapping[str, Any],
@@ -270,18 +286,13 @@ def together(
     Raises:
         MMRecError: too few CPUs or GPUs, or the processes failed repeatedly.
     """
+    if not os.environ.get("MMREC_ON_RAY"):  # Ray takes seconds to start: it is not started in vain
+        _has_room({"CPU": os.cpu_count() or 1, "GPU": runtime.gpus()}, workers, gpu)
     with connected():
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        available = resources()
-        gpu = gpu and bool(available.get("GPU"))
-        for kind in ("CPU", *(["GPU"] if gpu else [])):
-            if available.get(kind, 0) < workers:
-                raise MMRecError(
-                    f"{workers} workers need {workers} {kind}s; there are {available.get(kind, 0):g}. "
-                    f"Use fewer workers{' or --device cpu' if kind == 'GPU' else ''}."
-                )
+        gpu = _has_room(resources(), workers, gpu)
         Path(config["stop"]).unlink(missing_ok=True)
         over = threading.Event()
 

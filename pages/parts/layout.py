@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from mmrec_core import docstrings, runs, settings, storage
+from mmrec_core import docstrings, runs, settings, storage, syntax
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
@@ -40,7 +40,7 @@ VIEWS = {"browse": ("film",), "learn": ("lesson",), "errors": ("look", "who", "w
 @st.cache_data(max_entries=64)
 def _about(file: str, modified_ns: int) -> dict[str, str]:
     """A page's title, icon and order from its constants, its help from its docstring; the page is not run."""
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    tree = syntax.parse(Path(file).read_text(encoding="utf-8"))
     summary = {
         node.targets[0].id: str(node.value.value)
         for node in tree.body

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from mmrec_core import features, registry
+from mmrec_core.data import preparation
 from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading import images
-from mmrec_core.types import Dataset
 from tests.encoders import weights
 
 TEXTS = [
@@ -109,19 +109,28 @@ def test_joint_spaces_have_one_width(encoder: Encoder) -> None:
         assert encoder.width("text") == encoder.width("image")
 
 
-def test_it_encodes_a_catalog_end_to_end(
-    encoder: Encoder, demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the smallest catalog of generated films, posters and plots."""
+    home = tmp_path_factory.mktemp("small") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMREC_HOME", str(home))
+        preparation.prepare("demo", options={"films": 50, "scale": 0.05})
+    return home
+
+
+def test_it_encodes_a_catalog_end_to_end(encoder: Encoder, small_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights are thrown away afterwards: their figures mean nothing."""
-    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    monkeypatch.setenv("MMREC_HOME", str(small_home))
+    demo = preparation.open_dataset("demo")
     monkeypatch.setattr(features.encoding, "make_encoder", lambda *_: encoder)
     name = f"try-{encoder.name}"
     try:
         text = features.encode(demo, name)
         for modality in encoder.modalities:
             own = features.load(demo, name, modality)
-            assert text["modality"][modality] == {"n": 200, "width": encoder.width(modality), "missing": 0}
-            assert np.array_equal(own.items, np.arange(200)) and own.vectors.dtype == np.float16
+            assert text["modality"][modality] == {"n": 50, "width": encoder.width(modality), "missing": 0}
+            assert np.array_equal(own.items, np.arange(50)) and own.vectors.dtype == np.float16
         assert (text["retrieval"] is not None) == encoder.joint
     finally:
         import shutil
