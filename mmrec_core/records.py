@@ -332,6 +332,7 @@ def _types() -> dict[str, Any]:
         config: dict[str, Any]
         preset: dict[str, Any]
         needs: list[str]
+        family: str
         trains: bool
         vectors: bool
         early_stopping_protocol: list[str]

@@ -210,20 +210,29 @@ def in_words(needs: Iterable[str]) -> str:
 
 def schemas(kind: str) -> dict[str, dict[str, Any]]:
     """The schemas of all entries of a kind that can be used, by name; those with a fault are in :func:`faults`."""
-    found, state = {}, _state(kind)
+    found, state, folder = {}, _state(kind), _cache_folder()
     for name in _entries(kind, state):
         with contextlib.suppress(MMRecError):
-            found[name] = _schema(kind, name, state)
+            found[name] = _schema(kind, name, state, folder)
+    return found
+
+
+def needs(kind: str) -> dict[str, tuple[str, ...]]:
+    """What each usable entry of a kind needs, by name: as in :func:`schemas`, but each schema is parsed once."""
+    found, state, folder = {}, _state(kind), _cache_folder()
+    for name in _entries(kind, state):
+        with contextlib.suppress(MMRecError):
+            found[name] = _needs_in(_schema_text(kind, name, state, folder))
     return found
 
 
 def faults(kind: str) -> dict[str, str]:
     """Why an entry cannot be used, by name, for all entries of a kind that cannot be used."""
-    state = _state(kind)
+    state, folder = _state(kind), _cache_folder()
     found = {name: known.fault for name, known in _entries(kind, state).items() if known.fault is not None}
     for name in sorted(_entries(kind, state).keys() - found.keys()):
         try:
-            _schema(kind, name, state)
+            _schema_text(kind, name, state, folder)
         except MMRecError as error:
             found[name] = str(error)
     return found
@@ -274,7 +283,7 @@ def _digest(files: State) -> bytes:
     """A checksum of the content of some files; a class may inherit from any other class of its kind."""
     from mmrec_core import storage
 
-    return storage.checksum(b"6", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+    return storage.checksum(b"7", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -294,15 +303,13 @@ def _schema_key(kind: str, name: str, state: State) -> str:
 
 def schema_file(kind: str, name: str) -> Path:
     """The cache file of an entry's schema, named by a checksum of the files that the schema depends on."""
-    from mmrec_core import settings
-
     entry(kind, name)
-    return settings.home() / "cache" / "schemas" / f"{_schema_key(kind, name, _state(kind))}.json"
+    return _cache_folder() / f"{_schema_key(kind, name, _state(kind))}.json"
 
 
 def schema(kind: str, name: str) -> dict[str, Any]:
     """The JSON schema of an entry's config and what its class declares; cached, so that a form needs no torch."""
-    return _schema(kind, name, _state(kind))
+    return _schema(kind, name, _state(kind), _cache_folder())
 
 
 def defaults(kind: str, name: str) -> dict[str, Any]:
@@ -336,6 +343,7 @@ def _make_schema(kind: str, name: str, key: str) -> str:
         "config": cls.Config.model_json_schema(),
         "preset": preset(kind, name),
         "needs": sorted(getattr(cls, "needs", ())),
+        "family": str(getattr(cls, "family", "other")),
         "trains": bool(getattr(cls, "trains", False)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
         "early_stopping_protocol": list(getattr(cls, "early_stopping_protocol", ("full", "frozen"))),
@@ -349,17 +357,36 @@ def _make_schema(kind: str, name: str, key: str) -> str:
     return json.dumps(made)
 
 
-def _schema(kind: str, name: str, state: State) -> dict[str, Any]:
-    from mmrec_core import settings, storage
+def _cache_folder() -> Path:
+    """Where the schemas are kept."""
+    from mmrec_core import settings
+
+    return settings.home() / "cache" / "schemas"
+
+
+def _schema_text(kind: str, name: str, state: State, folder: Path) -> str:
+    """An entry's schema as JSON text, from the cache ``folder`` or made anew."""
+    from mmrec_core import storage
 
     _usable(kind, name, _entries(kind, state))
     key = _schema_key(kind, name, state)
-    cached = settings.home() / "cache" / "schemas" / f"{key}.json"
+    cached = folder / f"{key}.json"
     with contextlib.suppress(MMRecError, OSError):  # missing or damaged: it is made again
         stat = cached.stat()
-        read: dict[str, Any] = json.loads(_read_schema(cached, stat.st_mtime_ns, stat.st_size))
-        return read
-    made: dict[str, Any] = json.loads(_make_schema(kind, name, key))
+        return _read_schema(cached, stat.st_mtime_ns, stat.st_size)
+    made = _make_schema(kind, name, key)
     with contextlib.suppress(OSError, MMRecError):  # if the home cannot be written, the next call makes it again
-        storage.write_json(cached, made)
+        storage.write_json(cached, json.loads(made))
     return made
+
+
+def _schema(kind: str, name: str, state: State, folder: Path) -> dict[str, Any]:
+    """An entry's schema; a copy of the caller's own."""
+    read: dict[str, Any] = json.loads(_schema_text(kind, name, state, folder))
+    return read
+
+
+@lru_cache(maxsize=512)
+def _needs_in(text: str) -> tuple[str, ...]:
+    """What the schema in a JSON text says that the entry needs."""
+    return tuple(json.loads(text)["needs"])

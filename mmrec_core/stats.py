@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -22,18 +22,43 @@ def mean_intervals(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> 
 
     Values that are not finite are left out. A column without finite values has no interval (``None``).
     """
-    rng = np.random.default_rng(seed)
     finite = np.isfinite(values)
     filled = np.where(finite, values, 0.0)
     means = np.empty((resamples, values.shape[1]))
-    for part in blocks(resamples, 50):
-        size = part.stop - part.start
-        weight = np.stack(
-            [np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values)) for _ in range(size)]
-        )
+    for part, weight in _kept_or_drawn(_resamples, len(values), resamples, seed):
         n = len(values) if finite.all() else weight @ finite.astype(np.float64)
         means[part] = np.where(n > 0, (weight @ filled) / np.maximum(n, 1), np.nan)
     return _percentiles(means)
+
+
+KEPT_NUMBERS = 16_000_000
+"""Random numbers of one kind that are kept: tests of many pairs over the same number of users draw the same ones."""
+Draws = Iterator[tuple[slice, Array]]
+
+
+def _resamples(n: int, resamples: int, seed: int) -> Draws:
+    """How often each of ``n`` users is in each bootstrap resample, in blocks ``[B, n]``."""
+    rng = np.random.default_rng(seed)
+    for part in blocks(resamples, 50):
+        drawn = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(part.stop - part.start)]
+        yield part, np.stack(drawn).astype(np.uint16 if n < 1 << 16 else np.int64)
+
+
+def _flips(n: int, flips: int, seed: int) -> Draws:
+    """Whether the sign of each of ``n`` users stays in each permutation, as 0 or 1, in blocks ``[B, n]``."""
+    rng = np.random.default_rng(seed)
+    for part in blocks(flips, max(1, (1 << 22) // n)):
+        yield part, rng.integers(0, 2, (part.stop - part.start, n), dtype=np.int8)
+
+
+def _kept_or_drawn(draw: Callable[[int, int, int], Draws], n: int, times: int, seed: int) -> Draws:
+    """The blocks of ``draw``, from memory unless they are too large to keep."""
+    return draw(n, times, seed) if n * times > KEPT_NUMBERS else iter(_kept(draw, n, times, seed))
+
+
+@lru_cache(maxsize=4)
+def _kept(draw: Callable[[int, int, int], Draws], n: int, times: int, seed: int) -> list[tuple[slice, Array]]:
+    return list(draw(n, times, seed))
 
 
 def _percentiles(values: Array) -> list[tuple[float, float] | None]:
@@ -222,10 +247,9 @@ def permutation_p(difference: Array, flips: int = FLIPS, seed: int = 0) -> float
     if not len(difference) or not difference.any():
         return 1.0
     observed = abs(difference.sum()) * (1 - 1e-12)  # a flip that gives the same sum in another order counts
-    rng, at_least = np.random.default_rng(seed), 1
-    for part in blocks(flips, max(1, (1 << 22) // len(difference))):
-        signs = rng.integers(0, 2, (part.stop - part.start, len(difference)), dtype=np.int8) * 2.0 - 1.0
-        at_least += int((np.abs(signs @ difference) >= observed).sum())
+    at_least = 1
+    for _, stays in _kept_or_drawn(_flips, len(difference), flips, seed):
+        at_least += int((np.abs((stays * 2.0 - 1.0) @ difference) >= observed).sum())
     return at_least / (flips + 1)
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from mmrec_core.spaces.item_similarity import Similarity, similarity
 from mmrec_core.types import Dataset
-from pages.parts import layout
+from pages.parts import film_views, layout
 from pages.parts.plot_source import plot_source
 from pages.parts.poster_grid import film_card, poster_grid
 
@@ -41,9 +41,14 @@ def similar_films(name: str, checksum: str, _dataset: Dataset) -> Similarity:
 def open_film() -> None:
     """Put the chosen film into the URL: a view of its own, so that Back and links work."""
     for key in ("wall", "like", "recent"):
-        chosen = st.session_state.get(key)
-        if chosen is not None and chosen.get("open") is not None:
-            st.query_params["film"] = str(dataset.items.raw[int(chosen["open"])])
+        open_from(key)
+
+
+def open_from(key: str) -> None:
+    """As :func:`open_film`, for one wall of posters."""
+    chosen = st.session_state.get(key)
+    if chosen is not None and chosen.get("open") is not None:
+        st.query_params["film"] = str(dataset.items.raw[int(chosen["open"])])
 
 
 def filtered_rows() -> np.ndarray:
@@ -252,14 +257,15 @@ def show_film(row: int) -> None:
         st.caption("Nobody who liked this film liked another one, so these are alike in genre, people and tags.")
         found, cosine = tables.like(row, "about", 12)
     if len(found):
-        films = [film_card(dataset, int(r), note=f"{c:.0%} alike") for r, c in zip(found, cosine, strict=True)]
+        films = [film_card(dataset, int(r), note=f"similarity {c:.2f}") for r, c in zip(found, cosine, strict=True)]
         poster_grid(films, key="like", size="small", on_open=open_film, label="Similar films")
         st.caption(
-            "Likeness is the cosine between the films, computed exactly in the full space: of who rated both "
+            "Cosine similarity: of who rated both "
             f"{dataset.manifest['relevant_from'] or ''} or more, or of weighted genres, director, cast and tags."
         )
     else:
         st.caption("Nothing about this film is shared with another one.")
+    st.fragment(film_views.section)(dataset, row, open_from)
 
 
 def count_users(events: np.ndarray) -> int:

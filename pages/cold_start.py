@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from mmrec_core import registry, runs
+from mmrec_core import runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers, elicitation, list_changes, recommender
 from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
-from pages.parts import layout, navigation
+from pages.parts import answer_heading, layout, navigation
+from pages.parts.answer_heading import BASELINE
 from pages.parts.cold_start_curve import cold_start_curve
 from pages.parts.counterfactual_view import counterfactual_view
 from pages.parts.new_film_view import new_film_view
 from pages.parts.poster_grid import film_card, poster_grid, star_steps
+from pages.parts.reason_words import reason_in_words
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.trajectory_view import trajectory_view
 
@@ -27,9 +29,12 @@ layout.frame()
 
 TOP = 8
 SUGGESTED = 12
-BASELINE = "popularity"
 CHOOSER, STUDIO = "cold.chooser", "cold.studio"
 """The page's two fragments: a rating draws both, and nothing else."""
+STYLE = """<style>@media (min-width: 640px) {
+[data-testid=stColumn]:has(> * .st-key-beside) { position: sticky; top: 4rem; align-self: flex-start; }
+}</style>"""
+"""The map and the reasons stay beside the lists while these are scrolled; on a narrow screen they follow them."""
 dataset = layout.needs_dataset()
 layout.needs_films(dataset)
 catalog = dataset.catalog
@@ -132,9 +137,10 @@ def choose_taste_pack(ratings: dict[int, float]) -> None:
         f"Pick what looks like you. A bundle rates its films ★ {relevance_threshold():g} each; change or clear any of"
         " them afterwards."
     )
+    packs = st.grid(min_column_width=380)
     for at, bundle in enumerate(taste_packs(dataset.name, dataset.checksum, dataset)):
         films = [int(i) for i in np.asarray(bundle["films"])]
-        with st.container(border=True, key=f"bundle-{at}"):
+        with packs.container(border=True, key=f"bundle-{at}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{layout.escape(str(bundle['name']))}**")
                 if st.button(
@@ -157,9 +163,11 @@ def relevance_threshold() -> float:
 
 def choose_films(ratings: dict[int, float]) -> None:
     """Suggested films, or a search; each with stars."""
-    text = st.text_input(
+    bar = st.container(horizontal=True, vertical_alignment="bottom")
+    text = bar.text_input(
         "Find a film",
         key="find",
+        width=320,
         live=True,
         placeholder="Type a part of a title",
         icon=":material/search:",
@@ -186,7 +194,7 @@ def choose_films(ratings: dict[int, float]) -> None:
             if len(fitted) > 1 and len(ratings) >= 3
             else ["Informative", "Taste packs"]
         )
-        way = st.segmented_control(
+        way = bar.segmented_control(
             "Films to rate",
             ways,
             default="Informative",
@@ -220,12 +228,12 @@ def choose_films(ratings: dict[int, float]) -> None:
         [film_card(dataset, row, stars=ratings.get(row)) for row in films],
         key=key,
         rate=scale,
-        size="small",
+        size="row",
         on_rate=on_rate,
         on_skip=on_skip if key == "suggested" else None,
         label="Films to rate",
     )
-    if key == "suggested" and st.button(
+    if key == "suggested" and bar.button(
         "Other films",
         icon=":material/shuffle:",
         help="Suggests other well-known films that differ in genre and decade.",
@@ -244,10 +252,17 @@ def my_ratings(ratings: dict[int, float]) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**",
-            help="Tap a film’s own star once more to take its rating back.",
-        )
+        st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
+        with st.popover("Your ratings", icon=":material/star:", type="tertiary"):
+            st.caption("Change a star, or tap it once more to take the rating back.")
+            poster_grid(
+                [film_card(dataset, row, stars=stars) for row, stars in ratings.items()],
+                key="rated",
+                rate=scale,
+                size="row",
+                on_rate=on_rate,
+                label="Your ratings",
+            )
         if st.button(
             "Undo",
             icon=":material/undo:",
@@ -264,18 +279,15 @@ def my_ratings(ratings: dict[int, float]) -> None:
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
             store_ratings({})
             st.rerun()
-    poster_grid(
-        [film_card(dataset, row, stars=stars) for row, stars in ratings.items()],
-        key="rated",
-        rate=scale,
-        size="row",
-        on_rate=on_rate,
-        label="Your ratings",
-    )
 
 
-def recommendations_by_model(ratings: dict[int, float]) -> None:
-    """Every fitted model's recommendations for these ratings, each box filled as its answer comes in."""
+def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generator.DeltaGenerator) -> None:
+    """Every fitted model's recommendations for these ratings, each box filled as its answer comes in.
+
+    Args:
+        ratings: the visitor's ratings.
+        beside: where the map and the reasons are drawn, beside the lists.
+    """
     fitted = runs.finished(dataset)
     if not fitted:
         no_trained_models(runs.usable_models(dataset))
@@ -298,8 +310,8 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
             bind="query-params",
             disabled=not ratings,
             help=(
-                "For each film, the rating of yours without which its score would fall most. Exact: the rating is taken"
-                " out and the model asked again."
+                "For each film, the rating of yours without which its score would fall most, and one without which it"
+                " would rise. Exact: the rating is taken out and the model asked again."
             ),
         )
     if not shown:
@@ -315,7 +327,7 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
     for name in (n for n in names if n in shown):
         with st.container(border=True, key=f"answer-{name}"):
             head = st.container(horizontal=True, vertical_alignment="center")
-            head.markdown(f"**{name}**", help=summary(name))
+            head.markdown(f"**{name}**", help=answer_heading.summary(name))
             try:
                 found = answer_of(name, asked[name])
                 why = (
@@ -332,7 +344,7 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
             listed[name] = [int(i) for i in found.items]
             if name == BASELINE:
                 common = {int(i) for i in found.items}
-            heading(head, name, found, common, bool(ratings), fitted[name])
+            answer_heading.heading(head, name, found, common, bool(ratings), fitted[name])
             lists[name] = (before_the_last_rating(name, rating_pairs, listed[name]), listed[name])
             films = [card(found, place, why, list(ratings), lists[name][0]) for place in range(len(found.items))]
             poster_grid(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
@@ -344,19 +356,25 @@ def recommendations_by_model(ratings: dict[int, float]) -> None:
             f":material/trending_up: With ★ {stars:g} for {layout.escape(str(catalog['title'].iloc[row]))},"
             f" {most[0]} changed most: {most[1]} of its {len(listed[most[0]])} films are new."
         )
-    chosen = {n: fitted[n] for n in listed}
+    with beside:
+        map_and_reasons(ratings, {n: fitted[n] for n in listed}, listed)
+
+
+def map_and_reasons(ratings: dict[int, float], models: dict[str, runs.Run], listed: dict[str, list[int]]) -> None:
+    """Where the lists lie on the map, or why a film is in one."""
     more = st.segmented_control(
         "More",
         ["You on the map", "Why this film"],
         key="more",
         bind="query-params",
         label_visibility="collapsed",
-        default="You on the map" if ratings else None,
+        default="You on the map",
+        required=True,
     )
-    if more == "You on the map":
-        trajectory_view(dataset, chosen, ratings)
-    elif more == "Why this film":
-        counterfactual_view(dataset, chosen, ratings, listed)
+    if more == "Why this film":
+        counterfactual_view(dataset, models, ratings, listed)
+    else:
+        trajectory_view(dataset, models, ratings)
 
 
 def before_the_last_rating(name: str, pairs: tuple[tuple[object, float], ...], items: list[int]) -> list[int]:
@@ -398,73 +416,10 @@ def card(
     found: answers.Answer, place: int, why: list[list[tuple[int, float]]] | None, rated: list[int], before: list[int]
 ) -> dict[str, object]:
     """One recommended film, with its place and how that changed with the last rating."""
-    reason = ""
-    if why and why[place]:
-        at, fall = why[place][0]
-        reason = f"because of {catalog['title'].iloc[rated[at]]}" if fall > 0 else "no single rating"
+    reason = "" if not why or not why[place] else reason_in_words(dataset, why[place], rated, current_ratings())
     shown = film_card(dataset, int(found.items[place]), why=reason)
     change = list_changes.mark(list_changes.changes(before, found.items.tolist())[place], len(before))
     return {**shown, "note": f"{change} · {shown['mean']}" if change else shown["mean"], "rank": place + 1}
-
-
-@st.cache_data(max_entries=256, show_spinner=False, ttl=60)
-def summary(model: str) -> str:
-    """What a model is, in a line."""
-    return registry.entry("models", model).summary
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def test_metrics(folder: str, run_id: str) -> dict[str, Any]:
-    """What of a finished run's result its heading says."""
-    found = runs.get(run_id).result() or {}
-    return {key: found[key] for key in ("metrics", "intervals", "split", "protocol", "seed") if key in found}
-
-
-def heading(
-    head: st.delta_generator.DeltaGenerator,
-    name: str,
-    found: answers.Answer,
-    common: set[int],
-    rated: bool,
-    run: runs.Run,
-) -> None:
-    """Labels: whether the model falls back or repeats popularity, and how it did when it was tested."""
-    result = test_metrics(str(run.folder), run.id) or {}
-    value, interval = result.get("metrics", {}).get("ndcg@10"), result.get("intervals", {}).get("ndcg@10")
-    if name == BASELINE:
-        head.badge(
-            "baseline",
-            icon=":material/straighten:",
-            color="gray",
-            help=(
-                "Films by likes in its training rows, the same for everyone. A model that shows the same films has"
-                " learned nothing about you."
-            ),
-        )
-    elif found.source == "fallback":
-        head.badge(
-            "fallback: knows nothing of you" if rated else "no ratings yet: its default list",
-            icon=":material/person_off:",
-            color="orange",
-            help="The model has no information it can use about you, so everyone in your place gets these films.",
-        )
-    if name != BASELINE and common:
-        head.caption(
-            f"{len(common & {int(i) for i in found.items})} of {len(found.items)} are also in the popularity list"
-        )
-    if value is not None and interval:
-        predicts = (
-            " It predicts stars, so it ranks by expected stars, and rarely rated films can come out on top."
-            if "rmse" in result["metrics"]
-            else ""
-        )
-        head.caption(
-            f"NDCG@10 on test users {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
-            help=(
-                f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']},"
-                f" seed {result['seed']}, 95 % interval over users.{predicts}"
-            ),
-        )
 
 
 def no_trained_models(able: list[str]) -> None:
@@ -504,7 +459,6 @@ def single_thread() -> None:
 @st.fragment(key=CHOOSER)
 def tabs() -> None:
     """Searching and leafing through suggestions draws only itself anew."""
-    st.subheader("Rate", anchor=False)
     choose_films(current_ratings())
 
 
@@ -514,9 +468,12 @@ def rate_films_tab() -> None:
     if "go_to_film" in st.session_state:
         layout.open_film(dataset, st.session_state.pop("go_to_film"))
     ratings = current_ratings()
-    st.subheader("Recommendations by model", anchor=False)
-    my_ratings(ratings)
-    recommendations_by_model(ratings)
+    left, right = st.columns([1.75, 1], gap="large")
+    beside = right.container(key="beside")
+    with left:
+        st.subheader("Recommendations by model", anchor=False)
+        my_ratings(ratings)
+        recommendations_by_model(ratings, beside)
 
 
 st.title("Cold start", anchor=False)
@@ -545,9 +502,7 @@ else:
         "You are a user that no model has seen. Models infer your profile from your ratings (fold-in), without"
         " retraining."
     )
-    left, right = st.columns([1, 1.6], gap="large")
-    with left:
-        tabs()
-    with right:
-        rate_films_tab()
+    st.html(STYLE)
+    tabs()
+    rate_films_tab()
     st.fragment(jobs_in_progress, run_every=pace())()

@@ -14,7 +14,7 @@ from mmrec_core.analysis.seed_variance import over_seeds
 from mmrec_core.analysis.verdict import verdict
 from mmrec_core.errors import MMRecError
 from mmrec_core.maintenance import damage
-from pages.parts import chart_export, charts, damaged_files, layout, navigation, paper_export
+from pages.parts import chart_export, charts, cost_chart, damaged_files, layout, navigation, paper_export
 from pages.parts.ablation import ablations
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.paired import paired_comparison
@@ -415,13 +415,18 @@ def training_of(row: Row) -> runs.Run | None:
 def cost_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     """What quality costs."""
     what = st.segmented_control(
-        "Cost", [*charts.COSTS], format_func=lambda c: charts.COSTS[c][0], default="fit", required=True, key="cost"
+        "Cost",
+        [*cost_chart.COSTS],
+        format_func=lambda c: cost_chart.COSTS[c][0],
+        default="fit",
+        required=True,
+        key="cost",
     )
-    chart = charts.cost(rows, metric, what or "fit")
+    chart = cost_chart.cost(rows, metric, what or "fit")
     if chart is None:
         st.info("No result tells this cost.", icon=":material/payments:")
         return None
-    st.altair_chart(chart, alt=f"{metric} against {charts.COSTS[what or 'fit'][0].lower()}")
+    st.altair_chart(chart, alt=f"{metric} against {cost_chart.COSTS[what or 'fit'][0].lower()}")
     st.caption(
         "The dashed line joins the models that no other beats in both: the Pareto front. Measured on the machine that"
         " trained them."

@@ -133,6 +133,7 @@ def slices_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
         "Slices by", [*families], default=next(iter(families)), required=True, key="family", bind="query-params"
     ) or next(iter(families))
     metrics_table(families[family], lines, rows, labels)
+    hits_and_recall(lines, rows, labels)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Slice", [*families[family]], key=f"slice.{family}", width=300, persist_state="session")
         can = [s for s in SORTS if sort_is_possible(s, lines)]
@@ -236,14 +237,14 @@ def metrics_table(masks: dict[str, Array], info: list[EvaluatedRows], rows: list
             "Slice": st.column_config.TextColumn(pinned=True),
             "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
             "Likes": st.column_config.NumberColumn(
-                format="localized", help="Those that count as liked: what “found in ten” looks for."
+                format="localized", help="Those that count as liked: what “hits in top 10” looks for."
             ),
             "People": st.column_config.NumberColumn(format="localized"),
             **{
                 c: st.column_config.TextColumn(
                     help=(
-                        "Share of held-out likes among the person’s first ten. Brackets: 95 %, people as clusters."
-                        if c.startswith("Found")
+                        "Share of all held-out likes that are in a top 10. Brackets: 95 %, users as clusters."
+                        if c.startswith("Hits")
                         else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters."
                     )
                 )
@@ -256,6 +257,24 @@ def metrics_table(masks: dict[str, Array], info: list[EvaluatedRows], rows: list
         st.info(
             "This result was kept before lists were: evaluate the run again on Compare, or train it again.",
             icon=":material/refresh:",
+        )
+
+
+def hits_and_recall(info: list[EvaluatedRows], rows: list[Row], labels: list[str]) -> None:
+    """Why hits in the top 10 are another figure than Recall@10 on Compare, by which one could tell hidden models."""
+    if hidden_names.hidden():
+        return
+    parts = []
+    for evaluated, row in zip(info, rows, strict=True):
+        if (found := error_analysis.hits_beside_recall(evaluated, row)) is not None:
+            hits, likes, recall = found
+            name = layout.escape(hidden_names.name(row.label, labels))
+            parts.append(f"{name} {hits:,} of {likes:,} = {hits / likes:.3f}, Recall@10 {recall:.3f}")
+    if parts:
+        st.caption(
+            ":material/info: Hits in top 10 counts liked test ratings of all users together; Recall@10 on Compare is"
+            " the mean of each user’s own share, so a user with one like counts as much as one with fifty. Over all"
+            f" test ratings: {'; '.join(parts)}."
         )
 
 
@@ -427,7 +446,7 @@ def case_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     if len(dataset.items) <= MOST_CHOICES:
         what = st.selectbox(
             "Film",
-            [links.film(dataset, i) for i in range(len(dataset.items))],
+            links.films(dataset),
             key="what.asked",
             on_change=keep_in_link,
             args=("what",),

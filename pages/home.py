@@ -1,19 +1,20 @@
-"""What this is, what is prepared, and what to do next."""
+"""What this is, three things to do, and the datasets."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from mmrec_core import registry, runs, settings
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from pages.parts import damaged_files, layout, own_ratings
+from pages.parts import damaged_files, layout, own_ratings, queued_note
 from pages.parts.config_form import config_form
-from pages.parts.delete_dialog import delete_button
+from pages.parts.dataset_table import dataset_table
 from pages.parts.get_movielens import get_movielens
 from pages.parts.poster_grid import film_card, poster_grid
-from pages.parts.run_card import changed, live_runs, pace, queue, run_card
+from pages.parts.run_card import changed, live_runs, pace, run_card, span, title
+from pages.parts.start_cards import start_cards
 
 TITLE = "Home"
 ICON = ":material/home:"
@@ -30,14 +31,11 @@ def open_film() -> None:
 
 
 def introduction() -> None:
-    """The first look: a line, a strip of posters, two ways on."""
+    """What this is, three things to do, and a strip of posters."""
     st.title("See what recommenders see", anchor=False)
-    st.markdown(
-        "MMRec lets you explore films and compare the models that recommend them: **browse** the films, **rate** a few"
-        " as a new visitor, and see what every model recommends to you. Every metric is shown with its data split,"
-        " evaluation protocol and confidence interval."
-    )
+    st.markdown("Films, the models that recommend them, and how well they do: explore, rate, compare.")
     chosen = layout.dataset()
+    start_cards(chosen)
     if chosen is None or not chosen.manifest["films"]:
         return
     catalog = chosen.catalog
@@ -54,114 +52,57 @@ def introduction() -> None:
     layout.generated_note(chosen)
     if (row := st.session_state.pop("go_to_film", None)) is not None:
         layout.open_film(chosen, row)
-    with st.container(horizontal=True):
-        if st.button("Rate a few films", type="primary", icon=":material/star:"):
-            st.switch_page(layout.page("cold_start"))
-        if st.button("Browse all films", icon=":material/grid_view:"):
-            st.switch_page(layout.page("browse"))
 
 
-def dataset_cards() -> None:
-    """One card per prepared dataset: what it holds and which models are fitted."""
+def datasets() -> None:
+    """The prepared datasets, or how to prepare the first one."""
     ready = preparation.prepared()
     st.header("Datasets", anchor=False)
     if not ready:
         with st.container(border=True):
             st.subheader("No films yet", anchor=False)
-            st.write(
-                "Start with Reel World, a generated film world with drawn posters and written plots. It takes about"
-                " half a minute and needs no network."
-            )
+            st.write("Reel World, a generated film world with posters and plots, takes about half a minute.")
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
-                start_these(lambda: runs.start("prepare", {"reader": "demo", "dataset": "demo"}))
+                start_these("first", lambda: [runs.start("prepare", {"reader": "demo", "dataset": "demo"})])
+            queued_note.show("first", linked=False)
         return
-    with st.grid(min_column_width=300):
-        for name in ready:
-            try:
-                dataset_card(name)
-            except MMRecError as error:  # it was damaged or deleted since it was listed
-                layout.show_error(error)
+    asked = dataset_table(ready)
+    if asked is not None:
+        start_these("fit", lambda: runs.start_all(asked[1]))
+    queued_note.show("fit", linked=False)
 
 
-def start_these(begin: Callable[[], object]) -> None:
-    """Queue work and draw the page anew; says why where it cannot be."""
+def start_these(key: str, begin: Callable[[], Sequence[runs.Run]]) -> None:
+    """Queue work, note it beside its button, and draw the page anew; says why where it cannot be."""
     try:
-        begin()
+        queued_note.remember(key, begin())
     except MMRecError as error:
         layout.show_error(error)
     else:
         st.rerun()
 
 
-def dataset_card(name: str) -> None:
-    """One prepared dataset."""
-    chosen = preparation.open_dataset(name)
-    manifest = chosen.manifest
-    with st.container(border=True, key=f"card-{name}"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {name}")
-            if manifest["generated"]:
-                st.badge(
-                    "generated",
-                    icon=":material/science:",
-                    color="violet",
-                    help=(
-                        f"{manifest.get('synthetic', 'invented by our own generator').capitalize()}; a check of"
-                        " methods, no evidence about films."
-                    ),
-                )
-        if manifest["films"]:
-            events = "ratings" if "rating" in manifest["has"] else "events"
-            st.markdown(
-                f"**{manifest['ratings']:,}** {events} · **{manifest['users']:,}** people · **{manifest['films']:,}**"
-                f" {manifest.get('what', 'films')}"
-            )
-        else:
-            labels = ", ".join(f"**{label}**" for label in chosen.interactions.labels)
-            st.markdown(f"**{manifest['ratings']:,}** rows · labels {labels}")
-        cover = manifest["coverage"]
-        if cover:
-            st.caption(
-                f"{cover['poster']['films']:.0%} of {manifest.get('what', 'films')} have a poster,"
-                f" {cover['plot']['films']:.0%} a plot",
-                help=(
-                    f"They have {cover['poster']['ratings']:.0%} (posters) and {cover['plot']['ratings']:.0%} (plots)"
-                    " of all ratings."
-                ),
-            )
-        able, done = runs.usable_models(chosen), runs.finished(chosen)
-        fitted = [m for m in able if m in done]
-        st.caption(
-            f"{len(fitted)} trained, of {len(able)} models that work on this dataset"
-            + (f": {', '.join(fitted)}" if fitted else "")
-        )
-        for note in manifest["notes"]:
-            st.caption(f":material/info: {layout.escape(note)}")
-        with st.container(horizontal=True):
-            if manifest["films"] and st.button("Browse", key=f"browse-{name}", icon=":material/grid_view:"):
-                st.switch_page(layout.page("browse"), query_params={"dataset": name})
-            if fitted and st.button("Compare", key=f"compare-{name}", icon=":material/leaderboard:"):
-                st.switch_page(layout.page("compare"), query_params={"dataset": name})
-            if st.button("Train", key=f"train-{name}", icon=":material/model_training:"):
-                st.switch_page(layout.page("train"), query_params={"dataset": name})
-            if len(fitted) < len(able) and st.button(
-                "Train baseline models", key=f"fit-{name}", icon=":material/model_training:"
-            ):
-                start_these(lambda: runs.start_all(name))
-            delete_button("dataset", name, f"dataset-{name}")
-        if manifest["licence"]:
-            with st.expander("Licence and source"):
-                st.caption(layout.escape(manifest["licence"]))
-
-
 def jobs_in_progress() -> None:
-    """What runs now; when a run begins or ends the whole page is drawn anew."""
+    """What runs now, in one line; when a run begins or ends the whole page is drawn anew.
+
+    Where no dataset is ready yet, everybody waits for the first one, so its whole card is shown.
+    """
     live = live_runs()
-    if changed("live_runs", [run.id for run in live]):
+    if changed("live_runs", [f"{run.id} {run.status}" for run in live]):
         st.rerun()
-    if live:
-        st.header("Running jobs", anchor=False)
-        queue(live)
+    if not live:
+        return
+    if layout.dataset() is None:
+        run_card(live[0])
+        return
+    first, others = live[0], len(live) - 1
+    left = runs.remaining(first) if first.status == "running" else None
+    parts = [f":material/sync: {title(first)}"]
+    parts += [f"about {span(left)} left"] if left is not None else []
+    parts += [f"{others} more waiting"] if others else []
+    with st.container(horizontal=True, vertical_alignment="center", key="jobs"):
+        st.caption(" · ".join(parts), width="content")
+        st.page_link(layout.page("train"), label="Running jobs", icon=":material/arrow_forward:")
 
 
 def failed_jobs() -> None:
@@ -219,25 +160,27 @@ def add_dataset() -> None:
                 key="prepare",
             ):
                 start_prepare({"reader": name, "dataset": name, "options": options})
+        queued_note.show("prepare", linked=False)
     with own:
         own_ratings.form(start_prepare)
+        queued_note.show("own", linked=False)
 
 
 def start_prepare(params: dict[str, object]) -> None:
-    """Queue a preparation and show it."""
-    try:
-        if params["reader"] == "csv" and params["dataset"] in registry.entries("datasets"):
+    """Queue a preparation, and note it beside its button."""
+    own = params["reader"] == "csv"
+
+    def begin() -> list[runs.Run]:
+        if own and params["dataset"] in registry.entries("datasets"):
             raise MMRecError(f"'{params['dataset']}' is the name of a built-in dataset; choose another name.")
-        runs.start("prepare", params)
-    except MMRecError as error:
-        layout.show_error(error)
-    else:
-        st.rerun()
+        return [runs.start("prepare", params)]
+
+    start_these("own" if own else "prepare", begin)
 
 
 introduction()
 st.fragment(jobs_in_progress, run_every=pace())()
 failed_jobs()
 damaged_files.section()
-dataset_cards()
+datasets()
 add_dataset()

@@ -12,9 +12,10 @@ from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import tracking
 from mmrec_core.types import Dataset
-from pages.parts import cluster_view, damaged_files, layout
+from pages.parts import cluster_view, damaged_files, layout, queued_note
 from pages.parts.config_form import config_form, fields_form
 from pages.parts.encoder_training import encoder_training
+from pages.parts.model_picker import model_picker
 from pages.parts.run_card import changed, live_runs, pace, queue, run_card, span
 from pages.parts.sections import choose_section
 from pages.parts.tuning import tune
@@ -69,10 +70,9 @@ def splits(chosen: Dataset) -> dict[str, str]:
 
 
 def choose_model(start: runs.Run | None) -> str | None:
-    """Which model; those that the data cannot serve are named with what they lack."""
+    """Which model; those that the data cannot serve are shown with what they lack."""
     able = runs.usable_models(dataset)
     schemas = registry.schemas("models")
-    unable = [n for n in schemas if n not in able]
     if not able:
         st.info(
             f"No model works on {dataset.name}: it has {', '.join(dataset.manifest['has'])}.", icon=":material/block:"
@@ -85,30 +85,33 @@ def choose_model(start: runs.Run | None) -> str | None:
         if "bpr" in able
         else able[0]
     )
-    name = st.selectbox(
-        "Model",
-        able,
-        index=able.index(wanted),
-        key=f"model.{start.id if start else ''}",
-        help="Models whose needs this dataset meets.",
-    )
+    missing, encodable = lacks(schemas, able)
+    name = model_picker(schemas, able, missing, first=wanted, key=f"model.{start.id if start else ''}")
     schema = schemas[name]
     st.caption(
-        f"{schema['summary']} Needs {registry.in_words(schema['needs']) or 'nothing'}; {dataset.name} has all that it"
-        " needs."
+        f"**{name}**: {layout.escape(schema['summary'])} Needs {registry.in_words(schema['needs']) or 'nothing'}."
     )
-    if unable:
-        lacks = {n: registry.unmet(schemas[n]["needs"], features.available_inputs(dataset)) for n in unable}
-        shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
-        later = [n for n, own in lacks.items() if shows and all(registry.reads_content([need]) for need in own)]
-        if never := [f"{n} (needs {registry.in_words(own)})" for n, own in lacks.items() if n not in later]:
-            st.caption(f":material/block: Not for these data: {', '.join(never)}.")
-        if later:
-            st.caption(f":material/image_search: Available after plots or posters are encoded: {', '.join(later)}.")
-            st.page_link(layout.page("space"), label="Encode them on Space", icon=":material/bubble_chart:")
+    if encodable:
+        st.page_link(
+            layout.page("space"),
+            label=f"Encode plots or posters to train {len(encodable)} more models",
+            icon=":material/image_search:",
+        )
     for broken, fault in registry.faults("models").items():
         st.caption(f":material/error: {layout.escape(broken)}: {layout.escape(fault)}")
     return name
+
+
+def lacks(schemas: dict[str, dict[str, Any]], able: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Why each of the other models cannot be trained on these data, and which of them could after an encoding."""
+    offered = features.available_inputs(dataset)
+    shows = dataset.manifest.get("posters") or dataset.manifest.get("plots")
+    unmet = {n: registry.unmet(schema["needs"], offered) for n, schema in schemas.items() if n not in able}
+    later = [n for n, own in unmet.items() if shows and all(registry.reads_content([need]) for need in own)]
+    return {
+        n: "Encode plots or posters first" if n in later else f"These data lack {registry.in_words(own)}"
+        for n, own in unmet.items()
+    }, later
 
 
 def form() -> None:
@@ -434,6 +437,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
                 "to compare with. They take seconds."
             ),
         )
+    queued_note.show("train")
 
 
 def estimate(params: dict[str, Any]) -> str:
@@ -451,7 +455,7 @@ def estimate(params: dict[str, Any]) -> str:
 def start_run(params: dict[str, Any]) -> None:
     """Queue it, and the baselines that its comparison lacks."""
     try:
-        run = runs.start("train", params)
+        started = [runs.start("train", params)]
         if st.session_state.get("baselines"):
             for name in comparison.BASELINES:
                 if name != params["model"] and name in runs.usable_models(dataset):
@@ -468,11 +472,11 @@ def start_run(params: dict[str, Any]) -> None:
                         for r in runs.all_runs()
                         if r.kind == "train"
                     ):
-                        runs.start("train", wanted)
+                        started.append(runs.start("train", wanted))
     except MMRecError as error:
         layout.show_error(error)
         return
-    st.toast(f"{params['model']} is queued: {run.id}", icon=":material/play_arrow:")
+    queued_note.remember("train", started)
     if "begin" in st.query_params:  # so that neither a reload nor a second press begins from it again
         del st.query_params["begin"]
     st.rerun()
@@ -485,7 +489,7 @@ def jobs_in_progress() -> None:
         st.rerun()
     if not live:
         return
-    st.subheader("Running jobs", anchor=False)
+    st.subheader("Running jobs", anchor=queued_note.JOBS)
     queue(live, full=True)
 
 

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault(
     "NUMBA_NUM_THREADS", "1"
 )  # drawing a map would raise torch's threads, too: two processes of two on two cores wait for each other
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles the package anew
 os.environ.setdefault("MMREC_NICE", "0")  # tests wait for their workers, which must not starve beside other tests
 os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 
@@ -26,16 +27,17 @@ os.environ.setdefault("MMREC_MLFLOW", "off")  # its mirror has tests of its own
 LONGEST = (
     "test_browser",
     "test_learn",
-    "test_damaged_home",
+    "test_browser_pages",
+    "test_cluster",
     "test_resume",
     "test_contract",
+    "test_browser_space",
+    "test_browser_tune",
+    "test_browser_train",
+    "test_damaged_home",
     "test_every_model",
     "test_tuning",
     "test_queue",
-    "test_browser_tune",
-    "test_cluster",
-    "test_browser_train",
-    "test_browser_space",
     "test_evaluation_properties",
     "test_train_and_compare",
     "test_fuzz_readers",
@@ -86,6 +88,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty MMREC_HOME."""
     monkeypatch.setenv("MMREC_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is started is done at once, in this process: for tests that are not about the worker's process, which
+    takes three seconds to load its libraries."""
+    from mmrec_core.errors import MMRecError
+    from mmrec_core.jobs import worker
+    from mmrec_core.runs import Run, queue
+
+    def do(run: Run) -> Run:
+        with contextlib.suppress(MMRecError):  # it is recorded, as a worker would
+            worker.work(run.id, foreground=True)
+        return queue.get(run.id)
+
+    monkeypatch.setattr(queue, "spawn", do)
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +186,38 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=program, args=browsing.FLAGS, headless=True)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def demo_app(shared_home: Path, demo: object) -> Iterator[str]:
+    """The app over the demo with a few models and a map."""
+    from tests.browsing import QUICK, encode, end, serve, train
+
+    train(shared_home, "demo", **QUICK)
+    encode(shared_home, "demo", "mini_clip", "image")
+    app, url = serve(shared_home)
+    yield url
+    end(app)
+
+
+@pytest.fixture(scope="session")
+def empty_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app over an empty home."""
+    from tests.browsing import end, serve
+
+    app, url = serve(tmp_path_factory.mktemp("empty") / "home")
+    yield url
+    end(app)
+
+
+@pytest.fixture(scope="module")
+def profile(browser: Any) -> Iterator[Any]:
+    """A profile for pages that are only looked at: Streamlit keeps what a person does by page, not by profile."""
+    from tests import browsing
+
+    context = browsing.window(browser)
+    yield context
+    context.close()
 
 
 @pytest.fixture

@@ -91,6 +91,17 @@ def test_imports_point_one_way() -> None:
             assert place(other) < place(own) or place(own) == 0, f"{file.relative_to(ROOT)} imports its sibling {other}"
 
 
+def test_a_page_is_drawn_before_torch_is_loaded() -> None:
+    """What pages and their parts import when they are loaded brings no torch, which takes seconds: until then a page
+    would show nothing, not even its title."""
+    parts = [module_of(file) for file in (ROOT / "pages" / "parts").rglob("*.py")]
+    tops = [node for file in (ROOT / "pages").glob("*.py") for node in ast.parse(file.read_text("utf-8")).body]
+    named = {node.module for node in tops if isinstance(node, ast.ImportFrom) and node.module}
+    wanted = sorted({*parts, *(name for name in named if name.startswith("mmrec_core"))})
+    code = f"import importlib; [importlib.import_module(name) for name in {wanted}]"
+    assert not loaded(code) & {"torch", "lightning"}
+
+
 def module_of(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 

@@ -109,6 +109,7 @@ PATHS = {
     "compare": "/compare",
     "compare groups": "/compare?part=Groups",
     "compare cost": "/compare?part=Cost",
+    "compare paired": "/compare?part=Paired",
     "cold start": "/cold_start?ratings=1:5_2:4&why=true",
     "cold start, new film": "/cold_start?new=New+film",
     "cold start, crossing": "/cold_start?new=The+crossing",
@@ -143,6 +144,33 @@ def test_every_page_is_accessible_and_fits(browser: Any, profile: Any, demo_app:
         assert serious == []
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, f"the page is {wider} px wider than the screen of {width} px"
+    page.close()
+
+
+def test_a_difference_is_two_clicks_from_compare_and_the_map_stands_beside_the_lists(
+    browser: Any, profile: Any, demo_app: str
+) -> None:
+    """Paired, a poster: the case on Errors with its reason in sight. On Cold start the map stays beside the lists while
+    they are scrolled, and follows them on a phone."""
+    page = page_at(browser, f"{demo_app}/compare?dataset=demo", context=profile)
+    settled(page)
+    page.get_by_role("radio", name="Paired").click()
+    page.locator(".st-key-cases-0 button.poster").first.click()
+    page.get_by_role("heading", name="Errors").wait_for()
+    settled(page)
+    box = page.get_by_text("ranks it").first.bounding_box()
+    assert "look=Case" in page.url and box["y"] + box["height"] <= 900
+    page.goto(f"{demo_app}/cold_start?dataset=demo&ratings=1:5_2:1")
+    page.locator(".st-key-answer-ease .film").first.wait_for()
+    settled(page)
+    bounds = lambda css: page.locator(css).first.bounding_box()
+    before, lists = bounds(".st-key-beside"), bounds(".st-key-answer-ease")
+    assert before["x"] >= lists["x"] + lists["width"]
+    page.locator(".st-key-answer-popularity .film").last.scroll_into_view_if_needed()
+    assert 0 <= bounds(".st-key-beside")["y"] < 900
+    page.set_viewport_size({"width": 390, "height": 900})
+    settled(page)
+    assert bounds(".st-key-beside")["y"] > bounds(".st-key-answer-ease")["y"] + bounds(".st-key-answer-ease")["height"]
     page.close()
 
 

@@ -60,6 +60,7 @@ def test_the_lowest_rating_of_film_7_is_its_own(
         assert "ratings=film%255F7%3A-10" in page.url or "ratings=film%255F7:-10" in page.url
         page.reload()
         page.get_by_text("You rated 1 film").wait_for()
+        page.get_by_role("button", name="Your ratings").click()
         own = page.locator("[class*=st-key-rated] .film")
         own.first.wait_for()
         settled(page)

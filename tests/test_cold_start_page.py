@@ -13,6 +13,8 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
 from mmrec_core.serving import elicitation, recommender, user_trajectory
 from mmrec_core.types import Dataset, History
+from pages.parts import trajectory_view
+from pages.parts.reason_words import reason_in_words
 from tests.test_pages import app, text
 
 
@@ -98,6 +100,46 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
     drawn = [i for i in listed if np.isfinite(where[i, 0])]
     if len(drawn) == 10:
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)
+
+
+def test_reasons_tell_likes_and_dislikes_apart_and_the_map_shows_every_film(
+    demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Explain, a liked film is a reason as such; the map has the first ten films of each model, with a shape of
+    its own for each; "Why this film" says which rating shapes the list most."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    features.encode(demo, "mini_clip")
+    spaces.project(demo, "mini_clip", "image")
+    for model in ("ease", "popularity"):
+        if model not in runs.finished(demo):
+            worker.work(runs.create("train", runs.training_params("demo", model)).id, foreground=True)
+    liked, disliked = elicitation.well_known(demo)[:2].tolist()
+    ratings = f"{demo.items.raw[liked]}:5_{demo.items.raw[disliked]}:1"
+    query = {"dataset": "demo", "ratings": ratings, "why": "true", "models": "ease"}
+    shown: dict[str, object] = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(trajectory_view, "_TRAILS", lambda key, data: shown.update(data))
+        page = app("cold_start", **query)
+    assert not page.exception and not page.error
+    films = recommender.recommend(
+        runs.finished(demo)["ease"],
+        recommender.history(demo, {demo.items.raw[liked].item(): 5, demo.items.raw[disliked].item(): 1}),
+        10,
+    ).items.tolist()
+    (own,) = [found for found in shown["lists"] if found["model"] == "ease"]  # type: ignore[attr-defined]
+    assert [film["film"] for film in own["films"]] == [demo.catalog["title"].iloc[i] for i in films]
+    assert len({found["shape"] for found in shown["lists"]}) == len(shown["lists"]) and not shown["trails"]  # type: ignore[attr-defined,arg-type]
+    why = app("cold_start", **query, more="Why this film")
+    assert not why.exception and "ease’s list depends most on" in text(why)
+    assert f"Most because you liked **{demo.catalog['title'].iloc[liked]}" in text(why)
+
+
+def test_reasons_in_words(demo: Dataset) -> None:
+    first, second = (str(title) for title in demo.catalog["title"].iloc[:2])
+    say = lambda *of: reason_in_words(demo, of, [0, 1], {0: 5.0, 1: 1.0})
+    assert say((0, 0.5), (1, 0.1)) == f"because you liked {first}"
+    assert say((1, 0.5), (0, -0.4)) == f"because you disliked {second}, although you liked {first}"
+    assert say((0, 0.0), (1, 0.0)) == "no single rating"
 
 
 def test_the_page_offers_bundles_undo_and_new_films(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -31,20 +32,14 @@ def mmrec(home: Path, *words: str, **environment: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.fixture
-def here(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def here(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a verb in this process: the entry point that ``python -m mmrec_core`` calls, without loading torch anew."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["mmrec_core", *words])
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["mmrec_core", *words])
         with pytest.raises(SystemExit) as ended:
             main()
-        printed = capsys.readouterr()
-        return subprocess.CompletedProcess(words, int(ended.value.code or 0), printed.out, printed.err)
-
-    return run
+    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -76,11 +71,12 @@ def test_help_lists_every_verb(home: Path) -> None:
 
 
 def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
+    """Preparing, training and recommending in processes of their own, the rest in this one."""
     manifest = json.loads(
         mmrec(home, "prepare", "csv", "--from", str(ratings_csv), "--name", "mine", "--scale", "0.5:5", "--json").stdout
     )
     assert (manifest["dataset"], manifest["ratings"], manifest["users"], manifest["films"]) == ("mine", 360, 30, 20)
-    split = json.loads(mmrec(home, "split", "mine", "--export", str(home / "out"), "--json").stdout)
+    split = json.loads(here("split", "mine", "--export", str(home / "out"), "--json").stdout)
     assert split["train"] + split["validation"] + split["test"] == 360
     trained = json.loads(mmrec(home, "train", "mine", "ease", "--set", "l2=10", "--json").stdout)
     assert trained["split"] == "user-temporal" and trained["protocol"] == "full" and trained["metrics"]["ndcg@10"] > 0
@@ -89,27 +85,25 @@ def test_the_whole_path(home: Path, ratings_csv: Path) -> None:
         and trained["intervals"]["ndcg@10"][0] <= trained["metrics"]["ndcg@10"]
     )
     assert trained["environment"]["packages"]["torch"] and trained["settings"] == {"l2": 10.0}
-    mmrec(home, "train", "mine", "popularity", "--json")
-    evaluated = json.loads(mmrec(home, "evaluate", trained["run"], "--protocol", "sampled:5", "--json").stdout)
+    here("train", "mine", "popularity", "--json")
+    evaluated = json.loads(here("evaluate", trained["run"], "--protocol", "sampled:5", "--json").stdout)
     assert evaluated["protocol"] == "sampled:5"
-    again = json.loads(mmrec(home, "evaluate", trained["run"], "--json").stdout)
+    again = json.loads(here("evaluate", trained["run"], "--json").stdout)
     assert again["metrics"] == trained["metrics"], "a saved model scores as it did"
-    table = json.loads(mmrec(home, "compare", "mine", "--json").stdout)
+    table = json.loads(here("compare", "mine", "--json").stdout)
     assert {row["model"] for row in table["rows"]} == {"ease (l2=10)", "popularity"}
     assert "popularity" in next(r for r in table["rows"] if r["model"] == "ease (l2=10)")["paired"]
     new = json.loads(mmrec(home, "recommend", trained["run"], "--ratings", "3:5,7:4.5", "--top", "4", "--json").stdout)
     films = [f["movieId"] for f in new["recommendations"]]
     assert len(films) == 4 and not {3, 7} & set(films) and new["source"] == "folded"
-    known = json.loads(mmrec(home, "recommend", trained["run"], "--user", "1", "--top", "20", "--json").stdout)
+    known = json.loads(here("recommend", trained["run"], "--user", "1", "--top", "20", "--json").stdout)
     rated = {int(line.split(",")[1]) for line in ratings_csv.read_text().splitlines()[1:] if line.startswith("1,")}
     assert not rated & {f["movieId"] for f in known["recommendations"]}
-    listed = json.loads(mmrec(home, "runs", "--json").stdout)["runs"]
+    listed = json.loads(here("runs", "--json").stdout)["runs"]
     assert {r["status"] for r in listed} == {"finished"}
 
 
-def test_bad_input_gives_one_clear_line(
-    home: Path, shared_home: Path, demo: Dataset, here: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_bad_input_gives_one_clear_line(home: Path, shared_home: Path, demo: Dataset) -> None:
     shutil.copytree(
         shared_home / "datasets" / "demo", home / "datasets" / "demo"
     )  # a run that fails would stay in the home of all
@@ -133,13 +127,11 @@ def test_bad_input_gives_one_clear_line(
     }
     for words, expected in refused.items():
         assert expected in one_line(here(*words)), words
-    for words in list(refused)[:3]:  # a process of its own says the same
+    for words in list(refused)[:1]:  # a process of its own says the same
         assert refused[words] in one_line(mmrec(home, *words)), words
 
 
-def test_an_unknown_film_and_a_rating_off_the_scale(
-    ratings_csv: Path, here: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_an_unknown_film_and_a_rating_off_the_scale(home: Path, ratings_csv: Path) -> None:
     here("prepare", "csv", "--from", str(ratings_csv), "--name", "mine", "--scale", "0.5:5")
     run = json.loads(here("train", "mine", "popularity", "--json").stdout)["run"]
     assert "Unknown film id '99999'" in one_line(here("recommend", run, "--ratings", "99999:4"))

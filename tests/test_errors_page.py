@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmrec_core import runs
-from mmrec_core.analysis import comparison, error_analysis, error_annotations, paired
+from mmrec_core.analysis import comparison, error_analysis, error_annotations, largest_differences, paired
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
@@ -65,6 +65,21 @@ def test_rows_carry_predictions_and_places(mine: Dataset) -> None:
     assert low < whole["rmse"][0] < high and whole["n"] == len(split.test)
 
 
+def test_hits_are_pooled_and_recall_is_a_mean_over_users(mine: Dataset) -> None:
+    """Both figures from the same places: pooled over rows, and the mean of each user's share; the page says so."""
+    split = paired.split_of(mine, row(mine, "ease"))
+    info = error_analysis.evaluated_rows(mine, split, row(mine, "ease"))
+    found = error_analysis.hits_beside_recall(info, row(mine, "ease"))
+    assert found is not None and info.place is not None
+    hit = (info.place >= 1) & (info.place <= 10)
+    assert found[:2] == (int((hit & info.liked).sum()), int(info.liked.sum()))
+    assert found[0] / found[1] == pytest.approx(error_analysis.measure(info, np.ones(len(info.rows), bool))["found"][0])
+    shares = [hit[own].mean() for u in np.unique(info.user[info.liked]) if (own := (info.user == u) & info.liked).any()]
+    assert found[2] == pytest.approx(np.mean(shares), abs=1e-6)
+    said = text(app("errors", a="ease", b="nothing"))
+    assert f"ease {found[0]:,} of {found[1]:,}" in said and f"Recall@10 {found[2]:.3f}" in said
+
+
 def test_slices_cover_what_they_say(mine: Dataset) -> None:
     split = paired.split_of(mine, row(mine, "ease"))
     found = error_analysis.slices(mine, split, split.test, saved={"mine": np.arange(5)})
@@ -101,6 +116,42 @@ def test_pairs_agree_with_the_table(mine: Dataset) -> None:
     assert (found.difference[better] > 0).all() and (found.difference[worse] < 0).all()
     same = paired.pair(mine, row(mine, "ease"), row(mine, "ease"))
     assert same.summary["p"] == 1 and same.summary["ties"] == len(same.users) and len(same.extremes()[0]) == 0
+
+
+def test_a_difference_leads_from_compare_to_its_case(mine: Dataset) -> None:
+    """Compare's pair names films on which the two differ most; one of them opens Errors at its user and film, with both
+    models, and a sentence that says why."""
+    pair = {"part": "Paired", "pair_a": "ease", "pair_b": "popularity"}
+    page = app("compare", **pair)
+    assert not page.exception and "Where they differ most" in text(page) and "ease is better" in text(page)
+    split = paired.split_of(mine, row(mine, "ease"))
+    rows = [error_analysis.evaluated_rows(mine, split, row(mine, n)) for n in ("ease", "popularity")]
+    better, worse = largest_differences.cases(largest_differences.gains(*rows), rows[0])
+    case = (better or worse)[0]
+    page.session_state["open_difference"] = case
+    page.run()
+    assert not page.exception and page.title[0].value == "Errors"
+    said = text(page)
+    assert f"**{mine.catalog['title'].iloc[case.item]}" in said or str(mine.catalog["title"].iloc[case.item]) in said
+    assert "**ease** ranks it" in said and "**popularity** ranks it" in said
+    assert page.text_input("who.asked").value == str(mine.users.raw[case.user])
+
+
+def test_what_ifs_begin_with_a_change_that_does_something(mine: Dataset) -> None:
+    """The rating and the stars that are preset change the list or the film's score; a model that says the same to
+    everybody is said to."""
+    split = paired.split_of(mine, row(mine, "ease"))
+    rows = error_analysis.evaluated_rows(mine, split, row(mine, "ease"))
+    at = int(np.flatnonzero(rows.liked & (rows.place == 1))[0])
+    case = {"look": "Case", "who": str(mine.users.raw[rows.user[at]]), "what": str(mine.items.raw[rows.item[at]])}
+    page = app("errors", **case, a="ease", b="nothing")
+    assert not page.exception and "Its list depends most on" in text(page)
+    table = next(d.value for d in page.dataframe if "Change" in d.value)
+    replaced = next(c.value for c in page.caption if "of the ten recommended films would be" in c.value)
+    assert int(replaced.split()[0]) > 0 or table["Change"].iloc[1] != 0
+    page = app("errors", **case, a="popularity", b="nothing")
+    assert not page.exception and "No single rating changes this model’s score" in text(page)
+    assert "No single rating, set to either end of the scale" in text(page)
 
 
 def test_a_case_is_coded_found_again_and_blind(mine: Dataset) -> None:

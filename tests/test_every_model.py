@@ -22,7 +22,7 @@ from mmrec_core.jobs import worker
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from tests.models.test_contract import _census_files, _ratings_csv
-from tests.test_pages import app, text
+from tests.test_pages import app, choose_model, model_cards, text
 
 MODELS = registry.names("models")
 PAGES = ["home", "browse", "space", "train", "compare", "errors", "cold_start", "learn"]
@@ -100,11 +100,12 @@ def test_train_offers_the_model_or_says_what_it_lacks(model: str) -> None:
     able = {dataset.name for dataset in where(model)}
     for name in (FILMS, TABLE):
         page = shown("train", name)
-        box = next(b for b in page.selectbox if b.label == "Model")
+        card = model_cards(page)[model]
         if name not in able:
-            assert model not in box.options and f"{model} (needs " in text(page)
+            assert card["lacks"], model
             continue
-        box.set_value(model).run()
+        assert not card["lacks"]
+        choose_model(page, model)
         assert not page.exception and not page.error
         assert registry.entry("models", model).summary.split(" (")[0][:30] in text(page)
         assert any(b.label == "Start training" for b in page.button)

@@ -47,6 +47,14 @@ def taught(tmp_path_factory: pytest.TempPathFactory, demo: Dataset) -> Iterator[
         yield home, dataset
 
 
+@pytest.fixture(scope="module")
+def site(taught: tuple[Path, Dataset]) -> Iterator[str]:
+    """The app with these lessons, for tests that need no server of their own."""
+    app_process, url = serve(taught[0])
+    yield url
+    end(app_process)
+
+
 def test_there_are_five(taught: Any) -> None:
     assert len(NAMES) == 5 and all(len(lesson.steps) >= 4 for lesson in lessons.lessons())
 
@@ -120,70 +128,62 @@ def test_what_is_missing_is_one_press_away(shared_home: Path, demo: Dataset, mon
 
 
 @pytest.mark.slow
-def test_links_show_what_they_name(browser: Any, taught: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_show_what_they_name(
+    browser: Any, taught: tuple[Path, Dataset], site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each word of a lesson's link is chosen on the page that it opens, and the part that it means is there."""
     monkeypatch.setenv("MMREC_HOME", str(taught[0]))
     steps = [step for lesson in lessons.lessons() for step in lesson.steps]
     links = {(s.page, s.part, tuple(lesson_values.fill_step(s, taught[1]).query.items())) for s in steps}
-    app_process, url = serve(taught[0])
-    try:
-        page = page_at(browser, f"{url}/learn?dataset=demo")
-        for name, part, query in sorted(links):
-            page.goto(f"{url}/{name}?{urlencode({'dataset': 'demo', **dict(query)})}")
-            settled(page)
-            for value in (part, *dict(query).values()):
-                page.wait_for_function(
-                    """value => document.querySelector(".stMainBlockContainer").innerText.includes(value)
-                        || [...document.querySelectorAll("input")].some(input => input.value === value)""",
-                    arg=value,
-                )
-        page.context.close()
-    finally:
-        end(app_process)
+    page = page_at(browser, f"{site}/learn?dataset=demo")
+    for name, part, query in sorted(links):
+        page.goto(f"{site}/{name}?{urlencode({'dataset': 'demo', **dict(query)})}")
+        settled(page)
+        for value in (part, *dict(query).values()):
+            page.wait_for_function(
+                """value => document.querySelector(".stMainBlockContainer").innerText.includes(value)
+                    || [...document.querySelectorAll("input")].some(input => input.value === value)""",
+                arg=value,
+            )
+    page.context.close()
 
 
 @pytest.mark.slow
-def test_all_five_lessons_in_the_browser(browser: Any, taught: tuple[Path, Dataset]) -> None:
+def test_all_five_lessons_in_the_browser(browser: Any, site: str) -> None:
     """Begin, answer, see the numbers, go to look and come back; to the end of each; a sheet with one's own answers and
     a key; start over."""
-    app_process, url = serve(taught[0])
-    try:
-        page = page_at(browser, f"{url}/learn?dataset=demo")
-        for at, lesson in enumerate(lessons.lessons()):
-            page.goto(f"{url}/learn?dataset=demo&lesson={lesson.name}")
-            page.get_by_role("heading", name=lesson.title).wait_for()
+    page = page_at(browser, f"{site}/learn?dataset=demo")
+    for at, lesson in enumerate(lessons.lessons()):
+        page.goto(f"{site}/learn?dataset=demo&lesson={lesson.name}")
+        page.get_by_role("heading", name=lesson.title).wait_for()
+        settled(page)
+        for place, step in enumerate(lesson.steps):
+            box = page.locator(f".st-key-step-{place}")
+            if place == 0:  # the permalink leads somewhere, and the way back leads here
+                box.get_by_role("link", name=OPEN).click()
+                page.get_by_role("button", name="Back to the lesson").wait_for()
+                settled(page)
+                assert page.locator("[data-testid=stException]").count() == 0 and f"/{step.page}" in page.url
+                page.get_by_role("button", name="Back to the lesson").click()
+                page.get_by_role("heading", name=lesson.title).wait_for()
+                settled(page)
+            choose(page, box, step.choices)
+            box.get_by_role("button", name="Reveal answer").click()
             settled(page)
-            for place, step in enumerate(lesson.steps):
-                box = page.locator(f".st-key-step-{place}")
-                if place == 0:  # the permalink leads somewhere, and the way back leads here
-                    box.get_by_role("link", name=OPEN).click()
-                    page.get_by_role("button", name="Back to the lesson").wait_for()
-                    settled(page)
-                    assert page.locator("[data-testid=stException]").count() == 0 and f"/{step.page}" in page.url
-                    page.get_by_role("button", name="Back to the lesson").click()
-                    page.get_by_role("heading", name=lesson.title).wait_for()
-                    settled(page)
-                choose(page, box, step.choices)
-                box.get_by_role("button", name="Reveal answer").click()
-                settled(page)
-            page.get_by_text("That was the lesson.").wait_for()
-            if at == 0:
-                sheet, key = (downloaded(page, name) for name in ("Sheet to print", "Key for teachers"))
-                assert "☒" in sheet and "Name: <input" in sheet and "Generated data" in sheet and "…" not in sheet
-                assert "☒" not in key and "Name:" not in key and "✓ right" in key and "…" not in key
-                page.get_by_role("button", name="Start over").click()
-                page.get_by_text("Answer the question above first.").first.wait_for()
-                settled(page)
-                page.reload()
-                page.get_by_text("Answer the question above first.").first.wait_for()
-        page.goto(f"{url}/learn?dataset=demo")
-        page.get_by_role("button", name="Look again").first.wait_for()
-        assert (
-            page.get_by_text("4 of 4 answered").count() == 4 and page.get_by_role("button", name="Begin").count() == 1
-        )
-        page.context.close()
-    finally:
-        end(app_process)
+        page.get_by_text("That was the lesson.").wait_for()
+        if at == 0:
+            sheet, key = (downloaded(page, name) for name in ("Sheet to print", "Key for teachers"))
+            assert "☒" in sheet and "Name: <input" in sheet and "Generated data" in sheet and "…" not in sheet
+            assert "☒" not in key and "Name:" not in key and "✓ right" in key and "…" not in key
+            page.get_by_role("button", name="Start over").click()
+            page.get_by_text("Answer the question above first.").first.wait_for()
+            settled(page)
+            page.reload()
+            page.get_by_text("Answer the question above first.").first.wait_for()
+    page.goto(f"{site}/learn?dataset=demo")
+    page.get_by_role("button", name="Look again").first.wait_for()
+    assert page.get_by_text("4 of 4 answered").count() == 4 and page.get_by_role("button", name="Begin").count() == 1
+    page.context.close()
 
 
 OPEN = re.compile("Open (Compare|Errors|Space|Cold start)")
@@ -250,65 +250,55 @@ def test_answers_outlive_a_reload_and_a_restart(browser: Any, taught: tuple[Path
 
 
 @pytest.mark.slow
-def test_a_lesson_lands_on_the_part_it_means(browser: Any, taught: tuple[Path, Dataset]) -> None:
+def test_a_lesson_lands_on_the_part_it_means(browser: Any, site: str) -> None:
     """The heading is in sight below the bar, which stays in sight, also after a reload; Back leads to the
     lesson."""
-    app_process, url = serve(taught[0])
-    try:
-        page = page_at(browser, f"{url}/learn?dataset=demo&lesson=2-one-negative")
-        settled(page)
-        page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
-        for reload in (False, True):
-            if reload:
-                page.reload()
-            heading = page.get_by_text("Protocol lab", exact=True)
-            heading.wait_for()
-            page.get_by_role("button", name="Back to the lesson").wait_for()
-            settled(page)
-            page.wait_for_function(
-                """() => [...document.querySelectorAll("h3")].some(h => h.textContent.startsWith("Protocol lab")
-                    && h.getBoundingClientRect().top < innerHeight / 2 && h.getBoundingClientRect().top >
-                    document.querySelector(".st-key-strip").getBoundingClientRect().bottom)"""
-            )
-            assert page.locator(".st-key-strip").bounding_box()["y"] > 0, "the bar stays in sight"
-        for at, shown in ((1, "MRR ↑"), (0, "NDCG@10 ↑")):  # what one question set does not stay for another
-            page.get_by_role("button", name="Back to the lesson").click()
-            choose_before(page, at)
-            page.locator(f".st-key-step-{at}").get_by_role("link", name=OPEN).click()
-            page.get_by_role("button", name="Back to the lesson").wait_for()
-            settled(page)
-            assert page.locator(".st-key-lab_metric input").input_value() == shown
-        page.goto(f"{url}/learn?dataset=demo&lesson=4-cold-start")
-        settled(page)
-        page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
+    page = page_at(browser, f"{site}/learn?dataset=demo&lesson=2-one-negative")
+    settled(page)
+    page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
+    for reload in (False, True):
+        if reload:
+            page.reload()
+        heading = page.get_by_text("Protocol lab", exact=True)
+        heading.wait_for()
         page.get_by_role("button", name="Back to the lesson").wait_for()
         settled(page)
-        page.go_back()
-        page.locator(".st-key-step-0").wait_for()
-        page.context.close()
-    finally:
-        end(app_process)
+        page.wait_for_function(
+            """() => [...document.querySelectorAll("h3")].some(h => h.textContent.startsWith("Protocol lab")
+                && h.getBoundingClientRect().top < innerHeight / 2 && h.getBoundingClientRect().top >
+                document.querySelector(".st-key-strip").getBoundingClientRect().bottom)"""
+        )
+        assert page.locator(".st-key-strip").bounding_box()["y"] > 0, "the bar stays in sight"
+    for at, shown in ((1, "MRR ↑"), (0, "NDCG@10 ↑")):  # what one question set does not stay for another
+        page.get_by_role("button", name="Back to the lesson").click()
+        choose_before(page, at)
+        page.locator(f".st-key-step-{at}").get_by_role("link", name=OPEN).click()
+        page.get_by_role("button", name="Back to the lesson").wait_for()
+        settled(page)
+        assert page.locator(".st-key-lab_metric input").input_value() == shown
+    page.goto(f"{site}/learn?dataset=demo&lesson=4-cold-start")
+    settled(page)
+    page.locator(".st-key-step-0").get_by_role("link", name=OPEN).click()
+    page.get_by_role("button", name="Back to the lesson").wait_for()
+    settled(page)
+    page.go_back()
+    page.locator(".st-key-step-0").wait_for()
+    page.context.close()
 
 
 @pytest.mark.slow
-def test_a_projector_shows_one_question_at_a_time(browser: Any, taught: tuple[Path, Dataset]) -> None:
+def test_a_projector_shows_one_question_at_a_time(browser: Any, site: str) -> None:
     """No menus, and the arrow keys go on and back."""
-    app_process, url = serve(taught[0])
-    try:
-        page = page_at(browser, f"{url}/learn?dataset=demo&lesson=3-popularity&present=true")
+    page = page_at(browser, f"{site}/learn?dataset=demo&lesson=3-popularity&present=true")
+    settled(page)
+    assert not page.locator("[data-testid=stHeader]").is_visible() and not page.locator(".st-key-switch").is_visible()
+    for key, says in (("ArrowRight", "1. "), ("ArrowRight", "Over the same users"), ("ArrowRight", "2. ")):
+        page.keyboard.press(key)
+        page.locator(".st-key-slide").get_by_text(says).first.wait_for()
         settled(page)
-        assert (
-            not page.locator("[data-testid=stHeader]").is_visible() and not page.locator(".st-key-switch").is_visible()
-        )
-        for key, says in (("ArrowRight", "1. "), ("ArrowRight", "Over the same users"), ("ArrowRight", "2. ")):
-            page.keyboard.press(key)
-            page.locator(".st-key-slide").get_by_text(says).first.wait_for()
-            settled(page)
-        page.keyboard.press("ArrowLeft")
-        page.locator(".st-key-slide").get_by_text("Over the same users").wait_for()
-        settled(page)
-        page.get_by_role("button", name="Leave").click()
-        page.get_by_role("button", name="Sheet to print").wait_for()
-        page.context.close()
-    finally:
-        end(app_process)
+    page.keyboard.press("ArrowLeft")
+    page.locator(".st-key-slide").get_by_text("Over the same users").wait_for()
+    settled(page)
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_role("button", name="Sheet to print").wait_for()
+    page.context.close()

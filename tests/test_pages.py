@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from mmrec_core import runs, storage
 from mmrec_core.data import preparation
 from mmrec_core.jobs import worker
+from mmrec_core.runs import heartbeat
 from mmrec_core.types import Dataset
 from tests.test_datasets import small_movielens
 
@@ -24,16 +25,33 @@ def app(page: str = "home", **query: str) -> AppTest:
     made = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     for key, value in query.items():
         made.query_params[key] = value
-    made.run()
     if page != "home":
-        made.switch_page(f"pages/{page}.py").run()
-    return made
+        made.switch_page(f"pages/{page}.py")
+    return made.run()
 
 
 def text(page: AppTest) -> str:
     """All that a page says."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success")
     return " ".join(str(e.value).replace("\\", "") for kind in kinds for e in getattr(page, kind))
+
+
+def component(page: AppTest, key: str) -> Any:
+    """What a component of ours is given to show."""
+    found = next(e for e in page.get("bidi_component") if e.key == key)
+    return json.loads(found.proto.json)
+
+
+def model_cards(page: AppTest) -> dict[str, dict[str, Any]]:
+    """The cards of models on Train, by name."""
+    families = component(page, "model..cards")["families"]
+    return {card["name"]: {**card, "family": family["name"]} for family in families for card in family["models"]}
+
+
+def choose_model(page: AppTest, model: str) -> AppTest:
+    """A click on a model's card."""
+    page.session_state["model."] = model
+    return page.run()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -124,6 +142,65 @@ def test_a_damaged_model_is_told_and_the_others_go_on(home: Path, ratings_csv: P
     shown = app("cold_start")
     assert not shown.exception and len(shown.error) == 1 and "Train it again" in text(shown)
     assert "**popularity**" in text(shown)
+
+
+def test_home_offers_three_things_to_do_drawn_from_the_data(
+    shared_home: Path, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    shown = app("home", dataset="demo")
+    rate, explore, compare = component(shown, "start")["cards"]
+    assert (rate["go"], explore["go"], compare["go"]) == ("cold_start", "space", "compare")
+    most = demo.catalog.nlargest(8, "n_ratings")["poster"].tolist()
+    assert rate["posters"] == most and rate["waits"] == ""
+    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in explore["dots"])
+    assert bool(explore["waits"]) != bool(explore["dots"]) and bool(compare["waits"]) != bool(compare["bars"])
+
+
+def test_home_draws_outlines_where_there_is_nothing_yet(home: Path) -> None:
+    cards = component(app(), "start")["cards"]
+    assert all(card["waits"] == "once a dataset is prepared" and not card["go"] for card in cards)
+
+
+def test_home_lists_datasets_with_what_they_hold(
+    home: Path, ratings_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    for model in ("popularity", "ease"):
+        worker.work(runs.create("train", runs.training_params("mine", model)).id, foreground=True)
+    shown = app()
+    (row,) = component(shown, "datasets")["rows"]
+    assert (row["ratings"], row["users"], row["films"], row["posters"]) == ("360", "30", "20", "0%")
+    assert row["trained"].startswith("2 of ") and row["models"] == "ease, popularity"
+    assert [act for act, _ in row["acts"]] == ["browse", "compare", "train", "fit", "delete"]
+    bars = component(shown, "start")["cards"][2]["bars"]
+    result = runs.finished(preparation.open_dataset("mine"))["ease"].result()
+    assert result is not None
+    assert {b["name"]: b["value"] for b in bars}["ease"] == result["metrics"]["ndcg@10"]
+    assert [b["value"] for b in bars] == sorted((b["value"] for b in bars), reverse=True)
+    assert [b["baseline"] for b in bars if b["name"] == "popularity"] == [True]
+
+
+def test_home_says_what_runs_in_one_line_with_a_link(home: Path, ratings_csv: Path) -> None:
+    preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
+    for model in ("popularity", "ease"):
+        run = runs.create("train", runs.training_params("mine", model))
+        runs.update(run, **heartbeat.owner())
+    shown = app()
+    assert not shown.exception
+    (line,) = [c.value for c in shown.caption if "Train mine" in c.value]
+    assert "Train mine · popularity" in line and "1 more waiting" in line
+    assert any(link.proto.label == "Running jobs" for link in shown.get("page_link"))
+    assert not any(b.label == "Stop" for b in shown.button), "no cards"
+
+
+def test_preparing_says_beside_its_button_what_was_queued(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = runs.create
+    monkeypatch.setattr(runs, "start", lambda kind, params: real(kind, params))
+    shown = app()
+    next(b for b in shown.button if b.key == "prepare").click().run()
+    assert not shown.exception
+    assert any("**Queued:** Prepare ml-latest-small" in m.value.replace("\\", "") for m in shown.markdown)
 
 
 def test_home_shows_failed_work_with_its_reason(home: Path, tmp_path: Path) -> None:

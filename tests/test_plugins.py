@@ -14,7 +14,7 @@ from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
 from mmrec_core.training.fit import fit
-from tests.test_command_line import mmrec
+from tests.test_command_line import here, mmrec
 
 MODEL = '''
 """Likes old films."""
@@ -133,14 +133,10 @@ def test_one_file_is_enough(plugins: Path, home: Path) -> None:
 
 
 def test_it_appears_on_the_command_line(plugins: Path, home: Path) -> None:
-    environment = {"MMREC_PLUGINS": str(plugins)}
-    assert (
-        "vintage" in mmrec(home, "models", **environment).stdout
-        and "tiny" in mmrec(home, "datasets", **environment).stdout
-    )
-    assert json.loads(mmrec(home, "prepare", "tiny", "--set", "copies=4", "--json", **environment).stdout)["users"] == 4
-    assert "Letter counts" in mmrec(home, "encoders", **environment).stdout
-    result = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json", **environment).stdout)
+    assert "vintage" in here("models").stdout and "tiny" in here("datasets").stdout
+    assert json.loads(here("prepare", "tiny", "--set", "copies=4", "--json").stdout)["users"] == 4
+    assert "Letter counts" in here("encoders").stdout
+    result = json.loads(mmrec(home, "train", "tiny", "vintage", "--set", "slope=3", "--json").stdout)
     assert "first" in result["metrics"] and result["settings"] == {"slope": 3.0}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmrec_core import stats
 from mmrec_core.stats import holm, mean_intervals, paired, permutation_p, wilson
 
 
@@ -29,6 +30,15 @@ def test_false_alarms_are_as_rare_as_they_say() -> None:
     rng = np.random.default_rng(1)
     alarms = sum(permutation_p(simulated(rng, 40, 0.0), flips=199, seed=at) <= 0.05 for at in range(10_000))
     assert 400 <= alarms <= 600
+
+
+@pytest.mark.parametrize("n", [3, 250])
+def test_kept_draws_are_those_that_would_be_drawn(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals and p-values are the same, to the last bit, whether random numbers are kept or drawn anew."""
+    difference = simulated(np.random.default_rng(n), n, 0.01)
+    kept = [(mean_intervals(difference[:, None], 120), permutation_p(difference, 500)) for _ in range(2)]
+    monkeypatch.setattr(stats, "KEPT_NUMBERS", 0)
+    assert kept == [(mean_intervals(difference[:, None], 120), permutation_p(difference, 500))] * 2
 
 
 def test_identical_results_never_differ() -> None:

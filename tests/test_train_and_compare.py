@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mmrec_core import runs
+from mmrec_core import registry, runs
 from mmrec_core.analysis import comparison
 from mmrec_core.data import preparation
 from mmrec_core.jobs import worker
 from mmrec_core.types import Dataset
-from tests.test_pages import app, text
+from pages.parts.model_pictures import PICTURES
+from tests.test_pages import app, choose_model, component, model_cards, text
 
 
 @pytest.fixture
@@ -49,7 +50,6 @@ def test_the_form_is_the_config(mine: Dataset) -> None:
     assert not shown.exception and "New training" in text(shown)
     labels = {w.label for w in [*shown.number_input, *shown.selectbox, *shown.toggle]}
     assert {
-        "Model",
         "dim",
         "L2 regularisation",
         "learning rate (lr)",
@@ -64,10 +64,45 @@ def test_the_form_is_the_config(mine: Dataset) -> None:
     assert helps and "From 1 to 1024" in helps[0]
 
 
+def test_models_are_grouped_by_the_family_that_they_declare(
+    mine: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a drawing of its own; a plugin's family stands after them, and a plugin that declares none is other."""
+    (tmp_path / "plugins" / "models").mkdir(parents=True)
+    for name, declared in (("mine_own", '    family = "diffusion"\n'), ("plain", "")):
+        (tmp_path / "plugins" / "models" / f"{name}.py").write_text(
+            "from mmrec_core.models.popularity import Popularity\nfrom mmrec_core.models._base import Model\n\n\n"
+            f'class Own({"Popularity" if declared else "Model"}):\n    """A model of our own."""\n\n{declared}'
+        )
+    monkeypatch.setenv("MMREC_PLUGINS", str(tmp_path / "plugins"))
+    shown = app("train")
+    assert not shown.exception
+    cards = model_cards(shown)
+    assert {cards[n]["family"] for n in ("sasrec_multimodal", "mmgcn", "mm_tgn")} == {"multimodal"}
+    assert cards["svdpp"]["family"] == "matrix factorisation" and cards["itemknn"]["family"] == "item-item"
+    assert cards["mine_own"]["family"] == "diffusion" and cards["plain"]["family"] == "other"
+    assert cards["mine_own"]["line"] == "A model of our own."
+    names = [family["name"] for family in component(shown, "model..cards")["families"]]
+    assert names == [*PICTURES, "diffusion", "other"], "every family of the package has a drawing"
+    assert set(PICTURES) == {registry.schema("models", n)["family"] for n in registry.builtin("models")}
+
+
+def test_a_start_says_beside_its_button_what_was_queued(mine: Dataset) -> None:
+    shown = choose_model(app("train"), "itemknn")
+    press(shown, "Start training")
+    first = runs.all_runs()[0]
+    line = next(m.value for m in shown.markdown if "Train mine · itemknn" in m.value and "See it" in m.value)
+    assert "with popularity, ease" in line
+    assert f"(#job-{first.id})" in line and any(f'id="job-{first.id}"' in h.proto.body for h in shown.get("html"))
+    wait_for_all()
+    shown.run()
+    assert any(m.value.endswith(f"(#job-{first.id})") and "**Finished:**" in m.value for m in shown.markdown)
+
+
 def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     one, other = app("train"), app("train")
     for shown in (one, other):
-        shown.selectbox[1].set_value("bpr").run()
+        choose_model(shown, "bpr")
         next(w for w in shown.number_input if w.label == "max epochs (epochs)").set_value(7).run()
         next(t for t in shown.toggle if t.label == "Also train baselines").set_value(False).run()
     press(press(one, "Start training"), "Start training")
@@ -78,13 +113,13 @@ def test_a_start_is_one_run_however_often_it_is_pressed(mine: Dataset) -> None:
     assert runs.get(started[0].id).status == "finished", runs.get(started[0].id).log_tail()
 
 
-def test_baselines_come_along(mine: Dataset) -> None:
+def test_baselines_come_along(mine: Dataset, workers_here: None) -> None:
     shown = app("train")
-    shown.selectbox[1].set_value("itemknn").run()
+    choose_model(shown, "itemknn")
     press(shown, "Start training")
     assert not shown.exception
     assert [r.params["model"] for r in runs.all_runs()] == ["itemknn", "popularity", "ease"]
-    wait_for_all()
+    assert {r.status for r in runs.all_runs()} == {"finished"}
 
 
 def test_settings_of_an_earlier_run_fill_the_form(mine: Dataset) -> None:
@@ -116,7 +151,9 @@ def test_what_the_data_lack_is_said(home: Path, tmp_path: Path) -> None:
         options={"user": "user", "item": "item", "rating": "", "time": ""},
     )
     shown = app("train")
-    assert not shown.exception and "mf (needs rating)" in text(shown)
+    assert not shown.exception
+    cards = model_cards(shown)
+    assert cards["mf"]["lacks"] == "These data lack rating" and cards["bpr"]["lacks"] == ""
     assert "user-temporal" not in next(s for s in shown.selectbox if s.label == "Split").options
 
 
@@ -126,9 +163,9 @@ def test_what_wants_encoding_first_is_told_apart(home: Path, shared_home: Path, 
         shared_home / "datasets" / "demo", home / "datasets" / "demo", ignore=shutil.ignore_patterns("features")
     )
     shown = app("train")
-    info = text(shown)
-    assert not shown.exception and "gbdt (needs labels)" in info and "mm_tgn (needs" not in info
-    assert "mm_tgn" in info.split("Available after plots or posters are encoded")[1]
+    cards = model_cards(shown)
+    assert not shown.exception and cards["gbdt"]["lacks"] == "These data lack labels"
+    assert cards["mm_tgn"]["lacks"] == "Encode plots or posters first"
 
 
 # Compare
@@ -159,16 +196,17 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
     assert ranking.set_index("Model").loc["popularity", "NDCG@10 − popularity"] == "baseline"
 
 
-def test_a_missing_baseline_is_asked_for(mine: Dataset) -> None:
+def test_a_missing_baseline_is_asked_for(mine: Dataset, workers_here: None) -> None:
     trained("itemknn")
     shown = app("compare")
     assert "Without popularity and ease nobody can tell" in text(shown)
     press(shown, "Fit popularity and ease")
-    wait_for_all()
     assert {"popularity", "ease"} <= set(runs.finished(mine))
 
 
-def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mine: Dataset) -> None:
+def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(
+    mine: Dataset, workers_here: None
+) -> None:
     trained("popularity")
     trained("ease")
     trained("itemknn", protocol="sampled:10")
@@ -181,7 +219,6 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(mi
     assert "differs in protocol sampled:10" in said and "differs in split random:80-10-10 (seed 0)" in said
     assert all("itemknn" not in set(frame.value.get("Model", ())) for frame in shown.dataframe)
     press(shown, "Evaluate it as above")
-    wait_for_all()
     again = app("compare")
     assert "itemknn" in set(again.dataframe[0].value["Model"]), "judged anew, it stands with the others"
     labels = [b.label for b in app("compare", part="Protocols").button]
@@ -239,7 +276,6 @@ def test_the_pareto_front_by_hand() -> None:
 
 
 def test_the_oracles_are_named_as_they_answer(demo: Dataset) -> None:
-    from mmrec_core import registry
     from mmrec_core.data.splits import make_split
 
     reader = registry.load("datasets", demo.manifest["reader"])

@@ -220,6 +220,19 @@ def measure(evaluated: EvaluatedRows, mask: Array) -> dict[str, Any]:
     return out
 
 
+def hits_beside_recall(evaluated: EvaluatedRows, row: Row) -> tuple[int, int, float] | None:
+    """Liked test rows in a top 10, all liked test rows, and Recall@10 of the same result.
+
+    The first two are pooled over all users; Recall@10 is the mean over users of each user's own share, so the two
+    figures differ unless all users liked equally many films. ``None`` if the result has no lists or no Recall@10.
+    """
+    recall = row.result["metrics"].get(f"recall@{TOP}")
+    if evaluated.place is None or recall is None or not evaluated.liked.any():
+        return None
+    hit = evaluated.liked & (evaluated.place >= 1) & (evaluated.place <= TOP)
+    return int(hit.sum()), int(evaluated.liked.sum()), float(recall)
+
+
 def worst(
     evaluated: EvaluatedRows,
     mask: Array,

@@ -27,7 +27,8 @@ def models_with(dataset: Dataset, metric: str) -> str:
 
 def leaders(dataset: Dataset, metric: str) -> str:
     """The best model by a metric, and those that are not significantly worse (paired test over users)."""
-    best, *others = results.order(dataset, metric)
+    best = results.named(dataset, f"best:{metric}")
+    others = [m for m in results.order(dataset, metric) if m != best]
     return " | ".join([best, *(m for m in others if not results.versus(dataset, best, m, metric).significant)])
 
 

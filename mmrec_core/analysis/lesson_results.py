@@ -105,8 +105,9 @@ def order(dataset: Dataset, metric: str) -> list[str]:
         Missing: a baseline model has not been trained.
     """
     found = {n: r for n, r in usual_rows(dataset).items() if r.kind != "oracle" and n == r.model}
-    lacking = [m for m in runs.SHOWN_FIRST if m in runs.usable_models(dataset) and m not in found]
-    if lacking:
+    lacking = [m for m in runs.SHOWN_FIRST if m not in found]
+    usable = runs.usable_models(dataset) if lacking else []
+    if lacking := [m for m in lacking if m in usable]:
         raise Missing(*(("train", runs.training_params(dataset.name, m)) for m in lacking))
     sign = 1 if metrics.metric(metric).better == "lower" else -1
     able = {

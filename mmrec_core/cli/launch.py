@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 
-from mmrec_core import ownership, settings
+from mmrec_core import ownership, registry, settings
 from mmrec_core.errors import MMRecError
 
 
@@ -128,7 +128,12 @@ def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def _warm_up() -> None:
-    """Read the settings of all models while the app starts, so that its first page need not wait for torch."""
+    """Read the settings of all models while the app starts, so that its first page need not wait for torch.
+
+    Nothing is done where the home has read them before.
+    """
+    if all(os.path.exists(registry.schema_file("models", name)) for name in registry.names("models")):
+        return
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     read = subprocess.Popen([sys.executable, "-m", "mmrec_core", "models", "--json"], cwd=settings.ROOT, **quiet)  # type: ignore[call-overload]
     threading.Thread(target=read.wait, daemon=True).start()  # so that it does not remain as a zombie process

@@ -68,6 +68,9 @@ class Model(nn.Module):
     Config: ClassVar[type[AnyConfig]] = AnyConfig
     needs: ClassVar[frozenset[str]] = frozenset({"ids"})
     """What the data must have: ids, rating, labels, text, image, side, sequence, time or graph; ``a|b`` is either."""
+    family: ClassVar[str] = "other"
+    """Kind of model, under which lists group it: ``baseline``, ``matrix factorisation``, ``item-item``, ``graph``,
+    ``sequence``, ``temporal``, ``features``, ``multimodal``, or a word of your own."""
     trains: ClassVar[bool] = False
     """Whether it is trained by gradient steps (and has :class:`~mmrec_core.config.TrainConfig` settings)."""
     streams: ClassVar[bool] = False
@@ -75,6 +78,9 @@ class Model(nn.Module):
     early_stopping_protocol: ClassVar[tuple[str, str]] = ("full", "frozen")
     """Protocol and regime by which early stopping evaluates validation rows on a global time split; on other splits it
     uses the full ranking, static."""
+    scores_by_content: ClassVar[bool] = True
+    """Whether the content of training items moves their scores; else a model that reads content learns from it, and
+    scores only items outside training by it."""
     version: ClassVar[int] = 1
     """Increased when saved weights of older versions no longer mean the same."""
 

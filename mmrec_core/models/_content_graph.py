@@ -34,6 +34,7 @@ class ContentGraphModel(LightGCN):
     Neighbours are training items only, so an item without interactions receives messages and sends none.
     """
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     Config: ClassVar[type[Any]] = ContentGraphConfig
     train_defaults: ClassVar[Mapping[str, Any]] = {
@@ -47,23 +48,26 @@ class ContentGraphModel(LightGCN):
     config: Any
 
     def more_layers(self) -> None:
-        """Build the content and empty item graphs; :meth:`begin` fills them."""
+        """Build the content. Item graphs follow from it, so they are not saved but searched when they are needed."""
         self.content = Content(self.side, self.schema.n_items)
-        for name in self.content.names:
-            self.register_buffer(f"{name}_near", torch.zeros(0, dtype=torch.int64))
-            self.register_buffer(f"{name}_cosine", torch.zeros(0))
+        self._graphs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes without the item graphs."""
+        return {**super().__getstate__(), "_graphs": {}}
+
+    def forget(self) -> None:
+        """Also clear the item graphs: the vectors, the known items or the device may have changed."""
+        super().forget()
+        self._graphs = {}
 
     # Item graphs
 
     def begin(self, train: TrainSet) -> None:
-        """Also compute mean and standard deviation of the training items' content, and the item graphs."""
+        """Also compute mean and standard deviation of the training items' content."""
         super().begin(train)
+        self._graphs = {}
         self.content.begin(self.known_items)
-        for name in self.content.names:
-            vectors = self.raw_vectors(name)
-            found = _item_graph.nearest(vectors, vectors, self.known_items[:-1], self.config.neighbours)
-            setattr(self, f"{name}_near", found.items)
-            setattr(self, f"{name}_cosine", found.cosine)
 
     def raw_vectors(self, name: str) -> Tensor:
         """Stored vectors ``[I, W]`` of a modality, as the encoder made them; zeros where missing."""
@@ -73,22 +77,32 @@ class ContentGraphModel(LightGCN):
             return torch.zeros(len(place), self.content.width(name), device=place.device)
         return vectors[place.clamp(min=0)].float() * (place >= 0)[:, None]
 
+    @torch.no_grad()
+    def _graph_of(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        found = self._graphs.get(name)
+        if found is None:
+            vectors = self.raw_vectors(name)
+            near = _item_graph.nearest(vectors, vectors, self.known_items[:-1], self.config.neighbours)
+            weights = self.weighted(near.cosine)
+            degree = weights.sum(1)
+            found = near.items, _item_graph.normalised(weights, near.items, degree, degree), degree
+            self._graphs[name] = found
+        return found
+
     def item_graph(self, name: str) -> tuple[Tensor, Tensor]:
         """Neighbours ``[I, k]`` of a modality's item graph and their normalised weights ``[I, k]``."""
-        items, raw = self.get_buffer(f"{name}_near"), self.weighted(self.get_buffer(f"{name}_cosine"))
-        degree = raw.sum(1)
-        return items, _item_graph.normalised(raw, items, degree, degree)
+        return self._graph_of(name)[:2]
 
     def weighted(self, cosine: Tensor) -> Tensor:
         """Weights before normalisation, from cosine similarities."""
         return cosine if self.raw_weights else (cosine > 0).float()
 
+    @torch.no_grad()
     def new_item_links(self, name: str, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Neighbours and normalised weights ``[n, k]`` of items outside the catalog, from their vectors ``[n, W]``."""
         found = _item_graph.nearest(self.raw_vectors(name), vectors, self.known_items[:-1], self.config.neighbours)
         raw = self.weighted(found.cosine)
-        degree = self.weighted(self.get_buffer(f"{name}_cosine")).sum(1)
-        return found.items, _item_graph.normalised(raw, found.items, degree, raw.sum(1))
+        return found.items, _item_graph.normalised(raw, found.items, self._graph_of(name)[2], raw.sum(1))
 
     # Message passing on the user-item graph
 

@@ -29,6 +29,7 @@ class FieldModel(FeatureReader):
     """Base of models on features. A subclass implements :meth:`outputs`, from a
     :class:`~mmrec_core.models._feature_reader.FeatureBatch` to raw outputs."""
 
+    family: ClassVar[str] = "features"
     needs: ClassVar[frozenset[str]] = frozenset({"rating|labels"})
     FOLD_LR: ClassVar[float] = 0.08
 

@@ -57,6 +57,7 @@ class GraphModel(Pairwise):
     products of the nodes' embeddings."""
 
     Config: ClassVar[type[AnyConfig]] = GraphConfig
+    family: ClassVar[str] = "graph"
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.005,
         "batch_size": 8192,

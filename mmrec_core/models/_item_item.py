@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +20,8 @@ class HistoryModel(Model):
     A new user's row is built from the history; nothing is learned. For a user who has liked nothing, scores are the
     training popularity, and the source of the state is ``fallback``.
     """
+
+    family: ClassVar[str] = "item-item"
 
     def __init__(self, config: Any, schema: Schema, side: Any = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)

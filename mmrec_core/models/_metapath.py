@@ -94,7 +94,7 @@ class Convolution(nn.Module):
             degree = count + 1
             of_source = degree if own is None else torch.ones(len(table), device=mine.device)
             weight = (of_source[source] * degree[target]).rsqrt()
-            total = mine.new_zeros(mine.shape).index_add(0, target, sent[source] * weight[:, None])
+            total = mine.new_zeros(mine.shape).index_add(0, target, (sent[source] * weight[:, None]).to(mine.dtype))
             return total + mine / degree[:, None] + self.bias
         assert self.source is not None and self.target is not None
         to = (mine @ self.target)[:, 0]
@@ -102,7 +102,7 @@ class Convolution(nn.Module):
         loop = F.leaky_relu((mine @ self.source)[:, 0] + to, 0.2)
         largest = loop.detach().scatter_reduce(0, target, logits.detach(), "amax")
         share, own_share = (logits - largest[target]).exp(), (loop - largest).exp()
-        total = mine.new_zeros(mine.shape).index_add(0, target, sent[source] * share[:, None])
+        total = mine.new_zeros(mine.shape).index_add(0, target, (sent[source] * share[:, None]).to(mine.dtype))
         whole = own_share + torch.zeros_like(own_share).index_add(0, target, share)
         return (total + mine * own_share[:, None]) / whole[:, None] + self.bias
 
@@ -112,6 +112,7 @@ class MetapathModel(Pairwise):
 
     Config: ClassVar[type[Any]] = MetapathConfig
     kind: ClassVar[Kind]
+    family: ClassVar[str] = "graph"
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.001,
         "batch_size": 1024,
@@ -353,7 +354,9 @@ def _pairs(field: Field, least: int) -> Array | None:
             return None
     else:
         codes = data.reshape(len(data), -1).astype(np.int64)
-    count = np.bincount(np.concatenate([np.unique(row[row > 0]) for row in codes] or [np.zeros(0, np.int64)]))
+    if not (codes > 0).any():
+        return None
+    count = np.bincount(np.concatenate([np.unique(row[row > 0]) for row in codes]))
     often = count >= least
     entity = np.cumsum(often) - 1
     row, at = np.nonzero((codes > 0) & often[np.minimum(codes, len(often) - 1)])

@@ -80,6 +80,7 @@ class SequenceModel(GradientModel):
     """Base of sequence models. A subclass implements :meth:`read`, from a sequence to the states after each event."""
 
     Config: ClassVar[type[AnyConfig]] = SequenceConfig
+    family: ClassVar[str] = "sequence"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 128, "max_epochs": 200, "patience": 10}
     streams: ClassVar[bool] = True

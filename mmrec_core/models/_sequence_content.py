@@ -30,6 +30,7 @@ class SequenceContentModel(SequenceModel):
     "DropoutNet"). This trains the content of items without interactions.
     """
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence", "content"})
 
     def more_layers(self) -> None:

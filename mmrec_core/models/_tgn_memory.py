@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class TGNMemoryModel(GradientModel):
         seed: drives everything random in the model.
     """
 
+    family: ClassVar[str] = "temporal"
     config: Any
 
     def __init__(self, config: Any, schema: Schema, side: Side = (), seed: int = 0) -> None:

@@ -28,6 +28,7 @@ class Bias(Model):
         l2_user: float = setting(4.0, "damping of user biases, as a number of ratings", ge=0.0, le=1000.0, log=True)
         rounds: int = setting(15, "alternations between film and user biases", ge=1, le=200)
 
+    family: ClassVar[str] = "baseline"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     config: Config
 

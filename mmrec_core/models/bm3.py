@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +36,13 @@ class BM3(ContentGraphModel):
             le=8,
         )
         dropout: float = setting(0.3, "dropout of the targets", ge=0.0, le=0.9)
-        content_weight: float = setting(2.0, "weight of the losses of the content", ge=0.0, le=100.0)
+        content_weight: float = setting(0.1, "weight of the losses of the content; 2 in the paper", ge=0.0, le=100.0)
         l2: float = setting(
             0.1, "penalty on the norms of all embeddings, divided by the number of items", ge=0.0, le=10.0
         )
 
+    train_defaults: ClassVar[Mapping[str, Any]] = {**ContentGraphModel.train_defaults, "lr": 0.005, "patience": 40}
+    scores_by_content: ClassVar[bool] = False
     config: Config
 
     def more_layers(self) -> None:

@@ -35,6 +35,7 @@ class BPR(Pairwise):
             0.01, "standard deviation of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True
         )
 
+    family: ClassVar[str] = "matrix factorisation"
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.002, "batch_size": 512, "max_epochs": 120, "patience": 15}
     config: Config
 

@@ -50,6 +50,7 @@ class BST(FieldModel):
 
     linear: ClassVar[bool] = True
     streams: ClassVar[bool] = True
+    family: ClassVar[str] = "sequence"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
     PAIRS: ClassVar[int] = 1 << 14

@@ -38,6 +38,7 @@ class DLRMMultimodal(DLRM):
             le=0.9,
         )
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating", "content"})
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.001,

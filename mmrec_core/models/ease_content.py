@@ -21,10 +21,10 @@ from mmrec_core.types import ItemState, Progress, Schema, Side, TrainSet, quiet
 class EASEContent(EASE):
     """EASE whose Gram matrix also holds the items' content (Jeunen, Van Balen and Goethals 2020, "Collective EASE").
 
-    ``min_B ‖X − XB‖² + content · Σ_m ‖A_m − A_m B‖² + l2·‖B‖²`` with ``diag(B) = 0``. ``A_m [I, I]`` links each item to
-    its ``neighbours`` most similar ones by the cosine of modality ``m``, so similar items count as liked together. With
-    ``content=0`` it is EASE. Items without likes have content, so they are scored; a new item's column is solved on the
-    others with the same inverse.
+    ``min_B ‖X − XB‖² + content · Σ_m ‖A_m − A_m B‖² + l2·‖B‖²`` with ``diag(B) = 0``, over the items with likes in
+    training. ``A_m`` links each item to its ``neighbours`` most similar ones by the cosine of modality ``m``, so that
+    similar items count as liked together. With ``content=0`` it is EASE. The column of an item without likes, or of a
+    new one, is the ridge regression of its own links on the others, with the same inverse.
     """
 
     class Config(EASE.Config):
@@ -33,7 +33,9 @@ class EASEContent(EASE):
         content: float = setting(2.0, "weight of the content beside the likes; 0: likes only", ge=0.0, le=10_000.0)
         neighbours: int = setting(10, "most similar items that an item is linked to, itself included", ge=1, le=500)
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
+    scores_by_content: ClassVar[bool] = False
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
@@ -41,46 +43,51 @@ class EASEContent(EASE):
         self.content = Content(self.side, schema.n_items)
         self.scale: Tensor
         self.register_buffer("scale", torch.zeros(0))
+        self._cold: tuple[Tensor, Tensor] | None = None
+        """Items without likes and their columns."""
 
     def vectors(self, name: str) -> Tensor:
         """Stored vectors ``[I, W]`` of a modality; zeros where missing."""
         place, vectors = self.content.get_buffer(f"{name}_place")[:-1], self.content.get_buffer(f"{name}_vectors")
         if not len(vectors):
-            return torch.zeros(len(place), self.content.width(name))
+            return torch.zeros(len(place), self.content.width(name), device=place.device)
         return vectors[place.clamp(min=0)].float() * (place >= 0)[:, None]
 
     def links(self, name: str, queries: Tensor) -> Tensor:
-        """Rows ``[n, I]`` of ``A_m`` for vectors ``[n, W]``: cosines to the most similar items, else 0."""
-        every = torch.ones(self.schema.n_items, dtype=torch.bool)
-        found = _item_graph.nearest(self.vectors(name), queries, every, self.config.neighbours)
-        rows = torch.arange(len(queries))[:, None].expand_as(found.items)
-        return torch.zeros(len(queries), self.schema.n_items).index_put((rows, found.items), found.cosine, True)
+        """Rows ``[n, A]`` of ``A_m`` for vectors ``[n, W]``: cosines to the most similar items with likes, else 0."""
+        liked = torch.zeros(self.schema.n_items, dtype=torch.bool, device=queries.device)
+        liked[self.active] = True
+        found = _item_graph.nearest(self.vectors(name), queries, liked, self.config.neighbours)
+        rows = torch.arange(len(queries), device=queries.device)[:, None].expand_as(found.items)
+        whole = torch.zeros(len(queries), self.schema.n_items, device=queries.device)
+        return whole.index_put((rows, found.items), found.cosine, accumulate=True)[:, self.active]
+
+    def forget(self) -> None:
+        """Clear the columns of items without likes: vectors or device may have changed."""
+        self._cold = None
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
-        """Invert one matrix over the items with likes or content.
+        """Invert one matrix over the items with likes.
 
         Raises:
             MMRecError: it needs more memory than is free.
         """
         self.mark_known(train.interactions)
         self.content.begin(self.known_items)
+        self.forget()
         liked = self.remember(train)
-        graphs = [self.links(name, self.vectors(name)) for name in self.content.names] if self.config.content else []
-        counted = torch.from_numpy(np.asarray(liked.sum(0)).ravel() > 0)
-        for graph in graphs:
-            counted |= graph.any(1)
-        active = torch.nonzero(counted)[:, 0]
-        need, free = 5 * 8 * len(active) ** 2, psutil.virtual_memory().available
+        self.active = torch.from_numpy(np.flatnonzero(np.asarray(liked.sum(0)).ravel() > 0).astype(np.int64))
+        need, free = 5 * 8 * len(self.active) ** 2, psutil.virtual_memory().available
         if need > free:
             raise MMRecError(
-                f"EASE over {len(active):,} films needs about {need / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are"
-                " free. Take a smaller dataset, or vbpr or lightgcn_multimodal."
+                f"EASE over {len(self.active):,} films needs about {need / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB"
+                " are free. Take a smaller dataset, or vbpr or lightgcn_multimodal."
             )
         progress(0, 2, "counting films liked together")
-        chosen = liked[:, active.numpy()]
+        chosen = liked[:, self.active.numpy()]
         gram = torch.from_numpy((chosen.T @ chosen).toarray().astype(np.float64))
-        for graph in graphs:
-            own = graph[:, active].double()
+        for name in self.content.names if self.config.content else ():
+            own = self.links(name, self.vectors(name)[self.active]).double()
             gram += self.config.content * (own.T @ own)
         gram.diagonal().add_(self.config.l2)
         progress(1, 2, "inverting")
@@ -88,24 +95,39 @@ class EASEContent(EASE):
         self.scale = inverse.diagonal().float().clone()
         weights = -inverse / inverse.diagonal()
         weights.fill_diagonal_(0.0)
-        self.active, self.weights = active, weights.float()
+        self.weights = weights.float()
+
+    def columns(self, content: Mapping[str, Tensor]) -> Tensor:
+        """Columns ``[n, A]`` of ``B`` for items without likes, from their vectors ``[n, W]`` by modality."""
+        links = [self.links(name, vectors.float()) for name, vectors in content.items() if name in self.content.names]
+        target = self.config.content * torch.stack(links).sum(0)
+        inverse = (torch.eye(len(self.active), device=target.device) - self.weights) * self.scale
+        return target @ inverse.T  # B = I − P · diag(1 / diag P), so P = (I − B) · diag(diag P)
+
+    def affinity(self, liked: Tensor) -> Tensor:
+        """Scores ``X B``, ``[B, I]``; items without likes by their content, 0 without any."""
+        scores = super().affinity(liked)
+        if not self.config.content or not self.content.names:
+            return scores
+        cold = self._cold
+        if cold is None:
+            rows = torch.ones(self.schema.n_items, dtype=torch.bool, device=liked.device)
+            rows[self.active] = False
+            items = torch.nonzero(rows)[:, 0]
+            cold = self._cold = items, self.columns({n: self.vectors(n)[items] for n in self.content.names})
+        scores[:, cold[0]] = liked[:, self.active] @ cold[1].T
+        return scores
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:
-        """Columns ``[n, I]`` of ``B`` for new items: the catalog's items regressed on their links to similar items."""
-        names = [name for name in self.content.names if name in content]
-        if not names or not self.config.content:
+        """Columns ``[n, A]`` of new items, from their vectors ``[n, W]`` by modality (some may be missing)."""
+        given = {n: v.to(self.weights.device) for n, v in content.items() if n in self.content.names}
+        if not given or not self.config.content:
             return None
-        target = torch.zeros(len(content[names[0]]), len(self.active))
-        for name in names:
-            own = self.links(name, content[name].float().cpu())[:, self.active]
-            target += self.config.content * own
-        inverse = (torch.eye(len(self.active)) - self.weights) * self.scale  # B = I − P · diag(1 / diag P)
-        columns = torch.zeros(len(target), self.schema.n_items)
-        columns[:, self.active] = target @ inverse.T
-        return ItemState({"weights": columns}, tuple("folded" for _ in range(len(target))))
+        columns = self.columns(given)
+        return ItemState({"weights": columns}, tuple("folded" for _ in range(len(columns))))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:
         """Scores ``[B, n]``: the liked items' weights in the new items' columns."""
-        return state["liked"].cpu() @ item["weights"].T
+        return state["liked"][:, self.active] @ item["weights"].T

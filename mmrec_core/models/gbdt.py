@@ -28,6 +28,7 @@ class GBDT(Model):
         learning_rate: float = setting(0.1, "shrinkage of each tree's output", ge=1e-4, le=1.0, log=True)
         fields: str = setting("all", "columns to read: 'all', or names separated by commas; 'all,-age' leaves one out")
 
+    family: ClassVar[str] = "features"
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     config: Config
 

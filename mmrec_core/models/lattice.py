@@ -45,25 +45,38 @@ class LATTICE(ContentGraphModel):
             {name: nn.Linear(self.content.width(name), self.config.content_dim) for name in names}
         )
         self.modality_weights = nn.Parameter(torch.full((max(len(names), 1),), 0.5))
-        for name in names:
-            self.register_buffer(f"{name}_learned", torch.zeros(0, dtype=torch.int64))
+        self._near: dict[str, Tensor] = {}
 
-    def begin(self, train: TrainSet) -> None:
-        """Also search the neighbours of the first projections."""
-        super().begin(train)
-        self._search()
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes without the learned graph."""
+        return {**super().__getstate__(), "_near": {}}
+
+    def forget(self) -> None:
+        """Also clear the neighbours of the learned graph."""
+        super().forget()
+        self._near = {}
 
     def start_epoch(self, train: TrainSet, epoch: int) -> None:
         """Search the neighbours of the learned projections anew."""
         super().start_epoch(train, epoch)
-        self._search()
+        self._near = {}
+
+    def train(self, mode: bool = True) -> LATTICE:
+        """Also search the learned graph again, so that a model at rest has the graph of its own weights."""
+        if not mode and self.training:
+            self._near = {}
+        super().train(mode)
+        return self
 
     @torch.no_grad()
-    def _search(self) -> None:
-        for name in self.content.names:
+    def near(self, name: str) -> Tensor:
+        """Neighbours ``[I, k]`` of the learned graph; −1 where there is none."""
+        found = self._near.get(name)
+        if found is None:
             made = self._projected(name)
-            found = _item_graph.nearest(made, made, self.known_items[:-1], self.config.neighbours)
-            setattr(self, f"{name}_learned", torch.where(found.cosine > 0, found.items, -1))
+            best = _item_graph.nearest(made, made, self.known_items[:-1], self.config.neighbours)
+            found = self._near[name] = torch.where(best.cosine > 0, best.items, -1)
+        return found
 
     def _projected(self, name: str) -> Tensor:
         """Learned projections ``[I, d]``; zeros where an item has no vector."""
@@ -76,7 +89,7 @@ class LATTICE(ContentGraphModel):
         """The learned graph of each modality (neighbours and weights ``[I, k]``) and the sum of each item's weights."""
         found = []
         for share, name in zip(self.modality_weights.softmax(0), self.content.names, strict=False):
-            near = self.get_buffer(f"{name}_learned")
+            near = self.near(name)
             unit = F.normalize(self._projected(name), dim=1)
             cosine = (unit[:, None] * unit[near.clamp(min=0)]).sum(2).clamp(min=0) * (near >= 0)
             found.append((near.clamp(min=0), share * cosine))

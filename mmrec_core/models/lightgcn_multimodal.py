@@ -35,6 +35,7 @@ class LightGCNMultimodal(LightGCN):
             le=0.9,
         )
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config
 

@@ -43,12 +43,13 @@ class LightGT(LightGCN):
             le=8,
         )
         history: int = setting(50, "liked films in a sequence; of more, a random sample", ge=1, le=500)
-        ids: float = setting(0.05, "weight a of LightGCN beside the content", ge=0.0, le=1.0)
+        ids: float = setting(0.5, "weight a of LightGCN beside the content; .05 in the paper", ge=0.0, le=1.0)
         sharpness: float = setting(
             100.0, "divisor of the attention's logits beside √dim; larger means more equal weights", ge=0.01, le=1e4
         )
         content_dropout: float = setting(0.2, "dropout of the vectors in training", ge=0.0, le=0.95)
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     train_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 0.01,

@@ -47,6 +47,7 @@ class Markov(Model):
             unit="events",
         )
 
+    family: ClassVar[str] = "sequence"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     streams: ClassVar[bool] = True
     config: Config

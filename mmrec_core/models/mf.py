@@ -43,6 +43,7 @@ class MF(GradientModel):
             0.1, "standard deviation of the factors before training", ge=1e-4, le=1.0, log=True, advanced=True
         )
 
+    family: ClassVar[str] = "matrix factorisation"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.005, "batch_size": 1024, "max_epochs": 80, "patience": 5}
     config: Config

@@ -103,6 +103,7 @@ class MMTGN(TGN):
         structure_epochs: int = setting(20, "training epochs of that LightGCN", ge=1, le=500, advanced=True)
 
     version: ClassVar[int] = 2
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "time", "content"})
     train_defaults: ClassVar[Mapping[str, Any]] = {**TGN.train_defaults, "lr": 0.0003}
     config: Config

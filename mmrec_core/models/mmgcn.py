@@ -28,6 +28,7 @@ class MMGCN(GraphModel):
     class Config(GraphConfig):
         """Width, number of layers, and regularisation."""
 
+    family: ClassVar[str] = "multimodal"
     mean: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config

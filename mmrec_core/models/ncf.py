@@ -55,6 +55,7 @@ class NCF(GradientModel):
             0.01, "standard deviation of the embeddings before training", ge=1e-4, le=1.0, log=True, advanced=True
         )
 
+    family: ClassVar[str] = "matrix factorisation"
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 2048, "max_epochs": 60, "patience": 5}
     FOLD_LR: ClassVar[float] = 0.12
     config: Config

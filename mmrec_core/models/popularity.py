@@ -17,6 +17,7 @@ from mmrec_core.types import History, Interactions, Progress, Schema, Side, Trai
 class Popularity(Model):
     """Most popular items, the same list for every user: the baseline of every comparison."""
 
+    family: ClassVar[str] = "baseline"
     streams: ClassVar[bool] = True
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from mmrec_core.types import History, Progress, TrainSet, UserState, quiet
 
 class Random(Model):
     """Random scores: the lower bound for any model, and a check of the evaluation."""
+
+    family: ClassVar[str] = "baseline"
 
     def fit(self, train: TrainSet, progress: Progress = quiet) -> None:
         """Store which users and items occur in training; nothing is learned."""

@@ -40,6 +40,7 @@ class SVDpp(FieldModel):
         )
 
     linear: ClassVar[bool] = True
+    family: ClassVar[str] = "matrix factorisation"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "rating"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 80, "patience": 5}
     config: Config

@@ -32,6 +32,7 @@ class VBPR(BPR):
             0.0, "L2 penalty on the projection and the bias of the content", ge=0.0, le=10.0, advanced=True
         )
 
+    family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config
 

@@ -266,4 +266,4 @@ def oracle_params(dataset: str, oracle: str, **requested: Any) -> dict[str, Any]
 def usable_models(dataset: Dataset) -> list[str]:
     """Models whose needs this dataset meets; read from cached schemas without importing the models."""
     offered = features.available_inputs(dataset)
-    return [name for name, schema in registry.schemas("models").items() if not registry.unmet(schema["needs"], offered)]
+    return [name for name, needs in registry.needs("models").items() if not registry.unmet(needs, offered)]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mmrec_core import features
 from mmrec_core.errors import MMRecError
@@ -122,6 +121,8 @@ def reception(model: Any, dataset: Dataset, split: Split, content: Mapping[str, 
     Raises:
         MMRecError: the model knows films by id alone, or was trained on other modalities or another encoder.
     """
+    import torch
+
     try:
         item = model.item_state({m: torch.from_numpy(np.asarray(v, np.float32))[None] for m, v in content.items()})
     except RuntimeError as error:

@@ -82,7 +82,7 @@ def check_needs(cls: type[Model], name: str, dataset: Dataset) -> None:
     """
     offered = features.available_inputs(dataset)
     if missing := registry.unmet(cls.needs, offered):
-        able = [n for n, schema in registry.schemas("models").items() if not registry.unmet(schema["needs"], offered)]
+        able = [n for n, needs in registry.needs("models").items() if not registry.unmet(needs, offered)]
         encode = ""
         if registry.reads_content(missing) and dataset.manifest.get("plots"):
             encode = f" Encode it first: python -m mmrec_core encode {dataset.name} --encoder classic."

@@ -9,27 +9,29 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import features, registry, runs
+from mmrec_core import features, runs
 from mmrec_core.analysis.comparison import NOT_RECORDED, Row
 from mmrec_core.data.splits import known_rows
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
-from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
+from mmrec_core.serving.rating_effects import SAME
 from mmrec_core.types import Array, Dataset, History, Split
-from pages.parts import hidden_names, layout
+from pages.parts import hidden_names, layout, what_if_rating
+from pages.parts.evaluated_models import as_evaluated, as_history, columns_of
 from pages.parts.poster_grid import film_card, poster_grid
+from pages.parts.what_if_rating import WhatIf, effects, shown_changes
 
-MOST_RATINGS = 60
 KIND = {"text": "plot", "image": "poster"}
 """What people call a film's vectors of a modality, where they have a name for it."""
-"""The latest ratings that are left out one by one; older ones stay in."""
 SHOWN = 8
 
 
 def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], labels: list[str]) -> None:
     """The whole view of one case."""
+    from mmrec_core.evaluation.ranker import history_of  # it loads torch, which is no matter of the page's first sight
+
     events = dataset.interactions
     own = np.flatnonzero(np.asarray(events.need("user")) == user)
     asked = rows[0].key
@@ -49,6 +51,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         poster_grid([film_card(dataset, item)], key="case-film", size="medium", label="The film")
     with right:
         the_film(dataset, split, item, at)
+        in_a_sentence(dataset, split, rows, labels, user, item, history, seen)
         what_models_say(dataset, split, rows, labels, user, item, history, seen)
     able = [r for r in rows if r.trained is not None]
     if not able:
@@ -69,7 +72,6 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
             )
             or able[0].label
         )
-    in_a_sentence(dataset, split, able, labels, user, item, history, seen)
     row = next(r for r in able if r.label == label)
     run = runs.get(str(row.trained))
     model = as_evaluated(run.id, split.checksum, dataset, split)
@@ -80,10 +82,11 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         " folded-in rank of the table above: the user is inferred from their training ratings, with and without the"
         " change. Retraining would change the weights, too."
     )
-    removals(dataset, run, split, history, item, seen)
-    with st.expander("Change a rating", icon=":material/star_half:"):
-        other_stars(dataset, model, history, item, seen)
-        other_order(dataset, run, model, history, item, seen)
+    what_if = WhatIf(dataset, split, run, model, user, item, history, seen)
+    what_if_rating.removals(what_if)
+    with st.expander("Change a rating", icon=":material/star_half:", expanded=True):
+        what_if_rating.other_stars(what_if)
+        what_if_rating.other_order(what_if)
     content(dataset, run, model, history, item, seen)
     inside(model, user, item)
 
@@ -117,18 +120,6 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
     if isinstance(record["plot"], str):
         with st.expander("Plot"):
             st.write(layout.escape(record["plot"]))
-
-
-@st.cache_resource(max_entries=16, show_spinner="Loading the model …")
-def as_evaluated(run_id: str, split_checksum: str, _dataset: Dataset, _split: Split) -> Any:
-    """A trained model as it was evaluated: with the validation rows observed where its run knows them."""
-    run = runs.get(run_id)
-    return cf.as_evaluated(
-        recommender.load_run_model(run.folder),
-        _dataset,
-        _split,
-        str(run.record.get("known") or "training + validation"),
-    )
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -203,9 +194,9 @@ def what_models_say(
 def folded_in(
     run_id: str,
     split_checksum: str,
-    items: tuple[int, ...],
-    ratings: tuple[float, ...] | None,
-    times: tuple[int, ...] | None,
+    items: bytes,
+    ratings: bytes | None,
+    times: bytes | None,
     item: int,
     seen: tuple[int, ...],
     _dataset: Dataset,
@@ -234,25 +225,27 @@ def in_a_sentence(
     """Why two models disagree, or one says what it says, in words."""
     parts = []
     for row in rows:
+        if row.trained is None:
+            continue
         known = history
         name = f"**{layout.escape(hidden_names.name(row.label, labels))}**"
         try:
             place = verdict(str(row.trained), split.checksum, user, item, seen, dataset, split)["place"]
-            answers = (
-                without_each(str(row.trained), split.checksum, *columns_of(known), item, seen, dataset, split)
+            found = (
+                effects("removals", str(row.trained), split.checksum, *columns_of(known), item, seen, dataset, split)
                 if len(known)
-                else []
+                else None
             )
         except MMRecError:
             continue
-        moved = [(int(a.edit), answers[0].score - a.score) for a in answers[1:]]
+        moved = [] if found is None else [(e.index, found.base.score - e.answer.score) for e in found.edits]
         most = max(moved, key=lambda m: abs(m[1]), default=(0, 0.0))
         if abs(most[1]) <= 1e-12:
             why = "it says the same to everybody, whatever they rated"
         else:
             stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
             why = (
-                f"what speaks most {'for' if most[1] > 0 else 'against'} it is"
+                f"the rating that {'raises' if most[1] > 0 else 'lowers'} it most is"
                 f" {layout.escape(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
             )
         parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")
@@ -292,208 +285,6 @@ def nearest_known(dataset: Dataset, run: runs.Run, user_history: History, item: 
     poster_grid(films, key="case-near", size="eight", label="Nearest known films")
 
 
-@st.cache_data(max_entries=128, show_spinner="Leaving out one rating after the other …")
-def without_each(
-    run_id: str,
-    split_checksum: str,
-    items: tuple[int, ...],
-    ratings: tuple[float, ...] | None,
-    times: tuple[int, ...] | None,
-    item: int,
-    seen: tuple[int, ...],
-    _dataset: Dataset,
-    _split: Split,
-) -> list[cf.Answer]:
-    """Leave-one-out over the latest ratings."""
-    model = as_evaluated(run_id, split_checksum, _dataset, _split)
-    history = as_history(items, ratings, times)
-    first = max(len(history) - MOST_RATINGS, 0)
-    return cf.history_edits(
-        model,
-        history,
-        item,
-        {str(at): cf.without(history, at) for at in range(first, len(history))},
-        np.array(seen, np.int64),
-    )
-
-
-def as_history(items: tuple[int, ...], ratings: tuple[float, ...] | None, times: tuple[int, ...] | None) -> History:
-    """Hashable columns as a history."""
-    return History(
-        np.array(items, np.int64),
-        None if ratings is None else np.array(ratings, np.float32),
-        None if times is None else np.array(times, np.int64),
-    )
-
-
-def columns_of(user_history: History) -> tuple[tuple[int, ...], tuple[float, ...] | None, tuple[int, ...] | None]:
-    """A history as hashable columns."""
-    return (
-        tuple(user_history.items.tolist()),
-        None if user_history.ratings is None else tuple(map(float, user_history.ratings)),
-        None if user_history.times is None else tuple(map(int, user_history.times)),
-    )
-
-
-def removals(
-    dataset: Dataset, run: runs.Run, split: Split, user_history: History, item: int, seen: tuple[int, ...]
-) -> None:
-    """Which ratings hold the film where it is."""
-    if not len(user_history):
-        st.caption("No rating of this person is known, so none can be left out.")
-        return
-    try:
-        answers = without_each(run.id, split.checksum, *columns_of(user_history), item, seen, dataset, split)
-    except MMRecError as error:
-        layout.show_error(error)
-        return
-    base, others = answers[0], answers[1:]
-    moved = [(int(a.edit), base.score - a.score, a.rank - base.rank) for a in others]
-    if not any(abs(m[1]) > 1e-12 for m in moved):
-        st.info(
-            "No single rating changes this model’s score: it does not look at what this person rated.",
-            icon=":material/person_off:",
-        )
-        return
-    st.markdown(
-        f"**… a rating were missing.** Folded in from the history, the film has score {base.score:.4f} and rank"
-        f" {base.rank:g}."
-    )
-    most = sorted(moved, key=lambda m: -abs(m[1]))[: 2 * SHOWN]
-    titles = dataset.catalog["title"]
-    data = pd.DataFrame(
-        [
-            {
-                "film": (
-                    str(titles.iloc[user_history.items[at]])
-                    + ("" if user_history.ratings is None else f" ★{user_history.ratings[at]:g}")
-                ),
-                "change of score": up,
-                "places": place,
-                "does": "raises the score" if up > 0 else "lowers the score",
-            }
-            for at, up, place in most
-            if abs(up) > 1e-12
-        ]
-    )
-    chart = (
-        alt.Chart(data, height=alt.Step(24))
-        .mark_bar()
-        .encode(
-            y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
-            x=alt.X("change of score:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
-            color=alt.Color(
-                "does:N",
-                title=None,
-                scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
-                legend=alt.Legend(orient="top"),
-            ),
-            tooltip=[
-                "film:N",
-                alt.Tooltip("change of score:Q", format="+.4f"),
-                alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
-            ],
-        )
-    )
-    st.altair_chart(
-        chart,
-        alt="Leave-one-rating-out: "
-        + "; ".join(f"{r['film']} {r['change of score']:+.4f}" for _, r in data.head(5).iterrows()),
-    )
-    if len(user_history) > MOST_RATINGS:
-        st.caption(f"The latest {MOST_RATINGS} of {len(user_history):,} ratings, each left out in turn.")
-
-
-def other_stars(dataset: Dataset, model: Any, history: History, item: int, seen: tuple[int, ...]) -> None:
-    """One rating changed."""
-    if history.ratings is None or dataset.scale is None or not len(history):
-        st.caption("These data bear no ratings, so there are no stars to change.")
-        return
-    titles = dataset.catalog["title"]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        at = st.selectbox(
-            "Rating of",
-            range(len(history)),
-            index=len(history) - 1,
-            key="case.star.film",
-            width=320,
-            format_func=lambda i: f"{titles.iloc[history.items[i]]} (★ {history.ratings[i]:g})",
-        )  # type: ignore[index]
-        stars = st.slider("becomes", *dataset.scale, float(dataset.scale[0]), 0.5, key="case.star.value", width=260)
-    try:
-        edit = {f"{titles.iloc[history.items[at]]} ★ {stars:g}": cf.with_rating(history, int(at), stars)}
-        shown_changes(cf.history_edits(model, history, item, edit, np.array(seen, np.int64)))
-    except MMRecError as error:
-        layout.show_error(error)
-
-
-def other_order(
-    dataset: Dataset, run: runs.Run, model: Any, history: History, item: int, seen: tuple[int, ...]
-) -> None:
-    """Two events the other way round, for models that read events in their order."""
-    if len(history) < 2 or not {"sequence", "time"} & set(registry.schema("models", run.params["model"])["needs"]):
-        return
-    st.markdown("**… two events had come the other way round.**")
-    titles = dataset.catalog["title"]
-    at = st.selectbox(
-        "What changes places with the one after it",
-        range(len(history) - 1),
-        index=len(history) - 2,
-        key="case.order",
-        width=420,
-        format_func=lambda i: f"{i + 1}. {titles.iloc[history.items[i]]} ⇄ {titles.iloc[history.items[i + 1]]}",
-    )
-    try:
-        shown_changes(
-            cf.history_edits(
-                model, history, item, {"the other way round": cf.swapped(history, int(at))}, np.array(seen, np.int64)
-            )
-        )
-    except MMRecError as error:
-        layout.show_error(error)
-
-
-def shown_changes(answers: list[cf.Answer]) -> None:
-    """Scores and places after each edit, with how they changed."""
-    base = answers[0]
-    data = pd.DataFrame(
-        [
-            {
-                "If": a.edit,
-                "Score": a.score,
-                "Change": None if a is base else a.score - base.score,
-                "Place": a.rank,
-                "Moves": (
-                    ""
-                    if a is base
-                    else (
-                        f"▲ {base.rank - a.rank:g}"
-                        if a.rank < base.rank
-                        else f"▼ {a.rank - base.rank:g}"
-                        if a.rank > base.rank
-                        else "stays"
-                    )
-                ),
-            }
-            for a in answers
-        ]
-    )
-    st.dataframe(
-        data,
-        hide_index=True,
-        height="content",
-        placeholder="",
-        alt="Score and place after each edit",
-        column_config={
-            "Score": st.column_config.NumberColumn(format="%.4f"),
-            "Change": st.column_config.NumberColumn(format="%+.4f"),
-            "Place": st.column_config.NumberColumn(
-                format="%.1f", help="1 is the best; equal scores share the middle of their places."
-            ),
-        },
-    )
-
-
 def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item: int, seen: tuple[int, ...]) -> None:
     """Plots and posters blanked, swapped, rewritten; ids, text or image alone."""
     reads = cf.modalities(model)
@@ -513,7 +304,10 @@ def content(dataset: Dataset, run: runs.Run, model: Any, history: History, item:
                 )
             edits: dict[str, Any] = {f"no {KIND.get(m, m)}": {m: {item: cf.BLANK}} for m in there}
             edits |= asked_edits(dataset, run, reads, item)
-            shown_changes(cf.content_edits(model, history, item, edits, np.array(seen, np.int64)))
+            edited = cf.content_edits(model, history, item, edits, np.array(seen, np.int64))
+            shown_changes(edited)
+            if len(edited) > 1 and all(abs(a.score - edited[0].score) <= SAME for a in edited):
+                st.caption(":material/info: None of these changes the score of this film.")
             found = cf.views(model, history, item, np.array(seen, np.int64))
             if len(found) > 1:
                 st.markdown("**What each modality says alone**")

@@ -12,19 +12,14 @@ import numpy as np
 import pandas as pd
 
 from mmrec_core import metrics
-from mmrec_core.analysis.comparison import KINDS, Row, pareto
+from mmrec_core.analysis.comparison import KINDS, Row
 
 KIND_COLOURS = {"ranking": "#0072B2", "rating": "#E69F00", "click": "#009E73", "oracle": "#8C8C8C"}
 KIND_SHAPES = {"ranking": "circle", "rating": "square", "click": "triangle-up", "oracle": "diamond"}
+INK = "#7D7D7D"
+"""Text within a chart, where Streamlit gives no colour of the theme: readable on light and on dark (4 : 1)."""
 SERIES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#7A6A00"]
-DASHES = [[1, 0], [7, 3], [2, 2]]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
-COSTS = {
-    "fit": ("Seconds of fitting", lambda r: (r.get("seconds") or {}).get("fit")),
-    "parameters": ("Parameters", lambda r: r.get("parameters") or None),
-    "bytes": ("Size of the model (MiB)", lambda r: r["bytes"] / 2**20 if r.get("bytes") else None),
-    "host": ("Memory while training (MiB)", lambda r: (r.get("memory") or {}).get("host_mib")),
-}
 
 
 def lower_is_better(metric: str) -> bool:
@@ -37,7 +32,7 @@ def arrow(metric: str) -> str:
     return f"{metric.upper()} {'↓' if metrics.metric(metric).better == 'lower' else '↑'}"
 
 
-def _kind(rows: Sequence[Row]) -> dict[str, Any]:
+def of_kind(rows: Sequence[Row]) -> dict[str, Any]:
     there = {row.kind for row in rows}
     kinds = [k for k in KINDS if k in there]
     names = [KINDS[k] for k in kinds]
@@ -78,7 +73,7 @@ def intervals(rows: Sequence[Row], metric: str, baseline: str = "popularity") ->
         alt.Tooltip("high:Q", title="to", format=".4f"),
     ]
     base = alt.Chart(data, height=alt.Step(26))
-    colours = _kind(rows)
+    colours = of_kind(rows)
     bars = base.mark_rule(strokeWidth=2.5).encode(
         y=y,
         x=alt.X("low:Q", title=arrow(metric), scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6)),
@@ -141,90 +136,6 @@ def groups(data: pd.DataFrame, metric: str, order: Sequence[str]) -> alt.LayerCh
     )
     whiskers = base.mark_rule(color="#777777", strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q", tooltip=tip)
     return alt.layer(bars, whiskers)
-
-
-def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
-    """Quality against cost, with the models that no other beats in both joined by a line; ``None`` where nothing is
-    known."""
-    name, of = COSTS[what]
-    lower = metrics.metric(metric).better == "lower"
-    points = [
-        {
-            "model": r.label,
-            "kind": KINDS[r.kind],
-            "cost": of(r.result),
-            "value": r.result["metrics"][metric],
-            "whole": r.result.get("fraction", 1.0) == 1.0 and not r.result.get("from_run"),
-        }
-        for r in rows
-        if r.kind != "oracle" and r.result["metrics"].get(metric) is not None and of(r.result)
-    ]
-    if not points:
-        return None
-    data = pd.DataFrame(points)
-    data["cost"] = data["cost"].clip(lower=0.005)
-    # quick looks at a share of the rows are no evidence, and a warm start's seconds leave out its donor's
-    whole = [at for at, p in enumerate(points) if p["whole"]]
-    upwards = (-data["value"] if lower else data["value"]).iloc[whole].tolist()
-    front = [whole[at] for at in pareto(data["cost"].iloc[whole].tolist(), upwards)]
-    data["front"] = [at in front for at in range(len(data))]
-    every = [r.result["metrics"][metric] for r in rows if r.result["metrics"].get(metric) is not None]
-    data["side"] = _sides(data, max(every) - min(every))
-    x = alt.X("cost:Q", title=name, scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format=",~g", tickCount=6))
-    y = alt.Y("value:Q", title=arrow(metric), scale=alt.Scale(zero=False))
-    tip = [
-        alt.Tooltip("model:N"),
-        alt.Tooltip("cost:Q", title=name, format=",.2f"),
-        alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),
-    ]
-    base = alt.Chart(data, height=320)
-    line = (
-        alt.Chart(data.iloc[front])
-        .mark_line(strokeDash=[4, 3], color="#8C8C8C", interpolate="step-after")
-        .encode(x=x, y=y)
-    )
-    dots = base.mark_point(size=120, filled=True, opacity=1).encode(x=x, y=y, tooltip=tip, **_kind(rows))
-    text = [
-        base.transform_filter(alt.datum.side == side)
-        .mark_text(align=align, dx=dx, dy=-6, fontSize=12)
-        .encode(x=x, y=y, text="model:N", opacity=alt.condition("datum.front", alt.value(1.0), alt.value(0.6)))
-        for side, align, dx in (("right", "left", 9), ("left", "right", -9))
-    ]
-    return alt.layer(*_oracle_lines(rows, metric), line, dots, *text)
-
-
-def _sides(data: pd.DataFrame, high: float) -> list[str]:
-    """On which side of its dot each name stands, so that names of neighbours do not cover each other."""
-    x, y = np.log10(data["cost"].to_numpy()), data["value"].to_numpy()
-    wide = max(float(np.ptp(x)), 1e-9)
-    sides: list[str] = []
-    for at in range(len(data)):
-        near = [n for n in range(at) if abs(x[n] - x[at]) < 0.15 * wide and abs(y[n] - y[at]) < 0.07 * high]
-        sides.append("left" if any(sides[n] == "right" for n in near) else "right")
-    return sides
-
-
-def _oracle_lines(rows: Sequence[Row], metric: str) -> list[Any]:
-    """Where each oracle stands, across the whole picture: what nobody can expect to pass with that information."""
-    parts = [
-        {"value": r.result["metrics"][metric], "name": r.model}
-        for r in rows
-        if r.kind == "oracle" and r.result["metrics"].get(metric) is not None
-    ]
-    if not parts:
-        return []
-    parts.sort(key=lambda t: -t["value"])
-    gap = 0.075 * (parts[0]["value"] - min(t["value"] for t in parts) or 1.0)
-    for above, below in zip(parts, parts[1:], strict=False):
-        if above["value"] - below["value"] < gap:  # one name for lines that would be written over each other
-            below["name"], above["name"] = f"{above['name']}, {below['name'].removeprefix('oracle:')}", ""
-    base = alt.Chart(pd.DataFrame(parts)).encode(
-        y=alt.Y("value:Q", scale=alt.Scale(zero=False)), tooltip=["name:N", alt.Tooltip("value:Q", format=".4f")]
-    )
-    label = base.mark_text(align="right", dy=-6, dx=-4, color="#8C8C8C", fontSize=11).encode(
-        x=alt.value("width"), text="name:N"
-    )
-    return [base.mark_rule(strokeDash=[2, 3], color="#8C8C8C"), label]
 
 
 def learning(curves: Mapping[str, list[dict[str, Any]]], metric: str) -> alt.Chart | None:
@@ -337,7 +248,7 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
     )
     at_zero = alt.Chart(pd.DataFrame({"x": [0.0], "text": [f"{same:,} the same"]}))
     zero = at_zero.mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
-    label = at_zero.mark_text(align="left", baseline="top", dx=6, dy=2, fontSize=12).encode(
+    label = at_zero.mark_text(align="left", baseline="top", dx=6, dy=2, fontSize=12, color=INK).encode(
         x="x:Q", y=alt.value(0), text="text:N"
     )
     return alt.layer(bars, zero, *([label] if same else []))
@@ -382,7 +293,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
             "sure:N",
             title=None,
             scale=alt.Scale(domain=["p < .05 (Holm)", "not significant"], range=["circle", "cross"]),
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="top", columns=1),
         ),
     )
     zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
+from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.serving import counterfactuals as cf
-from mmrec_core.serving import recommender
+from mmrec_core.serving import rating_effects, recommender
+from mmrec_core.serving.rating_effects import Effects
+from mmrec_core.serving.signed_reasons import Taste, taste
 from mmrec_core.types import Dataset
 from pages.parts import layout
-from pages.parts.case_view import shown_changes
+from pages.parts.what_if_rating import shown_changes
 
 MOST = 25
+SIGNS = {"liked": "♥ ", "disliked": "✕ ", "neither": ""}
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def reasons(
     run_id: str, info: tuple[tuple[object, float], ...], item: int, _dataset: Dataset
-) -> tuple[list[cf.Answer], list[cf.Answer]]:
+) -> tuple[Effects, list[cf.Answer]]:
     """Leave-one-rating-out, and the views of ids, text and image."""
-    model = recommender.load_run_model(runs.get(run_id).folder)
+    run = runs.get(run_id)
+    model = recommender.load_run_model(run.folder)
     history = recommender.history(_dataset, dict(info))
-    return cf.leave_one_out(model, history, item), cf.views(model, history, item)
+    seen = np.setdiff1d(hidden(run.params["protocol"], history.items), [item])
+    return rating_effects.removals(model, history, item, seen), cf.views(model, history, item)
 
 
 def counterfactual_view(
@@ -44,12 +51,18 @@ def counterfactual_view(
     info = tuple((dataset.items.raw[row].item(), stars) for row, stars in ratings.items())
     try:
         with st.spinner("Asking again without each rating …"):
-            answers, views = reasons(models[model].id, info[-MOST:], int(item), dataset)
+            found, views = reasons(models[model].id, info[-MOST:], int(item), dataset)
     except MMRecError as error:
         layout.show_error(error)
         return
-    base, rated = answers[0], list(ratings)[-MOST:]
-    moved = [(rated[int(a.edit)], base.score - a.score, a.rank - base.rank) for a in answers[1:]]
+    base, rated, most = found.base, list(ratings)[-MOST:], found.strongest()
+    moved = [(rated[e.index], base.score - e.answer.score, e.answer.rank - base.rank) for e in found.edits]
+    if most is not None and most.replaced:
+        others = "film is another" if most.replaced == 1 else "films are others"
+        st.markdown(
+            f"{layout.escape(model)}’s list depends most on **{layout.escape(str(titles.iloc[rated[most.index]]))}**:"
+            f" without it, {most.replaced} of its ten {others}."
+        )
     if not any(abs(m) > 1e-12 for _, m, _ in moved):
         st.info(
             f"{model} shows this film to everybody in your place: none of your ratings changes its score.",
@@ -60,7 +73,7 @@ def counterfactual_view(
         data = pd.DataFrame(
             [
                 {
-                    "film": f"{titles.iloc[row]} ★{ratings[row]:g}",
+                    "film": f"{SIGNS[tasted(dataset, ratings[row])]}{titles.iloc[row]} ★{ratings[row]:g}",
                     "up": up,
                     "places": places,
                     "does": "raises the score" if up > 0 else "lowers the score",
@@ -78,7 +91,7 @@ def counterfactual_view(
                     "does:N",
                     title=None,
                     scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
-                    legend=alt.Legend(orient="top"),
+                    legend=alt.Legend(orient="top", columns=1),
                 ),
                 tooltip=[
                     "film:N",
@@ -91,7 +104,15 @@ def counterfactual_view(
     if len(views) > 1:
         st.markdown(f"**Which modality spoke:** {cf.dominant_modality(views)}")
         shown_changes(views)
-    st.caption("Exact for this model: the rating is taken out, the rest is folded in again, and the model asked anew.")
+    st.caption(
+        "♥ you liked it, ✕ you disliked it. Exact for this model: the rating is taken out, the rest is folded in again,"
+        " and the model asked anew."
+    )
+
+
+def tasted(dataset: Dataset, stars: float) -> Taste:
+    """Whether a rating of the visitor's says that they liked a film."""
+    return taste(stars, dataset.manifest.get("relevant_from"), dataset.scale)
 
 
 def result_in_words(
@@ -111,9 +132,10 @@ def result_in_words(
         if places >= 1
         else "its score would fall, though not its place"
     )
+    said = {"liked": "liked", "disliked": "disliked", "neither": "rated"}
     against = sum(m < 0 for _, m, _ in moved)
     rest = f" {against} of your other ratings speak against it." if against > 1 else ""
     st.markdown(
-        f"Most because you gave **{layout.escape(str(titles.iloc[row]))}** ★ {ratings[row]:g}: without that"
-        f" {falls}.{rest}"
+        f"Most because you {said[tasted(dataset, ratings[row])]} **{layout.escape(str(titles.iloc[row]))}**"
+        f" (★ {ratings[row]:g}): without that {falls}.{rest}"
     )

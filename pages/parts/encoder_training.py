@@ -11,7 +11,7 @@ from mmrec_core import runs
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import layout
+from pages.parts import layout, queued_note
 
 NAMES = {
     "mini_clip": "contrastive loss of CLIP: each text must identify its own poster among those of the batch",
@@ -77,7 +77,7 @@ def encoder_training(dataset: Dataset) -> None:
     if st.button("Train the encoder", icon=":material/play_arrow:", key="enc.start"):
         options = {"max_epochs": int(epochs), "batch_size": int(batch), "lr": float(lr)}
         try:
-            runs.start(
+            run = runs.start(
                 "train-encoder",
                 runs.encoder_training_params(
                     [dataset.name, *also], name, seed=int(seed), held_out=held / 100, options=options
@@ -86,7 +86,9 @@ def encoder_training(dataset: Dataset) -> None:
         except MMRecError as error:
             layout.show_error(error)
         else:
+            queued_note.remember("encoder", [run])
             st.rerun()
+    queued_note.show("encoder")
     done = [
         r
         for r in runs.all_runs()[::-1]

@@ -22,6 +22,11 @@ def film(dataset: Dataset, row: int) -> str:
     return f"{dataset.catalog['title'].iloc[row]} · {dataset.items.raw[row]}"
 
 
+def films(dataset: Dataset) -> list[str]:
+    """Every film as a link names it, in the order of their rows."""
+    return [f"{title} · {raw}" for title, raw in zip(dataset.catalog["title"], dataset.items.raw, strict=True)]
+
+
 def id_of(label: str) -> str:
     """The id in what :func:`film` gives; an id alone is one, too."""
     return label.rpartition(" · ")[2].strip()

@@ -11,7 +11,7 @@ from mmrec_core.analysis import comparison, paired
 from mmrec_core.analysis.comparison import Row
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import charts, layout, links
+from pages.parts import charts, layout, links, paired_cases
 
 
 def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
@@ -68,7 +68,8 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
             st.altair_chart(
                 charts.group_differences(found.groups, a, b, metric), alt=f"Difference in {metric} by group of people"
             )
-    largest_differences(found, dataset, by[a], by[b], metric)
+    paired_cases.largest(dataset, by[a], by[b])
+    users_who_differ(found, dataset, by[a], by[b], metric)
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing user by user …")
@@ -127,22 +128,24 @@ def format_p_value(p: float) -> str:
     return "≤ .0001" if p <= 0.0001 else f"{p:.4f}"
 
 
-def largest_differences(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
-    """The people behind the mean."""
+def users_who_differ(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:
+    """The users behind the mean."""
     better, worse = found.extremes()
+    if charts.lower_is_better(metric):
+        better, worse = worse, better
     events = dataset.interactions
     if events.user is None:
         return
     raw = dataset.users.raw
-    with st.expander("People on whom the two differ most: open their lists side by side", icon=":material/groups:"):
-        for title, places in ((f"{a.label} gives them more", better), (f"{b.label} gives them more", worse)):
+    with st.expander("Users on whom the two differ most: open their lists side by side", icon=":material/groups:"):
+        for title, places in ((f"{a.label} is better", better), (f"{b.label} is better", worse)):
             st.markdown(f"**{layout.escape(title)}**")
             if not len(places):
                 st.caption("Nobody.")
                 continue
             table = pd.DataFrame(
                 {
-                    "Person": [str(raw[u]) for u in found.users[places]],
+                    "User": [str(raw[u]) for u in found.users[places]],
                     a.label: found.a[places],
                     b.label: found.b[places],
                     "Difference": found.difference[places],

@@ -14,7 +14,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.types import Array, Dataset, Query, Split
 from pages.parts import hidden_names, layout
-from pages.parts.case_view import as_evaluated
+from pages.parts.evaluated_models import as_evaluated
 from pages.parts.poster_grid import film_card, poster_grid
 
 MOST_SHOWN = 60

@@ -29,7 +29,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const base = new URL("app/static/", document.baseURI)
   wall.className = `wall ${data.size}`
   wall.setAttribute("aria-label", data.label)
-  wall.tabIndex = ["row", "eight"].includes(data.size) ? 0 : -1 // a strip that scrolls sideways must be reachable by keyboard
+  wall.tabIndex = ["row", "eight", "five"].includes(data.size) ? 0 : -1 // a strip that scrolls sideways must be reachable by keyboard
   const make = (tag, className, text) => {
     const node = document.createElement(tag)
     if (className) node.className = className

@@ -99,7 +99,8 @@ def poster_grid(
     Args:
         films: from :func:`film`.
         rate: lowest and highest rating, to show stars; ``None``: no rating.
-        size: ``small``, ``medium``, ``row`` (one line that scrolls sideways) or ``eight`` (one line of eight).
+        size: ``small``, ``medium``, ``row`` (one line that scrolls sideways) ``eight`` or ``five`` (one line
+            of so many).
     """
     data = {
         "films": [dict(f) for f in films],

@@ -55,6 +55,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
     """One run; ``full`` adds curves, figures, notes, the log, and what one can go on with."""
     status = run.status
     with st.container(border=True, key=f"run-{run.id}"):
+        st.html(f'<span id="{card_anchor(run)}"></span>')
         with st.container(horizontal=True, vertical_alignment="center"):
             there = "on the cluster" if run.record.get("executor") == "ray" else None
             if status in runs.LIVE and (other := heartbeat.elsewhere(run.record)):
@@ -89,6 +90,11 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
             if status in {"running", "finished"} and (tail := run.log_tail()):
                 with st.expander("Log"):
                     st.code(settings.without_paths(tail), language=None)
+
+
+def card_anchor(run: runs.Run) -> str:
+    """What a link calls the card of a run."""
+    return f"job-{run.id}"
 
 
 def start_these(wanted: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -147,6 +153,14 @@ def unusual(run: runs.Run) -> str:
     return f" :small[:gray[{escape(', '.join(lines).replace('_', ' '))}]]" if lines else ""
 
 
+def _trains(model: str) -> bool:
+    """Whether a model is trained by gradient steps; one that is gone or broken is not."""
+    try:
+        return bool(registry.schema("models", model)["trains"])
+    except MMRecError:
+        return False
+
+
 def _act(run: runs.Run, status: str, full: bool) -> None:
     """The buttons that fit how it stands."""
     if status in runs.LIVE:
@@ -182,17 +196,19 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id})
         st.toast("Its settings are in the form.", icon=":material/tune:")
         st.rerun()
-    schema = registry.schemas("models").get(run.params["model"]) if run.has_model else None
-    trains = bool(schema and schema["trains"])
-    if trains and st.button(
-        "Retrain",
-        key=f"retrain-{run.id}",
-        icon=":material/replay:",
-        type="tertiary",
-        help=(
-            "Puts its settings into the form and begins from its weights: what fits is taken over, "
-            "tables of people and films by id."
-        ),
+    if (
+        run.has_model
+        and _trains(run.params["model"])
+        and st.button(
+            "Retrain",
+            key=f"retrain-{run.id}",
+            icon=":material/replay:",
+            type="tertiary",
+            help=(
+                "Puts its settings into the form and begins from its weights: what fits is taken over, "
+                "tables of people and films by id."
+            ),
+        )
     ):
         st.query_params.from_dict({"dataset": run.params["dataset"], "like": run.id, "begin": run.id})
         st.toast(

@@ -1,8 +1,15 @@
-// A map of films in grey with a trail per model on it. The map is a static file, fetched once; a rating only sends where the trails go.
+// A map of films in grey; on it the films that each model recommends, with a colour and a shape per model, and on demand the path of
+// their middle. The map is a static file, fetched once; a rating only sends what lies on it.
 const files = new Map() // by name: a map on its way or here
 let SVG = "" // the namespace that the page itself gives its drawing
 const STAR = "M0,-10L3,-4L10,-3L5,2L6,9L0,5.5L-6,9L-5,2L-10,-3L-3,-4Z"
 const EDGE = 18
+// a shape per model, for those who cannot tell the colours apart
+const SHAPES = [
+  "M-5,0A5,5 0 1,0 5,0A5,5 0 1,0 -5,0Z", "M-4.5,-4.5H4.5V4.5H-4.5Z", "M0,-6L5.5,4.5H-5.5Z", "M0,-6.5L5,0L0,6.5L-5,0Z",
+  "M-2,-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z", "M0,6L5.5,-4.5H-5.5Z", "M-5,-6L0,-2L5,-6V6L0,2L-5,6Z", "M-3,-6H3L6,0L3,6H-3L-6,0Z",
+]
+const shape = (at) => SHAPES[at % SHAPES.length]
 
 const fetched = (name) => {
   if (!files.has(name)) {
@@ -52,6 +59,22 @@ export default function ({ data, parentElement }) {
       for (const [key, value] of [["fill", "transparent"], ["stroke", "#CC79A7"], ["stroke-width", 2.5]]) mark.setAttribute(key, value)
       parts.push(named(mark, film.film))
     }
+    const near = new Map() // films of several lists: their marks stand around the film's place
+    for (const [at, list] of data.lists.entries()) {
+      for (const film of list.films) {
+        const place = `${film.x} ${film.y}`
+        if (!near.has(place)) near.set(place, [])
+        near.get(place).push({ list, film, at })
+      }
+    }
+    for (const marks of near.values()) {
+      marks.forEach(({ list, film }, n) => {
+        const turn = (2 * Math.PI * n) / marks.length, far = marks.length > 1 ? 5 : 0
+        const at = `translate(${x(film.x) + far * Math.cos(turn)} ${y(film.y) + far * Math.sin(turn)})`
+        const others = marks.map((m) => `${m.list.model} #${m.film.rank}`).join(", ")
+        parts.push(named(make("path", { d: shape(list.shape), class: "edge", fill: list.colour, transform: at }), `${film.film}: ${others}`))
+      })
+    }
     const ends = [], names = []
     for (const trail of data.trails) {
       if (!trail.points.length) continue
@@ -59,7 +82,7 @@ export default function ({ data, parentElement }) {
       parts.push(make("polyline", { points: line, fill: "none", stroke: trail.colour, "stroke-width": 2.5, opacity: 0.9 }))
       for (const [step, px, py] of trail.points) parts.push(named(make("circle", { cx: x(px), cy: y(py), r: 3.3, fill: trail.colour }), `${trail.model}: after ${step} rating${step === 1 ? "" : "s"}`))
       const [, px, py] = trail.points[trail.points.length - 1]
-      ends.push(named(make("path", { d: STAR, class: "edge", fill: trail.colour, transform: `translate(${x(px)} ${y(py)})` }), `${trail.model} sends you here`))
+      ends.push(named(make("path", { d: STAR, class: "edge", fill: trail.colour, transform: `translate(${x(px)} ${y(py)})` }), `${trail.model}: the middle of its ten films`))
       names.push({ x: x(px), y: y(py) + 4, text: trail.model, right: x(px) > wide - 90 }) // a name at the edge stands on the other side
     }
     names.sort((a, b) => a.y - b.y)
@@ -71,13 +94,13 @@ export default function ({ data, parentElement }) {
   }
 
   const key = (mark, text) => {
-    const item = document.createElement("span"), sign = make("svg", { viewBox: "-9 -6 18 12", "aria-hidden": "true" })
+    const item = document.createElement("span"), sign = make("svg", { viewBox: "-10 -8 20 16", "aria-hidden": "true" })
     sign.append(mark)
     item.append(sign, text)
     return item
   }
   legend.replaceChildren(
-    ...data.trails.map((t) => key(make("path", { d: "M-9,0H9", stroke: t.colour, "stroke-width": 3 }), t.model)),
+    ...data.lists.map((t) => key(make("path", { d: shape(t.shape), fill: t.colour, class: "edge" }), t.model)),
     ...(data.rated.length ? [
       key(make("circle", { r: 4.5, fill: "none", stroke: "#CC79A7", "stroke-width": 2.5 }), "you liked it"),
       key(make("path", { d: "M-4,-4L4,4M-4,4L4,-4", stroke: "#CC79A7", "stroke-width": 2.5 }), "you did not"),

@@ -1,4 +1,4 @@
-"""You on the map: a star that moves with each rating, one trail per model."""
+"""You on the map: the films that each model recommends, as marks of its colour and shape; on demand their path."""
 
 from __future__ import annotations
 
@@ -99,32 +99,30 @@ def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, 
 
 
 def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
-    """The map with a trail per model."""
+    """The map with the first ten films of each model."""
     found = map_of(dataset.name, dataset.checksum, dataset)
     if found is None:
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
         return
     name, xy, regions = found
     history = recommender.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
-    asked = {model: answers.ask(run, answers.prefixes(history)) for model, run in models.items()}
-    trails = []
+    path = bool(ratings) and st.toggle(
+        "Path of the middle",
+        key="path",
+        bind="query-params",
+        help="A line per model through the middle of its ten films after none, one, two … of your ratings.",
+    )
+    asked = {m: answers.ask(run, answers.prefixes(history) if path else [history]) for m, run in models.items()}
+    lists, trails = [], []
     for at, (model, run) in enumerate(models.items()):
+        style = {"model": model, "colour": SERIES[at % len(SERIES)], "shape": at}
         try:
-            points = steps(run, asked[model], history, xy)
+            films = asked[model][-1].result().items[: user_trajectory.TOP]
+            lists.append({**style, "films": points(dataset, films, xy)})
+            if path:
+                trails.append({**style, "points": trail(steps(run, asked[model], history, xy))})
         except MMRecError as error:
             st.caption(f":material/error: {model}: {layout.escape(str(error))}")
-            continue
-        trails.append(
-            {
-                "model": model,
-                "colour": SERIES[at % len(SERIES)],
-                "points": [
-                    [step, round(float(x), 3), round(float(y), 3)]
-                    for step, (x, y) in enumerate(points)
-                    if np.isfinite(x)
-                ],
-            }
-        )
     bar = dataset.manifest.get("relevant_from")
     titles = dataset.catalog["title"]
     rated = [
@@ -137,19 +135,38 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
         for row, stars in ratings.items()
         if np.isfinite(xy[row, 0])
     ]
-    said = "; ".join(
-        f"{t['model']} sends you to {t['points'][-1][1]:.1f}, {t['points'][-1][2]:.1f}" for t in trails if t["points"]
-    )
     _TRAILS(
         key="trails",
         data={
             "backdrop": backdrop(dataset.name, dataset.checksum, name, dataset, xy, regions),
+            "lists": lists,
             "trails": trails,
             "rated": rated,
-            "label": f"You on the map: {said}",
+            "label": "Recommended films on the map: " + "; ".join(said(own) for own in lists),
         },
     )
     st.caption(
-        f"Map: {name}. A star stands in the middle of the ten films a model recommends you now; its trail shows the"
-        " same after none, one, two … of your ratings. Rings: films you rated. Distances on a map are a hint only."
+        f"Map: {name}. Each mark is one of the ten films that a model recommends you now; colour and shape name the"
+        " model. Point at one for its title. Distances on a map are a hint only."
     )
+
+
+def points(dataset: Dataset, films: Array, xy: Array) -> list[dict[str, Any]]:
+    """Films with their place on the map and in the list; those that are not on the map are left out."""
+    titles = dataset.catalog["title"]
+    return [
+        {"x": round(float(xy[i, 0]), 3), "y": round(float(xy[i, 1]), 3), "film": str(titles.iloc[i]), "rank": place}
+        for place, i in enumerate(films.tolist(), start=1)
+        if np.isfinite(xy[i, 0])
+    ]
+
+
+def trail(path: Array) -> list[list[float]]:
+    """The steps of a path that are on the map."""
+    steps_on_map = ((at, x, y) for at, (x, y) in enumerate(path) if np.isfinite(x))
+    return [[at, round(float(x), 3), round(float(y), 3)] for at, x, y in steps_on_map]
+
+
+def said(own: dict[str, Any]) -> str:
+    """A model's films, for those who cannot see the map."""
+    return f"{own['model']}: " + ", ".join(film["film"] for film in own["films"])

@@ -17,7 +17,7 @@ from mmrec_core.tuning import search_space, sweep
 from mmrec_core.tuning.search_space import Dimension
 from mmrec_core.tuning.sweep import Trial
 from mmrec_core.types import Dataset
-from pages.parts import charts, layout
+from pages.parts import charts, layout, queued_note
 from pages.parts.run_card import pace, run_card, span
 
 ABOUT = (
@@ -133,8 +133,9 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
             layout.show_error(error)
             return
         st.session_state["tune.shown"] = run.id
-        st.toast(f"The search for {name} is queued.", icon=":material/travel_explore:")
+        queued_note.remember("tune", [run])
         st.rerun()
+    queued_note.show("tune", linked=False)
 
 
 def span_of(found: Dimension, key: str) -> str:

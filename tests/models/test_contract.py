@@ -177,6 +177,17 @@ def _fit(
     return fit(name, dataset, split, options=how if cls.trains else None, seed=seed, callbacks=callbacks)
 
 
+def _once_per_class() -> list[str]:
+    """The first preset of each class, on ratings or on rows: for what presets of one class do alike."""
+    first: dict[tuple[Path, str], str] = {}
+    for case in _cases():
+        model, _, kind = case.partition("@")
+        file = registry.entry("models", model).file if model in SHIPPED else MINIATURES / "models" / f"{model}.py"
+        if (file, kind) not in first or model == file.stem:  # the preset that is named as the class's file
+            first[file, kind] = case
+    return list(first.values())
+
+
 @pytest.fixture(params=_cases())
 def name(request: pytest.FixtureRequest) -> str:
     """Every model in turn."""
@@ -404,6 +415,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.parametrize("name", _once_per_class())
 def test_damaged_folders_are_refused(world: World, name: str, tmp_path: Path) -> None:
     """What does not fit is refused in a line, whatever is wrong with it."""
     model = world.model(name)
@@ -476,6 +488,7 @@ def test_fold_in_company_does_not_matter(world: World, name: str) -> None:
     _same(together, alone, 1e-4)
 
 
+@pytest.mark.parametrize("name", _once_per_class())
 def test_many_who_ask_at_once_get_their_own_answers(world: World, name: str) -> None:
     """Several threads share one model: what each is told is what it would be told alone, and no weight is left
     frozen."""
@@ -573,6 +586,7 @@ def _fitted_until(enough: Callable[[Model], bool], name: str, dataset: Dataset, 
             callbacks.stop.wanted = False
 
 
+@pytest.mark.parametrize("name", _once_per_class())
 def test_checkerboard(world: World, name: str, tmp_path: Path) -> None:
     """Where even users like even films and odd users odd ones, unseen films of the own parity come first.
 

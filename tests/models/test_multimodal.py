@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmrec_core import registry
 from mmrec_core.models import _item_graph
-from mmrec_core.types import History, TrainSet
+from mmrec_core.types import History, Query, TrainSet
 from tests.models.test_graph import COLD, N_FILMS, SCHEMA, content, likes, model
 
 GRAPHS = ["lattice", "freedom", "bm3", "mgcn"]
@@ -275,6 +275,43 @@ def test_without_content_it_is_a_graph_model(name: str) -> None:
     """With no modality at all the models still train and rank."""
     made = trained(name, ())
     assert bool(made.embeddings()[1].isfinite().all())
+
+
+def test_ease_with_content_by_its_formula() -> None:
+    """The ridge regression over likes and links, with a zero diagonal; without weight of the content it is EASE; a film
+    without likes is regressed on its own links."""
+    side = content("text", "image")
+    train = TrainSet(likes(), SCHEMA, side)
+    plain, made, none = (
+        registry.load("models", name)(registry.config("models", name, how), SCHEMA, side)
+        for name, how in (
+            ("ease", {"l2": 3.0}),
+            ("ease_content", {"l2": 3.0, "content": 0.7, "neighbours": 3}),
+            ("ease_content", {"l2": 3.0, "content": 0.0}),
+        )
+    )
+    for net in (plain, made, none):
+        net.fit(train)
+    assert torch.equal(plain.weights, none.weights)
+    x = np.zeros((SCHEMA.n_users, N_FILMS))
+    x[np.asarray(likes().user), np.asarray(likes().item)] = 1
+    active, known = made.active.numpy(), x.sum(0) > 0
+    gram, cold = x.T @ x, np.zeros(N_FILMS)
+    for field in side:
+        links = nearest_by_brute_force(np.asarray(field.data, np.float64), known, 3)
+        cold += 0.7 * links[COLD]
+        links[~known] = 0
+        gram += 0.7 * links.T @ links
+    inverse = np.linalg.inv(gram[np.ix_(active, active)] + 3 * np.eye(len(active)))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    np.testing.assert_allclose(made.weights.numpy(), weights, atol=1e-5)
+    state = made.user_state(Query(np.arange(SCHEMA.n_users)))
+    scores = made.score_all(state).numpy()
+    np.testing.assert_allclose(scores[:, COLD], x[:, active] @ inverse @ cold[active], atol=1e-5)
+    given = {f.name: torch.from_numpy(np.asarray(f.data[[COLD]], np.float32)) for f in side}
+    new = made.score_new(state.tensors, made.item_state(given).tensors)
+    np.testing.assert_allclose(new[:, 0].numpy(), scores[:, COLD], atol=1e-6)
 
 
 def test_items_without_vectors_have_no_neighbours() -> None:

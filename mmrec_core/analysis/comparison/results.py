@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -433,7 +434,22 @@ def read_arrays(run: Run, name: str) -> dict[str, Array] | None:
         return None
     command = f"python -m mmrec_core evaluate {run.params.get('run') or run.id}"
     remedy = f"What rests on it is left out. Evaluate the model again: {command}"
-    return records.arrays(file, ARRAYS[name], remedy)
+    stat = file.stat()
+    if stat.st_size > LARGE_BYTES:
+        return records.arrays(file, ARRAYS[name], remedy)
+    return dict(_read_arrays(file, ARRAYS[name], remedy, stat.st_mtime_ns, stat.st_size))
+
+
+LARGE_BYTES = 500_000
+"""Larger files are read again each time; of smaller ones the last 64 are kept in memory."""
+
+
+@lru_cache(maxsize=64)
+def _read_arrays(file: Path, needed: tuple[str, ...], remedy: str, modified_ns: int, size: int) -> dict[str, Array]:
+    found = records.arrays(file, needed, remedy)
+    for array in found.values():
+        array.flags.writeable = False  # they are shared
+    return found
 
 
 def arrays(run: Run, name: str) -> dict[str, Array] | None:

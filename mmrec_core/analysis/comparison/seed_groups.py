@@ -60,6 +60,8 @@ def _beyond(row: Row) -> str:
 
 def mean_by_user(per_seed: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Values by user row, averaged over seeds, of the users that have one under every seed."""
+    if len(per_seed) == 1:
+        return {u: float(per_seed[0][u]) for u in sorted(per_seed[0])}
     users = set.intersection(*(set(own) for own in per_seed)) if per_seed else set()
     return {u: float(np.mean([own[u] for own in per_seed])) for u in sorted(users)}
 

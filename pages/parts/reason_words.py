@@ -1,0 +1,30 @@
+"""Why a film was recommended, in words: the ratings that raise and lower it, told apart as likes and dislikes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmrec_core.serving.signed_reasons import main_reasons, taste
+from mmrec_core.types import Dataset
+
+RAISES = {"liked": "because you liked", "disliked": "because you disliked", "neither": "because of"}
+LOWERS = {"liked": "although you liked", "disliked": "although you disliked", "neither": "in spite of"}
+
+
+def reason_in_words(
+    dataset: Dataset, contributions: Sequence[tuple[int, float]], rated: Sequence[int], ratings: Mapping[int, float]
+) -> str:
+    """Which rating raises a film, and which one speaks against it.
+
+    Args:
+        dataset: the dataset.
+        contributions: of the film, from :func:`mmrec_core.serving.recommender.reasons`.
+        rated: item rows in the order of the history.
+        ratings: item row → stars.
+    """
+    titles = dataset.catalog["title"]
+    bar = dataset.manifest.get("relevant_from")
+    raises, lowers = main_reasons(contributions, [taste(ratings[row], bar, dataset.scale) for row in rated])
+    found = ((RAISES, raises), (LOWERS, lowers))
+    parts = [f"{words[r.taste]} {titles.iloc[rated[r.index]]}" for words, r in found if r is not None]
+    return ", ".join(parts) or "no single rating"
