@@ -43,7 +43,7 @@ from tests.browsing import FLAGS, end, program, serve
 ROOT = Path(__file__).resolve().parents[1]
 BASELINES = ("popularity", "bias", "itemknn", "ease", "bpr", "mf")
 QUIET_MS = 700
-GIVE_UP_S = 40
+GIVE_UP_S = 60
 WATCH = """(() => {
   if (window.__pages) return
   const now = () => performance.now()
@@ -182,15 +182,25 @@ def settled(page: Any) -> dict[str, float]:
     }
 
 
-def first_visit(context: Any, app: Served, case: str, name: str) -> None:
-    """Open a page by its address."""
+@contextlib.contextmanager
+def new_page(context: Any, app: Served, name: str) -> Iterator[Any]:
+    """A page that is closed in the end; what does not come within a minute is said and left out."""
     page = context.new_page()
+    try:
+        yield page
+    except PlaywrightError as error:
+        print(f"{app.name}, {name}: {str(error)[:300]}", file=sys.stderr)
+    finally:
+        page.close()
+
+
+def first_visit(page: Any, app: Served, case: str, name: str) -> None:
+    """Open a page by its address."""
     page.goto(app.url + VIEWS[name].path)
     found = settled(page)
     app.note(case, name, **{"first frame": found["frame"], "first settled": found["settled"]})
     if (taken := act(page, app, name)) is not None:
         app.note(case, name, **{"first action": taken})
-    page.close()
 
 
 def act(page: Any, app: Served, name: str) -> float | None:
@@ -205,10 +215,9 @@ def act(page: Any, app: Served, name: str) -> float | None:
         return None
 
 
-def visit(context: Any, app: Served, case: str, name: str) -> None:
+def visit(page: Any, app: Served, case: str, name: str) -> None:
     """Come to a page by the navigation, where it is in it, and do something there."""
     view = VIEWS[name]
-    page = context.new_page()
     other = "/browse" if name == "Home" else "/"
     page.goto(app.url + (other if view.in_navigation else view.path))
     settled(page)
@@ -221,7 +230,6 @@ def visit(context: Any, app: Served, case: str, name: str) -> None:
     before = app.cpu_s()
     if (taken := act(page, app, name)) is not None:
         app.note(case, name, action=taken, **{"action server": app.cpu_s() - before})
-    page.close()
 
 
 @contextlib.contextmanager
@@ -317,18 +325,22 @@ def main() -> None:
             page.goto(f"{app.url}/learn")
             settled(page)
             page.close()
-        for case in asked.cases.split(","):
-            for name in views if case == "idle" else ():
+        cases = asked.cases.split(",")
+        for case in cases:
+            for name in views if case == cases[0] else ():  # later visits meet what these have loaded and computed
                 for app in apps:
-                    first_visit(contexts[app.name], app, case, name)
+                    with new_page(contexts[app.name], app, name) as page:
+                        first_visit(page, app, case, name)
             groups = [apps] if case == "idle" else [[app] for app in apps]
             for group in groups:
                 with training(group[0]) if case == "busy" else contextlib.nullcontext():
                     for _ in range(asked.rounds):
                         for name in views:
                             for app in group:
-                                visit(contexts[app.name], app, case, name)
+                                with new_page(contexts[app.name], app, name) as page:
+                                    visit(page, app, case, name)
             table(apps, case, views)
+            sys.stdout.flush()
         if asked.json:
             asked.json.write_text(
                 json.dumps({app.name: {" ".join(k): v for k, v in app.figures.items()} for app in apps}, indent=1)

@@ -425,6 +425,28 @@ def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app:
     page.context.close()
 
 
+def test_models_are_chosen_by_keyboard_and_pictures_and_tables_of_home_lead_on(browser: Any, demo_app: str) -> None:
+    page = page_at(browser, f"{demo_app}/train?dataset=demo")
+    page.get_by_role("tab", name="Matrix factorisation").focus()
+    page.keyboard.press("ArrowRight")  # item-item
+    page.keyboard.press("Tab")  # past the search, to the first card
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.get_by_text("itemknn: Item-based nearest neighbours").wait_for()
+    settled(page)
+    assert page.get_by_role("radio", name="itemknn").get_attribute("aria-checked") == "true"
+    page.get_by_role("searchbox", name="Find a model").fill("gru4rec")
+    assert page.get_by_role("radiogroup", name="Models found").get_by_role("radio").count() == 2
+    page.goto(f"{demo_app}/?dataset=demo")
+    page.get_by_role("button", name="Delete: demo").click()
+    page.get_by_role("button", name="Keep it").click()
+    settled(page)
+    page.get_by_role("button", name="Compare models").click()
+    page.get_by_role("heading", name="Compare", exact=True).wait_for()
+    page.context.close()
+
+
 def test_the_first_step_of_the_readme(browser: Any, demo_app: str) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     word = re.search(r'Search for "(\w+)"', readme)[1]  # type: ignore[index]

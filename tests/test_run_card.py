@@ -9,6 +9,7 @@ import pytest
 
 from mmrec_core import runs, storage
 from mmrec_core.runs import Run
+from pages.parts import layout, run_card
 from pages.parts.run_card import title
 
 
@@ -47,3 +48,23 @@ def test_the_time_left_goes_down_between_two_reports(home: Path) -> None:
 
 def test_a_step_that_just_began_says_nothing(home: Path) -> None:
     assert runs.remaining(run_with(home, (100.0, 90, "training"), (101.0, 1, "ranking")), now=101.0) is None
+
+
+def test_a_page_is_not_drawn_anew_below_an_open_dialog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would close. The change is noticed once the dialog is closed."""
+    session: dict[str, object] = {}
+    monkeypatch.setattr(run_card.st, "session_state", session)
+    assert not run_card.changed("live", ["a"]), "the first look"
+    session[layout.DIALOG] = True
+    assert not run_card.changed("live", ["a", "b"])
+    session[layout.DIALOG] = False
+    assert run_card.changed("live", ["a", "b"]) and not run_card.changed("live", ["a", "b"])
+
+
+def test_a_page_that_answers_a_click_is_not_drawn_anew_before_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that began a moment before the click would lose it."""
+    session: dict[str, object] = {"live": ["a"], "framed": True}
+    monkeypatch.setattr(run_card.st, "session_state", session)
+    assert not run_card.changed("live", ["a", "b"]) and session["live"] == ["a", "b"]
+    session["framed"] = False
+    assert not run_card.changed("live", ["a", "b"]) and run_card.changed("live", ["b"])

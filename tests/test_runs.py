@@ -134,3 +134,27 @@ def test_a_result_names_its_commit_and_says_what_no_commit_holds(
         assert commit() is None and runtime.environment()["commit"] is None
     finally:
         runtime.commit.cache_clear()
+
+
+def test_an_ablation_does_not_take_the_place_of_the_model_that_reads_everything(mine: str) -> None:
+    """Of a model's trainings the one that pages use has default settings, else differs in settings alone."""
+    dataset = preparation.open_dataset(mine)
+    plain = runs.training_params(mine, "ease")
+
+    def done(**asked: object) -> str:
+        run = runs.create("train", {**plain, **asked})
+        storage.write_json(run.folder / "model" / "config.json", {})
+        runs.update(run, status="finished", data=dataset.checksum, known="training")
+        return run.id
+
+    other = done(seed=4)
+    assert runs.finished(dataset)["ease"].id == other, "there is no other"
+    both = done(modality="both", encoder="mini_clip", options={"l2": 20})
+    done(modality="image", encoder="mini_clip", options={"l2": 20})
+    done(modality="none", options={"l2": 20})
+    assert runs.finished(dataset)["ease"].id == both
+    full = done(modality="both", encoder="mini_siglip")
+    done(modality="both", encoder="mini_clip", options={"l2": 30})
+    assert runs.finished(dataset)["ease"].id == full
+    again = done()
+    assert runs.finished(dataset)["ease"].id == again, "the newest of those with default settings"

@@ -24,6 +24,7 @@ from mmrec_core.analysis.model_table import table_of_groups
 from mmrec_core.analysis.model_table_export import setup_in_words, text_of
 from mmrec_core.data.preparation import open_dataset
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
+from mmrec_core.features import controls
 from mmrec_core.runs import Run
 from mmrec_core.stats import mean_intervals, paired
 from mmrec_core.types import Dataset
@@ -44,21 +45,28 @@ class Arm:
         """``features=both, fusion=film``."""
         return ", ".join(f"{k}={v}" for k, v in self.levels.items()) or "as it comes"
 
-    def params(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters of this arm's training, from those that all arms share."""
+    def params(self, base: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+        """The parameters of this arm's training, from those that all arms share; ``seed`` draws a control's vectors."""
         params = {**base, "options": dict(base.get("options") or {})}
         for name, value in self.levels.items():
             if name == "features":
                 params["modality"] = NAMED.get(value, value)
             elif name == "encoder":
                 params["encoder"] = value
+            elif name == "content":
+                params |= {"modality": "none"} if value == "none" else {}
             else:
                 params["options"][name] = value
+        control = self.levels.get("content", "real")
+        if control in controls.CONTROLS and params.get("modality") != "none":
+            params["encoder"] = f"{control}.{seed}:{params['encoder']}"
         return params
 
 
 NAMED = {"ids": "none"}
 """Arm of ``features`` → modality, where their names differ."""
+CONTENT = ("real", *controls.CONTROLS, "none")
+"""Arms of ``content``: an encoder's vectors, its controls, no vectors."""
 
 
 def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | None = None) -> dict[str, list[str]]:
@@ -83,10 +91,14 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
     for text in over:
         name, _, values = text.partition("=")
         own = [v for v in values.split(":") if v]
-        if name in {"features", "encoder"}:
+        if name in {"features", "encoder", "content"}:
             if not reads:
                 raise MMRecError(f"'{model}' reads neither plots nor posters, so there is no '{name}' to vary.")
-            if name == "features":
+            if name == "content":
+                if unknown := [v for v in own if v not in CONTENT]:
+                    raise unknown_name("control of content", unknown[0], list(CONTENT))
+                found[name] = ["real", *(v for v in own if v != "real")] if own else list(CONTENT)
+            elif name == "features":
                 found[name] = own or _features(dataset, encoder)
             else:
                 found[name] = own or list(features.available(dataset))
@@ -97,7 +109,7 @@ def varied(dataset: Dataset, model: str, over: Sequence[str], encoder: str | Non
                 raise MMRecError(f"'{name}' of '{model}' is a number; say which values: --over {name}=8:16:32.")
             found[name] = own or usual
         else:
-            choice = sorted({"features", "encoder"} if reads else set()) + [
+            choice = sorted({"features", "encoder", "content"} if reads else set()) + [
                 k for k, v in known.items() if v.get("type") == "boolean" or v.get("enum")
             ]
             raise unknown_name("setting to vary", name, choice)
@@ -121,8 +133,10 @@ def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
         assignment = dict(zip(levels, values, strict=True))
         if "fusion" in assignment and assignment.get("features", "both") not in features.ALL:
             del assignment["fusion"]
-        if "encoder" in assignment and assignment.get("features") == "ids":
+        if "encoder" in assignment and (assignment.get("features") == "ids" or assignment.get("content") == "none"):
             del assignment["encoder"]
+        if assignment.get("features") == "ids" and "content" in assignment:
+            continue  # without vectors there is nothing to exchange
         if Arm(assignment) not in found:
             found.append(Arm(assignment))
     if len(found) > ARM_LIMIT:
@@ -151,9 +165,12 @@ def plan(
     if not seeds:
         raise MMRecError("Name at least one seed, such as --seeds 1,2,3.")
     found = []
-    for arm in arms(varied(dataset, model, over, base.get("encoder"))):
+    levels = varied(dataset, model, over, base.get("encoder"))
+    if "content" in levels:  # a control is made of a named encoder's vectors
+        base = {**base, "encoder": base.get("encoder") or features.default_encoder(dataset)}
+    for arm in arms(levels):
         for seed in seeds:
-            params = runs.training_params(dataset.name, model, **{**arm.params(base), "seed": seed})
+            params = runs.training_params(dataset.name, model, **{**arm.params(base, seed), "seed": seed})
             found.append({"arm": dict(arm.levels), "seed": seed, "params": params})
     return found
 
@@ -276,7 +293,7 @@ def table(study: Mapping[str, Any]) -> dict[str, Any]:
     names = [*MEASURED.get(every[0].kind if every else "ranking", ())]
     names += [m for m in comparison.shown_metrics(every) if ":" in m]
     base = next(iter(by_arm))
-    values = {label: _by_user(own) for label, own in by_arm.items()}
+    values = {label: values_by_user(own) for label, own in by_arm.items()}
     rows = []
     for label, own in by_arm.items():
         row: dict[str, Any] = {
@@ -342,7 +359,7 @@ def _setup(study: Mapping[str, Any], rows: Sequence[comparison.Row]) -> str:
     return f"{ablation_setup.in_words(study['model'], study['over'], rows)} {setup}"
 
 
-def _by_user(own: Sequence[comparison.Row]) -> dict[str, dict[int, float]]:
+def values_by_user(own: Sequence[comparison.Row]) -> dict[str, dict[int, float]]:
     """Per-user values averaged over seeds, for users that were evaluated under every seed."""
     per_seed = [comparison.values(row) for row in own]
     found: dict[str, dict[int, float]] = {}

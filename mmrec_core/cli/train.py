@@ -192,7 +192,8 @@ def ablate(
     over: Annotated[
         str,
         typer.Option(
-            help="What to vary, separated by commas: features, encoder, a setting with few values, or dim=16:32."
+            help="What to vary, separated by commas: features, encoder, content (real vectors against controls), a "
+            "setting with few values, or dim=16:32."
         ),
     ] = "features,fusion",
     seeds: Annotated[str, typer.Option(help="Training seeds, separated by commas.")] = "1,2,3",
@@ -210,7 +211,7 @@ def ablate(
 ) -> None:
     """Run an ablation: train one model with varied settings and several seeds, and print a table with intervals."""
     from mmrec_core import storage
-    from mmrec_core.analysis import ablation
+    from mmrec_core.analysis import ablation, content_use
     from mmrec_core.data import preparation, splits
     from mmrec_core.jobs import worker as work
 
@@ -249,9 +250,11 @@ def ablate(
         )
         storage.write_bytes(export.expanduser().resolve(), text.encode())
     if as_json:
-        say(found, True)
+        say({**found, "content": content_use.verdict(study)}, True)
     else:
         print(ablation.as_markdown(found))
+        if sentence := content_use.verdict(study):
+            print(sentence)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from mmrec_core import records, registry, storage
 from mmrec_core.data import vector_files
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
+from mmrec_core.features import controls
 from mmrec_core.types import MODALITIES, Array, Dataset, Field, Modality, Side, in_order
 
 PAIRS: dict[str, tuple[str, str]] = {
@@ -149,6 +150,9 @@ def sources(dataset: Dataset, encoder: str) -> dict[Modality, str]:
     Of a pair, text comes from the first and image from the second; every other modality comes from the first that has
     it. ``minilm+whisper`` takes text from the first and audio from the second.
     """
+    if control := controls.parse(encoder):
+        own = sources(dataset, control.encoder)
+        return {m: encoder.replace(control.encoder, name) for m, name in own.items()}
     parts, ready = parts_of(encoder), available(dataset)
     has = {part: set(ready[part]["modality"]) if part in ready else set() for part in parts}
     found = {}
@@ -167,6 +171,9 @@ def load(dataset: Dataset, encoder: str, modality: Modality) -> Features:
     Raises:
         MMRecError: not encoded, ids that are not in the dataset, or files that were changed since they were written.
     """
+    if control := controls.parse(encoder):
+        real = load(dataset, control.encoder, modality)
+        return replace(real, encoder=encoder, vectors=controls.replaced(control, real.vectors, modality))
     name = sources(dataset, encoder).get(modality) or split_pair(encoder).get(modality, encoder)
     folder = folder_of(dataset, name)
     if not (folder / "manifest.json").exists():
@@ -201,6 +208,9 @@ def checksum_of(dataset: Dataset, encoder: str, modality: Modality) -> str:
     Raises:
         MMRecError: not encoded.
     """
+    if control := controls.parse(encoder):
+        own = checksum_of(dataset, control.encoder, modality)
+        return storage.checksum(f"{control.kind}.{control.seed}:{own}".encode())
     folder = folder_of(dataset, sources(dataset, encoder).get(modality, parts_of(encoder)[0]))
     modalities = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))["modality"]
     if modality not in modalities:
@@ -273,8 +283,8 @@ def content(dataset: Dataset, encoder: str | None, modality: str = "both") -> Si
         raise MMRecError(
             f"Nothing has encoded {dataset.name} yet. Run: python -m mmrec_core encode {dataset.name} --encoder classic"
         )
-    own = sources(dataset, encoder)
-    for part in parts_of(encoder):
+    own, control = sources(dataset, encoder), controls.parse(encoder)
+    for part in parts_of(control.encoder if control else encoder):
         if part not in available(dataset):
             load(dataset, part, next(iter(own), "text"))  # raises the error that says how to encode it
     wanted_ones = list(own) if modality in ALL else in_order(modality.split("+"))

@@ -40,7 +40,9 @@ class MetapathConfig(Config):
         0.1, "weight of the loss that puts films and users near their entities", ge=0.0, le=10.0
     )
     exclude_target: bool = setting(
-        True, "whether the liked pairs of a batch are taken out of the graph while they are learned"
+        False,
+        "whether the liked pairs of a batch are taken out of the graph while they are learned; a batch must then be"
+        " small beside the data",
     )
     id_dropout: float = setting(
         0.01, "share of users hidden in training, which trains the embedding of unknown users", ge=0.0, le=0.9
@@ -114,10 +116,11 @@ class MetapathModel(Pairwise):
     kind: ClassVar[Kind]
     family: ClassVar[str] = "graph"
     train_defaults: ClassVar[Mapping[str, Any]] = {
-        "lr": 0.001,
-        "batch_size": 1024,
-        "max_epochs": 60,
-        "patience": 10,
+        "lr": 0.005,
+        "batch_size": 4096,
+        "max_epochs": 150,
+        "patience": 25,
+        "weight_decay": 0.3,
     }
     config: Any
 

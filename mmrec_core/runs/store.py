@@ -10,6 +10,7 @@ import numpy as np
 
 from mmrec_core import ownership, registry, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
+from mmrec_core.features import controls
 from mmrec_core.runs.record import Run, read_record, runs_folder, usual_params
 from mmrec_core.types import Dataset
 
@@ -63,27 +64,39 @@ def get(run_id: str) -> Run:
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
-    """The newest finished training of each model on this version of the data; default settings are preferred."""
+    """The newest finished training of each model on this version of the data.
+
+    Trainings with default settings are preferred; after these, trainings in the default evaluation setup with other
+    settings, before arms of ablations that read less, other splits, seeds and so on.
+    """
     usual = usual_params(dataset)
-    found: dict[str, Run] = {}
+    found: dict[str, tuple[int, Run]] = {}
     for run in all_runs():
         if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.record.get("data") == dataset.checksum and run.has_model:
-                model = run.params["model"]
-                if is_usual(run, usual) or model not in found or not is_usual(found[model], usual):
-                    found[model] = run
-    return found
+                rank, model = 2 * is_usual(run, usual) or int(is_usual(run, usual, options=False)), run.params["model"]
+                if model not in found or rank >= found[model][0]:
+                    found[model] = (rank, run)
+    return {model: run for model, (_, run) in found.items()}
 
 
-def is_usual(run: Run, usual: Mapping[str, Any]) -> bool:
+def is_usual(run: Run, usual: Mapping[str, Any], options: bool = True) -> bool:
     """Whether a training has default settings only and records which rows it knows, as results of today do.
+
+    The vectors of any encoder are default, if all its modalities are read; those of a control are not.
 
     Args:
         run: the training.
         usual: default parameters on its dataset (:func:`mmrec_core.runs.record.usual_params`).
+        options: whether settings of model and trainer must be the defaults, too.
     """
     params = run.params
     default = {"dataset": params["dataset"], "model": params["model"], **usual}
+    encoder = params.get("encoder")
+    if params.get("modality") == "both" and (encoder is None or controls.parse(encoder) is None):
+        default |= {"modality": "both", "encoder": encoder}
+    if not options:
+        default["options"] = params.get("options")
     return params == default and run.record.get("known") is not None
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from mmrec_core import features, registry, runs
-from mmrec_core.analysis import ablation
+from mmrec_core.analysis import ablation, content_use
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import charts, layout
@@ -67,7 +67,8 @@ def form(dataset: Dataset, split: str) -> None:
         key=f"ablate.over.{model}",
         help=(
             "Every combination is an arm. features: ids alone, with plots, with posters, with both; where only one of"
-            " them is read there is nothing to fuse."
+            " them is read there is nothing to fuse. content: the encoder's vectors against the same ones shuffled"
+            " among films, noise, one constant vector, and none."
         ),
     )
     with st.container(horizontal=True):
@@ -121,7 +122,7 @@ def choices(schema: dict[str, Any]) -> list[str]:
     """What a model has to vary: vectors it reads, switches, settings with few values."""
     reads = registry.reads_content(schema["needs"])
     known = schema["config"].get("properties", {})
-    return (["features", "encoder"] if reads else []) + [
+    return (["features", "encoder", "content"] if reads else []) + [
         k for k, v in known.items() if v.get("type") == "boolean" or v.get("enum")
     ]
 
@@ -154,6 +155,8 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
         alt=f"Ablation of {summary['model']}: {', '.join(data['Arm'])}",
         column_config={"Arm": st.column_config.TextColumn(pinned=True)},
     )
+    if sentence := content_use.verdict(summary):
+        st.markdown(f"**{layout.escape(sentence)}**")
     st.caption(layout.escape(found["setup"]))
     st.caption(
         f"Base: {layout.escape(found['base'])}. Brackets: 95 % over users of values averaged over seeds; differences"

@@ -23,9 +23,10 @@ def delete_button(what: str, name: str, key: str) -> None:
         confirm(what, name)
 
 
-@st.dialog("Delete", width="medium")
+@st.dialog("Delete", width="medium", on_dismiss="rerun")
 def confirm(what: str, name: str) -> None:
     """What would go, what would stay, and the button that deletes it."""
+    st.session_state[layout.DIALOG] = True
     try:
         plan = cleanup.plan_dataset(name) if what == "dataset" else cleanup.plan_run(name)
     except MMRecError as error:

@@ -14,6 +14,8 @@ from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
 from pages.parts import lesson_bar, navigation, owner
 
+DIALOG = "dialog_open"
+"""Whether a dialog is open. A run of the whole page would close it, so what reruns a page by itself waits meanwhile."""
 PAGES = Path(__file__).resolve().parents[1]
 # The accent carries white labels on buttons; as text on a dark pill it has to be lighter.
 CHOSEN = "[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p"
@@ -23,8 +25,12 @@ SWITCH = """@media (min-width: 640px) {
 .st-key-switch > * { pointer-events: auto; }
 }"""
 FOCUS = "[data-testid^=stTopNavLink]:focus-visible, [data-testid^=stSidebarNavLink]:focus-visible"
+# Anchors of cards take no room; a link to one shows the card below the navigation bar.
+ANCHORS = """[data-testid=stElementContainer]:has([id^=job-]) { position: absolute; }
+[class*=st-key-run-] { position: relative; }
+[id^=job-], #running-jobs { scroll-margin-top: 5.5rem; }"""
 STYLE = f"""<style>
-{CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH} .st-key-navigation {{ display: none; }}
+{ANCHORS} {CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH} .st-key-navigation {{ display: none; }}
 {FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
 </style>"""
 VIEWS = {"browse": ("film",), "learn": ("lesson",), "errors": ("look", "who", "what"), "train": ("part",)}
@@ -73,6 +79,7 @@ def run() -> None:
     st.set_page_config(page_title=f"{chosen.title} · MMRec")
     st.html(STYLE)
     moved = st.empty()
+    st.session_state[DIALOG] = False
     try:
         owner.arrive()
         storage.open_home()

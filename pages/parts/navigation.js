@@ -16,7 +16,18 @@ const onGesture = () => {
   leaving()
 }
 
+// A link to a place on the same page goes there and makes no entry, so that one press of Back still leaves the page.
+const onClick = (event) => {
+  const link = event.target.closest?.("a[href^='#']")
+  const place = link && document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1)))
+  if (!place || event.ctrlKey || event.metaKey || event.shiftKey) return
+  event.preventDefault()
+  event.stopPropagation()
+  place.scrollIntoView({ block: "start" })
+}
+
 const start = () => {
+  document.addEventListener("click", onClick, true)
   for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, onGesture, true)
   window.addEventListener("popstate", () => { leaving(); cameBack = true; pushed = gestures }, true)
   // Streamlit makes an entry for each change of the address, up to three for one click; Back would need as many presses.

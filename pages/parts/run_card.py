@@ -372,7 +372,13 @@ def pace() -> int:
 
 
 def changed(key: str, now: list[str]) -> bool:
-    """Whether a list differs from what this session last saw under ``key``; the first look is no change."""
+    """Whether a list differs from what this session last saw under ``key``, so that the page has to be drawn anew.
+
+    The first look is no change. While the whole page is drawn there is none either: it shows what is, and a rerun would
+    lose the click that it answers. Nor is there one while a dialog is open, which a rerun would close.
+    """
+    if st.session_state.get(layout.DIALOG):
+        return False
     before = st.session_state.get(key, now)
     st.session_state[key] = now
-    return set(before) != set(now)
+    return set(before) != set(now) and not st.session_state.get("framed")
