@@ -30,8 +30,8 @@ class EASEContent(EASE):
     class Config(EASE.Config):
         """Regularisation, and the weight of the content."""
 
-        content: float = setting(2.0, "weight of the content beside the likes; 0: likes only", ge=0.0, le=10_000.0)
-        neighbours: int = setting(10, "most similar items that an item is linked to, itself included", ge=1, le=500)
+        content: float = setting(1.0, "weight of the content beside the likes; 0: likes only", ge=0.0, le=10_000.0)
+        neighbours: int = setting(20, "most similar items that an item is linked to, itself included", ge=1, le=500)
 
     family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
