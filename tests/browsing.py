@@ -143,9 +143,17 @@ QUIET_MS = 250
 for itself."""
 
 
-def window(browser: Any, light: str = "light") -> Any:
-    """A browser profile of its own, empty as that of somebody who comes for the first time."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=light)
+def window(browser: Any, light: str = "light", moves: bool = False) -> Any:
+    """A browser profile of its own, empty as that of somebody who comes for the first time.
+
+    Args:
+        browser: the browser.
+        light: ``light`` or ``dark``.
+        moves: whether things may move. Elsewhere they stand still, as for people who ask for less motion: each frame
+            that Streamlit moves while it waits is drawn without a graphics card.
+    """
+    motion = "no-preference" if moves else "reduce"
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=light, reduced_motion=motion)
     context.add_init_script(WATCH)
     return context
 

@@ -16,7 +16,7 @@ from mmrec_core import spaces
 from mmrec_core.data import preparation
 from mmrec_core.spaces import publish
 from mmrec_core.types import Dataset
-from tests.browsing import encode, end, page_at, serve, settled
+from tests.browsing import encode, end, page_at, serve, settled, window
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,11 @@ def place(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     app, url = serve(home)
     yield url, home
     end(app)
+
+
+def opened(browser: Any, url: str, width: int = 1440) -> Any:
+    """A page whose map glides, which it does not for people who ask for less motion."""
+    return page_at(browser, url, width, window(browser, moves=True))
 
 
 def ready(page: Any) -> Any:
@@ -55,7 +60,7 @@ def circle(page: Any, box: Any, radius: float = 0.25) -> None:
 def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     url, home = place
     monkeypatch.setenv("MMREC_HOME", str(home))
-    page = page_at(browser, f"{url}/space?dataset=demo")
+    page = opened(browser, f"{url}/space?dataset=demo")
     sent: list[int] = []
     box = ready(page)
     page.get_by_role("button", name="Lasso", exact=True).click()
@@ -101,7 +106,7 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
 
 def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> None:
     url, _ = place
-    page = page_at(browser, f"{url}/space?dataset=demo")
+    page = opened(browser, f"{url}/space?dataset=demo")
     fetched: list[str] = []
     box = ready(page)
     for step in np.linspace(0.2, 0.8, 60):
@@ -133,7 +138,7 @@ def test_two_spaces_side_by_side_and_as_one_map(browser: Any, place: tuple[str, 
     """A film pointed at and films selected are marked on both maps; the films that differ most are listed; one of them
     shows both lists of neighbours. The other form is one map whose points move."""
     url, _ = place
-    page = page_at(browser, f"{url}/space?dataset=demo")
+    page = opened(browser, f"{url}/space?dataset=demo")
     ready(page)
     page.get_by_role("combobox", name="Compare with space").click()
     page.get_by_role("option", name="classic: posters").click()
@@ -179,7 +184,7 @@ def test_two_spaces_side_by_side_and_as_one_map(browser: Any, place: tuple[str, 
 def test_the_poster_of_the_film_beside_the_map_covers_no_words(browser: Any, place: tuple[str, Path]) -> None:
     url, home = place
     for width in (1440, 1024, 390):
-        page = page_at(browser, f"{url}/space?dataset=demo&film=4", width)
+        page = opened(browser, f"{url}/space?dataset=demo&film=4", width)
         ready(page)
         poster = page.locator(".st-key-the_film").bounding_box()
         title = page.locator(".st-key-the_film").locator("xpath=following::strong[1]").bounding_box()
@@ -190,7 +195,7 @@ def test_the_poster_of_the_film_beside_the_map_covers_no_words(browser: Any, pla
 
 def test_by_keyboard_and_by_filter(browser: Any, place: tuple[str, Path]) -> None:
     url, _ = place
-    page = page_at(browser, f"{url}/space?dataset=demo&view=Both")
+    page = opened(browser, f"{url}/space?dataset=demo&view=Both")
     ready(page)
     page.locator("canvas.draw").first.focus()
     for key in ("+", "+", "ArrowLeft", "ArrowUp", "ArrowRight"):
