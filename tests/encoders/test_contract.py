@@ -24,7 +24,7 @@ TEXTS = [
     "ü 漢字 🎬 " * 3,
     "ship " * 5_000,
 ]
-TRUE_WIDTH = {"mpnet": 768, "bert": 768, "qwen2": 1536, "resnet": 2048, "imagebind": 1024}
+TRUE_WIDTH = {"minilm": 384, "mpnet": 768, "bert": 768, "qwen2": 1536, "resnet": 2048, "imagebind": 1024}
 """What the founding configurations are to give; the small models here keep it."""
 
 

@@ -30,14 +30,14 @@ def word_tokenizer(folder: Path, longest: int, **special: str) -> None:
     PreTrainedTokenizerFast(tokenizer_object=held, model_max_length=longest, **names).save_pretrained(folder)
 
 
-def bert(folder: Path) -> Path:
+def bert(folder: Path, width: int = 768) -> Path:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
     BertModel(
         BertConfig(
             vocab_size=64,
-            hidden_size=768,
+            hidden_size=width,
             num_hidden_layers=2,
             num_attention_heads=4,
             intermediate_size=64,
@@ -46,6 +46,10 @@ def bert(folder: Path) -> Path:
     ).save_pretrained(folder)
     word_tokenizer(folder, 32)
     return folder
+
+
+def minilm(folder: Path) -> Path:
+    return bert(folder, 384)
 
 
 def mpnet(folder: Path) -> Path:
@@ -289,6 +293,7 @@ FOLDERS = {
     "mpnet": mpnet,
     "qwen2": qwen2,
     "hf_text": bert,
+    "minilm": minilm,
     "imagebind": imagebind,
     "resnet": resnet,
     "hf_image": resnet,
