@@ -151,8 +151,8 @@ def sources(dataset: Dataset, encoder: str) -> dict[Modality, str]:
     it. ``minilm+whisper`` takes text from the first and audio from the second.
     """
     if control := controls.parse(encoder):
-        own = sources(dataset, control.encoder)
-        return {m: encoder.replace(control.encoder, name) for m, name in own.items()}
+        real = sources(dataset, control.encoder)
+        return {m: encoder.replace(control.encoder, name) for m, name in real.items()}
     parts, ready = parts_of(encoder), available(dataset)
     has = {part: set(ready[part]["modality"]) if part in ready else set() for part in parts}
     found = {}
