@@ -195,15 +195,17 @@ def caveats(rows: list[Row]) -> None:
     ties = dataset.manifest.get("ties")
     if ties and ties["events"] >= 0.005:
         lines.append(
-            f"{100 * ties['events']:.0f} % of events have the same timestamp as another event of their user (for"
-            f" {100 * ties['last']:.0f} % of users the last event has); such ties are ordered at random (split seed)."
+            f"{100 * ties['events']:.0f} % of events share their timestamp with another event of the same user; for"
+            f" {100 * ties['last']:.0f} % of users this includes the last event. The split seed puts such events in a"
+            " random order."
         )
     future = [(r, v) for r in rows if (v := r.result["metrics"].get("future_items@10")) and v >= 0.0005]
     if future:
         row, value = max(future, key=lambda pair: pair[1])
         lines.append(
-            f"Some recommended items did not exist yet at the user’s last test event: up to {100 * value:.1f} % of a"
-            f" top 10 (model {layout.escape(row.label)}). The protocol full:existing leaves them out."
+            f"Some recommended items were released, or first rated, after the user’s last test event: on average up to"
+            f" {100 * value:.1f} % of the top 10 (for {layout.escape(row.label)}). The protocol full:existing leaves"
+            " them out."
         )
     for line in lines:
         st.caption(f":material/info: {line}")

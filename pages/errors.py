@@ -326,7 +326,7 @@ def events_table(
             help="Choose a row first: its first column has a box to tick.",
         ):
             open_tab("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
-        if st.button("Open the person", icon=":material/person:", disabled=not chosen, key="open.person"):
+        if st.button("Open this user", icon=":material/person:", disabled=not chosen, key="open.person"):
             open_tab("Person", int(first.user[where[chosen[0]]]))
         if seed is not None and st.button(
             f"Put these {len(where)} into the notebook",

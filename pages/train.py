@@ -358,7 +358,7 @@ def initial_weights(name: str, begin: str | None) -> str | None:
         for r in able
     }
     chosen = st.selectbox(
-        "Weights of run",
+        "Start from the weights of run",
         ids,
         index=ids.index(begin) if begin in ids else None,
         format_func=lambda i: by_id[i],

@@ -127,7 +127,7 @@ def test_settings_of_an_earlier_run_fill_the_form(mine: Dataset) -> None:
     shown = app("train", like=run.id, begin=run.id)
     values = {w.label: w.value for w in shown.number_input}
     assert values["dim"] == 12 and values["max epochs (epochs)"] == 2 and values["Seed"] == 3
-    assert next(s for s in shown.selectbox if s.label == "Weights of run").value == run.id
+    assert next(s for s in shown.selectbox if s.label == "Start from the weights of run").value == run.id
     assert not app("train", like="no-such-run").exception
 
 

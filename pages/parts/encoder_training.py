@@ -46,7 +46,7 @@ def encoder_training(dataset: Dataset) -> None:
     )
     with st.grid(min_column_width=150):
         held = st.number_input(
-            "Held out (%)",
+            "Films held out to test it (%)",
             5,
             50,
             20,

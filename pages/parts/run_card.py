@@ -265,7 +265,7 @@ def figures(run: runs.Run, status: str) -> None:
                 lines.append(
                     (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
                 )
-        lines.append(("Fitting took", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
+        lines.append(("Training time", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
         if result.get("parameters") is not None:
             lines.append(
                 ("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none.")
