@@ -43,7 +43,7 @@ def form(start: Callable[[dict[str, object]], None]) -> None:
         start: queues a preparation by its params.
     """
     st.write(
-        "A CSV or Parquet file with one rating or event per row, or an export of Letterboxd, IMDb, Goodreads or Netflix."
+        "CSV or Parquet with one rating or event per row, or an export of Letterboxd, IMDb, Goodreads or Netflix."
         " Optional: a film table, so that the app shows titles, genres and plots."
     )
     file = st.file_uploader("Ratings", type=TYPES, key="own_ratings")

@@ -15,9 +15,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
 
 PRESETS: dict[str, dict[str, Any]] = {"sequences": {}, "wikipedia": {"file": "wikipedia.txt"}}
-LICENCES = {
-    "wikipedia": "Wikipedia edits (Kumar et al. 2019, JODIE), in the version published with SASRec.pytorch (Apache-2.0)."
-}
+LICENCES = {"wikipedia": "Wikipedia edits (Kumar et al. 2019, JODIE), as published with SASRec.pytorch (Apache-2.0)."}
 
 
 class Sequences(DatasetReader):
