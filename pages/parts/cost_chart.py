@@ -90,7 +90,10 @@ def cost(rows: Sequence[Row], metric: str, what: str) -> alt.LayerChart | None:
         alt.Chart(data.iloc[front]).mark_line(strokeDash=[4, 3], color=GREY, interpolate="step-after").encode(x=x, y=y)
     )
     leaders = (
-        base.transform_filter("datum.moved").mark_rule(color=GREY, strokeWidth=1).encode(x=x, y=y, y2=alt.Y2("label:Q"))
+        # hidden from screen readers: where no name moved, the group is empty, and an empty picture has no name
+        base.transform_filter("datum.moved")
+        .mark_rule(color=GREY, strokeWidth=1, aria=False)
+        .encode(x=x, y=y, y2=alt.Y2("label:Q"))
     )
     dots = base.mark_point(size=120, filled=True, opacity=1).encode(x=x, y=y, tooltip=tip, **of_kind(rows))
     written = [
