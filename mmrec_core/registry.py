@@ -203,8 +203,8 @@ def reads_content(needs: Iterable[str]) -> bool:
 
 
 def in_words(needs: Iterable[str]) -> str:
-    """Needs as text for messages: ``ids, rating or labels``."""
-    words = {"content": "content (encoded plots, posters or other vectors of items)"}
+    """Needs as text for messages: ``user and item ids, rating or labels``."""
+    words = {"ids": "user and item ids", "content": "content (encoded plots, posters or other vectors of items)"}
     return ", ".join(" or ".join(words.get(part, part) for part in need.split("|")) for need in needs)
 
 

@@ -22,8 +22,8 @@ class BM3(ContentGraphModel):
     Embeddings are LightGCN's, for items plus the id embedding. A predictor ``P`` (one linear layer) is applied to them;
     the loss pulls ``P(u)`` to a dropped-out copy of its liked item without gradient, ``P(i)`` to its user, and ``P`` of
     each projected modality to the item's copy and to its own, each by ``1 − cosine``:
-    ``(u,i) + (i,u) + content_weight · Σ_m [(m,i) + (m,m')] + l2 · norms``. Scores are ``P(u) · P(i)``. Encoders'
-    vectors stay frozen (the authors fine-tune them). A new item is scored by ``P`` of its projected content.
+    ``(u,i) + (i,u) + content_weight · Σ_m [(m,i) + (m,m')] + l2 · norms``. Scores are ``P(u) · P(i)``. The vectors of
+    training items are fine-tuned, as the authors do (``tune``). A new item is scored by ``P`` of its projected content.
     """
 
     class Config(ContentGraphConfig):
@@ -37,6 +37,7 @@ class BM3(ContentGraphModel):
         )
         dropout: float = setting(0.3, "dropout of the targets", ge=0.0, le=0.9)
         content_weight: float = setting(0.1, "weight of the losses of the content; 2 in the paper", ge=0.0, le=100.0)
+        tune: bool = setting(True, "whether the vectors of training films are fine-tuned, as the authors do")
         l2: float = setting(
             0.1, "penalty on the norms of all embeddings, divided by the number of items", ge=0.0, le=10.0
         )
@@ -51,6 +52,13 @@ class BM3(ContentGraphModel):
         dim = self.config.dim
         self.predictor = nn.Linear(dim, dim)
         self.project = nn.ModuleDict({name: nn.Linear(self.content.width(name), dim) for name in self.content.names})
+        self.moved = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.zeros(self.schema.n_items, self.content.width(name)))
+                for name in (self.content.names if self.config.tune else ())
+            }
+        )
+        """What training has added to the encoder's vectors of the items, ``[I, W]`` by modality."""
 
     def seed_weights(self) -> None:
         """Also initialise both tables after Glorot and Bengio (2010), as the authors do."""
@@ -58,6 +66,8 @@ class BM3(ContentGraphModel):
         generator = self.generator(1, 9)
         for table in (self.user_table, self.item_table):
             nn.init.xavier_uniform_(table.weight, generator=generator)
+        for moved in self.moved.values():
+            nn.init.zeros_(moved)
 
     def n_channels(self) -> int:
         """One more channel: the items' id embeddings."""
@@ -97,6 +107,8 @@ class BM3(ContentGraphModel):
         loss = away(self.predictor(own), item_target) + away(self.predictor(liked), user_target)
         for name in self.content.names:
             vectors, has = self.content.read(name, item)
+            if name in self.moved:
+                vectors = vectors + self.moved[name][item]
             made = self.project[name](vectors)
             view = self.predictor(made)
             both = away(view, item_target) + away(view, self._target(made))

@@ -74,7 +74,7 @@ def _table(dataset: Dataset, row: int, asked: Sequence[tuple[Row, FilmRanks]]) -
         {
             "Model": [result.label for result, _ in asked],
             "In top 10 of": [f"{int(r.in_top[row]):,} of {r.users:,} users" for _, r in asked],
-            "Share": [float(r.in_top[row]) / max(r.users, 1) for _, r in asked],
+            "Share": [100 * float(r.in_top[row]) / max(r.users, 1) for _, r in asked],
             "Median rank": [float(r.median[row]) for _, r in asked],
             "Mean rank": [float(r.mean[row]) for _, r in asked],
             "Predicted rating": [_stars(float(r.predicted[row])) for _, r in asked],
@@ -84,9 +84,9 @@ def _table(dataset: Dataset, row: int, asked: Sequence[tuple[Row, FilmRanks]]) -
     config = {
         "Share": st.column_config.ProgressColumn(
             "Share of users",
-            format="percent",
+            format="%.0f %%",
             min_value=0.0,
-            max_value=max(float(shown["Share"].max()), 0.01),
+            max_value=max(float(shown["Share"].max()), 1.0),
             help="Share of the users whose ten best films hold this one.",
         ),
         "Median rank": st.column_config.NumberColumn(

@@ -266,10 +266,8 @@ def figures(run: runs.Run, status: str) -> None:
                     (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
                 )
         lines.append(("Training time", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
-        if result.get("parameters") is not None:
-            lines.append(
-                ("Parameters", f"{result['parameters']:,}", "Numbers that training moves; closed forms have none.")
-            )
+        if result.get("parameters"):
+            lines.append(("Parameters", f"{result['parameters']:,}", "Numbers that gradient steps change."))
         if result.get("epochs"):
             lines.append(
                 (
