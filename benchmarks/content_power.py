@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.content_power [--worlds 40] [--users 900] [--films 1200]``: in each generated world users like
 films by eight hidden traits, and each has 25 likes. In half of the runs the films' vectors are a noisy linear map of
-these traits, in the other half of traits that nobody cares about. ``ease_content`` is trained on the vectors and on the same ones
-shuffled among films; the verdict is *used* if the real vectors are better by NDCG@10, paired by user, p < .05. Prints
-the share of worlds with that verdict, with 95 % Wilson intervals. Everything is generated and left in a temporary home.
+these traits, in the other half of traits that nobody cares about. ``ease_content`` is trained on the vectors and on
+the same ones shuffled among films; the verdict is *used* if the real vectors are better by NDCG@10, paired by user,
+p < .05. Prints the share of worlds with that verdict, with 95 % Wilson intervals. Everything is generated and left in
+a temporary home.
 """
 
 from __future__ import annotations
