@@ -74,7 +74,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
         elif kind == "forever-busy":
             self.reply(503, b"")
         elif kind == "huge":
-            self.reply(200, b"x" * 10, {"Content-Length": str(1 << 40)}, told=False)
+            self.reply(200, b"x" * 10, {"Content-Length": str(1 << 40)}, with_length=False)
         elif kind == "endless":
             self.send_response(200)
             self.end_headers()
@@ -83,7 +83,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
         elif kind == "page":
             self.reply(200, b"<html>not a picture</html>", {"Content-Type": "image/jpeg"})
         elif kind == "cut":
-            self.reply(200, jpeg()[:-200], {"Content-Length": str(len(jpeg()))}, told=False)
+            self.reply(200, jpeg()[:-200], {"Content-Length": str(len(jpeg()))}, with_length=False)
         elif kind == "cut-silently":
             self.reply(200, jpeg()[:-2000])
         elif kind == "slow":
@@ -105,11 +105,11 @@ class _Site(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(200, jpeg(seed=hash(self.path) % 1000))
 
-    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, told: bool = True) -> None:
+    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, with_length: bool = True) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if told:
+        if with_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

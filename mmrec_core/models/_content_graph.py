@@ -69,19 +69,11 @@ class ContentGraphModel(LightGCN):
         self._graphs = {}
         self.content.begin(self.known_items)
 
-    def raw_vectors(self, name: str) -> Tensor:
-        """Stored vectors ``[I, W]`` of a modality, as the encoder made them; zeros where missing."""
-        place = self.content.get_buffer(f"{name}_place")[:-1]
-        vectors = self.content.get_buffer(f"{name}_vectors")
-        if not len(vectors):
-            return torch.zeros(len(place), self.content.width(name), device=place.device)
-        return vectors[place.clamp(min=0)].float() * (place >= 0)[:, None]
-
     @torch.no_grad()
     def _graph_of(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         found = self._graphs.get(name)
         if found is None:
-            vectors = self.raw_vectors(name)
+            vectors = self.content.raw(name)
             near = _item_graph.nearest(vectors, vectors, self.known_items[:-1], self.config.neighbours)
             weights = self.weighted(near.cosine)
             degree = weights.sum(1)
@@ -100,7 +92,7 @@ class ContentGraphModel(LightGCN):
     @torch.no_grad()
     def new_item_links(self, name: str, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Neighbours and normalised weights ``[n, k]`` of items outside the catalog, from their vectors ``[n, W]``."""
-        found = _item_graph.nearest(self.raw_vectors(name), vectors, self.known_items[:-1], self.config.neighbours)
+        found = _item_graph.nearest(self.content.raw(name), vectors, self.known_items[:-1], self.config.neighbours)
         raw = self.weighted(found.cosine)
         return found.items, _item_graph.normalised(raw, found.items, self._graph_of(name)[2], raw.sum(1))
 

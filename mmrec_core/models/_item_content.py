@@ -90,6 +90,14 @@ class Content(nn.Module):
             return torch.zeros(len(item), self.fields[name].width, device=item.device), has
         return self.centred(name, vectors[place.clamp(min=0)].float()) * has[:, None], has
 
+    def raw(self, name: str) -> Tensor:
+        """Stored vectors ``[I, W]`` of a modality of all items, as the encoder made them; zeros where missing."""
+        place, vectors = self.get_buffer(f"{name}_place")[:-1], self.get_buffer(f"{name}_vectors")
+        if not len(vectors):
+            return torch.zeros(len(place), self.width(name), device=place.device)
+        found: Tensor = vectors[place.clamp(min=0)].float() * (place >= 0)[:, None]
+        return found
+
     def given(self, name: str, content: Mapping[str, Tensor], n: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """A modality of ``n`` items outside the catalog, whose vectors are in ``content``: vectors ``[n, W]`` and mask
         ``[n]``.

@@ -46,18 +46,11 @@ class EASEContent(EASE):
         self._cold: tuple[Tensor, Tensor] | None = None
         """Items without likes and their columns."""
 
-    def vectors(self, name: str) -> Tensor:
-        """Stored vectors ``[I, W]`` of a modality; zeros where missing."""
-        place, vectors = self.content.get_buffer(f"{name}_place")[:-1], self.content.get_buffer(f"{name}_vectors")
-        if not len(vectors):
-            return torch.zeros(len(place), self.content.width(name), device=place.device)
-        return vectors[place.clamp(min=0)].float() * (place >= 0)[:, None]
-
     def links(self, name: str, queries: Tensor) -> Tensor:
         """Rows ``[n, A]`` of ``A_m`` for vectors ``[n, W]``: cosines to the most similar items with likes, else 0."""
         liked = torch.zeros(self.schema.n_items, dtype=torch.bool, device=queries.device)
         liked[self.active] = True
-        found = _item_graph.nearest(self.vectors(name), queries, liked, self.config.neighbours)
+        found = _item_graph.nearest(self.content.raw(name), queries, liked, self.config.neighbours)
         rows = torch.arange(len(queries), device=queries.device)[:, None].expand_as(found.items)
         whole = torch.zeros(len(queries), self.schema.n_items, device=queries.device)
         return whole.index_put((rows, found.items), found.cosine, accumulate=True)[:, self.active]
@@ -87,7 +80,7 @@ class EASEContent(EASE):
         chosen = liked[:, self.active.numpy()]
         gram = torch.from_numpy((chosen.T @ chosen).toarray().astype(np.float64))
         for name in self.content.names if self.config.content else ():
-            own = self.links(name, self.vectors(name)[self.active]).double()
+            own = self.links(name, self.content.raw(name)[self.active]).double()
             gram += self.config.content * (own.T @ own)
         gram.diagonal().add_(self.config.l2)
         progress(1, 2, "inverting")
@@ -114,7 +107,7 @@ class EASEContent(EASE):
             rows = torch.ones(self.schema.n_items, dtype=torch.bool, device=liked.device)
             rows[self.active] = False
             items = torch.nonzero(rows)[:, 0]
-            cold = self._cold = items, self.columns({n: self.vectors(n)[items] for n in self.content.names})
+            cold = self._cold = items, self.columns({n: self.content.raw(n)[items] for n in self.content.names})
         scores[:, cold[0]] = liked[:, self.active] @ cold[1].T
         return scores
 

@@ -1,4 +1,4 @@
-"""Reasons for a recommendation told apart: ratings that raise it and that lower it, of films liked and disliked."""
+"""Reasons for a recommendation by sign: ratings that raise it or lower it, of films liked or disliked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a film was recommended, in words: the ratings that raise and lower it, told apart as likes and dislikes."""
+"""Why a film was recommended, in words: the ratings that raise and lower it, split into likes and dislikes."""
 
 from __future__ import annotations
 

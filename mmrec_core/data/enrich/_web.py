@@ -165,8 +165,8 @@ class PoliteClient:
     def _body(self, answer: requests.Response, most_bytes: int) -> bytes:
         """Read a body part by part, within the limits of size and time."""
         until = time.monotonic() + self.seconds
-        told = answer.headers.get("Content-Length", "")
-        if told.isdecimal() and int(told) > most_bytes:
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > most_bytes:
             raise Failure("too large", lasting=True, status=200)
         parts, size = [], 0
         while part := answer.raw.read1(PART, decode_content=True):  # one receive at a time, so that drops are noticed

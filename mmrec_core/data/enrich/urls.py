@@ -102,7 +102,7 @@ class Urls(EnrichSource):
         for row, file in outcome.posters.items():
             found.add("poster", row, file)
         if lacking:
-            found.notes += _told(len(lacking), outcome)
+            found.notes += _summary(len(lacking), outcome)
         return found
 
     def _tables(self, id_space: str, found: Found, progress: Progress) -> Iterator[Path]:
@@ -285,7 +285,7 @@ def _addresses(file: Path, items: pd.DataFrame) -> dict[int, str]:
     return found
 
 
-def _told(asked: int, outcome: _Outcome) -> list[str]:
+def _summary(asked: int, outcome: _Outcome) -> list[str]:
     """Notes about what was found, with the list of failures in a file of the cache."""
     notes = [f"Posters from addresses: {len(outcome.posters):,} of {asked:,} films."]
     if outcome.failures:
