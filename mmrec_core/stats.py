@@ -260,3 +260,10 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p) - rank) * float(p[at])))
         adjusted[at] = largest
     return adjusted
+
+
+def p_value(p: float) -> str:
+    """A p-value for a sentence: ``p = .69``, ``p < .001``."""
+    if p < 0.001:
+        return "p < .001"
+    return f"p = {p:.{3 if p < 0.1 else 2}f}".replace("= 0.", "= .")

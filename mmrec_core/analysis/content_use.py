@@ -8,7 +8,7 @@ from typing import Any
 
 from mmrec_core import metrics
 from mmrec_core.analysis import ablation
-from mmrec_core.stats import holm, paired
+from mmrec_core.stats import holm, p_value, paired
 
 IN_WORDS = {
     "shuffled": "shuffled vectors",
@@ -88,7 +88,7 @@ def verdict(study: Mapping[str, Any], metric: str | None = None, alpha: float = 
         says = "uses content" if used else "is worse with it" if harmful else "uses content: not shown"
         parts = [
             f"{_signed(c.difference)} [{_signed(c.interval[0])}, {_signed(c.interval[1])}] over "
-            f"{IN_WORDS.get(c.control, c.control)} ({_p(c.p)})"
+            f"{IN_WORDS.get(c.control, c.control)} ({p_value(c.p)})"
             for c in own
         ]
         sentences.append(f"{subject} {says}: {_label(name)} {'; '.join(parts)}.")
@@ -97,10 +97,6 @@ def verdict(study: Mapping[str, Any], metric: str | None = None, alpha: float = 
 
 def _label(name: str) -> str:
     return "lower squared error" if name == "squared_error" else name
-
-
-def _p(value: float) -> str:
-    return "p < .001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _signed(value: float) -> str:

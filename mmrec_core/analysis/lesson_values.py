@@ -21,7 +21,7 @@ from mmrec_core.analysis import lesson_results as results
 from mmrec_core.analysis.lesson_results import Missing, NotApplicable, Versus, Wanted, usual_rows
 from mmrec_core.analysis.lessons import Step
 from mmrec_core.errors import MMRecError, unknown_name
-from mmrec_core.stats import paired
+from mmrec_core.stats import p_value, paired
 from mmrec_core.types import Dataset
 
 __all__ = ["FACTS", "HOLE", "FilledStep", "FilledText", "Missing", "Wanted", "fact", "fill", "fill_step", "usual_rows"]
@@ -133,13 +133,6 @@ def fact(name: str, words: Sequence[str], dataset: Dataset) -> str:
 
 
 # In words
-
-
-def p_value(p: float) -> str:
-    """``p = .69``, ``p < .001``."""
-    if p < 0.001:
-        return "p < .001"
-    return f"p = {p:.{3 if p < 0.1 else 2}f}".replace("= 0.", "= .")
 
 
 def in_words(found: Versus, what: str, lower: bool = False, digits: int = 4, of: str = "users") -> str:

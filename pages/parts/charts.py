@@ -414,3 +414,31 @@ def parallel(rows: Sequence[Row], names: Sequence[str]) -> alt.LayerChart:
     )
     lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash, detail="model:N")
     return alt.layer(lines, base.mark_circle(size=60).encode(color=colour)).add_params(pick)
+
+
+def rating_effects(data: pd.DataFrame) -> alt.Chart:
+    """Bars of what each rating of a history does to a film's score, in the order of the rows.
+
+    Args:
+        data: ``film``, ``change`` (score with the rating minus score without it), ``places`` (places lost without it),
+            and ``does``: "raises the score" or "lowers the score".
+    """
+    return (
+        alt.Chart(data, height=alt.Step(24))
+        .mark_bar()
+        .encode(
+            y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
+            x=alt.X("change:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
+            color=alt.Color(
+                "does:N",
+                title=None,
+                scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
+                legend=alt.Legend(orient="top", columns=1),
+            ),
+            tooltip=[
+                "film:N",
+                alt.Tooltip("change:Q", title="change of score", format="+.4f"),
+                alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
+            ],
+        )
+    )

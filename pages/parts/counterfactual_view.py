@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -15,7 +14,7 @@ from mmrec_core.serving import rating_effects, recommender
 from mmrec_core.serving.rating_effects import Effects
 from mmrec_core.serving.signed_reasons import Taste, taste
 from mmrec_core.types import Dataset
-from pages.parts import layout
+from pages.parts import charts, layout
 from pages.parts.what_if_rating import shown_changes
 
 MOST = 25
@@ -74,7 +73,7 @@ def counterfactual_view(
             [
                 {
                     "film": f"{SIGNS[tasted(dataset, ratings[row])]}{titles.iloc[row]} ★{ratings[row]:g}",
-                    "up": up,
+                    "change": up,
                     "places": places,
                     "does": "raises the score" if up > 0 else "lowers the score",
                 }
@@ -82,24 +81,8 @@ def counterfactual_view(
             ]
         )
         st.altair_chart(
-            alt.Chart(data, height=alt.Step(24))
-            .mark_bar()
-            .encode(
-                y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
-                x=alt.X("up:Q", title="score with it − without it"),
-                color=alt.Color(
-                    "does:N",
-                    title=None,
-                    scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
-                    legend=alt.Legend(orient="top", columns=1),
-                ),
-                tooltip=[
-                    "film:N",
-                    alt.Tooltip("up:Q", title="change of score", format="+.4f"),
-                    alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
-                ],
-            ),
-            alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.up:+.3f}" for r in data.itertuples()),
+            charts.rating_effects(data),
+            alt="Which ratings hold the film up: " + "; ".join(f"{r.film} {r.change:+.3f}" for r in data.itertuples()),
         )
     if len(views) > 1:
         st.markdown(f"**Which modality spoke:** {cf.dominant_modality(views)}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -17,7 +16,7 @@ from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import rating_effects
 from mmrec_core.serving.rating_effects import MOST, SAME, Edit, Effects
 from mmrec_core.types import Dataset, History, Split
-from pages.parts import layout
+from pages.parts import charts, layout
 from pages.parts.evaluated_models import as_evaluated, as_history, columns_of
 
 BARS = 16
@@ -125,36 +124,17 @@ def removals(case: WhatIf) -> None:
         [
             {
                 "film": case.rated(at),
-                "change of score": up,
+                "change": up,
                 "places": place,
                 "does": "raises the score" if up > 0 else "lowers the score",
             }
             for at, up, place in shown
         ]
     )
-    chart = (
-        alt.Chart(data, height=alt.Step(24))
-        .mark_bar()
-        .encode(
-            y=alt.Y("film:N", sort=data["film"].tolist(), title=None, axis=alt.Axis(labelLimit=170)),
-            x=alt.X("change of score:Q", title="score with it − without it", axis=alt.Axis(tickCount=5)),
-            color=alt.Color(
-                "does:N",
-                title=None,
-                scale=alt.Scale(domain=["raises the score", "lowers the score"], range=["#0072B2", "#E69F00"]),
-                legend=alt.Legend(orient="top", columns=1),
-            ),
-            tooltip=[
-                "film:N",
-                alt.Tooltip("change of score:Q", format="+.4f"),
-                alt.Tooltip("places:Q", title="places lost without it", format="+.1f"),
-            ],
-        )
-    )
+    chart = charts.rating_effects(data)
     st.altair_chart(
         chart,
-        alt="Leave-one-rating-out: "
-        + "; ".join(f"{r['film']} {r['change of score']:+.4f}" for _, r in data.head(5).iterrows()),
+        alt="Leave-one-rating-out: " + "; ".join(f"{r['film']} {r['change']:+.4f}" for _, r in data.head(5).iterrows()),
     )
     if len(history) > MOST:
         st.caption(f"The latest {MOST} of {len(history):,} ratings, each left out in turn.")
