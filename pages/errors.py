@@ -20,6 +20,7 @@ from pages.parts.annotation_panel import notebook, panel
 from pages.parts.case_view import case
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
 from pages.parts.person_view import person
+from pages.parts.sections import choose_section
 
 TITLE = "Errors"
 ICON = ":material/troubleshoot:"
@@ -371,7 +372,7 @@ def read_link() -> None:
         st.session_state["go"] = {"look": "Case", "what": links.film(dataset, item)}
     wanted = st.session_state.pop("go", {})
     if "look" in wanted:
-        st.session_state["look"] = wanted["look"]
+        st.query_params["look"] = wanted["look"]
     for key in ("who", "what"):
         if key in wanted:
             st.query_params[key] = wanted[key]
@@ -396,7 +397,7 @@ def choose_user(split: Split) -> int | None:
             "Person", key="who.asked", on_change=keep_in_link, args=("who",), width=200, help="An id of the dataset."
         )
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
-            open_tab(st.session_state.get("look") or "Person", int(np.random.default_rng().choice(users)))
+            open_tab(st.query_params.get("look", "Person"), int(np.random.default_rng().choice(users)))
     user = dataset.users.find(text.strip())
     if user is None:
         st.info(
@@ -490,18 +491,7 @@ if not found:
 else:
     key = choose_setup(found, dataset)
     rows = choose_models(rows_of_setup(found, key))
-    look = (
-        st.segmented_control(
-            "View",
-            LOOKS,
-            default="Slices",
-            required=True,
-            key="look",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-        or "Slices"
-    )
+    look = choose_section(LOOKS, "look")
     labels = [r.label for r in rows_of_setup(found, key)]
     try:
         if look == "Notebook":

@@ -203,11 +203,23 @@ class Marks:
         """Catalog rows that are marked as found."""
         return self.hits.items[: search.MARKED].tolist() if self.hits is not None else []
 
+    @property
+    def lit(self) -> list[int] | None:
+        """Catalog rows of a slice; a lasso is known to the browser as an outline, so its films are not sent."""
+        return self.rows.tolist() if st.query_params.get("slice") and len(self.rows) < LIT_UNTIL else None
+
 
 def draw(
-    shown: DrawnMap, colour: dict[str, Any], marks: Marks, height: str, other: DrawnMap | None, morph: bool
+    shown: DrawnMap,
+    colour: dict[str, Any],
+    marks: Marks,
+    height: str,
+    *,
+    other: DrawnMap | None = None,
+    morph: bool = False,
+    linked: bool = False,
 ) -> None:
-    """The first map; ``other`` is the map that it turns into while ``morph`` is on."""
+    """The first map; ``other`` is the map that it turns into while ``morph`` is on, ``linked`` with one beside it."""
     if st.session_state.get("no_webgl"):
         fallback.plotly_map(dataset, shown.files, colour)
         return
@@ -220,7 +232,9 @@ def draw(
         morph=morph,
         polygon=link.polygon(),
         hits=marks.found,
-        lit=marks.rows.tolist() if st.query_params.get("slice") and len(marks.rows) < LIT_UNTIL else None,
+        lit=marks.lit,
+        linked=linked,
+        selected=len(marks.rows),
         fly={"items": marks.found, "key": f"{shown.source.key} {marks.flight}"} if marks.found else None,
         pin=search.pin(dataset, shown, marks.hits, marks.query),
         pairs=_has_pairs(shown),
@@ -244,7 +258,9 @@ def draw_second(shown: DrawnMap, colour: dict[str, Any], marks: Marks, height: s
         key="second_map",
         label=f"Map of {len(shown.files.items):,} points: {shown.source.label}",
         hits=marks.found,
-        lit=marks.rows.tolist() if 0 < len(marks.rows) < LIT_UNTIL else None,
+        lit=marks.lit,
+        linked=True,
+        selected=len(marks.rows),
         pairs=_has_pairs(shown),
         camera=link.camera("cam2"),
         camera_key="cam2",
@@ -283,7 +299,7 @@ def page() -> None:
         left, right = st.columns(2, gap="small")
         with left:
             st.markdown(f"**{layout.escape(first.source.label)}**")
-            draw(first, colour(first), marks, HALF_HEIGHT, None, False)
+            draw(first, colour(first), marks, HALF_HEIGHT, linked=True)
         with right:
             st.markdown(f"**{layout.escape(second.source.label)}**")
             draw_second(second, colour(second), marks, HALF_HEIGHT)
@@ -300,7 +316,7 @@ def page() -> None:
             with right:
                 panel(dataset, maps, (hits, why), (rows, how))
         with left:
-            draw(first, colour(first), marks, FULL_HEIGHT, second, choice.morph)
+            draw(first, colour(first), marks, FULL_HEIGHT, other=second, morph=choice.morph)
             about_colour(colour(first))
             quality(first, shared)
             if shared is not None:

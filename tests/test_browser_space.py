@@ -155,11 +155,28 @@ def test_two_spaces_side_by_side_and_as_one_map(browser: Any, place: tuple[str, 
     page.wait_for_timeout(500)
     cards = page.locator(".card.shown b").all_inner_texts()
     assert len(cards) == 2 and cards[0] == cards[1], "the film under the pointer is marked on both maps"
+    selected = page.locator(".map .state")
+    page.get_by_role("button", name="Lasso", exact=True).nth(0).click()
+    circle(page, box)
+    page.get_by_text("selected on the map").wait_for()
+    settled(page)
+    counts = selected.all_inner_texts()
+    assert re.fullmatch(r"[\d,]+ selected", counts[0]) and counts[0] == counts[1], "both maps mark the same films"
+    page.reload()
+    page.locator(".map[data-ready]").nth(1).wait_for()
+    page.get_by_text("selected on the map").wait_for()
+    settled(page)
+    assert selected.all_inner_texts() == counts, "also after a reload"
     page.get_by_role("button", name="Lasso", exact=True).nth(1).click()
     second.scroll_into_view_if_needed()
     circle(page, second.bounding_box())
     page.get_by_text("slice “last selection”").wait_for()
     settled(page)
+    after = selected.all_inner_texts()
+    assert after[0] == after[1] != counts[0], "the later selection, drawn on the second map, replaces the first"
+    page.get_by_role("button", name="Clear", exact=True).nth(1).click()
+    page.get_by_text("slice “last selection”").wait_for(state="detached")
+    assert selected.all_inner_texts() == ["", ""]
     page.get_by_role("heading", name="Films whose neighbours differ most").wait_for()
     assert page.locator(".st-key-different .film").count() == 12
     page.locator(".st-key-different .poster").first.click()

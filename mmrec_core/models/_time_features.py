@@ -55,7 +55,7 @@ class TimeFeatures(nn.Module):
 
     def codes(self, time: Tensor, span: Tensor) -> Tensor:
         """Codes ``[B, 2]`` of times ``[B]`` of users whose :meth:`spans` are ``[B, 3]``."""
-        week = torch.bucketize(time, self.edges) + 1
+        week = torch.bucketize(time.contiguous(), self.edges) + 1
         minutes = torch.tensor(SINCE_MIN, device=time.device)
         since = torch.bucketize((time - span[:, 0]).clamp(min=0) // 60, minutes, right=True) + 1
         return torch.stack([week, since], 1)

@@ -53,12 +53,12 @@ test("the plot and the poster of a film are two points; the film is found at its
   assert.deepEqual(positionAt(points, 1, 1), [1, 0], "without a second map nothing moves")
 })
 
-test("a lasso selects what lies inside; a search result stays marked over it; all else fades", () => {
+test("a lasso selects what lies inside; a search result in it is selected and stays marked; all else fades", () => {
   const points = merge(file([[10000, 10000, 1, 0], [60000, 60000, 2, 0], [12000, 12000, 3, 0]]), null, new Uint8Array(3))
   const polygon = [[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]
   const found = pointStates(points, { polygon, hits: [3] }, false)
   assert.deepEqual([...found.states], [STATE.selected, STATE.background, STATE.found])
-  assert.equal(found.selected, 1)
+  assert.deepEqual(found.selected, [1, 3])
   const plain = pointStates(points, {}, false)
   assert.deepEqual([...plain.states], [STATE.plain, STATE.plain, STATE.plain])
   assert.equal(plain.any, false)
@@ -69,8 +69,18 @@ test("a lasso selects what lies inside; a search result stays marked over it; al
 test("a lasso on the second map goes by the places there", () => {
   const points = merge(file([[0, 0, 1, 0]]), file([[65535, 65535, 1, 0]]), new Uint8Array(1))
   const polygon = [[0.9, 0.9], [1.1, 0.9], [1.1, 1.1], [0.9, 1.1]]
-  assert.equal(pointStates(points, { polygon }, true).selected, 1)
-  assert.equal(pointStates(points, { polygon }, false).selected, 0)
+  assert.equal(pointStates(points, { polygon }, true).selected.length, 1)
+  assert.equal(pointStates(points, { polygon }, false).selected.length, 0)
+})
+
+test("what a slice or a map beside this one selects is found by item; a lasso of its own comes first", () => {
+  const points = merge(file([[0, 0, 7, 0], [30000, 30000, 8, 0], [65535, 65535, 9, 0]]), null, new Uint8Array(3))
+  assert.deepEqual(pointStates(points, { lit: [8] }, false).selected, [8])
+  assert.deepEqual(pointStates(points, { linked: new Set([7, 9, 12]) }, false).selected, [7, 9])
+  assert.deepEqual(pointStates(points, { lit: [8], linked: new Set([7]) }, false).selected, [8])
+  const polygon = [[0.9, 0.9], [1.1, 0.9], [1.1, 1.1], [0.9, 1.1]]
+  assert.deepEqual(pointStates(points, { polygon, linked: new Set([7]) }, false).selected, [9])
+  assert.equal(pointStates(points, { linked: null }, false).any, false)
 })
 
 test("a concave polygon leaves its notch out", () => {

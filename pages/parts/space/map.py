@@ -47,6 +47,8 @@ def film_map(
     polygon: Sequence[Sequence[float]] | None = None,
     hits: Sequence[int] = (),
     lit: Sequence[int] | None = None,
+    linked: bool = False,
+    selected: int = 0,
     fly: Mapping[str, Any] | None = None,
     pin: Mapping[str, Any] | None = None,
     pairs: bool = False,
@@ -71,7 +73,10 @@ def film_map(
         morph: whether the points are at their places on the second map.
         polygon: the selection.
         hits: catalog rows marked as found.
-        lit: catalog rows that stay bright while all others fade.
+        lit: catalog rows that are shown as selected.
+        linked: whether another map stands beside it; what is selected on one is then marked on both at once, in the
+            browser.
+        selected: how many films are selected; at 0 a linked map forgets what the other one had selected.
         fly: ``{"items", "key"}``: move the camera there, once for each key.
         pin: ``{"at": [x, y], "text"}``: a star with a name.
         pairs: join the two points of each film by a line.
@@ -91,6 +96,8 @@ def film_map(
         "polygon": [list(p) for p in polygon] if polygon else None,
         "hits": list(hits),
         "lit": list(lit) if lit is not None else None,
+        "linked": linked,
+        "selected": selected,
         "fly": dict(fly) if fly else None,
         "pin": dict(pin) if pin else None,
         "pairs": pairs,

@@ -60,19 +60,21 @@ export const positionAt = ({ a, b }, i, t) => {
 
 export const STATE = { background: 0, plain: 0.75, selected: 1, found: 2 }
 
-// The state of each point [total], how many the polygon selects, and whether anything is selected at all.
-export const pointStates = (points, { polygon, hits, lit }, onSecond) => {
-  const found = new Set(hits ?? []), bright = lit ? new Set(lit) : null
-  const lasso = polygon && polygon.length > 2 ? polygon : null
-  const any = Boolean(lasso || found.size || bright)
+// The state of each point [total], the items of the selected points, and whether anything is marked at all. Selected are
+// the points in `polygon`, else the items `lit`, else the items `linked` (a set), which a map beside this one selected.
+export const pointStates = (points, { polygon, hits, lit, linked }, onSecond) => {
+  const found = new Set(hits ?? []), lasso = polygon && polygon.length > 2 ? polygon : null
+  const items = lit ? new Set(lit) : linked ?? null
+  const any = Boolean(lasso || found.size || items)
   const states = new Float32Array(points.total), places = onSecond ? points.b : points.a
-  let selected = 0
+  const isSelected = lasso
+    ? (i) => inside(places[2 * i], places[2 * i + 1], lasso)
+    : (i) => items?.has(points.item[i])
+  const selected = []
   for (let i = 0; i < points.total; i++) {
+    if (isSelected(i)) { states[i] = STATE.selected; selected.push(points.item[i]) }
+    else if (!any) states[i] = STATE.plain
     if (found.has(points.item[i])) states[i] = STATE.found
-    else if (bright?.has(points.item[i])) states[i] = STATE.selected
-    else if (lasso) {
-      if (inside(places[2 * i], places[2 * i + 1], lasso)) { states[i] = STATE.selected; selected++ }
-    } else if (!any) states[i] = STATE.plain
   }
   return { states, selected, any }
 }

@@ -11,7 +11,8 @@ import { Renderer } from "./renderer.mjs"
 
 const views = new WeakMap() // component → its view, which outlives a rerun
 const files = new Map() // name → its content, as a promise; shared by all maps of the page
-const hoverBus = (globalThis.mmrecMapBus ??= new EventTarget()) // maps side by side share the film under the pointer
+// Maps side by side share the film under the pointer and, as `bus.selected`, the films selected on either of them.
+const bus = (globalThis.mmrecMapBus ??= new EventTarget())
 const MORPH_MS = 1100, GLIDE_MS = 650
 
 const fetched = (name, kind) => {
@@ -67,7 +68,14 @@ class MapView {
     this.onHover = ({ detail }) => {
       if (detail.from !== this) this.hoverOn(detail.item == null ? -1 : this.rowOf(detail.item), false)
     }
-    hoverBus.addEventListener("hover", this.onHover)
+    bus.addEventListener("hover", this.onHover)
+    this.onSelect = ({ detail }) => {
+      if (detail.from === this || !this.data?.linked) return
+      this.data = { ...this.data, polygon: null, lit: null }
+      this.mark()
+      this.draw()
+    }
+    bus.addEventListener("select", this.onSelect)
     // What Python writes into the address drops the camera, and a rerun with unchanged data does not call us.
     this.watching = setInterval(() => {
       if (this.kept && !new URL(document.location.href).searchParams.has(this.data.cameraKey)) this.keepCamera()
@@ -77,7 +85,8 @@ class MapView {
   async update(data, send) {
     this.send = send
     const first = this.data?.files.points !== data.files.points || this.data?.other?.points !== data.other?.points
-    this.data = data
+    this.data = this.latest = data
+    if (data.linked && !data.selected) bus.selected = null // Python knows of no selection any more
     this.box.style.height = data.height
     this.canvas.setAttribute("aria-label", data.label)
     this.legend()
@@ -85,7 +94,7 @@ class MapView {
       const [own, colour, other] = await Promise.all([
         fetched(data.files.points), fetched(data.colour.file), data.other ? fetched(data.other.points) : null,
       ])
-      if (this.data !== data) return
+      if (this.latest !== data) return
       const second = other ? unpack(other, data.other.n) : null
       this.points = merge(unpack(own, data.files.n), second, new Uint8Array(colour))
       if (first) this.posters.clear()
@@ -98,6 +107,7 @@ class MapView {
       this.kept = true
     }
     this.mark()
+    if (this.data.polygon) this.share()
     const goal = data.other && data.morph ? 1 : 0
     if (this.t !== goal) this.morph(goal, first)
     if (data.fly && data.fly.key !== this.flown) {
@@ -114,10 +124,12 @@ class MapView {
 
   mark() {
     if (!this.points) return
-    const found = pointStates(this.points, this.data, this.t > 0.5 && Boolean(this.data.other))
+    const { data } = this, linked = data.linked ? bus.selected : null
+    const found = pointStates(this.points, { ...data, linked }, this.t > 0.5 && Boolean(data.other))
     this.states = found.states
     this.dimmed = found.any
-    this.state.textContent = found.selected ? `${found.selected.toLocaleString()} selected` : ""
+    this.selected = found.selected
+    this.state.textContent = found.selected.length ? `${found.selected.length.toLocaleString()} selected` : ""
     this.upload()
   }
 
@@ -180,7 +192,7 @@ class MapView {
     const isCurrent = () => this.hover === i
     if (share) {
       const item = i < 0 ? null : this.points.item[i]
-      hoverBus.dispatchEvent(new CustomEvent("hover", { detail: { item, from: this } }))
+      bus.dispatchEvent(new CustomEvent("hover", { detail: { item, from: this } }))
     }
     this.draw()
     if (i < 0) { this.card.classList.remove("shown"); return }
@@ -264,10 +276,18 @@ class MapView {
     const corners = selection(outline)
     this.data = { ...this.data, polygon: corners }
     this.mark()
+    this.share()
     this.draw()
     this.live.textContent = this.state.textContent || "Nothing selected"
     const rounded = (corners ?? []).map(([x, y]) => [Number(x.toFixed(4)), Number(y.toFixed(4))])
     this.send("select", { polygon: rounded, at: Date.now() })
+  }
+
+  // Tell the map beside this one what is selected here, so that it marks the same films before Python answers.
+  share() {
+    if (!this.data.linked || !this.points) return
+    bus.selected = this.data.polygon ? new Set(this.selected) : null
+    bus.dispatchEvent(new CustomEvent("select", { detail: { from: this } }))
   }
 
   legend() {
@@ -285,7 +305,8 @@ class MapView {
     this.resized.disconnect()
     clearInterval(this.watching)
     clearTimeout(this.keeping)
-    hoverBus.removeEventListener("hover", this.onHover)
+    bus.removeEventListener("hover", this.onHover)
+    bus.removeEventListener("select", this.onSelect)
     cancelAnimationFrame(this.frame)
   }
 }
