@@ -25,6 +25,7 @@ from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import Protocol
 from mmrec_core.features.nearest_neighbours import nearest
+from mmrec_core.features.vector_index import nearest_films
 from mmrec_core.runs import Run
 from mmrec_core.serving.recommender import load_run_model
 from mmrec_core.types import Array, Dataset, Progress, Split, quiet
@@ -242,9 +243,17 @@ def neighbours(dataset: Dataset, row: int, trained: Sequence[Row], n: int = 5) -
     for encoder, manifest in features.available(dataset).items():
         for modality, kind in (("text", "plot"), ("image", "poster")):
             if modality in manifest["modality"]:
-                own = features.load(dataset, encoder, modality)
-                found.append(_nearest(encoder, kind, own.dense, own.items, row, n))
+                found.append(_nearest_stored(encoder, kind, features.load(dataset, encoder, modality), row, n))
     return found
+
+
+def _nearest_stored(space: str, kind: str, own: features.Features, row: int, n: int) -> Neighbours:
+    at = np.flatnonzero(own.items == row)
+    if not len(at):
+        return Neighbours(space, kind, np.zeros(0, np.int64), np.zeros(0))
+    best, cosine = nearest_films(own, np.asarray(own.vectors[at[0]], np.float32), n + 1)
+    others = best != at[0]
+    return Neighbours(space, kind, own.items[best[others][:n]], cosine[others][:n])
 
 
 def _nearest(space: str, kind: str, vectors: Array, items: Array, row: int, n: int) -> Neighbours:

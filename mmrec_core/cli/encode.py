@@ -37,7 +37,11 @@ def encoders(as_json: Json = False) -> None:
 def encode(
     dataset: DatasetArg,
     encoder: Annotated[
-        str | None, typer.Option(help="Name of an encoder, two as TEXT+IMAGE, hf:ID or open_clip:MODEL[/WEIGHTS].")
+        str | None,
+        typer.Option(
+            help="Name of an encoder, two as TEXT+IMAGE, a joint space of two as aligned:TEXT+IMAGE, hf:ID or "
+            "open_clip:MODEL[/WEIGHTS]."
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--import", help="Folder of precomputed vectors (.npy) to import.")

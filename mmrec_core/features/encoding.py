@@ -12,6 +12,7 @@ import numpy as np
 
 from mmrec_core import records, registry, storage
 from mmrec_core.encoders._base import Encoder
+from mmrec_core.encoders.aligned import Aligned
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.features.images import open_poster
 from mmrec_core.features.prompts import rich_text
@@ -23,7 +24,7 @@ SHARD = 256
 
 
 def make_encoder(encoder: str, options: Mapping[str, Any] | None = None, device: str = "cpu") -> Encoder:
-    """Make an encoder by name: a registered one, ``hf:ID`` or ``open_clip:MODEL[/WEIGHTS]``.
+    """Make an encoder by name: a registered one, ``hf:ID``, ``open_clip:MODEL[/WEIGHTS]`` or ``aligned:TEXT+IMAGE``.
 
     Raises:
         MMRecError: unknown name, settings out of range, or weights that are not available.
@@ -38,6 +39,8 @@ def make_encoder(encoder: str, options: Mapping[str, Any] | None = None, device:
         model, _, weights = encoder[10:].partition("/")
         given = {"model": model, "weights": weights, **given}
         name = "open_clip"
+    elif encoder.startswith("aligned:"):
+        name = "aligned"
     cls = registry.load("encoders", name)
     made: Encoder = cls(encoder, registry.config("encoders", name, given), device)
     return made
@@ -221,7 +224,7 @@ def restore_encoder(dataset: Dataset, encoder: str, options: Mapping[str, Any] |
     """The encoder of stored vectors, ready to encode queries, with the state that it learned from the catalog.
 
     Raises:
-        MMRecError: the vectors were imported, so their encoder is not available.
+        MMRecError: the vectors were imported, so their encoder is not available; or there are none.
     """
     folder = folder_of(dataset, encoder)
     manifest = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
@@ -233,4 +236,23 @@ def restore_encoder(dataset: Dataset, encoder: str, options: Mapping[str, Any] |
     made = make_encoder(encoder, {**manifest["options"], **(options or {})})
     if (folder / "state.npz").exists():
         made.restore(_state(folder, manifest))
+    if isinstance(made, Aligned):
+        made.connect(_encoders_of(dataset, made))
     return made
+
+
+def _encoders_of(dataset: Dataset, made: Aligned) -> dict[Modality, Encoder]:
+    """The encoders behind a joint space; without those whose vectors were imported, which read nothing new.
+
+    Raises:
+        MMRecError: neither is available.
+    """
+    found, reasons = {}, []
+    for modality, name in made.parts.items():
+        try:
+            found[modality] = restore_encoder(dataset, name)
+        except MMRecError as error:
+            reasons.append(error)
+    if not found:
+        raise reasons[0]
+    return found

@@ -138,6 +138,11 @@ def parts_of(encoder: str) -> list[str]:
     return encoder.split("+") if "+" in encoder and not encoder.startswith(ONE_NAME) else [encoder]
 
 
+def encoders_behind(encoder: str) -> list[str]:
+    """The encoders that read a new text or image for this one: two of ``aligned:TEXT+IMAGE``, else itself."""
+    return encoder.removeprefix("aligned:").split("+") if encoder.startswith("aligned:") else [encoder]
+
+
 def split_pair(encoder: str) -> dict[Modality, str]:
     """The encoder of texts and of images: ``minilm+mobilenet_v1`` takes text from the first, image from the second."""
     parts = parts_of(encoder)
@@ -333,6 +338,7 @@ def write(
     options: Mapping[str, Any],
     state: Mapping[str, Array] | None = None,
     imported: bool = False,
+    retrieval: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the vectors of an encoder with ids, checksums and a manifest; atomic.
 
@@ -347,6 +353,8 @@ def write(
         options: settings of the encoder.
         state: what the encoder learned from the catalog.
         imported: whether the vectors were imported.
+        retrieval: how well texts and images of the same item find each other, where it was measured on held-out
+            pairs; otherwise it is computed here over all items of a joint space.
 
     Returns:
         The manifest.
@@ -354,7 +362,8 @@ def write(
     from mmrec_core.features.nearest_neighbours import recall
 
     both = joint and set(parts) == set(MODALITIES)
-    retrieval = recall(*paired(parts["text"], parts["image"])) if both else None
+    if retrieval is None and both:
+        retrieval = recall(*paired(parts["text"], parts["image"]))
     with storage.replacing(folder) as draft:
         return vector_files.write(
             draft,

@@ -219,14 +219,23 @@ def _encode(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, An
     event_logger.progress(0, 1, "loading libraries")
     from mmrec_core import features, spaces
     from mmrec_core.data.preparation import open_dataset
+    from mmrec_core.encoders.aligned import PREFIX
 
     params = run.params
     dataset = open_dataset(params["dataset"])
     update(run, data=dataset.checksum)
     device = runtime.device(params["device"])
-    result = features.encode(
-        dataset, params["encoder"], options=params["options"], device=device, progress=event_logger.progress
-    )
+    if params["encoder"].startswith(PREFIX):
+        from mmrec_core.training import alignment
+
+        callbacks = TrainingCallbacks(None, event_logger.log_event, event_logger.progress, flag)
+        result = alignment.align(
+            dataset, params["encoder"], options=params["options"], device=device, callbacks=callbacks
+        )
+    else:
+        result = features.encode(
+            dataset, params["encoder"], options=params["options"], device=device, progress=event_logger.progress
+        )
     if params["project"]:
         views = [*result["modality"], *(["both"] if {"text", "image"} <= set(result["modality"]) else [])]
         result["maps"] = {

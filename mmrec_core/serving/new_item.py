@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrec_core import features
 from mmrec_core.errors import MMRecError
-from mmrec_core.features.nearest_neighbours import nearest
+from mmrec_core.features.vector_index import nearest_films
 from mmrec_core.reading import images
 from mmrec_core.types import Array, Dataset, Query, Split, blocks
 
@@ -53,11 +53,9 @@ class Reception:
 
 def able(dataset: Dataset) -> list[str]:
     """Encoders of this catalog that can encode a new film; imported vectors come without an encoder."""
-    return [
-        name
-        for name, manifest in features.available(dataset).items()
-        if not manifest.get("imported") and "+" not in name
-    ]
+    ready = features.available(dataset)
+    made_here = {name for name, manifest in ready.items() if not manifest.get("imported")}
+    return [name for name in ready if name in made_here and made_here.intersection(features.encoders_behind(name))]
 
 
 def encoded(dataset: Dataset, encoder: str, film: NewFilm) -> dict[str, Array]:
@@ -103,7 +101,7 @@ def neighbours(
     result = {}
     for modality, vector in content.items():
         own = features.load(dataset, encoder, modality)
-        places, cosine = nearest(own.dense, vector, k)
+        places, cosine = nearest_films(own, vector, k)
         result[modality] = (own.items[places], cosine)
     return result
 

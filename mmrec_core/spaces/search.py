@@ -1,14 +1,16 @@
-"""Search an embedding space by film, by text or by image; exact, in the original space."""
+"""Search an embedding space by film, by text or by image, in the original space."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mmrec_core import features
 from mmrec_core.encoders._base import Encoder
 from mmrec_core.errors import MMRecError
-from mmrec_core.features.nearest_neighbours import nearest
+from mmrec_core.features.vector_index import nearest_films
 from mmrec_core.types import Array, Dataset, Modality
 
 if TYPE_CHECKING:
@@ -89,8 +91,8 @@ def by_film(dataset: Dataset, encoder: str, row: int, top: int = 10, modality: M
         raise MMRecError(
             f"'{dataset.catalog['title'].iloc[row]}' has no {missing}, so '{encoder}' knows no {modality} of it."
         )
-    query = own.dense[at]
-    rows, cosine = nearest(own.dense, query, top + 1)
+    query = np.asarray(own.vectors[at], np.float32)
+    rows, cosine = nearest_films(own, query, top + 1)
     keep = rows != at
     return Found(own.items[rows[keep][:top]], cosine[keep][:top], modality, query)
 
@@ -99,5 +101,5 @@ def _found(dataset: Dataset, name: str, into: Modality, query: Array, top: int) 
     if not query.any():
         raise MMRecError("None of these words occurs in the catalog; try others.")
     own = features.load(dataset, name, into)
-    rows, cosine = nearest(own.dense, query, top)
+    rows, cosine = nearest_films(own, query, top)
     return Found(own.items[rows], cosine, into, query)

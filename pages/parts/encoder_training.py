@@ -1,4 +1,4 @@
-"""Train a small dual encoder on posters and plots, and what earlier ones found."""
+"""Train a small dual encoder on posters and plots, or align two encoders; and what earlier ones found."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import layout, queued_note
+from pages.parts.alignment_form import alignment_form
 
 NAMES = {
-    "mini_clip": "contrastive loss of CLIP: each text must identify its own poster among those of the batch",
-    "mini_siglip": "SigLIP's loss: every text and poster is a yes or no of its own",
+    "mini_clip": "trained from scratch with the contrastive loss of CLIP: each text must identify its own poster among"
+    " those of the batch",
+    "mini_siglip": "trained from scratch with SigLIP's loss: every text and poster is a yes or no of its own",
+    "aligned": "a joint space of two encoders that stay as they are: one linear layer on each learns from this"
+    " dataset's own plots and posters, in seconds",
 }
 
 
@@ -33,11 +37,14 @@ def encoder_training(dataset: Dataset) -> None:
         )
         return
     st.caption(
-        "A text encoder and an image encoder are trained from scratch into a shared space. Quality is measured by"
+        "A text encoder and an image encoder share one space, so that a text finds its poster. Quality is measured by"
         " retrieval on held-out films."
     )
     name = st.segmented_control("Encoder", [*NAMES], default="mini_clip", required=True, key="enc.name") or "mini_clip"
-    st.caption(NAMES[name])
+    st.caption(f"**{name}**: {NAMES[name]}.")
+    if name == "aligned":
+        alignment_form(dataset)
+        return
     also = st.multiselect(
         "Learn from more datasets, too",
         [n for n in ready if n != dataset.name],

@@ -27,7 +27,7 @@ def empty_state(dataset: Dataset) -> None:
 
 def form(dataset: Dataset, primary: bool = False) -> None:
     """Choose an encoder and start it in the background."""
-    names = [name for name, info in features.encoder_list(dataset).items() if info["fault"] is None]
+    names = [n for n, info in features.encoder_list(dataset).items() if info["fault"] is None and n != "aligned"]
     default = "mini_clip" if dataset.manifest["generated"] else "classic"
     encoded = set(features.available(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -40,8 +40,8 @@ def form(dataset: Dataset, primary: bool = False) -> None:
             accept_new_options=True,
             format_func=lambda n: f"{n} ✓" if n in encoded else n,
             help=(
-                "✓: encoded. You can also type hf:ID, open_clip:MODEL/WEIGHTS, or TEXT+IMAGE. Pretrained encoders need"
-                " the model hub or a folder with their files."
+                "✓: encoded. You can also type hf:ID, open_clip:MODEL/WEIGHTS, TEXT+IMAGE, or aligned:TEXT+IMAGE (a"
+                " joint space of two encoders). Pretrained encoders need the model hub or a folder with their files."
             ),
         )
         weights = st.text_input(
