@@ -16,11 +16,24 @@ from mmrec_core.encoders.aligned import Aligned
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.features.images import open_poster
 from mmrec_core.features.prompts import rich_text
-from mmrec_core.features.store import _check, _read_request, _remedy, _state, folder_of, split_pair, write
+from mmrec_core.features.store import (
+    _check,
+    _read_request,
+    _remedy,
+    _state,
+    available,
+    folder_of,
+    load,
+    split_pair,
+    write,
+)
 from mmrec_core.types import MODALITIES, Array, Dataset, Modality, Progress, blocks, quiet
 
 SHARD = 256
 """Films per shard; a killed encoding loses at most one shard."""
+CHECKED, SAME = 6, 0.99
+"""Films by which imported vectors are compared with those of the encoder they are named after, and the median cosine
+from which they are its own. Another wording of a prompt changes a vector more."""
 
 
 def make_encoder(encoder: str, options: Mapping[str, Any] | None = None, device: str = "cpu") -> Encoder:
@@ -229,16 +242,46 @@ def restore_encoder(dataset: Dataset, encoder: str, options: Mapping[str, Any] |
     folder = folder_of(dataset, encoder)
     manifest = records.read(folder / "manifest.json", records.FEATURES, _remedy(folder))
     if manifest["imported"]:
-        raise MMRecError(
-            f"The vectors of '{encoder}' were imported; the encoder that made them is not available, so a query "
-            "cannot be encoded."
-        )
+        return _encoder_of_imported(dataset, encoder)
     made = make_encoder(encoder, {**manifest["options"], **(options or {})})
     if (folder / "state.npz").exists():
         made.restore(_state(folder, manifest))
     if isinstance(made, Aligned):
         made.connect(_encoders_of(dataset, made))
     return made
+
+
+def _encoder_of_imported(dataset: Dataset, encoder: str) -> Encoder:
+    """The encoder that imported vectors are named after, if it gives the same vectors for some of the films.
+
+    Raises:
+        MMRecError: there is no encoder of that name, its weights are not at hand, or it gives other vectors.
+    """
+    cannot = f"The vectors of '{encoder}' were imported, so a query cannot be encoded: "
+    if encoder not in registry.entries("encoders"):
+        raise MMRecError(f"{cannot}the encoder that made them is not available.")
+    try:
+        made = make_encoder(encoder)
+    except MMRecError as error:
+        raise MMRecError(f"{cannot}{error}") from None
+    for modality in [m for m in made.modalities if m in available(dataset)[encoder]["modality"]]:
+        own = load(dataset, encoder, modality)
+        films = [at for at, row in enumerate(own.items[:CHECKED]) if _reads(dataset, int(row), modality)]
+        if modality == "text":
+            texts = [rich_text(dataset.catalog.iloc[int(own.items[at])].to_dict()) for at in films]
+            again = made.encode_text(texts)
+        else:
+            again = made.encode_images(
+                [i for at in films if (i := open_poster(dataset, int(own.items[at]))) is not None]
+            )
+        if len(again) != len(films) or not films or np.median((again * own.dense[films]).sum(1)) < SAME:
+            raise MMRecError(f"{cannot}'{encoder}' gives other vectors than those that were imported.")
+    return made
+
+
+def _reads(dataset: Dataset, row: int, modality: Modality) -> bool:
+    """Whether a film has a plot or a poster."""
+    return bool(dataset.catalog["plot" if modality == "text" else "poster"].notna().iloc[row])
 
 
 def _encoders_of(dataset: Dataset, made: Aligned) -> dict[Modality, Encoder]:
