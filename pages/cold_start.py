@@ -29,6 +29,8 @@ layout.frame()
 
 TOP = 8
 SUGGESTED = 12
+NAMED = 2
+"""New films that a line on what changed names."""
 CHOOSER, STUDIO = "cold.chooser", "cold.studio"
 """The page's two fragments: a rating draws both, and nothing else."""
 STYLE = """<style>@media (min-width: 640px) {
@@ -294,7 +296,7 @@ def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generat
         return
     names = [BASELINE] * (BASELINE in fitted) + sorted(n for n in fitted if n != BASELINE)
     usual = [n for n in names if n not in {"random", "bias"}] or names
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(gap="small"):
         shown = st.pills(
             "Models",
             names,
@@ -331,7 +333,7 @@ def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generat
             try:
                 found = answer_of(name, asked[name])
                 why = (
-                    explain_lists(fitted[name].id, rating_pairs, found.items.tolist(), dataset)
+                    explain_lists(fitted[name].id, rating_pairs, first(found).items.tolist(), dataset)
                     if explain and found.source == "folded"
                     else None
                 )
@@ -341,23 +343,46 @@ def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generat
                     runs.start("train", fitted[name].params)
                     st.rerun()
                 continue
-            listed[name] = [int(i) for i in found.items]
+            long, found = [int(i) for i in found.items], first(found)
+            listed[name] = long[:TOP]
             if name == BASELINE:
-                common = {int(i) for i in found.items}
+                common = set(listed[name])
             answer_heading.heading(head, name, found, common, bool(ratings), fitted[name])
-            lists[name] = (before_the_last_rating(name, rating_pairs, listed[name]), listed[name])
+            before = before_the_last_rating(name, rating_pairs, long)
+            lists[name] = (list_changes.unrated(before, ratings, TOP), listed[name])
             films = [card(found, place, why, list(ratings), lists[name][0]) for place in range(len(found.items))]
             poster_grid(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
     if not listed:
         return
-    if ratings and (most := list_changes.most_changed(lists)):
-        row, stars = list(ratings.items())[-1]
-        news.caption(
-            f":material/trending_up: With ★ {stars:g} for {layout.escape(str(catalog['title'].iloc[row]))},"
-            f" {most[0]} changed most: {most[1]} of its {len(listed[most[0]])} films are new."
-        )
+    if ratings:
+        what_changed(news, list(ratings.items())[-1], lists)
     with beside:
         map_and_reasons(ratings, {n: fitted[n] for n in listed}, listed)
+
+
+def what_changed(
+    news: st.delta_generator.DeltaGenerator, last: tuple[int, float], lists: dict[str, tuple[list[int], list[int]]]
+) -> None:
+    """Which list the last rating changed most and by which films; also where somebody sees it who is still rating."""
+    if not any(before for before, _ in lists.values()):
+        return
+    titles = catalog["title"]
+    said = f"★ {last[1]:g} for {titles.iloc[last[0]]}"
+    most = list_changes.most_changed(lists)
+    if most is None:
+        text = f"With {said}, every model recommends the same films as before."
+    else:
+        before, now = lists[most[0]]
+        new = [str(titles.iloc[i]) for i in now if i not in before]
+        more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
+        text = f"With {said}, {most[0]} changed most: {len(new)} of its {len(now)} films are new"
+        text += f" ({'; '.join(new[:NAMED])}{more})."
+    with news:
+        st.markdown(f":material/trending_up: {layout.escape(text)}")
+        st.caption("▲ ▼: places gained or lost by your last rating. New: not in the list before it.")
+    if st.session_state.get("said_changed") != (last, len(current_ratings())):
+        st.session_state["said_changed"] = (last, len(current_ratings()))
+        st.toast(layout.escape(text), icon=":material/trending_up:", duration="long")
 
 
 def map_and_reasons(ratings: dict[int, float], models: dict[str, runs.Run], listed: dict[str, list[int]]) -> None:
@@ -388,12 +413,17 @@ def before_the_last_rating(name: str, pairs: tuple[tuple[object, float], ...], i
 
 
 def answer_of(name: str, asked: Future[answers.Answer]) -> answers.Answer:
-    """A model's answer, its first films; a spinner where it is not there at once."""
+    """A model's answer; a spinner where it is not there at once."""
     try:
         found = asked.result(timeout=0.4)
     except TimeoutError:
         with st.spinner(f"Asking {name} …"):
             found = asked.result()
+    return found
+
+
+def first(found: answers.Answer) -> answers.Answer:
+    """The films of an answer that are shown."""
     return answers.Answer(found.items[:TOP], found.scores[:TOP], found.source)
 
 

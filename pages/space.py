@@ -91,9 +91,15 @@ def controls(known: dict[str, list[spaces.View]]) -> tuple[Choice, tuple[str, An
             width=170,
             help="What the colours mean; the legend is on the map.",
         )
-        others = [s.key for n, own in known.items() for v in own if (s := Source(n, v)) != source]
-        if st.session_state.get("into") not in [None, *others]:
+        everything = [s for n, own in known.items() for v in own if (s := Source(n, v)) != source]
+        others = [s.key for s in sorted(everything, key=lambda s: s.view != view)]  # the same view first
+        before = st.session_state.get("into")
+        if before is not None and before in others and view != st.session_state.get("view_before", view):
+            same = Source(Source.of(before).name, view).key
+            st.session_state["into"] = same if same in others else before  # posters stay beside posters
+        elif before not in [None, *others]:
             st.session_state.pop("into", None)
+        st.session_state["view_before"] = view
         into = st.selectbox(
             "Compare with space",
             others,
@@ -127,6 +133,15 @@ def controls(known: dict[str, list[spaces.View]]) -> tuple[Choice, tuple[str, An
     return Choice(source, colour, Source.of(into), how == SIDE, morph), query
 
 
+def about_views(first: Source, second: Source) -> None:
+    """A warning where plots are compared with posters."""
+    if first.view != second.view:
+        st.caption(
+            f":material/warning: This compares {sources.view_name(first.view).lower()} with"
+            f" {sources.view_name(second.view).lower()}: choose the same view of both spaces to compare encoders."
+        )
+
+
 def about_colour(colour: dict[str, Any]) -> None:
     """What the colours mean."""
     if colour["hint"]:
@@ -141,6 +156,8 @@ def on_fallback() -> None:
 def quality(shown: DrawnMap, shared: Array | None) -> None:
     """The measures of the map's quality, each with what it means."""
     measures = shown.map.manifest["told"]
+    if shared is not None:
+        st.caption(f"Quality of the map of {shown.source.label}; the last figure is about both spaces:")
     with st.container(horizontal=True, gap="medium"):
         for name in QUALITY:
             value, extra = measures.get(name), ""
@@ -163,6 +180,18 @@ def quality(shown: DrawnMap, shared: Array | None) -> None:
         st.caption(":material/hourglass_top: This is a PCA map; the UMAP map replaces it when it is done.")
 
 
+def least_shared(shared: Array, k: int) -> None:
+    """How alike the two spaces are, and where the answer lies; above the maps, which fill the window."""
+    if not np.isfinite(shared).any():
+        return
+    least = np.nanmin(shared)
+    n = int(np.sum(shared == least))
+    st.caption(
+        f"On average {np.nanmean(shared):.1f} of a film's {k} nearest neighbours are the same in both spaces, for"
+        f" {n:,} film{'s' if n != 1 else ''} only {least:.0f}: *Films whose neighbours differ most*, below the maps."
+    )
+
+
 def different_films(shared: Array, k: int) -> None:
     """The films whose nearest neighbours differ most between the two spaces."""
     rows = np.flatnonzero(np.isfinite(shared))
@@ -170,7 +199,8 @@ def different_films(shared: Array, k: int) -> None:
     rows = rows[np.lexsort((-ratings, shared[rows]))]
     st.markdown("#### Films whose neighbours differ most")
     st.caption(
-        f"Below each: how many of its {k} nearest neighbours are the same in both spaces. Click one for both lists."
+        f"Below each: how many of its {k} nearest neighbours are the same in both spaces; of equal ones the most rated"
+        " come first. Click one for both lists and its place on both maps."
     )
     poster_grid(
         [film_card(dataset, int(row), note=f"{int(shared[row])} of {k} shared") for row in rows[:DIFFERENT]],
@@ -197,6 +227,8 @@ class Marks:
     """Another text for another search: the camera flies once for each."""
     rows: Array
     """Catalog rows of the selected films."""
+    film: int
+    """Catalog row of the film shown beside the map; −1 for none."""
 
     @property
     def found(self) -> list[int]:
@@ -236,7 +268,7 @@ def draw(
         linked=linked,
         selected=len(marks.rows),
         fly={"items": marks.found, "key": f"{shown.source.key} {marks.flight}"} if marks.found else None,
-        pin=search.pin(dataset, shown, marks.hits, marks.query),
+        pin=search.film_pin(dataset, shown, marks.film) or search.pin(dataset, shown, marks.hits, marks.query),
         pairs=_has_pairs(shown),
         camera=link.camera("cam"),
         camera_key="cam",
@@ -261,6 +293,7 @@ def draw_second(shown: DrawnMap, colour: dict[str, Any], marks: Marks, height: s
         lit=marks.lit,
         linked=True,
         selected=len(marks.rows),
+        pin=search.film_pin(dataset, shown, marks.film),
         pairs=_has_pairs(shown),
         camera=link.camera("cam2"),
         camera_key="cam2",
@@ -288,13 +321,18 @@ def page() -> None:
     shared = sources.shared_neighbours(dataset, first, second) if second else None
     hits, why = search.find(dataset, choice.source, words, picture)
     rows, how = link.selected(dataset, first.files)
-    marks = Marks(hits, "your picture" if picture else words, picture.file_id if picture else words, rows)
+    marks = Marks(
+        hits, "your picture" if picture else words, picture.file_id if picture else words, rows, link.film(dataset)
+    )
     maps = [first, *([second] if second else [])]
     k = first.neighbours
 
     def colour(shown: DrawnMap) -> dict[str, Any]:
         return colours.colour_of(dataset, choice.colour, shown.files, shared, second.source.key if second else "", k)
 
+    if second is not None and shared is not None:
+        about_views(first.source, second.source)
+        least_shared(shared, k)
     if second is not None and shared is not None and choice.side_by_side:
         left, right = st.columns(2, gap="small")
         with left:

@@ -96,9 +96,9 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
     history = History(elicitation.spread(demo, 4), np.array([5, 1, 4.5, 5], np.float32))
     path = user_trajectory.trajectory(model, history, where)
     assert path.shape == (5, 2) and np.isfinite(path).all()
-    listed = recommender.recommend(run, history, 10).items
+    listed = recommender.recommend(run, history, user_trajectory.TOP).items
     drawn = [i for i in listed if np.isfinite(where[i, 0])]
-    if len(drawn) == 10:
+    if len(drawn) == user_trajectory.TOP:
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)
 
 
@@ -124,11 +124,12 @@ def test_reasons_tell_likes_and_dislikes_apart_and_the_map_shows_every_film(
     films = recommender.recommend(
         runs.finished(demo)["ease"],
         recommender.history(demo, {demo.items.raw[liked].item(): 5, demo.items.raw[disliked].item(): 1}),
-        10,
+        user_trajectory.TOP,
     ).items.tolist()
     (own,) = [found for found in shown["lists"] if found["model"] == "ease"]  # type: ignore[attr-defined]
     assert [film["film"] for film in own["films"]] == [demo.catalog["title"].iloc[i] for i in films]
-    assert len({found["shape"] for found in shown["lists"]}) == len(shown["lists"]) and not shown["trails"]  # type: ignore[attr-defined,arg-type]
+    marks = {(found["colour"], found["shape"] % 8) for found in shown["lists"]}  # type: ignore[attr-defined]
+    assert len(marks) == len(shown["lists"]) and not shown["trails"]  # type: ignore[arg-type]
     why = app("cold_start", **query, more="Why this film")
     assert not why.exception and "ease’s list depends most on" in text(why)
     assert f"Most because you liked **{demo.catalog['title'].iloc[liked]}" in text(why)
@@ -138,7 +139,8 @@ def test_reasons_in_words(demo: Dataset) -> None:
     first, second = (str(title) for title in demo.catalog["title"].iloc[:2])
     say = lambda *of: reason_in_words(demo, of, [0, 1], {0: 5.0, 1: 1.0})
     assert say((0, 0.5), (1, 0.1)) == f"because you liked {first}"
-    assert say((1, 0.5), (0, -0.4)) == f"because you disliked {second}, although you liked {first}"
+    assert say((1, 0.5), (0, -0.4)) == f"because you disliked {second}; lowered by ★ 5 for {first}"
+    assert say((0, -0.4)) == f"no rating of yours raises it; lowered by ★ 5 for {first}"
     assert say((0, 0.0), (1, 0.0)) == "no single rating"
 
 

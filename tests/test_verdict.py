@@ -66,6 +66,20 @@ def test_the_difference_that_would_be_found_is_that_of_the_usual_formula(home: o
     assert (high - low) / 2 / 1.95996 == pytest.approx(error, rel=0.05)
 
 
+def test_the_difference_that_would_be_missed_is_that_of_the_two_best(home: object, demo: Dataset) -> None:
+    """Two models near each other differ much from user to user; a third is compared precisely with the baseline."""
+    rng = np.random.default_rng(4)
+    base = rng.uniform(0.2, 0.5, USERS)
+    one, other = (base + 0.1 + 0.2 * rng.standard_normal(USERS) for _ in range(2))
+    rows = [_row("popularity", 0, base), _row("ease", 0, one), _row("bpr", 0, other)]
+    rows.append(_row("mf", 0, base + 0.001 * rng.standard_normal(USERS)))
+    found = verdict(demo, comparison.named(rows), "ndcg@10")
+    assert found is not None and {found.best, found.rival} == {"ease", "bpr"} and found.detectable is not None
+    error = float((one - other).std(ddof=1) / USERS**0.5)
+    assert found.detectable == pytest.approx((1.95996 + 0.84162) * error, rel=0.05)
+    assert f"between {found.best} and {found.rival} below" in found.sentence()
+
+
 def test_alone_without_baseline_and_without_a_test(home: object, demo: Dataset) -> None:
     values = np.linspace(0.1, 0.9, USERS)
     one = comparison.named([_row("ease", 0, values)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmrec_core.analysis.comparison import Row
-from mmrec_core.analysis.model_table import ALPHA, ModelTable, model_table, table_of_groups
+from mmrec_core.analysis.model_table import ALPHA, Estimate, ModelTable, model_table, table_of_groups
 from mmrec_core.metrics import metric as metric_of
 from mmrec_core.types import Dataset
 
@@ -37,9 +38,11 @@ class Verdict:
     """Models that are not."""
     users: int
     """Users in the paired tests; 0 without tests."""
+    rival: str | None
+    """The model with the next best value, which a paired test compares with the best; ``None`` without one."""
     detectable: float | None
-    """Smallest true difference to the baseline that a test would detect with a probability of 80 %, for the model that
-    is compared most precisely; ``None`` for RMSE and MAE, whose tests are on errors by user, and without tests."""
+    """Smallest true difference between the best and :attr:`rival` that their test would detect with a probability of
+    80 %; ``None`` for RMSE and MAE, whose tests are on errors by user, and without tests."""
 
     def sentence(self) -> str:
         """The verdict in plain words."""
@@ -64,8 +67,8 @@ class Verdict:
             text += " " + self._against_baseline()
         if self.detectable is not None:
             text += (
-                f" With {self.users:,} users, the test would probably miss a true difference below"
-                f" {self.detectable:.{_digits(self.detectable)}f}."
+                f" With {self.users:,} users, a true difference between {self.best} and {self.rival} below"
+                f" {self.detectable:.{_digits(self.detectable)}f} would probably be missed."
             )
         return text
 
@@ -101,7 +104,9 @@ def verdict(dataset: Dataset, rows: Sequence[Row], metric: str, baseline: str | 
     table = model_table(dataset, able, metrics=[metric], baseline=reference)
     estimates = [(g.label, e) for g in table.groups if (e := table.get(g, metric)) is not None]
     best = next((label for label, e in estimates if e.best), estimates[0][0])
-    near = _p_to_best(table, metric, best)
+    to_best = _differences_to(table, metric, best)
+    near = {label: float(pair["p_holm"]) for label, pair in to_best.items()}
+    rival = next((label for label, _ in _in_order(estimates, metric) if label in to_best), None)
     rivals = [(label, e) for label, e in estimates if label != table.baseline and e.against is not None]
     better = tuple(label for label, e in rivals if e.sign(metric_of(metric).lower_is_better) == "+")
     return Verdict(
@@ -115,29 +120,31 @@ def verdict(dataset: Dataset, rows: Sequence[Row], metric: str, baseline: str | 
         better,
         tuple(label for label, _ in rivals if label not in better),
         max(table.tested_users(metric), default=0),
-        _detectable(table, metric),
+        rival,
+        _detectable(to_best[rival], metric) if rival is not None else None,
     )
 
 
-def _p_to_best(table: ModelTable, metric: str, best: str) -> dict[str, float]:
-    """Holm-adjusted p-values of the differences to the best model."""
+def _differences_to(table: ModelTable, metric: str, best: str) -> dict[str, Mapping[str, Any]]:
+    """Paired tests of the other models against the best, p-values adjusted by Holm's method."""
     again = table_of_groups(table.dataset, table.groups, [metric], best)
-    pairs = {g.label: e.against for g in table.groups if (e := again.get(g, metric)) is not None and e.against}
-    return {label: float(pair["p_holm"]) for label, pair in pairs.items()}
+    return {g.label: e.against for g in table.groups if (e := again.get(g, metric)) is not None and e.against}
 
 
-def _detectable(table: ModelTable, metric: str) -> float | None:
+def _in_order(estimates: Sequence[tuple[str, Estimate]], metric: str) -> list[tuple[str, Estimate]]:
+    """The best value first."""
+    return sorted(estimates, key=lambda pair: pair[1].value, reverse=not metric_of(metric).lower_is_better)
+
+
+def _detectable(pair: Mapping[str, Any], metric: str) -> float | None:
+    """The smallest true difference that a paired test with this interval detects with a probability of 80 %."""
     from scipy.stats import norm
 
-    if metric in {"rmse", "mae"}:
+    low, high = pair["interval"]
+    if metric in {"rmse", "mae"} or high <= low:
         return None
-    widths = [
-        e.against["interval"][1] - e.against["interval"][0]
-        for g in table.groups
-        if (e := table.get(g, metric)) is not None and e.against is not None
-    ]
-    errors = [width / (2 * norm.ppf(1 - ALPHA / 2)) for width in widths if width > 0]
-    return float(min(errors) * (norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER))) if errors else None
+    error = (high - low) / (2 * norm.ppf(1 - ALPHA / 2))
+    return float(error * (norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)))
 
 
 def _listed(names: Sequence[str]) -> str:

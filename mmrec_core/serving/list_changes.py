@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 
 def changes(before: Sequence[int], now: Sequence[int]) -> list[int | None]:
@@ -21,6 +21,17 @@ def mark(change: int | None, known: int) -> str:
     if not known or change == 0:
         return ""
     return "new" if change is None else f"▲ {change}" if change > 0 else f"▼ {-change}"
+
+
+def unrated(before: Sequence[int], rated: Collection[int], length: int) -> list[int]:
+    """An earlier list without films that were rated since: the places that its films would have without the new rating.
+
+    Args:
+        before: the earlier list, longer than what is shown.
+        rated: films that were rated.
+        length: how many are shown.
+    """
+    return [item for item in before if item not in rated][:length]
 
 
 def most_changed(lists: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from mmrec_core.serving import answers, counterfactuals
 from mmrec_core.spaces import Map
 from mmrec_core.types import Array, Dataset, History
 
-TOP = 10
+TOP = 8
 
 
 def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -157,7 +158,7 @@ def what_models_say(
                 "Model": hidden_names.name(row.label, labels),
                 "Predicted stars": found["stars"],
                 **({} if hidden_names.hidden() else {"Score": f"{found['score']:.4g}"}),
-                "Rank, learned profile": f"{found['place']:g}",
+                "Rank, learned profile": rank_in_words(found["place"]),
                 "Rank, folded-in profile": f"{folded.rank:g}",
             }
         )
@@ -239,18 +240,37 @@ def in_a_sentence(
         except MMRecError:
             continue
         moved = [] if found is None else [(e.index, found.base.score - e.answer.score) for e in found.edits]
-        most = max(moved, key=lambda m: abs(m[1]), default=(0, 0.0))
-        if abs(most[1]) <= 1e-12:
-            why = "it says the same to everybody, whatever they rated"
-        else:
-            stars = "" if known.ratings is None else f" (★ {known.ratings[most[0]]:g})"
-            why = (
-                f"the rating that {'raises' if most[1] > 0 else 'lowers'} it most is"
-                f" {layout.escape(str(dataset.catalog['title'].iloc[known.items[most[0]]]))}{stars}"
-            )
-        parts.append(f"{name} ranks it **{place:g}** by the learned profile: {why}.")
+        why = _reasons_in_words(moved, known, dataset)
+        parts.append(f"{name} ranks it **{rank_in_words(place)}** by the learned profile: {why}.")
     if parts:
         st.markdown(" ".join(parts))
+
+
+def _reasons_in_words(moved: Sequence[tuple[int, float]], history: History, dataset: Dataset) -> str:
+    """The rating that raises a score most, and the one that lowers it most.
+
+    Args:
+        moved: ratings of the history and what the score loses without each.
+        history: the ratings.
+        dataset: the dataset.
+    """
+
+    def film(index: int) -> str:
+        stars = "" if history.ratings is None else f" (★ {history.ratings[index]:g})"
+        return f"{layout.escape(str(dataset.catalog['title'].iloc[history.items[index]]))}{stars}"
+
+    up, down = max(moved, key=lambda m: m[1], default=(0, 0.0)), min(moved, key=lambda m: m[1], default=(0, 0.0))
+    said = []
+    if up[1] > 1e-12:
+        said.append(f"{film(up[0])} raises it most")
+    if down[1] < -1e-12:
+        said.append(f"{film(down[0])} lowers it most")
+    return "; ".join(said) or "it says the same to everybody, whatever they rated"
+
+
+def rank_in_words(rank: float) -> str:
+    """A rank; films with equal scores share the mean of their ranks, which is named as a tie."""
+    return f"{rank:,.0f}" if float(rank).is_integer() else f"about {rank:,.0f} (tied)"
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -211,9 +211,9 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
     """
     info = np.asarray(values, np.float64)
     width = max(float(np.ptp(info)), 1e-9) / 40
-    middle = np.round(info / width) * width  # a bar around zero holds those who tie, and nobody else's side
+    side = np.sign(info) * (-1 if lower_is_better(metric) else 1)
+    middle = np.sign(info) * (np.floor(np.abs(info) / width) + 0.5) * width  # bars begin at zero, one side each
     names = [f"{a} better", f"{b} better"]
-    side = np.sign(middle) * (-1 if lower_is_better(metric) else 1)
     data = pd.DataFrame(
         {
             "low": middle - width / 2,
@@ -248,7 +248,7 @@ def differences(values: Sequence[float], a: str, b: str, metric: str) -> alt.Lay
     )
     at_zero = alt.Chart(pd.DataFrame({"x": [0.0], "text": [f"{same:,} the same"]}))
     zero = at_zero.mark_rule(strokeDash=[5, 4], color="#8C8C8C").encode(x="x:Q")
-    label = at_zero.mark_text(align="left", baseline="top", dx=6, dy=2, fontSize=12, color=INK).encode(
+    label = at_zero.mark_text(baseline="bottom", dy=-4, fontSize=12, color=INK).encode(
         x="x:Q", y=alt.value(0), text="text:N"
     )
     return alt.layer(bars, zero, *([label] if same else []))

@@ -57,10 +57,10 @@ def counterfactual_view(
     base, rated, most = found.base, list(ratings)[-MOST:], found.strongest()
     moved = [(rated[e.index], base.score - e.answer.score, e.answer.rank - base.rank) for e in found.edits]
     if most is not None and most.replaced:
-        others = "film is another" if most.replaced == 1 else "films are others"
+        others = "films is another" if most.replaced == 1 else "films are others"
         st.markdown(
             f"{layout.escape(model)}’s list depends most on **{layout.escape(str(titles.iloc[rated[most.index]]))}**:"
-            f" without it, {most.replaced} of its ten {others}."
+            f" without it, {most.replaced} of its first ten {others}."
         )
     if not any(abs(m) > 1e-12 for _, m, _ in moved):
         st.info(

@@ -73,8 +73,8 @@ def _table(dataset: Dataset, row: int, asked: Sequence[tuple[Row, FilmRanks]]) -
     shown = pd.DataFrame(
         {
             "Model": [result.label for result, _ in asked],
-            "In top 10 of": [f"{int(r.in_top[row]):,} of {r.users:,} users" for _, r in asked],
-            "Share": [100 * float(r.in_top[row]) / max(r.users, 1) for _, r in asked],
+            "In top 10 of": [f"{int(r.in_top[row]):,} of {int(r.ranked[row]):,} users" for _, r in asked],
+            "Share": [100 * float(r.in_top[row]) / max(int(r.ranked[row]), 1) for _, r in asked],
             "Median rank": [float(r.median[row]) for _, r in asked],
             "Mean rank": [float(r.mean[row]) for _, r in asked],
             "Predicted rating": [_stars(float(r.predicted[row])) for _, r in asked],
@@ -86,8 +86,8 @@ def _table(dataset: Dataset, row: int, asked: Sequence[tuple[Row, FilmRanks]]) -
             "Share of users",
             format="%.0f %%",
             min_value=0.0,
-            max_value=max(float(shown["Share"].max()), 1.0),
-            help="Share of the users whose ten best films hold this one.",
+            max_value=100.0,
+            help="Share of the users whose ten best films hold this one, among those who do not know it yet.",
         ),
         "Median rank": st.column_config.NumberColumn(
             format="%.0f",
@@ -108,8 +108,8 @@ def _table(dataset: Dataset, row: int, asked: Sequence[tuple[Row, FilmRanks]]) -
     actual = f" Its actual mean rating is ★ {mean:.2f}." if rated and mean == mean else ""
     few = asked[0][1]
     st.caption(
-        f"Each user's list is as in the evaluation ({layout.escape(str(asked[0][0].key))}); users who have the film in"
-        f" their training ratings are not asked: {int(few.ranked[row]):,} are.{actual}"
+        f"Each user's list is as in the evaluation ({layout.escape(str(asked[0][0].key))}); the film is ranked for the"
+        f" {int(few.ranked[row]):,} of {few.users:,} users who do not have it in their training ratings.{actual}"
     )
 
 

@@ -108,7 +108,7 @@ def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, me
         )
         st.metric(
             f"Holm-adjusted p ({tests} comparison{'s' if tests != 1 else ''})",
-            format_p_value(sure.get("p_holm", text["p"])),
+            format_p_value(sure.get("p_holm", text["p"]), bound=text["p"] <= LEAST_P),
             border=True,
             help=(
                 f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out"
@@ -123,9 +123,14 @@ def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, me
         )
 
 
-def format_p_value(p: float) -> str:
-    """A p-value; 10,000 permutations tell nothing below .0001."""
-    return "≤ .0001" if p <= 0.0001 else f"{p:.4f}"
+LEAST_P = 0.0001
+"""10,000 permutations tell nothing below it."""
+
+
+def format_p_value(p: float, bound: bool = False) -> str:
+    """A p-value; ``bound`` if it is computed from one that is only known to be at most :data:`LEAST_P`."""
+    text = f"{max(p, LEAST_P):.4f}".removeprefix("0")
+    return f"≤ {text}" if bound or p <= LEAST_P else text
 
 
 def users_who_differ(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metric: str) -> None:

@@ -8,13 +8,12 @@ from mmrec_core.serving.signed_reasons import main_reasons, taste
 from mmrec_core.types import Dataset
 
 RAISES = {"liked": "because you liked", "disliked": "because you disliked", "neither": "because of"}
-LOWERS = {"liked": "although you liked", "disliked": "although you disliked", "neither": "in spite of"}
 
 
 def reason_in_words(
     dataset: Dataset, contributions: Sequence[tuple[int, float]], rated: Sequence[int], ratings: Mapping[int, float]
 ) -> str:
-    """Which rating raises a film, and which one speaks against it.
+    """Which rating raises a film most, and which one lowers it, if it lowers it by much.
 
     Args:
         dataset: the dataset.
@@ -25,6 +24,10 @@ def reason_in_words(
     titles = dataset.catalog["title"]
     bar = dataset.manifest.get("relevant_from")
     raises, lowers = main_reasons(contributions, [taste(ratings[row], bar, dataset.scale) for row in rated])
-    found = ((RAISES, raises), (LOWERS, lowers))
-    parts = [f"{words[r.taste]} {titles.iloc[rated[r.index]]}" for words, r in found if r is not None]
-    return ", ".join(parts) or "no single rating"
+    parts = [] if raises is None else [f"{RAISES[raises.taste]} {titles.iloc[rated[raises.index]]}"]
+    if lowers is not None:
+        row = rated[lowers.index]
+        parts.append(f"lowered by ★ {ratings[row]:g} for {titles.iloc[row]}")
+        if raises is None:
+            parts.insert(0, "no rating of yours raises it")
+    return "; ".join(parts) or "no single rating"

@@ -99,7 +99,7 @@ def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, 
 
 
 def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
-    """The map with the first ten films of each model."""
+    """The map with the first films of each model, as many as its list shows."""
     found = map_of(dataset.name, dataset.checksum, dataset)
     if found is None:
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
@@ -110,12 +110,15 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
         "Path of the middle",
         key="path",
         bind="query-params",
-        help="A line per model through the middle of its ten films after none, one, two … of your ratings.",
+        help=(
+            f"A line per model through the middle of its {user_trajectory.TOP} films after none, one, two … of your"
+            " ratings."
+        ),
     )
     asked = {m: answers.ask(run, answers.prefixes(history) if path else [history]) for m, run in models.items()}
     lists, trails = [], []
     for at, (model, run) in enumerate(models.items()):
-        style = {"model": model, "colour": SERIES[at % len(SERIES)], "shape": at}
+        style = {"model": model, "colour": SERIES[at % len(SERIES)], "shape": at + at // len(SERIES)}
         try:
             films = asked[model][-1].result().items[: user_trajectory.TOP]
             lists.append({**style, "films": points(dataset, films, xy)})
@@ -146,8 +149,8 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
         },
     )
     st.caption(
-        f"Map: {name}. Each mark is one of the ten films that a model recommends you now; colour and shape name the"
-        " model. Point at one for its title. Distances on a map are a hint only."
+        f"Map: {name}. Each mark is one of the {user_trajectory.TOP} films that a model recommends you now;"
+        " colour and shape name the model. Point at one for its title. Distances on a map are a hint only."
     )
 
 

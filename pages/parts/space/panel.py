@@ -16,7 +16,6 @@ from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.space import link, search, selected_films
 from pages.parts.space.sources import DrawnMap
 
-NEIGHBOURS = 8
 IN_BOTH = {"mark": "hit", "says": "in both spaces"}
 
 
@@ -95,11 +94,11 @@ def film_panel(dataset: Dataset, row: int, maps: Sequence[DrawnMap]) -> None:
             if not items:
                 st.caption(f"{shown.source.label} has no vector of this film: its plot or its poster is missing.")
                 continue
-            st.caption(f"Nearest in the original space of {shown.source.label}, with similarity.")
+            st.caption(f"Nearest in the original space of {shown.source.label}: {len(items)} films, with similarity.")
             poster_grid(
                 [
                     film_card(dataset, item, note=note, **(IN_BOTH if item in common else {}))
-                    for item, note in zip(items[:NEIGHBOURS], notes[:NEIGHBOURS], strict=True)
+                    for item, note in zip(items, notes, strict=True)
                 ],
                 key=key,
                 size="small",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from mmrec_core import features, spaces
@@ -55,6 +56,15 @@ def find(dataset: Dataset, source: Source, words: str, picture: Any) -> tuple[sp
             return space_search.by_text(dataset, source.name, words, TOP, encoder), ""
     except MMRecError as error:
         return None, str(error)
+
+
+def film_pin(dataset: Dataset, shown: DrawnMap, row: int) -> dict[str, Any] | None:
+    """Where the film shown beside the map lies on it; ``None`` without a film, or one that is not on this map."""
+    at = np.flatnonzero(shown.files.items == row)
+    if row < 0 or not len(at):
+        return None
+    text = str(dataset.catalog["title"].iloc[row])
+    return {"at": [float(v) for v in shown.files.xy[at[0]]], "text": text if len(text) <= 40 else f"{text[:39]}…"}
 
 
 def pin(dataset: Dataset, shown: DrawnMap, found: space_search.Found | None, text: str) -> dict[str, Any] | None:

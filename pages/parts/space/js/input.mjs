@@ -3,6 +3,7 @@ import { extended } from "./lasso.mjs"
 
 const TOUCH = 14 // pixels: how far from a point a pointer may be
 const STEP = 0.12 // of the view, for one press of an arrow key
+const SCROLLING_MS = 400 // for so long after a page was scrolled, the wheel goes on scrolling it
 const WHOLE_MAP = { x: 0.5, y: 0.5, zoom: 1 }
 
 export const listen = (view) => {
@@ -58,7 +59,11 @@ export const listen = (view) => {
     view.lasso = null
   }
   canvas.onpointerleave = () => !fingers.size && view.hoverOn(-1)
-  const onWheel = (event) => { event.preventDefault(); view.zoomAt(...place(event), Math.exp(-event.deltaY * 0.0016)) }
+  const onWheel = (event) => {
+    if (performance.now() - (view.scrolled ?? -Infinity) < SCROLLING_MS) return // the map came under a scrolling page
+    event.preventDefault()
+    view.zoomAt(...place(event), Math.exp(-event.deltaY * 0.0016))
+  }
   canvas.addEventListener("wheel", onWheel, { passive: false })
   canvas.ondblclick = (event) => view.zoomAt(...place(event), 2.2)
 

@@ -76,6 +76,9 @@ class MapView {
       this.draw()
     }
     bus.addEventListener("select", this.onSelect)
+    // A browser may drop what a canvas showed while it was out of sight.
+    this.onScroll = () => { this.scrolled = performance.now(); this.draw() }
+    document.addEventListener("scroll", this.onScroll, { capture: true, passive: true })
     // What Python writes into the address drops the camera, and a rerun with unchanged data does not call us.
     this.watching = setInterval(() => {
       if (this.kept && !new URL(document.location.href).searchParams.has(this.data.cameraKey)) this.keepCamera()
@@ -307,6 +310,7 @@ class MapView {
     clearTimeout(this.keeping)
     bus.removeEventListener("hover", this.onHover)
     bus.removeEventListener("select", this.onSelect)
+    document.removeEventListener("scroll", this.onScroll, { capture: true })
     cancelAnimationFrame(this.frame)
   }
 }
