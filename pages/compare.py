@@ -17,7 +17,7 @@ from mmrec_core.maintenance import damage
 from pages.parts import chart_export, charts, cost_chart, damaged_files, layout, navigation, paper_export
 from pages.parts.ablation import ablations
 from pages.parts.evaluation_setup import choose_setup, rows_of_setup
-from pages.parts.paired import paired_comparison
+from pages.parts.paired import disagreements, paired_comparison
 from pages.parts.protocol_sensitivity import protocol_sensitivity_view
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.sections import choose_section
@@ -50,7 +50,10 @@ BEYOND = (
 """What lists are like, whoever likes them."""
 MOST = 8
 """Models in one chart at most: as many as there are colours that anybody can tell apart."""
-SECTIONS = ("Overview", "Paired", "Groups", "Protocols", "Ablations", "Cost", "Lists")
+SECTIONS = (
+    "Overview", "Disagreements", "Paired test", "Groups", "Protocols", "Ablations", "Cost", "Beyond accuracy"
+)  # fmt: skip
+EARLIER = {"Paired": "Paired test", "Lists": "Beyond accuracy"}
 OVERVIEW = ("Intervals", "Parallel", "Seeds", "Calibration")
 dataset = layout.needs_dataset()
 
@@ -115,21 +118,25 @@ def tables(rows: list[Row]) -> None:
             )
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
             st.caption(f":material/lightbulb: {layout.escape(hint[:1].upper() + hint[1:])}")
-        table(shown, names, kind)
+        table(shown, names, kind, [r for r in shown if r in own])
+    st.caption(
+        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (references are not"
+        " compared). ▲ better and ▼ worse than popularity beyond the 95 % interval, ○ neither can be said."
+    )
 
 
-def table(shown: list[Row], names: list[str], kind: str) -> None:
+def table(shown: list[Row], names: list[str], kind: str, compared: list[Row]) -> None:
     """Values with intervals; an arrow where the paired difference to popularity excludes zero."""
     rival = next((r for r in shown if r.model == "popularity" and r.usual), None)
     pairs = differences(dataset.name, tuple(r.run.id for r in shown), rival.run.id, shown) if rival is not None else {}
     data: dict[str, list[Any]] = {"Model": [r.label for r in shown]}
     for name in names:
-        data[charts.arrow(name)] = marked(shown, name)
+        data[charts.arrow(name)] = marked(shown, name, compared)
     if pairs and "ndcg@10" in names:
         data["NDCG@10 − popularity"] = [difference_text(pairs.get(r.run.id), r is rival) for r in shown]
     spent = [(r.result.get("seconds") or {}) for r in shown]
     data["Fit (s)"] = [None if r.kind == "oracle" else s.get("fit") for r, s in zip(shown, spent, strict=True)]
-    data["Parameters"] = [r.result.get("parameters") for r in shown]
+    data["Parameters"] = [r.result.get("parameters") or None for r in shown]  # closed forms take no gradient steps
     help_for = {
         charts.arrow(m): (
             f"{metrics.metric(m).meaning} Brackets: 95 % bootstrap interval over users. ★ best; ☆ not"
@@ -152,7 +159,10 @@ def table(shown: list[Row], names: list[str], kind: str) -> None:
         )
     )
     config["Fit (s)"] = st.column_config.NumberColumn(format="%.1f", help="Seconds of fitting on this machine.")
-    config["Parameters"] = st.column_config.NumberColumn(format="localized", help="Numbers that training moves.")
+    config["Parameters"] = st.column_config.NumberColumn(
+        format="localized",
+        help="Numbers that gradient steps change. –: a model without any, such as EASE, whose weights are solved for.",
+    )
     st.dataframe(
         pd.DataFrame(data),
         hide_index=True,
@@ -176,9 +186,9 @@ def marks(name: str, ids: tuple[str, ...], metric: str, _rows: list[Row]) -> dic
     return found
 
 
-def marked(shown: list[Row], metric: str) -> list[str]:
-    """A column of the table."""
-    able = [r for r in shown if r.kind != "oracle" and r.result["metrics"].get(metric) is not None]
+def marked(shown: list[Row], metric: str, compared: list[Row]) -> list[str]:
+    """A column of the table; only results that are ``compared`` are marked as the best, references are not."""
+    able = [r for r in compared if r.kind != "oracle" and r.result["metrics"].get(metric) is not None]
     found = marks(dataset.name, tuple(f"{r.run.id} {r.label}" for r in able), metric, able) if len(able) > 1 else {}
     return [found.get(r.label, "") + comparison.cell(r, metric, 3) for r in shown]
 
@@ -297,6 +307,11 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     with_value = [r for r in rows if r.result["metrics"].get(metric) is not None]
     text = ", ".join(f"{r.label} {comparison.cell(r, metric)}" for r in with_value)
     st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {text}")
+    if any(r.kind == "oracle" for r in with_value):
+        st.caption(
+            "Oracles, in grey, rank films by the truth behind these generated data: the best that any model could"
+            " reach. The dashed line is popularity."
+        )
     if metric == "ndcg@10":
         st.caption(
             "Two intervals that overlap do not mean that models are alike: the paired test in the table has more power."
@@ -660,7 +675,7 @@ def sentence(name: str, ids: tuple[str, ...], metric: str, baseline: str, _rows:
 
 def sections(found: list[Row], rows: list[Row], key: Key) -> None:
     """One section at a time."""
-    name = choose_section(SECTIONS)
+    name = choose_section(SECTIONS, earlier=EARLIER)
     if name == "Overview":
         navigation.fragment(charts_section)(rows, OVERVIEW)
         tables(rows)
@@ -672,7 +687,9 @@ def sections(found: list[Row], rows: list[Row], key: Key) -> None:
                 " ranked with these; Protocols lists them, with the reason."
             )
         export(rows)
-    elif name == "Paired":
+    elif name == "Disagreements":
+        navigation.fragment(disagreements)(rows, dataset)
+    elif name == "Paired test":
         navigation.fragment(paired_comparison)(rows, dataset)
     elif name == "Groups":
         navigation.fragment(charts_section)(rows, ("Groups",))

@@ -62,7 +62,7 @@ def choose_models(rows: list[Row]) -> list[Row]:
             format_func=lambda n: hidden_names.name(n, labels),
         )
         beside_it = [*(n for n in shown if n != a), NOTHING]
-        other = next((n for n in ("popularity", *usual) if n in beside_it), NOTHING)
+        other = next((n for n in (*usual, *(r.label for r in best), "popularity") if n in beside_it), NOTHING)
         second = linked["b"].label if linked["b"] is not None and linked["b"].label in beside_it else other
         b = st.selectbox(
             "Compare with",

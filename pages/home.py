@@ -36,6 +36,13 @@ def introduction() -> None:
     st.markdown("Films, the models that recommend them, and how well they do: explore, rate, compare.")
     chosen = layout.dataset()
     start_cards(chosen)
+    if chosen is not None and chosen.manifest["films"]:
+        st.page_link(
+            layout.page("compare"),
+            label="See films on which two models disagree, and why",
+            icon=":material/compare_arrows:",
+            query_params={"dataset": chosen.name, "part": "Disagreements"},
+        )
     if chosen is None or not chosen.manifest["films"]:
         return
     catalog = chosen.catalog

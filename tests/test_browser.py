@@ -245,9 +245,9 @@ def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
     page.locator(".st-key-section-part button", has_text="Paired").click()
     page.get_by_text("mean difference").first.wait_for()
     settled(page)
-    page.get_by_role("combobox", name="Baseline").last.scroll_into_view_if_needed()
+    page.get_by_role("combobox", name="Compared with").last.scroll_into_view_if_needed()
     page.wait_for_timeout(200)  # a list closes when the page scrolls
-    page.get_by_role("combobox", name="Baseline").last.click()
+    page.get_by_role("combobox", name="Compared with").last.click()
     page.get_by_role("option", name="ease", exact=True).click()
     settled(page)
     assert "pair_b=ease" in page.url

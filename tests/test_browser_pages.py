@@ -20,7 +20,8 @@ PATHS = {
     "compare": "/compare",
     "compare groups": "/compare?part=Groups",
     "compare cost": "/compare?part=Cost",
-    "compare paired": "/compare?part=Paired",
+    "compare disagreements": "/compare?part=Disagreements",
+    "compare paired": "/compare?part=Paired+test",
     "cold start": "/cold_start?ratings=1:5_2:4&why=true",
     "cold start, new film": "/cold_start?new=New+film",
     "cold start, crossing": "/cold_start?new=The+crossing",
@@ -61,11 +62,11 @@ def test_every_page_is_accessible_and_fits(browser: Any, profile: Any, demo_app:
 def test_a_difference_is_two_clicks_from_compare_and_the_map_stands_beside_the_lists(
     browser: Any, profile: Any, demo_app: str
 ) -> None:
-    """Paired, a poster: the case on Errors with its reason in sight. On Cold start the map stays beside the lists while
-    they are scrolled, and follows them on a phone."""
+    """Disagreements, a poster: the case on Errors with its reason in sight. On Cold start the map stays beside the
+    lists while they are scrolled, and follows them on a phone."""
     page = page_at(browser, f"{demo_app}/compare?dataset=demo", context=profile)
     settled(page)
-    page.get_by_role("radio", name="Paired").click()
+    page.get_by_role("radio", name="Disagreements").click()
     page.locator(".st-key-cases-0 button.poster").first.click()
     page.get_by_role("heading", name="Errors").wait_for()
     settled(page)

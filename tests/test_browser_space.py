@@ -87,6 +87,7 @@ def test_choose_save_reload(browser: Any, place: tuple[str, Path], monkeypatch: 
     kept = slices.load(dataset, "around the middle")
     assert kept is not None and kept.tolist() == chosen.tolist()
     page.locator("canvas.draw").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # the wheel goes on scrolling a page that was just scrolled
     box = page.locator("canvas.draw").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, -600)

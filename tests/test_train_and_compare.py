@@ -225,7 +225,9 @@ def test_what_cannot_be_ranked_together_is_kept_apart_and_can_be_judged_again(
     assert "Train it on this split" in labels and "Evaluate it as above" not in labels
 
 
-@pytest.mark.parametrize("part", ["Overview", "Paired", "Groups", "Protocols", "Ablations", "Cost", "Lists"])
+@pytest.mark.parametrize(
+    "part", ["Overview", "Disagreements", "Paired test", "Groups", "Protocols", "Ablations", "Cost", "Beyond accuracy"]
+)
 def test_every_section_is_drawn_or_says_why_not(mine: Dataset, part: str) -> None:
     trained("popularity")
     trained("ease")

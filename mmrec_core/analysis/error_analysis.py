@@ -26,7 +26,8 @@ Sort = Literal["largest error", "missed likes", "largest difference", "most unli
 SORTS: dict[str, str] = {
     "largest error": "Rows whose prediction is furthest from the rating.",
     "missed likes": "Films that were liked but are not in the top 10, the most-rated films first.",
-    "largest difference": "Largest losses against the other model, by absolute error or reciprocal rank.",
+    "largest difference": "Where one of the two models, either of them, is furthest ahead of the other: by absolute "
+    "error, or by reciprocal rank of liked films.",
     "most unlike others": "Outliers: ratings furthest from the film's mean rating in training.",
     "random": "A random sample; the same seed gives the same sample.",
 }
@@ -286,17 +287,20 @@ def worst(
             raise MMRecError("This model does not predict ratings; use the order 'missed likes'.")
         value = np.nan_to_num(np.abs(evaluated.error), nan=-1)
     else:
-        value = _difference(evaluated, other)
+        value = np.abs(_difference(evaluated, other))
     return where[np.argsort(-value[where], kind="stable")][:n]
 
 
 def _difference(evaluated: EvaluatedRows, other: EvaluatedRows | None) -> Array:
-    """How much worse a model is than the other on each row, in absolute error or reciprocal rank of liked films."""
+    """How much worse a model is than the other on each row, in absolute error or reciprocal rank of liked films.
+
+    It is 0 where that cannot be said.
+    """
     if other is None:
         raise MMRecError("Choose a second model to see where the two differ.")
     if evaluated.error is not None and other.error is not None:
-        return np.asarray(np.nan_to_num(np.abs(evaluated.error) - np.abs(other.error), nan=-9))
+        return np.asarray(np.nan_to_num(np.abs(evaluated.error) - np.abs(other.error), nan=0.0))
     if evaluated.place is None or other.place is None:
         raise MMRecError("One of these results has no saved lists; evaluate its run again.")
     own, theirs = (np.where(p.place > 0, 1 / np.maximum(p.place, 1), 0) for p in (evaluated, other))  # type: ignore[operator,arg-type]
-    return np.asarray(np.where(evaluated.liked, theirs - own, -9))
+    return np.asarray(np.where(evaluated.liked, theirs - own, 0.0))

@@ -48,6 +48,7 @@ def prepared(chart: alt.TopLevelMixin, title: str = "", subtitle: str = "") -> d
     for channel in _channels(spec):
         if isinstance(axis := channel.get("axis"), dict):
             axis["labelLimit"] = 0
+            axis.pop("labelExpr", None)
         if isinstance(legend := channel.get("legend"), dict):
             legend["labelLimit"] = 0
             labels = [str(label) for label in (channel.get("scale") or {}).get("domain") or ()]

@@ -27,9 +27,21 @@ def lower_is_better(metric: str) -> bool:
     return metric == "squared_error" or metrics.metric(metric).better == "lower"
 
 
+MIDDLE = "length(datum.label) > 34 ? slice(datum.label, 0, 16) + '…' + slice(datum.label, -17) : datum.label"
+"""Labels of an axis, long ones cut in their middle: trainings of one model differ at their names' ends."""
+ACRONYMS = ("ndcg", "mrr", "auc", "gauc", "rmse", "mae", "map", "hr", "ap", "ece")
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people write it: ``NDCG@10``, ``Recall@10``, ``Diversity content@10``."""
+    word, at, rest = metric.partition("@")
+    word = word.upper() if word in ACRONYMS else word.replace("_", " ").capitalize()
+    return f"{word}{at}{rest}"
+
+
 def arrow(metric: str) -> str:
     """``NDCG@10 ↑``: which way is better."""
-    return f"{metric.upper()} {'↓' if metrics.metric(metric).better == 'lower' else '↑'}"
+    return f"{metric_name(metric)} {'↓' if metrics.metric(metric).better == 'lower' else '↑'}"
 
 
 def of_kind(rows: Sequence[Row]) -> dict[str, Any]:
@@ -65,7 +77,7 @@ def intervals(rows: Sequence[Row], metric: str, baseline: str = "popularity") ->
     rising = metrics.metric(metric).better == "lower"
     data["is_oracle"] = data["kind"] == KINDS["oracle"]  # references, below the models
     order = data.sort_values(["is_oracle", "value"], ascending=[True, rising])["model"].tolist()
-    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=170))
+    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=230, labelExpr=MIDDLE))
     tip = [
         alt.Tooltip("model:N"),
         alt.Tooltip("value:Q", title=metric.upper(), format=".4f"),

@@ -14,6 +14,35 @@ from mmrec_core.types import Dataset
 from pages.parts import charts, layout, links, paired_cases
 
 
+def choose_pair(by: dict[str, Row]) -> tuple[str, str]:
+    """Two results, by label; the two with the highest NDCG@10 where nobody chose. Call it in a horizontal container."""
+    best = sorted(
+        (r for r in by.values() if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0)
+    )
+    first = best[0].label if best else next(iter(by))
+    second = next(n for n in (*(r.label for r in best), *by) if n != first)
+    for key in ("pair_a", "pair_b"):
+        if st.session_state.get(key) not in by:
+            st.session_state.pop(key, None)
+    a = st.selectbox("Model", [*by], index=[*by].index(first), key="pair_a", bind="query-params", width=260)
+    b = st.selectbox("Compared with", [*by], index=[*by].index(second), key="pair_b", bind="query-params", width=260)
+    return a, b
+
+
+def disagreements(rows: list[Row], dataset: Dataset) -> None:
+    """Choose two results; see the films and the users on whom they differ most."""
+    by = {r.label: r for r in rows if r.kind != "oracle" and comparison.values(r)}
+    if len(by) < 2:
+        st.info("Two evaluated models are needed to see where they disagree.", icon=":material/info:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a, b = choose_pair(by)
+    if a == b:
+        st.info("Choose two different models.", icon=":material/touch_app:")
+        return
+    paired_cases.largest(dataset, by[a], by[b])
+
+
 def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
     """Choose two results; see their paired comparison."""
     able = [r for r in rows if comparison.values(r)]
@@ -21,22 +50,15 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
         return
     st.subheader("Paired comparison", anchor=False)
     by = {r.label: r for r in able}
-    best = sorted((r for r in able if r.kind != "oracle"), key=lambda r: -(r.result["metrics"].get("ndcg@10") or 0))
-    first = best[0].label if best else able[0].label
-    second = next((n for n in ("popularity", *(r.label for r in best)) if n in by and n != first), able[1].label)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        for key in ("pair_a", "pair_b"):
-            if st.session_state.get(key) not in by:
-                st.session_state.pop(key, None)
-        a = st.selectbox("Model", [*by], index=[*by].index(first), key="pair_a", bind="query-params", width=260)
-        b = st.selectbox("Baseline", [*by], index=[*by].index(second), key="pair_b", bind="query-params", width=260)
+        a, b = choose_pair(by)
         names = paired.metrics_of([by[a], by[b]])
         metric = st.selectbox(
             "Metric",
             names,
             key="pair_metric",
             bind="query-params",
-            format_func=str.upper,
+            format_func=charts.metric_name,
             width=190,
             help="Figures that both have for every person.",
         )
@@ -68,7 +90,6 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
             st.altair_chart(
                 charts.group_differences(found.groups, a, b, metric), alt=f"Difference in {metric} by group of people"
             )
-    paired_cases.largest(dataset, by[a], by[b])
     users_who_differ(found, dataset, by[a], by[b], metric)
 
 
@@ -86,7 +107,7 @@ def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, me
     wins, losses = (text["losses"], text["wins"]) if lower else (text["wins"], text["losses"])
     with st.container(horizontal=True):
         st.metric(
-            f"{metric.upper()}: mean difference",
+            f"{charts.metric_name(metric)}: mean difference",
             f"{text['difference']:+.4f}",
             border=True,
             help=f"Mean over {text['users']:,} people of {a} minus {b}.",

@@ -37,7 +37,7 @@ def largest(dataset: Dataset, a: Row, b: Row) -> None:
         st.caption(f":material/info: {layout.escape(str(error))}")
         return
     stars = own.error is not None and other.error is not None
-    st.subheader("Where they differ most", anchor=False)
+    st.subheader("Films on which they differ most", anchor=False)
     st.caption(
         "Test ratings that one model predicts far better than the other; its stars are below. Choose a film to see why."
         if stars

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 
-def choose_section(names: Sequence[str], parameter: str = "part") -> str:
+def choose_section(names: Sequence[str], parameter: str = "part", earlier: Mapping[str, str] | None = None) -> str:
     """A row of names; returns the chosen one. The first is shown where the address names none.
+
+    ``earlier`` gives today's names of sections that older links name otherwise.
 
     The address decides, so that links, Back and buttons of other pages lead to a section. (``st.tabs`` forget a click
     when their default changes between two runs.)
     """
     asked = st.query_params.get(parameter)
+    asked = (earlier or {}).get(asked or "", asked)
     key = f"section.{parameter}"
     st.session_state[key] = asked if asked in names else names[0]
 
