@@ -314,7 +314,7 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
         )
     if metric == "ndcg@10":
         st.caption(
-            "Two intervals that overlap do not mean that models are alike: the paired test in the table has more power."
+            "Two intervals that overlap do not mean that models are alike: the section Paired test has more power."
         )
     return chart
 

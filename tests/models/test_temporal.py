@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmrec_core import registry
+from mmrec_core.errors import MMRecError
 from mmrec_core.models._fusion import Fusion
 from mmrec_core.models._temporal import MergeLayer, Neighbours, TemporalAttention, TimeEncoding, code, node_of, time_of
 from mmrec_core.types import Field, History, Interactions, Query, Schema, TrainSet
@@ -427,8 +428,60 @@ def test_channels_begin_as_the_identity_and_then_count(channel: dict[str, Any]) 
         assert not torch.allclose(before, rich.score_rows(asked))
 
 
+def test_three_channels_are_a_weighted_mean_and_all_learn() -> None:
+    """The weights of a node's channels sum to 1 and are 0 for a channel that it lacks: users have no content, an
+    unknown film has no LightGCN embedding. With the contrastive loss every channel gets gradients."""
+    train = TrainSet(events(), SCHEMA, content())
+    made = model("mm_tgn", content(), structure="gated", structure_epochs=1, contrastive=0.5)
+    played(made, events())
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    weights = made.channels.weights
+    made.channels.weights = lambda channels, has: seen.append((weights(channels, has), has)) or seen[-1][0]
+    with torch.no_grad():
+        made.item_embeddings(), made.users_at(torch.arange(3), None)
+    for found, has in seen:
+        torch.testing.assert_close(found.sum(1), torch.ones_like(found[:, 0]))
+        assert (found[~has] == 0).all() and (found[has] > 0).all()
+    (_, films), (_, users) = seen[0], seen[-1]
+    assert films[:-1, 2].all() and not films[-1, 1] and not users[:, 2].any() and users[:, 1].all()
+    del made.channels.weights
+    made.train()
+    batch = next(iter(made.batches(train, 0, batch_size=len(events()))))
+    made.loss(batch).backward()
+    for layer in (*made.channels.project, *made.contrasted, made.channels.gate):
+        assert layer.weight.grad.abs().sum() > 0
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in made.content.parameters())
+
+
+def test_the_contrastive_loss_is_infonce_both_ways() -> None:
+    """Against the formula, item by item; fewer than two films with both cost nothing."""
+    made = model("mm_tgn", content(), structure="lightgcn", structure_epochs=1, contrastive=1.0)
+    item = torch.arange(5)
+    with torch.no_grad():
+        found = float(made.contrastive_loss(item))
+        structure = made.structure[item + made.item_offset]
+        sides = [
+            layer(part).numpy() for layer, part in zip(made.contrasted, (made.content(item), structure), strict=True)
+        ]
+        one, other = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
+        logits = np.exp(one @ other.T / 0.2)
+        own = np.diag(logits)
+        expected = -0.5 * np.mean(np.log(own / logits.sum(1)) + np.log(own / logits.sum(0)))
+        assert found == pytest.approx(expected, rel=1e-5)
+        assert float(made.contrastive_loss(item[:1])) == 0
+    with pytest.raises(MMRecError, match="set structure"):
+        model("mm_tgn", content(), contrastive=1.0)
+
+
 @pytest.mark.parametrize(
-    "settings", [{}, {"embedding": "time"}, {"degree": False}, {"structure": "lightgcn", "structure_epochs": 1}]
+    "settings",
+    [
+        {},
+        {"embedding": "time"},
+        {"degree": False},
+        {"structure": "lightgcn", "structure_epochs": 1},
+        {"structure": "gated", "structure_epochs": 1},
+    ],
 )
 def test_a_film_nobody_met_is_told_by_its_content(settings: dict[str, Any]) -> None:
     """Blanking a modality changes its score; the same film brought anew, with neither memory nor neighbours, is the

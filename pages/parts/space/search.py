@@ -27,7 +27,7 @@ def box() -> tuple[str, Any]:
         key="q",
         bind="query-params",
         icon=":material/search:",
-        placeholder="Words, such as: saturn and the cosmos",
+        placeholder="Words, such as: night sky",
         help="In a joint space words find posters, in a text space plots. The map flies to what it finds.",
     )
     with st.popover("By picture", icon=":material/image_search:"):
