@@ -252,6 +252,8 @@ def my_ratings(ratings: dict[int, float]) -> None:
             "Rate a film: click a star, or its left half for half a star. The models answer after every rating.",
             icon=":material/star:",
         )
+        if st.session_state.get("past"):
+            undo_button()
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**You rated {len(ratings)} film{'s' if len(ratings) > 1 else ''}**")
@@ -265,22 +267,27 @@ def my_ratings(ratings: dict[int, float]) -> None:
                 on_rate=on_rate,
                 label="Your ratings",
             )
-        if st.button(
-            "Undo",
-            icon=":material/undo:",
-            type="tertiary",
-            disabled=not st.session_state.get("past"),
-            key="undo",
-            help=(
-                "Takes back the last rating, bundle or “haven’t seen”. The link in the address bar holds everything you"
-                " said."
-            ),
-        ):
-            undo()
-            st.rerun()
+        undo_button()
         if st.button("Start over", icon=":material/restart_alt:", type="tertiary"):
             store_ratings({})
             st.rerun()
+
+
+def undo_button() -> None:
+    """Take back what was said last, also that everything starts over."""
+    if st.button(
+        "Undo",
+        icon=":material/undo:",
+        type="tertiary",
+        disabled=not st.session_state.get("past"),
+        key="undo",
+        help=(
+            "Takes back the last rating, bundle, “haven’t seen” or start over. The link in the address bar holds"
+            " everything you said."
+        ),
+    ):
+        undo()
+        st.rerun()
 
 
 def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generator.DeltaGenerator) -> None:
@@ -348,7 +355,7 @@ def recommendations_by_model(ratings: dict[int, float], beside: st.delta_generat
             if name == BASELINE:
                 common = set(listed[name])
             answer_heading.heading(head, name, found, common, bool(ratings), fitted[name])
-            before = before_the_last_rating(name, rating_pairs, long)
+            before = before_the_last_rating(name, rating_pairs, long) if ratings else []
             lists[name] = (list_changes.unrated(before, ratings, TOP), listed[name])
             films = [card(found, place, why, list(ratings), lists[name][0]) for place in range(len(found.items))]
             poster_grid(films, key=f"recs-{name}", size="eight", on_open=on_open, label=f"Recommendations of {name}")
@@ -370,19 +377,20 @@ def what_changed(
     said = f"★ {last[1]:g} for {titles.iloc[last[0]]}"
     most = list_changes.most_changed(lists)
     if most is None:
-        text = f"With {said}, every model recommends the same films as before."
+        text = short = f"With {said}, every model recommends the same films as before."
     else:
         before, now = lists[most[0]]
         new = [str(titles.iloc[i]) for i in now if i not in before]
         more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
         text = f"With {said}, {most[0]} changed most: {len(new)} of its {len(now)} films are new"
         text += f" ({'; '.join(new[:NAMED])}{more})."
+        short = f"{most[0]}: {len(new)} of {len(now)} films are new"
     with news:
         st.markdown(f":material/trending_up: {layout.escape(text)}")
         st.caption("▲ ▼: places gained or lost by your last rating. New: not in the list before it.")
     if st.session_state.get("said_changed") != (last, len(current_ratings())):
         st.session_state["said_changed"] = (last, len(current_ratings()))
-        st.toast(layout.escape(text), icon=":material/trending_up:", duration="long")
+        st.toast(layout.escape(short), icon=":material/trending_up:")
 
 
 def map_and_reasons(ratings: dict[int, float], models: dict[str, runs.Run], listed: dict[str, list[int]]) -> None:

@@ -99,6 +99,10 @@ def baseline_form(found: list[Row], key: Key) -> None:
 def tables(rows: list[Row]) -> None:
     """One table per kind of head."""
     fixed = [r for r in rows if (r.usual and r.model in comparison.BASELINES) or r.kind == "oracle"]
+    st.caption(
+        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (references are not"
+        " compared). ▲ better and ▼ worse than popularity beyond the 95 % interval, ○ neither can be said."
+    )
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]
         if not own:
@@ -119,10 +123,6 @@ def tables(rows: list[Row]) -> None:
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
             st.caption(f":material/lightbulb: {layout.escape(hint[:1].upper() + hint[1:])}")
         table(shown, names, kind, [r for r in shown if r in own])
-    st.caption(
-        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (references are not"
-        " compared). ▲ better and ▼ worse than popularity beyond the 95 % interval, ○ neither can be said."
-    )
 
 
 def table(shown: list[Row], names: list[str], kind: str, compared: list[Row]) -> None:
@@ -309,8 +309,8 @@ def intervals_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     st.altair_chart(chart, alt=f"{metric} with 95 % intervals: {text}")
     if any(r.kind == "oracle" for r in with_value):
         st.caption(
-            "Oracles, in grey, rank films by the truth behind these generated data: the best that any model could"
-            " reach. The dashed line is popularity."
+            "Oracles, in grey, rank films by the truth behind these generated data: oracle:all by all of it, the best"
+            " that any model could reach, the others by one part of it. The dashed line is popularity."
         )
     if metric == "ndcg@10":
         st.caption(

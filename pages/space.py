@@ -14,7 +14,7 @@ from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.run_card import pace
 from pages.parts.space import colours, encoding, fallback, link, search, sources
 from pages.parts.space.map import film_map
-from pages.parts.space.panel import panel
+from pages.parts.space.panel import film_panel, panel
 from pages.parts.space.sources import DrawnMap, Source
 
 TITLE = "Space"
@@ -187,8 +187,9 @@ def least_shared(shared: Array, k: int) -> None:
     least = np.nanmin(shared)
     n = int(np.sum(shared == least))
     st.caption(
-        f"On average {np.nanmean(shared):.1f} of a film's {k} nearest neighbours are the same in both spaces, for"
-        f" {n:,} film{'s' if n != 1 else ''} only {least:.0f}: *Films whose neighbours differ most*, below the maps."
+        f"On average {np.nanmean(shared):.1f} of a film's {k} nearest neighbours are the same in both spaces; {n:,}"
+        f" film{'s share' if n != 1 else ' shares'} {'none' if least == 0 else f'only {least:.0f}'}. Below the maps:"
+        " [films whose neighbours differ most](#films-whose-neighbours-differ-most)."
     )
 
 
@@ -342,12 +343,14 @@ def page() -> None:
             st.markdown(f"**{layout.escape(second.source.label)}**")
             draw_second(second, colour(second), marks, HALF_HEIGHT)
         about_colour(colour(first))
+        if link.film(dataset) >= 0:
+            film_panel(dataset, link.film(dataset), maps)
         quality(first, shared)
         left, right = st.columns(2, gap="medium")
         with left:
             different_films(shared, k)
         with right:
-            panel(dataset, maps, (hits, why), (rows, how))
+            panel(dataset, maps, (hits, why), (rows, how), film=False)
     else:
         left, right = st.columns([2.4, 1], gap="medium")
         if len(rows):  # after a lasso the map has nothing new to show, so the panel comes first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmrec_core import spaces
 from mmrec_core.data import preparation
@@ -196,6 +198,35 @@ def test_two_spaces_side_by_side_and_as_one_map(browser: Any, place: tuple[str, 
     page.wait_for_timeout(1_800)
     assert page.locator(".map").first.screenshot() != before
     assert asked(page, "turned") == "true"
+    page.context.close()
+
+
+def coloured(page: Any, top: int = 70) -> int:
+    """Coloured pixels of the first map in the window, without its legend."""
+    box = page.locator("canvas.draw").first.bounding_box()
+    image = np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+    bottom = min(len(image), int(box["y"] + box["height"]))
+    part = image[max(top, int(box["y"])) : bottom, int(box["x"]) : int(box["x"] + box["width"]) - 140]
+    return int((part.max(2) - part.min(2) > 90).sum())
+
+
+def test_points_stay_where_the_map_is_scrolled_half_out_of_sight(browser: Any, place: tuple[str, Path]) -> None:
+    """The lower half of the map shows the same points wherever it stands in the window."""
+    url, _ = place
+    page = opened(browser, f"{url}/space?dataset=demo&into=classic%3A+posters")
+    box = ready(page)
+    page.locator(".posters").evaluate_all("all => all.forEach((e) => { e.style.display = 'none' })")
+    page.mouse.move(20, 450)
+    page.mouse.wheel(0, box["y"] - 100)  # the whole map is in the window, or its head is at the top
+    page.wait_for_timeout(700)
+    box = page.locator("canvas.draw").first.bounding_box()
+    half = int(box["height"] / 2)
+    whole = coloured(page, top=int(box["y"]) + half)
+    page.mouse.wheel(0, half)
+    page.wait_for_timeout(700)
+    now = page.locator("canvas.draw").first.bounding_box()
+    assert now["y"] < 0 < whole
+    assert coloured(page, top=int(now["y"]) + half) == pytest.approx(whole, rel=0.1)
     page.context.close()
 
 

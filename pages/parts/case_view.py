@@ -17,7 +17,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.protocols import hidden
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
-from mmrec_core.serving.rating_effects import SAME
+from mmrec_core.serving.rating_effects import MOST, SAME
 from mmrec_core.types import Array, Dataset, History, Split
 from pages.parts import hidden_names, layout, what_if_rating
 from pages.parts.evaluated_models import as_evaluated, as_history, columns_of
@@ -156,7 +156,7 @@ def what_models_say(
         table.append(
             {
                 "Model": hidden_names.name(row.label, labels),
-                "Predicted stars": found["stars"],
+                **({"Predicted stars": found["stars"]} if found["stars"] is not None else {}),
                 **({} if hidden_names.hidden() else {"Score": f"{found['score']:.4g}"}),
                 "Rank, learned profile": rank_in_words(found["place"]),
                 "Rank, folded-in profile": f"{folded.rank:g}",
@@ -241,9 +241,16 @@ def in_a_sentence(
             continue
         moved = [] if found is None else [(e.index, found.base.score - e.answer.score) for e in found.edits]
         why = _reasons_in_words(moved, known, dataset)
-        parts.append(f"{name} ranks it **{rank_in_words(place)}** by the learned profile: {why}.")
-    if parts:
-        st.markdown(" ".join(parts))
+        parts.append(f"{name} ranks it **{rank_in_words(place)}**: {why}.")
+    if not parts:
+        return
+    st.markdown(" ".join(parts))
+    latest = f"the latest {MOST} of {len(history):,}" if len(history) > MOST else f"{len(history):,}"
+    st.caption(
+        f"What raises and lowers: each of {latest} training ratings was taken out, and the model scored the film from"
+        " the others as for a new user (fold-in), so its score may differ from that of the trained profile. A single"
+        " rating moves a score little; the nearest films below show the rest."
+    )
 
 
 def _reasons_in_words(moved: Sequence[tuple[int, float]], history: History, dataset: Dataset) -> str:
@@ -262,7 +269,7 @@ def _reasons_in_words(moved: Sequence[tuple[int, float]], history: History, data
     up, down = max(moved, key=lambda m: m[1], default=(0, 0.0)), min(moved, key=lambda m: m[1], default=(0, 0.0))
     said = []
     if up[1] > 1e-12:
-        said.append(f"{film(up[0])} raises it most")
+        said.append(f"of this user’s ratings {film(up[0])} raises its score most")
     if down[1] < -1e-12:
         said.append(f"{film(down[0])} lowers it most")
     return "; ".join(said) or "it says the same to everybody, whatever they rated"

@@ -106,8 +106,8 @@ def result_in_words(
     row, up, places = max(moved, key=lambda m: m[1])
     if up <= 0:
         st.markdown(
-            f"No single rating of yours holds **{layout.escape(title)}** up; without some of them it would stand"
-            " higher."
+            f"No single rating of yours raises the score of **{layout.escape(title)}**; without some of them it would"
+            " be higher. The model recommends it to people with other ratings, too."
         )
         return
     falls = (

@@ -46,7 +46,7 @@ def largest(dataset: Dataset, a: Row, b: Row) -> None:
     )
     sides = largest_differences.cases(gain, own, SHOWN)
     for place, (label, found) in enumerate(zip((a.label, b.label), sides, strict=True)):
-        st.markdown(f"**{layout.escape(label)} is better**")
+        st.markdown(f"**{layout.escape(label)} {'predicts them better' if stars else 'ranks them higher'}**")
         if not found:
             st.caption("On no film.")
             continue

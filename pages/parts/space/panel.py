@@ -24,6 +24,7 @@ def panel(
     maps: Sequence[DrawnMap],
     found: tuple[Found | None, str],
     selected: tuple[Array, str],
+    film: bool = True,
 ) -> None:
     """Everything beside the map.
 
@@ -32,10 +33,11 @@ def panel(
         maps: the map, and the map that it is compared with if there is one.
         found: films found by the search, and why there are none.
         selected: catalog rows of the selected films, and how they were selected.
+        film: whether to show the film that was opened.
     """
     row = link.film(dataset)
     hits, why = found
-    if row >= 0:
+    if row >= 0 and film:
         film_panel(dataset, row, maps)
     if why:
         st.warning(layout.escape(why), icon=":material/search_off:")
@@ -89,22 +91,28 @@ def film_panel(dataset: Dataset, row: int, maps: Sequence[DrawnMap]) -> None:
         if len(lists) == 2 and all(items for items, _ in lists):
             n = len(lists[0][0])
             st.markdown(f"**{len(common)} of {n}** nearest neighbours are the same in both spaces.")
-        for at, (shown, (items, notes)) in enumerate(zip(maps, lists, strict=True)):
-            key = f"near-{at}"
-            if not items:
-                st.caption(f"{shown.source.label} has no vector of this film: its plot or its poster is missing.")
-                continue
-            st.caption(f"Nearest in the original space of {shown.source.label}: {len(items)} films, with similarity.")
-            poster_grid(
-                [
-                    film_card(dataset, item, note=note, **(IN_BOTH if item in common else {}))
-                    for item, note in zip(items, notes, strict=True)
-                ],
-                key=key,
-                size="small",
-                on_open=lambda key=key: link.on_poster(dataset, key),  # type: ignore[misc]
-                label=f"Nearest neighbours in {shown.source.label}",
-            )
+        for at, (column, shown, near) in enumerate(zip(st.columns(len(maps)), maps, lists, strict=True)):
+            with column:
+                _list(dataset, f"near-{at}", shown, near, common)
+
+
+def _list(dataset: Dataset, key: str, shown: DrawnMap, near: tuple[list[int], list[str]], common: set[int]) -> None:
+    """The nearest neighbours of a film in one space; those in ``common`` are in the other space's list, too."""
+    items, notes = near
+    if not items:
+        st.caption(f"{shown.source.label} has no vector of this film: its plot or its poster is missing.")
+        return
+    st.caption(f"Nearest in the original space of {shown.source.label}: {len(items)} films, with similarity.")
+    poster_grid(
+        [
+            film_card(dataset, item, note=note, **(IN_BOTH if item in common else {}))
+            for item, note in zip(items, notes, strict=True)
+        ],
+        key=key,
+        size="small",
+        on_open=lambda: link.on_poster(dataset, key),
+        label=f"Nearest neighbours in {shown.source.label}",
+    )
 
 
 def _neighbours(row: int, found: spaces.Map) -> tuple[list[int], list[str]]:

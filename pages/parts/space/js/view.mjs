@@ -14,6 +14,7 @@ const files = new Map() // name → its content, as a promise; shared by all map
 // Maps side by side share the film under the pointer and, as `bus.selected`, the films selected on either of them.
 const bus = (globalThis.mmrecMapBus ??= new EventTarget())
 const MORPH_MS = 1100, GLIDE_MS = 650
+const HEADER = 80 // pixels: a map whose top is above this may lie under the page's header
 
 const fetched = (name, kind) => {
   if (!files.has(name)) {
@@ -76,8 +77,12 @@ class MapView {
       this.draw()
     }
     bus.addEventListener("select", this.onSelect)
-    // A browser may drop what a canvas showed while it was out of sight.
-    this.onScroll = () => { this.scrolled = performance.now(); this.draw() }
+    // Chromium without a graphics card clips a WebGL canvas at its foot by as much as is scrolled off at its head; under a
+    // filter, here one that changes nothing to the eye, it draws the whole.
+    this.onScroll = () => {
+      this.scrolled = performance.now()
+      this.canvas.style.filter = this.box.getBoundingClientRect().top < HEADER ? "brightness(1.001)" : ""
+    }
     document.addEventListener("scroll", this.onScroll, { capture: true, passive: true })
     // What Python writes into the address drops the camera, and a rerun with unchanged data does not call us.
     this.watching = setInterval(() => {
