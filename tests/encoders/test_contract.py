@@ -12,6 +12,7 @@ from PIL import Image
 from mmrec_core import features, registry
 from mmrec_core.data import preparation
 from mmrec_core.encoders._base import Encoder
+from mmrec_core.encoders.aligned import Aligned
 from mmrec_core.errors import MMRecError
 from mmrec_core.reading import images
 from tests.encoders import weights
@@ -53,6 +54,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
     return {}
 
 
+def joint_of_two() -> Encoder:
+    """A joint space of two encoders, with random heads."""
+    made = Aligned("aligned:mini_clip+mini_siglip", registry.config("encoders", "aligned", {"width": 16}))
+    parts = {modality: features.make_encoder(name) for modality, name in made.parts.items()}
+    rng, heads = np.random.default_rng(0), {}
+    for modality, part in parts.items():
+        shapes = {"weight": (16, part.width(modality)), "bias": (16,), "mean": (part.width(modality),)}
+        heads |= {f"{modality}.{k}": rng.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
+        heads[f"{modality}.std"] = np.ones(part.width(modality), np.float32)
+    made.restore(heads)
+    made.connect(parts)
+    made.name = "aligned"
+    return made
+
+
 @pytest.fixture(params=registry.names("encoders"))
 def encoder(
     request: pytest.FixtureRequest, made: dict[str, Encoder], tmp_path_factory: pytest.TempPathFactory
@@ -64,7 +80,7 @@ def encoder(
             folder = tmp_path_factory.mktemp(name)
             place = weights.open_clip_folder(folder) if name in weights.OPEN_CLIP else weights.FOLDERS[name](folder)
             options = {"weights": str(place)}
-        made[name] = features.make_encoder(name, options)
+        made[name] = features.make_encoder(name, options) if name != "aligned" else joint_of_two()
         if made[name].fits:
             made[name].fit([text for text in TEXTS if text.strip()])
     return made[name]
