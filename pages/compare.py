@@ -656,14 +656,17 @@ def jobs_in_progress() -> None:
 
 
 def verdicts(rows: list[Row]) -> None:
-    """What the results say, in a sentence for each kind of model."""
+    """What the results say, in a sentence for each kind of model; on the overview with what it rests on."""
+    overview = st.query_params.get("part") in (None, SECTIONS[0])
     for kind, metric, baseline in (("ranking", "ndcg@10", "popularity"), ("rating", "rmse", "bias")):
         own = [r for r in rows if r.kind == kind or (r.kind == "rating" and kind == "ranking" and r.model == baseline)]
         if any(r.kind == kind for r in own):
             text = sentence(dataset.name, tuple(f"{r.run.id} {r.label}" for r in own), metric, baseline, own)
             first, _, rest = text.partition(". ")
             if text:
-                st.markdown(f"##### {layout.escape(first)}{'.' if rest else ''}\n{layout.escape(rest)}")
+                st.markdown(
+                    f"##### {layout.escape(first)}{'.' if rest else ''}\n{layout.escape(rest) if overview else ''}"
+                )
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing the models …")

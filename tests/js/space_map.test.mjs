@@ -161,11 +161,15 @@ test("posters appear only up close, one in each cell, and not for hidden points"
   const rows = Array.from({ length: 100 }, (_, i) => [(i % 10) * 6000 + 3000, Math.floor(i / 10) * 6000 + 3000, i, 0])
   const points = merge(file(rows), null, new Uint8Array(100)), view = camera(800, 800)
   assert.equal(postersInView(points, camera(100, 100), 0, () => false).length, 0)
+  assert.equal(postersInView(points, view, 0, () => false).length, 0, "the whole map shows its points")
+  view.move({ zoom: 1.4 })
   const seen = postersInView(points, view, 0, () => false)
   assert.ok(seen.length > 20 && seen.length <= 80)
   const cells = new Set(seen.map(([, x, y]) => `${Math.round(x / 56)},${Math.round(y / 82)}`))
   assert.equal(cells.size, seen.length)
-  assert.equal(postersInView(points, view, 0, (i) => i !== 7).length, 1)
+  assert.equal(postersInView(points, view, 0, (i) => i !== 55).length, 1)
+  const few = merge(file(rows.slice(0, 20)), null, new Uint8Array(20))
+  assert.ok(postersInView(few, camera(800, 800), 0, () => false).length > 5, "few films are posters at once")
 })
 
 test("colours are read as numbers from 0 to 1", () => {

@@ -2,13 +2,15 @@
 import { positionAt } from "./points.mjs"
 
 const MOST = 80, CLOSE = 420 // square pixels per point
+const POSTER_ZOOM = 1.3 // the whole map shows its points: posters would hide its shape
+const FEW = 60 // so few films are posters at once
 const CELL = [56, 82]
 
 // Which points get a poster: [[i, x, y], …] in pixels.
 export const postersInView = (points, camera, t, isHidden) => {
   const found = [], cells = new Set()
   const spacing = camera.scale / Math.sqrt(Math.max(points.total, 1))
-  if (spacing * spacing <= CLOSE && points.total >= 60) return found
+  if (points.total >= FEW && (spacing * spacing <= CLOSE || camera.zoom < POSTER_ZOOM)) return found
   for (let i = 0; i < points.total && found.length < MOST; i++) {
     const p = positionAt(points, i, t)
     if (!p || isHidden(i)) continue
