@@ -182,6 +182,7 @@ def test_all_five_lessons_in_the_browser(browser: Any, site: str) -> None:
             page.get_by_text("Answer the question above first.").first.wait_for()
     page.goto(f"{site}/learn?dataset=demo")
     page.get_by_role("button", name="Look again").first.wait_for()
+    settled(page)  # cards come one by one
     assert page.get_by_text("4 of 4 answered").count() == 4 and page.get_by_role("button", name="Begin").count() == 1
     page.context.close()
 
