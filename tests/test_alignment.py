@@ -131,3 +131,23 @@ def test_too_few_pairs_and_unknown_encoders_are_refused(mine: Dataset, tmp_path:
         alignment.align(mine, "aligned:nothing+mini_clip")
     with pytest.raises(MMRecError, match="width"):
         alignment.align(mine, NAME, options={"width": 0})
+
+
+def test_imported_vectors_of_a_public_encoder_take_queries_if_it_gives_the_same(
+    mine: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder that they are named after is compared with them on a few films."""
+    made = features.make_encoder("mini_clip")
+    monkeypatch.setattr(features.encoding, "make_encoder", lambda *_: made)
+    texts = [features.rich_text(row) for row in mine.catalog.to_dict("records")]
+    for name, vectors in (("same", made.encode_text(texts)), ("other", made.encode_text(texts[::-1]))):
+        folder = tmp_path / name
+        folder.mkdir()
+        np.save(folder / "x_text_minilm.npy", vectors)
+        np.save(folder / "x_text_minilm_ids.npy", mine.items.raw)
+        features.import_folder(mine, folder, "minilm")
+        if name == "same":
+            assert features.restore_encoder(mine, "minilm") is made
+        else:
+            with pytest.raises(MMRecError, match="gives other vectors"):
+                features.restore_encoder(mine, "minilm")

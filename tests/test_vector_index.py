@@ -106,6 +106,15 @@ def test_small_catalogs_and_machines_without_faiss_search_exactly(
     assert not vector_index._building
 
 
+def test_a_content_control_never_meets_the_index_of_the_real_vectors(own: Features) -> None:
+    """Shuffled vectors come with the manifest of the real ones, and so with their checksum."""
+    vector_index.build(own.vectors, "a" * 64)
+    shuffled = np.random.default_rng(3).permutation(own.vectors)
+    control = dataclasses.replace(own, encoder="shuffled.1:drawn", vectors=shuffled)
+    query = control.dense[5]
+    assert vector_index.nearest_films(control, query, 10)[0].tolist() == nearest(control.dense, query, 10)[0].tolist()
+
+
 @pytest.mark.parametrize("width", [1, 7, 128, 172, 384, 512, 1024])
 def test_every_width_can_be_divided_into_pieces(width: int) -> None:
     pieces = vector_index._pieces(width)

@@ -49,7 +49,9 @@ class Aligned(Encoder):
         width: int = setting(128, "numbers in a vector of the joint space", ge=2, le=1024)
         dropout: float = setting(0.7, "share of the input numbers that are dropped in training", ge=0.0, le=0.9)
         max_epochs: int = setting(60, "passes over the pairs at most", ge=1, le=1000)
-        batch_size: int = setting(512, "pairs in a step; each text is told from all other images", ge=2, le=65_536)
+        batch_size: int = setting(
+            512, "pairs in a step; each text must be matched to its image among them", ge=2, le=65_536
+        )
         lr: float = setting(0.003, "size of a step (AdamW's learning rate)", ge=1e-6, le=1.0, log=True)
         weight_decay: float = setting(1.0, "pull of all weights towards zero at each step", ge=0.0, le=10.0, log=True)
         held_out: float = setting(0.2, "share of the pairs that are not learned from; retrieval is measured on these",

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmrec_core import records, registry, storage
 from mmrec_core.encoders._base import Encoder
-from mmrec_core.encoders.aligned import Aligned
+from mmrec_core.encoders.aligned import PREFIX, Aligned
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.features.images import open_poster
 from mmrec_core.features.prompts import rich_text
@@ -52,7 +52,7 @@ def make_encoder(encoder: str, options: Mapping[str, Any] | None = None, device:
         model, _, weights = encoder[10:].partition("/")
         given = {"model": model, "weights": weights, **given}
         name = "open_clip"
-    elif encoder.startswith("aligned:"):
+    elif encoder.startswith(PREFIX):
         name = "aligned"
     cls = registry.load("encoders", name)
     made: Encoder = cls(encoder, registry.config("encoders", name, given), device)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmrec_core import records, registry, storage
 from mmrec_core.data import vector_files
+from mmrec_core.encoders import aligned
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.features import controls
 from mmrec_core.types import MODALITIES, Array, Dataset, Field, Modality, Side, in_order
@@ -140,7 +141,7 @@ def parts_of(encoder: str) -> list[str]:
 
 def encoders_behind(encoder: str) -> list[str]:
     """The encoders that read a new text or image for this one: two of ``aligned:TEXT+IMAGE``, else itself."""
-    return encoder.removeprefix("aligned:").split("+") if encoder.startswith("aligned:") else [encoder]
+    return [*aligned.parts(encoder).values()] if encoder.startswith(aligned.PREFIX) else [encoder]
 
 
 def split_pair(encoder: str) -> dict[Modality, str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from mmrec_core import settings, storage
 from mmrec_core.errors import MMRecError
+from mmrec_core.features import controls
 from mmrec_core.features.nearest_neighbours import nearest
 from mmrec_core.features.store import Features
 from mmrec_core.types import Array, Progress, blocks, quiet
@@ -39,9 +40,10 @@ _guard = threading.Lock()
 def nearest_films(own: Features, query: Array, k: int) -> tuple[Array, Array]:
     """The ``k`` rows of stored unit vectors nearest to a unit query ``[d]``, best first, and their cosines.
 
-    Exact below :data:`EXACT_UNTIL` vectors, or while there is no index.
+    Exact below :data:`EXACT_UNTIL` vectors, while there is no index, and for content controls, whose vectors are not
+    those that the manifest's checksum is of.
     """
-    if len(own.vectors) < EXACT_UNTIL or not available():
+    if len(own.vectors) < EXACT_UNTIL or controls.parse(own.encoder) or not available():
         return nearest(own.dense, query, k)
     checksum = str(own.manifest["modality"][own.modality]["checksum"])
     if (found := load(checksum)) is None:
