@@ -1,7 +1,6 @@
 """What this is, three things to do, and the datasets."""
 
 import time
-from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -70,23 +69,13 @@ def datasets() -> None:
             st.subheader("No films yet", anchor=False)
             st.write("Reel World, a generated film world with posters and plots, takes about half a minute.")
             if st.button("Prepare the demo", type="primary", icon=":material/auto_awesome:", key="first"):
-                start_these("first", lambda: [runs.start("prepare", {"reader": "demo", "dataset": "demo"})])
+                queued_note.start("first", lambda: [runs.start("prepare", {"reader": "demo", "dataset": "demo"})])
             queued_note.show("first", linked=False)
         return
     asked = dataset_table(ready)
     if asked is not None:
-        start_these("fit", lambda: runs.start_all(asked[1]))
+        queued_note.start("fit", lambda: runs.start_all(asked[1]))
     queued_note.show("fit", linked=False)
-
-
-def start_these(key: str, begin: Callable[[], Sequence[runs.Run]]) -> None:
-    """Queue work, note it beside its button, and draw the page anew; says why where it cannot be."""
-    try:
-        queued_note.remember(key, begin())
-    except MMRecError as error:
-        layout.show_error(error)
-    else:
-        st.rerun()
 
 
 def jobs_in_progress() -> None:
@@ -182,7 +171,7 @@ def start_prepare(params: dict[str, object]) -> None:
             raise MMRecError(f"'{params['dataset']}' is the name of a built-in dataset; choose another name.")
         return [runs.start("prepare", params)]
 
-    start_these("own" if own else "prepare", begin)
+    queued_note.start("own" if own else "prepare", begin)
 
 
 introduction()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from mmrec_core import features, registry, runs
-from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import layout, queued_note
+from pages.parts.retrieval import retrieval_lines
 
 
 def alignment_form(dataset: Dataset) -> None:
@@ -41,14 +41,10 @@ def alignment_form(dataset: Dataset) -> None:
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="align.seed", help="Decides which films are held out.")
     name = f"aligned:{text}+{image}"
     if st.button("Align them", icon=":material/play_arrow:", key="align.start"):
-        options = {"loss": loss, "width": int(width), "held_out": held / 100, "seed": int(seed)}
-        try:
-            run = runs.start("encode", runs.encoding_params(dataset.name, name, options=options))
-        except MMRecError as error:
-            layout.show_error(error)
-        else:
-            queued_note.remember("alignment", [run])
-            st.rerun()
+        params = {"loss": loss, "width": int(width), "held_out": held / 100, "seed": int(seed)}
+        queued_note.start(
+            "alignment", lambda: [runs.start("encode", runs.encoding_params(dataset.name, name, options=params))]
+        )
     queued_note.show("alignment")
     for stored, manifest in features.available(dataset).items():
         if stored.startswith("aligned:"):
@@ -63,10 +59,5 @@ def _result(name: str, manifest: dict[str, object]) -> None:
         return
     with st.container(border=True):
         st.markdown(f"**{layout.escape(name)}**, seed {options.get('seed', 0)}")
-        for way, words in (("text_to_image", "plot → poster"), ("image_to_text", "poster → plot")):
-            at, (low, high) = found[way]["recall@10"], found[way]["intervals"]["recall@10"]
-            st.caption(
-                f"{words}: R@10 **{at:.3f}** [{low:.3f}, {high:.3f}], chance {found['chance@10']:.3f},"
-                f" {found['pairs']:,} held-out films"
-            )
+        retrieval_lines(found)
         st.page_link(layout.page("space"), label="Search its posters by words", icon=":material/search:")

@@ -9,10 +9,10 @@ import streamlit as st
 
 from mmrec_core import runs
 from mmrec_core.data import preparation
-from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import layout, queued_note
+from pages.parts import queued_note
 from pages.parts.alignment_form import alignment_form
+from pages.parts.retrieval import retrieval_lines
 
 NAMES = {
     "mini_clip": "trained from scratch with the contrastive loss of CLIP: each text must identify its own poster among"
@@ -83,18 +83,16 @@ def encoder_training(dataset: Dataset) -> None:
         )
     if st.button("Train the encoder", icon=":material/play_arrow:", key="enc.start"):
         options = {"max_epochs": int(epochs), "batch_size": int(batch), "lr": float(lr)}
-        try:
-            run = runs.start(
-                "train-encoder",
-                runs.encoder_training_params(
-                    [dataset.name, *also], name, seed=int(seed), held_out=held / 100, options=options
-                ),
-            )
-        except MMRecError as error:
-            layout.show_error(error)
-        else:
-            queued_note.remember("encoder", [run])
-            st.rerun()
+        params = runs.encoder_training_params
+        queued_note.start(
+            "encoder",
+            lambda: [
+                runs.start(
+                    "train-encoder",
+                    params([dataset.name, *also], name, seed=int(seed), held_out=held / 100, options=options),
+                )
+            ],
+        )
     queued_note.show("encoder")
     done = [
         r
@@ -116,11 +114,6 @@ def result(run: runs.Run) -> None:
             f"**{run.params['encoder']}**, seed {run.params['seed']}"
             f" :small[:gray[{time.strftime('%d %b %H:%M', time.localtime(run.record['created']))}]]"
         )
-        for way, words in (("text_to_image", "plot → poster"), ("image_to_text", "poster → plot")):
-            at, span = found[way]["recall@10"], found[way]["intervals"]["recall@10"]
-            st.caption(
-                f"{words}: R@10 **{at:.3f}** [{span[0]:.3f}, {span[1]:.3f}], chance {found['chance@10']:.3f},"
-                f" {found['pairs']:,} held-out films"
-            )
+        retrieval_lines(found)
         st.caption("To use it: Space → Encode, with these weights.")
         st.code(results["weights"], language=None)

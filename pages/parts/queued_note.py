@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
 
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
-from pages.parts.layout import escape
+from pages.parts.layout import escape, show_error
 from pages.parts.run_card import CARDS, ICONS, card_anchor, live_runs, title
 
 JOBS = "running-jobs"
@@ -25,6 +25,16 @@ SAYS = {
 def remember(key: str, started: Iterable[runs.Run]) -> None:
     """Note what a button has started; the one that was asked for first, what came along after it."""
     st.session_state[f"queued.{key}"] = list(dict.fromkeys(run.id for run in started))
+
+
+def start(key: str, begin: Callable[[], Sequence[runs.Run]]) -> None:
+    """Queue work, note it beside its button, and draw the page anew; says why where it cannot be."""
+    try:
+        remember(key, begin())
+    except MMRecError as error:
+        show_error(error)
+    else:
+        st.rerun()
 
 
 def show(key: str, *, linked: bool = True) -> None:
