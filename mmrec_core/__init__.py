@@ -6,7 +6,12 @@ Names are imported when they are first used, so ``import mmrec_core`` is fast.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
+
+# OpenMP's threads spin while they wait for each other. Beside another busy process each wait then lasts a time slice: a
+# step of a small network took ten times as long. It is read once, when torch is loaded, so it is set here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

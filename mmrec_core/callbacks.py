@@ -17,6 +17,14 @@ EventCallback = Callable[[str, Mapping[str, Any]], None]
 """Takes the kind of an event (``tick``, ``epoch``, ``note``) and its values."""
 
 
+SnapshotCallback = Callable[[Any, int, str], None]
+"""Takes the model, the number of epochs done and the phase: before the first epoch and after each."""
+
+
+def ignore_snapshot(model: Any, epochs: int, phase: str) -> None:
+    """A snapshot callback that does nothing."""
+
+
 def ignore_event(kind: str, values: Mapping[str, Any]) -> None:
     """An event callback that does nothing."""
 
@@ -61,3 +69,4 @@ class TrainingCallbacks:
     log_event: EventCallback = ignore_event
     progress: Progress = quiet
     stop: StopFlag = field(default_factory=StopFlag)
+    snapshot: SnapshotCallback = ignore_snapshot

@@ -88,6 +88,12 @@ class TrainConfig(Config):
     deterministic: bool = setting(
         False, "use only algorithms that give the same bits each time (slower on a GPU)", advanced=True
     )
+    snapshots: bool = setting(
+        True,
+        "keep up to twelve snapshots of the weights, which the page Inside replays; at most 5 MB, none of a model that"
+        " is too large for four",
+        advanced=True,
+    )
     checkpoint_s: float = setting(
         20.0,
         "time between checkpoints; a killed run loses at most this much",

@@ -43,6 +43,7 @@ ORDER = [
     {"runs"},
     {"serving"},
     {"analysis"},
+    {"inside"},
     {"tuning"},
     {"jobs"},
     {"maintenance"},

@@ -29,6 +29,14 @@ PATHS = {
     "errors, a person": "/errors?look=Person&who=3&a=ease&b=bpr",
     "errors, a case": "/errors?look=Case&who=3&a=ease&b=bpr",
     "errors, notebook": "/errors?look=Notebook",
+    "inside": "/inside",
+    "inside, errors": "/inside?tab=RMSE+and+ranking",
+    "inside, sampled": "/inside?tab=Sampled+negatives",
+    "inside, replay": "/inside?view=Training+replay",
+    "inside, overfitting": "/inside?view=Overfitting",
+    "inside, step": "/inside?view=Gradient+step",
+    "inside, losses": "/inside?view=CLIP+and+SigLIP",
+    "inside, no model": "/inside?view=Attention",
     "learn": "/learn",
     "a lesson": "/learn?lesson=1-rmse",
 }
@@ -86,7 +94,7 @@ def test_a_difference_is_two_clicks_from_compare_and_the_map_stands_beside_the_l
     page.close()
 
 
-@pytest.mark.parametrize("name", ["browse", "space", "train", "cold start", "compare"])
+@pytest.mark.parametrize("name", ["browse", "space", "train", "cold start", "compare", "inside", "inside, step"])
 def test_a_page_opened_on_a_phone_fits(browser: Any, profile: Any, demo_app: str, name: str) -> None:
     """Opened there, not made narrow there."""
     page = page_at(browser, demo_app + PATHS[name], 390, profile)
@@ -113,7 +121,9 @@ def ours_to_mend_not(violation: dict[str, Any]) -> bool:
     return all("stToolbar" in n["html"] or "stHeader" in n["html"] for n in violation["nodes"])
 
 
-@pytest.mark.parametrize("path", ["/", "/browse", "/space", "/train", "/compare", "/errors", "/cold_start", "/learn"])
+@pytest.mark.parametrize(
+    "path", ["/", "/browse", "/space", "/train", "/compare", "/errors", "/inside", "/cold_start", "/learn"]
+)
 def test_the_first_visit_offers_the_demo(browser: Any, profile: Any, empty_app: str, path: str) -> None:
     page = page_at(browser, empty_app + path, 390, profile)
     button = page.get_by_role("button", name="Prepare the demo")

@@ -21,11 +21,12 @@ from mmrec_core.data import preparation
 from mmrec_core.jobs import worker
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
+from pages.parts.inside import views
 from tests.models.test_contract import _census_files, _ratings_csv
 from tests.test_pages import app, choose_model, model_cards, text
 
 MODELS = registry.names("models")
-PAGES = ["home", "browse", "space", "train", "compare", "errors", "cold_start", "learn"]
+PAGES = ["home", "browse", "space", "train", "compare", "errors", "inside", "cold_start", "learn"]
 FILMS, TABLE = "films", "table"
 
 
@@ -90,8 +91,18 @@ def test_every_page_opens(page: str, dataset: str) -> None:
     """On films and on a table; where a page has nothing to show it says why and where to go."""
     made = shown(page, dataset)
     assert not made.error
-    if dataset == TABLE and page in {"browse", "space", "cold_start", "errors", "learn"}:
+    if dataset == TABLE and page in {"browse", "space", "cold_start", "errors", "inside", "learn"}:
         assert "no people and no films to show here" in text(made)
+
+
+@pytest.mark.parametrize("view, model", [(view.title, model) for view in views() for model in view.models])
+def test_inside_opens_the_model_or_says_why_not(view: str, model: str) -> None:
+    """Every view with every model that it names, of a run that knows a user; never an exception."""
+    assert model in MODELS
+    run = next(run for run in runs.all_runs() if run.params.get("model") == model and run.params["dataset"] == FILMS)
+    made = shown("inside", FILMS, view=view, run=run.id)
+    assert made.session_state["inside.run"] == model
+    assert not made.error or "Choose another user" in made.error[0].value or "none of these" in made.error[0].value
 
 
 @pytest.mark.parametrize("model", MODELS)

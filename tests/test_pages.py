@@ -17,7 +17,7 @@ from mmrec_core.types import Dataset
 from tests.test_datasets import small_movielens
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["home", "browse", "space", "train", "compare", "errors", "cold_start", "learn"]
+PAGES = ["home", "browse", "space", "train", "compare", "errors", "inside", "cold_start", "learn"]
 
 
 def app(page: str = "home", **query: str) -> AppTest:

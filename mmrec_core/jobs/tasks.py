@@ -40,6 +40,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
     from mmrec_core.evaluation.evaluate import evaluate
     from mmrec_core.training import distributed
     from mmrec_core.training.fit import fit
+    from mmrec_core.training.snapshots import Snapshots
     from mmrec_core.training.warm_start import donor_file, donor_of
 
     params, liked = run.params, runs.liked_from(run.params)
@@ -59,7 +60,13 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
     known = runs.known_rows(params)
     if first:
         update(run, data=dataset.checksum, split_checksum=split.checksum, beyond=beyond, known=known)
-    callbacks = TrainingCallbacks(run.folder / "checkpoints", event_logger.log_event, event_logger.progress, flag)
+    callbacks = TrainingCallbacks(
+        run.folder / "checkpoints",
+        event_logger.log_event,
+        event_logger.progress,
+        flag,
+        Snapshots(run.folder / "snapshots").record,
+    )
     try:
         fitted = fit(
             params["model"], dataset, split, options=params["options"], seed=params["seed"], relevant_from=liked,

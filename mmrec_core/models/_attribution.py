@@ -1,4 +1,4 @@
-"""Attribution of one prediction to the pairwise dot products that make it up."""
+"""What a model can say of one prediction: dot products of its features, or attention over a history."""
 
 from __future__ import annotations
 
@@ -22,3 +22,20 @@ class PairAttribution:
     """``[P]``: the prediction minus the prediction with that dot product set to zero, everything else unchanged."""
     score: float
     """The prediction."""
+
+
+@dataclass(frozen=True)
+class HistoryAttention:
+    """Attention weights of the position that a prediction is read from, over the events of one history."""
+
+    items: Array
+    """int64 ``[n]``: the events that are read, in the order in which the model reads them."""
+    names: tuple[str, ...]
+    """Name of each row of ``weights``, such as ``block 1, head 2``."""
+    weights: Array
+    """float64 ``[R, n]``: softmax weights of the events."""
+    rest: Array
+    """float64 ``[R]``: weight of the other positions (the start token, the mask, the user's token); each row of
+    ``weights`` and its ``rest`` sum to 1."""
+    rest_name: str
+    """What the other positions are."""

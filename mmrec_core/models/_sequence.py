@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 from mmrec_core.config import Config as AnyConfig
 from mmrec_core.config import setting
+from mmrec_core.models._attention import recorded
+from mmrec_core.models._attribution import HistoryAttention
 from mmrec_core.models._base import Batch, GradientModel
 from mmrec_core.models._negative_sampling import unseen_items
 from mmrec_core.types import Array, History, Interactions, Schema, Side, Source, TrainSet, UserState, blocks
@@ -84,6 +86,10 @@ class SequenceModel(GradientModel):
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 128, "max_epochs": 200, "patience": 10}
     streams: ClassVar[bool] = True
+    first_event: ClassVar[int] = 1
+    """Position of the first event in what the blocks read; the prediction is read at position ``size``."""
+    other_position: ClassVar[str] = "start token"
+    """What the one other position holds."""
     MARKS: ClassVar[int] = 1
     """How many special tokens (start and padding, mask) the items' table has after the row of the unknown item."""
     config: Any
@@ -339,6 +345,23 @@ class SequenceModel(GradientModel):
         longest = int(size.max()) if len(size) else 0  # padding beyond the longest sequence is not needed
         states = self.read(state["sequence"][:, :longest], size, state.get("user"))
         return states[torch.arange(len(size), device=size.device), size]
+
+    @torch.no_grad()
+    def attention(self, history: History) -> HistoryAttention | None:
+        """Attention over a history, for models with Transformer blocks (``blocks``); ``None`` for others."""
+        layers = getattr(self, "blocks", None)
+        if not isinstance(layers, nn.ModuleList):
+            return None
+        self.rest()
+        state = self.fold_in([history]).tensors
+        size, first = int(state["size"][0]), self.first_event
+        with recorded(layers) as found:
+            self.sequence_embeddings(state)
+        rows = torch.cat([weights[0, :, size, : size + 1] for weights in found]).double()
+        names = tuple(f"block {b + 1}, head {h + 1}" for b, own in enumerate(found) for h in range(own.shape[1]))
+        events = rows[:, first : first + size]
+        items = state["sequence"][0, :size].cpu().numpy()
+        return HistoryAttention(items, names, events.numpy(), (1 - events.sum(1)).numpy(), self.other_position)
 
     def forward(self, user: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Dot products ``[B, 1]``."""

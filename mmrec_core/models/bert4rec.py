@@ -31,6 +31,8 @@ class BERT4Rec(SequenceModel):
         heads: int = setting(2, "attention heads; the width must be divisible by them", ge=1, le=16)
         masked: float = setting(0.2, "share of films that are masked in training", ge=0.01, le=0.9)
 
+    first_event: ClassVar[int] = 0
+    other_position: ClassVar[str] = "mask"
     MARKS: ClassVar[int] = 2
     train_defaults: ClassVar[Mapping[str, Any]] = {**SequenceModel.train_defaults, "patience": 20}
     config: Config

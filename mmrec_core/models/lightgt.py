@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.config import setting
+from mmrec_core.models._attribution import HistoryAttention
 from mmrec_core.models._base import Batch
 from mmrec_core.models._gathered_dot import side_by_side
 from mmrec_core.models._graph import Layers, Owner, liked_items
@@ -127,7 +128,13 @@ class LightGT(LightGCN):
         return self.graph.items.long()[at] if len(self.graph.items) else torch.zeros_like(at), filled
 
     def attend(
-        self, tokens: Tensor, own: Sequence[Tensor], items: Tensor, filled: Tensor, films: Sequence[Tensor]
+        self,
+        tokens: Tensor,
+        own: Sequence[Tensor],
+        items: Tensor,
+        filled: Tensor,
+        films: Sequence[Tensor],
+        record: list[Tensor] | None = None,
     ) -> Tensor:
         """Tokens ``[B, M · d]`` after the last layer of attention.
 
@@ -137,6 +144,7 @@ class LightGT(LightGCN):
             items: liked items ``[B, H]``.
             filled: mask ``[B, H]`` of places that hold an item.
             films: LightGCN's layers of the items, each ``[I + 1, d]``.
+            record: receives the token's attention weights ``[B, 1 + H]`` of each modality and layer.
         """
         dim, found = self.config.dim, []
         means = []  # of the layers 0 … k, of the token's user and of each liked item: [B, 1 + H, d], without gradient
@@ -155,6 +163,8 @@ class LightGT(LightGCN):
                 query, key = (asked @ self.query[at, k]).sigmoid(), (mean @ self.key[at, k]).sigmoid()
                 logits = query @ key.transpose(1, 2) / (math.sqrt(dim) * self.config.sharpness)
                 shares = logits.masked_fill(~there[:, None], -torch.inf).softmax(2)
+                if record is not None:
+                    record.append(shares[:, 0])
                 sequence = norms[k](shares @ sequence)
             found.append(sequence[:, 0])
         return torch.cat(found, 1)
@@ -195,6 +205,11 @@ class LightGT(LightGCN):
         folded = super().fold_in(histories)
         if self.tokens is None:
             return folded
+        more = self._attended(histories, *self._liked(histories))
+        return UserState({"vector": self.joined(folded.tensors["vector"], more, False)}, folded.source)
+
+    def _liked(self, histories: Sequence[History]) -> tuple[Tensor, Tensor]:
+        """Liked items ``[B, H]`` of histories, and a mask of places that are filled."""
         device, width = self.known_items.device, self.config.history
         known, threshold = self.known_items[:-1].cpu().numpy(), self.schema.relevant_from
         items = torch.zeros(len(histories), width, dtype=torch.int64)
@@ -202,11 +217,29 @@ class LightGT(LightGCN):
         for row, history in enumerate(histories):
             liked = _spread(liked_items(history, threshold, known), width)
             items[row, : len(liked)], filled[row, : len(liked)] = torch.from_numpy(liked), True
-        own = self.fold_layers(histories)
+        return items.to(device), filled.to(device)
+
+    def _attended(
+        self, histories: Sequence[History], items: Tensor, filled: Tensor, record: list[Tensor] | None = None
+    ) -> Tensor:
+        """Tokens ``[B, M · d]`` of new users, from the unknown user's token and their liked items."""
+        assert self.tokens is not None
         token = self.tokens.weight[-1].expand(len(histories), -1)
-        films = self.propagate()[1]
-        more = self.attend(token, own, items.to(device), filled.to(device), films)
-        return UserState({"vector": self.joined(folded.tensors["vector"], more, False)}, folded.source)
+        return self.attend(token, self.fold_layers(histories), items, filled, self.propagate()[1], record)
+
+    @torch.no_grad()
+    def attention(self, history: History) -> HistoryAttention | None:
+        """Attention of a new user's token over the liked items of a history; ``None`` for a model without content."""
+        if self.tokens is None:
+            return None
+        self.rest()
+        items, filled = self._liked([history])
+        record: list[Tensor] = []
+        self._attended([history], items, filled, record)
+        size = int(filled[0].sum())
+        rows = torch.cat(record)[:, : size + 1].double().cpu().numpy()
+        names = tuple(f"{m}, layer {k + 1}" for m in self.content.names for k in range(self.config.layers))
+        return HistoryAttention(items[0, :size].cpu().numpy(), names, rows[:, 1:], rows[:, 0], "user's own token")
 
     @torch.no_grad()
     def item_state(self, content: Mapping[str, Tensor]) -> ItemState | None:

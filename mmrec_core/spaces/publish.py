@@ -106,6 +106,13 @@ def colours(codes: Array) -> str:
     return _put("colour", "bin", np.asarray(codes, np.uint8).tobytes())
 
 
+def frames(places: Array) -> str:
+    """Write places ``[F, I, 2]`` of items at several moments, in the unit square, as uint16 x and y; returns the path
+    under ``static/``."""
+    grid = np.clip(np.round(np.asarray(places) * 65_535), 0, 65_535).astype("<u2")
+    return _put("frames", "bin", grid.tobytes())
+
+
 def _put(kind: str, suffix: str, body: bytes) -> str:
     """Write a file named by its content; returns its path under ``static/``."""
     path = settings.static_dir() / "maps" / f"{kind}-{storage.checksum(body)}.{suffix}"

@@ -106,6 +106,13 @@ def able_precision(wanted: str, device: str) -> tuple[str, str | None]:
     return (wanted, None) if why is None else ("fp32", f"{why}, so the training uses fp32.")
 
 
+def adamw(model: torch.nn.Module, lr: float, weight_decay: float, device: str) -> torch.optim.Optimizer:
+    """The optimiser of every training (Loshchilov and Hutter 2019)."""
+    # fused: one pass over weights and moments instead of one per operation, 7 times faster on large tables
+    fused = device in {"cpu", "cuda"}
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
+
+
 def train_model(
     model: Any,
     train: Any,
@@ -175,9 +182,7 @@ class _Trainer:
             )
         if distributed.world() > 1:
             self.fabric.launch()
-        # fused: one pass over weights and moments instead of one per operation, 7 times faster on large tables
-        fused = device in {"cpu", "cuda"}
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=fused)
+        self.optimiser = adamw(model, how.lr, how.weight_decay, device)
         self.module, self.stepper = self.fabric.setup(model, self.optimiser)
         self.rank, self.world = distributed.rank(), distributed.world()
         self.loss = torch.compile(model.loss, dynamic=True) if how.compile else model.loss
@@ -210,6 +215,8 @@ class _Trainer:
         """Train to the end."""
         state = self.state = self._resumed() or self.state
         with _deterministic(self.how.deterministic), self.callbacks.stop.watch():
+            if not state.steps:
+                self._snapshot()
             while not state.done and state.epoch < self.how.max_epochs:
                 self._epoch()
                 self._epoch_ended()
@@ -405,12 +412,18 @@ class _Trainer:
         state.seconds += state.epoch_s + entry["judge_s"]
         state.epoch_batches, state.batch, state.epoch_s = state.batch, 0, 0.0
         state.epoch += 1
+        self._snapshot()
         self.callbacks.log_event("epoch", entry)
         self.callbacks.progress(state.epoch * state.epoch_batches, how.max_epochs * state.epoch_batches, self._doing())
         stop = self.callbacks.stop.wanted if self.world == 1 else self.fabric.broadcast(self.callbacks.stop.wanted)
         if stop and not state.done:
             self._save()
             self._interrupt()
+
+    def _snapshot(self) -> None:
+        """Offer the weights after an epoch to the callback that keeps some of them."""
+        if self.how.snapshots and self.rank == 0:
+            self.callbacks.snapshot(self.model, self.state.epoch, self.state.phase)
 
     def _interrupt(self) -> NoReturn:
         """Restore the best weights and raise :class:`Interrupted`; the checkpoint is already written."""
@@ -468,7 +481,9 @@ class _Trainer:
         state = TrainState(**counters["course"])
         mine, theirs = self.how.model_dump(), dict(counters["how"])
         if changed := [
-            k for k in mine if k in theirs and k not in {"checkpoint_s", "device", "compile"} and mine[k] != theirs[k]
+            k
+            for k in mine
+            if k in theirs and k not in {"checkpoint_s", "snapshots", "device", "compile"} and mine[k] != theirs[k]
         ]:
             raise MMRecError(
                 f"The checkpoint was made with another {changed[0]} ({theirs.get(changed[0])}); start a new run."

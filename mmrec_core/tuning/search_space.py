@@ -21,6 +21,7 @@ LEFT_OUT = {
     "compile",
     "deterministic",
     "checkpoint_s",
+    "snapshots",
     "precision",
     "schedule",
     "plateau_patience",

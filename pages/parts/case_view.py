@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -19,7 +18,7 @@ from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
 from mmrec_core.serving.rating_effects import MOST, SAME
 from mmrec_core.types import Array, Dataset, History, Split
-from pages.parts import hidden_names, layout, what_if_rating
+from pages.parts import feature_interactions, hidden_names, layout, what_if_rating
 from pages.parts.evaluated_models import as_evaluated, as_history, columns_of
 from pages.parts.poster_grid import film_card, poster_grid
 from pages.parts.what_if_rating import WhatIf, effects, shown_changes
@@ -89,7 +88,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
         what_if_rating.other_stars(what_if)
         what_if_rating.other_order(what_if)
     content(dataset, run, model, history, item, seen)
-    inside(model, user, item)
+    feature_interactions.in_case(model, user, item)
 
 
 def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
@@ -386,60 +385,3 @@ def encoded(name: str, checksum: str, encoder: str, plot: str, item: int, _datas
     """
     record = {**_dataset.catalog.iloc[item].to_dict(), "plot": plot}
     return np.asarray(features.restore_encoder(_dataset, encoder).encode_text([features.rich_text(record)])[0])
-
-
-def inside(model: Any, user: int, item: int) -> None:
-    """For models whose vectors meet in dot products: which of them moved the prediction."""
-    try:
-        found = cf.inside(model, user, item)
-    except MMRecError as error:
-        layout.show_error(error)
-        return
-    if found is None:
-        return
-    with st.expander("Inside the model: which vectors meet, and what that does", icon=":material/grid_on:"):
-        rows = [
-            {"a": a, "b": b, "dot": float(d), "moved": float(m)}
-            for (a, b), d, m in zip(found.pairs, found.dots, found.effects, strict=True)
-        ]
-        data = pd.DataFrame(rows)
-        shade = (
-            st.segmented_control(
-                "Shade by",
-                ["moved", "dot"],
-                default="moved",
-                required=True,
-                key="case.shade",
-                format_func=lambda k: {"moved": "what it does to the prediction", "dot": "the dot product"}[k],
-            )
-            or "moved"
-        )
-        most = float(data[shade].abs().max()) or 1.0
-        names = list(found.names)
-        heat = (
-            alt.Chart(data)
-            .mark_rect()
-            .encode(
-                x=alt.X("b:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=140)),
-                y=alt.Y("a:N", sort=names, title=None),
-                color=alt.Color(f"{shade}:Q", title=shade, scale=alt.Scale(scheme="blueorange", domain=[most, -most])),
-                tooltip=[
-                    "a:N",
-                    "b:N",
-                    alt.Tooltip("dot:Q", format="+.4f"),
-                    alt.Tooltip("moved:Q", title="moved the prediction by", format="+.4f"),
-                ],
-            )
-            .properties(height=26 * len(names) + 90)
-        )
-        top = data.reindex(data["moved"].abs().sort_values(ascending=False).index).head(3)
-        st.altair_chart(
-            heat,
-            alt="Pairs of vectors: " + "; ".join(f"{r.a} × {r.b} moved it by {r.moved:+.3f}" for r in top.itertuples()),
-        )
-        st.caption(
-            "Most moved by "
-            + "; ".join(f"{r.a} × {r.b} ({r.moved:+.3f})" for r in top.itertuples())
-            + ". The prediction minus what it would be with that dot product at zero, all else as it is; "
-            "such changes need not add up."
-        )

@@ -124,7 +124,7 @@ class Row:
         unusual = [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
             for k, v in sorted((result.get("changed") or {}).items())
-            if k not in {"device", "checkpoint_s"}
+            if k not in {"device", "checkpoint_s", "snapshots"}
         ]
         unusual += [f"seed {result['seed']}"] if result.get("seed") else []
         unusual += [f"{100 * result['fraction']:g}% of rows"] if result.get("fraction", 1.0) != 1.0 else []

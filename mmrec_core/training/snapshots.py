@@ -1,0 +1,82 @@
+"""Snapshots of a model's weights during training, spaced by the logarithm of the epoch, for replaying it later."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmrec_core.training import checkpoint
+
+MOST_BYTES = 5_000_000
+"""Largest size of all snapshots of a run together."""
+EPOCHS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
+"""Epochs after which a snapshot is kept: Fibonacci's numbers, about evenly spaced by their logarithm."""
+FEWEST = 4
+"""Fewer snapshots than this show no course, so none is kept."""
+
+
+def schedule(size: int) -> tuple[int, ...]:
+    """Epochs after which weights of ``size`` bytes are kept: all of :data:`EPOCHS`, or every second or third one.
+
+    Empty if not even :data:`FEWEST` fit into :data:`MOST_BYTES`.
+    """
+    fit = MOST_BYTES // max(size, 1)
+    for stride in (1, 2, 3):
+        chosen = EPOCHS[::stride]
+        if len(chosen) <= fit:
+            return chosen
+    return EPOCHS[::3] if fit >= FEWEST else ()
+
+
+class Snapshots:
+    """Writes a model's parameters (float16) to ``folder``, one file per snapshot.
+
+    Models whose state changes with the events of an epoch (temporal models) are left out, because parameters alone
+    would not say what they predict.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def record(self, model: Any, epochs: int, phase: str) -> None:
+        """Keep the weights if the schedule says so.
+
+        Args:
+            model: the model in training.
+            epochs: number of epochs done.
+            phase: phase of the training; a later phase replaces the snapshots of an earlier one.
+        """
+        if getattr(model, "family", "") == "temporal":
+            return
+        tensors = {name: value.detach().half() for name, value in model.named_parameters()}
+        size = sum(value.numel() * 2 for value in tensors.values())
+        if epochs not in schedule(size):
+            return
+        if epochs == 0 and self.folder.exists():
+            shutil.rmtree(self.folder)
+        checkpoint.write(self.folder / f"{epochs:04d}.safetensors", tensors, {"epochs": epochs, "phase": phase})
+
+
+def read(folder: Path) -> dict[int, dict[str, Tensor]]:
+    """All snapshots: number of epochs done → parameters (float32), in order.
+
+    Raises:
+        MMRecError: a file is damaged.
+    """
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors, counters = checkpoint.read(file)
+        found[int(counters["epochs"])] = {name: value.float() for name, value in tensors.items()}
+    return found
+
+
+def weights_at(model: Any, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model with its parameters replaced by those of a snapshot, for ``model.restore``."""
+    own = model.snapshot()
+    with torch.no_grad():
+        own.update({name: value for name, value in parameters.items() if name in own})
+    return own
