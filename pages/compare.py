@@ -411,6 +411,7 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
     if chart is not None:
         st.altair_chart(chart, alt=f"Validation {mine} by epoch of {', '.join(curves)}")
         st.caption("On validation rows, on which early stopping chooses: never compare these with test figures.")
+        replayed(rows)
         others = {name: epochs[0]["judged"] for name, epochs in curves.items() if epochs[0].get("judged")}
         if others:
             ways = "; ".join(f"{layout.escape(name)} {judged}" for name, judged in others.items())
@@ -419,6 +420,20 @@ def curves_view(rows: list[Row], metric: str) -> alt.TopLevelMixin | None:
                 " nothing of each other."
             )
     return chart
+
+
+def replayed(rows: list[Row]) -> None:
+    """Links to the replays of trainings that kept snapshots."""
+    kept = [run for row in rows if (run := training_of(row)) is not None and (run.folder / "snapshots").is_dir()]
+    with st.container(horizontal=True):
+        for run in kept[:MOST]:
+            link = {"dataset": dataset.name, "view": "Training replay", "run": run.id}
+            st.page_link(
+                layout.page("inside"),
+                label=f"Replay {run.params['model']}",
+                icon=":material/movie:",
+                query_params=link,
+            )
 
 
 def training_of(row: Row) -> runs.Run | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,8 @@ __all__ = ["FACTS", "HOLE", "FilledStep", "FilledText", "Missing", "Wanted", "fa
 HOLE = re.compile(r"\{([a-z_]+)((?: [^\s{}]+)*)\}")
 CASE = re.compile(r"\[([^\]\n]+)\] (.*)")
 """A line of an answer that is shown only if the choice in brackets is right."""
+FEEDBACK = re.compile(r"\[if ([^\]\n]+)\] (.*)")
+"""A line of an answer that is shown only to those who chose what is in brackets."""
 GAP = "…"
 
 
@@ -53,6 +55,8 @@ class FilledStep:
     query: dict[str, str]
     wanted: tuple[Wanted, ...] = ()
     """Runs without which the question cannot be answered."""
+    feedback: Mapping[str, str] = field(default_factory=dict)
+    """What those are told who chose one of the choices."""
     fault: str = ""
     """Why the question does not apply to this dataset; empty if it does."""
 
@@ -97,7 +101,11 @@ def fill_step(step: Step, dataset: Dataset) -> FilledStep:
         return FilledStep(step.choices, (), HOLE.sub(GAP, step.question), "", {}, fault=str(error))
     if not wanted and (wrong := [r for r in right if r not in choices]):
         raise MMRecError(f"'{step.question}' has the right answer '{wrong[0]}', which is no choice: {choices}.")
-    return FilledStep(choices, right, question, _cases(answer, choices, right), query, tuple(wanted))
+    told = {found[1]: found[2] for line in answer.splitlines() if (found := FEEDBACK.fullmatch(line))}
+    if not wanted and (odd := [choice for choice in told if choice not in choices]):
+        raise MMRecError(f"'{step.question}' has a line for those who chose '{odd[0]}', which is no choice: {choices}.")
+    answer = "\n".join(line for line in answer.splitlines() if FEEDBACK.fullmatch(line) is None)
+    return FilledStep(choices, right, question, _cases(answer, choices, right), query, tuple(wanted), told)
 
 
 def split(text: str) -> tuple[str, ...]:

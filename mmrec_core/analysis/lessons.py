@@ -17,9 +17,11 @@ A step is a question, a permalink of the page that shows the answer, and a short
     choose: {models_with rmse}     (or one | another; left out: a free answer)
     right: {leaders rmse}          (the right choice or choices; or a line "opinion: yes")
     show: mini_clip mini_siglip image   (or left out: films whose neighbours differ most under two encoders)
+    figure: overfitting            (or left out: a view of Inside, by the name of its file, drawn in the question)
 
     The answer, with {value ease ndcg@10} computed when it is read.
     [one] A line that is shown only if "one" is right on these data.
+    [if another] A line that is shown only to those who chose "another".
 
 Adding a lesson is adding a file to ``assets/lessons``, or to a ``lessons`` folder under ``MMREC_PLUGINS``.
 """
@@ -54,6 +56,8 @@ class Step:
     """Heading on the page to scroll to; empty for the top."""
     show: tuple[str, ...] = ()
     """Two encoders and a modality: the answer shows films whose nearest neighbours differ most; or nothing."""
+    figure: str = ""
+    """Name of a view of the page Inside that is drawn in the question; empty: none."""
 
     @property
     def opinion(self) -> bool:
@@ -80,7 +84,13 @@ def files() -> list[Path]:
     """The files of all lessons: built-in ones first, then those of plugins, sorted by name within a folder."""
     folders = [settings.ROOT / "assets" / "lessons"]
     folders += [Path(p) / "lessons" for p in os.environ.get("MMREC_PLUGINS", "").split(os.pathsep) if p]
-    return [file for folder in folders for file in sorted(folder.glob("[!_]*.md"))]
+    return [file for folder in folders for file in sorted(folder.glob("[!_]*.md"), key=_place)]
+
+
+def _place(file: Path) -> tuple[int, str]:
+    """The number at the beginning of a file's name, then the name: 9 before 10."""
+    number = re.match(r"\d+", file.name)
+    return int(number[0]) if number else 10**9, file.name
 
 
 def lessons() -> list[Lesson]:
@@ -137,7 +147,17 @@ def _step(part: str, file: Path) -> Step:
     show = tuple(header.get("show", "").split())
     if show and (len(show) != 3 or show[2] not in ("text", "image")):
         raise MMRecError(f"{file.name}: 'show: {' '.join(show)}' should name two encoders and text or image.")
-    return Step(question, page, dict(parse_qsl(query)), choices, answer, right, header.get("part", ""), show)
+    return Step(
+        question,
+        page,
+        dict(parse_qsl(query)),
+        choices,
+        answer,
+        right,
+        header.get("part", ""),
+        show,
+        header.get("figure", ""),
+    )
 
 
 def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
@@ -148,7 +168,9 @@ def _block(text: str, file: Path) -> tuple[str, dict[str, str], str]:
     header: dict[str, str] = {}
     lines = rest.splitlines()
     while lines and (
-        found := re.fullmatch(r"(minutes|look|choose|right|opinion|part|show|learn|picture): (.+)", lines[0].strip())
+        found := re.fullmatch(
+            r"(minutes|look|choose|right|opinion|part|show|figure|learn|picture): (.+)", lines[0].strip()
+        )
     ):
         header[found[1]] = found[2].strip()
         lines.pop(0)

@@ -54,6 +54,8 @@ def question(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, mine: P
             st.caption("Answer the question above first.")
         else:
             page_link(lesson, at, own, dataset)
+            if lesson.steps[at].figure:
+                figure(lesson.steps[at].figure, dataset)
             if at in mine.seen:
                 given(lesson, at, own, mine)
                 verdict(own, mine.answers.get(at, ""))
@@ -72,6 +74,25 @@ def page_link(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset) -> Non
         icon=":material/visibility:",
         query_params={"dataset": dataset.name, **own.query, **lesson_bar.query(lesson, at)},
     )
+
+
+def figure(name: str, dataset: Dataset) -> None:
+    """A view of Inside in the question, with the newest model that it opens; nothing without one."""
+    from pages.parts import inside  # its views show run cards, which show lessons' runs
+
+    view = next((view for view in inside.views() if view.name == name), None)
+    if view is None:
+        st.caption(f"There is no view of Inside called {layout.escape(name)}.")
+        return
+    finished = runs.finished(dataset)
+    run = next((finished[model] for model in view.models if model in finished), None)
+    if view.models and run is None:
+        st.caption("The figure appears here once one of its models is trained: open the page and press Train.")
+        return
+    try:
+        view.module.draw(dataset, run)
+    except MMRecError as error:
+        layout.show_error(error)
 
 
 def answer_form(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, mine: Progress) -> None:
@@ -123,7 +144,8 @@ def verdict(own: FilledStep, said: str) -> None:
         also = f" So is {' and '.join(others)}." if others else ""
         st.markdown(f":green[:material/check_circle: Right: **{layout.escape(said)}**.]{also}")
     else:
-        st.markdown(f":orange[:material/cancel: Not {layout.escape(said)}.] Right is {right}.")
+        told = f" {layout.escape(own.feedback[said])}" if said in own.feedback else ""
+        st.markdown(f":orange[:material/cancel: Not {layout.escape(said)}.]{told} Right is {right}.")
 
 
 def answer(step: Step, own: FilledStep, dataset: Dataset, key: str) -> None:

@@ -186,6 +186,7 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         delete_button("run", run.id, f"run-{run.id}")
     if not full or run.kind != "train":
         return
+    _look_inside(run)
     if st.button(
         "Settings",
         key=f"like-{run.id}",
@@ -216,6 +217,26 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
             icon=":material/replay:",
         )
         st.rerun()
+
+
+def _look_inside(run: runs.Run) -> None:
+    """The way to the view of Inside that opens this model."""
+    from pages.parts import inside  # its views show run cards
+
+    view = inside.opened_by(str(run.params["model"]))
+    if (
+        view is not None
+        and run.has_model
+        and st.button(
+            "Inside",
+            key=f"inside-{run.id}",
+            icon=":material/visibility:",
+            type="tertiary",
+            help=f"{view.question} Opens the model on the page Inside.",
+        )
+    ):
+        link = {"dataset": run.params["dataset"], "view": view.title, "run": run.id}
+        st.switch_page(layout.page("inside"), query_params=link)
 
 
 def waiting(run: runs.Run) -> None:

@@ -40,5 +40,5 @@ def views() -> tuple[View, ...]:
 
 
 def opened_by(model: str) -> View | None:
-    """The first view that opens runs of a model; ``None`` where there is none."""
-    return next((view for view in views() if model in view.models), None)
+    """The view that is made for a model: of those that open it, the one that opens the fewest models."""
+    return min((view for view in views() if model in view.models), key=lambda view: len(view.models), default=None)

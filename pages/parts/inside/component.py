@@ -44,4 +44,4 @@ def keep(parameter: str, key: str, name: str) -> None:
             st.query_params[parameter] = value
         else:
             st.query_params.pop(parameter, None)
-        navigation.remember("inside", st.session_state["dataset"])
+        navigation.remember(st.session_state["here"], st.session_state["dataset"])
