@@ -3,12 +3,113 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from tests.browsing import page_at, settled, window
+from mmrec_core.types import Dataset
+from tests.browsing import end, page_at, serve, settled, train, window
+
+BRIEF = {"max_epochs": "1", "patience": "0"}
+OPENED = {
+    "Message+passing": ".contributions",
+    "Attention": "table.attention",
+    "Memory": ".event",
+    "Interactions": "[data-testid=stVegaLiteChart]",
+}
+"""Views that need a model of their own, and what they show."""
+
+
+@pytest.fixture(scope="module")
+def opened(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with a model for each view, trained for an epoch."""
+    home = tmp_path_factory.mktemp("opened") / "home"
+    shutil.copytree(demo.folder, home / "datasets" / "demo", ignore=shutil.ignore_patterns("features", "maps"))
+    shutil.copytree(demo.folder.parents[1] / "static", home / "static")
+    train(home, "demo", lightgcn=BRIEF, sasrec=BRIEF, tgn=BRIEF, dlrm=BRIEF)
+    app, url = serve(home)
+    yield url
+    end(app)
+
+
+@pytest.mark.parametrize("view", list(OPENED))
+def test_views_of_models_are_accessible_and_fit(browser: Any, opened: str, view: str) -> None:
+    """No serious finding of axe in two lights, and no sideways scrolling on a phone."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = page_at(browser, f"{opened}/inside?dataset=demo&view={view}")
+    page.locator(OPENED[view]).first.wait_for()
+    for width, light in ((1440, "light"), (1440, "dark"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=light)
+        settled(page)
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        serious = [
+            (v["id"], v["nodes"][0]["html"][:200])
+            for v in found
+            if v["impact"] in {"serious", "critical"}
+            and not all("stToolbar" in n["html"] or "stHeader" in n["html"] for n in v["nodes"])
+        ]
+        assert serious == []
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_messages_flow_and_the_shares_are_of_the_chosen_film(browser: Any, opened: str, width: int) -> None:
+    """The picture stays where it is; the link brings film and depth back."""
+    page = page_at(browser, f"{opened}/inside?dataset=demo&view=Message+passing", width)
+    page.locator(".contributions").first.wait_for()
+    settled(page)
+    picture = page.locator("svg.picture").first
+    before = picture.bounding_box()
+    page.get_by_role("button", name="Next layer").click()
+    page.get_by_text("Layer 1: each liked film").wait_for()
+    page.get_by_text("the layers 0 to 1 sum to").wait_for()
+    after = picture.bounding_box()
+    assert (after["x"], after["width"], after["height"]) == (before["x"], before["width"], before["height"])
+    page.locator(".choice.film").nth(1).click()
+    chosen = page.locator(".choice.film[aria-pressed=true]").inner_text()
+    depth = page.get_by_role("slider", name="Layers:")
+    depth.focus()
+    page.keyboard.press("End")
+    page.get_by_text("With 8 layers").wait_for()
+    settled(page)
+    link = page.url
+    assert chosen.startswith("2. ") and link.endswith("~8")
+    page.close()
+    again = page_at(browser, link, width)
+    again.get_by_text("With 8 layers").wait_for()
+    assert again.locator(".choice.film[aria-pressed=true]").inner_text() == chosen
+    again.context.close()
+
+
+def test_an_event_is_taken_out_of_a_memory(browser: Any, opened: str) -> None:
+    page = page_at(browser, f"{opened}/inside?dataset=demo&view=Memory")
+    page.locator(".event").nth(1).click()
+    page.get_by_text("right after it and by").wait_for()
+    settled(page)
+    link, said = page.url, page.locator(".verdict").inner_text()
+    assert link.endswith("out=1")
+    page.close()
+    again = page_at(browser, link)
+    again.get_by_text("right after it and by").wait_for()
+    assert again.locator(".verdict").inner_text() == said
+    again.locator(".event").nth(1).click()
+    again.get_by_text("Press a film to take it out").wait_for()
+    again.context.close()
+
+
+def test_a_run_card_opens_its_model(browser: Any, opened: str) -> None:
+    page = page_at(browser, f"{opened}/train?dataset=demo")
+    page.get_by_role("button", name="Inside").first.click()
+    page.get_by_role("heading", name="Inside").wait_for()
+    settled(page)
+    assert "run=" in page.url and page.locator("[data-testid=stException]").count() == 0
+    page.context.close()
 
 
 def metric(page: Any, name: str) -> float:

@@ -101,7 +101,7 @@ export default function ({ data, parentElement, setStateValue }) {
     deep.replaceChildren(el("h4", {}, `With ${here.layers} layer${here.layers === 1 ? "" : "s"}${depth === data.layers ? ", as trained" : ""}: two films’ last layers have a cosine similarity of ${fixed(here.similarity, 3)} on average`),
       svg, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "last layer alone"), el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), "mean of all layers, which the scores use")),
       el("p", { class: "hint" }, "Mean cosine similarity of two films by number of layers, with the same weights: 1 means that all films point the same way (oversmoothing). LightGCN takes the mean of all layers to keep them apart."),
-      el("div", { class: "strip" }, ...here.films.map((f, at) => el("figure", { class: trained.has(f.title) ? "" : "new" }, poster(f), el("figcaption", {}, `${at + 1}. ${f.title}`)))))
+      el("div", { class: "strip", tabindex: 0, role: "region", "aria-label": "Films ranked first with so many layers" }, ...here.films.map((f, at) => el("figure", { class: trained.has(f.title) ? "" : "new" }, poster(f), el("figcaption", {}, `${at + 1}. ${f.title}`)))))
   }
   const choose = (at) => { chosen = at; drawChoices(); drawGraph(); flow(0); drawShares(); tell() }
   const drawChoices = () => {

@@ -124,7 +124,7 @@ export default function ({ data, parentElement, setStateValue }) {
   drawChoices()
   root.replaceChildren(el("div", { class: "bar" }, play, range), el("div", { class: "two wide-left" },
     el("div", {}, n ? canvas : el("p", { class: "hint" }, "This model has no vector per film."), n ? el("div", { class: "legend" }, ...data.genres.map((g) => el("span", {}, el("i", { style: `background:${g.colour}` }), g.name)), el("span", {}, el("i", { style: "background:#8C8C8C" }), "other"), el("span", {}, "□ in the list")) : null),
-    el("div", {}, chart)), choices, list,
+    el("div", {}, chart, choices, list)),
     numbers("Numbers", ["Moment", "Loss", data.metric || "Score", "15 neighbours kept until the next", `Films in the list of ${data.people[0] ?? "nobody"} kept`], frames.map((frame, i) => {
       const e = curve.find((entry) => entry.epoch === frame.epochs), now = frame.lists[data.people[0]] ?? [], next = frames[i + 1]?.lists[data.people[0]]
       return [frame.label, e ? fixed(e.loss, 4) : "–", e?.score != null ? fixed(e.score, 4) : "–", frame.overlap == null ? "–" : fixed(frame.overlap, 3), next ? `${now.filter((row) => next.includes(row)).length} of ${now.length}` : "–"]
