@@ -8,6 +8,7 @@ from mmrec_core.analysis import lessons
 from mmrec_core.analysis.lessons import Lesson
 from mmrec_core.data import preparation
 from pages.parts import layout, lesson_progress, lesson_question, lesson_sheet, lesson_slides
+from pages.parts.inside.component import STATE
 from pages.parts.lesson_cards import lesson_cards
 
 TITLE = "Learn"
@@ -61,6 +62,12 @@ def open_lesson(lesson: Lesson) -> None:
             on_click="ignore",
             help="Every question with its right answer and its numbers on these data, without a name.",
         )
+        later = next((one for at, one in enumerate(found) if at and found[at - 1].name == lesson.name), None)
+        if later is not None and st.button(
+            f"Next: {later.title}", icon=":material/arrow_forward:", key="next", help="The next lesson."
+        ):
+            st.query_params.from_dict({"dataset": dataset.name, "lesson": later.name})
+            st.rerun()
         if st.button("Start over", icon=":material/restart_alt:", key="over", help="Clears your answers."):
             lesson_progress.start_over(dataset, lesson.name)
             st.rerun()
@@ -70,7 +77,8 @@ def head(lesson: Lesson, done: int, n: int) -> None:
     """Title, motivation, progress, and the ways out."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("All lessons", icon=":material/arrow_back:", key="back", type="tertiary"):
-            st.query_params.pop("lesson", None)
+            for key in ("lesson", *STATE):
+                st.query_params.pop(key, None)
             st.rerun()
         if st.button(
             "Present",
@@ -94,8 +102,8 @@ lesson_progress.sync(dataset, {lesson.name: len(lesson.steps) for lesson in foun
 if not lesson_slides.wanted() or chosen is None:
     st.title("Learn", anchor=False)
     st.caption(
-        "Each question sends you to a page to look around. Give your own answer, then see what the numbers computed on"
-        " this machine say."
+        "Each question names a page to look at; some have a figure to play with. Give your own answer, then see the"
+        " right one, with numbers computed on this machine."
     )
     layout.generated_note(dataset)
     if dataset.name != "demo" and "demo" in preparation.prepared():

@@ -17,7 +17,7 @@ A step is a question, a permalink of the page that shows the answer, and a short
     choose: {models_with rmse}     (or one | another; left out: a free answer)
     right: {leaders rmse}          (the right choice or choices; or a line "opinion: yes")
     show: mini_clip mini_siglip image   (or left out: films whose neighbours differ most under two encoders)
-    figure: overfitting            (or left out: a view of Inside, by the name of its file, drawn in the question)
+    figure: overfitting            (or left out: a view of Inside, by its file, and key=value, drawn in the question)
 
     The answer, with {value ease ndcg@10} computed when it is read.
     [one] A line that is shown only if "one" is right on these data.
@@ -57,7 +57,8 @@ class Step:
     show: tuple[str, ...] = ()
     """Two encoders and a modality: the answer shows films whose nearest neighbours differ most; or nothing."""
     figure: str = ""
-    """Name of a view of the page Inside that is drawn in the question; empty: none."""
+    """Name of a view of the page Inside that is drawn in the question, and ``key=value`` for what it shows at first;
+    empty: none."""
 
     @property
     def opinion(self) -> bool:
@@ -119,12 +120,16 @@ def read(file: Path) -> Lesson:
     picture = header.get("picture", "posters")
     if picture not in PICTURES:
         raise MMRecError(f"{file.name}: picture '{picture}' is not known. Known: {', '.join(PICTURES)}.")
+    steps = tuple(_step(part, file) for part in parts)
+    figures = [step.figure.split()[0] for step in steps if step.figure]
+    if twice := [name for name in figures if figures.count(name) > 1]:
+        raise MMRecError(f"{file.name} shows the figure '{twice[0]}' twice. Leave it out of the later question.")
     return Lesson(
         file.stem,
         title,
         int(header["minutes"]),
         why,
-        tuple(_step(p, file) for p in parts),
+        steps,
         header.get("learn", ""),
         picture,
     )

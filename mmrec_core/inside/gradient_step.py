@@ -185,6 +185,21 @@ def _gradient(table: nn.Embedding) -> Tensor:
     return torch.zeros_like(table.weight) if table.weight.grad is None else table.weight.grad
 
 
+def in_wrong_order(model: Any, train: TrainSet, user: int, draws: int = 100) -> int | None:
+    """The first draw of :func:`draw_comparison` whose second film has the higher score; ``None`` if there is none.
+
+    Raises:
+        MMRecError: see :func:`draw_comparison`.
+    """
+    chosen = [draw_comparison(model, train, user, draw) for draw in range(draws)]
+    items = torch.tensor([[c.first, c.second] for c in chosen])
+    with torch.no_grad():
+        rows = {"user": torch.full((2 * draws,), user), "item": items.flatten()}
+        scores = model(model.user_tensors(rows), rows)[:, 0].view(-1, 2)
+    wrong = torch.nonzero(scores[:, 0] < scores[:, 1])[:, 0].tolist()
+    return wrong[0] if wrong else None
+
+
 @dataclass(frozen=True)
 class Plane:
     """A plane through the origin on which arrows are drawn."""

@@ -199,6 +199,8 @@ class EgoGraph:
     """float64 ``[a, b]``: edge weight ``1 / √(d_u d_i)``, 0 where there is no edge."""
     people_item: Array
     """float64 ``[b]``: edge weight between each user and the scored film, 0 where there is none."""
+    likes: Array
+    """int64 ``[a]``: likes in training of each drawn film."""
     fans: int
     """Number of users who like the scored film and at least one of the drawn films."""
 
@@ -232,4 +234,11 @@ def ego_graph(model: Any, person: Person, found: Shares, films: int = 8, people:
     path = edges.sum(0) * to_item
     order = np.argsort(-path, kind="stable")[:people]
     drawn = order[path[order] > 0]
-    return EgoGraph(chosen, drawn, edges[:, drawn], to_item[drawn], int((path > 0).sum()))
+    return EgoGraph(
+        chosen,
+        drawn,
+        edges[:, drawn],
+        to_item[drawn],
+        degree_item[person.films[chosen]].astype(np.int64),
+        int((path > 0).sum()),
+    )

@@ -21,6 +21,8 @@ NEAR = 15
 """Neighbours whose overlap between two snapshots is measured."""
 ASKED = 2000
 """Most films whose neighbours are compared."""
+SAMPLE = 60
+"""Users over whom ``popular`` and ``shared`` are averaged."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Frame:
     """Mean share of a film's 15 nearest neighbours (cosine) that are also among its 15 nearest at the next moment."""
     lists: dict[str, Array]
     """Item rows ``[top]`` recommended to each person."""
+    popular: float
+    """Mean number of listed films, over a sample of users, that are among the 5 % with most training events."""
+    shared: float
+    """Mean number of films that the lists of two users of the sample have in common."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +87,17 @@ def replay(run: runs.Run, dataset: Dataset, people: Mapping[str, int | History],
     moments = [moment for moment in moments if moment[0] < last or moment[0] == 0]
     other = with_config(model)
     other.eval()
-    vectors, lists = [], []
+    everybody = _sample(dataset, rows)
+    vectors, lists, common = [], [], []
     for _, _, parameters in moments:
         other.restore(snapshots.weights_at(other, parameters))
         other.eval()
         vectors.append(_item_vectors(other))
         lists.append(_lists(other, run, dataset, people, rows, top))
+        common.append(_common(other, run, dataset, everybody, rows, top))
     vectors.append(_item_vectors(model))
     lists.append(_lists(model, run, dataset, people, rows, top))
+    common.append(_common(model, run, dataset, everybody, rows, top))
     labels = [(epochs, label) for epochs, label, _ in moments] + [(last, f"epoch {last}, kept")]
     known = model.known_items[:-1].cpu().numpy()
     there = [own for own in vectors if own is not None]
@@ -100,8 +109,8 @@ def replay(run: runs.Run, dataset: Dataset, people: Mapping[str, int | History],
         overlaps = _overlaps(there, known)
     return Replay(
         tuple(
-            Frame(epochs, label, places, overlap, own)
-            for (epochs, label), places, overlap, own in zip(labels, drawn, overlaps, lists, strict=True)
+            Frame(epochs, label, places, overlap, own, *both)
+            for (epochs, label), places, overlap, own, both in zip(labels, drawn, overlaps, lists, common, strict=True)
         ),
         variance,
     )
@@ -126,6 +135,28 @@ def _lists(
             seen = np.unique(items[rows[users[rows] == who]])
         out[name] = model.recommend_rows(query, [hidden(run.params["protocol"], seen)], top)[0][0]
     return out
+
+
+def _sample(dataset: Dataset, rows: Array) -> dict[str, int | History]:
+    """Users with training events, drawn by a fixed seed."""
+    users = np.unique(np.asarray(dataset.interactions.need("user"))[rows])
+    chosen = np.random.default_rng(0).permutation(users)[:SAMPLE]
+    return {str(user): int(user) for user in chosen}
+
+
+def _common(
+    model: Any, run: runs.Run, dataset: Dataset, people: Mapping[str, int | History], rows: Array, top: int
+) -> tuple[float, float]:
+    """How many films of these users' lists are popular, and how many two of them share, on average."""
+    counts = np.bincount(np.asarray(dataset.interactions.need("item"))[rows], minlength=len(dataset.items))
+    popular = np.argsort(-counts, kind="stable")[: max(1, round(0.05 * len(counts)))]
+    found = list(_lists(model, run, dataset, people, rows, top).values())
+    listed = np.zeros((len(found), len(counts)))
+    for at, own in enumerate(found):
+        listed[at, own] = 1
+    pairs = len(found) * (len(found) - 1)
+    both = (listed.sum(0) ** 2).sum() - listed.sum()
+    return float(listed[:, popular].sum(1).mean()), float(both / pairs) if pairs else 0.0
 
 
 def aligned(vectors: Sequence[Array]) -> list[Array]:

@@ -95,7 +95,10 @@ def run() -> None:
         navigation.remember(path, st.session_state.get("dataset", ""))
         with moved:
             shown = [st.query_params.get(key, "") for key in VIEWS.get(path, ())]
-            navigation.view(" ".join([path, *shown]).strip(), keeps_position=path == "browse" and not any(shown))
+            navigation.view(
+                " ".join([path, *shown]).strip(),
+                keeps_position=path == "learn" or (path == "browse" and not any(shown)),
+            )
     except MMRecError as error:
         show_error(error)
     finally:

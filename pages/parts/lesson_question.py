@@ -72,14 +72,32 @@ def page_link(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset) -> Non
         page,
         label=f"Open {page.title}",
         icon=":material/visibility:",
-        query_params={"dataset": dataset.name, **own.query, **lesson_bar.query(lesson, at)},
+        query_params={"dataset": dataset.name, **_figure_state(step), **own.query, **lesson_bar.query(lesson, at)},
     )
 
 
+def _figure_state(step: Step) -> dict[str, str]:
+    """What the figure of a lesson shows, for the page Inside to go on from."""
+    if step.page != "inside":
+        return {}
+    from pages.parts.inside.component import STATE
+
+    return {key: st.query_params[key] for key in STATE if key in st.query_params}
+
+
 def figure(name: str, dataset: Dataset) -> None:
-    """A view of Inside in the question, with the newest model that it opens; nothing without one."""
+    """A view of Inside in the question, with the newest model that it opens; nothing without one.
+
+    Args:
+        name: the view's file, and after it ``key=value`` for parameters that the address does not have yet.
+        dataset: the dataset.
+    """
     from pages.parts import inside  # its views show run cards, which show lessons' runs
 
+    name, *given = name.split()
+    for key, _, value in (part.partition("=") for part in given):
+        if key not in st.query_params:
+            st.query_params[key] = value
     view = next((view for view in inside.views() if view.name == name), None)
     if view is None:
         st.caption(f"There is no view of Inside called {layout.escape(name)}.")
@@ -112,7 +130,8 @@ def answer_form(lesson: Lesson, at: int, own: FilledStep, dataset: Dataset, mine
                 key=key,
                 max_chars=lesson_progress.LONGEST,
                 placeholder="In your own words",
-                width=420,
+                width=640,
+                live=True,
             )
         if said and said != before:
             mine.answers[at] = said
@@ -130,11 +149,14 @@ def given(lesson: Lesson, at: int, own: FilledStep, mine: Progress) -> None:
     if own.choices and said in own.choices:
         st.segmented_control("Your answer", own.choices, default=said, key=f"given-{lesson.name}-{at}", disabled=True)
     else:
-        st.text_input("Your answer", said, key=f"given-{lesson.name}-{at}", disabled=True, width=420)
+        st.text_input("Your answer", said, key=f"given-{lesson.name}-{at}", disabled=True, width=640)
 
 
 def verdict(own: FilledStep, said: str) -> None:
     """Whether the answer is right on these data, and what is."""
+    if own.question.startswith("Exercise"):
+        st.markdown(":blue[:material/edit_note: An exercise: check it yourself with what is said below.]")
+        return
     if not own.right:
         st.markdown(":blue[:material/forum: A question of opinion: no answer is wrong.]")
         return

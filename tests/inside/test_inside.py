@@ -384,3 +384,13 @@ def test_alignment_undoes_a_turn() -> None:
     turn, _ = np.linalg.qr(rng.normal(size=(4, 4)))
     first, second = training_replay.aligned([last @ turn + 3.0, last])
     assert np.allclose(first, second)
+
+
+def test_a_pair_in_the_wrong_order_is_found(demo: Dataset) -> None:
+    found = fitted(demo, "bpr")
+    at = gradient_step.in_wrong_order(found.model, found.train, 3)
+    assert at is not None
+    for draw in range(at + 1):
+        chosen = gradient_step.draw_comparison(found.model, found.train, 3, draw)
+        first, second = gradient_step.walk(found.model, chosen, 0, lr=0.01)[0].scores
+        assert (first < second) == (draw == at)

@@ -20,7 +20,7 @@ from pages.parts.inside.person import choose_person
 TITLE = "Attention"
 ORDER = "40"
 QUESTION = "Does attention say why a film is recommended?"
-LOOK = "Compare the film with the largest attention weight with the film whose removal changes the score most."
+LOOK = "Choose another recommended film: the attention weights stay the same, the effects of removing a film do not."
 MODELS = (
     "sasrec",
     "bert4rec",
@@ -61,6 +61,7 @@ def found_for(
                 "names": attention.names,
                 "weights": [[float(f"{w:.4g}") for w in line[found.films]] for line in attention.weights],
                 "rest": [float(f"{r:.4g}") for r in attention.rest],
+                "before": [float(f"{w:.4g}") for w in attention.weights[:, : found.films[0]].sum(1)],
                 "rest_name": attention.rest_name,
                 "earlier": len(attention.items) - len(rows),
                 "effects": [float(f"{e:.4g}") for e in found.effects],

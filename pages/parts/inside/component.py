@@ -15,6 +15,10 @@ HERE = Path(__file__).parent
 STYLE = (HERE / "inside.css").read_text(encoding="utf-8")
 
 
+STATE = ("list", "stars", "n", "how", "see", "at", "world", "losses", "out", "who", "tab", "batch", "film", "run")
+"""Parameters of the address in which views keep what they show."""
+
+
 def component(name: str) -> Any:
     """The component whose script is ``js/NAME.mjs``."""
     return st.components.v2.component(

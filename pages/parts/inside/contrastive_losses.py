@@ -17,8 +17,7 @@ TITLE = "CLIP and SigLIP"
 ORDER = "60"
 QUESTION = "How do CLIP and SigLIP learn which poster belongs to which plot?"
 LOOK = (
-    "Change the temperature: CLIP’s rows always sum to one, SigLIP’s cells do not. Then press Step and watch the"
-    " diagonal."
+    "Change the temperature and compare the rows of CLIP with those of SigLIP. Then press Step and watch the diagonal."
 )
 PAIRS = 8
 STEPS = 12
@@ -79,8 +78,9 @@ def draw(dataset: Dataset, run: runs.Run | None) -> None:
         on_state_change=lambda: keep("losses", "inside.losses", "state"),
     )
     st.caption(
-        "mini_clip and mini_siglip share towers and data and differ in the loss alone. The similarities are theirs."
-        f" A step is one of the trainer’s (AdamW, learning rate {RATE:g}, weight decay 0.02, a new optimiser) on these"
-        " eight films. The temperature is 1 divided by the scale of the cosine. Both were trained on generated worlds,"
-        " so they know real films hardly."
+        "mini_clip and mini_siglip have the same networks and training data and differ in the loss alone; the"
+        " similarities are their own. The two losses are on different scales, so compare neither with the other. The"
+        " cosine is divided by the temperature. A step is one of the trainer’s (AdamW, learning rate"
+        f" {RATE:g}, weight decay 0.02) on these eight films alone, so it fits them and says nothing about others. Both"
+        " encoders were trained on generated worlds and hardly know real films."
     )

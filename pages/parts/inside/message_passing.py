@@ -20,8 +20,8 @@ TITLE = "Message passing"
 ORDER = "30"
 QUESTION = "How does a graph model recommend a film?"
 LOOK = (
-    "Press Play: vectors flow from the film over the people who like it and the films that you share with them to you."
-    " Then add layers, until all films look alike."
+    "Press Play: vectors flow from the film over the people who like it and the films that they share with the user."
+    " Then add layers and see the films’ last layers become alike."
 )
 MODELS = ("lightgcn", "lightgcn_multimodal")
 LISTED = 6
@@ -48,6 +48,7 @@ def found_for(
         "layers": int(model.config.layers),
         "learned": person.learned,
         "likes": len(person.films),
+        "content": bool(model.side) and str(run.params["model"]).endswith("multimodal"),
     }
 
 
@@ -58,8 +59,13 @@ def one(model: Any, person: Any, layers: Array, item: int, dataset: Dataset) -> 
     parts = passing.shares(person, layers, item)
     graph = passing.ego_graph(model, person, parts)
     drawn = [
-        {**film(dataset, int(person.films[at])), "share": float(parts.films[at]), "weight": float(person.weights[at])}
-        for at in graph.films
+        {
+            **film(dataset, int(person.films[at])),
+            "share": float(parts.films[at]),
+            "weight": float(person.weights[at]),
+            "likes": int(likes),
+        }
+        for at, likes in zip(graph.films, graph.likes, strict=True)
     ]
     return {
         **film(dataset, item),
@@ -119,11 +125,12 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
         },
         on_see_change=lambda: keep("see", "inside.graph", "see"),
     )
+    content = ", whose layer 0 of a film also contains plot and poster" if found["content"] else ""
     first = "first embedding, as learned" if found["learned"] else "first embedding of an unknown user (fold-in)"
     st.caption(
-        f"{run.params['model']} with {found['layers']} layers; {person.label} has {found['likes']} liked films. Score ="
-        f" dot product of the means of all layers. Own part: the user’s {first}. Each liked film’s share is what its"
-        " messages of all layers add to the score; with the own part they sum to the score exactly. The width of an"
-        " edge is its weight 1/√(d_u · d_i), where d counts the likes of the user and of the film. Of the people who"
-        " link the films, the ten with the heaviest paths are drawn."
+        f"{run.params['model']} with {found['layers']} layers{content}; {person.label} has {found['likes']} liked"
+        " films. The eight with the largest shares are drawn, and the ten people with the heaviest paths. Score: dot"
+        f" product of the means of all layers. Own part: from the user’s {first} (layer 0). Number at a film: its"
+        " share, the part of the score that its messages of all layers add. Width of an edge: its weight, 1 divided by the root of"
+        " the number of the user’s likes times the number of the film’s likes."
     )

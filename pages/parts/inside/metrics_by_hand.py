@@ -22,7 +22,7 @@ LOOK = "Drag a film up or down and watch which numbers move, and by how much."
 
 LIST, ERRORS, SAMPLED = "A ranked list", "RMSE and ranking", "Sampled negatives"
 TEN = 10
-FIRST_LIKED = (1, 4, 7)
+FIRST_LIKED = (1, 4, 9)
 _LIST = component("ranked_list")
 _ERRORS = component("rmse_and_ranking")
 _SAMPLED = component("sampled_negatives")
@@ -63,7 +63,7 @@ def ranked_list(dataset: Dataset) -> None:
     """Ten films to drag; hearts say which are liked."""
     rows = popular(dataset, TEN)
     n = len(rows)
-    first = (list(range(n)), [at for at in FIRST_LIKED if at < n], min(5, n))
+    first = (list(range(n)), [at for at in FIRST_LIKED if at < n], n)
     asked = st.query_params.get("list", "")
     order, liked, k = read_list(asked, n) or first
     _LIST(
@@ -140,7 +140,8 @@ def rmse_and_ranking(dataset: Dataset) -> None:
     )  # fmt: skip
     st.caption(
         f"Eight test ratings of user {layout.escape(found['user'])} and what {layout.escape(model)} predicted for them."
-        f" Films with ★ {threshold:g} or more count as liked. Films with equal predictions share their ranks."
+        f" Films with ★ {threshold:g} or more count as liked (♥). The yellow mark is the"
+        " given rating, the handle the prediction. Films with equal predictions share their ranks."
     )
 
 

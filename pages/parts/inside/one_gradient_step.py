@@ -18,8 +18,8 @@ TITLE = "Gradient step"
 ORDER = "20"
 QUESTION = "What does one training step change?"
 LOOK = (
-    "Press Step: the user’s arrow turns towards the film they liked and away from the other. Then try a larger learning"
-    " rate, or a larger penalty."
+    "Press Step: the user’s arrow moves along the dotted line, from the other film towards the liked one. Then try a"
+    " larger learning rate, or a larger penalty."
 )
 MODELS = ("bpr", "mf", "mf_bce")
 STEPS = 120
@@ -69,12 +69,15 @@ def steps(run_id: str, checksum: str, user: int, draw: int, lr: float, l2: float
         "ratings": chosen.ratings,
         "kept": plane.kept,
         "width": found[0].vectors.shape[1],
+        "kind": str(run.params["model"]),
+        "wrong": gradient_step.in_wrong_order(model, train, user),
         "states": [
             {
                 "vectors": flat(s.vectors),
                 "gradients": flat(s.gradients) if s.step in {0, 1} or s.step % 5 == 0 else None,
                 "scores": [float(f"{v:.5g}") for v in s.scores],
                 "loss": float(f"{s.loss:.5g}"),
+                "pull": float(f"{np.linalg.norm(s.gradients[0]):.4g}"),
             }
             for s in found
         ],

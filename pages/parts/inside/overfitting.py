@@ -29,6 +29,5 @@ def draw(dataset: Dataset, run: runs.Run | None) -> None:
     st.caption(
         "An invented world of 60 users and 40 films: users and films of one taste go together, and noise is added. It"
         " runs in your browser: stochastic gradient descent for mf (squared error) and bpr (pairs), the closed form for"
-        " ease (Steck 2019). A fifth of the ratings is held out. Here the held-out ratings choose the best epoch, as"
-        " validation ratings do; a test would need ratings that chose nothing."
+        " ease (Steck 2019). A fifth of the ratings is held out; they choose the best epoch, as validation ratings do."
     )

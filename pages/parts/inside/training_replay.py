@@ -20,7 +20,9 @@ from pages.parts.inside.person import learned, offered, your_ratings
 TITLE = "Training replay"
 ORDER = "15"
 QUESTION = "What happens while a model trains?"
-LOOK = "Press Play: films that the same people like drift together, and the lists settle long before the last epoch."
+LOOK = (
+    "Press Play, then compare the lists of two users after the first epoch and at the end: which films do they share?"
+)
 MODELS = (
     "bpr", "lightgcn", "mf", "lightgcn_multimodal", "ngcf", "sasrec", "gru4rec", "bert4rec", "ncf", "gmf", "mf_bce",
     "vbpr", "lattice", "freedom", "bm3", "mgcn", "mmgcn", "lightgt", "svdpp", "dlrm", "deepfm",
@@ -61,6 +63,8 @@ def replayed(
                 "epochs": frame.epochs,
                 "label": frame.label,
                 "overlap": None if frame.overlap is None else round(frame.overlap, 3),
+                "popular": round(frame.popular, 2),
+                "shared": round(frame.shared, 2),
                 "lists": {name: [int(i) for i in own] for name, own in frame.lists.items()},
             }
             for frame in found.frames
@@ -116,14 +120,16 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
         on_at_change=lambda: keep("at", "inside.replay", "at"),
     )
     plane = (
-        f" Places: principal components of the kept vectors ({100 * data['variance']:.0f} % of their variance); earlier"
-        " vectors are turned towards them (orthogonal Procrustes), so only what training changed moves. Between two"
-        " points in time, places are interpolated."
+        f" Places: the first two principal components of the kept vectors, which hold {100 * data['variance']:.0f} % of"
+        " their variance. Earlier vectors are turned towards them as a whole (orthogonal Procrustes), so only what"
+        " training changed moves. Before training all vectors are short, so the points lie close together. Between two"
+        " moments, places are interpolated."
         if data["variance"] is not None
         else " This model has no vector per film, so there is no plane."
     )
     you = "" if mine else " Rate films on Cold start to add your own list."
+    epochs = ", ".join(str(frame["epochs"]) for frame in data["frames"][:-1])
     st.caption(
-        f"Snapshots are kept after {len(data['frames']) - 1} epochs, spaced by their logarithm, in 16 bits; lists are"
-        f" the model’s own at each of them.{plane}{you}"
+        f"{len(data['frames']) - 1} snapshots were kept, after epochs {epochs}, in 16 bits; the lists are the model’s"
+        f" own at each of them, without films that the user has rated in training.{plane}{you}"
     )

@@ -23,26 +23,27 @@ export default function ({ data, parentElement, setStateValue }) {
     const now = moment(), scale = temperature ? 1 / temperature : now.scale, off = bias ?? now.bias
     const found = sigmoid() ? siglipLoss(now.similarity, scale, off) : clipLoss(now.similarity, scale)
     const own_ = now.similarity.map((_, i) => i)
-    const most = Math.max(...found.gradient.flat().map(Math.abs), 1e-12)
+    const most = scale / n // the largest that a cell can have, so that colours mean the same before and after a step
     const cell = (i, j) => {
       const g = found.gradient[i][j], s = now.similarity[i][j]
       const value = see === "gradient" ? `${g < 0 ? "↑" : "↓"}${fixed(Math.abs(g), 2)}` : sigmoid() ? fixed(found.probabilities[i][j], 2) : `${fixed(found.rows[i][j], 2)}`
       const under = see === "gradient" || sigmoid() ? null : el("small", {}, fixed(found.columns[i][j], 2))
       const colour = see === "gradient" ? (g < 0 ? "#009E73" : "#D55E00") : "#0072B2"
-      const share = see === "gradient" ? Math.abs(g) / most : sigmoid() ? found.probabilities[i][j] : 0.5 * (found.rows[i][j] + found.columns[i][j])
+      const share = see === "gradient" ? Math.min(1, Math.sqrt(Math.abs(g) / most)) : sigmoid() ? found.probabilities[i][j] : 0.5 * (found.rows[i][j] + found.columns[i][j])
       return el("td", { class: i === j ? "pair-cell" : "", style: `--w:${share};--ink:${colour}`, title: `plot of ${films[i].title}, poster of ${films[j].title}: cosine ${fixed(s)}, gradient ${fixed(g, 4)}` }, el("span", {}, value), under)
     }
     grid.replaceChildren(el("table", { class: "matrix" }, el("thead", {}, el("tr", {}, el("td"), ...films.map((f) => el("th", { scope: "col", title: f.title }, poster(f, { alt: f.title }))))),
-      el("tbody", {}, ...own_.map((i) => el("tr", {}, el("th", { scope: "row", title: films[i].plot }, el("span", {}, films[i].plot)), ...own_.map((j) => cell(i, j)))))))
-    const right = sigmoid() ? own_.filter((i) => found.probabilities[i][i] > 0.5).length + found.probabilities.flatMap((row, i) => row.filter((p, j) => i !== j && p <= 0.5)).length : own_.filter((i) => found.rows[i][i] === Math.max(...found.rows[i])).length
+      el("tbody", {}, ...own_.map((i) => el("tr", {}, el("th", { scope: "row", title: films[i].plot }, el("b", {}, films[i].title), el("span", {}, films[i].plot)), ...own_.map((j) => cell(i, j)))))))
+    const right = own_.filter((i) => sigmoid() ? found.probabilities[i][i] > 0.5 : found.rows[i][i] === Math.max(...found.rows[i])).length
+    const others = sigmoid() ? found.probabilities.flatMap((row, i) => row.filter((p, j) => i !== j && p <= 0.5)).length : own_.filter((j) => found.columns[j][j] === Math.max(...own_.map((i) => found.columns[i][j]))).length
     head.replaceChildren(el("h4", {}, sigmoid() ? "SigLIP’s loss" : "CLIP’s loss", el("b", {}, fixed(found.loss, 4))), el("p", {}, sigmoid()
-      ? `Each cell asks: do these two belong together? ${right} of ${n * n} cells are answered rightly.`
-      : `Each row asks: which poster belongs to this plot? ${right} of ${n} rows are answered rightly. Each column asks the reverse (small number).`),
+      ? `Each cell asks: do these two belong together? Of the ${n} pairs that do, ${right} have a probability above one half; of the ${n * n - n} others, ${others} have one below.`
+      : `Each row asks: which poster belongs to this plot? In ${right} of ${n} rows its own poster has the largest probability. Each column asks the reverse (the small numbers): right in ${others} of ${n}.`),
       el("p", { class: "formula" }, sigmoid() ? `sum over cells of log(1 + exp(∓(${fixed(scale, 2)} · cosine ${off < 0 ? "−" : "+"} ${fixed(Math.abs(off), 2)}))), divided by ${n}` : `−log softmax(${fixed(scale, 2)} · cosine), mean over rows and columns`),
       el("p", { class: "formula" }, temperature || bias != null ? "With your temperature or bias; the encoder was trained with its own." : `The encoder’s own loss on this batch: ${fixed(now.loss, 4)}.`))
     let pull = [0, 0], push = [0, 1]
     own_.forEach((i) => own_.forEach((j) => { if (found.gradient[i][j] < found.gradient[pull[0]][pull[1]]) pull = [i, j]; if (found.gradient[i][j] > found.gradient[push[0]][push[1]]) push = [i, j] }))
-    words.textContent = `The gradient pulls together most: the plot and the poster of ${films[pull[0]].title}. It pushes apart most: the plot of ${films[push[0]].title} and the poster of ${films[push[1]].title}.`
+    words.textContent = `The gradient (of the loss, by each cosine) pulls together most: the plot and the poster of ${films[pull[0]].title}. It pushes apart most: the plot of ${films[push[0]].title} and the poster of ${films[push[1]].title}.`
     const open = table.querySelector("details")?.open
     table.replaceChildren(numbers("Numbers", ["Plot", "Poster", "Cosine", sigmoid() ? "Probability" : "Row, column", "Gradient"], own_.flatMap((i) => own_.map((j) => [films[i].title, films[j].title, fixed(now.similarity[i][j]), sigmoid() ? fixed(found.probabilities[i][j]) : `${fixed(found.rows[i][j])}, ${fixed(found.columns[i][j])}`, fixed(found.gradient[i][j], 4)]))))
     table.querySelector("details").open = Boolean(open)

@@ -32,10 +32,14 @@ export default function ({ data, parentElement, setStateValue }) {
   const ghosts = INK.map((ink) => shape("line", { x1: ox, y1: oy, stroke: ink, "stroke-width": 2, "stroke-opacity": 0.3 }))
   const arrows = INK.map((ink, at) => shape("line", { x1: ox, y1: oy, stroke: ink, "stroke-width": 3.5, "marker-end": `url(#head${at})` }))
   const pulls = INK.map((ink) => shape("line", { stroke: "currentColor", "stroke-width": 1.6, "stroke-dasharray": "5 3" }))
-  const names = [data.user, ...films.map((film, at) => `${film.title.slice(0, 26)} (${labels[at]})`)].map((text) => shape("text", { "font-weight": 600, "paint-order": "stroke", stroke: "var(--st-secondary-background-color)", "stroke-width": 4 }, text))
-  svg.append(...ghosts, ...trails, ...pulls, ...arrows, ...names)
+  const names = [data.user, ...films.map((film, at) => `${film.title.length > 24 ? `${film.title.slice(0, 23)}…` : film.title} (${labels[at]})`)].map((text) => shape("text", { "font-weight": 600, "paint-order": "stroke", stroke: "var(--st-secondary-background-color)", "stroke-width": 4 }, text))
+  const along = shape("line", { stroke: COLOURS[2], "stroke-width": 2, "stroke-dasharray": "1 4", "stroke-linecap": "round" })
+  svg.append(...ghosts, ...trails, along, ...pulls, ...arrows, ...names)
   ghosts.forEach((line, at) => { const [x, y] = place(states[0].vectors[at]); line.setAttribute("x2", x); line.setAttribute("y2", y) })
 
+  const softplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)))
+  const comparison = ({ scores: [a, b] }) => data.kind === "bpr" ? softplus(b - a) : data.kind === "mf_bce" ? (softplus(-a) + softplus(b)) / 2 : ((a - data.ratings[0]) ** 2 + (b - data.ratings[1]) ** 2) / 2
+  const parts = el("p", { class: "formula" })
   const steps = el("output", {}), loss = el("b"), bars = el("div", { class: "pairs" }), table = el("div")
   const span = [Math.min(0, ...states.flatMap((s) => s.scores)), Math.max(0, ...states.flatMap((s) => s.scores))]
   const share = (value) => 100 * (value - span[0]) / (span[1] - span[0] || 1)
@@ -51,6 +55,8 @@ export default function ({ data, parentElement, setStateValue }) {
       names[at].setAttribute("x", Math.max(6, Math.min(width - 6, x + (right ? -8 : 8)))); names[at].setAttribute("y", Math.max(14, Math.min(height - 6, y + (y > oy ? 16 : -7) + (under ? 15 : 0)))); names[at].setAttribute("text-anchor", right ? "end" : "start")
     })
     trails.forEach((line, at) => line.setAttribute("points", [...states.slice(0, own.at + 1).map((s) => s.vectors[at]), vectors[at]].map((v) => place(v).join(",")).join(" ")))
+    const [ux, uy] = now[0], [lx, ly] = now[1], [nx, ny] = now[2], far = Math.hypot(lx - nx, ly - ny) || 1
+    along.setAttribute("x1", ux), along.setAttribute("y1", uy), along.setAttribute("x2", ux + (lx - nx) / far * 80), along.setAttribute("y2", uy + (ly - ny) / far * 80)
     const pull = state.gradients
     const longest = pull ? Math.max(1e-12, ...pull.map(([x, y = 0]) => Math.hypot(x, y))) : 1
     pulls.forEach((line, at) => {
@@ -61,6 +67,8 @@ export default function ({ data, parentElement, setStateValue }) {
     })
     steps.textContent = `${own.at} of ${last} steps`
     loss.textContent = fixed(state.loss, 4)
+    const own_ = comparison(state)
+    parts.textContent = `of the comparison ${fixed(own_, 4)}, of the penalty ${fixed(state.loss - own_, 4)}; length of the user’s gradient ${fixed(state.pull, 4)}`
     bars.replaceChildren(scoreBar(0, state.scores[0], states[0].scores[0]), scoreBar(1, state.scores[1], states[0].scores[1]),
       el("p", { class: "hint" }, `Difference of the scores: ${fixed(state.scores[0] - state.scores[1])}, was ${fixed(states[0].scores[0] - states[0].scores[1])}`))
   }
@@ -87,10 +95,10 @@ export default function ({ data, parentElement, setStateValue }) {
   const one = button("Step", () => go(own.at + 1), { class: "main" }), ten = button("10 steps", () => go(own.at + 10)), hundred = button("100 steps", () => go(own.at + 100)), reset = button("Reset", () => go(0))
   const ask = () => { own.at = 0; own.tell("how", [lr, l2, which, 0].join("-")) }
   const rate = slider({ label: "Learning rate:", min: 0, max: data.rates.length - 1, value: lr, format: (at) => `${data.rates[at]}${at === data.usual[0] ? " (as trained)" : ""}`, change: (at) => { lr = at; ask() } })
-  const penalty = slider({ label: "Penalty l2:", min: 0, max: data.penalties.length - 1, value: l2, format: (at) => `${data.penalties[at]}${at === data.usual[1] ? " (as trained)" : ""}`, change: (at) => { l2 = at; ask() } })
-  root.replaceChildren(el("div", { class: "bar" }, one, ten, hundred, reset, button("Other films", () => { which = (which + 1) % 100; ask() }), rate, penalty),
-    el("div", { class: "two wide-left" }, el("div", {}, svg, el("div", { class: "legend" }, ...[data.user, ...films.map((f) => f.title)].map((text, at) => el("span", {}, el("i", { style: `background:${INK[at]}` }), text)), el("span", {}, "dashed: direction of the next step (gradient, reversed)"))),
-      el("div", {}, el("div", { class: "metric" }, el("h4", {}, "Loss", loss), steps), bars, table)))
+  const penalty = slider({ label: "Penalty (l2):", min: 0, max: data.penalties.length - 1, value: l2, format: (at) => `${data.penalties[at]}${at === data.usual[1] ? " (as trained)" : ""}`, change: (at) => { l2 = at; ask() } })
+  root.replaceChildren(el("div", { class: "bar" }, one, ten, hundred, reset, button("Other films", () => { which = (which + 1) % 100; ask() }), button("A pair in the wrong order", () => { which = data.wrong; ask() }, { disabled: data.wrong == null }), rate, penalty),
+    el("div", { class: "two wide-left" }, el("div", {}, svg, el("div", { class: "legend" }, ...[data.user, ...films.map((f) => f.title)].map((text, at) => el("span", {}, el("i", { style: `background:${INK[at]}` }), text)), el("span", {}, "dashed: against the gradient, penalty included"), el("span", {}, "dotted: from the other film towards the liked one"))),
+      el("div", {}, el("div", { class: "metric" }, el("h4", {}, "Loss", loss), parts, steps), bars, table)))
   draw(states[own.at].vectors, states[own.at])
   finish()
 }

@@ -41,7 +41,7 @@ export default function ({ data, parentElement, setStateValue }) {
     const top = Math.max(...film.liked.map((f) => Math.abs(f.share)), 1e-12)
     film.liked.forEach((f, a) => {
       const node = shape("g", {}, image(...films[a], f, 24), label(films[a][0] - 17, films[a][1] + 4, fixed(f.share, 3), "end", { class: "soft" }))
-      node.append(shape("title", {}, `${f.title}: share ${fixed(f.share, 4)}`))
+      node.append(shape("title", {}, `${f.title}: share ${fixed(f.share, 4)}, ${f.likes} likes, weight of the edge ${fixed(f.weight, 4)}`))
       lines[a].setAttribute("stroke", f.share < 0 ? COLOURS[5] : COLOURS[2])
       lines[a].setAttribute("stroke-opacity", 0.25 + 0.6 * Math.abs(f.share) / top)
       svg.append(node)
@@ -87,7 +87,7 @@ export default function ({ data, parentElement, setStateValue }) {
     shares.replaceChildren(el("h4", {}, `Score of ${film.title}: ${fixed(film.score, 3)}`),
       el("p", { class: "hint" }, layer ? `By layer of the user; the layers 0 to ${layer} sum to ${fixed(sum, 3)}:` : "By layer of the user:"), bars(film.by_layer.map((value, at) => [`layer ${at}`, value, !layer || at <= layer])),
       el("p", { class: "hint" }, "By liked film:"), bars([["own part", film.own], ...film.liked.map((f) => [f.title, f.share]), ...(film.n_others ? [[`${film.n_others} other films`, film.others]] : [])]),
-      numbers("Numbers", ["Part", "Share of the score"], [["own part", fixed(film.own, 6)], ...film.liked.map((f) => [f.title, fixed(f.share, 6)]), [`${film.n_others} other films`, fixed(film.others, 6)], ["sum", fixed(film.own + film.others + film.liked.reduce((a, f) => a + f.share, 0), 6)], ["score of the model", fixed(film.score, 6)]]))
+      numbers("Numbers", ["Part", "Share of the score", "Likes", "Weight of the edge"], [["own part", fixed(film.own, 6), "", ""], ...film.liked.map((f) => [f.title, fixed(f.share, 6), f.likes, fixed(f.weight, 4)]), [`${film.n_others} other films`, fixed(film.others, 6), "", ""], ["sum", fixed(film.own + film.others + film.liked.reduce((a, f) => a + f.share, 0), 6), "", ""], ["score of the model", fixed(film.score, 6), "", ""]]))
     shares.querySelector("details").open = Boolean(open)
   }
   const drawDepths = () => {
@@ -98,9 +98,9 @@ export default function ({ data, parentElement, setStateValue }) {
     svg.append(shape("polyline", { points: data.depths.map((d, at) => `${x(at)},${y(d.mixed)}`).join(" "), fill: "none", stroke: COLOURS[0], "stroke-width": 2.5, "stroke-dasharray": "6 3" }))
     data.depths.forEach((d, at) => svg.append(shape("circle", { cx: x(at), cy: y(d.mixed), r: at === depth ? 6 : 3, fill: COLOURS[0] }), shape("circle", { cx: x(at), cy: y(d.similarity), r: at === depth ? 6 : 3, fill: COLOURS[5] }), shape("text", { class: "soft", x: x(at), y: height - 6, "text-anchor": "middle", "font-weight": at === data.layers ? 700 : 400 }, at)))
     const here = data.depths[depth], trained = new Set(data.depths[data.layers].films.map((f) => f.title))
-    deep.replaceChildren(el("h4", {}, `With ${here.layers} layer${here.layers === 1 ? "" : "s"}${depth === data.layers ? ", as trained" : ""}: two films’ last layers have a cosine similarity of ${fixed(here.similarity, 3)} on average`),
+    deep.replaceChildren(el("h4", {}, `With ${here.layers} layer${here.layers === 1 ? "" : "s"}${depth === data.layers ? ", as trained" : ""}: mean cosine similarity of two films: last layer ${fixed(here.similarity, 3)}, mean of all layers ${fixed(here.mixed, 3)}`),
       svg, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "last layer alone"), el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), "mean of all layers, which the scores use")),
-      el("p", { class: "hint" }, "Mean cosine similarity of two films by number of layers, with the same weights: 1 means that all films point the same way (oversmoothing). LightGCN takes the mean of all layers to keep them apart."),
+      el("p", { class: "hint" }, "Mean cosine similarity of two films by number of layers, with the same weights: 1 means that all films point the same way (oversmoothing). Odd layers are made of users’ vectors and even ones of films’, so the curve may dip. LightGCN takes the mean of all layers to keep films apart."),
       el("div", { class: "strip", tabindex: 0, role: "region", "aria-label": "Films ranked first with so many layers" }, ...here.films.map((f, at) => el("figure", { class: trained.has(f.title) ? "" : "new" }, poster(f), el("figcaption", {}, `${at + 1}. ${f.title}`)))))
   }
   const choose = (at) => { chosen = at; drawChoices(); drawGraph(); flow(0); drawShares(); tell() }

@@ -4,8 +4,8 @@ import { aucOf, ease, epochBpr, epochMf, makeWorld, rmseOf, scoreOf, startWeight
 
 const MOST = 400
 const KNOBS = { // label, smallest, largest, step, first value
-  tastes: ["Tastes:", 1, 5, 1, 3], noise: ["Noise:", 0, 2, 0.1, 0.8], density: ["Share of ratings known:", 0.05, 0.9, 0.05, 0.25],
-  rate: ["Learning rate:", 0.005, 0.2, 0.005, 0.05], l2: ["Penalty l2:", 0, 0.3, 0.01, 0], dim: ["Factors:", 1, 16, 1, 2],
+  tastes: ["Tastes:", 1, 5, 1, 3], noise: ["Noise:", 0, 2, 0.1, 0.8], density: ["Share of ratings known:", 0.05, 0.9, 0.05, 0.4],
+  rate: ["Learning rate:", 0.005, 0.2, 0.005, 0.02], l2: ["Penalty l2:", 0, 0.3, 0.01, 0], dim: ["Factors:", 1, 8, 1, 8],
 }
 
 export default function ({ data, parentElement, setStateValue }) {
@@ -23,7 +23,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const metric = () => (kind === "mf" ? "RMSE" : "AUC")
   const width = room(root, 0.5), size = Math.min(width, 380)
   const plane = shape("svg", { class: "picture", viewBox: `0 0 ${width} ${size}`, role: "img", "aria-label": "Users (circles) and films (squares) at their first two factors; colours are tastes" })
-  const chart = shape("svg", { class: "picture", viewBox: `0 0 ${width} 220`, role: "img", "aria-label": "Error on training and on held-out ratings by epoch; the numbers are below" })
+  const chart = shape("svg", { class: "picture", viewBox: `0 0 ${width} 226`, role: "img", "aria-label": "Error on training and on held-out ratings by epoch; the numbers are below" })
   const words = el("p", { class: "verdict", "aria-live": "polite" }), table = el("div"), controls = el("div", { class: "bar" }), knobs = el("div", { class: "bar" })
   const measure = () => {
     if (kind === "mf") return [rmseOf(weights, world.train), rmseOf(weights, world.held)]
@@ -38,6 +38,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (kind === "ease") { easeCourse(); show(); return }
     weights = startWeights(world, settings.dim, seed)
     course = [{ epoch: 0, values: measure() }]
+    best = course[0]
     show()
   }
   const easeCourse = () => { // a closed form has no epochs: the penalty is its only knob
@@ -74,17 +75,18 @@ export default function ({ data, parentElement, setStateValue }) {
     }
     // the curves
     const log = kind === "ease", values = course.flatMap((c) => c.values).filter(Number.isFinite), low = Math.min(...values), high = Math.max(...values), last = Math.max(30, course.length - 1)
-    const px = (c) => 44 + (width - 60) * (log ? Math.log(c.epoch / 0.3) / Math.log(1000) : c.epoch / last), py = (v) => 186 - 170 * ((v - low) / (high - low || 1))
+    const px = (c) => 44 + (width - 60) * (log ? Math.log(c.epoch / 0.3) / Math.log(1000) : c.epoch / last), py = (v) => 186 - 162 * ((v - low) / (high - low || 1))
     const line = (at, dash) => shape("polyline", { points: course.filter((c) => Number.isFinite(c.values[at])).map((c) => `${px(c)},${py(c.values[at])}`).join(" "), fill: "none", stroke: COLOURS[at ? 5 : 0], "stroke-width": 2.5, "stroke-dasharray": dash })
     const ticks = log ? course.map((c) => shape("text", { class: "soft", x: px(c), y: 208, "text-anchor": "middle" }, c.epoch)) : [0, 0.5, 1].map((share) => shape("text", { class: "soft", x: 44 + (width - 60) * share, y: 208, "text-anchor": "middle" }, Math.round(last * share)))
-    chart.replaceChildren(...(values.length ? [low, high].map((v) => shape("text", { class: "soft", x: 38, y: py(v) + 4, "text-anchor": "end" }, v.toFixed(2))) : []), ...ticks, line(0, "6 3"), line(1, ""),
-      ...(best && (log || course.length > 3) ? [shape("line", { x1: px(best), x2: px(best), y1: 10, y2: 190, stroke: COLOURS[2], "stroke-width": 2 }), shape("text", { x: px(best) + (px(best) > width - 150 ? -6 : 6), y: 20, "text-anchor": px(best) > width - 150 ? "end" : "start" }, log ? `best: l2 = ${best.epoch}` : `best: epoch ${best.epoch}`)] : []))
+    chart.replaceChildren(shape("text", { class: "soft", x: width / 2, y: 222, "text-anchor": "middle" }, log ? "penalty l2" : "epoch"), shape("text", { class: "soft", x: 44, y: 12 }, `${metric()}, ${kind === "mf" ? "lower" : "higher"} is better`), ...(values.length ? [low, high].map((v) => shape("text", { class: "soft", x: 38, y: py(v) + 4, "text-anchor": "end" }, v.toFixed(2))) : []), ...ticks, line(0, "6 3"), line(1, ""),
+      ...(best && (log || course.length > 3) ? [shape("line", { x1: px(best), x2: px(best), y1: 10, y2: 190, stroke: COLOURS[2], "stroke-width": 2 }), shape("text", { x: px(best) + (px(best) > width - 150 ? -6 : 6), y: 186, "paint-order": "stroke", stroke: "var(--st-secondary-background-color)", "stroke-width": 4, "text-anchor": px(best) > width - 150 ? "end" : "start" }, log ? `best: l2 = ${best.epoch}` : `best: epoch ${best.epoch}`)] : []))
     const now = course[course.length - 1], gap = best && now.values.every(Number.isFinite) ? Math.abs(now.values[1] - best.values[1]) : 0
     words.className = "verdict"
     if (kind === "ease") words.textContent = `The penalty that is best on held-out ratings is l2 = ${best.epoch} (AUC ${fixed(best.values[1])}). With a small one EASE fits the training likes (AUC ${fixed(course[0].values[0])}) and does worse on others (${fixed(course[0].values[1])}).`
     else if (!now.values.every(Number.isFinite)) words.textContent = "The training diverged: the numbers are no longer finite. Use a smaller learning rate."
+    else if (best.epoch === 0 && now.epoch > 20) { words.className = "verdict differs"; words.textContent = `No epoch was better on held-out ratings than before training (${metric()} ${fixed(best.values[1])}; now ${fixed(now.values[1])}): there is too much noise or too little data for these settings.` }
     else if (course.length < 3) words.textContent = `${world.train.length} ratings to learn from, ${world.held.length} held out. Press Play.`
-    else if (gap > 0.015 && now.epoch > best.epoch + 5) { words.className = "verdict differs"; words.textContent = `Overfitting: since epoch ${best.epoch} the held-out ${metric()} got worse by ${fixed(gap)} (${fixed(best.values[1])} → ${fixed(now.values[1])}), while the training ${metric()} still improves. Early stopping keeps the weights of epoch ${best.epoch}.` }
+    else if (gap > 0.015 && now.epoch > best.epoch + 5) { words.className = "verdict differs"; words.textContent = `Overfitting: since epoch ${best.epoch} the held-out ${metric()} went from ${fixed(best.values[1])} to ${fixed(now.values[1])}, which is worse, while the training ${metric()} still improves. Early stopping keeps the weights of epoch ${best.epoch}.` }
     else words.textContent = `Epoch ${now.epoch}: ${metric()} ${fixed(now.values[0])} on training ratings, ${fixed(now.values[1])} on held-out ones.`
     const marks = [...new Set([0, 1, 2, 5, 10, 20, 50, 100, 200, 400, best?.epoch, now.epoch])].filter((n) => n != null)
     const open = table.querySelector("details")?.open
@@ -107,7 +109,7 @@ export default function ({ data, parentElement, setStateValue }) {
   }
   const buildKnobs = () => knobs.replaceChildren(...Object.entries(KNOBS).filter(([key]) => kind !== "ease" || ["tastes", "noise", "density"].includes(key)).map(([key, [label, low, high, stride]]) =>
     slider({ label, min: low, max: high, step: stride, value: settings[key], format: (v) => key === "density" ? `${Math.round(100 * v)} %` : String(Number(v.toFixed(3))), change: (v) => { settings[key] = v; restart(); buildControls(); tell() }, width: "11rem" })))
-  root.replaceChildren(controls, knobs, words, el("div", { class: "two even" }, el("div", {}, plane, el("div", { class: "legend" }, el("span", {}, "● users"), el("span", {}, "□ films"), el("span", {}, "colour: taste"))), el("div", {}, chart, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), "training"), el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "held out"), el("span", {}, el("i", { style: `background:${COLOURS[2]}` }), "best held out")), table)))
+  root.replaceChildren(controls, knobs, words, el("div", { class: "two even" }, el("div", {}, plane, el("div", { class: "legend" }, el("span", {}, "● users"), el("span", {}, "□ films"), el("span", {}, "colour: taste"), el("span", {}, "the first two factors are drawn"))), el("div", {}, chart, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), "training"), el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "held out"), el("span", {}, el("i", { style: `background:${COLOURS[2]}` }), "best held out")), table)))
   restart()
   buildControls()
   buildKnobs()

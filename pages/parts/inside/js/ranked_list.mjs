@@ -71,9 +71,12 @@ export default function ({ data, parentElement, setStateValue }) {
       button("▲", () => move(-1), { class: "nudge", "aria-label": `${film.title}: up` }), button("▼", () => move(1), { class: "nudge", "aria-label": `${film.title}: down` }))
     node.addEventListener("pointerenter", () => light(order.indexOf(id) + 1, true))
     node.addEventListener("pointerleave", () => light(order.indexOf(id) + 1, false))
-    grip.addEventListener("pointerdown", (event) => {
-      if (event.button) return
-      grip.setPointerCapture(event.pointerId)
+    // a finger drags by the poster, so that the rest of the row still scrolls the page; a mouse drags by the whole row
+    node.addEventListener("pointerdown", (event) => {
+      if (event.button || event.target.closest(".heart, .nudge") || (event.pointerType === "touch" && !grip.contains(event.target))) return
+      event.preventDefault()
+      grip.focus({ preventScroll: true })
+      node.setPointerCapture(event.pointerId)
       own.dragged = id
       node.classList.add("dragged")
       const dragged = (moved) => {
@@ -81,14 +84,14 @@ export default function ({ data, parentElement, setStateValue }) {
         place(id, Math.floor((moved.clientY - top) / height))
       }
       const end = () => {
-        grip.removeEventListener("pointermove", dragged)
+        node.removeEventListener("pointermove", dragged)
         node.classList.remove("dragged")
         own.dragged = null
         tell()
       }
-      grip.addEventListener("pointermove", dragged)
-      grip.addEventListener("pointerup", end, { once: true })
-      grip.addEventListener("pointercancel", end, { once: true })
+      node.addEventListener("pointermove", dragged)
+      node.addEventListener("pointerup", end, { once: true })
+      node.addEventListener("pointercancel", end, { once: true })
     })
     lines.set(id, node)
     return node

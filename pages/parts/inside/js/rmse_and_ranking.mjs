@@ -56,7 +56,7 @@ export default function ({ data, parentElement, setStateValue }) {
     return data.predicted.map((value, at) => at === a ? data.predicted[b] : at === b ? data.predicted[a] : value)
   }
   root.replaceChildren(el("div", { class: "bar" }, button("Everything ½ star lower", () => set(data.predicted.map((v) => v - 0.5))),
-    button("Exchange two neighbours", () => set(near())), button("Halfway to the mean", () => set(data.predicted.map((v) => (v + mean) / 2))), button("As the model", () => set(data.predicted))),
+    button("Exchange two neighbours in the ranking", () => set(near())), button("Halfway to their mean", () => set(data.predicted.map((v) => (v + mean) / 2))), button("As the model", () => set(data.predicted))),
     el("div", { class: "two errors-two" }, rows, el("div", {}, head, table)))
   show()
 }

@@ -52,20 +52,22 @@ export default function ({ data, parentElement, setStateValue }) {
   const index = new Map(data.rows.map((row, i) => [row, i]))
   // the curve
   const chart = el("div"), curve = data.curve, cw = room(root, 4 / 11), ch = 150
-  const cx = (epoch) => 8 + (cw - 24) * Math.log1p(epoch) / Math.log1p(Math.max(1, ...curve.map((e) => e.epoch)))
+  const cx = (epoch) => 34 + (cw - 78) * Math.log1p(epoch) / Math.log1p(Math.max(1, ...curve.map((e) => e.epoch)))
   const reach = (values) => { const low = Math.min(...values), high = Math.max(...values); return (v) => ch - 24 - (ch - 40) * ((v - low) / (high - low || 1)) }
   const line = shape("line", { y1: 6, y2: ch - 20, stroke: "currentColor", "stroke-width": 1.5 })
   const scored = curve.filter((e) => e.score != null)
   const svg = shape("svg", { class: "picture", viewBox: `0 0 ${cw} ${ch}`, role: "img", "aria-label": "Training loss and validation score by epoch" })
   if (curve.length) {
-    const yl = reach(curve.map((e) => e.loss))
+    const yl = reach(curve.map((e) => e.loss)), ends = (values, x, anchor, digits) => { const low = Math.min(...values), high = Math.max(...values), y = reach(values); return [low, high].map((v) => shape("text", { class: "soft", x, y: y(v) + (v === high ? -4 : 12), "text-anchor": anchor, style: "font-size:10px" }, v.toFixed(digits))) }
+    svg.append(...ends(curve.map((e) => e.loss), 4, "start", 2))
+    if (scored.length) svg.append(...ends(scored.map((e) => e.score), cw - 4, "end", 3))
     svg.append(shape("polyline", { points: curve.map((e) => `${cx(e.epoch)},${yl(e.loss)}`).join(" "), fill: "none", stroke: COLOURS[5], "stroke-width": 2, "stroke-dasharray": "6 3" }))
     if (scored.length) { const ys = reach(scored.map((e) => e.score)); svg.append(shape("polyline", { points: scored.map((e) => `${cx(e.epoch)},${ys(e.score)}`).join(" "), fill: "none", stroke: COLOURS[0], "stroke-width": 2.5 })) }
     for (const frame of frames) svg.append(shape("text", { class: "soft", x: cx(frame.epochs), y: ch - 6, "text-anchor": "middle", "font-size": 10, style: "font-size:10px" }, frames.length > 9 && frame.epochs > 0 && frame.epochs < 3 ? "" : frame.epochs))
   }
   svg.append(line)
   const words = el("p", { class: "hint", "aria-live": "polite" })
-  chart.append(svg, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "training loss"), scored.length ? el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), `validation ${data.metric}`) : null), words)
+  chart.append(svg, el("div", { class: "legend" }, el("span", {}, el("i", { style: `background:${COLOURS[5]}` }), "training loss (left)"), scored.length ? el("span", {}, el("i", { style: `background:${COLOURS[0]}` }), `validation ${data.metric} (right)`) : null, el("span", {}, "epochs by their logarithm")), words)
   // lists
   const list = el("ol", { class: "replayed", "aria-label": "Recommendations at this moment" })
   const cards = new Map()
@@ -83,9 +85,9 @@ export default function ({ data, parentElement, setStateValue }) {
       mark.className = !before || before.indexOf(row) < 0 || gone > 0 ? "up" : "down"
     })
     if (!still()) for (const [row, node] of cards) { const from = old.get(row); if (from !== undefined && from !== node.offsetTop) node.animate([{ transform: `translateY(${from - node.offsetTop}px)` }, { transform: "none" }], { duration: 260, easing: "ease-out" }) }
-    const same = before ? now.filter((row) => before.includes(row)).length : null
+    const same = before ? now.filter((row) => before.includes(row)).length : null, frame = frames[here]
     const e = curve.find((entry) => entry.epoch === frames[here].epochs)
-    words.textContent = `${frames[here].label}: ${e ? `loss ${fixed(e.loss, 4)}${e.score != null ? `, validation ${data.metric} ${fixed(e.score, 4)}` : ""}` : "random weights"}.${same == null ? "" : ` ${same} of ${now.length} films were in the list at the moment before.`}${here && frames[here - 1].overlap != null ? ` A film keeps ${fixed(100 * frames[here - 1].overlap, 0)} % of its 15 nearest films.` : ""}`
+    words.textContent = `${frames[here].label}: ${e ? `loss ${fixed(e.loss, 4)}${e.score != null ? `, validation ${data.metric} ${fixed(e.score, 4)}` : ""}` : "random weights"}.${same == null ? "" : ` ${same} of ${now.length} films of this list were in it at the moment before.`} Over 60 users: ${fixed(frame.popular, 1)} of 10 listed films are among the 5 % most rated, and two users share ${fixed(frame.shared, 1)}.${here && frames[here - 1].overlap != null ? ` ${fixed(100 * frames[here - 1].overlap, 0)} % of a film’s 15 nearest films were so at the moment before.` : ""}`
   }
   let shown = -1
   const show = () => {
@@ -109,7 +111,7 @@ export default function ({ data, parentElement, setStateValue }) {
       if (at >= last) { stop(); tell() } else own.frame = requestAnimationFrame(next)
     }
     own.frame = requestAnimationFrame(next)
-  }, { class: "main" })
+  }, { class: "main", style: "min-width: 6.2rem" })
   const range = slider({ label: "Moment:", min: 0, max: last, step: 0.01, value: at, format: (v) => frames[Math.round(v)].label, width: "30rem", input: (v) => { stop(); at = v; show() }, change: (v) => { at = Math.round(v); range.set(at); show(); tell() } })
   range.querySelector("input").addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key]
@@ -125,9 +127,9 @@ export default function ({ data, parentElement, setStateValue }) {
   root.replaceChildren(el("div", { class: "bar" }, play, range), el("div", { class: "two wide-left" },
     el("div", {}, n ? canvas : el("p", { class: "hint" }, "This model has no vector per film."), n ? el("div", { class: "legend" }, ...data.genres.map((g) => el("span", {}, el("i", { style: `background:${g.colour}` }), g.name)), el("span", {}, el("i", { style: "background:#8C8C8C" }), "other"), el("span", {}, "□ in the list")) : null),
     el("div", {}, chart, choices, list)),
-    numbers("Numbers", ["Moment", "Loss", data.metric || "Score", "15 neighbours kept until the next", `Films in the list of ${data.people[0] ?? "nobody"} kept`], frames.map((frame, i) => {
-      const e = curve.find((entry) => entry.epoch === frame.epochs), now = frame.lists[data.people[0]] ?? [], next = frames[i + 1]?.lists[data.people[0]]
-      return [frame.label, e ? fixed(e.loss, 4) : "–", e?.score != null ? fixed(e.score, 4) : "–", frame.overlap == null ? "–" : fixed(frame.overlap, 3), next ? `${now.filter((row) => next.includes(row)).length} of ${now.length}` : "–"]
+    numbers("Numbers", ["Moment", "Loss", data.metric || "Score", "Neighbours kept since the moment before", `Films kept in the list of ${data.people[0] ?? "nobody"}`, "Popular films in a list", "Films that two users share"], frames.map((frame, i) => {
+      const e = curve.find((entry) => entry.epoch === frame.epochs), now = frame.lists[data.people[0]] ?? [], before = frames[i - 1]?.lists[data.people[0]]
+      return [frame.label, e ? fixed(e.loss, 4) : "–", e?.score != null ? fixed(e.score, 4) : "–", frames[i - 1]?.overlap == null ? "–" : fixed(frames[i - 1].overlap, 3), before ? `${now.filter((row) => before.includes(row)).length} of ${now.length}` : "–", fixed(frame.popular, 1), fixed(frame.shared, 1)]
     })))
   show()
   if (data.file) fetch(new URL(data.file, new URL("app/static/", document.baseURI))).then((r) => { if (!r.ok) throw new Error(r.status); return r.arrayBuffer() }).then((buffer) => { places = new Uint16Array(buffer); show() })
