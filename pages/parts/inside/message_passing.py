@@ -130,7 +130,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
     st.caption(
         f"{run.params['model']} with {found['layers']} layers{content}; {person.label} has {found['likes']} liked"
         " films. The eight with the largest shares are drawn, and the ten people with the heaviest paths. Score: dot"
-        f" product of the means of all layers. Own part: from the user’s {first} (layer 0). Number at a film: its"
-        " share, the part of the score that its messages of all layers add. Width of an edge: its weight, 1 divided by the root of"
-        " the number of the user’s likes times the number of the film’s likes."
+        f" product of the means of all layers. Own part: from the user’s {first} (layer 0)."
+        " Number at a film: its share, the part of the score that its messages of all layers add. Width of an edge: its"
+        " weight, 1 divided by the root of the number of the user’s likes times the number of the film’s likes."
     )
