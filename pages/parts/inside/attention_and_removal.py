@@ -14,7 +14,7 @@ from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import navigation
 from pages.parts.evaluated_models import as_history, columns_of
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.inside.person import choose_person
 
 TITLE = "Attention"
@@ -82,7 +82,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
     if not found:
         raise MMRecError("The model recommends nothing for these ratings. Choose another user.")
     ids = [own["id"] for own in found]
-    asked = st.query_params.get("see", "")
+    asked = given("see", "inside.attention", "see", f"{run.id} {hash(columns)}")
     _ATTENTION(
         key="inside.attention",
         data={

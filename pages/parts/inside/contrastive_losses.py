@@ -11,7 +11,7 @@ from mmrec_core import runs
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import navigation
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 
 TITLE = "CLIP and SigLIP"
 ORDER = "60"
@@ -72,7 +72,7 @@ def draw(dataset: Dataset, run: runs.Run | None) -> None:
         data={
             "films": [{**film(dataset, row), "plot": str(plots.iloc[row])[:160]} for row in rows],
             "encoders": encoders,
-            "state": st.query_params.get("losses", ""),
+            "state": given("losses", "inside.losses", "state", " ".join(map(str, rows))),
             "looks": " ".join(map(str, rows)),
         },
         on_state_change=lambda: keep("losses", "inside.losses", "state"),

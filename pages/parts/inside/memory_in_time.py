@@ -13,7 +13,7 @@ from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import navigation
 from pages.parts.evaluated_models import as_history, columns_of
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.inside.person import choose_person
 
 TITLE = "Memory"
@@ -65,7 +65,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
     found = found_for(run.id, dataset.checksum, columns, dataset)
     _MEMORY(
         key="inside.memory",
-        data={**found, "out": st.query_params.get("out", ""), "looks": f"{run.id} {hash(columns)}"},
+        data={**found, "out": given("out", "inside.memory", "out", run.id), "looks": f"{run.id} {hash(columns)}"},
         on_out_change=lambda: keep("out", "inside.memory", "out"),
     )
     st.caption(

@@ -13,7 +13,7 @@ from mmrec_core.serving import recommender
 from mmrec_core.types import Array, Dataset, History
 from pages.parts import navigation
 from pages.parts.evaluated_models import as_history, columns_of
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.inside.person import Person, choose_person
 
 TITLE = "Message passing"
@@ -112,7 +112,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
         return
     found = shown(person, run, dataset)
     ids = [own["id"] for own in found["films"]]
-    asked = st.query_params.get("see", "")
+    asked = given("see", "inside.graph", "see", f"{run.id} {person.row} {len(person.history)}")
     what, _, depth = asked.partition("~")
     _GRAPH(
         key="inside.graph",

@@ -12,7 +12,7 @@ from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import layout, navigation
 from pages.parts.charts import SERIES
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.sections import choose_section
 
 TITLE = "Metrics"
@@ -64,7 +64,7 @@ def ranked_list(dataset: Dataset) -> None:
     rows = popular(dataset, TEN)
     n = len(rows)
     first = (list(range(n)), [at for at in FIRST_LIKED if at < n], n)
-    asked = st.query_params.get("list", "")
+    asked = given("list", "inside.list", "list")
     order, liked, k = read_list(asked, n) or first
     _LIST(
         key="inside.list",
@@ -128,7 +128,7 @@ def rmse_and_ranking(dataset: Dataset) -> None:
             icon=":material/info:",
         )
         return
-    asked = st.query_params.get("stars", "")
+    asked = given("stars", "inside.errors", "stars")
     _ERRORS(
         key="inside.errors",
         data={
@@ -170,7 +170,7 @@ def sampled(dataset: Dataset) -> None:
         st.caption("Choose a model.")
         return
     found = curves(tuple(finished[name].id for name in chosen), dataset.checksum, dataset)
-    asked = st.query_params.get("n", "")
+    asked = given("n", "inside.sampled", "n", " ".join(chosen))
     _SAMPLED(
         key="inside.sampled",
         data={

@@ -11,7 +11,7 @@ from mmrec_core import runs
 from mmrec_core.serving import recommender
 from mmrec_core.types import Dataset
 from pages.parts import navigation
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.inside.person import choose_person, learned
 
 TITLE = "Gradient step"
@@ -97,6 +97,9 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
     fits = len(parts) == 4 and all(part.isdecimal() for part in parts)
     lr, l2, which, at = [int(part) for part in parts] if fits else [*usual, 0, 0]
     lr, l2 = min(lr, len(LEARNING_RATES) - 1), min(l2, len(PENALTIES) - 1)
+    looks = f"{run.id} {person.row} {which % 100} {lr} {l2}"
+    begun = given("how", "inside.step", "how", looks).rpartition("-")[2]
+    at = int(begun) if begun.isdecimal() else 0
     found = steps(run.id, dataset.checksum, person.row, which % 100, LEARNING_RATES[lr], PENALTIES[l2], dataset)
     _STEP(
         key="inside.step",
@@ -106,7 +109,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
             "user": person.label,
             "rates": LEARNING_RATES, "penalties": PENALTIES, "usual": usual,
             "how": [lr, l2, which % 100, min(at, STEPS)],
-            "looks": f"{run.id} {person.row} {which % 100} {lr} {l2}",
+            "looks": looks,
         },
         on_how_change=lambda: keep("how", "inside.step", "how"),
     )  # fmt: skip

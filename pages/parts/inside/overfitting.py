@@ -7,7 +7,7 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.types import Dataset
 from pages.parts import navigation
-from pages.parts.inside.component import component, keep
+from pages.parts.inside.component import component, given, keep
 
 TITLE = "Overfitting"
 ORDER = "17"
@@ -23,7 +23,7 @@ def draw(dataset: Dataset, run: runs.Run | None) -> None:
     """The view."""
     _PLAYGROUND(
         key="inside.playground",
-        data={"state": st.query_params.get("world", "")},
+        data={"state": given("world", "inside.playground", "state")},
         on_state_change=lambda: keep("world", "inside.playground", "state"),
     )
     st.caption(

@@ -14,7 +14,7 @@ from mmrec_core.spaces import publish
 from mmrec_core.types import Dataset, History
 from pages.parts import layout, navigation, queued_note
 from pages.parts.charts import SERIES, metric_name
-from pages.parts.inside.component import component, film, keep
+from pages.parts.inside.component import component, film, given, keep
 from pages.parts.inside.person import learned, offered, your_ratings
 
 TITLE = "Training replay"
@@ -113,7 +113,7 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
         return
     mine = tuple(sorted(your_ratings(dataset).items()))
     data, file = replayed(run.id, dataset.checksum, mine, dataset)
-    asked = st.query_params.get("at", "")
+    asked = given("at", "inside.replay", "at", f"{run.id} {hash(mine)}")
     _REPLAY(
         key="inside.replay",
         data={**data, "file": file, "at": asked, "looks": f"{run.id} {hash(mine)}"},

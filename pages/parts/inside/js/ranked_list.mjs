@@ -6,8 +6,8 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".inside")
   const own = remember(parentElement, () => ({ from: null }))
   own.tell = setStateValue
-  if (own.from === data.state && root.childElementCount) return
-  own.from = data.state
+  if (own.given === data.state && root.childElementCount) return
+  own.given = own.from = data.state
   let [order, liked, k] = [data.order.slice(), new Set(data.liked), data.k]
   const start = { order: data.first.order.slice(), liked: [...data.first.liked], k: data.first.k }
   const list = el("ol", { class: "ranked", "aria-label": "Ranked list, best first" })

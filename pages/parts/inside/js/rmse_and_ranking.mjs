@@ -6,8 +6,8 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".inside")
   const own = remember(parentElement, () => ({ from: null }))
   own.tell = setStateValue
-  if (own.from === data.state && root.childElementCount) return
-  own.from = data.state
+  if (own.given === data.state && root.childElementCount) return
+  own.given = own.from = data.state
   const [low, high] = data.scale, liked = data.truth.map((stars) => stars >= data.threshold)
   const asked = data.state.split("_").map(Number)
   let values = asked.length === data.predicted.length && asked.every((v) => Number.isFinite(v)) ? asked : data.predicted.slice()
