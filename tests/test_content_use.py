@@ -100,6 +100,19 @@ def test_the_verdict_finds_content_where_it_matters(home: Path, tmp_path: Path, 
     assert found[0].difference == pytest.approx(np.mean([real[u] - other[u] for u in real]))
 
 
+def test_the_verdict_says_if_a_model_is_better_without_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real vectors beat shuffled ones, and none beat both: content is used, and harms."""
+    found = [
+        content_use.Comparison("", "shuffled", 0.07, (0.06, 0.08), 0.001),
+        content_use.Comparison("", "none", -0.08, (-0.09, -0.07), 0.001),
+    ]
+    monkeypatch.setattr(content_use, "compare", lambda study, metric=None: ("ndcg@10", found))
+    sentence = content_use.verdict({"cells": [], "model": "vbpr"})
+    assert sentence.startswith("vbpr uses content, but is better without any: ndcg@10 +0.0700 [+0.0600, +0.0800]")
+    found[1] = content_use.Comparison("", "none", 0.01, (0.005, 0.02), 0.001)
+    assert content_use.verdict({"cells": [], "model": "vbpr"}).startswith("vbpr uses content: ndcg@10")
+
+
 def test_content_is_varied_only_where_it_is_read(home: Path, tmp_path: Path) -> None:
     dataset = films_with_vectors(tmp_path)
     with pytest.raises(MMRecError, match="reads neither"):

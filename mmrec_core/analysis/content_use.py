@@ -75,7 +75,8 @@ def verdict(study: Mapping[str, Any], metric: str | None = None, alpha: float = 
     """One sentence per modality: whether content is used. Empty if the ablation does not vary ``content``.
 
     Content is used if the model is better on real vectors than on shuffled ones (or, where these were not tried, than
-    on every control), at the level ``alpha`` after Holm's adjustment.
+    on every control), at the level ``alpha`` after Holm's adjustment. A model may use content and still be better
+    without any; the sentence says so.
     """
     name, found = compare(study, metric)
     sentences = []
@@ -85,7 +86,9 @@ def verdict(study: Mapping[str, Any], metric: str | None = None, alpha: float = 
         used = all(c.p < alpha and c.difference > 0 for c in decisive)
         harmful = all(c.p < alpha and c.difference < 0 for c in decisive)
         subject = f"{study['model']} ({what})" if what else study["model"]
+        without = any(c.p < alpha and c.difference < 0 for c in own if c.control == "none")
         says = "uses content" if used else "is worse with it" if harmful else "uses content: not shown"
+        says += ", but is better without any" if used and without else ""
         parts = [
             f"{_signed(c.difference)} [{_signed(c.interval[0])}, {_signed(c.interval[1])}] over "
             f"{IN_WORDS.get(c.control, c.control)} ({p_value(c.p)})"
