@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from mmrec_core.types import Array
+import torch
+
+from mmrec_core.types import Array, UserState
+
+
+def one_row(state: UserState, item: int, device: torch.device) -> dict[str, Any]:
+    """A batch with one row: the user of a state, and an item row."""
+    return {
+        "user": torch.zeros(1, dtype=torch.int64, device=device),
+        "item": torch.tensor([item], device=device),
+        "state": dict(state.tensors),
+    }
 
 
 @dataclass(frozen=True)

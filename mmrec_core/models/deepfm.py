@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
+from mmrec_core.models._attribution import PairAttribution, one_row
 from mmrec_core.models._feature_reader import FeatureBatch, pair_sum, with_dense
 from mmrec_core.models._field_config import FieldConfig
 from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, widths
-from mmrec_core.types import Schema, Side
+from mmrec_core.types import Schema, Side, UserState
 
 
 class DeepFM(FieldModel):
@@ -53,3 +54,24 @@ class DeepFM(FieldModel):
         wide = (first + pair_sum(vectors))[:, None]
         wide = wide if self.share is None else wide * self.share
         return self.offset + wide + self.deep(vectors.flatten(1))
+
+    @torch.no_grad()
+    def inside(self, state: UserState, item: int) -> PairAttribution:
+        """Attribution of one prediction to the dot products of the factorisation machine; the deep part stays."""
+        self.rest()
+        batch = one_row(state, item, self.known_users.device)
+        features = self.read_features(self.user_tensors(batch), batch)
+        out, (_, vectors) = self.outputs(features), with_dense(features, self.scaled)
+        a, b = torch.tril_indices(vectors.shape[1], vectors.shape[1], -1, device=vectors.device)
+        dots = (vectors[0] @ vectors[0].T)[a, b]
+        weight = torch.ones(1, device=dots.device) if self.share is None else self.share
+        scores = self.decode(torch.cat([out, out - dots[:, None] * weight]))[:, 0]
+        names = [*self.vector_names(), *(f"number {at + 1}" for at in range(self.n_dense))]
+        return PairAttribution(
+            tuple(names),
+            vectors[0].cpu().numpy(),
+            tuple((names[i], names[j]) for i, j in zip(a.tolist(), b.tolist(), strict=True)),
+            dots.cpu().numpy(),
+            (scores[0] - scores[1:]).cpu().numpy(),
+            float(scores[0]),
+        )

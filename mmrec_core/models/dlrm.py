@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmrec_core.config import setting
-from mmrec_core.models._attribution import PairAttribution
-from mmrec_core.models._base import Batch
+from mmrec_core.models._attribution import PairAttribution, one_row
 from mmrec_core.models._feature_reader import FeatureBatch
 from mmrec_core.models._field_config import FieldConfig
 from mmrec_core.models._field_model import FieldModel
@@ -129,11 +128,7 @@ class DLRM(FieldModel):
             return None
         self.rest()
         device = self.known_users.device
-        batch: Batch = {
-            "user": torch.zeros(1, dtype=torch.int64, device=device),
-            "item": torch.tensor([item], device=device),
-            "state": dict(state.tensors),
-        }
+        batch = one_row(state, item, device)
         features = self.read_features(self.user_tensors(batch), batch)
         z = self.bottom(features.dense) if self.bottom is not None else None
         everything = features.vectors if z is None else torch.cat([z[:, None], features.vectors], 1)

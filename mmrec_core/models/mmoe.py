@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrec_core.config import setting
+from mmrec_core.models._attribution import one_row
 from mmrec_core.models._base import Batch
 from mmrec_core.models._feature_reader import FeatureBatch
 from mmrec_core.models._field_config import FieldConfig
 from mmrec_core.models._field_model import FieldModel
 from mmrec_core.models._layers import WIDTHS, mlp, side_by_side, widths
-from mmrec_core.types import Head, Schema, Side, TrainSet
+from mmrec_core.types import Head, Schema, Side, TrainSet, UserState
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mmoe": {},
@@ -140,6 +141,16 @@ class MMoE(FieldModel):
             hidden = hidden.expand(len(self.tasks), -1, -1)
         out = side_by_side(self.towers, hidden)[..., 0].T
         return out + self.user_item_product(features).sum(1, keepdim=True) * self.share if self.has_items else out
+
+    @torch.no_grad()
+    def gate_weights(self, state: UserState, item: int) -> dict[str, list[float]]:
+        """Weights of the experts for one user and one item, by task; they sum to 1. Empty without gates."""
+        if self.gate is None:
+            return {}
+        self.rest()
+        batch = one_row(state, item, self.known_users.device)
+        found = self.gates(self.inputs(self.read_features(self.user_tensors(batch), batch)))[0]
+        return dict(zip(self.tasks, found.double().tolist(), strict=True))
 
     def decode(self, out: Tensor) -> Tensor:
         """``[B, H]``: labels as log-odds; on ratings log P(watched and liked), the rating, log-odds of watched."""

@@ -33,7 +33,13 @@ STYLE = f"""<style>
 {ANCHORS} {CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH} .st-key-navigation {{ display: none; }}
 {FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
 </style>"""
-VIEWS = {"browse": ("film",), "learn": ("lesson",), "errors": ("look", "who", "what"), "train": ("part",)}
+VIEWS = {
+    "browse": ("film",),
+    "errors": ("look", "who", "what"),
+    "inside": ("view",),
+    "learn": ("lesson",),
+    "train": ("part",),
+}
 """Parameters of the address that show other content on the same page, which then begins at its top."""
 
 

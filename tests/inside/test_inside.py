@@ -394,3 +394,26 @@ def test_a_pair_in_the_wrong_order_is_found(demo: Dataset) -> None:
         chosen = gradient_step.draw_comparison(found.model, found.train, 3, draw)
         first, second = gradient_step.walk(found.model, chosen, 0, lr=0.01)[0].scores
         assert (first < second) == (draw == at)
+
+
+def test_deepfms_pairs_are_its_prediction(demo: Dataset) -> None:
+    """The dots sum to the pairwise part; without one the rating is lower by exactly this dot product."""
+    model = fitted(demo, "deepfm", max_epochs=1).model
+    found = counterfactuals.inside(model, 3, 7)
+    assert found.score == pytest.approx(float(model.score(np.array([3]), np.array([7]))[0, 0]), abs=1e-4)
+    gram = found.vectors.astype(np.float64) @ found.vectors.T
+    assert found.dots.sum() == pytest.approx((gram.sum() - np.trace(gram)) / 2, abs=1e-4)
+    assert len(found.pairs) == len(found.names) * (len(found.names) - 1) / 2
+    if model.share is None:
+        assert np.allclose(found.effects, found.dots, atol=1e-5)
+
+
+def test_gates_sum_to_one_and_are_the_forward_passs(demo: Dataset) -> None:
+    model = fitted(demo, "mmoe", max_epochs=1).model
+    found = model.gate_weights(model.user_state(Query(np.array([3]))), 7)
+    assert list(found) == model.tasks and all(sum(own) == pytest.approx(1, abs=1e-6) for own in found.values())
+    other = model.gate_weights(model.user_state(Query(np.array([3]))), 8)
+    assert found != other
+    assert (
+        fitted(demo, "shared_bottom", max_epochs=1).model.gate_weights(model.user_state(Query(np.array([3]))), 7) == {}
+    )

@@ -1,14 +1,16 @@
-"""DLRM's dot products of feature embeddings for one user and one film."""
+"""Dot products of feature embeddings (DLRM, DeepFM) and gates of experts (MMoE) for one user and one film."""
 
 from __future__ import annotations
 
+import altair as alt
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from mmrec_core import runs
 from mmrec_core.serving import counterfactuals as cf
 from mmrec_core.serving import recommender
-from mmrec_core.types import Dataset
+from mmrec_core.types import Dataset, Query
 from pages.parts import layout, navigation
 from pages.parts.feature_interactions import interactions
 from pages.parts.inside.person import choose_person
@@ -16,8 +18,8 @@ from pages.parts.inside.person import choose_person
 TITLE = "Interactions"
 ORDER = "50"
 QUESTION = "Which features make a prediction?"
-LOOK = "Find the dark cells: setting this dot product to zero would change the prediction most."
-MODELS = ("dlrm", "dlrm_multimodal")
+LOOK = "Find the darkest cells: they say which part of the model moves this prediction. Then change the film."
+MODELS = ("dlrm", "dlrm_multimodal", "deepfm", "mmoe")
 
 
 @navigation.fragment
@@ -48,7 +50,11 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
         format_func=lambda raw: f"{titles.iloc[names[raw]]}{'' if names[raw] in fits else ' (rated)'}",
         help="Recommended films first, then the latest rated ones.",
     )
-    found = cf.inside(model, person.row, names[str(film)])
+    item = names[str(film)]
+    if hasattr(model, "gate_weights"):
+        gates(model.gate_weights(model.user_state(Query(np.array([person.row]))), item))
+        return
+    found = cf.inside(model, person.row, item)
     if found is None:
         st.info("This model was trained without dot products between features (interaction is not dot).")
         return
@@ -56,3 +62,30 @@ def draw(dataset: Dataset, run: runs.Run) -> None:
     what = f"★ {found.score:.2f}" if kind == "rating" else f"{found.score:.3f} (log-odds)"
     st.markdown(f"Prediction for {layout.escape(person.label)}: **{what}**")
     interactions(found, "inside.shade")
+
+
+def gates(weights: dict[str, list[float]]) -> None:
+    """How much each task takes of each expert."""
+    if not weights:
+        st.info("This model has no gates: its tasks share one network, or nothing.", icon=":material/info:")
+        return
+    rows = [
+        {"task": task, "expert": f"expert {at + 1}", "weight": weight}
+        for task, own in weights.items()
+        for at, weight in enumerate(own)
+    ]
+    heat = (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_rect()
+        .encode(
+            x=alt.X("expert:N", sort=None, title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("task:N", sort=None, title=None),
+            color=alt.Color("weight:Q", scale=alt.Scale(scheme="blues", domain=[0, 1])),
+            tooltip=["task:N", "expert:N", alt.Tooltip("weight:Q", format=".4f")],
+        )
+        .properties(height=40 * len(weights) + 60)
+    )
+    largest = {task: max(range(len(own)), key=own.__getitem__) + 1 for task, own in weights.items()}
+    text = "; ".join(f"{task}: expert {at} ({max(weights[task]):.2f})" for task, at in largest.items())
+    st.altair_chart(heat, alt=f"Weights of the experts by task, the largest: {text}")
+    st.caption(f"Each task mixes the experts by its own gate; the weights of a row sum to 1. Largest: {text}.")

@@ -55,14 +55,17 @@ export default function ({ data, parentElement, setStateValue }) {
   const cx = (epoch) => 34 + (cw - 78) * Math.log1p(epoch) / Math.log1p(Math.max(1, ...curve.map((e) => e.epoch)))
   const reach = (values) => { const low = Math.min(...values), high = Math.max(...values); return (v) => ch - 24 - (ch - 40) * ((v - low) / (high - low || 1)) }
   const line = shape("line", { y1: 6, y2: ch - 20, stroke: "currentColor", "stroke-width": 1.5 })
+  const past = shape("rect", { x: 0, y: 0, width: cw, height: ch })
   const scored = curve.filter((e) => e.score != null)
   const svg = shape("svg", { class: "picture", viewBox: `0 0 ${cw} ${ch}`, role: "img", "aria-label": "Training loss and validation score by epoch" })
   if (curve.length) {
     const yl = reach(curve.map((e) => e.loss)), ends = (values, x, anchor, digits) => { const low = Math.min(...values), high = Math.max(...values), y = reach(values); return [low, high].map((v) => shape("text", { class: "soft", x, y: y(v) + (v === high ? -4 : 12), "text-anchor": anchor, style: "font-size:10px" }, v.toFixed(digits))) }
     svg.append(...ends(curve.map((e) => e.loss), 4, "start", 2))
     if (scored.length) svg.append(...ends(scored.map((e) => e.score), cw - 4, "end", 3))
-    svg.append(shape("polyline", { points: curve.map((e) => `${cx(e.epoch)},${yl(e.loss)}`).join(" "), fill: "none", stroke: COLOURS[5], "stroke-width": 2, "stroke-dasharray": "6 3" }))
-    if (scored.length) { const ys = reach(scored.map((e) => e.score)); svg.append(shape("polyline", { points: scored.map((e) => `${cx(e.epoch)},${ys(e.score)}`).join(" "), fill: "none", stroke: COLOURS[0], "stroke-width": 2.5 })) }
+    const lines = [{ points: curve.map((e) => `${cx(e.epoch)},${yl(e.loss)}`).join(" "), stroke: COLOURS[5], "stroke-width": 2, "stroke-dasharray": "6 3" }]
+    if (scored.length) { const ys = reach(scored.map((e) => e.score)); lines.push({ points: scored.map((e) => `${cx(e.epoch)},${ys(e.score)}`).join(" "), stroke: COLOURS[0], "stroke-width": 2.5 }) }
+    // pale as a whole, and full up to the moment that is shown
+    svg.append(shape("defs", {}, shape("clipPath", { id: "past" }, past)), shape("g", { "stroke-opacity": 0.28 }, ...lines.map((own_) => shape("polyline", { fill: "none", ...own_ }))), shape("g", { "clip-path": "url(#past)" }, ...lines.map((own_) => shape("polyline", { fill: "none", ...own_ }))))
     for (const frame of frames) svg.append(shape("text", { class: "soft", x: cx(frame.epochs), y: ch - 6, "text-anchor": "middle", "font-size": 10, style: "font-size:10px" }, frames.length > 9 && frame.epochs > 0 && frame.epochs < 3 ? "" : frame.epochs))
   }
   svg.append(line)
@@ -93,7 +96,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const show = () => {
     paint()
     const f = Math.floor(at), e = frames[f].epochs + (at - f) * ((frames[f + 1]?.epochs ?? frames[f].epochs) - frames[f].epochs)
-    line.setAttribute("x1", cx(e)), line.setAttribute("x2", cx(e))
+    line.setAttribute("x1", cx(e)), line.setAttribute("x2", cx(e)), past.setAttribute("width", cx(e))
     if (Math.round(at) !== shown) { shown = Math.round(at); drawList() }
   }
   const stop = () => { cancelAnimationFrame(own.frame); own.frame = 0; play.textContent = "▶ Play" }
