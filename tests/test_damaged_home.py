@@ -275,6 +275,7 @@ UNTOLD = (
     "events.jsonl",
     "mlflow.json",
     "model/",
+    "snapshots/",
     "cache/",
     "users.parquet",
     "format.json",

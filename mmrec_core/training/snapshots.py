@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmrec_core.errors import MMRecError
 from mmrec_core.training import checkpoint
 
 MOST_BYTES = 5_000_000
@@ -69,8 +70,17 @@ def read(folder: Path) -> dict[int, dict[str, Tensor]]:
     """
     found = {}
     for file in sorted(folder.glob("*.safetensors")):
-        tensors, counters = checkpoint.read(file)
-        found[int(counters["epochs"])] = {name: value.float() for name, value in tensors.items()}
+        try:
+            tensors, counters = checkpoint.read(file)
+            own = {name: value.float() for name, value in tensors.items()}
+            if not all(bool(value.isfinite().all()) for value in own.values()):
+                raise ValueError("it holds values that are not numbers")
+            found[int(counters["epochs"])] = own
+        except (MMRecError, KeyError, TypeError, ValueError) as error:
+            raise MMRecError(
+                f"The snapshot {file.name} of this training is damaged ({type(error).__name__}). Train the model again"
+                " to replay it."
+            ) from error
     return found
 
 

@@ -32,7 +32,7 @@ from mmrec_core.jobs import worker
 from mmrec_core.models._attention import Block
 from mmrec_core.models._base import load_model
 from mmrec_core.serving import counterfactuals, recommender
-from mmrec_core.training import snapshots
+from mmrec_core.training import checkpoint, snapshots
 from mmrec_core.training.fit import fit, learned_rows
 from mmrec_core.training.trainer import train_model
 from mmrec_core.types import Dataset, History, Query, TrainSet
@@ -371,6 +371,20 @@ def test_a_training_is_replayed_from_its_snapshots(
     assert places is not None and np.isfinite(places[model.known_items[:-1].numpy()]).all()
     assert np.nanmin(places) >= 0 and np.nanmax(places) <= 1
     assert all(0 <= (frame.overlap or 0) <= 1 for frame in found.frames) and found.frames[-1].overlap is None
+
+    file = run.folder / "snapshots" / "0001.safetensors"
+    stored["item_factors.weight"][3] = float("nan")
+    whole = file.read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], whole[:8] + b"{}" * 40):
+        file.write_bytes(broken)
+        with pytest.raises(MMRecError, match="snapshot 0001.safetensors of this training is damaged"):
+            training_replay.replay(run, dataset, {"one": 3}, rows)
+    checkpoint.write(file, stored, {"epochs": 1, "phase": "fit"})
+    with pytest.raises(MMRecError, match="is damaged"):
+        training_replay.replay(run, dataset, {"one": 3}, rows)
+    checkpoint.write(file, {"item_factors.weight": torch.ones(2, 2)}, {"epochs": 1, "phase": "fit"})
+    with pytest.raises(MMRecError, match="do not fit"):
+        training_replay.replay(run, dataset, {"one": 3}, rows)
 
 
 def history_in(dataset: Dataset, rows: Any, user: int) -> Any:
