@@ -20,8 +20,9 @@ class VBPR(BPR):
     """Matrix factorisation whose users also have factors for projected content (He and McAuley 2016, "VBPR").
 
     ``x_ui = b_i + ⟨p_u, q_i⟩ + ⟨θ_u, E f_i⟩ + ⟨β, f_i⟩``, where ``f_i [W]`` are the concatenated vectors of all
-    modalities of item ``i``, ``E [d', W]`` projects them and ``β [W]`` is a bias per coordinate; learned by BPR. With
-    vectors of zeros it is BPR, bit for bit.
+    modalities of item ``i``, scaled to a mean squared length of 1, ``E [d', W]`` projects them and ``β [W]`` is a bias
+    per coordinate; learned by BPR. With vectors of zeros it is BPR, bit for bit. Longer vectors would outweigh the
+    factors of ids, which start small, and be fitted first.
     """
 
     class Config(BPR.Config):
@@ -29,9 +30,10 @@ class VBPR(BPR):
 
         content_dim: int = setting(64, "number of factors of users for content", ge=1, le=1024, log=True)
         content_l2: float = setting(
-            0.0, "L2 penalty on the projection and the bias of the content", ge=0.0, le=10.0, advanced=True
+            0.01, "L2 penalty on the projection and the bias of the content", ge=0.0, le=10.0, advanced=True
         )
 
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "multimodal"
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "content"})
     config: Config
@@ -60,7 +62,12 @@ class VBPR(BPR):
     def features(self, item: Tensor) -> Tensor:
         """Concatenated vectors ``[B, W]`` of items ``[B]``; zeros where missing."""
         parts = [self.content.read(name, item)[0] for name in self.content.names]
-        return torch.cat(parts, 1) if parts else torch.zeros(len(item), 0, device=item.device)
+        return self.scaled(torch.cat(parts, 1) if parts else torch.zeros(len(item), 0, device=item.device))
+
+    @staticmethod
+    def scaled(vectors: Tensor) -> Tensor:
+        """Vectors ``[B, W]`` whose coordinates have a variance of 1, with a mean squared length of 1."""
+        return vectors / max(vectors.shape[1], 1) ** 0.5
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """User factors ``[B, d]`` and their factors for content ``[B, d']``."""
@@ -109,7 +116,7 @@ class VBPR(BPR):
             return None
         n, device = len(next(iter(content.values()))), self.known_items.device
         own = torch.cat([self.content.given(name, content, n, device)[0] for name in self.content.names], 1)
-        return ItemState({"features": own}, tuple("folded" for _ in range(n)))
+        return ItemState({"features": self.scaled(own)}, tuple("folded" for _ in range(n)))
 
     @torch.no_grad()
     def score_new(self, state: Mapping[str, Tensor], item: Mapping[str, Tensor]) -> Tensor:

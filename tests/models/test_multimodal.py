@@ -61,6 +61,7 @@ def test_vbpr_scores_by_its_formula() -> None:
         for item in (0, COLD):
             row = made.oov_item(torch.tensor([item]))
             own = torch.cat([made.content.read(m, torch.tensor([item]))[0] for m in ("text", "image")], 1)[0]
+            own = own / len(own) ** 0.5  # a mean squared length of 1
             by_hand = made.item_bias(row)[0, 0] + user["factors"][0] @ made.item_factors(row)[0]
             by_hand = by_hand + user["content_factors"][0] @ (own @ made.projection) + own @ made.content_bias
             torch.testing.assert_close(scores[item], by_hand)
