@@ -56,7 +56,7 @@ class FilledStep:
     wanted: tuple[Wanted, ...] = ()
     """Runs without which the question cannot be answered."""
     feedback: Mapping[str, str] = field(default_factory=dict)
-    """What those are told who chose one of the choices."""
+    """Text for learners who chose a wrong choice, by choice."""
     fault: str = ""
     """Why the question does not apply to this dataset; empty if it does."""
 
@@ -101,11 +101,11 @@ def fill_step(step: Step, dataset: Dataset) -> FilledStep:
         return FilledStep(step.choices, (), HOLE.sub(GAP, step.question), "", {}, fault=str(error))
     if not wanted and (wrong := [r for r in right if r not in choices]):
         raise MMRecError(f"'{step.question}' has the right answer '{wrong[0]}', which is no choice: {choices}.")
-    told = {found[1]: found[2] for line in answer.splitlines() if (found := FEEDBACK.fullmatch(line))}
-    if not wanted and (odd := [choice for choice in told if choice not in choices]):
+    feedback = {found[1]: found[2] for line in answer.splitlines() if (found := FEEDBACK.fullmatch(line))}
+    if not wanted and (odd := [choice for choice in feedback if choice not in choices]):
         raise MMRecError(f"'{step.question}' has a line for those who chose '{odd[0]}', which is no choice: {choices}.")
     answer = "\n".join(line for line in answer.splitlines() if FEEDBACK.fullmatch(line) is None)
-    return FilledStep(choices, right, question, _cases(answer, choices, right), query, tuple(wanted), told)
+    return FilledStep(choices, right, question, _cases(answer, choices, right), query, tuple(wanted), feedback)
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -65,21 +65,13 @@ def read(model: Any, history: History, item: int, shown: int = SHOWN) -> Reading
     if not len(found.items):
         raise MMRecError("The model reads none of these ratings: none is a like of a film that it knows.")
     films = np.arange(len(found.items))[-shown:]
-    without = [_without(history, int(found.items[at])) for at in films]
+    items = np.asarray(history.items)
+    without = [counterfactuals.only(history, items != found.items[at]) for at in films]
     scores = counterfactuals.scores_of(model, [history, *without])[:, item]
     effects = scores[0] - scores[1:]
     return Reading(
         item, float(scores[0]), found, films, effects, _spearman(found.weights[:, films].mean(0), np.abs(effects))
     )
-
-
-def _without(history: History, item: int) -> History:
-    """The history without every event of a film."""
-    keep = np.asarray(history.items) != item
-    ratings, times = (
-        None if column is None else np.asarray(column)[keep] for column in (history.ratings, history.times)
-    )
-    return History(np.asarray(history.items)[keep], ratings, times)
 
 
 def _spearman(a: Array, b: Array) -> float:
@@ -88,9 +80,3 @@ def _spearman(a: Array, b: Array) -> float:
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(spearmanr(a, b).statistic)
-
-
-def favourite(model: Any, history: History, seen: Array) -> int:
-    """Row of the film that the model ranks first for a history, without those in ``seen``."""
-    items, _ = model.recommend_rows(model.fold_in([history]), [np.asarray(seen, np.int64)], 1)[0]
-    return int(items[0])

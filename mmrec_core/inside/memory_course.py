@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from mmrec_core.errors import MMRecError
 from mmrec_core.serving import counterfactuals
@@ -46,12 +45,10 @@ def memories(model: Any, histories: list[History]) -> Array:
     Raises:
         MMRecError: the model has no memory.
     """
-    if not hasattr(model, "_fold_memory") or not model.config.memory:
+    if not hasattr(model, "folded_memory") or not model.config.memory:
         raise MMRecError(f"'{model.name}' keeps no memory of events; use {', '.join(MODELS)} with memory on.")
-    model.rest()
-    with torch.no_grad():
-        found, _ = model._fold_memory(model.updated_memory(), *model._padded_likes(histories))
-    return found[:, : model.config.dim].double().cpu().numpy()
+    found: Array = model.folded_memory(histories).double().cpu().numpy()
+    return found
 
 
 def course(model: Any, history: History, item: int, shown: int = SHOWN) -> Course:
@@ -76,8 +73,12 @@ def course(model: Any, history: History, item: int, shown: int = SHOWN) -> Cours
     order = _events(model, history)
     m = min(shown, n)
     first = n - m
-    prefixes = [_cut(history, order[:k]) for k in range(first, n + 1)]
-    edited = [_cut(history, np.delete(order[:k], first + j)) for j in range(m) for k in range(first + j + 1, n + 1)]
+    prefixes = [counterfactuals.only(history, order[:k]) for k in range(first, n + 1)]
+    edited = [
+        counterfactuals.only(history, np.delete(order[:k], first + j))
+        for j in range(m)
+        for k in range(first + j + 1, n + 1)
+    ]
     found = memories(model, [*prefixes, *edited])
     own, other = found[: m + 1], found[m + 1 :]
     without = np.zeros((m, m))
@@ -86,8 +87,8 @@ def course(model: Any, history: History, item: int, shown: int = SHOWN) -> Cours
         for k in range(j, m):
             without[j, k] = np.linalg.norm(own[k + 1] - other[at])
             at += 1
-    whole = _cut(history, order)
-    removed = [_cut(history, np.delete(order, first + j)) for j in range(m)]
+    whole = counterfactuals.only(history, order)
+    removed = [counterfactuals.only(history, np.delete(order, first + j)) for j in range(m)]
     scores = counterfactuals.scores_of(model, [whole, *removed])[:, item]
     return Course(
         items[first:],
@@ -110,11 +111,3 @@ def _events(model: Any, history: History) -> Array:
     if history.times is None:
         return liked
     return liked[np.argsort(np.asarray(history.times)[liked], kind="stable")]
-
-
-def _cut(history: History, rows: Array) -> History:
-    """The history with only these events, in this order."""
-    ratings, times = (
-        None if column is None else np.asarray(column)[rows] for column in (history.ratings, history.times)
-    )
-    return History(np.asarray(history.items)[rows], ratings, times)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmrec_core import runs
 from mmrec_core.data.splits import make_split
+from mmrec_core.evaluation.ranker import history_of
 from mmrec_core.training.fit import learned_rows
 from mmrec_core.types import Array, Dataset, History, TrainSet
 
@@ -34,5 +35,4 @@ def history(dataset: Dataset, rows: Array, user: int) -> History:
     own = rows[np.asarray(events.need("user"))[rows] == user]
     if events.time is not None:
         own = own[np.argsort(np.asarray(events.time)[own], kind="stable")]
-    ratings, times = (None if column is None else np.asarray(column)[own] for column in (events.rating, events.time))
-    return History(np.asarray(events.need("item"))[own].astype(np.int64), ratings, times)
+    return history_of(events, own)

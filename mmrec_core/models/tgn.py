@@ -332,6 +332,13 @@ class TGN(TGNMemoryModel):
         source: tuple[Source, ...] = tuple("folded" if s else "fallback" for s in length.tolist())
         return UserState(self.as_state(memory[:, :dim], vector), source)
 
+    @torch.no_grad()
+    def folded_memory(self, histories: Sequence[History]) -> Tensor:
+        """Memories ``[B, d]`` of new users after their likes, as :meth:`fold_in` computes them."""
+        self.rest()
+        memory, _ = self._fold_memory(self.updated_memory(), *self._padded_likes(histories))
+        return memory[:, : self.config.dim]
+
     def _padded_likes(self, histories: Sequence[History]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Items, times and marks of each history's likes in time order, ``[B, L]`` padded at the end, and their number
         ``[B]``."""

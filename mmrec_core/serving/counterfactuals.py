@@ -92,11 +92,15 @@ def _with(field: Field, changes: Mapping[int, Vector]) -> Field:
     return replace(field, data=data, place=place)
 
 
+def only(history: History, rows: Array) -> History:
+    """The history with only these events (positions or a mask), in this order."""
+    ratings, times = (None if column is None else column[rows] for column in (history.ratings, history.times))
+    return History(history.items[rows], ratings, times)
+
+
 def without(history: History, index: int) -> History:
     """The history without rating number ``index``."""
-    keep = np.delete(np.arange(len(history)), index)
-    ratings, times = (None if column is None else column[keep] for column in (history.ratings, history.times))
-    return History(history.items[keep], ratings, times)
+    return only(history, np.delete(np.arange(len(history)), index))
 
 
 def with_rating(history: History, index: int, stars: float) -> History:

@@ -16,21 +16,18 @@ MOST_BYTES = 5_000_000
 """Largest size of all snapshots of a run together."""
 EPOCHS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 """Epochs after which a snapshot is kept: Fibonacci's numbers, about evenly spaced by their logarithm."""
-FEWEST = 4
-"""Fewer snapshots than this show no course, so none is kept."""
 
 
 def schedule(size: int) -> tuple[int, ...]:
     """Epochs after which weights of ``size`` bytes are kept: all of :data:`EPOCHS`, or every second or third one.
 
-    Empty if not even :data:`FEWEST` fit into :data:`MOST_BYTES`.
+    Empty if not even every third fits into :data:`MOST_BYTES`: fewer show no course.
     """
     fit = MOST_BYTES // max(size, 1)
     for stride in (1, 2, 3):
-        chosen = EPOCHS[::stride]
-        if len(chosen) <= fit:
-            return chosen
-    return EPOCHS[::3] if fit >= FEWEST else ()
+        if len(EPOCHS[::stride]) <= fit:
+            return EPOCHS[::stride]
+    return ()
 
 
 class Snapshots:
@@ -53,10 +50,10 @@ class Snapshots:
         """
         if getattr(model, "family", "") == "temporal":
             return
-        tensors = {name: value.detach().half() for name, value in model.named_parameters()}
-        size = sum(value.numel() * 2 for value in tensors.values())
+        size = sum(2 * value.numel() for value in model.parameters())
         if epochs not in schedule(size):
             return
+        tensors = {name: value.detach().half() for name, value in model.named_parameters()}
         if epochs == 0 and self.folder.exists():
             shutil.rmtree(self.folder)
         checkpoint.write(self.folder / f"{epochs:04d}.safetensors", tensors, {"epochs": epochs, "phase": phase})

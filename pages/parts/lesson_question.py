@@ -166,8 +166,8 @@ def verdict(own: FilledStep, said: str) -> None:
         also = f" So is {' and '.join(others)}." if others else ""
         st.markdown(f":green[:material/check_circle: Right: **{layout.escape(said)}**.]{also}")
     else:
-        told = f" {layout.escape(own.feedback[said])}" if said in own.feedback else ""
-        st.markdown(f":orange[:material/cancel: Not {layout.escape(said)}.]{told} Right is {right}.")
+        feedback = f" {layout.escape(own.feedback[said])}" if said in own.feedback else ""
+        st.markdown(f":orange[:material/cancel: Not {layout.escape(said)}.]{feedback} Right is {right}.")
 
 
 def answer(step: Step, own: FilledStep, dataset: Dataset, key: str) -> None:

@@ -50,8 +50,8 @@ def key(lesson: Lesson, steps: list[FilledStep], dataset: Dataset) -> str:
             body += f"<p><i>{len(own.wanted)} runs are needed first; start them in the lesson.</i></p>"
         else:
             body += f"<p>{_plain(own.answer)}</p>"
-            for choice, told in own.feedback.items():
-                body += f"<p><i>Who chose “{html.escape(choice)}” is told:</i> {_plain(told)}</p>"
+            for choice, text in own.feedback.items():
+                body += f"<p><i>Who chose “{html.escape(choice)}” reads:</i> {_plain(text)}</p>"
         parts.append(_section(at, own, body))
     return _page(lesson, f"{lesson.title}: key", parts, dataset)
 

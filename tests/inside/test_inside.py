@@ -74,6 +74,11 @@ def history(demo: Dataset, user: int) -> History:
     return training_rows.history(demo, np.arange(len(demo.interactions)), user)
 
 
+def first_film(model: Any, own: History) -> int:
+    """The film that a model ranks first for a history, without those in it."""
+    return int(model.recommend_rows(model.fold_in([own]), [own.items], 1)[0][0][0])
+
+
 class OneBatch(torch.nn.Module):
     """A learner whose every epoch is one given batch."""
 
@@ -222,7 +227,7 @@ def test_attention_weights_are_those_of_the_forward_pass() -> None:
 def test_attention_and_removals_are_the_models(pictured: Dataset, name: str) -> None:
     demo, model = pictured, fitted(pictured, name).model
     own = history(demo, 3)
-    item = history_attention.favourite(model, own, own.items)
+    item = first_film(model, own)
     found = history_attention.read(model, own, item)
     weights = found.attention.weights
     rows = 2 * model.config.layers if name == "lightgt" else model.config.blocks * model.config.heads
@@ -290,7 +295,7 @@ def test_films_without_a_poster_make_no_batch(demo: Dataset, monkeypatch: pytest
 def test_a_memory_without_an_event_is_that_of_the_edited_history(demo: Dataset, name: str) -> None:
     model = fitted(demo, name, max_epochs=1).model
     own = history(demo, 3)
-    item = history_attention.favourite(model, own, own.items)
+    item = first_film(model, own)
     found = memory_course.course(model, own, item, shown=4)
     liked = own.ratings >= demo.manifest["relevant_from"]
     read = np.flatnonzero(liked)
@@ -341,7 +346,7 @@ def test_snapshots_fit_the_budget_and_large_models_keep_none() -> None:
     for size in (1, 100_000, 416_000, 500_000, 900_000, 1_250_000, 2_000_000, 10**9):
         chosen = snapshots.schedule(size)
         assert len(chosen) * size <= snapshots.MOST_BYTES
-        assert not chosen or (len(chosen) >= snapshots.FEWEST and chosen[0] == 0)
+        assert not chosen or (len(chosen) >= 4 and chosen[0] == 0)
     assert len(snapshots.schedule(400_000)) == 12 and snapshots.schedule(2_000_000) == ()
 
 

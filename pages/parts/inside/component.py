@@ -42,28 +42,27 @@ def film(dataset: Dataset, row: int) -> dict[str, Any]:
 def given(parameter: str, key: str, name: str, looks: str = "") -> str:
     """The parameter of the address for a component to begin with.
 
-    What the component itself has told since is left out: then its data stay the same, and a step in the browser does
-    not send all of them again.
+    A state that the component itself has sent since is left out: then its data stay the same, and a step in the
+    browser does not send all of them again.
 
     Args:
         parameter: of the address.
         key: of the component.
-        name: under which the component tells its state.
+        name: under which the component sends its state.
         looks: what else the component shows; with something else it begins anew.
     """
     value = st.query_params.get(parameter, "")
-    told = (st.session_state.get(key) or {}).get(name)
+    sent = (st.session_state.get(key) or {}).get(name)
     before = st.session_state.get(f"{key}.given")
-    if before is not None and before[0] == looks and told == value:
+    if before is not None and before[0] == looks and sent == value:
         return str(before[1])
     st.session_state[f"{key}.given"] = (looks, value)
     return value
 
 
 def keep(parameter: str, key: str, name: str) -> None:
-    """Write what a component told under ``name`` into the link, as ``parameter``."""
-    told = st.session_state.get(key)
-    value = None if told is None else told.get(name)
+    """Write the state that a component sent under ``name`` into the link, as ``parameter``."""
+    value = (st.session_state.get(key) or {}).get(name)
     if isinstance(value, str) and value != st.query_params.get(parameter, ""):
         if value:
             st.query_params[parameter] = value
