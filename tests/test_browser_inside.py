@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import pytest
 
 from mmrec_core.types import Dataset
-from tests.browsing import end, page_at, serve, settled, train, window
+from tests import browsing
+from tests.browsing import end, serve, settled, train, window
 
 BRIEF = {"max_epochs": "1", "patience": "0"}
 OPENED = {
@@ -21,6 +22,13 @@ OPENED = {
     "Interactions": "[data-testid=stVegaLiteChart]",
 }
 """Views that need a model of their own, and what they show."""
+
+
+def page_at(*given: Any, **options: Any) -> Any:
+    """The app in a new page that has come to rest: nothing moves under the first click."""
+    page = browsing.page_at(*given, **options)
+    settled(page)
+    return page
 
 
 @pytest.fixture(scope="module")

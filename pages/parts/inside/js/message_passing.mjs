@@ -10,8 +10,9 @@ const HOPS = [
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".inside")
   const own = remember(parentElement, () => ({ looks: null, timer: 0, frame: 0 }))
+  const leave = () => { clearInterval(own.timer); cancelAnimationFrame(own.frame) } // the last call's answer counts when the component goes
   own.tell = setStateValue
-  if (own.looks === data.looks && root.childElementCount) return
+  if (own.looks === data.looks && root.childElementCount) return leave
   const first = own.looks == null
   own.looks = data.looks
   clearInterval(own.timer)
@@ -124,5 +125,5 @@ export default function ({ data, parentElement, setStateValue }) {
   flow(0)
   drawShares()
   drawDepths()
-  return () => { clearInterval(own.timer); cancelAnimationFrame(own.frame) }
+  return leave
 }

@@ -11,8 +11,9 @@ const KNOBS = { // label, smallest, largest, step, first value
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".inside")
   const own = remember(parentElement, () => ({ built: false, frame: 0 }))
+  const leave = () => cancelAnimationFrame(own.frame) // the last call's answer counts when the component goes
   own.tell = setStateValue
-  if (own.built && root.childElementCount) return
+  if (own.built && root.childElementCount) return leave
   own.built = true
   cancelAnimationFrame(own.frame)
   const given = data.state.split("~"), settings = Object.fromEntries(Object.entries(KNOBS).map(([key, [, low, high, , usual]], at) => { const asked = Number(given[at + 1]); return [key, given[at + 1] && asked >= low && asked <= high ? asked : usual] }))
@@ -113,5 +114,5 @@ export default function ({ data, parentElement, setStateValue }) {
   restart()
   buildControls()
   buildKnobs()
-  return () => cancelAnimationFrame(own.frame)
+  return leave
 }

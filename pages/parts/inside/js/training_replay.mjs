@@ -4,8 +4,9 @@ import { button, COLOURS, el, fixed, numbers, poster, remember, room, shape, sli
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".inside")
   const own = remember(parentElement, () => ({ looks: null, frame: 0 }))
+  const leave = () => cancelAnimationFrame(own.frame) // the last call's answer counts when the component goes
   own.tell = setStateValue
-  if (own.looks === data.looks && root.childElementCount) return
+  if (own.looks === data.looks && root.childElementCount) return leave
   const first = own.looks == null
   own.looks = data.looks
   cancelAnimationFrame(own.frame)
@@ -137,5 +138,5 @@ export default function ({ data, parentElement, setStateValue }) {
   show()
   if (data.file) fetch(new URL(data.file, new URL("app/static/", document.baseURI))).then((r) => { if (!r.ok) throw new Error(r.status); return r.arrayBuffer() }).then((buffer) => { places = new Uint16Array(buffer); show() })
     .catch(() => { canvas.replaceWith(el("p", { class: "hint" }, "The places of the films could not be loaded. Reload the page.")) })
-  return () => cancelAnimationFrame(own.frame)
+  return leave
 }
