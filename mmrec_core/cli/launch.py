@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import ipaddress
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -37,8 +39,33 @@ def check_port(port: int, address: str = "localhost") -> None:
             ) from None
 
 
+def https(certfile: str | None, keyfile: str | None) -> tuple[str, str] | None:
+    """Certificate and key for HTTPS, checked; ``None`` where neither is given.
+
+    Raises:
+        MMRecError: one of them is missing, or they do not belong together.
+    """
+    if certfile is None and keyfile is None:
+        return None
+    if certfile is None or keyfile is None:
+        raise MMRecError("HTTPS needs both a certificate and its key: --certfile CERT.pem --keyfile KEY.pem.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    except (OSError, ssl.SSLError) as error:  # SSLError is an OSError; a missing file is one, too
+        why = error.strerror or type(error).__name__
+        raise MMRecError(f"The certificate '{certfile}' and the key '{keyfile}' cannot be used: {why}.") from None
+    return certfile, keyfile
+
+
 def serve(
-    port: int, showcase: str | None = None, headless: bool = False, host: str = "localhost", names: Sequence[str] = ()
+    port: int,
+    showcase: str | None = None,
+    headless: bool = False,
+    host: str = "localhost",
+    names: Sequence[str] = (),
+    *,
+    for_class: bool = False,
+    https: tuple[str, str] | None = None,
 ) -> int:
     """Run the app until it is stopped.
 
@@ -48,6 +75,8 @@ def serve(
         headless: do not open a browser.
         host: address to listen on. On any address other than localhost, visitors need the owner's token to start work.
         names: further host names of the app.
+        for_class: open a class and print how to join it.
+        https: certificate and key; see :func:`https`.
 
     Returns:
         The exit code of the app.
@@ -74,19 +103,31 @@ def serve(
         host,
     ]
     command += [word for name in known for word in ("--server.allowedHosts", name)]
-    shown = next((name for name in known if name not in ownership.LOCAL_NAMES), "localhost")
+    shown = network_name(host, names) if for_class else None
+    shown = shown or next((name for name in known if name not in ownership.LOCAL_NAMES), "localhost")
     command += [
         "--browser.serverAddress",
         shown,
     ]  # otherwise Streamlit asks a host on the internet for this machine's public address
-    environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known)}
+    if https:
+        command += ["--server.sslCertFile", https[0], "--server.sslKeyFile", https[1]]
+    address = f"{'https' if https else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known), "MMREC_ADDRESS": address}
     if not ownership.is_local(environment["MMREC_LISTENS"]):
-        address = f"[{shown}]" if ":" in shown else shown
-        print(
-            "Visitors may browse and rate. To start work they need the owner's token:\n"
-            f"  http://{address}:{port}/?owner={ownership.token()}",
-            flush=True,
-        )
+        if for_class:
+            print(class_announcement(address), flush=True)
+        else:
+            print(
+                "Visitors may browse and rate. To start work they need the owner's token:\n"
+                f"  {address}/?owner={ownership.token()}",
+                flush=True,
+            )
+        if not https:
+            print(
+                "The connection is not encrypted: whoever shares the network can read it. For HTTPS: --certfile"
+                " CERT.pem --keyfile KEY.pem.",
+                flush=True,
+            )
     _warm_up()
     app = subprocess.Popen(
         [*command, *(["--server.headless", "true"] if headless else [])], cwd=settings.ROOT, env=environment
@@ -94,7 +135,7 @@ def serve(
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: app.terminate())
     if showcase:
-        threading.Thread(target=_train_once_up, args=(app, port, showcase), daemon=True).start()
+        threading.Thread(target=_train_once_up, args=(app, port, showcase, bool(https)), daemon=True).start()
     try:
         return app.wait()
     except KeyboardInterrupt:
@@ -127,6 +168,58 @@ def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(name.strip().rstrip(".").lower() for name in found if name.strip()))
 
 
+def network_name(host: str, names: Sequence[str] = ()) -> str | None:
+    """The name or address under which other machines reach the app; ``None`` if it cannot be found out.
+
+    The first of ``names``, else the address to listen on, else this machine's address in its network. No packet is
+    sent to find it.
+    """
+    if names:
+        return names[0]
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    if not everywhere:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address of documentation: the system only chooses the way there
+            return str(probe.getsockname()[0])
+        except OSError:
+            return None
+
+
+def class_announcement(address: str) -> str:
+    """What ``serve --class`` prints: address, join code, QR code and the host's link. A class is opened for it.
+
+    Args:
+        address: address of the app, such as ``http://192.168.1.5:8501``.
+    """
+    import segno
+
+    from mmrec_core.classroom import store
+    from mmrec_core.data import preparation
+
+    host = f"{address}/class?owner={ownership.token()}"
+    ready = preparation.prepared()
+    if not ready:
+        return (
+            f"No dataset is prepared yet. Open the host's link, prepare one, then open a class on the page Class:\n"
+            f"  {host}"
+        )
+    opened = next((own for own in store.all_classes() if own.is_open and own.dataset in ready), None)
+    opened = opened or store.create("demo" if "demo" in ready else ready[0], time.strftime("Class of %d %B %Y"))
+    host = f"{address}/class?class={opened.id}&owner={ownership.token()}"
+    link = f"{address}/class?code={opened.code}"
+    drawn = io.StringIO()
+    segno.make(link, error="m").terminal(drawn, compact=True, border=2)
+    return (
+        f"{drawn.getvalue()}\n  Join:      {link}\n  Join code: {opened.code}\n"
+        f"  Host:      {host}\n             (keep this link to yourself: it may start, change and delete everything)"
+    )
+
+
 def _warm_up() -> None:
     """Read the settings of all models while the app starts, so that its first page need not wait for torch.
 
@@ -139,10 +232,12 @@ def _warm_up() -> None:
     threading.Thread(target=read.wait, daemon=True).start()  # so that it does not remain as a zombie process
 
 
-def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str) -> None:
+def _train_once_up(app: subprocess.Popen[bytes], port: int, dataset: str, https: bool = False) -> None:
+    context = ssl._create_unverified_context() if https else None  # this machine asks itself
     while app.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2) as answer:
+            where = f"{'https' if https else 'http'}://localhost:{port}/_stcore/health"
+            with urllib.request.urlopen(where, timeout=2, context=context) as answer:
                 if answer.status == 200:
                     break
         except OSError:

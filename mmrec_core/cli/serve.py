@@ -65,18 +65,30 @@ def serve(
     ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
     host: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Address to listen on. On any address other than localhost, visitors may browse and rate; to start "
-            "work they need the owner's token, which is printed."
+            help="Address to listen on; localhost by default, all addresses with --class. On any address other than "
+            "localhost, visitors may browse and rate; to start work they need the owner's token, which is printed."
         ),
-    ] = "localhost",
+    ] = None,
     names: Annotated[
         list[str] | None,
         typer.Option("--name", help="A further host name of the app, such as lab.example.org; may be repeated."),
     ] = None,
+    class_: Annotated[
+        bool,
+        typer.Option(
+            "--class",
+            help="For a room full of people: listen on the network, open a class, and print its join code, a QR code "
+            "and the host's link.",
+        ),
+    ] = False,
+    certfile: Annotated[str | None, typer.Option(help="Certificate (PEM), for HTTPS.")] = None,
+    keyfile: Annotated[str | None, typer.Option(help="Private key (PEM) of the certificate.")] = None,
 ) -> None:
     """Start the app in the browser, by default on localhost only."""
     from mmrec_core.cli import launch
 
-    raise typer.Exit(launch.serve(port, showcase, headless, host, names or ()))
+    https = launch.https(certfile, keyfile)
+    host = host or ("0.0.0.0" if class_ else "localhost")
+    raise typer.Exit(launch.serve(port, showcase, headless, host, names or (), for_class=class_, https=https))

@@ -16,6 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from streamlit import config
 
+from pages.parts.classroom import changes
+
 KEPT = "public, max-age=31536000, immutable"
 """Files are named by their content, so a browser that has one need not ask for it again."""
 
@@ -58,4 +60,4 @@ def _base() -> str:
 def routes() -> list[Mount | Route]:
     """The routes, for the server."""
     files = [Mount(f"{_base()}/app/static/{folder}", HomeFiles(folder)) for folder in ("thumbs", "maps")]
-    return [*files, Route(f"{_base()}/home", _to_start)]
+    return [*files, Route(f"{_base()}/home", _to_start), *changes.routes(_base())]

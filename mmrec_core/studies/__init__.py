@@ -1,0 +1,1 @@
+"""User studies: lists of models compared by people, with counterbalancing, interleaving, tests and power."""

@@ -1,0 +1,138 @@
+"""Tells browsers that a class has changed: server-sent events at ``app/class/ID/changes``.
+
+The stream holds two counters and nothing of the class. Participants draw anew when ``scene`` changes, the host and the
+projector when ``version`` does. One read of the database serves all streams of a class for :data:`FRESH_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mmrec_core.errors import MMRecError
+
+FRESH_S = 0.4
+STILL_THERE_S = 15.0
+"""An empty line now and then: a stream whose browser has left ends when it is written to."""
+STREAMS = 1000
+"""Largest number of open streams."""
+
+_latest: dict[str, tuple[float, tuple[int, int] | None]] = {}
+_reading: dict[str, asyncio.Future[Any]] = {}
+_open: Counter[str] = Counter()
+
+
+async def _current(class_id: str) -> tuple[int, int] | None:
+    """The counters of a class, at most :data:`FRESH_S` old."""
+    known = _latest.get(class_id)
+    if known is not None and time.monotonic() - known[0] < FRESH_S:
+        return known[1]
+    if (under_way := _reading.get(class_id)) is None:
+        from mmrec_core.classroom import store
+
+        under_way = _reading[class_id] = asyncio.get_running_loop().run_in_executor(None, store.changes, class_id)
+        under_way.add_done_callback(lambda _: _reading.pop(class_id, None))
+    found: tuple[int, int] | None = await asyncio.shield(under_way)
+    _latest[class_id] = (time.monotonic(), found)
+    return found
+
+
+async def _stream(class_id: str) -> AsyncIterator[str]:
+    _open[class_id] += 1
+    try:
+        last, sent = None, time.monotonic()
+        while True:
+            try:
+                now = await _current(class_id)
+            except MMRecError:  # the database does not answer now
+                await asyncio.sleep(2)
+                continue
+            if now is None:
+                yield "event: gone\ndata: 0\n\n"
+                return
+            if now != last:
+                last, sent = now, time.monotonic()
+                yield f"data: {now[0]} {now[1]}\n\n"
+            elif time.monotonic() - sent > STILL_THERE_S:
+                sent = time.monotonic()
+                yield ": \n\n"
+            await asyncio.sleep(FRESH_S)
+    finally:
+        _open[class_id] -= 1
+        if not _open[class_id]:
+            del _open[class_id]
+            _latest.pop(class_id, None)
+
+
+def _changes(request: Request) -> Response:
+    """The stream of a class; a class that does not exist ends at once."""
+    if _open.total() >= STREAMS:
+        return PlainTextResponse("Too many people watch; try again later.", status_code=503)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(request.path_params["id"]), media_type="text/event-stream", headers=headers)
+
+
+def routes(base: str) -> list[Route]:
+    """The route, for the server.
+
+    Args:
+        base: path before all addresses of the app.
+    """
+    return [Route(base + "/app/class/{id:str}/changes", _changes)]
+
+
+_PULSE = st.components.v2.component(
+    "mmrec.class_changes",
+    html="<span></span>",
+    js="""
+const kept = new WeakMap()
+export default function ({ data, parentElement, setTriggerValue }) {
+  if (!kept.has(parentElement)) kept.set(parentElement, { source: null, timer: 0, shown: null })
+  const own = kept.get(parentElement)
+  own.tell = setTriggerValue
+  own.shown = data.seen
+  const leave = () => { own.source?.close(); own.source = null; clearTimeout(own.timer) }
+  const ask = () => {
+    own.timer = 0
+    if (own.latest === own.shown) return
+    own.shown = own.latest
+    own.tell("changed", own.latest)
+  }
+  if (own.url === data.url && own.source && own.source.readyState !== EventSource.CLOSED) return leave
+  own.source?.close()
+  own.url = data.url
+  own.source = new EventSource(new URL(data.url, document.baseURI))
+  own.source.onmessage = (event) => {
+    own.latest = Number(event.data.split(" ")[data.all ? 1 : 0])
+    if (own.latest !== own.shown && !own.timer) own.timer = setTimeout(ask, data.all ? 700 : 0)
+  }
+  own.source.addEventListener("gone", () => { own.source.close(); own.tell("changed", -1) })
+  return leave
+}
+""",
+)
+
+
+def watch(class_id: str, seen: int, *, everything: bool, then: Callable[[], None] = lambda: None) -> None:
+    """Run the fragment around this call again whenever the class changes.
+
+    Args:
+        class_id: the class.
+        seen: the counter of what is drawn now: ``version`` with ``everything``, else ``scene``.
+        everything: whether any change counts, or only one of what participants see.
+        then: called before the run.
+    """
+    _PULSE(
+        key=f"class-changes-{class_id}",
+        data={"url": f"app/class/{class_id}/changes", "seen": seen, "all": everything},
+        on_changed_change=then,
+        height="content",
+    )

@@ -1,0 +1,66 @@
+"""Who a browser is in a class: the secret that it holds, as a cookie and in the session.
+
+A cookie comes with the connection, so a reload or a new server knows the participant before the page is drawn. It says
+nothing about a person: a random text for each class.
+"""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from mmrec_core.classroom import store
+from mmrec_core.classroom.store import Participant
+
+COOKIE = "mmrec_class_"
+_SECRET = re.compile(r"[\w-]{16,64}")
+_COOKIES = st.components.v2.component(
+    "mmrec.class_cookie",
+    html="<span></span>",
+    js="""
+const written = new Set()
+export default function ({ data }) {
+  if (written.has(data.change)) return
+  written.add(data.change)
+  const secure = location.protocol === "https:" ? "; Secure" : ""
+  const seconds = data.value ? 60 * 60 * 24 * 60 : 0
+  document.cookie = `${data.name}=${data.value}; path=/; SameSite=Strict; max-age=${seconds}${secure}`
+}
+""",
+)
+
+
+def secret(class_id: str) -> str | None:
+    """The secret that this browser holds for a class."""
+    held: dict[str, str | None] = st.session_state.setdefault("class_secrets", {})
+    if class_id in held:
+        return held[class_id]
+    found = st.context.cookies.get(COOKIE + class_id)
+    return found if found and _SECRET.fullmatch(found) else None
+
+
+def who(class_id: str) -> Participant | None:
+    """Who this browser is in a class; ``None``: nobody yet, or not any more."""
+    held = secret(class_id)
+    found = store.participant(held) if held else None
+    return found if found is not None and found.class_id == class_id else None
+
+
+def keep(class_id: str, value: str | None) -> None:
+    """Remember a secret in this session and, with the next run, in the browser; ``None`` forgets it."""
+    st.session_state.setdefault("class_secrets", {})[class_id] = value
+    st.session_state["class_cookie"] = {"name": COOKIE + class_id, "value": value or "", "change": f"{value}"}
+
+
+def write() -> None:
+    """Write what :func:`keep` was told into the browser; call it on every run of the page."""
+    if change := st.session_state.get("class_cookie"):
+        _COOKIES(key="class-cookie", data=change, height="content")
+
+
+def known_classes() -> list[str]:
+    """Ids of the classes for which this browser holds a secret."""
+    held = {key: value for key, value in st.session_state.get("class_secrets", {}).items() if value}
+    cookies = [name.removeprefix(COOKIE) for name in st.context.cookies if name.startswith(COOKIE)]
+    return list(dict.fromkeys([*held, *(c for c in cookies if re.fullmatch(r"[0-9a-f]{16}", c))]))

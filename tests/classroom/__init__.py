@@ -1,0 +1,1 @@
+"""Tests of classes: the database, joining, answering, rating, the experiment, and attacks."""
