@@ -44,7 +44,7 @@ def module_names() -> dict[str, list[str]]:
         parts = file.relative_to(ROOT).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        if any(part.startswith("_") for part in parts):
+        if any(part.startswith("_") or part == "migrations" for part in parts):  # migrations run under Alembic alone
             continue
         package = parts[1] if len(parts) > 1 and (ROOT / "mmrec_core" / parts[1]).is_dir() else ""
         packages.setdefault(package, []).append(".".join(parts))

@@ -13,15 +13,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import streamlit as st
+from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mmrec_core.errors import MMRecError
 
 FRESH_S = 0.4
-STILL_THERE_S = 15.0
-"""An empty line now and then: a stream whose browser has left ends when it is written to."""
 STREAMS = 1000
 """Largest number of open streams."""
 
@@ -45,10 +44,11 @@ async def _current(class_id: str) -> tuple[int, int] | None:
     return found
 
 
-async def _stream(class_id: str) -> AsyncIterator[str]:
+async def _stream(class_id: str) -> AsyncIterator[dict[str, str]]:
+    """The counters whenever they change; it ends when the class is deleted."""
     _open[class_id] += 1
     try:
-        last, sent = None, time.monotonic()
+        last = None
         while True:
             try:
                 now = await _current(class_id)
@@ -56,14 +56,11 @@ async def _stream(class_id: str) -> AsyncIterator[str]:
                 await asyncio.sleep(2)
                 continue
             if now is None:
-                yield "event: gone\ndata: 0\n\n"
+                yield {"event": "gone", "data": "0"}
                 return
             if now != last:
-                last, sent = now, time.monotonic()
-                yield f"data: {now[0]} {now[1]}\n\n"
-            elif time.monotonic() - sent > STILL_THERE_S:
-                sent = time.monotonic()
-                yield ": \n\n"
+                last = now
+                yield {"data": f"{now[0]} {now[1]}"}
             await asyncio.sleep(FRESH_S)
     finally:
         _open[class_id] -= 1
@@ -73,11 +70,10 @@ async def _stream(class_id: str) -> AsyncIterator[str]:
 
 
 def _changes(request: Request) -> Response:
-    """The stream of a class; a class that does not exist ends at once."""
+    """The stream of a class; a class that does not exist ends at once. Streams end when the server stops."""
     if _open.total() >= STREAMS:
         return PlainTextResponse("Too many people watch; try again later.", status_code=503)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(request.path_params["id"]), media_type="text/event-stream", headers=headers)
+    return EventSourceResponse(_stream(request.path_params["id"]))
 
 
 def routes(base: str) -> list[Route]:

@@ -11,12 +11,13 @@ import streamlit as st
 
 from mmrec_core import runs
 from mmrec_core.analysis import lessons
+from mmrec_core.analysis.lessons import Lesson
 from mmrec_core.classroom import experiment, limits, report, store
 from mmrec_core.classroom.store import EXPERIMENT, LESSON, LOBBY, Classroom
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import layout, owner
+from pages.parts import layout, lesson_question, owner
 from pages.parts.classroom import changes, experiment_view, projector_view, shown_question
 from pages.parts.classroom.class_map import class_map
 
@@ -212,11 +213,12 @@ def choose_lesson(classroom: Classroom, dataset: Dataset) -> None:
     """Begin a lesson, or another one."""
     every = {own.name: own for own in lessons.lessons()}
     names = list(every)
+    usual = classroom.lesson if classroom.lesson in names else first_ready(list(every.values()), dataset)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
             "Lesson",
             names,
-            index=names.index(classroom.lesson) if classroom.lesson in names else 0,
+            index=names.index(usual),
             format_func=lambda n: f"{every[n].title} ({every[n].minutes} min)",
             key=f"lesson-{classroom.id}-{classroom.scene}",
         )
@@ -229,6 +231,12 @@ def choose_lesson(classroom: Classroom, dataset: Dataset) -> None:
         ):
             store.show(classroom.id, LESSON, name)
             st.rerun(scope="fragment")
+
+
+def first_ready(every: list[Lesson], dataset: Dataset) -> str:
+    """The first lesson whose questions can all be asked on these data; without any, the first."""
+    ready = lambda own: all(lesson_question.is_open(lesson_question.filled(step, dataset)) for step in own.steps)
+    return next((own for own in every if ready(own)), every[0]).name
 
 
 def begin_experiment(classroom: Classroom, dataset: Dataset) -> None:
@@ -265,8 +273,9 @@ def lesson(classroom: Classroom, dataset: Dataset) -> None:
             verb = "needs" if left_out == 1 else "need"
             st.caption(
                 f"{left_out} of {len(own.steps)} questions {verb} models or data that are not there; the class skips"
-                " them. Open the lesson on Learn to compute what is missing."
+                " them until they are."
             )
+            lesson_question.missing_everywhere(own.lesson, own.steps)
         return
     st.markdown(f"### {own.at + 1}. {own.step.question}")
     n = sum(a["question"] == own.at for a in store.answers_of(classroom.id, own.lesson.name))
