@@ -26,7 +26,7 @@ from tests.models.test_contract import _census_files, _ratings_csv
 from tests.test_pages import app, choose_model, model_cards, text
 
 MODELS = registry.names("models")
-PAGES = ["home", "browse", "space", "train", "compare", "errors", "inside", "cold_start", "learn", "class"]
+PAGES = ["home", "browse", "space", "train", "compare", "errors", "inside", "cold_start", "learn", "class", "study"]
 FILMS, TABLE = "films", "table"
 
 

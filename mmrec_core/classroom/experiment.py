@@ -79,10 +79,10 @@ def plan(dataset: Dataset) -> dict[str, Any]:
     fitted = runs.finished(dataset)
     usual = ("ease", "ease_content", "mf", "bpr", "itemknn", "lightgcn")
     model = next((name for name in usual if name in fitted), next(iter(fitted), None))
-    return {"items": [_plain(dataset.items.raw[row]) for row in rows], "model": model}
+    return {"items": [plain_id(dataset.items.raw[row]) for row in rows], "model": model}
 
 
-def _plain(raw: Any) -> Any:
+def plain_id(raw: Any) -> Any:
     """A raw id as JSON holds it."""
     return raw.item() if hasattr(raw, "item") else raw
 

@@ -1,7 +1,7 @@
-"""Who a browser is in a class: the secret that it holds, as a cookie and in the session.
+"""Who a browser is in a class or a study: the secret that it holds, as a cookie and in the session.
 
 A cookie comes with the connection, so a reload or a new server knows the participant before the page is drawn. It says
-nothing about a person: a random text for each class.
+nothing about a person: a random text for each class and each study.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from mmrec_core.classroom import store
 from mmrec_core.classroom.store import Participant
 
 COOKIE = "mmrec_class_"
+STUDY = "mmrec_study_"
+"""Names of cookies begin with one of these; the id follows."""
 _SECRET = re.compile(r"[\w-]{16,64}")
 _COOKIES = st.components.v2.component(
     "mmrec.class_cookie",
@@ -31,12 +33,12 @@ export default function ({ data }) {
 )
 
 
-def secret(class_id: str) -> str | None:
-    """The secret that this browser holds for a class."""
+def secret(own_id: str, kind: str = COOKIE) -> str | None:
+    """The secret that this browser holds for a class or, with :data:`STUDY`, for a study."""
     held: dict[str, str | None] = st.session_state.setdefault("class_secrets", {})
-    if class_id in held:
-        return held[class_id]
-    found = st.context.cookies.get(COOKIE + class_id)
+    if kind + own_id in held:
+        return held[kind + own_id]
+    found = st.context.cookies.get(kind + own_id)
     return found if found and _SECRET.fullmatch(found) else None
 
 
@@ -47,10 +49,10 @@ def who(class_id: str) -> Participant | None:
     return found if found is not None and found.class_id == class_id else None
 
 
-def keep(class_id: str, value: str | None) -> None:
+def keep(own_id: str, value: str | None, kind: str = COOKIE) -> None:
     """Remember a secret in this session and, with the next run, in the browser; ``None`` forgets it."""
-    st.session_state.setdefault("class_secrets", {})[class_id] = value
-    st.session_state["class_cookie"] = {"name": COOKIE + class_id, "value": value or "", "change": f"{value}"}
+    st.session_state.setdefault("class_secrets", {})[kind + own_id] = value
+    st.session_state["class_cookie"] = {"name": kind + own_id, "value": value or "", "change": f"{own_id} {value}"}
 
 
 def write() -> None:
@@ -62,5 +64,6 @@ def write() -> None:
 def known_classes() -> list[str]:
     """Ids of the classes for which this browser holds a secret."""
     held = {key: value for key, value in st.session_state.get("class_secrets", {}).items() if value}
-    cookies = [name.removeprefix(COOKIE) for name in st.context.cookies if name.startswith(COOKIE)]
-    return list(dict.fromkeys([*held, *(c for c in cookies if re.fullmatch(r"[0-9a-f]{16}", c))]))
+    names = [name for name in (*held, *st.context.cookies) if name.startswith(COOKIE)]
+    ids = [name.removeprefix(COOKIE) for name in names]
+    return [own for own in dict.fromkeys(ids) if re.fullmatch(r"[0-9a-f]{16}", own)]

@@ -1,0 +1,1 @@
+"""Parts of the page Study: what a participant does, and what the host sees."""
