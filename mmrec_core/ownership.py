@@ -25,18 +25,25 @@ MOST_QUEUED = 200
 """Largest number of queued runs (``MMREC_MOST_QUEUED``)."""
 
 _refuse: Callable[[str], None] | None = None
+_visitor: Callable[[], str] = lambda: ""
 _wide = False
 
 
-def guard(refuse: Callable[[str], None] | None, wide: bool = False) -> None:
+def guard(refuse: Callable[[str], None] | None, wide: bool = False, visitor: Callable[[], str] = lambda: "") -> None:
     """Set the check that a server makes before owner-only actions.
 
     Args:
         refuse: called with the action; raises where the visitor may not do it. ``None``: no check.
         wide: whether the server listens on more than localhost; then paths are confined, too.
+        visitor: a random name of whoever is served now; empty for the owner.
     """
-    global _refuse, _wide
-    _refuse, _wide = refuse, wide
+    global _refuse, _wide, _visitor
+    _refuse, _wide, _visitor = refuse, wide, visitor
+
+
+def visitor() -> str:
+    """A random name of the visitor whose request is served; empty for the owner. What a visitor adds bears it."""
+    return _visitor()
 
 
 def require(what: str) -> None:

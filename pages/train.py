@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from mmrec_core import features, registry, runs, settings, storage
+from mmrec_core import features, ownership, registry, runs, settings, storage
 from mmrec_core.analysis import comparison
 from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError
@@ -382,6 +382,7 @@ def initial_weights(name: str, begin: str | None) -> str | None:
         # named by content: equal weights are one wish, unlike ones never share a label
         path = settings.home() / "uploads" / f"weights-{storage.checksum(file.getvalue())}{Path(file.name).suffix}"
         try:
+            ownership.require("bring weights")
             storage.write_bytes(path, file.getvalue())
         except MMRecError as error:
             layout.show_error(error)

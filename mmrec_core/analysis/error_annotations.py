@@ -39,6 +39,8 @@ COLUMNS = (
 )
 REMEDY = "Repair it, or set it aside to start with an empty one: python -m mmrec_core clean --set-aside"
 LONGEST = {"tag": 40, "note": 4000}
+OF_ONE, OF_ALL = 200, 5000
+"""Most cases that one visitor, and all visitors together, may keep; the owner has no limit."""
 
 
 class Case(BaseModel):
@@ -62,6 +64,8 @@ class Case(BaseModel):
     seed: int | None = None
     """Seed of the random sample that contains the case."""
     link: str = ""
+    author: str = ""
+    """A random name of the visitor who made the case; empty for the owner. It is in no export."""
     made: float = Field(0.0, allow_inf_nan=False)
 
     @field_validator("tags")
@@ -113,9 +117,10 @@ def _write(dataset: Dataset, found: Iterable[Case]) -> None:
     storage.write_json(file_of(dataset), [case.model_dump(mode="json") for case in found])
 
 
-def name_of(kind: str, user: str = "", film: str = "", slice: str = "", run: str = "") -> str:
-    """The id of a case; the same arguments give the same id."""
-    return storage.checksum("\0".join((kind, user, film, slice, run)).encode())[:16]
+def name_of(kind: str, user: str = "", film: str = "", slice: str = "", run: str = "", author: str = "") -> str:
+    """The id of a case; the same arguments give the same id, and every author has their own."""
+    parts = (kind, user, film, slice, run, *([author] if author else []))
+    return storage.checksum("\0".join(parts).encode())[:16]
 
 
 def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str = "", **fields: Any) -> Case:
@@ -134,8 +139,10 @@ def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str
     """
     try:
         where = slice if kind == "slice" else ""  # a rating is the same case in every slice
+        author = ownership.visitor()
         return Case(
-            id=name_of(kind, user, film, where, run),
+            id=name_of(kind, user, film, where, run, author),
+            author=author,
             kind=kind,  # type: ignore[arg-type]
             user=user,
             film=film,
@@ -148,7 +155,16 @@ def case(kind: str, *, user: str = "", film: str = "", slice: str = "", run: str
 
 
 def put(dataset: Dataset, *coded: Case) -> None:
-    """Save cases; one with the same id is replaced. A case without tags, note and sample seed is removed."""
+    """Save cases; one with the same id is replaced. A case without tags, note and sample seed is removed.
+
+    A visitor adds and changes their own cases only, and no more than :data:`OF_ONE`.
+
+    Raises:
+        MMRecError: a visitor has too many cases.
+    """
+    author = ownership.visitor()
+    if author:
+        coded = tuple(c.model_copy(update={"author": author, "id": _id(c, author)}) for c in coded)
     with storage.locked(f"coding-{dataset.name}"):
         found = {c.id: c for c in cases(dataset)}
         for one in coded:
@@ -161,7 +177,14 @@ def put(dataset: Dataset, *coded: Case) -> None:
                 }
                 one = one.model_copy(update=update)
             found[one.id] = one
-        _write(dataset, (c for c in found.values() if c.tags or c.note or c.seed is not None))
+        kept = [c for c in found.values() if c.tags or c.note or c.seed is not None]
+        if author and (sum(c.author == author for c in kept) > OF_ONE or sum(bool(c.author) for c in kept) > OF_ALL):
+            raise MMRecError(f"The notebook takes no further cases of visitors (at most {OF_ONE} each).")
+        _write(dataset, kept)
+
+
+def _id(one: Case, author: str) -> str:
+    return name_of(one.kind, one.user, one.film, one.slice if one.kind == "slice" else "", one.run, author)
 
 
 def remove(dataset: Dataset, ids: Iterable[str]) -> None:
@@ -176,8 +199,9 @@ def rename(dataset: Dataset, old: str, new: str) -> int:
     """Rename a tag in every case; if the new tag exists, both are merged. Return how many cases changed.
 
     Raises:
-        MMRecError: the new name is not valid.
+        MMRecError: the new name is not valid, or the visitor is not the owner.
     """
+    ownership.require("rename tags")
     changed = 0
     with storage.locked(f"coding-{dataset.name}"):
         found = cases(dataset)

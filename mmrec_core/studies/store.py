@@ -177,7 +177,7 @@ def _checked(definition: Definition, step: str, value: Any) -> Any:
     question = next((q for q in definition.questions if f"q.{q.id}" == step), None)
     if question is None:
         raise MMRecError("This study does not ask that.")
-    if question.kind == "preference" and value not in {outcome.FIRST, outcome.SECOND, outcome.NEITHER}:
+    if question.kind == "preference" and value not in (outcome.FIRST, outcome.SECOND, outcome.NEITHER):
         raise MMRecError("Choose one of the lists, or that there is no difference.")
     if question.kind == "text" and not (isinstance(value, str) and len(value) <= 1000):
         raise MMRecError("An answer in your own words has at most 1000 characters.")

@@ -3,6 +3,8 @@ the token."""
 
 from __future__ import annotations
 
+import secrets
+
 import streamlit as st
 
 from mmrec_core import ownership
@@ -20,6 +22,14 @@ def is_owner() -> bool:
     return not wide() or bool(st.session_state.get("is_owner"))
 
 
+def visitor() -> str:
+    """A random name of this session; empty for the owner."""
+    if is_owner():
+        return ""
+    name: str = st.session_state.setdefault("visitor", secrets.token_hex(6))
+    return name
+
+
 def refuse(what: str) -> None:
     """Stop whoever is not the owner, and say so where they stand."""
     if not is_owner():
@@ -35,7 +45,7 @@ def refuse(what: str) -> None:
 
 def arrive() -> None:
     """Take the token out of a link: it does not stay in the address, which people pass on."""
-    ownership.guard(refuse, wide())
+    ownership.guard(refuse, wide(), visitor)
     if "owner" in st.query_params:
         given = st.query_params["owner"]
         del st.query_params["owner"]

@@ -12,6 +12,8 @@ from mmrec_core import ownership, records, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Array, Dataset
 
+MOST = 100
+"""Slices of a dataset beyond which visitors add none."""
 REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
 
 
@@ -58,12 +60,18 @@ def save(dataset: Dataset, name: str, rows: Array) -> None:
     """Keep films under a name; one of that name is replaced.
 
     Raises:
-        MMRecError: a name that is too long, or the home cannot be written to.
+        MMRecError: a name that is too long, a slice of somebody else's, or the home cannot be written to.
         DamagedFile: the file cannot be read; it is left as it is.
     """
     if not name or len(name) > 60:
         raise MMRecError("A slice's name has 1 to 60 characters.")
     with storage.locked(f"slices-{dataset.name}"):
+        if ownership.visitor() and (name in _all(dataset) or len(_all(dataset)) >= MOST):
+            raise MMRecError(
+                f"There is a slice called {name} already; choose another name."
+                if name in _all(dataset)
+                else f"There are {len(_all(dataset))} slices already; only the owner adds more."
+            )
         storage.write_json(
             _file(dataset), {**_all(dataset), name: [str(raw) for raw in dataset.items.raw[rows].tolist()]}
         )

@@ -39,7 +39,7 @@ def secret(own_id: str, kind: str = COOKIE) -> str | None:
     if kind + own_id in held:
         return held[kind + own_id]
     found = st.context.cookies.get(kind + own_id)
-    return found if found and _SECRET.fullmatch(found) else None
+    return found if isinstance(found, str) and _SECRET.fullmatch(found) else None
 
 
 def who(class_id: str) -> Participant | None:

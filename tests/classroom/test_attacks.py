@@ -1,0 +1,300 @@
+"""Attacks on a shared app, one test each: roles, ids, markup, formulas, secrets, sizes, foreign sites."""
+
+from __future__ import annotations
+
+import csv
+import io
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmrec_core import ownership
+from mmrec_core.analysis import error_annotations
+from mmrec_core.classroom import store
+from mmrec_core.errors import MMRecError
+from mmrec_core.studies import definition, report
+from mmrec_core.studies import store as studies
+from mmrec_core.types import Dataset
+from pages.parts import slices
+from tests.browsing import end, serve, window
+from tests.test_pages import app, text
+
+MARKUP = "<img src=x onerror=alert(1)>"
+FORMULA = '=HYPERLINK("http://evil.example","x")'
+
+
+@pytest.fixture(autouse=True)
+def alone_again() -> Iterator[None]:
+    yield
+    ownership.guard(None)
+
+
+@pytest.fixture
+def on_the_network(demo: Dataset, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """The app as it is served to a network: whoever comes is a visitor."""
+    monkeypatch.setenv("MMREC_HOME", str(shared_home))
+    monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
+    return demo
+
+
+@pytest.fixture
+def classroom(on_the_network: Dataset) -> Iterator[store.Classroom]:
+    """An open class whose title is markup."""
+    ownership.guard(None)
+    made = store.create("demo", f"{MARKUP} **b** :red[x]")
+    yield made
+    ownership.guard(None)
+    store.delete(made.id)
+
+
+def no(what: str) -> None:
+    raise MMRecError(f"Only the owner may {what}.")
+
+
+def buttons(shown: Any) -> set[str]:
+    return {b.label for b in shown.button}
+
+
+@pytest.mark.parametrize("query", [{"class": "{id}"}, {"class": "{id}", "owner": "wrong"}, {"results": "x"}, {}])
+def test_a_visitor_does_not_become_the_host_by_the_address(classroom: store.Classroom, query: dict[str, str]) -> None:
+    shown = app("class", **{k: v.format(id=classroom.id) for k, v in query.items()})
+    assert not shown.exception and "Open a class" not in buttons(shown)
+    assert not {"End the class", "Delete the class", "Begin", "First question"} & buttons(shown)
+    assert classroom.projector not in text(shown) and "Join the class" in text(shown)
+
+
+def test_a_visitor_does_not_see_studies_or_their_results(on_the_network: Dataset) -> None:
+    ownership.guard(None)
+    made = studies.create(definition.checked({"title": "Secret", "dataset": "demo", "models": ["ease", "popularity"]}))
+    for query in ({}, {"results": made.id}):
+        shown = app("study", **query)
+        assert not shown.exception and "Secret" not in text(shown) and "New study" not in text(shown)
+    ownership.guard(no)
+    for act in (
+        lambda: studies.create(made.definition),
+        lambda: studies.all_studies(),
+        lambda: studies.records(made),
+        lambda: studies.end(made.id),
+        lambda: studies.delete(made.id),
+    ):
+        with pytest.raises(MMRecError, match="Only the owner"):
+            act()
+    ownership.guard(None)
+    studies.delete(made.id)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "{id}", "{code}", "' OR '1'='1", "../../people.sqlite", "\x00", "%2e%2e"])
+def test_a_projector_needs_its_own_secret(classroom: store.Classroom, wrong: str) -> None:
+    key = wrong.format(id=classroom.id, code=classroom.code)
+    shown = app("class", view="projector", key=key)
+    assert not shown.exception and "no such class" in text(shown) and classroom.code not in text(shown)
+
+
+def test_a_projector_only_reads(classroom: store.Classroom) -> None:
+    """With its secret it shows the class, but has no button that leads it."""
+    store.show(classroom.id, store.LESSON, "6-ndcg", 0)
+    shown = app("class", view="projector", key=classroom.projector)
+    assert not shown.exception and "1." in text(shown)
+    assert not {"Back", "Reveal the answer", "Next question"} & buttons(shown)
+
+
+@pytest.mark.parametrize("wrong", ["../../x", "' OR 1=1 --", "\x00", "x" * 5000, "", "𓂀"])
+def test_ids_are_no_paths_and_no_queries(classroom: store.Classroom, wrong: str) -> None:
+    for act in (
+        lambda: store.get(wrong),
+        lambda: studies.get(wrong),
+        lambda: store.by_projector(wrong),
+        lambda: store.join(wrong, "", "x"),
+        lambda: studies.arrive(wrong, "x"),
+        lambda: store.show(wrong, store.LOBBY),
+    ):
+        with pytest.raises(MMRecError):
+            act()
+    assert store.participant(wrong) is None and studies.subject(wrong) is None and store.changes(wrong) is None
+
+
+def test_the_secret_of_one_class_opens_no_other(classroom: store.Classroom) -> None:
+    """Answers go to the class that was joined, whatever the page shows."""
+    other = store.create("demo", "Other")
+    _, secret = store.join(other.code, "", "x")
+    store.show(classroom.id, store.LESSON, "6-ndcg", 0)
+    with pytest.raises(MMRecError, match="moved on"):
+        store.answer(secret, "6-ndcg", 0, "x")
+    assert store.answers_of(classroom.id) == []
+    store.delete(other.id)
+
+
+def test_a_participant_reads_nothing_hidden_from_the_page(classroom: store.Classroom) -> None:
+    """Before the reveal neither the answers of others nor the right one are in the page; no secret ever is."""
+    _, secret = store.join(classroom.code, "Ada", "x")
+    store.show(classroom.id, store.LESSON, "6-ndcg", 0)
+    store.answer(secret, "6-ndcg", 0, "an answer of Ada's")
+    shown = app("class", code=classroom.code)
+    assert "an answer of Ada" not in text(shown) and secret not in str(shown)
+    assert classroom.projector not in str(shown) and ownership.token() not in str(shown)
+
+
+def test_a_study_names_no_model_to_its_participants(on_the_network: Dataset) -> None:
+    """The definition has names that occur nowhere else; the page that a participant gets has none of them."""
+    ownership.guard(None)
+    names = ["zzfirstmodel", "zzsecondmodel"]
+    made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": names}))
+    shown = app("study", study=made.id)
+    assert not shown.exception and "I agree, begin" in buttons(shown)
+    shown.button[[b.label for b in shown.button].index("I agree, begin")].click().run()
+    assert not shown.exception and "Rate 8 films" in text(shown) and "zz" not in str(shown)
+    ownership.guard(None)
+    studies.delete(made.id)
+
+
+def test_formulas_do_not_leave_a_study(on_the_network: Dataset) -> None:
+    ownership.guard(None)
+    made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
+    _, secret = studies.arrive(made.id, "x")
+    studies.respond(secret, "q.comment", FORMULA)
+    rows = list(csv.DictReader(io.StringIO(report.table(made, studies.records(made)))))
+    assert rows[0]["comment"].startswith("'=") and MARKUP not in report.printable(made, studies.records(made))
+    studies.delete(made.id)
+
+
+@pytest.mark.parametrize(
+    ("step", "value"),
+    [
+        ("q.accuracy", "ease"),
+        ("q.accuracy", ["first"]),
+        ("q.none", "first"),
+        ("../x", 1),
+        ("q.comment", "x" * 1001),
+        ("q.comment", {"a": 1}),
+        ("ratings", {"1": "x" * 30_000}),
+    ],
+)
+def test_responses_that_do_not_fit(on_the_network: Dataset, step: str, value: Any) -> None:
+    ownership.guard(None)
+    made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
+    person, secret = studies.arrive(made.id, "x")
+    with pytest.raises(MMRecError):
+        studies.respond(secret, step, value)
+    assert studies.responses_of(person.id) == {}
+    studies.delete(made.id)
+
+
+def test_what_is_finished_stays(on_the_network: Dataset) -> None:
+    """Nobody answers after the end, twice, or for another; who withdraws is gone."""
+    ownership.guard(None)
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "participants": 2}
+    made = studies.create(definition.checked(values))
+    people = [studies.arrive(made.id, "x") for _ in range(3)]
+    assert [p.number for p, _ in people] == [0, 1, 2]
+    studies.respond(people[0][1], "q.accuracy", "first")
+    studies.finish(people[0][1])
+    with pytest.raises(MMRecError, match="complete"):
+        studies.respond(people[0][1], "q.accuracy", "second")
+    with pytest.raises(MMRecError, match="no longer"):
+        studies.respond(people[0][0].id, "q.accuracy", "second")
+    studies.finish(people[1][1])
+    with pytest.raises(MMRecError, match="all the participants"):
+        studies.arrive(made.id, "x")
+    studies.withdraw(people[1][1])
+    studies.end(made.id)
+    with pytest.raises(MMRecError, match="complete"):
+        studies.respond(people[2][1], "q.accuracy", "second")
+    found = studies.records(made)
+    assert (
+        [r.number for r in found] == [0, 2] and found[0].answers == {"accuracy": "first"} and found[1].seconds is None
+    )
+    studies.delete(made.id)
+    assert studies.subject(people[0][1]) is None
+
+
+def test_visitors_keep_to_their_own_cases(on_the_network: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They add and change their own; those of the host and of others stay; numbers are bounded."""
+    demo = on_the_network
+    ownership.guard(None)
+    mine = lambda note, film="1": error_annotations.case("film", film=film, note=note, tags=("t",))
+    error_annotations.put(demo, mine("the host's"))
+    for name in ("ada", "bob"):
+        ownership.guard(no, True, lambda name=name: name)  # type: ignore[misc]
+        error_annotations.put(demo, mine(f"{name}'s"))
+    stolen = next(c for c in error_annotations.cases(demo) if c.author == "ada")
+    error_annotations.put(demo, stolen.model_copy(update={"note": "", "tags": ()}))  # with Ada's id, as Bob
+    assert sorted(c.note for c in error_annotations.cases(demo)) == ["ada's", "the host's"]
+    monkeypatch.setattr(error_annotations, "OF_ONE", 3)
+    with pytest.raises(MMRecError, match="no further cases"):
+        error_annotations.put(demo, *(mine("more", str(film)) for film in range(4)))
+    with pytest.raises(MMRecError, match="Only the owner"):
+        error_annotations.rename(demo, "t", "u")
+    assert "ada" not in error_annotations.as_csv(error_annotations.cases(demo)).replace("ada's", "")
+    ownership.guard(None)
+    error_annotations.remove(demo, [c.id for c in error_annotations.cases(demo)])
+
+
+def test_visitors_replace_no_slice(on_the_network: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = on_the_network
+    ownership.guard(None)
+    slices.save(demo, "the host's", range(3))  # type: ignore[arg-type]
+    ownership.guard(no, True, lambda: "ada")
+    with pytest.raises(MMRecError, match="already"):
+        slices.save(demo, "the host's", [0])  # type: ignore[arg-type]
+    slices.save(demo, "ada's", [0])  # type: ignore[arg-type]
+    monkeypatch.setattr(slices, "MOST", 2)
+    with pytest.raises(MMRecError, match="only the owner"):
+        slices.save(demo, "another", [0])  # type: ignore[arg-type]
+    ownership.guard(None)
+    for name in slices.names(demo):
+        slices.remove(demo, name)
+
+
+def fetched(url: str, **headers: str) -> int:
+    """The status of an answer; streams are closed at once."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_over_http_and_in_a_browser(
+    browser: Any, demo: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Foreign hosts and sites reach no stream; a stream holds two numbers; paths lead nowhere; names are text."""
+    import shutil
+
+    home = tmp_path / "home"
+    shutil.copytree(demo.folder, home / "datasets" / "demo", ignore=shutil.ignore_patterns("features", "maps"))
+    monkeypatch.setenv("MMREC_HOME", str(home))
+    classroom = store.create("demo", MARKUP)
+    store.join(classroom.code, MARKUP[:24], "x")
+    monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
+    server, url = serve(home)
+    try:
+        stream = f"{url}/app/class/{classroom.id}/changes"
+        with urllib.request.urlopen(stream, timeout=30) as answer:
+            assert answer.readline().decode().strip() == "data: 1 2"
+        assert fetched(stream, Host="evil.example") == 403
+        assert fetched(stream, Origin="http://evil.example") == 403
+        for path in ("../../people.sqlite", "..%2f..%2fpeople.sqlite", "people.sqlite", "%00"):
+            assert fetched(f"{url}/app/class/{path}") in {200, 400, 404}  # 200 is the app's own page
+            assert fetched(f"{url}/app/static/thumbs/{path}") in {400, 404}
+        with urllib.request.urlopen(f"{url}/app/class/nobody/changes", timeout=30) as answer:
+            assert b"gone" in answer.read()
+        for address in (
+            f"{url}/class?class={classroom.id}&owner={ownership.token()}",
+            f"{url}/class?view=projector&key={classroom.projector}",
+            f"{url}/class?code={classroom.code}",
+        ):
+            page = window(browser).new_page()
+            page.set_default_timeout(60_000)
+            alarms: list[str] = []
+            page.on("dialog", lambda dialog, alarms=alarms: (alarms.append(dialog.message), dialog.dismiss()))
+            page.goto(address)
+            page.locator("h1, h2, h3").first.wait_for()
+            page.wait_for_timeout(500)
+            assert not alarms and page.locator("img[src=x]").count() == 0
+            page.context.close()
+    finally:
+        end(server)
