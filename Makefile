@@ -1,5 +1,6 @@
 # make setup   a virtual environment with everything the app needs
 # make demo    the app with its embedded film world, on http://localhost:8501
+# make class   the same for a room full of people: on the network, with a join code and a link for the host
 # make test    style, types, and the whole test suite
 # make docs    the pages of docs/ and an API reference as a website, in docs/_build/html
 # make bench   ratios measured side by side with other libraries
@@ -10,7 +11,7 @@ PY     := $(VENV)/bin/python
 PORT   ?= 8501
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test docs bench clean
+.PHONY: setup demo class test docs bench clean
 
 setup: $(STAMP)
 
@@ -23,6 +24,10 @@ $(STAMP): requirements.txt requirements-train.txt requirements-dev.txt requireme
 demo: setup
 	$(PY) -m mmrec_core prepare demo --if-missing
 	$(PY) -m mmrec_core serve --port $(PORT) --showcase demo
+
+class: setup
+	$(PY) -m mmrec_core prepare demo --if-missing
+	$(PY) -m mmrec_core serve --port $(PORT) --showcase demo --class --headless
 
 test: setup
 	$(PY) -m ruff check .
