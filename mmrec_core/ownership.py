@@ -8,6 +8,7 @@ start work make these checks, so a page cannot forget them.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import os
@@ -102,6 +103,19 @@ def token() -> str:
 def is_token(given: str) -> bool:
     """Whether a text is the owner's token; the comparison takes constant time."""
     return hmac.compare_digest(given.strip().encode(), token().encode())
+
+
+def pass_for_browser() -> str:
+    """What the owner's browser keeps, so that a reload or a second window is the owner, too.
+
+    It is made from the token, which it does not reveal; another token makes another pass.
+    """
+    return hmac.new(token().encode(), b"mmrec owner's browser", hashlib.sha256).hexdigest()
+
+
+def is_pass(given: str) -> bool:
+    """Whether a text is :func:`pass_for_browser`; the comparison takes constant time."""
+    return hmac.compare_digest(given.encode(), pass_for_browser().encode())
 
 
 def places() -> list[Path]:

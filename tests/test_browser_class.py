@@ -137,7 +137,7 @@ def test_a_lesson_and_the_experiment_with_a_kill_in_the_middle(
         host.get_by_text("Which model knows us?").click()
         host.get_by_role("button", name="Begin", exact=True).click()
         for n, page in enumerate(people):
-            page.get_by_text("Rate the films you know").wait_for()
+            page.get_by_text("Would you like these films?").wait_for()
             for done in range(6 if n else 15):
                 rate(page, done + 1, (done * (n + 2)) % 5)
         assert len(store.ratings_of(classroom.id)) == 15 + 6 * (PEOPLE - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ class Asked:
     text: str
     choices: tuple[str, ...]
     right: tuple[str, ...]
+    title: str = ""
+    """Title of the lesson."""
+    answer: str = ""
+    """The reason, in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,11 @@ def _question(asked: Asked, found: Mapping[str, int]) -> str:
         f"{' ✓' if said in asked.right else ''}</td><td>{_bar(count / most)}{count}</td></tr>"
         for said, count in found.items()
     )
-    name = f"{html.escape(asked.lesson)}, question {asked.question + 1}"
+    name = f"{html.escape(asked.title or asked.lesson)}, question {asked.question + 1}"
+    reason = re.sub(r"[*`]", "", html.escape(asked.answer)).replace("\n", "<br>")
     return (
-        f"<section><h2>{html.escape(asked.text)}</h2><table>{rows}</table><p><small>{name}; {n} answers</small></p>"
-        "</section>"
+        f"<section><h2>{html.escape(asked.text)}</h2><table>{rows}</table><p>{reason}</p>"
+        f"<p><small>{name}; {n} answers</small></p></section>"
     )
 
 

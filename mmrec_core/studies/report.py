@@ -20,11 +20,14 @@ STYLE = (
     "background:#fff}"
 )
 
+FEWEST = 5
+"""Below so many people who prefer one model, only counts are told."""
+
 
 def table(study: Study, records: Sequence[Record]) -> str:
     """One row per person as CSV: what they compared, every answer, and whether they count."""
-    asked = [q.id for q in study.definition.questions]
-    head = ["participant", "first", "second", "seconds", "films_rated", *asked]
+    ids = [q.id for q in study.definition.questions]
+    head = ["participant", "first", "second", "seconds", "films_rated", *ids]
     if study.definition.layout == INTERLEAVED:
         head += ["credit_first", "credit_second"]
     out = io.StringIO()
@@ -32,7 +35,7 @@ def table(study: Study, records: Sequence[Record]) -> str:
     rows.writerow([*head, "excluded"])
     for r in records:
         own = [r.number + 1, r.first, r.second, "" if r.seconds is None else f"{r.seconds:.1f}", r.rated]
-        own += [r.answers.get(q, "") for q in asked]
+        own += [r.answers.get(q, "") for q in ids]
         if study.definition.layout == INTERLEAVED:
             own += [sum(r.teams[place] == team for place in set(r.chosen)) for team in (0, 1)]
         rows.writerow([*own, outcome.excluded(study.definition, r) or ""])
@@ -44,24 +47,38 @@ def exclusions(study: Study, records: Sequence[Record]) -> Counter[str]:
     return Counter(why for r in records if (why := outcome.excluded(study.definition, r)))
 
 
+def asked(study: Study, question: str) -> str:
+    """The question of a finding as people read it."""
+    if question == outcome.CHOSEN:
+        return "Whose films would they watch?"
+    return next((q.text for q in study.definition.questions if q.id == question), question)
+
+
 def sentence(found: Finding) -> str:
     """A finding in one sentence."""
     own = found.preference
+    if not own.a + own.b + own.neither:
+        return "no answers yet."
+    split = f"{own.a} prefer {found.a}, {own.b} prefer {found.b}, {own.neither} see no difference."
     if own.share is None or own.interval is None or own.p is None:
-        return f"Nobody preferred {found.a} or {found.b} yet."
+        return split
+    if own.a + own.b < FEWEST:
+        return f"{split} Too few to say more."
     low, high = own.interval
-    n = own.a + own.b
-    counts = f"{own.a} of {n} who chose preferred {found.a} to {found.b}: {own.share:.0%} [{low:.0%}, {high:.0%}]"
     said = "a difference" if own.p < 0.05 else "no difference is shown"
-    return f"{counts}, {p_value(own.p)}: {said}. {own.neither} saw none."
+    share = f"{found.a} has {own.share:.0%} [{low:.0%}, {high:.0%}] of those who prefer one"
+    return f"{split} {share}, {p_value(own.p)}: {said}."
 
 
 def printable(study: Study, records: Sequence[Record]) -> str:
     """A report as an HTML page to print."""
     own = study.definition
-    parts = [f"<li>{html.escape(f.question)}: {html.escape(sentence(f))}</li>" for f in outcome.findings(own, records)]
+    parts = [
+        f"<li>{html.escape(asked(study, f.question))} {html.escape(sentence(f))}</li>"
+        for f in outcome.findings(own, records)
+    ]
     left_out = [f"<li>{n}: {html.escape(why)}</li>" for why, n in exclusions(study, records).most_common()]
-    asked = [f"<li><b>{html.escape(q.id)}</b>: {html.escape(q.text)}</li>" for q in own.questions]
+    every = [f"<li><b>{html.escape(q.id)}</b>: {html.escape(q.text)}</li>" for q in own.questions]
     day = time.strftime("%d %B %Y", time.localtime(study.created))
     kept = len(records) - sum(exclusions(study, records).values())
     return (
@@ -71,5 +88,5 @@ def printable(study: Study, records: Sequence[Record]) -> str:
         f" {own.films_to_rate} ratings. {len(records)} people came, {kept} count.</p><h2>Findings</h2>"
         f"<ul>{''.join(parts)}</ul><p>Sign test with mid-p values; brackets are 95 % Wilson intervals.</p>"
         f"<h2>Left out</h2><ul>{''.join(left_out) or '<li>nobody</li>'}</ul><h2>Questions</h2>"
-        f"<ul>{''.join(asked)}</ul></html>"
+        f"<ul>{''.join(every)}</ul></html>"
     )

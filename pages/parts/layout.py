@@ -38,6 +38,7 @@ VIEWS = {
     "errors": ("look", "who", "what"),
     "inside": ("view",),
     "learn": ("lesson",),
+    "study": ("study", "results", "step"),
     "train": ("part",),
 }
 """Parameters of the address that show other content on the same page, which then begins at its top."""

@@ -10,6 +10,19 @@ import streamlit as st
 from mmrec_core import ownership
 from mmrec_core.errors import MMRecError
 
+COOKIE = "mmrec_owner"
+_COOKIE = st.components.v2.component(
+    "mmrec.owner_cookie",
+    html="<span></span>",
+    js="""
+export default function ({ data }) {
+  const secure = location.protocol === "https:" ? "; Secure" : ""
+  const wanted = `${data.name}=${data.value}`
+  if (!document.cookie.split("; ").includes(wanted)) document.cookie = `${wanted}; path=/; SameSite=Strict${secure}`
+}
+""",
+)
+
 
 def wide() -> bool:
     """Whether the server listens to more than its own machine."""
@@ -34,8 +47,8 @@ def refuse(what: str) -> None:
     """Stop whoever is not the owner, and say so where they stand."""
     if not is_owner():
         said = (
-            f"Only the owner of this app may {what}. Its link with the owner’s token was printed where the app was"
-            " started; the token can also be entered under Visitor, above."
+            f"Only the owner of this app may {what}. The owner’s link (in a class: the host’s) was printed where the"
+            " app was started; open it again, or enter its last part, the token, under Visitor, above."
         )
         if st.runtime.exists():
             st.error(said, title="That is the owner’s", icon=":material/lock:")
@@ -46,6 +59,10 @@ def refuse(what: str) -> None:
 def arrive() -> None:
     """Take the token out of a link: it does not stay in the address, which people pass on."""
     ownership.guard(refuse, wide(), visitor)
+    if wide() and "is_owner" not in st.session_state:  # a reload, or another window of the owner's browser
+        kept = st.context.cookies.get(COOKIE)
+        if isinstance(kept, str) and ownership.is_pass(kept):
+            st.session_state["is_owner"] = True
     if "owner" in st.query_params:
         given = st.query_params["owner"]
         del st.query_params["owner"]
@@ -64,11 +81,12 @@ def badge() -> None:
     if not wide():
         return
     if is_owner():
+        _COOKIE(key="owner-cookie", data={"name": COOKIE, "value": ownership.pass_for_browser()}, height="content")
         st.badge(
             "Owner",
             icon=":material/key:",
             color="green",
-            help="You may start work here, until this page is closed or loaded anew.",
+            help="You may do everything here, in every window of this browser until it is closed.",
         )
         return
     with st.popover(

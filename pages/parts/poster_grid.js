@@ -95,8 +95,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     const at = (event) => {
       const edge = box.getBoundingClientRect()
-      return Math.min(whole, Math.max(0.5, Math.ceil(((event.clientX - edge.left) / edge.width) * whole * 2) / 2))
+      const place = ((event.clientX - edge.left) / edge.width) * whole
+      return Math.min(whole, touched ? Math.max(1, Math.ceil(place)) : Math.max(0.5, Math.ceil(place * 2) / 2)) // a finger means the star
     }
+    let touched = false
+    box.onpointerdown = (event) => { touched = event.pointerType === "touch" }
     // Keys come in bursts: Python hears of a burst once, and a redraw in the middle does not lose it.
     const choose = (next, patience = 0) => {
       value = next
@@ -152,7 +155,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         frame.append(sign)
       }
       cell.append(frame, title)
-      if (film.note) cell.append(make("div", "note", film.year ? `${film.year} · ${film.note}` : film.note))
+      if (film.note) cell.append(make("div", "note", [film.year, film.note].filter((part) => part && String(part).trim()).join(" · ")))
       if (data.rate) cell.append(stars(film))
       if (data.skips && film.stars == null) {
         const skip = make("button", "skip", "haven’t seen")

@@ -146,7 +146,7 @@ def test_a_study_names_no_model_to_its_participants(on_the_network: Dataset) -> 
     shown = app("study", study=made.id)
     assert not shown.exception and "I agree, begin" in buttons(shown)
     shown.button[[b.label for b in shown.button].index("I agree, begin")].click().run()
-    assert not shown.exception and "Rate 8 films" in text(shown) and "zz" not in str(shown)
+    assert not shown.exception and "Rate 8 films by poster" in text(shown) and "zz" not in str(shown)
     ownership.guard(None)
     studies.delete(made.id)
 

@@ -40,10 +40,11 @@ export default function ({ data, parentElement }) {
     for (const [px, py] of map.points) { pen.beginPath(); pen.arc(x(px), y(py), 2, 0, 7); pen.fill() }
     svg.setAttribute("viewBox", `0 0 ${wide} ${high}`)
     for (const old of svg.querySelectorAll("text.region")) old.remove()
-    svg.prepend(...map.labels.map((r) => make("text", { class: "region", x: x(r.x), y: y(r.y), "text-anchor": "middle" }, r.text)))
+    svg.prepend(...map.labels.map((r) => make("text", { class: "region", x: Math.min(wide - 3.6 * r.text.length, Math.max(3.6 * r.text.length, x(r.x))), y: y(r.y), "text-anchor": "middle" }, r.text)))
+    const labels = [] // names of stars that lie together stand below each other
     const there = new Set(data.stars.map((s) => s.id))
     for (const [id, node] of stars) if (!there.has(id)) { node.remove(); stars.delete(id) }
-    for (const star of data.stars) {
+    for (const star of [...data.stars].sort((a, b) => b.y - a.y)) {
       let node = stars.get(star.id)
       if (!node) {
         node = make("g", { class: "star", "data-id": star.id })
@@ -52,7 +53,17 @@ export default function ({ data, parentElement }) {
         svg.append(node)
       }
       node.querySelector("path").setAttribute("fill", star.colour)
-      node.querySelector("text").textContent = data.named ? star.name : ""
+      const name = node.querySelector("text"), left = x(star.x) > wide - 8 * star.name.length - 30
+      name.textContent = data.named ? star.name : ""
+      name.setAttribute("text-anchor", left ? "end" : "start")
+      name.setAttribute("x", left ? -16 : 16)
+      let at = y(star.y)
+      for (let moved = true; moved;) {
+        moved = false
+        for (const other of labels) if (Math.abs(other.x - x(star.x)) < 9 * Math.max(other.n, star.name.length) + 20 && Math.abs(other.y - at) < 17) { at = other.y + 17; moved = true }
+      }
+      labels.push({ x: x(star.x), y: at, n: star.name.length })
+      name.setAttribute("y", at - y(star.y) + 5)
       node.querySelector("title").textContent = `${star.name}: ${star.n} rating${star.n === 1 ? "" : "s"}`
       node.style.transform = `translate(${x(star.x)}px, ${y(star.y)}px)`
     }

@@ -26,13 +26,14 @@ def standings_of(classroom: Classroom, dataset: Dataset, ratings: Sequence[Ratin
     return [vars(s) for s in found]
 
 
-def leading(found: Sequence[Mapping[str, Any]]) -> str:
+def leading(found: Sequence[Mapping[str, Any]], ended: bool = False) -> str:
     """The standings in one sentence, with how sure they are."""
     usable = [s for s in found if s["order"] is not None]
     if not usable:
-        return "Nobody has rated two held-out films differently yet."
+        return "The first results come when somebody has rated a few more films."
     best = usable[0]
-    name = f"**{layout.escape(best['model'])}** knows this class best so far: {best['order']:.0%} of pairs in the right"
+    when = "" if ended else " so far"
+    name = f"**{layout.escape(best['model'])}** knows this class best{when}: {best['order']:.0%} of pairs in the right"
     people = f" order ({best['people']} {'person' if best['people'] == 1 else 'people'})."
     if best["model"] == BASELINE:
         return f"{name}{people} No model knows it better than popularity."
@@ -55,10 +56,6 @@ def standings_chart(found: Sequence[Mapping[str, Any]], large: bool = False) -> 
     """
     usable = [s for s in found if s["order"] is not None]
     if not usable:
-        st.info(
-            "The first results come when somebody has rated two held-out films differently.",
-            icon=":material/hourglass:",
-        )
         return
     rows = [
         {
@@ -72,7 +69,9 @@ def standings_chart(found: Sequence[Mapping[str, Any]], large: bool = False) -> 
     ]
     size = 20 if large else 13
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelFontSize=size, labelLimit=260)),
+        y=alt.Y(
+            "model:N", sort=[r["model"] for r in rows], title=None, axis=alt.Axis(labelFontSize=size, labelLimit=260)
+        ),
         color=alt.Color(
             "kind:N", scale=alt.Scale(domain=["model", "baseline"], range=[SERIES[0], SERIES[1]]), legend=None
         ),
@@ -87,7 +86,7 @@ def standings_chart(found: Sequence[Mapping[str, Any]], large: bool = False) -> 
     points = base.mark_point(filled=True, size=220 if large else 110, opacity=1).encode(x=alt.X("order:Q", scale=scale))
     chance = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(strokeDash=[5, 4], color="#888888").encode(x="x:Q")
     st.altair_chart(
-        (lines + points + chance).properties(height=alt.Step(44 if large else 26)),
+        (lines + points + chance).properties(height=(44 if large else 26) * len(rows)),
         width="stretch",
         key="class-standings",
     )
@@ -128,9 +127,14 @@ def curve_section(classroom: Classroom, dataset: Dataset, ratings: Sequence[Rati
             f"The curve needs a participant with {most} ratings that are not held out.", icon=":material/hourglass:"
         )
         return
+    best = sorted((n for n in found["models"] if n != BASELINE), key=lambda n: -found["models"][n][-1])[
+        : len(SERIES) - 1
+    ]
+    drawn = [n for n in (BASELINE, *best) if n in found["models"]]
     rows = [
         {"model": name, "ratings": k, "order": value}
         for name, values in found["models"].items()
+        if name in drawn
         for k, value in zip(found["ks"], values, strict=True)
     ]
     chart = (
@@ -141,7 +145,7 @@ def curve_section(classroom: Classroom, dataset: Dataset, ratings: Sequence[Rati
             y=alt.Y(
                 "order:Q", title="pairs in the right order", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)
             ),
-            color=alt.Color("model:N", scale=alt.Scale(range=SERIES)),
+            color=alt.Color("model:N", sort=drawn, scale=alt.Scale(domain=drawn, range=SERIES[: len(drawn)])),
             strokeDash="model:N",
             tooltip=["model:N", "ratings:Q", alt.Tooltip("order:Q", format=".1%")],
         )
@@ -149,7 +153,10 @@ def curve_section(classroom: Classroom, dataset: Dataset, ratings: Sequence[Rati
     st.altair_chart(chart, width="stretch", key="class-curve")
     beats = [f"**{layout.escape(n)}** from {k}" for n, k in found["above"].items() if k is not None]
     never = [layout.escape(n) for n, k in found["above"].items() if k is None]
-    said = f"Above popularity in this class: {', '.join(beats)} ratings on." if beats else ""
+    few = found["people"] < experiment.FEWEST
+    said = f"Above popularity in this class: {', '.join(beats)} ratings on." if beats and not few else ""
+    if few:
+        said, never = "Too few people to say from which number on a model is better than popularity.", []
     st.caption(
         f"{said}{' Not above it: ' + ', '.join(never) + '.' if never else ''} Means over {found['people']} participants"
         " with all their ratings; the same held-out films for every number of ratings."

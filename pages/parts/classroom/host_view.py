@@ -95,7 +95,7 @@ def all_classes() -> None:
             n = len(store.participants_of(own.id))
             state = "open" if own.is_open else "ended"
             day = time.strftime("%d %B %Y", time.localtime(own.created))
-            best = experiment_view.leading(own.results["standings"]) if own.results else ""
+            best = experiment_view.leading(own.results["standings"], ended=True) if own.results else ""
             st.markdown(
                 f"**{layout.escape(own.title)}** :gray[{day}, {layout.escape(own.dataset)}, {n} participants, {state}]"
                 + (f"  \n{best}" if best else "")
@@ -147,8 +147,12 @@ def host_view(class_id: str, dataset: Dataset) -> None:
         who_is_here(classroom)
     with left:
         if classroom.is_open:
-            lead(classroom, dataset)
-        if classroom.activity == LESSON:
+            chosen = lead(classroom, dataset)
+        else:
+            chosen = classroom.activity
+        if chosen != classroom.activity:
+            pass  # another activity is about to begin
+        elif classroom.activity == LESSON:
             lesson(classroom, dataset)
         elif classroom.activity == EXPERIMENT and classroom.plan:
             the_experiment(classroom, dataset)
@@ -189,8 +193,8 @@ def who_is_here(classroom: Classroom) -> None:
         st.caption(f"And {len(people) - 100} more.")
 
 
-def lead(classroom: Classroom, dataset: Dataset) -> None:
-    """What the class does: join, a lesson, or the experiment."""
+def lead(classroom: Classroom, dataset: Dataset) -> str:
+    """What the class does: join, a lesson, or the experiment; returns what is chosen."""
     with st.container(border=True):
         chosen = st.segmented_control(
             "The class",
@@ -207,6 +211,7 @@ def lead(classroom: Classroom, dataset: Dataset) -> None:
         elif chosen == LOBBY and classroom.activity != LOBBY:
             store.show(classroom.id, LOBBY)
             st.rerun(scope="fragment")
+    return str(chosen)
 
 
 def choose_lesson(classroom: Classroom, dataset: Dataset) -> None:
@@ -231,6 +236,7 @@ def choose_lesson(classroom: Classroom, dataset: Dataset) -> None:
         ):
             store.show(classroom.id, LESSON, name)
             st.rerun(scope="fragment")
+    st.caption(every[name].learn or every[name].why)
 
 
 def first_ready(every: list[Lesson], dataset: Dataset) -> str:
@@ -243,9 +249,14 @@ def begin_experiment(classroom: Classroom, dataset: Dataset) -> None:
     """Draw the films of the experiment and begin it."""
     fitted = runs.finished(dataset)
     st.write(
-        f"Everybody rates {store.RATED} or more well-known films. {store.HELD} of each person’s ratings, at places"
+        f"Everybody rates {store.RATED} or more films. {store.HELD} of each person’s ratings, at places"
         " drawn before they begin, stay hidden from all models, which then have to predict them."
     )
+    if dataset.manifest["generated"]:
+        st.caption(
+            "The films of this dataset are invented; people judge by poster and title. For films that they know, get"
+            " MovieLens on Home, train models on it, and open a class with that dataset."
+        )
     if not fitted:
         st.info("No model is trained on this dataset yet.", icon=":material/model_training:")
         st.page_link(layout.page("train"), label="Train models first", icon=":material/model_training:")
@@ -285,6 +296,7 @@ def lesson(classroom: Classroom, dataset: Dataset) -> None:
         shown_question.question_bars(classroom, own)
         st.markdown(own.step.answer.replace("\n", "\n\n"))
     else:
+        st.markdown("\n".join(f"- {layout.escape(choice)}" for choice in own.step.choices))
         with st.expander("Answers so far (only you see them)"):
             shown_question.question_bars(classroom, own)
 
@@ -299,7 +311,7 @@ def the_experiment(classroom: Classroom, dataset: Dataset) -> None:
     replayed = len(ratings) < len(every)
     whole = classroom if not replayed else _without_results(classroom)
     found = experiment_view.standings_of(whole, dataset, ratings)
-    st.markdown(experiment_view.leading(found))
+    st.markdown(experiment_view.leading(found, not classroom.is_open))
     experiment_view.standings_chart(found)
     class_map(dataset, store.participants_of(classroom.id), ratings, 420)
     film = experiment_view.dividing_film(dataset, ratings)
@@ -332,7 +344,7 @@ def take_along(classroom: Classroom, dataset: Dataset) -> None:
                   "Answered": s.answered} for s in rows]
             )  # fmt: skip
             st.dataframe(table, hide_index=True)
-            st.caption("Only you see nicknames; the downloads have numbers.")
+            st.caption("Nobody else sees this sheet; the downloads have numbers instead of nicknames.")
     name = re.sub(r"[^\w-]+", "-", classroom.title).strip("-")[:40] or "class"
     with st.container(horizontal=True):
         st.download_button(

@@ -30,8 +30,8 @@ def join_form(code: str = "") -> None:
             "Nickname", max_chars=limits.NICKNAME, placeholder="At will; leave it empty for none", autocomplete="off"
         )
         st.caption(
-            "No account and no e-mail address. The host and the projector show your nickname; exports leave it out. You"
-            " can delete everything you said at any time."
+            "No account and no e-mail address. Others in the class can see your nickname; what the host downloads"
+            " leaves it out. You can delete everything you said at any time."
         )
         pressed = st.form_submit_button("Join", type="primary", icon=":material/login:")
     if pressed:

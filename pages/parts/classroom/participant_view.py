@@ -132,7 +132,10 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
     own = store.ratings_of(classroom.id, mine.id)
     stars = {r.item: r.stars for r in own}
     done = len(own) >= store.RATED
-    st.markdown("### Rate the films you know")
+    invented = dataset.manifest["generated"]
+    st.markdown("### Would you like these films?" if invented else "### Rate the films you know")
+    if invented:
+        st.caption("They are invented: judge by poster and title.")
     st.progress(
         min(1.0, len(own) / store.RATED),
         text=f"{len(own)} of {store.RATED} ratings" if not done else f"{len(own)} ratings, thank you",

@@ -15,7 +15,6 @@ from mmrec_core.types import Dataset
 from pages.parts import layout, lesson_question, owner
 from pages.parts.classroom import changes, experiment_view, shown_question, steps
 from pages.parts.classroom.class_map import class_map
-from pages.parts.poster_grid import film_card, poster_grid
 
 STYLE = """<style>
 [data-testid=stHeader], .st-key-switch, [data-testid=stSidebar], .st-key-strip { display: none !important; }
@@ -23,6 +22,7 @@ STYLE = """<style>
 .st-key-projector p, .st-key-projector li { font-size: clamp(1.2rem, 2.2vw, 2.2rem); line-height: 1.35; }
 .st-key-projector h2 { font-size: clamp(1.7rem, 3.6vw, 3.6rem); line-height: 1.12; padding: .2rem 0; }
 .st-key-projector [data-testid=stCaptionContainer] p { font-size: clamp(1rem, 1.4vw, 1.4rem); }
+.st-key-projector [data-testid=stMarkdownContainer] h2 + p { margin-top: .6em; }
 .st-key-projector .class-bars { font-size: clamp(1.2rem, 2.4vw, 2.4rem); gap: .5em .8em; }
 .st-key-projector-keys { position: fixed; inset: auto 0 0 0; z-index: 30; padding: .7rem 2.5rem;
   background: var(--st-background-color, light-dark(#FFFEFA, #14120F)); border-top: 1px solid #8886; }
@@ -30,8 +30,10 @@ STYLE = """<style>
 .class-join { display: flex; flex-wrap: wrap; gap: 3vw; align-items: center; }
 .class-join p { font-size: clamp(1.2rem, 2.2vw, 2.2rem); margin: 0; overflow-wrap: anywhere; }
 .class-join img { width: min(34vw, 22rem); height: auto; border-radius: 8px; }
-.class-corner { position: fixed; top: .8rem; right: 1.6rem; z-index: 20; text-align: right; font-size: 1.3rem; }
+.class-corner { display: flex; gap: 1rem; align-items: center; justify-content: flex-end; font-size: 1.3rem; }
 .class-corner b { font-family: ui-monospace, monospace; letter-spacing: .06em; }
+.class-corner img { width: 5.5rem; border-radius: 4px; }
+[data-testid=stMain]:focus { outline: none; }
 </style>"""
 STYLE_OF_CODE = """<style>
 .class-small img { width: 100%; max-width: 15rem; height: auto; border-radius: 6px; display: block; }
@@ -107,8 +109,16 @@ def lead(classroom: Classroom, own: shown_question.Shown) -> None:
 
 
 def corner(classroom: Classroom, people: int) -> None:
-    """Code and number of people, for whoever comes late."""
-    st.html(f'<div class="class-corner">Join: <b>{classroom.code}</b> · {people} here</div>')
+    """How to join, and the number of people, for whoever comes late."""
+    if not classroom.is_open:
+        st.html('<div class="class-corner">This class has ended.</div>')
+        return
+    link = join_link(classroom)
+    plain = html.escape(link.partition("://")[2].partition("?")[0])
+    st.html(
+        f'<div class="class-corner"><span>{plain}<br><b>{classroom.code}</b> · {people} here</span>'
+        f"{qr_code(link)}</div>"
+    )
 
 
 def lobby(classroom: Classroom, people: int) -> None:
@@ -148,15 +158,16 @@ def the_experiment(classroom: Classroom, dataset: Dataset) -> None:
     ratings, people = store.ratings_of(classroom.id), store.participants_of(classroom.id)
     found = experiment_view.standings_of(classroom, dataset, ratings)
     st.markdown("## Which model knows this class?")
-    st.markdown(experiment_view.leading(found))
+    st.markdown(experiment_view.leading(found, not classroom.is_open))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        class_map(dataset, people, ratings, 620)
+        class_map(dataset, people, ratings, 430)
     with right:
-        experiment_view.standings_chart(found, large=True)
-        film = experiment_view.dividing_film(dataset, ratings)
-        if film is not None:
-            row, numbers = film
-            spread = ", ".join(f"{n} × ★{stars:g}" for stars, n in numbers["counts"].items())
-            st.markdown("**It divides the room:**")
-            poster_grid([film_card(dataset, row, note=spread)], key="class.divides", size="small", label="Divides")
+        experiment_view.standings_chart(found[:9], large=True)
+    film = experiment_view.dividing_film(dataset, ratings)
+    if film is not None:
+        row, numbers = film
+        spread = ", ".join(f"{n} × ★{stars:g}" for stars, n in numbers["counts"].items())
+        title = layout.escape(str(dataset.catalog["title"].iloc[row]))
+        st.markdown(f"It divides the room: **{title}** ({spread})")
+    layout.generated_note(dataset)

@@ -65,7 +65,8 @@ def asked(dataset: Dataset, names: Sequence[tuple[str, int]]) -> list[Asked]:
     for name, at in sorted(set(names)):
         if name in by_name and 0 <= at < len(by_name[name].steps):
             step = lesson_question.filled(by_name[name].steps[at], dataset)
-            found.append(Asked(name, at, step.question, step.choices, step.right))
+            title = by_name[name].title
+            found.append(Asked(name, at, step.question, step.choices, step.right, title, step.answer))
     return found
 
 

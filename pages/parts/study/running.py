@@ -72,7 +72,9 @@ def all_studies() -> None:
 
 def new_study(dataset: Dataset) -> None:
     """A form, or a TOML file."""
-    fitted = [name for name in runs.finished(dataset) if name != "random"]
+    fitted = sorted(name for name in runs.finished(dataset) if name != "random")
+    usual = [n for n in ("ease", "bpr", "mf", "itemknn", "popularity") if n in fitted]
+    usual = [*[n for n in usual if n != "popularity"][:1], *[n for n in usual if n == "popularity"]]
     if len(fitted) < 2:
         st.info(
             "A study compares two trained models; there are fewer on this dataset.", icon=":material/model_training:"
@@ -81,7 +83,9 @@ def new_study(dataset: Dataset) -> None:
         return
     with st.form("new-study", border=True):
         title = st.text_input("Title", "Which films do you prefer?", max_chars=200)
-        models = st.multiselect("Models", fitted, default=fitted[:2], max_selections=6, help="Two to six.")
+        models = st.multiselect(
+            "Models", fitted, default=usual if len(usual) == 2 else fitted[:2], max_selections=6, help="Two to six."
+        )
         with st.container(horizontal=True):
             shape = st.selectbox("Lists", [SIDE_BY_SIDE, INTERLEAVED], width=200)
             rate = st.number_input("Films to rate first", 1, 30, 8, width=160)
@@ -176,24 +180,25 @@ def results(study: Study, dataset: Dataset) -> None:
         )
         found = outcome.findings(own, records)
         for finding in found:
-            st.markdown(f"**{layout.escape(finding.question)}**: {layout.escape(report.sentence(finding))}")
-        chart(found)
+            text = report.asked(study, finding.question)
+            st.markdown(f"**{layout.escape(text)}** {layout.escape(report.sentence(finding))}")
+        chart(study, found)
         details(study, records, dataset)
 
 
-def chart(found: list[outcome.Finding]) -> None:
+def chart(study: Study, found: list[outcome.Finding]) -> None:
     """Share and interval per question."""
     rows = []
     for f in found:
         own = f.preference
-        if own.share is not None and own.interval is not None:
-            name = f"{f.question}: {f.a} against {f.b}"
+        if own.share is not None and own.interval is not None and own.a + own.b >= report.FEWEST:
+            name = f"{report.asked(study, f.question)} {f.a} : {f.b}"
             rows.append({"question": name, "share": own.share, "low": own.interval[0], "high": own.interval[1]})
     if not rows:
         return
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        y=alt.Y("question:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))
+        y=alt.Y("question:N", sort=[r["question"] for r in rows], title=None, axis=alt.Axis(labelLimit=420))
     )
     axis = alt.Axis(format="%")
     lines = base.mark_rule(color=SERIES[0], strokeWidth=2.5, opacity=0.6).encode(
@@ -201,7 +206,7 @@ def chart(found: list[outcome.Finding]) -> None:
     )
     points = base.mark_point(filled=True, color=SERIES[0], size=110, opacity=1).encode(x=alt.X("share:Q", scale=scale))
     half = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(strokeDash=[5, 4], color="#888888").encode(x="x:Q")
-    st.altair_chart((lines + points + half).properties(height=alt.Step(30)), width="stretch", key="study-shares")
+    st.altair_chart((lines + points + half).properties(height=34 * len(rows) + 30), width="stretch", key="study-shares")
 
 
 def details(study: Study, records: list[outcome.Record], dataset: Dataset) -> None:

@@ -48,8 +48,9 @@ def consent(study: Study) -> None:
         st.info("This study has ended. Thank you for coming.", icon=":material/flag:")
         return
     st.markdown(layout.escape(own.consent).replace("\n", "\n\n"))
-    asked = sum(q.kind == "preference" for q in own.questions)
-    st.caption(f"You rate {own.films_to_rate} films, look at films chosen for you, and answer {asked} questions.")
+    n = 1 + sum(q.kind == "text" for q in own.questions) if own.layout == INTERLEAVED else len(own.questions)
+    asked = f"{n} question{'s' if n > 1 else ''}"
+    st.caption(f"You rate {own.films_to_rate} films, look at films chosen for you, and answer {asked}.")
     if st.button("I agree, begin", type="primary", icon=":material/check:"):
         try:
             new, secret = store.arrive(study.id, address())
@@ -86,30 +87,42 @@ def go_on(study: Study, dataset: Dataset, person: Subject, secret: str) -> None:
 def rate(study: Study, dataset: Dataset, secret: str, ratings: dict[str, float]) -> None:
     """Rate as many films as the study asks for, then see the lists."""
     wanted = study.definition.films_to_rate
-    st.markdown(f"**Rate {wanted} films that you know.** The more you rate, the better the lists fit.")
-    st.progress(min(1.0, len(ratings) / wanted), text=f"{len(ratings)} of {wanted} ratings")
+    invented = dataset.manifest["generated"]
+    what = (
+        "Rate {n} films by poster and title, as you would like them. They are invented."
+        if invented
+        else ("Rate {n} films that you know.")
+    )
+    st.markdown(f"**{what.format(n=wanted)}** The more you rate, the better the lists fit.")
+    st.progress(min(1.0, len(ratings) / wanted), text=f"{len(ratings)} ratings, {wanted} are needed")
+    if st.button("Show me the films", type="primary", disabled=len(ratings) < wanted, icon=":material/arrow_forward:"):
+        show_lists(study, dataset, secret, ratings)
     offered = [int(row) for row in elicitation.spread(dataset, OFFERED, seed=study.definition.seed)]
     by_row = {dataset.items.row(_raw(dataset, item), "film id"): stars for item, stars in ratings.items()}
     poster_grid(
         [film_card(dataset, row, stars=by_row.get(row)) for row in offered],
         key="study.rate",
         rate=dataset.scale or (1.0, 5.0),
-        size="small",
+        size="medium",
         on_rate=lambda: _rated(dataset, secret, ratings),
         label="Films to rate",
     )
     _fault()
-    if st.button("Show me the films", type="primary", disabled=len(ratings) < wanted, icon=":material/arrow_forward:"):
-        known = {_raw(dataset, item): stars for item, stars in ratings.items()}
-        person = store.subject(secret)
-        try:
-            if person is not None:
-                made = lists.make(dataset, study.definition, store.assigned(study, person), known)
-                store.respond(secret, store.SHOWN, made)
-        except MMRecError:
-            st.error("The lists could not be made. Tell whoever runs this study.", icon=":material/error:")
-        else:
-            st.rerun()
+
+
+def show_lists(study: Study, dataset: Dataset, secret: str, ratings: dict[str, float]) -> None:
+    """Compute the lists, keep them, and go on at the top of the page."""
+    known = {_raw(dataset, item): stars for item, stars in ratings.items()}
+    person = store.subject(secret)
+    try:
+        if person is not None:
+            made = lists.make(dataset, study.definition, store.assigned(study, person), known)
+            store.respond(secret, store.SHOWN, made)
+    except MMRecError:
+        st.error("The lists could not be made. Tell whoever runs this study.", icon=":material/error:")
+    else:
+        st.query_params["step"] = "lists"
+        st.rerun()
 
 
 def _raw(dataset: Dataset, text: str) -> object:

@@ -1,0 +1,276 @@
+"""Load test of a class: N participants rate films at once, with a projector beside them; then many who only joined.
+
+Starts the app on a home with the demo and its usual models (made anew, or ``--home`` names one) and speaks to it as
+browsers do: over the websocket, with an open event stream each. Each participant rates one film about every five
+seconds. A rating counts as answered when the page came back without the film among those to rate, with the list of
+recommendations below. The projector draws the class on the map and the standings of all models whenever something
+changes, at most every .7 seconds. Prints for each N the seconds from a tap to the answer (median, 95th percentile), its
+ratio to a lone participant's, ratings without an answer, processor seconds a rating, and the server's memory before, at
+most, at the end and after they have left. ``--idle N`` opens N participants who do nothing and measures the processor.
+
+    python -m benchmarks.class [--home FOLDER] [--participants 1,10,25,50] [--seconds 40] [--idle 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any
+
+import websockets
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+from benchmarks.visitors import (
+    AGAIN_S,
+    EVERY_S,
+    GIVE_UP_S,
+    MOST_AGAIN_S,
+    SETTLE_S,
+    Server,
+    Visitor,
+    fitted_home,
+    quantile,
+)
+
+DRAWS_S = 0.7
+"""Between two drawings of the projector."""
+
+
+class Participant(Visitor):
+    """A participant's browser: its window and its event stream."""
+
+    def __init__(self, port: int, classroom: Any, secret: str | None, seed: int) -> None:
+        super().__init__(port, "class", seed)
+        self.classroom, self.secret = classroom, secret
+        self.query = f"dataset=demo&code={classroom.code}"
+        if secret is None:
+            self.query = f"dataset=demo&view=projector&key={classroom.projector}"
+        self.drawn = 0
+
+    async def open(self) -> None:
+        """Connect with the cookie, and wait for the first page."""
+        started = time.perf_counter()
+        cookie = {"Cookie": f"mmrec_class_{self.classroom.id}={self.secret}"} if self.secret else {}
+        self.socket = await websockets.connect(
+            f"ws://localhost:{self.port}/_stcore/stream",
+            subprotocols=[websockets.Subprotocol("streamlit")],
+            additional_headers=cookie,
+            max_size=None,
+            open_timeout=60,
+            ping_interval=None,
+        )
+        self.tasks = [asyncio.create_task(task) for task in (self.listen(), self.tick(), self.follow())]
+        await self.say()
+        if await self.until(lambda: self.ended > 0, 120):
+            self.first = time.perf_counter() - started
+
+    async def follow(self) -> None:
+        """The event stream; a projector draws again when the class has changed."""
+        reader, writer = await asyncio.open_connection("localhost", self.port)
+        path = f"/app/class/{self.classroom.id}/changes"
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: localhost:{self.port}\r\nAccept: text/event-stream\r\n\r\n".encode()
+        )
+        await writer.drain()
+        latest, asked = 0, 0
+        try:
+            while line := await reader.readline():
+                if line.startswith(b"data: ") and self.secret is None:
+                    latest = int(line.split()[2])
+                    key = f"class-changes-{self.classroom.id}"
+                    own = next((wall for name, wall in self.walls.items() if key.endswith(name)), None)
+                    if own is not None and latest != asked:
+                        asked = latest
+                        said = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{own[0]}__events")
+                        said.json_trigger_value = f'[{{"event": "changed", "value": {latest}}}]'
+                        await self.say([said], own[2])
+                        self.drawn += 1
+                        await asyncio.sleep(DRAWS_S)
+        finally:
+            writer.close()
+
+    async def rate(self) -> None:
+        """Rate one film that is offered, and wait for the page without it."""
+        element, data, fragment = self.walls["class.rate"]
+        films = [film["id"] for film in data["films"] if film["id"] not in self.rated]
+        if not films:
+            return
+        film, stars = self.draw.choice(films), self.draw.choice([1.0, 2.0, 3.0, 4.0, 5.0])
+        self.rated[film] = stars
+        started, wait = time.perf_counter(), AGAIN_S
+        said = self.saying(element, film, stars)
+        await self.say([said], fragment)
+        there = lambda: all(f["id"] != film for f in self.walls["class.rate"][1]["films"])
+        while not await self.until(there, min(wait, started + GIVE_UP_S - time.perf_counter())):
+            if time.perf_counter() - started >= GIVE_UP_S:
+                self.unanswered += 1
+                return
+            wait = min(2 * wait, MOST_AGAIN_S)
+            self.said_again += 1
+            await self.say([said], fragment)
+        self.spent.append(time.perf_counter() - started)
+
+    async def rate_for(self, seconds: float) -> None:
+        """Rate films at intervals; after the last film, take ratings back and begin again."""
+        until = time.monotonic() + seconds
+        await asyncio.sleep(self.draw.uniform(0, EVERY_S[0]))
+        while time.monotonic() < until:
+            if len(self.rated) >= 30:  # the plan has forty films: their own are taken back, as somebody might
+                from mmrec_core.classroom import store
+
+                for rating in store.ratings_of(self.classroom.id, self.participant_id):
+                    store.rate(str(self.secret), rating.item, None, (0.5, 5.0))
+                self.rated.clear()
+            await self.rate()
+            await asyncio.sleep(self.draw.uniform(*EVERY_S))
+
+    participant_id = ""
+
+
+def class_of(n: int, port: int, seed: int, projector: bool = True) -> tuple[Any, list[Participant]]:
+    """A class in which the experiment is under way, with N participants who have joined, and a projector."""
+    from mmrec_core.classroom import experiment, limits, store
+    from mmrec_core.data import preparation
+
+    limits.JOINS.times = limits.WRITES.times = 10**6  # in this process alone; the app keeps its limits
+    classroom = store.create("demo", f"Load test with {n}")
+    store.set_plan(classroom.id, experiment.plan(preparation.open_dataset("demo")))
+    store.show(classroom.id, store.EXPERIMENT)
+    people = []
+    for at in range(n):
+        person, secret = store.join(classroom.code, "", "127.0.0.1")
+        people.append(Participant(port, classroom, secret, seed + at))
+        people[-1].participant_id = person.id
+    return classroom, people + ([Participant(port, classroom, None, 0)] if projector else [])
+
+
+async def measure(server: Server, n: int, seconds: float, seed: int, wall: bool = True) -> dict[str, Any]:
+    """N participants who rate at once, and a projector if ``wall``."""
+    from mmrec_core.classroom import store
+
+    before = server.used()[1]
+    classroom, windows = class_of(n, server.port, seed, projector=wall)
+    await asyncio.gather(*(window.open() for window in windows))
+    people, drawn = windows[:n], windows[n:]
+    memory, over = [server.used()[1]], asyncio.Event()
+
+    async def watch() -> None:
+        while not over.is_set():
+            memory.append(server.used()[1])
+            await asyncio.sleep(0.5)
+
+    watching = asyncio.create_task(watch())
+    started, began = server.used()[0], time.monotonic()
+    await asyncio.gather(*(person.rate_for(seconds) for person in people))
+    spent, lasted = server.used()[0] - started, time.monotonic() - began
+    at_end = server.used()[1]
+    over.set()
+    await watching
+    for window in windows:
+        await window.close()
+    after, until = server.used()[1], time.monotonic() + SETTLE_S
+    while time.monotonic() < until and after > before * 1.02:
+        await asyncio.sleep(1)
+        after = min(after, server.used()[1])
+    answers = [second for person in people for second in person.spent]
+    kept = len(store.ratings_of(classroom.id))
+    store.delete(classroom.id)
+    third = len(memory) // 3
+    return {
+        "participants": n,
+        "ratings": len(answers),
+        "p50": quantile(answers, 0.5),
+        "p95": quantile(answers, 0.95),
+        "unanswered": sum(p.unanswered for p in people),
+        "again": sum(p.said_again for p in people),
+        "kept": kept,
+        "drawn": sum(window.drawn for window in drawn),
+        "cpu": spent / max(len(answers), 1),
+        "cores": spent / lasted,
+        "first": quantile([p.first or GIVE_UP_S for p in people], 0.95),
+        "memory": (before, memory[third], max(memory), at_end, after),
+        "faults": sorted({fault for window in windows for fault in window.faults}),
+    }
+
+
+async def idle(server: Server, n: int) -> str:
+    """N participants who have joined and do nothing, and one who rates among them."""
+    from mmrec_core.classroom import store
+
+    before = server.used()[1]
+    classroom, people = class_of(n + 1, server.port, 5, projector=False)
+    for at in range(0, len(people), 20):
+        await asyncio.gather(*(person.open() for person in people[at : at + 20]))
+    await asyncio.sleep(5)
+    started, began = server.used()[0], time.monotonic()
+    await asyncio.sleep(20)
+    share = (server.used()[0] - started) / (time.monotonic() - began)
+    await people[0].rate_for(40)
+    memory = server.used()[1]
+    for person in people:
+        await person.close()
+    store.delete(classroom.id)
+    p95, opened = quantile(people[0].spent, 0.95), quantile([p.first or GIVE_UP_S for p in people], 0.95)
+    return (
+        f"{n} joined and idle: {100 * share:.0f} % of a core; one who rates among them p95 {p95:.2f} s; first page p95 "
+        f"{opened:.2f} s (twenty at a time); memory {before:.0f} MiB before, {memory:.0f} with them"
+    )
+
+
+def line(found: dict[str, Any], lone: float) -> str:
+    """A measurement in words.
+
+    Args:
+        found: from :func:`measure`.
+        lone: 95th percentile of a lone participant, in seconds.
+    """
+    before, early, most, last, after = found["memory"]
+    return (
+        f"{found['participants']:>3} participants: {found['ratings']} ratings, p50 {found['p50']:.2f} s, "
+        f"p95 {found['p95']:.2f} s (ratio {found['p95'] / lone:.2f}), unanswered {found['unanswered']}, said again "
+        f"{found['again']}, kept {found['kept']}; wall drawn {found['drawn']} times; {found['cpu']:.3f} CPU s a "
+        f"rating, {found['cores']:.2f} cores; first page p95 {found['first']:.2f} s; memory {before:.0f} MiB before, "
+        f"{early:.0f} after a third, {most:.0f} at most, {last:.0f} at the end, {after:.0f} after they left; faults "
+        f"{found['faults'] or 'none'}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--home", help="a home in which the demo's usual models are fitted")
+    parser.add_argument(
+        "--participants", default="1,10,25,50", help="how many at once, one after the other; at most 200"
+    )
+    parser.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 900")
+    parser.add_argument("--no-wall", action="store_true", help="without the projector")
+    parser.add_argument("--idle", type=int, default=0, help="how many join and do nothing; 0: not measured")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the app ends with whoever is stopped here
+    random.seed(0)
+    with fitted_home(args.home) as home:
+        os.environ["MMREC_HOME"] = str(home)
+        server = Server(home)
+        try:
+            asyncio.run(measure(server, 1, 15, seed=10**6))  # the first one waits for torch and for the models
+            lone = None
+            for at, n in enumerate(min(int(part), 200) for part in args.participants.split(",")):
+                seed, seconds = 1000 * (at + 1), min(args.seconds, 900.0)
+                found = asyncio.run(measure(server, n, seconds, seed, not args.no_wall))
+                lone = lone or found["p95"]
+                print(line(found, lone), flush=True)
+            if args.idle:
+                print(asyncio.run(idle(server, min(args.idle, 290))), flush=True)
+        finally:
+            with contextlib.suppress(Exception):
+                server.end()
+
+
+if __name__ == "__main__":
+    main()
