@@ -64,7 +64,11 @@ def test_the_token_is_made_once_and_for_its_owner_alone(home: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and len(first) >= 32
     assert ownership.token() == first and ownership.is_token(f" {first}\n")
     assert not any(ownership.is_token(wrong) for wrong in ("", first[:-1], first + "x", "ü" * 32))
+    kept = ownership.pass_for_browser()
+    assert ownership.is_pass(kept) and first not in kept and not ownership.is_token(kept)
+    assert not any(ownership.is_pass(wrong) for wrong in ("", first, kept[:-1], kept.upper(), "ü" * 64))
     file.write_text("")
+    assert not ownership.is_pass(kept), "another token, another pass"
     assert len(ownership.token()) >= 32, "an empty file opens nothing"
 
 

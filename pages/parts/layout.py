@@ -30,7 +30,8 @@ ANCHORS = """[data-testid=stElementContainer]:has([id^=job-]) { position: absolu
 [class*=st-key-run-] { position: relative; }
 [id^=job-], #running-jobs { scroll-margin-top: 5.5rem; }"""
 STYLE = f"""<style>
-{ANCHORS} {CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH} .st-key-navigation {{ display: none; }}
+{ANCHORS} {CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH}
+.st-key-navigation, .st-key-owner-cookie {{ display: none; }}
 {FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
 </style>"""
 VIEWS = {
@@ -92,6 +93,7 @@ def run() -> None:
         storage.open_home()
         _revive()
         _switch()
+        owner.keep()
         path = chosen.url_path or "home"
         before, st.session_state["here"] = st.session_state.get("here"), path
         if before not in {None, path} and set(st.query_params) <= {"dataset"}:

@@ -76,12 +76,18 @@ def check(given: str) -> None:
         st.session_state["owner_refused"] = not st.session_state["is_owner"]
 
 
+def keep() -> None:
+    """Let the owner's browser remember that it is the owner's."""
+    if wide() and is_owner():
+        with st.container(key="owner-cookie"):
+            _COOKIE(key="owner", data={"name": COOKIE, "value": ownership.pass_for_browser()}, height="content")
+
+
 def badge() -> None:
     """Beside the dataset switch, where the app listens wider: who one is, and the field for the token."""
     if not wide():
         return
     if is_owner():
-        _COOKIE(key="owner-cookie", data={"name": COOKIE, "value": ownership.pass_for_browser()}, height="content")
         st.badge(
             "Owner",
             icon=":material/key:",

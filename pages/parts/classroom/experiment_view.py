@@ -68,10 +68,9 @@ def standings_chart(found: Sequence[Mapping[str, Any]], large: bool = False) -> 
         for s in usable
     ]
     size = 20 if large else 13
+    names = alt.Axis(labelFontSize=size, labelLimit=260, labelOverlap=False, labelFlush=False)
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        y=alt.Y(
-            "model:N", sort=[r["model"] for r in rows], title=None, axis=alt.Axis(labelFontSize=size, labelLimit=260)
-        ),
+        y=alt.Y("model:N", sort=[r["model"] for r in rows], title=None, axis=names),
         color=alt.Color(
             "kind:N", scale=alt.Scale(domain=["model", "baseline"], range=[SERIES[0], SERIES[1]]), legend=None
         ),
