@@ -117,6 +117,7 @@ def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], histories
     if missing:
         import torch
 
+        recommender.use_threads(1)  # on data this small, threads wait for each other, and pages for them
         model = recommender.load_run_model(run.folder)
         rows = torch.as_tensor([dataset.items.row(item, "film id") for item in items])
         wanted = list(missing.items())

@@ -44,29 +44,34 @@ def places(dataset: Dataset, ratings: Sequence[Rating], xy: Array) -> dict[str, 
     return {who: (float(x / w), float(y / w)) for who, (x, y, w) in total.items()}
 
 
-def nearest(ratings: Sequence[Rating]) -> dict[str, tuple[str, float]]:
-    """For each participant the one with the most similar taste, and the correlation of their ratings.
+def nearest(ratings: Sequence[Rating], participant_id: str) -> tuple[str, float] | None:
+    """The participant whose taste is most like somebody's, and the correlation of their ratings.
 
     Pearson's correlation over the films that both rated (at least :data:`SHARED`), multiplied by
     ``shared / (shared + 3)`` so that few films do not decide (significance weighting, Herlocker et al. 1999).
+
+    Args:
+        ratings: ratings of the class.
+        participant_id: whose taste.
+
+    Returns:
+        ``None`` if nobody rated enough of the same films.
     """
     who, _, table = tables(ratings)
-    found: dict[str, tuple[str, float]] = {}
-    for a in range(len(who)):
-        best: tuple[str, float] | None = None
-        for b in range(len(who)):
-            both = np.isfinite(table[a]) & np.isfinite(table[b])
-            if a == b or both.sum() < SHARED:
-                continue
-            x, y = table[a, both], table[b, both]
-            x, y = x - x.mean(), y - y.mean()
-            size = float(np.sqrt((x**2).sum() * (y**2).sum()))
-            alike = float((x * y).sum() / size) * both.sum() / (both.sum() + 3) if size else 0.0
-            if best is None or alike > best[1]:
-                best = (who[b], float(alike))
-        if best is not None:
-            found[who[a]] = best
-    return found
+    if participant_id not in who:
+        return None
+    own = who.index(participant_id)
+    both = np.isfinite(table) & np.isfinite(table[own])
+    shared = both.sum(1)
+    mine, theirs = (np.where(both, values, 0.0) for values in (table[own], table))
+    n = np.maximum(shared, 1)[:, None]
+    x = np.where(both, mine - mine.sum(1, keepdims=True) / n, 0.0)
+    y = np.where(both, theirs - theirs.sum(1, keepdims=True) / n, 0.0)
+    size = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    alike = np.where(size > 0, (x * y).sum(1) / np.where(size > 0, size, 1.0), 0.0) * shared / (shared + 3)
+    alike[(shared < SHARED) | (np.arange(len(who)) == own)] = -np.inf
+    best = int(np.argmax(alike))
+    return (who[best], float(alike[best])) if np.isfinite(alike[best]) else None
 
 
 def dividing(ratings: Sequence[Rating], least: int = 3) -> list[dict[str, Any]]:

@@ -158,10 +158,11 @@ def test_who_is_alike() -> None:
     """Two who agree on every film are nearest; agreement over few films counts less; strangers are not compared."""
     stars = {"a": [5, 4, 1, 2, 3, 1], "b": [5, 4, 1, 2, 3, 1], "c": [1, 2, 5, 4, 3, 5], "d": [5, 4, 1], "e": [3, 3]}
     table = [rating(who, item, s, item) for who, own in stars.items() for item, s in enumerate(own)]
-    found = likeness.nearest(table)
-    assert found["a"] == ("b", pytest.approx(6 / 9)) and found["b"][0] == "a"
-    assert found["d"] == (found["d"][0], pytest.approx(3 / 6)) and found["d"][0] in {"a", "b"}
-    assert found["c"][1] < 0.1 and "e" not in found
+    found = {who: likeness.nearest(table, who) for who in stars}
+    assert found["a"] == ("b", pytest.approx(6 / 9)) and found["b"] == ("a", pytest.approx(6 / 9))
+    assert found["d"] == ("a", pytest.approx(3 / 6)) and found["e"] is None
+    assert found["c"] is not None and found["c"][1] < 0.1
+    assert likeness.nearest(table, "nobody") is None
 
 
 def test_the_film_that_divides() -> None:

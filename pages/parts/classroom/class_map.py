@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def class_map(dataset: Dataset, people: Sequence[Participant], ratings: Sequence
         return
     name, xy, regions = found
     where = likeness.places(dataset, ratings, xy)
-    count = {who: sum(r.participant_id == who for r in ratings) for who in where}
+    count = Counter(r.participant_id for r in ratings)
     stars = [
         {
             "id": p.id,

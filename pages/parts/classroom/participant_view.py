@@ -197,7 +197,7 @@ def recommended(classroom: Classroom, own: list[store.Rating], dataset: Dataset)
 
 def alike(classroom: Classroom, mine: Participant) -> None:
     """Whose ratings are most like one's own."""
-    found = likeness.nearest(store.ratings_of(classroom.id)).get(mine.id)
+    found = likeness.nearest(store.ratings_of(classroom.id), mine.id)
     if found is not None and found[1] > 0:
         name = next((p.nickname for p in store.participants_of(classroom.id) if p.id == found[0]), None)
         if name:
