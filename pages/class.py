@@ -11,7 +11,7 @@ from mmrec_core.types import Dataset
 from pages.parts import layout, owner
 from pages.parts.classroom import identity
 from pages.parts.classroom.host_view import host_page
-from pages.parts.classroom.joining import address, join_form
+from pages.parts.classroom.joining import address, join_form, window
 from pages.parts.classroom.participant_view import participant_view
 from pages.parts.classroom.projector_view import projector_view
 
@@ -46,7 +46,7 @@ def participant(code: str) -> None:
         participant_view(mine.id, dataset_of(mine))
         return
     try:
-        found = store.by_code(code, address())
+        found = store.by_code(code, address(), window())
     except MMRecError as error:
         layout.show_error(error)
         join_form()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from mmrec_core.analysis import lessons
+from mmrec_core.analysis.lesson_values import FilledStep
 from mmrec_core.analysis.lessons import Lesson
+from mmrec_core.classroom import store
 from mmrec_core.data import preparation
-from pages.parts import layout, lesson_progress, lesson_question, lesson_sheet, lesson_slides
+from pages.parts import layout, lesson_progress, lesson_question, lesson_sheet, lesson_slides, owner
 from pages.parts.inside.component import STATE
 from pages.parts.lesson_cards import lesson_cards
 
@@ -23,6 +25,11 @@ layout.needs_films(dataset)
 
 def open_lesson(lesson: Lesson) -> None:
     """Questions one below the other; the answer shows once the visitor has answered."""
+    if not owner.is_owner() and lesson.name in store.lessons_under_way():
+        st.subheader(lesson.title, anchor=False)
+        st.info("Your class answers this lesson now. It opens here when the class is over.", icon=":material/groups:")
+        st.page_link(layout.page("class"), label="To the class", icon=":material/groups:")
+        return
     steps = [lesson_question.filled(step, dataset) for step in lesson.steps]
     if lesson_slides.wanted():
         lesson_slides.slides(lesson, steps, dataset)
@@ -53,15 +60,8 @@ def open_lesson(lesson: Lesson) -> None:
             on_click="ignore",
             help="A line for your name, the questions, your answers and this machine’s numbers, as a page to print.",
         )
-        st.download_button(
-            "Key for teachers",
-            data=lambda: lesson_sheet.key(lesson, steps, dataset),
-            file_name=f"{lesson.name}-key.html",
-            mime="text/html",
-            icon=":material/key:",
-            on_click="ignore",
-            help="Every question with its right answer and its numbers on these data, without a name.",
-        )
+        if owner.is_owner():
+            key_for_teachers(lesson, steps)
         later = next((one for at, one in enumerate(found) if at and found[at - 1].name == lesson.name), None)
         if later is not None and st.button(
             f"Next: {later.title}", icon=":material/arrow_forward:", key="next", help="The next lesson."
@@ -71,6 +71,19 @@ def open_lesson(lesson: Lesson) -> None:
         if st.button("Start over", icon=":material/restart_alt:", key="over", help="Clears your answers."):
             lesson_progress.start_over(dataset, lesson.name)
             st.rerun()
+
+
+def key_for_teachers(lesson: Lesson, steps: list[FilledStep]) -> None:
+    """The right answers to take along, for whoever leads."""
+    st.download_button(
+        "Key for teachers",
+        data=lambda: lesson_sheet.key(lesson, steps, dataset),
+        file_name=f"{lesson.name}-key.html",
+        mime="text/html",
+        icon=":material/key:",
+        on_click="ignore",
+        help="Every question with its right answer and its numbers on these data, without a name.",
+    )
 
 
 def head(lesson: Lesson, done: int, n: int) -> None:

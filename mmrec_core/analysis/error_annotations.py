@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from mmrec_core import csv_out, ownership, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
@@ -38,8 +38,9 @@ COLUMNS = (
     "id",
 )
 REMEDY = "Repair it, or set it aside to start with an empty one: python -m mmrec_core clean --set-aside"
-LONGEST = {"tag": 40, "note": 4000}
-OF_ONE, OF_ALL = 200, 5000
+LONGEST = {"tag": 40, "note": 4000, "tags": 50, "name": 500, "link": 4000}
+Name = Annotated[str, StringConstraints(max_length=LONGEST["name"])]
+OF_ONE, OF_ALL = 200, 2000
 """Most cases that one visitor, and all visitors together, may keep; the owner has no limit."""
 
 
@@ -48,22 +49,22 @@ class Case(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
+    id: str = Field(max_length=64)
     kind: Literal["user", "film", "rating", "recommendation", "slice"]
-    user: str = ""
-    film: str = ""
-    slice: str = ""
-    run: str = ""
-    model: str = ""
-    beside: str = ""
+    user: Name = ""
+    film: Name = ""
+    slice: Name = ""
+    run: Name = ""
+    model: Name = ""
+    beside: Name = ""
     """The model it was compared with."""
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = Field((), max_length=LONGEST["tags"])
     note: str = Field("", max_length=LONGEST["note"])
     blind: bool = False
     """Whether the model's name was hidden during annotation."""
     seed: int | None = None
     """Seed of the random sample that contains the case."""
-    link: str = ""
+    link: str = Field("", max_length=LONGEST["link"])
     author: str = ""
     """A random name of the visitor who made the case; empty for the owner. It is in no export."""
     made: float = Field(0.0, allow_inf_nan=False)

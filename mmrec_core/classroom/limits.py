@@ -68,10 +68,14 @@ WRITES = Throttle(40, 10.0)
 """Ratings and answers of one participant."""
 JOINS = Throttle(60, 60.0)
 """Participants that join from one address: a room behind one router joins within a minute or two."""
-WRONG_CODES = Throttle(10, 60.0)
-"""Wrong join codes from one address."""
-ALL_WRONG_CODES = Throttle(120, 60.0)
+WRONG_CODES = Throttle(300, 60.0)
+"""Wrong join codes from one address. A room shares one: a few who mistype, or one who guesses, lock nobody out."""
+WRONG_CODES_HERE = Throttle(10, 60.0)
+"""Wrong join codes in one window."""
+ALL_WRONG_CODES = Throttle(1200, 60.0)
 """Wrong join codes from everywhere, so that many addresses guess no faster."""
+JOINS_HERE = Throttle(5, 600.0)
+"""Participants that one window makes."""
 
 
 def checked_text(text: str, most: int, what: str) -> str:

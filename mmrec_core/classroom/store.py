@@ -141,17 +141,19 @@ def get(class_id: str) -> Classroom:
     return _one(classes.c.id == class_id)
 
 
-def by_code(code: str, address: str) -> Classroom:
-    """The open class with a join code; wrong codes are counted per address and altogether.
+def by_code(code: str, address: str, window: str = "") -> Classroom:
+    """The open class with a join code; wrong codes are counted per window, per address and altogether.
 
     Args:
         code: as it was typed; case, spaces and hyphens do not matter.
         address: where the visitor comes from.
+        window: a random name of the browser's window; empty if there is none.
 
     Raises:
         MMRecError: no open class has this code, or too many wrong codes were tried.
     """
-    if limits.WRONG_CODES.full(address) or limits.ALL_WRONG_CODES.full(""):
+    here = (limits.WRONG_CODES, address), (limits.ALL_WRONG_CODES, ""), (limits.WRONG_CODES_HERE, window or address)
+    if any(throttle.full(key) for throttle, key in here):
         raise MMRecError("Too many wrong codes were tried. Wait a minute, then type the code again.")
     typed = code.upper().replace(" ", "").replace("-", "")
     found = None
@@ -159,8 +161,8 @@ def by_code(code: str, address: str) -> Classroom:
         with reading() as connection:
             found = connection.execute(sa.select(classes).where(classes.c.code == typed)).mappings().first()
     if found is None or found["ended"] is not None:
-        limits.WRONG_CODES.add(address)
-        limits.ALL_WRONG_CODES.add("")
+        for throttle, key in here:
+            throttle.add(key)
         raise MMRecError("No open class has this code. Look at the wall again: six letters and digits.")
     return _class(found)
 
@@ -174,13 +176,14 @@ def by_projector(secret: str) -> Classroom:
     return _one(classes.c.projector == secret)
 
 
-def join(code: str, nickname: str, address: str) -> tuple[Participant, str]:
+def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Participant, str]:
     """Join a class.
 
     Args:
         code: join code.
         nickname: any name; empty for none.
         address: where the visitor comes from.
+        window: a random name of the browser's window; empty if there is none.
 
     Returns:
         The participant, and the secret that their browser keeps.
@@ -188,9 +191,9 @@ def join(code: str, nickname: str, address: str) -> tuple[Participant, str]:
     Raises:
         MMRecError: wrong code, too many participants, or too many from this address at once.
     """
-    found = by_code(code, address)
+    found = by_code(code, address, window)
     name = limits.checked_text(nickname, limits.NICKNAME, "nickname") if nickname.strip() else ""
-    if not limits.JOINS.add(address):
+    if not (limits.JOINS.add(address) and (not window or limits.JOINS_HERE.add(window))):
         raise MMRecError("Many people join from here at once. Try again in a minute.")
     secret = secrets.token_urlsafe(18)
     with writing() as connection:
@@ -368,6 +371,13 @@ def changes(class_id: str) -> tuple[int, int] | None:
     with reading() as connection:
         row = connection.execute(sa.select(classes.c.scene, classes.c.version).where(classes.c.id == class_id)).first()
     return None if row is None else (row[0], row[1])
+
+
+def lessons_under_way() -> frozenset[str]:
+    """Names of the lessons that open classes see now; their answers stay hidden from visitors."""
+    query = sa.select(classes.c.lesson).where(classes.c.ended.is_(None), classes.c.activity == LESSON)
+    with reading() as connection:
+        return frozenset(str(name) for name in connection.execute(query).scalars() if name)
 
 
 def leave(secret: str) -> None:

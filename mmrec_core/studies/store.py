@@ -117,11 +117,11 @@ def arrive(study_id: str, address: str) -> tuple[Subject, str]:
     with writing() as connection:
         _lock(connection, study_id)
         own = subjects.c.study_id == study_id
-        last, done = connection.execute(
-            sa.select(sa.func.coalesce(sa.func.max(subjects.c.number), -1), sa.func.count(subjects.c.finished)).where(
-                own
-            )
-        ).one()
+        last = connection.execute(
+            sa.select(sa.func.coalesce(sa.func.max(subjects.c.number), -1)).where(own)
+        ).scalar_one()
+        counts = subjects.c.finished - subjects.c.arrived >= study.definition.fastest_s  # those in haste are excluded
+        done = connection.execute(sa.select(sa.func.count()).select_from(subjects).where(own, counts)).scalar_one()
         if not study.is_open or done >= study.definition.participants:
             raise MMRecError("This study has all the participants that it needs. Thank you for coming.")
         new = Subject(secrets.token_hex(8), study_id, last + 1, time.time(), None)
@@ -192,10 +192,23 @@ def responses_of(subject_id: str) -> dict[str, Any]:
 
 
 def finish(secret: str) -> None:
-    """Mark a person's answers as complete."""
+    """Mark a person's answers as complete.
+
+    Raises:
+        MMRecError: something that the study asks is missing.
+    """
+    person = subject(secret)
+    if person is None:
+        raise MMRecError("You are no longer in this study.")
+    own, done = get(person.study_id).definition, responses_of(person.id)
+    wanted = [SHOWN, CHOSEN] if own.layout == INTERLEAVED else [SHOWN]
+    if own.layout != INTERLEAVED:
+        wanted += [f"q.{q.id}" for q in own.questions if q.kind == "preference"]
+    if len(done.get(RATINGS, {})) < own.films_to_rate or any(step not in done for step in wanted):
+        raise MMRecError("Some questions are still open.")
     with writing() as connection:
-        own = sa.and_(subjects.c.secret == _hashed(secret), subjects.c.finished.is_(None))
-        connection.execute(sa.update(subjects).where(own).values(finished=time.time()))
+        mine = sa.and_(subjects.c.secret == _hashed(secret), subjects.c.finished.is_(None))
+        connection.execute(sa.update(subjects).where(mine).values(finished=time.time()))
 
 
 def withdraw(secret: str) -> None:

@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from mmrec_core import ownership
 from mmrec_core.analysis import error_annotations
 from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.errors import MMRecError
@@ -93,7 +94,7 @@ def notebook(dataset: Dataset) -> None:
         return
     tags = sorted({t for c in found for t in c.tags})
     if len(tags) > 1:
-        only = st.pills("Only", tags, selection_mode="multi", key="notes.only")
+        only = st.pills("Only", tags, selection_mode="multi", format_func=layout.escape, key="notes.only")
         found = [c for c in found if not only or set(only) & set(c.tags)]
     by = (
         st.segmented_control(
@@ -240,6 +241,7 @@ def import_notebook(dataset: Dataset) -> None:
         file = st.file_uploader("CSV", type="csv", key="notes.file", label_visibility="collapsed", max_upload_size=20)
         if file is not None and st.button("Take in", key="notes.take", icon=":material/upload:"):
             try:
+                ownership.require("import cases")
                 info = error_annotations.from_csv(file.getvalue().decode("utf-8"))
                 error_annotations.put(dataset, *info)
             except UnicodeDecodeError:

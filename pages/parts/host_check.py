@@ -13,7 +13,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import ipaddress
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mmrec_core.ownership import LOCAL_NAMES
+from pages.parts import uploads
 
 QUIET_S = 15.0
 SAID = (
@@ -36,6 +39,16 @@ def names() -> frozenset[str]:
     return frozenset(
         [*LOCAL_NAMES, *(part.strip().lower() for part in os.environ.get("MMREC_NAMES", "").split(",") if part.strip())]
     )
+
+
+def is_given(name: str) -> bool:
+    """Whether a name was given to the app (``--name``), unlike the names and addresses that its machine has anyway: at
+    their other ports other programs may listen."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name not in {*LOCAL_NAMES, socket.gethostname().lower()}
+    return False
 
 
 def host_of(value: str, url: bool) -> str | None:
@@ -56,12 +69,16 @@ class HostCheck:
     def __init__(self, app: ASGIApp) -> None:
         self.app, self.names = app, names()
         self.tidy: asyncio.TimerHandle | None = None
+        self.uploads = uploads.Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or refuse."""
         if scope["type"] not in {"http", "websocket"} or self.allows(scope["headers"]):
+            if scope["type"] == "http" and scope["method"] == "PUT" and not self.uploads.admits(scope):
+                await PlainTextResponse(uploads.SAID, status_code=413)(scope, receive, send)
+                return
             try:
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, self.framed(send))
             finally:
                 if scope["type"] == "websocket":
                     self.left()
@@ -70,6 +87,18 @@ class HostCheck:
             await send({"type": "websocket.close", "code": 1008})
         else:
             await PlainTextResponse(SAID, status_code=403)(scope, receive, send)
+
+    @staticmethod
+    def framed(send: Send) -> Send:
+        """Adds headers: other sites may not frame the app, and learn no address of it."""
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                own = [(b"x-frame-options", b"SAMEORIGIN"), (b"referrer-policy", b"same-origin")]
+                message = {**message, "headers": [*message.get("headers", []), *own]}
+            await send(message)
+
+        return with_headers
 
     def left(self) -> None:
         """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not
@@ -86,7 +115,7 @@ class HostCheck:
         hosts, origins = ([v.decode("latin-1") for k, v in headers if k == name] for name in (b"host", b"origin"))
         if len(hosts) != 1 or len(origins) > 1 or host_of(hosts[0], url=False) not in self.names:
             return False
-        given = self.names - set(LOCAL_NAMES)
+        given = {name for name in self.names if is_given(name)}
         return all(
             (name := host_of(origin, url=True)) is not None
             and (urlsplit(origin).netloc.lower() == hosts[0].lower() or name in given)

@@ -31,7 +31,7 @@ ANCHORS = """[data-testid=stElementContainer]:has([id^=job-]) { position: absolu
 [id^=job-], #running-jobs { scroll-margin-top: 5.5rem; }"""
 STYLE = f"""<style>
 {ANCHORS} {CHOSEN} {{ color: light-dark(#9A3412, #F5B340); }} {SWITCH}
-.st-key-navigation, .st-key-owner-cookie {{ display: none; }}
+.st-key-navigation, .st-key-owner-pass {{ display: none; }}
 {FOCUS} {{ outline: 3px solid light-dark(#9A3412, #F5B340); outline-offset: -2px; }}
 </style>"""
 VIEWS = {

@@ -6,22 +6,27 @@ from __future__ import annotations
 import secrets
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from mmrec_core import ownership
 from mmrec_core.errors import MMRecError
+from pages.parts import uploads
 
-COOKIE = "mmrec_owner"
-_COOKIE = st.components.v2.component(
-    "mmrec.owner_cookie",
+_KEPT = st.components.v2.component(
+    "mmrec.owner_pass",
     html="<span></span>",
     js="""
-export default function ({ data }) {
-  const secure = location.protocol === "https:" ? "; Secure" : ""
-  const wanted = `${data.name}=${data.value}`
-  if (!document.cookie.split("; ").includes(wanted)) document.cookie = `${wanted}; path=/; SameSite=Strict${secure}`
+const NAME = "mmrec.owner"
+export default function ({ data, setTriggerValue }) {
+  try {
+    if (data.keep) localStorage.setItem(NAME, data.keep)
+    else if (data.forget) localStorage.removeItem(NAME)
+    else { const kept = localStorage.getItem(NAME); if (kept) setTriggerValue("kept", kept) }
+  } catch { /* a forbidden store: the host opens the link again */ }
 }
 """,
 )
+"""The browser's own store, which pages of other ports cannot read, unlike cookies."""
 
 
 def wide() -> bool:
@@ -59,10 +64,6 @@ def refuse(what: str) -> None:
 def arrive() -> None:
     """Take the token out of a link: it does not stay in the address, which people pass on."""
     ownership.guard(refuse, wide(), visitor)
-    if wide() and "is_owner" not in st.session_state:  # a reload, or another window of the owner's browser
-        kept = st.context.cookies.get(COOKIE)
-        if isinstance(kept, str) and ownership.is_pass(kept):
-            st.session_state["is_owner"] = True
     if "owner" in st.query_params:
         given = st.query_params["owner"]
         del st.query_params["owner"]
@@ -72,15 +73,45 @@ def arrive() -> None:
 def check(given: str) -> None:
     """Remember for this session that somebody holds the token."""
     if wide() and given:
-        st.session_state["is_owner"] = ownership.is_token(given)
+        st.session_state["is_owner"] = st.session_state["owner_gave_token"] = ownership.is_token(given)
+        if st.session_state["is_owner"]:
+            st.session_state["owner_leaves"] = False
+            _note_session()
         st.session_state["owner_refused"] = not st.session_state["is_owner"]
 
 
 def keep() -> None:
-    """Let the owner's browser remember that it is the owner's."""
-    if wide() and is_owner():
-        with st.container(key="owner-cookie"):
-            _COOKIE(key="owner", data={"name": COOKIE, "value": ownership.pass_for_browser()}, height="content")
+    """Let the owner's browser remember that it is the owner's, and recognise it after a reload.
+
+    What the browser keeps is sent to it only where the token was given, never to a session that it recognised.
+    """
+    if not wide():
+        return
+    data: dict[str, object] = {}
+    if st.session_state.get("owner_gave_token"):
+        data = {"keep": ownership.pass_for_browser()}
+    elif st.session_state.get("owner_leaves"):
+        data = {"forget": True}
+    elif is_owner():
+        return
+    with st.container(key="owner-pass"):
+        kept = _KEPT(key="owner", data=data, on_kept_change=lambda: None, height="content").kept
+    if not data and isinstance(kept, str) and not is_owner() and ownership.is_pass(kept):
+        st.session_state["is_owner"] = True
+        _note_session()
+        st.rerun()
+
+
+def _note_session() -> None:
+    """Uploads of the owner's session are not limited."""
+    context = get_script_run_ctx()
+    if context is not None:
+        uploads.owners.add(context.session_id)
+
+
+def _leave() -> None:
+    st.session_state["is_owner"] = st.session_state["owner_gave_token"] = False
+    st.session_state["owner_leaves"] = True
 
 
 def badge() -> None:
@@ -88,12 +119,9 @@ def badge() -> None:
     if not wide():
         return
     if is_owner():
-        st.badge(
-            "Owner",
-            icon=":material/key:",
-            color="green",
-            help="You may do everything here, in every window of this browser until it is closed.",
-        )
+        with st.popover("Owner", icon=":material/key:", help="You may do everything here."):
+            st.write("This browser remembers that it is the owner’s, also after a reload.")
+            st.button("Forget that on this browser", key="owner_leave", on_click=_leave)
         return
     with st.popover(
         "Visitor", icon=":material/person:", help="Visitors look, rate and compare. The owner also starts work."

@@ -56,6 +56,12 @@ def load(dataset: Dataset, name: str) -> Array | None:
     return np.asarray(rows[rows >= 0])
 
 
+def passing(name: str) -> str:
+    """The name of a selection that the next one replaces: a visitor's is their own."""
+    visitor = ownership.visitor()
+    return f"{name} {visitor}" if visitor else name
+
+
 def save(dataset: Dataset, name: str, rows: Array) -> None:
     """Keep films under a name; one of that name is replaced.
 
@@ -66,10 +72,13 @@ def save(dataset: Dataset, name: str, rows: Array) -> None:
     if not name or len(name) > 60:
         raise MMRecError("A slice's name has 1 to 60 characters.")
     with storage.locked(f"slices-{dataset.name}"):
-        if ownership.visitor() and (name in _all(dataset) or len(_all(dataset)) >= MOST):
+        visitor = ownership.visitor()
+        own = bool(visitor) and name.endswith(f" {visitor}")  # a passing selection of theirs, replaced by the next
+        most = 5 * MOST if own else MOST
+        if visitor and ((name in _all(dataset) and not own) or len({*_all(dataset), name}) > most):
             raise MMRecError(
                 f"There is a slice called {name} already; choose another name."
-                if name in _all(dataset)
+                if name in _all(dataset) and not own
                 else f"There are {len(_all(dataset))} slices already; only the owner adds more."
             )
         storage.write_json(

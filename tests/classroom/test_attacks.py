@@ -15,11 +15,13 @@ import pytest
 from mmrec_core import ownership
 from mmrec_core.analysis import error_annotations
 from mmrec_core.classroom import store
+from mmrec_core.cli import launch
 from mmrec_core.errors import MMRecError
 from mmrec_core.studies import definition, report
 from mmrec_core.studies import store as studies
 from mmrec_core.types import Dataset
-from pages.parts import slices
+from pages.parts import slices, uploads
+from pages.parts.host_check import HostCheck
 from tests.browsing import end, serve, window
 from tests.test_pages import app, text
 
@@ -183,20 +185,30 @@ def test_responses_that_do_not_fit(on_the_network: Dataset, step: str, value: An
     studies.delete(made.id)
 
 
+def complete(secret: str, side: str = "first") -> None:
+    """Everything that the usual study asks, and the end."""
+    studies.respond(secret, studies.RATINGS, {str(n): 3.0 for n in range(8)})
+    studies.respond(secret, studies.SHOWN, {"first": [1], "second": [2]})
+    for question in ("accuracy", "novelty", "diversity", "satisfaction"):
+        studies.respond(secret, f"q.{question}", side)
+    studies.finish(secret)
+
+
 def test_what_is_finished_stays(on_the_network: Dataset) -> None:
-    """Nobody answers after the end, twice, or for another; who withdraws is gone."""
+    """Nobody answers after the end, twice, or for another; nobody finishes without an answer; who withdraws is gone."""
     ownership.guard(None)
-    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "participants": 2}
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "participants": 2, "fastest_s": 0}
     made = studies.create(definition.checked(values))
     people = [studies.arrive(made.id, "x") for _ in range(3)]
     assert [p.number for p, _ in people] == [0, 1, 2]
-    studies.respond(people[0][1], "q.accuracy", "first")
-    studies.finish(people[0][1])
+    with pytest.raises(MMRecError, match="still open"):
+        studies.finish(people[0][1])
+    complete(people[0][1])
     with pytest.raises(MMRecError, match="complete"):
         studies.respond(people[0][1], "q.accuracy", "second")
     with pytest.raises(MMRecError, match="no longer"):
         studies.respond(people[0][0].id, "q.accuracy", "second")
-    studies.finish(people[1][1])
+    complete(people[1][1])
     with pytest.raises(MMRecError, match="all the participants"):
         studies.arrive(made.id, "x")
     studies.withdraw(people[1][1])
@@ -204,11 +216,65 @@ def test_what_is_finished_stays(on_the_network: Dataset) -> None:
     with pytest.raises(MMRecError, match="complete"):
         studies.respond(people[2][1], "q.accuracy", "second")
     found = studies.records(made)
-    assert (
-        [r.number for r in found] == [0, 2] and found[0].answers == {"accuracy": "first"} and found[1].seconds is None
-    )
+    assert [r.number for r in found] == [0, 2] and found[0].answers["accuracy"] == "first" and found[1].seconds is None
     studies.delete(made.id)
     assert studies.subject(people[0][1]) is None
+
+
+def test_haste_uses_up_no_place_of_a_study(on_the_network: Dataset) -> None:
+    """Programs that answer within a second are excluded; people still come in."""
+    ownership.guard(None)
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "participants": 2}
+    made = studies.create(definition.checked(values))
+    for _ in range(6):
+        complete(studies.arrive(made.id, "x")[1])
+    assert studies.arrive(made.id, "x")[0].number == 6
+    studies.delete(made.id)
+
+
+def test_answers_of_a_lesson_are_hidden_while_a_class_sees_it(classroom: store.Classroom) -> None:
+    """A visitor does not find the right answers on Learn; the key is the owner's; afterwards the lesson is open."""
+    store.show(classroom.id, store.LESSON, "6-ndcg", 0)
+    shown = app("learn", lesson="6-ndcg")
+    assert not shown.exception and "answers this lesson now" in text(shown)
+    assert "Reveal answer" not in buttons(shown)
+    ownership.guard(None)
+    store.show(classroom.id, store.LOBBY)
+    shown = app("learn", lesson="6-ndcg")
+    assert "Reveal answer" in buttons(shown)
+    assert "Key for teachers" not in {d.label for d in shown.get("download_button")}
+
+
+def test_visitors_upload_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per session and altogether; the owner's sessions and an app on localhost are not limited."""
+    request = lambda session, size: {
+        "path": f"/_stcore/upload_file/{session}/f1",
+        "headers": [(b"content-length", str(size).encode())] if size is not None else [],
+    }
+    monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
+    found = uploads.Limits()
+    assert found.admits(request("a", 30 * uploads.MIB), 0) and not found.admits(request("a", 30 * uploads.MIB), 0)
+    assert not found.admits(request("b", None), 0) and not found.admits(request("b", "-1"), 0)
+    taken = sum(found.admits(request(f"s{n}", 40 * uploads.MIB), 1) for n in range(20))
+    assert taken == 6 and not found.admits(request("c", 40 * uploads.MIB), 2)
+    assert found.admits(request("c", 40 * uploads.MIB), uploads.WINDOW_S + 2)
+    uploads.owners.add("host")
+    assert all(found.admits(request("host", 60 * uploads.MIB), 2) for _ in range(9))
+    uploads.owners.discard("host")
+    monkeypatch.setenv("MMREC_LISTENS", "localhost")
+    assert found.admits(request("a", 60 * uploads.MIB), 2)
+
+
+def test_a_page_at_another_port_is_another_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the app listens on all addresses; a name that was given may be asked for by a proxy."""
+    monkeypatch.setenv("MMREC_NAMES", ",".join(launch.served_names("0.0.0.0", ["lab.example.org"])))
+    check = HostCheck(None)  # type: ignore[arg-type]
+    own = next(name for name in launch.served_names("0.0.0.0") if name[0].isdigit() and not name.startswith("127"))
+    headers = lambda host, origin: [(b"host", host.encode()), (b"origin", origin.encode())]
+    assert check.allows(headers(f"{own}:8501", f"http://{own}:8501"))
+    assert not check.allows(headers(f"{own}:8501", f"http://{own}:9955"))
+    assert not check.allows(headers("localhost:8501", f"http://{own}:9955"))
+    assert check.allows(headers("localhost:8501", "https://lab.example.org"))
 
 
 def test_visitors_keep_to_their_own_cases(on_the_network: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +289,11 @@ def test_visitors_keep_to_their_own_cases(on_the_network: Dataset, monkeypatch: 
     stolen = next(c for c in error_annotations.cases(demo) if c.author == "ada")
     error_annotations.put(demo, stolen.model_copy(update={"note": "", "tags": ()}))  # with Ada's id, as Bob
     assert sorted(c.note for c in error_annotations.cases(demo)) == ["ada's", "the host's"]
+    for field, size in (("film", 501), ("run", 501), ("link", 4001)):
+        with pytest.raises(MMRecError, match=field):
+            error_annotations.case("film", **{field: "x" * size})
+    with pytest.raises(MMRecError, match="tags"):
+        error_annotations.case("film", film="1", tags=tuple(f"t{n}" for n in range(51)))
     monkeypatch.setattr(error_annotations, "OF_ONE", 3)
     with pytest.raises(MMRecError, match="no further cases"):
         error_annotations.put(demo, *(mine("more", str(film)) for film in range(4)))
@@ -241,6 +312,11 @@ def test_visitors_replace_no_slice(on_the_network: Dataset, monkeypatch: pytest.
     with pytest.raises(MMRecError, match="already"):
         slices.save(demo, "the host's", [0])  # type: ignore[arg-type]
     slices.save(demo, "ada's", [0])  # type: ignore[arg-type]
+    for _ in range(2):  # a passing selection is each visitor's own, and replaced by the next
+        slices.save(demo, slices.passing("last selection"), [0])  # type: ignore[arg-type]
+    ownership.guard(no, True, lambda: "bob")
+    slices.save(demo, slices.passing("last selection"), [1])  # type: ignore[arg-type]
+    assert {"last selection ada", "last selection bob"} < set(slices.names(demo))
     monkeypatch.setattr(slices, "MOST", 2)
     with pytest.raises(MMRecError, match="only the owner"):
         slices.save(demo, "another", [0])  # type: ignore[arg-type]
@@ -275,6 +351,7 @@ def test_over_http_and_in_a_browser(
         stream = f"{url}/app/class/{classroom.id}/changes"
         with urllib.request.urlopen(stream, timeout=30) as answer:
             assert answer.readline().decode().strip() == "data: 1 2"
+            assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
         assert fetched(stream, Host="evil.example") == 403
         assert fetched(stream, Origin="http://evil.example") == 403
         for path in ("../../people.sqlite", "..%2f..%2fpeople.sqlite", "people.sqlite", "%00"):

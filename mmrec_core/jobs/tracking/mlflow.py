@@ -203,10 +203,10 @@ def open_mlflow() -> str:
     Raises:
         MMRecError: MLflow is missing, did not come up, or nobody who may (:mod:`mmrec_core.ownership`).
     """
+    ownership.require("start MLflow's pages")
     mirror()
     if store().startswith("http"):
         return store()
-    ownership.require("start MLflow's pages")
     file = (
         storage.open_home() / f"mlflow-ui-{re.sub(r'[^A-Za-z0-9.-]+', '-', heartbeat.host())}.json"
     )  # each machine has pages of its own

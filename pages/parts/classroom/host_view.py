@@ -184,7 +184,7 @@ def who_is_here(classroom: Classroom) -> None:
     st.markdown(f"**{len(people)} participant{'' if len(people) == 1 else 's'}**")
     for person in people[:100]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f":gray[{person.number}] {layout.escape(person.nickname)}", width="stretch")
+            st.html(f"<span>{person.number}&ensp;{html.escape(person.nickname)}</span>", width="stretch")
             if st.button("Remove", key=f"remove-{person.id}", type="tertiary", icon=":material/person_remove:",
                          help="Deletes this participant with everything they said."):  # fmt: skip
                 store.remove(person.id)

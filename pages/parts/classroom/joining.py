@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import streamlit as st
 
 from mmrec_core.classroom import limits, store
@@ -13,6 +15,12 @@ from pages.parts.classroom import identity
 def address() -> str:
     """Where the visitor comes from, to count wrong codes."""
     return st.context.ip_address or "this machine"
+
+
+def window() -> str:
+    """A random name of this window."""
+    name: str = st.session_state.setdefault("class_window", secrets.token_hex(8))
+    return name
 
 
 def join_form(code: str = "") -> None:
@@ -36,7 +44,7 @@ def join_form(code: str = "") -> None:
         pressed = st.form_submit_button("Join", type="primary", icon=":material/login:")
     if pressed:
         try:
-            new, secret = store.join(typed, nickname, address())
+            new, secret = store.join(typed, nickname, address(), window())
         except MMRecError as error:
             layout.show_error(error)
         else:

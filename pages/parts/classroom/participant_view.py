@@ -213,12 +213,12 @@ def _rated(class_id: str, key: str, dataset: Dataset) -> None:
             stars = None if change["stars"] is None else float(change["stars"])
             scale = dataset.scale or (1.0, 5.0)
             store.rate(str(identity.secret(class_id)), raw.item() if hasattr(raw, "item") else raw, stars, scale)
-        except (MMRecError, TypeError, ValueError, KeyError, IndexError) as error:
+        except (MMRecError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             st.session_state["class_fault"] = str(error) if isinstance(error, MMRecError) else "That is no rating."
 
 
 def _skip(class_id: str) -> None:
     """A film that this participant has not seen goes to the end."""
     event = st.session_state.get("class.rate")
-    if event is not None and event.get("skip") is not None:
+    if event is not None and isinstance(event.get("skip"), int):
         st.session_state.setdefault(f"class_skipped-{class_id}", []).append(int(event["skip"]))

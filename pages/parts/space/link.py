@@ -88,6 +88,7 @@ def clear_selection() -> None:
 
 def keep(dataset: Dataset, name: str, rows: Array) -> bool:
     """Save films as a slice and select it; returns whether that was possible, and says why not."""
+    name = slices.passing(name)
     try:
         slices.save(dataset, name, rows)
     except MMRecError as error:

@@ -144,7 +144,7 @@ def _rated(dataset: Dataset, secret: str, ratings: dict[str, float]) -> None:
         store.respond(secret, store.RATINGS, ratings)
     except MMRecError as error:
         st.session_state["study_fault"] = str(error)
-    except (TypeError, ValueError, KeyError, IndexError):
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
         st.session_state["study_fault"] = "That is no rating."
 
 
