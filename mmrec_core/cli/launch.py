@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from mmrec_core import ownership, registry, settings
+from mmrec_core.classroom import network
 from mmrec_core.errors import MMRecError
 
 
@@ -103,7 +104,7 @@ def serve(
         host,
     ]
     command += [word for name in known for word in ("--server.allowedHosts", name)]
-    shown = network_name(host, names) if for_class else None
+    shown = network.network_name(host, names) if for_class else None
     shown = shown or next((name for name in known if name not in ownership.LOCAL_NAMES), "localhost")
     command += [
         "--browser.serverAddress",
@@ -166,28 +167,6 @@ def served_names(host: str, names: Sequence[str] = ()) -> list[str]:
     elif host:
         found.append(host)
     return list(dict.fromkeys(name.strip().rstrip(".").lower() for name in found if name.strip()))
-
-
-def network_name(host: str, names: Sequence[str] = ()) -> str | None:
-    """The name or address under which other machines reach the app; ``None`` if it cannot be found out.
-
-    The first of ``names``, else the address to listen on, else this machine's address in its network. No packet is
-    sent to find it.
-    """
-    if names:
-        return names[0]
-    try:
-        everywhere = ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        everywhere = False
-    if not everywhere:
-        return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address of documentation: the system only chooses the way there
-            return str(probe.getsockname()[0])
-        except OSError:
-            return None
 
 
 def class_announcement(address: str) -> str:

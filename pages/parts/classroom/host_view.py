@@ -12,7 +12,7 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.analysis import lessons
 from mmrec_core.analysis.lessons import Lesson
-from mmrec_core.classroom import experiment, limits, report, store
+from mmrec_core.classroom import experiment, limits, network, report, store
 from mmrec_core.classroom.store import EXPERIMENT, LESSON, LOBBY, Classroom
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
@@ -59,14 +59,33 @@ def host_page(dataset: Dataset) -> None:
 
 
 def where_from() -> None:
-    """Whether others can reach this app at all."""
-    if not owner.wide():
-        st.info(
-            "This app listens on this machine only, so only you can join. For a room, stop it and start it with"
-            " `mmrec serve --class` (in a checkout: `python -m mmrec_core serve --class`): it prints an address, a QR"
-            " code and your own link.",
-            icon=":material/wifi_off:",
-        )
+    """Whether others can reach this app at all, and the button that lets them."""
+    if owner.wide():
+        return
+    there = network.opened()
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if there is None:
+            st.markdown(
+                ":material/wifi_off: This app listens on this machine only. For a room, open it to the network: others"
+                " then join, look and rate, and only your own link starts or deletes work."
+            )
+            if st.button("Open to the network", icon=":material/wifi:", type="primary"):
+                try:
+                    with st.spinner("Starting a second server for the class …"):
+                        network.open_server()
+                except MMRecError as error:
+                    layout.show_error(error)
+                else:
+                    st.rerun()
+        else:
+            st.markdown(
+                f":material/wifi: The app is open to your network at port {there['port']}, without encryption. Lead the"
+                " class there: it shows the join code and the QR code."
+            )
+            st.link_button("Lead the class", there["host"], icon=":material/open_in_new:", type="primary")
+            if st.button("Close", icon=":material/wifi_off:"):
+                network.close_server()
+                st.rerun()
 
 
 def new_class(dataset: Dataset) -> None:
