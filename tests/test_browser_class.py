@@ -1,4 +1,4 @@
-"""A class in a real browser: a host, a projector and eight participants, with a server killed in the middle."""
+"""Classes and studies in a real browser: a host, a projector and eight participants, with a kill in the middle."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from mmrec_core import ownership
-from mmrec_core.classroom import store
+from mmrec_core import ownership, runs
+from mmrec_core.classroom import experiment, store
+from mmrec_core.data import preparation
+from mmrec_core.studies import definition
+from mmrec_core.studies import store as studies
 from mmrec_core.types import Dataset
 from tests import browsing
 from tests.browsing import end, settled, train, window
@@ -159,3 +162,96 @@ def test_a_lesson_and_the_experiment_with_a_kill_in_the_middle(
         assert len(store.participants_of(classroom.id)) == PEOPLE
     finally:
         end(app)
+
+
+def test_a_study_is_taken_on_a_phone(browser: Any, class_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consent, ratings, two lists, answers; no model's name crosses the socket; the host reads the result."""
+    monkeypatch.setenv("MMREC_HOME", str(class_home))
+    made = studies.create(
+        definition.checked(
+            {"title": "Which?", "dataset": "demo", "models": ["mf", "popularity"], "films_to_rate": 3, "fastest_s": 0}
+        )
+    )
+    app, url = serve_class(class_home)
+    try:
+        page = window(browser).new_page()
+        page.set_default_timeout(60_000)
+        page.set_viewport_size({"width": 390, "height": 844})
+        frames: list[bytes] = []
+        page.on(
+            "websocket",
+            lambda ws: ws.on("framereceived", lambda f: frames.append(f if isinstance(f, bytes) else f.encode())),
+        )
+        page.goto(f"{url}/study?study={made.id}")
+        page.get_by_role("button", name="I agree, begin").click()
+        for n in range(3):
+            page.get_by_text(f"{n} ratings, 3 are needed").wait_for()
+            page.locator(".wall .film").nth(n).locator(".star").nth(2 + n).click()
+        page.get_by_text("3 ratings, 3 are needed").wait_for()
+        page.get_by_role("button", name="Show me the films").click()
+        page.get_by_role("heading", name="List B").wait_for()
+        settled(page)
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") < 50
+        assert page.get_by_role("button", name="Finish").is_disabled()
+        for n, question in enumerate(("fits your taste", "new to you", "more varied", "rather use")):
+            group = page.get_by_role("radiogroup", name=re.compile(question))
+            group.get_by_text(("List A", "List B", "No difference")[n % 3]).click()
+            settled(page)
+        page.reload()  # what was answered is still there
+        page.get_by_role("button", name="Finish").click()
+        page.get_by_text("Thank you for taking part").wait_for()
+        blob = b"".join(frames)
+        runs_of_models = [r.id.encode() for r in runs.all_runs()]
+        assert not any(name in blob for name in (b"popularity", b"matrix fact", *runs_of_models))
+        (record,) = studies.records(made)
+        assert record.answers["accuracy"] == "first" and record.rated == 3 and record.seconds is not None
+        host = seated(browser, f"{url}/study?results={made.id}&owner={ownership.token()}")
+        host.get_by_text("1 of 40 participants").wait_for()
+        host.get_by_text("prefer mf").first.wait_for()
+    finally:
+        end(app)
+        studies.delete(made.id)
+
+
+def test_views_are_accessible_and_fit(browser: Any, class_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No serious finding of axe, in two lights and widths; nothing scrolls sideways on a phone."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    monkeypatch.setenv("MMREC_HOME", str(class_home))
+    classroom = store.create("demo", "Class")
+    _, secret = store.join(classroom.code, "Ada", "x")
+    store.set_plan(classroom.id, experiment.plan(preparation.open_dataset("demo")))
+    app, url = serve_class(class_home)
+    try:
+        page = seated(browser, f"{url}/class?owner={ownership.token()}")
+        page.get_by_role("button", name="Open a class").wait_for()
+        settled(page)
+        paths = (
+            "/class",
+            f"/class?class={classroom.id}",
+            f"/class?view=projector&key={classroom.projector}",
+            f"/class?code={classroom.code}",
+            "/study",
+        )
+        for activity in (store.LOBBY, store.LESSON, store.EXPERIMENT):
+            store.show(classroom.id, activity, "6-ndcg" if activity == store.LESSON else None, 0)
+            for path in paths if activity == store.LOBBY else paths[1:4]:
+                page.goto(url + path)
+                page.locator("h1, h2, h3").first.wait_for()
+                for width, light in ((1440, "light"), (390, "dark")):
+                    page.set_viewport_size({"width": width, "height": 900})
+                    page.emulate_media(color_scheme=light)
+                    settled(page)
+                    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+                    serious = [
+                        (path, activity, v["id"], v["nodes"][0]["html"][:200])
+                        for v in found
+                        if v["impact"] in {"serious", "critical"}
+                        and not all("stToolbar" in n["html"] or "stHeader" in n["html"] for n in v["nodes"])
+                    ]
+                    assert serious == []
+                    too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                    assert page.evaluate(too_wide) <= 0
+    finally:
+        end(app)
+        store.delete(classroom.id)

@@ -37,7 +37,7 @@ FEWEST = 5
 KEPT = 50_000
 """Largest number of kept predictions, each of all films of a plan for one history."""
 
-_kept: OrderedDict[tuple[str, Any, bytes], Array] = OrderedDict()
+_kept: OrderedDict[tuple[str, Any, str], Array] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -109,8 +109,8 @@ def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], histories
     Raises:
         MMRecError: the model cannot be loaded.
     """
-    plan_key = (run.id, json.dumps(list(items)))
-    keys = [(plan_key[0], answers.question(h), plan_key[1].encode()) for h in histories]
+    asked = json.dumps(list(items))
+    keys = [(run.id, answers.question(h), asked) for h in histories]
     with _lock:
         found = {key: _kept[key] for key in keys if key in _kept}
     missing = {key: h for key, h in zip(keys, histories, strict=True) if key not in found}

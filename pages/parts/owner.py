@@ -17,11 +17,15 @@ _KEPT = st.components.v2.component(
     html="<span></span>",
     js="""
 const NAME = "mmrec.owner"
+let told = null // once: one of another home is no pass here, and would be told for ever
 export default function ({ data, setTriggerValue }) {
   try {
     if (data.keep) localStorage.setItem(NAME, data.keep)
     else if (data.forget) localStorage.removeItem(NAME)
-    else { const kept = localStorage.getItem(NAME); if (kept) setTriggerValue("kept", kept) }
+    else {
+      const kept = localStorage.getItem(NAME)
+      if (kept && kept !== told) { told = kept; setTriggerValue("kept", kept) }
+    }
   } catch { /* a forbidden store: the host opens the link again */ }
 }
 """,

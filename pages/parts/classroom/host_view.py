@@ -169,11 +169,9 @@ def host_view(class_id: str, dataset: Dataset) -> None:
             chosen = lead(classroom, dataset)
         else:
             chosen = classroom.activity
-        if chosen != classroom.activity:
-            pass  # another activity is about to begin
-        elif classroom.activity == LESSON:
+        if chosen == classroom.activity == LESSON:
             lesson(classroom, dataset)
-        elif classroom.activity == EXPERIMENT and classroom.plan:
+        elif chosen == classroom.activity == EXPERIMENT and classroom.plan:
             the_experiment(classroom, dataset)
         take_along(classroom, dataset)
 
