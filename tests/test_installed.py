@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_app_and_nothing_beside_the_package(wheel: Path) -> 
     ).stdout
     assert {f"mmrec_core/_app/{name}" for name in tracked.split()} <= set(names)
     assert "mmrec_core/py.typed" in names and not [name for name in names if name.endswith(".pyc")]
-    assert "License-Expression: Apache-2.0" in metadata and {"app", "encoders", "cluster", "dev"} == set(
+    assert "License-Expression: Apache-2.0" in metadata and {"app", "encoders", "cluster", "postgres", "dev"} == set(
         re.findall(r"^Provides-Extra: (.*)$", metadata, re.M)
     )
     fonts = [name for name in names if name.endswith((".ttf", ".woff2"))]

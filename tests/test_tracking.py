@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import urllib.request
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_mlflow_opens_on_localhost_once(ran: runs.Run) -> None:
     finally:
         server = psutil.Process(int(storage.read_json(next(storage.open_home().glob("mlflow-ui-*.json")))["pid"]))
         for process in [*server.children(recursive=True), server]:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                process.kill()
 
 
 def records(file: Path) -> list[bytes]:
