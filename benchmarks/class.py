@@ -8,7 +8,7 @@ changes, at most every .7 seconds. Prints for each N the seconds from a tap to t
 ratio to a lone participant's, ratings without an answer, processor seconds a rating, and the server's memory before, at
 most, at the end and after they have left. ``--idle N`` opens N participants who do nothing and measures the processor.
 
-    python -m benchmarks.class [--home FOLDER] [--participants 1,10,25,50] [--seconds 40] [--idle 200]
+    python -m benchmarks.class [--home FOLDER] [--participants 1,10,25,50] [--seconds 40] [--idle 200] [--cores 1]
 """
 
 from __future__ import annotations
@@ -249,6 +249,7 @@ def main() -> None:
         "--participants", default="1,10,25,50", help="how many at once, one after the other; at most 200"
     )
     parser.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 900")
+    parser.add_argument("--cores", type=int, default=0, help="how many cores the server may use; 0: all")
     parser.add_argument("--no-wall", action="store_true", help="without the projector")
     parser.add_argument("--idle", type=int, default=0, help="how many join and do nothing; 0: not measured")
     args = parser.parse_args()
@@ -257,6 +258,9 @@ def main() -> None:
     with fitted_home(args.home) as home:
         os.environ["MMREC_HOME"] = str(home)
         server = Server(home)
+        if args.cores:
+            for process in server.processes():
+                process.cpu_affinity(list(range(args.cores)))
         try:
             asyncio.run(measure(server, 1, 15, seed=10**6))  # the first one waits for torch and for the models
             lone = None
