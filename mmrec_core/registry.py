@@ -283,7 +283,7 @@ def _digest(files: State) -> bytes:
     """A checksum of the content of some files; a class may inherit from any other class of its kind."""
     from mmrec_core import storage
 
-    return storage.checksum(b"7", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+    return storage.checksum(b"8", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)
@@ -345,6 +345,7 @@ def _make_schema(kind: str, name: str, key: str) -> str:
         "needs": sorted(getattr(cls, "needs", ())),
         "family": str(getattr(cls, "family", "other")),
         "trains": bool(getattr(cls, "trains", False)),
+        "version": int(getattr(cls, "version", 1)),
         "vectors": any("item_vectors" in vars(base) for base in cls.__mro__ if not base.__module__.endswith("._base")),
         "early_stopping_protocol": list(getattr(cls, "early_stopping_protocol", ("full", "frozen"))),
         "summary": found.summary,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import features, runs
+from mmrec_core import features, runs, storage
 from mmrec_core.analysis import ablation, comparison
 from mmrec_core.analysis.cold_items import among_cold_items
 from mmrec_core.data.preparation import open_dataset, prepare
@@ -181,3 +181,17 @@ def test_memory_features_and_nodes_are_varied_together(films: Dataset) -> None:
     levels = ablation.varied(films, "mm_tgn", ["memory", "features", "nodes"])
     assert levels == {"memory": ["true", "false"], "features": ["ids", "text"], "nodes": ["ids", "none"]}
     assert len(ablation.arms(levels)) == 8
+
+
+def test_an_arm_of_an_older_model_is_trained_again(films: Dataset, workers_here: None) -> None:
+    """A finished training counts as an arm only if its model is of today's version; so with pages."""
+    known = ablation.load(ablation.save(films, "mf", ["dim=2:4"], [1], QUICK))
+    assert ablation.start(known) == 2 and ablation.start(known) == 0
+    first = ablation.runs_of(known)[0]
+    assert first is not None
+    file = first.folder / "model" / "config.json"
+    config = storage.read_json(file)
+    storage.write_json(file, {**config, "version": config["version"] - 1})
+    assert first.is_of_older_model and ablation.runs_of(known)[0] is None
+    assert runs.finished(films)["mf"].id != first.id
+    assert ablation.start(known) == 1

@@ -252,8 +252,8 @@ def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
         for r in runs.all_runs()
         if r.kind == "train"
         and r.record.get("data") in {None, study["data"]}
-        and (r.status != "finished" or r.record.get("known") is not None)
-    ]  # an earlier version did not record which rows a model knows
+        and (r.status != "finished" or (r.record.get("known") is not None and not r.is_of_older_model))
+    ]  # an earlier version did not record which rows a model knows; an older model gave other results
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []
     for cell in study["cells"]:

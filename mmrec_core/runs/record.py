@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmrec_core import records, settings, storage
-from mmrec_core.errors import DamagedFile
+from mmrec_core import records, registry, settings, storage
+from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import heartbeat
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ class Run:
     def has_model(self) -> bool:
         """Whether the run has a saved model."""
         return (self.folder / "model" / "config.json").exists()
+
+    @property
+    def is_of_older_model(self) -> bool:
+        """Whether the run saved a model of another ``version`` than today's: its weights and results are not what the
+        model gives today. ``False`` without a saved model, or where the model is not installed."""
+        file = self.folder / "model" / "config.json"
+        try:
+            saved = _saved_version(str(file), file.stat().st_mtime_ns)
+            return saved is not None and saved != registry.schema("models", self.params["model"])["version"]
+        except (OSError, MMRecError):
+            return False
 
     def result(self) -> dict[str, Any] | None:
         """Result of a finished run; ``None`` if there is none or its file is damaged (see :attr:`damage`)."""
@@ -236,3 +247,13 @@ def usual_params(dataset: Dataset) -> dict[str, Any]:
     from mmrec_core.evaluation.protocols import full_name
 
     return {**USUAL, "split": default_split(dataset), "protocol": full_name(USUAL["protocol"], dataset)}
+
+
+@lru_cache(maxsize=4096)
+def _saved_version(file: str, modified_ns: int) -> int | None:
+    """The version of a saved model; ``None`` if its file cannot be read."""
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8")).get("version")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, int) else None

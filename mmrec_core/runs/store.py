@@ -66,8 +66,9 @@ def get(run_id: str) -> Run:
 def finished(dataset: Dataset) -> dict[str, Run]:
     """The newest finished training of each model on this version of the data.
 
-    Trainings with default settings are preferred; after these, trainings in the default evaluation setup with other
-    settings, before arms of ablations that read less, other splits, seeds and so on.
+    Trainings by today's version of a model are preferred. Among them come those with default settings first, then
+    those in the default evaluation setup with other settings, before arms of ablations that read less, other splits,
+    seeds and so on.
     """
     usual = usual_params(dataset)
     found: dict[str, tuple[int, Run]] = {}
@@ -75,6 +76,7 @@ def finished(dataset: Dataset) -> dict[str, Run]:
         if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
             if run.record.get("data") == dataset.checksum and run.has_model:
                 rank, model = 2 * is_usual(run, usual) or int(is_usual(run, usual, options=False)), run.params["model"]
+                rank += 0 if run.is_of_older_model else 4
                 if model not in found or rank >= found[model][0]:
                     found[model] = (rank, run)
     return {model: run for model, (_, run) in found.items()}
