@@ -10,6 +10,7 @@ counts half). It is the area under the ROC curve of graded ratings; 0.5 is chanc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import OrderedDict, defaultdict
@@ -34,10 +35,11 @@ BATCH = 32
 """Histories that are folded in together."""
 FEWEST = 5
 """Participants below whom nothing is said about popularity: an interval over so few says little."""
-KEPT = 50_000
-"""Largest number of kept predictions, each of all films of a plan for one history."""
+KEPT = 12_000
+"""Largest number of kept predictions, each of all films of a plan for one history: twelve models, fifty participants
+and all of their ratings, in about 6 MB."""
 
-_kept: OrderedDict[tuple[str, Any, str], Array] = OrderedDict()
+_kept: OrderedDict[tuple[str, bytes], Array] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -109,8 +111,8 @@ def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], histories
     Raises:
         MMRecError: the model cannot be loaded.
     """
-    asked = json.dumps(list(items))
-    keys = [(run.id, answers.question(h), asked) for h in histories]
+    asked = json.dumps(list(items)).encode()
+    keys = [(run.id, hashlib.sha256(b"|".join((*answers.question(h), asked))).digest()) for h in histories]
     with _lock:
         found = {key: _kept[key] for key in keys if key in _kept}
     missing = {key: h for key, h in zip(keys, histories, strict=True) if key not in found}
@@ -124,7 +126,7 @@ def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], histories
         for at in range(0, len(wanted), BATCH):
             part = wanted[at : at + BATCH]
             scores = model.score_all(model.fold_in([h for _, h in part]), rows).double().numpy()
-            found.update({key: row for (key, _), row in zip(part, scores, strict=True)})
+            found.update({key: row.copy() for (key, _), row in zip(part, scores, strict=True)})
         with _lock:
             _kept.update({key: found[key] for key in missing})
             while len(_kept) > KEPT:

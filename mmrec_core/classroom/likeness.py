@@ -44,6 +44,33 @@ def places(dataset: Dataset, ratings: Sequence[Rating], xy: Array) -> dict[str, 
     return {who: (float(x / w), float(y / w)) for who, (x, y, w) in total.items()}
 
 
+def moved_apart(
+    where: Mapping[str, tuple[float, float]], xy: Array, most: float = 4.0
+) -> tuple[dict[str, tuple[float, float]], float]:
+    """Places drawn further from their middle, as means of many films lie close together.
+
+    Args:
+        where: places by participant, see :func:`places`.
+        xy: places of all films ``[I, 2]``; nobody is moved beyond them.
+        most: largest factor.
+
+    Returns:
+        The new places, and the factor by which distances grew, at least 1.
+    """
+    if len(where) < 2:
+        return dict(where), 1.0
+    drawn = xy[np.isfinite(xy[:, 0])]
+    points = np.array(list(where.values()))
+    middle, low, high = points.mean(0), drawn.min(0), drawn.max(0)
+    gap = points - middle
+    room = np.where(gap > 0, high - middle, middle - low)
+    size = np.abs(gap)
+    ratios = room[size > 1e-9] / size[size > 1e-9]
+    factor = float(np.clip(0.9 * ratios.min(), 1.0, most)) if len(ratios) else 1.0
+    apart = middle + factor * gap
+    return {who: (float(x), float(y)) for who, (x, y) in zip(where, apart, strict=True)}, factor
+
+
 def nearest(ratings: Sequence[Rating], participant_id: str) -> tuple[str, float] | None:
     """The participant whose taste is most like somebody's, and the correlation of their ratings.
 

@@ -194,3 +194,17 @@ def test_the_plan_is_well_known_films(demo: Dataset, trained: dict[str, runs.Run
     assert len(set(rows)) == experiment.FILMS and plan["model"] == "ease"
     rank = demo.catalog["n_ratings"].rank(ascending=False)
     assert rank.iloc[rows].median() < len(demo.items) / 2
+
+
+def test_stars_are_moved_apart_but_stay_on_the_map() -> None:
+    """The middle and the directions stay; distances grow by one factor; nobody leaves the map."""
+    xy = np.array([[0.0, 0.0], [10.0, 6.0], [np.nan, np.nan]])
+    where = {"a": (4.0, 3.0), "b": (5.0, 3.0), "c": (6.0, 3.0), "d": (5.0, 3.6)}
+    found, factor = likeness.moved_apart(where, xy)
+    one, two = np.array(list(where.values())), np.array(list(found.values()))
+    assert 1 < factor <= 4 and np.allclose(two - two.mean(0), factor * (one - one.mean(0)))
+    assert np.allclose(one.mean(0), two.mean(0)) and (two >= 0).all() and (two <= [10, 6]).all()
+    edge, factor = likeness.moved_apart({"a": (0.0, 0.0), "b": (10.0, 6.0)}, xy)
+    assert factor == 1 and edge["a"] == (0.0, 0.0)
+    assert likeness.moved_apart({"a": (1.0, 1.0)}, xy) == ({"a": (1.0, 1.0)}, 1.0)
+    assert likeness.moved_apart({}, xy) == ({}, 1.0)

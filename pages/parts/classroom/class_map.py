@@ -13,6 +13,7 @@ from mmrec_core.classroom.store import Participant, Rating
 from mmrec_core.types import Dataset
 from pages.parts import trajectory_view
 from pages.parts.charts import SERIES
+from pages.parts.javascript import bundle
 
 HERE = Path(__file__).parent
 NAMED = 25
@@ -21,7 +22,7 @@ _MAP = st.components.v2.component(
     "mmrec.class_map",
     html='<div class="class-map"><canvas aria-hidden="true"></canvas><svg role="img"></svg></div>',
     css=(HERE / "class_map.css").read_text(encoding="utf-8"),
-    js=(HERE / "class_map.js").read_text(encoding="utf-8"),
+    js=bundle(HERE / "class_map.mjs"),
 )
 
 
@@ -39,7 +40,7 @@ def class_map(dataset: Dataset, people: Sequence[Participant], ratings: Sequence
         st.caption(":material/map: No map of these films is drawn yet; draw one on Space, and the class appears on it.")
         return
     name, xy, regions = found
-    where = likeness.places(dataset, ratings, xy)
+    where, factor = likeness.moved_apart(likeness.places(dataset, ratings, xy), xy)
     count = Counter(r.participant_id for r in ratings)
     stars = [
         {
@@ -63,6 +64,8 @@ def class_map(dataset: Dataset, people: Sequence[Participant], ratings: Sequence
             "label": f"{len(stars)} people on the map of films ({name})",
         },
     )
+    apart = f" Stars are drawn {factor:.1f} times as far from their middle as they lie." if factor > 1.05 else ""
     st.caption(
-        f"Map: {name}. A star stands at the mean place of the films that somebody rated; those they like weigh most."
+        f"Map: {name}. A star stands at the mean place of the films that somebody rated; those they like weigh"
+        f" most.{apart}"
     )

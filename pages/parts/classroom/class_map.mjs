@@ -2,6 +2,7 @@
 const files = new Map()
 const STAR = "M0,-13L3.9,-5.2L13,-3.9L6.5,2.6L7.8,11.7L0,7.2L-7.8,11.7L-6.5,2.6L-13,-3.9L-3.9,-5.2Z"
 const EDGE = 26
+const HIGH = 17 // of a name
 
 const fetched = (name) => {
   if (!files.has(name)) {
@@ -10,6 +11,18 @@ const fetched = (name) => {
     files.set(name, asked)
   }
   return files.get(name)
+}
+
+/**
+ * The height of a name below those that are placed already and would lie over it.
+ * @param {{x: number, y: number, n: number}[]} placed names with their places and numbers of letters
+ * @param {{x: number, y: number, n: number}} own the new one, at its star
+ */
+export const rowFor = (placed, own) => {
+  const over = placed.filter((other) => Math.abs(other.x - own.x) < 9 * Math.max(other.n, own.n) + 20).sort((a, b) => a.y - b.y)
+  let at = own.y
+  for (const other of over) if (Math.abs(other.y - at) < HIGH) at = other.y + HIGH // each is looked at once, from the top
+  return at
 }
 
 export default function ({ data, parentElement }) {
@@ -57,11 +70,7 @@ export default function ({ data, parentElement }) {
       name.textContent = data.named ? star.name : ""
       name.setAttribute("text-anchor", left ? "end" : "start")
       name.setAttribute("x", left ? -16 : 16)
-      let at = y(star.y)
-      for (let moved = true; moved;) {
-        moved = false
-        for (const other of labels) if (Math.abs(other.x - x(star.x)) < 9 * Math.max(other.n, star.name.length) + 20 && Math.abs(other.y - at) < 17) { at = other.y + 17; moved = true }
-      }
+      const at = rowFor(labels, { x: x(star.x), y: y(star.y), n: star.name.length })
       labels.push({ x: x(star.x), y: at, n: star.name.length })
       name.setAttribute("y", at - y(star.y) + 5)
       node.querySelector("title").textContent = `${star.name}: ${star.n} rating${star.n === 1 ? "" : "s"}`
