@@ -160,7 +160,7 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
         else:
             st.success("You have rated every film of this class.", icon=":material/done_all:")
     if own:
-        with st.expander(f"Your ratings ({len(own)})"):
+        if st.toggle(f"Your ratings ({len(own)})", key="class.all"):  # drawn on demand: it grows with every tap
             poster_grid(
                 [film_card(dataset, dataset.items.row(i, "film id"), stars=s) for i, s in reversed(stars.items())],
                 key="class.mine",
