@@ -48,7 +48,7 @@ def counts(answers: Sequence[Mapping[str, Any]], asked: Asked) -> dict[str, int]
 
 
 def scores(people: Sequence[Participant], answers: Sequence[Mapping[str, Any]], asked: Sequence[Asked]) -> list[Score]:
-    """The score sheet: per participant how many of the judged questions were answered, and how many rightly."""
+    """The score sheet: per participant how many questions with a right answer were answered, and how many correctly."""
     right = {(a.lesson, a.question): a.right for a in asked if a.right}
     found = []
     for person in people:
@@ -66,9 +66,9 @@ def answers_csv(classroom: Classroom, asked: Sequence[Asked]) -> str:
     rows.writerow(["participant", "lesson", "question", "answer", "right", "seconds"])
     for a in store.answers_of(classroom.id):
         known = right.get((a["lesson"], a["question"]))
-        judged = "" if not known else "yes" if a["said"] in known else "no"
+        is_right = "" if not known else "yes" if a["said"] in known else "no"
         seconds = f"{a['at'] - classroom.created:.1f}"
-        rows.writerow([number[a["participant_id"]], a["lesson"], a["question"] + 1, a["said"], judged, seconds])
+        rows.writerow([number[a["participant_id"]], a["lesson"], a["question"] + 1, a["said"], is_right, seconds])
     return out.getvalue()
 
 

@@ -21,7 +21,7 @@ STYLE = (
 )
 
 FEWEST = 5
-"""Below so many people who prefer one model, only counts are told."""
+"""Below so many people who prefer one model, only counts are reported."""
 
 
 def table(study: Study, records: Sequence[Record]) -> str:

@@ -17,14 +17,14 @@ _KEPT = st.components.v2.component(
     html="<span></span>",
     js="""
 const NAME = "mmrec.owner"
-let told = null // once: one of another home is no pass here, and would be told for ever
+let sent = null // sent once: a value of another home is refused here, and would be sent at every run
 export default function ({ data, setTriggerValue }) {
   try {
     if (data.keep) localStorage.setItem(NAME, data.keep)
     else if (data.forget) localStorage.removeItem(NAME)
     else {
       const kept = localStorage.getItem(NAME)
-      if (kept && kept !== told) { told = kept; setTriggerValue("kept", kept) }
+      if (kept && kept !== sent) { sent = kept; setTriggerValue("kept", kept) }
     }
   } catch { /* a forbidden store: the host opens the link again */ }
 }

@@ -56,7 +56,7 @@ def keep(own_id: str, value: str | None, kind: str = COOKIE) -> None:
 
 
 def write() -> None:
-    """Write what :func:`keep` was told into the browser; call it on every run of the page."""
+    """Write the secret given to :func:`keep` into the browser; call it on every run of the page."""
     if change := st.session_state.get("class_cookie"):
         _COOKIES(key="class-cookie", data=change, height="content")
 
