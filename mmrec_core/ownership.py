@@ -118,6 +118,11 @@ def is_pass(given: str) -> bool:
     return hmac.compare_digest(given.encode(), pass_for_browser().encode())
 
 
+def hashed(secret: str) -> str:
+    """What is stored of a secret that somebody's browser holds: its SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 def places() -> list[Path]:
     """Folders whose files a visitor may name: the sources and the home (with its uploads)."""
     return [*settings.sources(), settings.home()]

@@ -205,7 +205,7 @@ def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Part
         if count >= limits.PARTICIPANTS:
             raise MMRecError(f"This class is full: it has {limits.PARTICIPANTS} participants.")
         new = Participant(secrets.token_hex(8), found.id, last + 1, name or f"Guest {last + 1}", time.time())
-        connection.execute(sa.insert(participants).values(secret=_hashed(secret), **vars(new)))
+        connection.execute(sa.insert(participants).values(secret=ownership.hashed(secret), **vars(new)))
     return new, secret
 
 
@@ -466,11 +466,7 @@ def _equal(table: sa.Table, key: dict[str, Any]) -> sa.ColumnElement[bool]:
 
 
 def _whose(secret: str) -> sa.Select[Any]:
-    return sa.select(participants).where(participants.c.secret == _hashed(secret))
-
-
-def _hashed(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return sa.select(participants).where(participants.c.secret == ownership.hashed(secret))
 
 
 def _one(where: sa.ColumnElement[bool]) -> Classroom:

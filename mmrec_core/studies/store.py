@@ -6,7 +6,6 @@ The host is checked by :func:`mmrec_core.ownership.require`, a person by the sec
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -125,14 +124,18 @@ def arrive(study_id: str, address: str) -> tuple[Subject, str]:
         if not study.is_open or done >= study.definition.participants:
             raise MMRecError("This study has all the participants that it needs. Thank you for coming.")
         new = Subject(secrets.token_hex(8), study_id, last + 1, time.time(), None)
-        connection.execute(sa.insert(subjects).values(secret=_hashed(secret), **vars(new)))
+        connection.execute(sa.insert(subjects).values(secret=ownership.hashed(secret), **vars(new)))
     return new, secret
 
 
 def subject(secret: str) -> Subject | None:
     """Who holds a secret; ``None``: nobody, or they withdrew."""
     with reading() as connection:
-        row = connection.execute(sa.select(subjects).where(subjects.c.secret == _hashed(secret))).mappings().first()
+        row = (
+            connection.execute(sa.select(subjects).where(subjects.c.secret == ownership.hashed(secret)))
+            .mappings()
+            .first()
+        )
     return None if row is None else _subject(row)
 
 
@@ -148,7 +151,11 @@ def respond(secret: str, step: str, value: Any) -> None:
         MMRecError: an unknown step, an answer that the step does not know, too large, or too late.
     """
     with writing() as connection:
-        row = connection.execute(sa.select(subjects).where(subjects.c.secret == _hashed(secret))).mappings().first()
+        row = (
+            connection.execute(sa.select(subjects).where(subjects.c.secret == ownership.hashed(secret)))
+            .mappings()
+            .first()
+        )
         if row is None:
             raise MMRecError("You are no longer in this study.")
         if not WRITES.add(row["id"]):
@@ -207,14 +214,14 @@ def finish(secret: str) -> None:
     if len(done.get(RATINGS, {})) < own.films_to_rate or any(step not in done for step in wanted):
         raise MMRecError("Some questions are still open.")
     with writing() as connection:
-        mine = sa.and_(subjects.c.secret == _hashed(secret), subjects.c.finished.is_(None))
+        mine = sa.and_(subjects.c.secret == ownership.hashed(secret), subjects.c.finished.is_(None))
         connection.execute(sa.update(subjects).where(mine).values(finished=time.time()))
 
 
 def withdraw(secret: str) -> None:
     """Delete a person and everything they did."""
     with writing() as connection:
-        connection.execute(sa.delete(subjects).where(subjects.c.secret == _hashed(secret)))
+        connection.execute(sa.delete(subjects).where(subjects.c.secret == ownership.hashed(secret)))
 
 
 def end(study_id: str) -> None:
@@ -289,7 +296,3 @@ def _study(row: Any) -> Study:
 
 def _subject(row: Any) -> Subject:
     return Subject(**{name: row[name] for name in ("id", "study_id", "number", "arrived", "finished")})
-
-
-def _hashed(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
