@@ -43,8 +43,8 @@ EVERY_S = (4.0, 6.0)
 AGAIN_S, MOST_AGAIN_S = 4.0, 60.0
 """When an unanswered rating is said again, twice as long after each time: as ``pages/parts/poster_grid.js`` does."""
 GIVE_UP_S = 60.0
-SETTLE_S = 45.0
-"""How long memory may take to be given back."""
+SETTLE_S = 150.0
+"""How long memory may take to be given back: Streamlit waits two minutes for whoever left to come back."""
 ENDED = (0, 3)
 """A whole page, or a part of it, was drawn to its end."""
 

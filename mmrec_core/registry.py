@@ -226,6 +226,16 @@ def needs(kind: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def versions(kind: str, wanted: Iterable[str]) -> dict[str, int]:
+    """Today's version of each wanted entry that can be used; others are left out. The folders are scanned once."""
+    state, folder = _state(kind), _cache_folder()
+    found = {}
+    for name in set(wanted):
+        with contextlib.suppress(MMRecError):
+            found[name] = _version_in(_schema_text(kind, name, state, folder))
+    return found
+
+
 def faults(kind: str) -> dict[str, str]:
     """Why an entry cannot be used, by name, for all entries of a kind that cannot be used."""
     state, folder = _state(kind), _cache_folder()
@@ -289,10 +299,16 @@ def _digest(files: State) -> bytes:
 @lru_cache(maxsize=1024)
 def _schema_key(kind: str, name: str, state: State) -> str:
     """A checksum of the content of all files that an entry's schema depends on."""
+    config = _PACKAGE / "config.py"
+    stat = config.stat()
+    return _key_of_files(kind, name, state, (str(config), stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=512)
+def _key_of_files(kind: str, name: str, state: State, config: tuple[str, int, int]) -> str:
     from mmrec_core import storage
 
-    found, config = _entries(kind, state)[name], _PACKAGE / "config.py"
-    shared = {(str(config), config.stat().st_mtime_ns, config.stat().st_size)}
+    found, shared = _entries(kind, state)[name], {config}
     for file in state:
         path = Path(file[0])
         beside = path.parent == found.file.parent and path.stem.startswith("_")
@@ -385,6 +401,12 @@ def _schema(kind: str, name: str, state: State, folder: Path) -> dict[str, Any]:
     """An entry's schema; a copy of the caller's own."""
     read: dict[str, Any] = json.loads(_schema_text(kind, name, state, folder))
     return read
+
+
+@lru_cache(maxsize=512)
+def _version_in(text: str) -> int:
+    """The version of the entry in a schema's JSON text."""
+    return int(json.loads(text)["version"])
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 FORMAT = 1
@@ -46,7 +47,20 @@ def home() -> Path:
     If MMRec is installed as a package, the default is ``.mmrec`` in the user's folder.
     """
     named = os.environ.get("MMREC_HOME")
-    return Path(named).expanduser().resolve() if named else (Path.home() if ROOT == INSTALLED else ROOT) / ".mmrec"
+    if not named:
+        return (Path.home() if ROOT == INSTALLED else ROOT) / ".mmrec"
+    return _resolved(named, "" if os.path.isabs(named) else f"{os.getcwd()}\0{os.environ.get('HOME')}")
+
+
+@lru_cache(maxsize=64)
+def _resolved(named: str, beside: str) -> Path:
+    """A folder with links followed; looked up once, as pages ask hundreds of times.
+
+    Args:
+        named: as the user wrote it.
+        beside: what it depends on otherwise: the working directory and the user's folder.
+    """
+    return Path(named).expanduser().resolve()
 
 
 def sources() -> list[Path]:

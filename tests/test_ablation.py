@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrec_core import features, runs, storage
+from mmrec_core import features, registry, runs, storage
 from mmrec_core.analysis import ablation, comparison
 from mmrec_core.analysis.cold_items import among_cold_items
 from mmrec_core.data.preparation import open_dataset, prepare
@@ -192,6 +192,6 @@ def test_an_arm_of_an_older_model_is_trained_again(films: Dataset, workers_here:
     file = first.folder / "model" / "config.json"
     config = storage.read_json(file)
     storage.write_json(file, {**config, "version": config["version"] - 1})
-    assert first.is_of_older_model and ablation.runs_of(known)[0] is None
+    assert first.is_of_older_model(registry.versions("models", ["mf"])) and ablation.runs_of(known)[0] is None
     assert runs.finished(films)["mf"].id != first.id
     assert ablation.start(known) == 1

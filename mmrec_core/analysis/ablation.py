@@ -247,12 +247,13 @@ def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
 
 def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
     """The best run of each training: finished, else running or queued, else any other; the newest of several."""
+    versions = registry.versions("models", (cell["params"]["model"] for cell in study["cells"]))
     known = [
         r
         for r in runs.all_runs()
         if r.kind == "train"
         and r.record.get("data") in {None, study["data"]}
-        and (r.status != "finished" or (r.record.get("known") is not None and not r.is_of_older_model))
+        and (r.status != "finished" or (r.record.get("known") is not None and not r.is_of_older_model(versions)))
     ]  # an earlier version did not record which rows a model knows; an older model gave other results
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []

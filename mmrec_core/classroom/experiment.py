@@ -105,23 +105,35 @@ def history(dataset: Dataset, known: Sequence[Rating]) -> History:
     return recommender.history(dataset, {rating.item: rating.stars for rating in known})
 
 
-def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], histories: Sequence[History]) -> Array:
+def question(history: History, items: Sequence[Any]) -> bytes:
+    """The cache key of a history and the items of a plan."""
+    return hashlib.sha256(b"|".join((*answers.question(history), json.dumps(list(items)).encode()))).digest()
+
+
+def predictions(dataset: Dataset, run: runs.Run, items: Sequence[Any], asked: Mapping[bytes, History]) -> Array:
     """Scores ``[N, n]`` of the items of a plan for each history; kept, since most histories do not change.
+
+    Args:
+        dataset: the class's dataset.
+        run: the model's finished run.
+        items: raw ids of the films of the plan.
+        asked: histories by their :func:`question`.
 
     Raises:
         MMRecError: the model cannot be loaded.
     """
-    asked = json.dumps(list(items)).encode()
-    keys = [(run.id, hashlib.sha256(b"|".join((*answers.question(h), asked))).digest()) for h in histories]
+    keys = [(run.id, key) for key in asked]
     with _lock:
         found = {key: _kept[key] for key in keys if key in _kept}
-    missing = {key: h for key, h in zip(keys, histories, strict=True) if key not in found}
+        for key in found:
+            _kept.move_to_end(key)  # the least recently used one leaves first
+    missing = {key: h for key, h in zip(keys, asked.values(), strict=True) if key not in found}
     if missing:
         import torch
 
         recommender.use_threads(1)  # on data this small, threads wait for each other, and pages for them
         model = recommender.load_run_model(run.folder)
-        rows = torch.as_tensor([dataset.items.row(item, "film id") for item in items])
+        rows = torch.as_tensor(dataset.items.rows(list(items)))
         wanted = list(missing.items())
         for at in range(0, len(wanted), BATCH):
             part = wanted[at : at + BATCH]
@@ -177,19 +189,22 @@ def standings(
     at = {_key(item): place for place, item in enumerate(items)}
     asked = [p for p in people(ratings) if p.held and (len(p.known) >= known if known is not None else bool(p.known))]
     histories = [history(dataset, p.known[:known]) for p in asked]
+    questions = [question(h, items) for h in histories]
+    distinct = dict(zip(questions, histories, strict=True))
+    row = {key: n for n, key in enumerate(distinct)}
+    held = [([at[_key(r.item)] for r in p.held], np.array([r.stars for r in p.held])) for p in asked]
     low, high = dataset.scale or (0.0, 1.0)
     by_model: dict[str, dict[int, float]] = {}
     errors: dict[str, tuple[Array, Array]] = {}
     for name, run in models.items():
         try:
-            table = predictions(dataset, run, items, histories)
+            table = predictions(dataset, run, items, distinct)
             has_ratings = predicts_ratings(run)
         except MMRecError:
             continue
         by_model[name], users, own = {}, [], []
-        for n, person in enumerate(asked):
-            places = [at[_key(r.item)] for r in person.held]
-            truth, scores = np.array([r.stars for r in person.held]), table[n, places]
+        for n, (places, truth) in enumerate(held):
+            scores = table[row[questions[n]], places]
             share = order(truth, scores)
             if share is not None:
                 by_model[name][n] = share
@@ -197,10 +212,9 @@ def standings(
                 users += [n] * len(truth)
                 own += (np.clip(scores, low, high) - truth).tolist()
         errors[name] = (np.array(users, np.int64), np.array(own, np.float64))
-    held = sum(len(p.held) for p in asked)
-    found = [
-        _standing(name, models[name], own, errors[name], by_model.get(BASELINE), held) for name, own in by_model.items()
-    ]
+    rated = sum(len(p.held) for p in asked)
+    base = by_model.get(BASELINE)
+    found = [_standing(name, models[name], own, errors[name], base, rated) for name, own in by_model.items()]
     return sorted(found, key=lambda s: (-(s.order if s.order is not None else -1), s.model))
 
 

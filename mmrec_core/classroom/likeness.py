@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core.classroom.store import Rating
+from mmrec_core.classroom.store import Rating, Shared
 from mmrec_core.types import Array, Dataset
 
 SHARED = 3
@@ -16,13 +16,13 @@ SHARED = 3
 
 def tables(ratings: Sequence[Rating]) -> tuple[list[str], list[Any], Array]:
     """Participants, items and the ratings ``[P, I]`` of a class; NaN where somebody did not rate."""
-    who = list(dict.fromkeys(r.participant_id for r in ratings))
-    items = list(dict.fromkeys(r.item for r in ratings))
-    table = np.full((len(who), len(items)), np.nan)
-    row, column = {w: n for n, w in enumerate(who)}, {i: n for n, i in enumerate(items)}
-    for rating in ratings:
-        table[row[rating.participant_id], column[rating.item]] = rating.stars
-    return who, items, table
+    row: dict[str, int] = {}
+    column: dict[Any, int] = {}
+    at = [(row.setdefault(r.participant_id, len(row)), column.setdefault(r.item, len(column))) for r in ratings]
+    table = np.full((len(row), len(column)), np.nan)
+    if at:
+        table[tuple(np.array(at).T)] = [r.stars for r in ratings]
+    return list(row), list(column), table
 
 
 def places(dataset: Dataset, ratings: Sequence[Rating], xy: Array) -> dict[str, tuple[float, float]]:
@@ -36,8 +36,8 @@ def places(dataset: Dataset, ratings: Sequence[Rating], xy: Array) -> dict[str, 
     """
     low = dataset.scale[0] if dataset.scale else 0.0
     total: dict[str, Array] = {}
-    for rating in ratings:
-        at = xy[dataset.items.row(rating.item, "film id")]
+    rows = dataset.items.rows([r.item for r in ratings])
+    for rating, at in zip(ratings, xy[rows], strict=True):
         if np.isfinite(at[0]):
             weight = (rating.stars - low) ** 2 + 0.05
             total[rating.participant_id] = total.get(rating.participant_id, np.zeros(3)) + weight * np.array([*at, 1.0])
@@ -71,34 +71,26 @@ def moved_apart(
     return {who: (float(x), float(y)) for who, (x, y) in zip(where, apart, strict=True)}, factor
 
 
-def nearest(ratings: Sequence[Rating], participant_id: str) -> tuple[str, float] | None:
+def nearest(shared: Sequence[Shared]) -> tuple[str, float] | None:
     """The participant whose taste is most like somebody's, and the correlation of their ratings.
 
     Pearson's correlation over the films that both rated (at least :data:`SHARED`), multiplied by
     ``shared / (shared + 3)`` so that few films do not decide (significance weighting, Herlocker et al. 1999).
 
     Args:
-        ratings: ratings of the class.
-        participant_id: whose taste.
+        shared: somebody's sums with each other participant (:func:`store.shared_ratings`).
 
     Returns:
         ``None`` if nobody rated enough of the same films.
     """
-    who, _, table = tables(ratings)
-    if participant_id not in who:
-        return None
-    own = who.index(participant_id)
-    both = np.isfinite(table) & np.isfinite(table[own])
-    shared = both.sum(1)
-    mine, theirs = (np.where(both, values, 0.0) for values in (table[own], table))
-    n = np.maximum(shared, 1)[:, None]
-    x = np.where(both, mine - mine.sum(1, keepdims=True) / n, 0.0)
-    y = np.where(both, theirs - theirs.sum(1, keepdims=True) / n, 0.0)
-    size = np.sqrt((x**2).sum(1) * (y**2).sum(1))
-    alike = np.where(size > 0, (x * y).sum(1) / np.where(size > 0, size, 1.0), 0.0) * shared / (shared + 3)
-    alike[(shared < SHARED) | (np.arange(len(who)) == own)] = -np.inf
-    best = int(np.argmax(alike))
-    return (who[best], float(alike[best])) if np.isfinite(alike[best]) else None
+    alike = {s.participant_id: _correlation(s) * s.n / (s.n + 3) for s in shared if s.n >= SHARED}
+    return max(alike.items(), key=lambda pair: pair[1], default=None)
+
+
+def _correlation(s: Shared) -> float:
+    """Pearson's correlation; 0 where somebody gave every film the same stars."""
+    size = (s.n * s.xx - s.x**2) * (s.n * s.yy - s.y**2)
+    return (s.n * s.xy - s.x * s.y) / float(np.sqrt(size)) if size > 1e-9 else 0.0
 
 
 def dividing(ratings: Sequence[Rating], least: int = 3) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -84,6 +85,18 @@ class Rating:
     place: int
     held: bool
     at: float
+
+
+class Shared(NamedTuple):
+    """Sums over the films that somebody and another participant rated: ``x`` are their stars, ``y`` the other's."""
+
+    participant_id: str
+    n: int
+    x: float
+    y: float
+    xx: float
+    yy: float
+    xy: float
 
 
 def create(dataset: str, title: str) -> Classroom:
@@ -223,6 +236,13 @@ def participants_of(class_id: str) -> list[Participant]:
         return [_participant(row) for row in connection.execute(query).mappings()]
 
 
+def nickname_of(participant_id: str) -> str | None:
+    """The nickname of a participant; ``None`` if there is none any more."""
+    query = sa.select(participants.c.nickname).where(participants.c.id == participant_id)
+    with reading() as connection:
+        return connection.execute(query).scalar()
+
+
 def show(class_id: str, activity: str, lesson: str | None = None, question: int = -1, revealed: bool = False) -> None:
     """Let a class see something else.
 
@@ -353,17 +373,37 @@ def own_answer(participant_id: str, lesson: str, question: int) -> str | None:
 
 def ratings_of(class_id: str, participant_id: str | None = None) -> list[Rating]:
     """Ratings of a class, or of one participant, in the order in which they were given."""
-    query = (
-        sa.select(ratings)
-        .join(participants, participants.c.id == ratings.c.participant_id)
-        .where(participants.c.class_id == class_id)
-        .order_by(ratings.c.at, ratings.c.place)
-    )
+    columns = (ratings.c[name] for name in ("participant_id", "item", "stars", "place", "held", "at"))
+    query = _of_class(class_id, *columns).order_by(ratings.c.at, ratings.c.place)
     if participant_id is not None:
         query = query.where(ratings.c.participant_id == participant_id)
     with reading() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [Rating(**{**row, "item": json.loads(row["item"]), "held": bool(row["held"])}) for row in rows]
+        rows = connection.execute(query).all()
+    return [Rating(who, _raw_id(item), stars, place, held, at) for who, item, stars, place, held, at in rows]
+
+
+def shared_ratings(class_id: str, participant_id: str) -> list[Shared]:
+    """For each other participant of a class: sums over the films that both rated. The database adds up, since this is
+    asked at every tap."""
+    mine = sa.select(ratings.c.item, ratings.c.stars).where(ratings.c.participant_id == participant_id).subquery()
+    own, other = mine.c.stars, ratings.c.stars
+    sums = (sa.func.sum(x) for x in (own, other, own * own, other * other, own * other))
+    query = _of_class(class_id, ratings.c.participant_id, sa.func.count(), *sums)
+    query = query.join(mine, mine.c.item == ratings.c.item).where(ratings.c.participant_id != participant_id)
+    with reading() as connection:
+        rows = connection.execute(query.group_by(ratings.c.participant_id)).all()
+    return [Shared(*row) for row in rows]
+
+
+def _of_class(class_id: str, *columns: Any) -> sa.Select[Any]:
+    joined = sa.select(*columns).join(participants, participants.c.id == ratings.c.participant_id)
+    return joined.where(participants.c.class_id == class_id)
+
+
+@lru_cache(maxsize=4096)
+def _raw_id(text: str) -> Any:
+    """An item's raw id from JSON: a number or text."""
+    return json.loads(text)
 
 
 def changes(class_id: str) -> tuple[int, int] | None:

@@ -56,7 +56,8 @@ def _engine(where: str) -> sa.Engine:
         parsed = sa.make_url(where)
         if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
             raise MMRecError("MMREC_DATABASE names a database that is neither SQLite nor PostgreSQL.")
-        engine = sa.create_engine(parsed, pool_pre_ping=True, **({"pool_size": 8} if where.startswith("post") else {}))
+        server = parsed.get_backend_name() == "postgresql"  # a connection to a server may have ended meanwhile
+        engine = sa.create_engine(parsed, **({"pool_size": 8, "pool_pre_ping": True} if server else {}))
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         missing = isinstance(error, ModuleNotFoundError)
         raise MMRecError(

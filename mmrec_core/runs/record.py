@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmrec_core import records, registry, settings, storage
+from mmrec_core import records, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import heartbeat
 
@@ -87,18 +88,26 @@ class Run:
     @property
     def has_model(self) -> bool:
         """Whether the run has a saved model."""
-        return (self.folder / "model" / "config.json").exists()
+        return os.path.exists(f"{self.folder}/model/config.json")
 
     @property
-    def is_of_older_model(self) -> bool:
-        """Whether the run saved a model of another ``version`` than today's: its weights and results are not what the
-        model gives today. ``False`` without a saved model, or where the model is not installed."""
-        file = self.folder / "model" / "config.json"
+    def model_version(self) -> int | None:
+        """The ``version`` of the model that the run saved; ``None`` without a saved model."""
+        file = f"{self.folder}/model/config.json"
         try:
-            saved = _saved_version(str(file), file.stat().st_mtime_ns)
-            return saved is not None and saved != registry.schema("models", self.params["model"])["version"]
+            return _saved_version(file, os.stat(file).st_mtime_ns)
         except (OSError, MMRecError):
-            return False
+            return None
+
+    def is_of_older_model(self, versions: Mapping[str, int]) -> bool:
+        """Whether the run saved a model of another version than today's: its weights and results are not what the model
+        gives today. ``False`` without a saved model, or where the model is not installed.
+
+        Args:
+            versions: today's version of each model (:func:`mmrec_core.registry.versions`).
+        """
+        saved, today = self.model_version, versions.get(self.params["model"])
+        return saved is not None and today is not None and saved != today
 
     def result(self) -> dict[str, Any] | None:
         """Result of a finished run; ``None`` if there is none or its file is damaged (see :attr:`damage`)."""

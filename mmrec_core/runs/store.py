@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,30 +15,39 @@ from mmrec_core.features import controls
 from mmrec_core.runs.record import Run, read_record, runs_folder, usual_params
 from mmrec_core.types import Dataset
 
-_read_runs: dict[Path, tuple[tuple[int, int], dict[str, Any] | DamagedFile]] = {}
+_read_runs: dict[str, tuple[tuple[int, int, int], dict[str, Any] | DamagedFile]] = {}
+
+
+def _record(folder: str) -> dict[str, Any] | DamagedFile | None:
+    """Content of a run's ``run.json``, or its damage, or ``None`` without one; read again only if the file changed."""
+    file = f"{folder}/run.json"
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return None
+    stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # each write makes a new file
+    cached = _read_runs.get(file)
+    if cached is None or cached[0] != stamp:
+        record: dict[str, Any] | DamagedFile
+        try:
+            record = read_record(Path(folder))
+        except DamagedFile as error:
+            record = error
+        except MMRecError:
+            return None
+        cached = _read_runs[file] = (stamp, record)
+    return cached[1]
 
 
 def _records() -> list[tuple[Path, dict[str, Any] | DamagedFile]]:
-    """All run folders with the content of ``run.json``, or with its damage; unchanged files are not read again."""
-    found = []
-    for file in sorted(runs_folder().glob("[!.]*/run.json")):
-        try:
-            stat = file.stat()
-        except OSError:
-            continue  # it has just been removed
-        stamp = (stat.st_mtime_ns, stat.st_size)
-        cached = _read_runs.get(file)
-        if cached is None or cached[0] != stamp:
-            record: dict[str, Any] | DamagedFile
-            try:
-                record = read_record(file.parent)
-            except DamagedFile as error:
-                record = error
-            except MMRecError:
-                continue
-            cached = _read_runs[file] = (stamp, record)
-        found.append((file.parent, cached[1]))
-    return found
+    """All run folders with the content of ``run.json``, or with its damage."""
+    folder = runs_folder()
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return []
+    found = ((folder / name, _record(f"{folder}/{name}")) for name in names)
+    return [(own, record) for own, record in found if record is not None]
 
 
 def all_runs() -> list[Run]:
@@ -58,9 +68,12 @@ def get(run_id: str) -> Run:
         DamagedFile: its ``run.json`` cannot be read.
     """
     folder = runs_folder() / run_id
-    if folder.parent != runs_folder() or not (folder / "run.json").exists():
+    record = _record(str(folder)) if folder.parent == runs_folder() else None
+    if record is None:
         raise unknown_name("run", run_id, [r.id for r in all_runs()][-8:])
-    return Run(folder, read_record(folder))
+    if isinstance(record, DamagedFile):
+        raise DamagedFile(record.place, record.fault, record.remedy)
+    return Run(folder, record)
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
@@ -71,14 +84,22 @@ def finished(dataset: Dataset) -> dict[str, Run]:
     seeds and so on.
     """
     usual = usual_params(dataset)
+    able = [
+        run
+        for run in all_runs()
+        if run.kind == "train"
+        and run.record["status"] == "finished"
+        and run.params["dataset"] == dataset.name
+        and run.record.get("data") == dataset.checksum
+        and run.has_model
+    ]
+    versions = registry.versions("models", (run.params["model"] for run in able))
     found: dict[str, tuple[int, Run]] = {}
-    for run in all_runs():
-        if run.kind == "train" and run.record["status"] == "finished" and run.params["dataset"] == dataset.name:
-            if run.record.get("data") == dataset.checksum and run.has_model:
-                rank, model = 2 * is_usual(run, usual) or int(is_usual(run, usual, options=False)), run.params["model"]
-                rank += 0 if run.is_of_older_model else 4
-                if model not in found or rank >= found[model][0]:
-                    found[model] = (rank, run)
+    for run in able:
+        rank, model = 2 * is_usual(run, usual) or int(is_usual(run, usual, options=False)), run.params["model"]
+        rank += 0 if run.is_of_older_model(versions) else 4
+        if model not in found or rank >= found[model][0]:
+            found[model] = (rank, run)
     return {model: run for model, (_, run) in found.items()}
 
 

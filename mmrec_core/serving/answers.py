@@ -32,7 +32,8 @@ KEPT = 20_000
 GATHER_S = 0.25
 """Seconds that the first request waits for others to share its batch, if the thread has been busy."""
 BUSY = 0.2
-"""The thread counts as busy above this share of the last :data:`PERIOD_S` seconds spent on answering."""
+"""The thread counts as busy above this share of processor time spent on answering in the last :data:`PERIOD_S`
+seconds."""
 PERIOD_S = 4.0
 """Length of the window, in seconds, over which :data:`BUSY` is measured."""
 
@@ -147,13 +148,13 @@ class Batches:
     def _work(self) -> None:
         while True:
             folder, batch = self._next()
-            started = time.monotonic()
+            started = time.thread_time()  # waiting for other threads is no work that a batch could save
             try:
                 result: list[Answer] | BaseException = self.how(folder, [history for _, history, _ in batch])
             except BaseException as error:  # raised to the callers; the thread goes on for the others
                 result = error
             with self._change:
-                self._spent.append((time.monotonic(), time.monotonic() - started))
+                self._spent.append((time.monotonic(), time.thread_time() - started))
                 self.sizes = [*self.sizes[-999:], len(batch)]
                 for index, (key, _, _) in enumerate(batch):
                     self._asked.pop(key, None)

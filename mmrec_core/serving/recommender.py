@@ -87,7 +87,10 @@ def history(dataset: Dataset, ratings: Mapping[Any, float]) -> History:
     Raises:
         MMRecError: an unknown film, or a rating off the scale.
     """
-    rows = np.array([dataset.items.row(item, "film id") for item in ratings], np.int64)
+    raw = list(ratings)
+    rows = dataset.items.rows(raw)
+    if (rows < 0).any():
+        dataset.items.row(raw[int(np.argmax(rows < 0))], "film id")  # raises
     stars = np.array(list(ratings.values()), np.float32)
     if dataset.scale is not None:
         low, high = dataset.scale

@@ -19,9 +19,11 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+import streamlit as st
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import runtime
 
 from mmrec_core.ownership import LOCAL_NAMES
 from pages.parts import uploads
@@ -69,6 +71,7 @@ class HostCheck:
     def __init__(self, app: ASGIApp) -> None:
         self.app, self.names = app, names()
         self.tidy: asyncio.TimerHandle | None = None
+        self.last_left = 0.0
         self.uploads = uploads.Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,12 +104,20 @@ class HostCheck:
         return with_headers
 
     def left(self) -> None:
-        """Somebody left: once nobody has for a while, what they held is collected and given back to the system. Not
-        after each run, as usual: it costs more than most of them."""
-        if self.tidy is not None:
-            self.tidy.cancel()
+        """Somebody left: after a while, what they held is collected and given back to the system. Not after each run of
+        a page, as usual: it costs more than most of them."""
         loop = asyncio.get_running_loop()
-        self.tidy = loop.call_later(QUIET_S, lambda: loop.run_in_executor(None, give_back))
+        self.last_left = loop.time()
+        if self.tidy is None:
+            self.tidy = loop.call_later(QUIET_S, self.collect)
+
+    def collect(self) -> None:
+        """Collect now, and again once Streamlit no longer waits for whoever left to come back."""
+        loop = asyncio.get_running_loop()
+        forget_sessions()
+        loop.run_in_executor(None, give_back)
+        remaining = self.last_left + reconnection_s() - loop.time()
+        self.tidy = loop.call_later(remaining + 1, self.collect) if remaining > 0 else None
 
     def allows(self, headers: Any) -> bool:
         """Whether a request's host, and its origin where it has one, are ours: the very host and port that are asked,
@@ -123,9 +134,29 @@ class HostCheck:
         )
 
 
+def reconnection_s() -> float:
+    """For how many seconds Streamlit keeps the session of a browser that lost its connection."""
+    return float(st.get_option("server.disconnectedSessionTTL"))
+
+
+def forget_sessions() -> None:
+    """Drop the sessions that are past that time. Streamlit itself drops them only when the next browser leaves."""
+    if runtime.exists():
+        manager = runtime.get_instance()._session_mgr
+        kept = getattr(getattr(manager, "_session_storage", None), "_cache", None)
+        if kept is not None and hasattr(kept, "expire"):
+            kept.expire()
+
+
 def give_back() -> None:
-    """Collect garbage, and let the C library return what it holds where it is glibc."""
+    """Collect garbage, and let the C library return what it holds where it is glibc.
+
+    What survives is left out of later automatic collections, each of which would stop all pages for as long as it takes
+    to look through the libraries and models; the next call here looks through it again.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -109,11 +109,10 @@ def test_held_out_ratings_reach_no_model(
     ratings, items = room
     others = [Rating(**{**vars(r), "stars": 5.5 - r.stars}) if r.held else r for r in ratings]
     for run in trained.values():
+        asked = ([experiment.history(demo, p.known) for p in experiment.people(some)] for some in (ratings, others))
         one, two = (
-            experiment.predictions(
-                demo, run, items, [experiment.history(demo, p.known) for p in experiment.people(some)]
-            )
-            for some in (ratings, others)
+            experiment.predictions(demo, run, items, {experiment.question(h, items): h for h in histories})
+            for histories in asked
         )
         assert np.array_equal(one, two)
     assert experiment.standings(demo, ratings, items, trained) != experiment.standings(demo, others, items, trained)
@@ -152,17 +151,6 @@ def test_results_are_saved_as_json(demo: Dataset, trained: dict[str, runs.Run], 
     ratings, items = room
     found = experiment.results(demo, ratings, {"items": items})
     assert json.loads(json.dumps(found))["people"] == 8 and "random" not in {s["model"] for s in found["standings"]}
-
-
-def test_who_is_alike() -> None:
-    """Two who agree on every film are nearest; agreement over few films counts less; strangers are not compared."""
-    stars = {"a": [5, 4, 1, 2, 3, 1], "b": [5, 4, 1, 2, 3, 1], "c": [1, 2, 5, 4, 3, 5], "d": [5, 4, 1], "e": [3, 3]}
-    table = [rating(who, item, s, item) for who, own in stars.items() for item, s in enumerate(own)]
-    found = {who: likeness.nearest(table, who) for who in stars}
-    assert found["a"] == ("b", pytest.approx(6 / 9)) and found["b"] == ("a", pytest.approx(6 / 9))
-    assert found["d"] == ("a", pytest.approx(3 / 6)) and found["e"] is None
-    assert found["c"] is not None and found["c"][1] < 0.1
-    assert likeness.nearest(table, "nobody") is None
 
 
 def test_the_film_that_divides() -> None:

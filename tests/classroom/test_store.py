@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from mmrec_core import database as db
 from mmrec_core import ownership
-from mmrec_core.classroom import limits, store
+from mmrec_core.classroom import likeness, limits, store
 from mmrec_core.errors import MMRecError
 
 SCALE = (1.0, 5.0)
@@ -313,3 +313,49 @@ def test_a_database_that_does_not_answer_is_said_in_words(home: Path, monkeypatc
         with pytest.raises(MMRecError, match=said) as found:
             store.all_classes()
         assert "hunter2" not in str(found.value)
+
+
+def rated(stars: dict[str, list[float | None]]) -> tuple[store.Classroom, dict[str, str]]:
+    """A class whose participants rated films 0, 1, 2, …; the participants' ids by nickname."""
+    classroom, ids = store.create("demo", "Films"), {}
+    store.set_plan(classroom.id, {"items": list(range(8)), "model": None})
+    store.show(classroom.id, store.EXPERIMENT)
+    for name, own in stars.items():
+        person, secret = join(classroom, name)
+        ids[name] = person.id
+        for item, value in enumerate(own):
+            if value is not None:
+                store.rate(secret, item, value, SCALE)
+    return classroom, ids
+
+
+def test_who_is_alike(database: str) -> None:
+    """Two who agree on every film are nearest; agreement over few films counts less; strangers are not compared."""
+    stars = {"a": [5, 4, 1, 2, 3, 1], "b": [5, 4, 1, 2, 3, 1], "c": [1, 2, 5, 4, 3, 5], "d": [5, 4, 1], "e": [3, 3]}
+    classroom, ids = rated({name: list(own) for name, own in stars.items()})
+    found = {name: likeness.nearest(store.shared_ratings(classroom.id, who)) for name, who in ids.items()}
+    assert found["a"] == (ids["b"], pytest.approx(6 / 9)) and found["b"] == (ids["a"], pytest.approx(6 / 9))
+    assert found["d"] is not None and found["d"][1] == pytest.approx(3 / 6) and found["e"] is None
+    assert found["c"] is not None and found["c"][1] < 0.1
+    assert likeness.nearest(store.shared_ratings(classroom.id, "nobody")) is None
+    assert store.nickname_of(ids["a"]) == "a" and store.nickname_of("nobody") is None
+
+
+def test_likeness_is_pearsons_correlation(database: str) -> None:
+    """The database's sums give what NumPy gives for the films that two people share."""
+    import numpy as np
+
+    draw = np.random.default_rng(3)
+    stars = {f"p{n}": [float(s) if s else None for s in draw.integers(0, 6, 8)] for n in range(6)}
+    classroom, ids = rated(stars)
+    for name, who in ids.items():
+        sums = {s.participant_id: s for s in store.shared_ratings(classroom.id, who)}
+        for other, theirs in ids.items():
+            both = [(x, y) for x, y in zip(stars[name], stars[other], strict=True) if x and y]
+            if other == name or len(both) < likeness.SHARED:
+                continue
+            assert sums[theirs].n == len(both)
+            one = likeness.nearest([sums[theirs]])
+            x, y = np.array(both).T
+            expected = np.corrcoef(x, y)[0, 1] if x.std() and y.std() else 0.0
+            assert one is not None and one[1] == pytest.approx(expected * len(both) / (len(both) + 3), abs=1e-9)

@@ -7,9 +7,10 @@ projector when ``version`` does. One read of the database serves all streams of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import streamlit as st
@@ -95,6 +96,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const own = kept.get(parentElement)
   own.tell = setTriggerValue
   own.shown = data.seen
+  own.pause = data.pause
   const leave = () => { own.source?.close(); own.source = null; clearTimeout(own.timer) }
   const ask = () => {
     own.timer = 0
@@ -108,7 +110,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   own.source = new EventSource(new URL(data.url, document.baseURI))
   own.source.onmessage = (event) => {
     own.latest = Number(event.data.split(" ")[data.all ? 1 : 0])
-    if (own.latest !== own.shown && !own.timer) own.timer = setTimeout(ask, data.all ? 700 : 0)
+    if (own.latest !== own.shown && !own.timer) own.timer = setTimeout(ask, own.pause)
   }
   own.source.addEventListener("gone", () => { own.source.close(); own.tell("changed", -1) })
   return leave
@@ -117,8 +119,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
 )
 
 
+LEAST_PAUSE_S, MOST_PAUSE_S = 0.7, 4.0
+"""Between two drawings of what follows any change of a class."""
+SHARE = 0.1
+"""Largest share of a core that such drawings may take."""
+
+
 def watch(class_id: str, seen: int, *, everything: bool, then: Callable[[], None] = lambda: None) -> None:
     """Run the fragment around this call again whenever the class changes.
+
+    With ``everything``, many changes share one drawing, and drawings that take long come less often
+    (:func:`drawing`).
 
     Args:
         class_id: the class.
@@ -126,9 +137,26 @@ def watch(class_id: str, seen: int, *, everything: bool, then: Callable[[], None
         everything: whether any change counts, or only one of what participants see.
         then: called before the run.
     """
+    spent = st.session_state.get("class_drawing_s", 0.0)
+    pause = min(MOST_PAUSE_S, max(LEAST_PAUSE_S, round(spent / SHARE, 1))) if everything else 0
     _PULSE(
         key=f"class-changes-{class_id}",
-        data={"url": f"app/class/{class_id}/changes", "seen": seen, "all": everything},
+        data={
+            "url": f"app/class/{class_id}/changes",
+            "seen": seen,
+            "all": everything,
+            "pause": round(1000 * pause),
+        },
         on_changed_change=then,
         height="content",
     )
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Around what follows any change of a class: its processor seconds decide how soon it is drawn again."""
+    started = time.thread_time()
+    try:
+        yield
+    finally:
+        st.session_state["class_drawing_s"] = time.thread_time() - started

@@ -164,7 +164,7 @@ def host_view(class_id: str, dataset: Dataset) -> None:
     with right:
         joining(classroom)
         who_is_here(classroom)
-    with left:
+    with left, changes.drawing():
         if classroom.is_open:
             chosen = lead(classroom, dataset)
         else:

@@ -126,11 +126,14 @@ def _say(class_id: str, lesson_name: str, at: int, text: str) -> None:
         st.session_state["class_fault"] = str(error)
 
 
+@st.fragment
 def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
-    """Films to rate, and the list that a model makes of the ratings so far."""
+    """Films to rate, and the list that a model makes of the ratings so far; a tap draws only this anew."""
     assert classroom.plan is not None
     own = store.ratings_of(classroom.id, mine.id)
     stars = {r.item: r.stars for r in own}
+    items = classroom.plan["items"]
+    row_of = dict(zip(items, dataset.items.rows(items).tolist(), strict=True))
     done = len(own) >= store.RATED
     invented = dataset.manifest["generated"]
     st.markdown("### Would you like these films?" if invented else "### Rate the films you know")
@@ -145,7 +148,7 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
         st.warning(layout.escape(fault), icon=":material/error:")
     if classroom.is_open:
         skipped: list[int] = st.session_state.setdefault(f"class_skipped-{classroom.id}", [])
-        rows = [dataset.items.row(item, "film id") for item in classroom.plan["items"] if item not in stars]
+        rows = [row for item, row in row_of.items() if item not in stars]
         rows = [row for row in rows if row not in skipped] or rows
         if rows:
             poster_grid(
@@ -162,7 +165,7 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
     if own:
         if st.toggle(f"Your ratings ({len(own)})", key="class.all"):  # drawn on demand: it grows with every tap
             poster_grid(
-                [film_card(dataset, dataset.items.row(i, "film id"), stars=s) for i, s in reversed(stars.items())],
+                [film_card(dataset, row_of[i], stars=s) for i, s in reversed(stars.items())],
                 key="class.mine",
                 rate=(dataset.scale or (1.0, 5.0)) if classroom.is_open else None,
                 size="row",
@@ -185,7 +188,7 @@ def recommended(classroom: Classroom, own: list[store.Rating], dataset: Dataset)
     except MMRecError as error:
         layout.show_error(error)
         return
-    rated = {dataset.items.row(r.item, "film id") for r in own}
+    rated = set(dataset.items.rows([r.item for r in own]).tolist())
     st.markdown(f"**For you, by {layout.escape(run.params['model'])}**")
     poster_grid(
         [film_card(dataset, int(row)) for row in found.items.tolist() if row not in rated][:LISTED],
@@ -197,9 +200,9 @@ def recommended(classroom: Classroom, own: list[store.Rating], dataset: Dataset)
 
 def alike(classroom: Classroom, mine: Participant) -> None:
     """Whose ratings are most like one's own."""
-    found = likeness.nearest(store.ratings_of(classroom.id), mine.id)
+    found = likeness.nearest(store.shared_ratings(classroom.id, mine.id))
     if found is not None and found[1] > 0:
-        name = next((p.nickname for p in store.participants_of(classroom.id) if p.id == found[0]), None)
+        name = store.nickname_of(found[0])
         if name:
             st.html(f"<p>Most like you in this class: <b>{html.escape(name)}</b></p>")
 

@@ -73,7 +73,7 @@ def projector_view(class_id: str, dataset: Dataset) -> None:
     changes.watch(class_id, classroom.version, everything=True)
     st.html(STYLE)
     people = len(store.participants_of(class_id))
-    with st.container(key="projector"):
+    with st.container(key="projector"), changes.drawing():
         own = shown_question.shown(classroom, dataset) if classroom.activity == LESSON else None
         if own is not None:
             corner(classroom, people)
