@@ -124,6 +124,31 @@ def server(shared_home: Path, demo: Dataset) -> Iterator[Server]:
     server.end()
 
 
+def test_a_rating_while_a_page_is_drawn_is_answered(shared_home: Path, demo: Dataset) -> None:
+    """On a new server that is first asked for another page than Home: its first run takes seconds."""
+    train(shared_home, "demo", **QUICK)
+    server = Server(shared_home)
+
+    async def visit() -> Visitor:
+        visitor = Visitor(server.port, "cold_start", 5)
+        opening = asyncio.create_task(visitor.open())
+        while "suggested" not in visitor.walls:
+            await asyncio.sleep(0.005)
+        assert visitor.ended == 0, "the page is not drawn yet"
+        element, data, fragment = visitor.walls["suggested"]
+        film = data["films"][0]["id"]
+        await visitor.say([visitor.saying(element, film, 4.0)], fragment)
+        assert await visitor.until(lambda: visitor.shown(film) == 4.0, 60)
+        await opening
+        await visitor.close()
+        return visitor
+
+    try:
+        assert not asyncio.run(visit()).faults
+    finally:
+        server.end()
+
+
 def test_ratings_of_many_at_once_are_all_answered_and_never_mixed(server: Server) -> None:
     """Each link ends with its owner's ratings, and no rating draws a whole page."""
 

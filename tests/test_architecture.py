@@ -262,3 +262,9 @@ def test_text_and_links_are_readable(mode: str) -> None:
     for ground in ("backgroundColor", "secondaryBackgroundColor"):
         assert contrast(theme["textColor"], theme[ground]) >= 7
         assert contrast(theme["linkColor"], theme[ground]) >= 4.5
+
+
+def test_pages_end_without_taking_back_clicks() -> None:
+    """``st.stop`` also forgets what a visitor asked for during the run; ``ending.end_page`` does not."""
+    calls = [file.name for file in (ROOT / "pages").rglob("*.py") if "st.stop()" in file.read_text(encoding="utf-8")]
+    assert calls == []

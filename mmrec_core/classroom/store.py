@@ -55,6 +55,8 @@ class Classroom:
     """What the experiment found, saved when the class ended."""
     scene: int
     version: int
+    locked: bool
+    """Whether nobody else may join."""
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +207,8 @@ def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Part
         MMRecError: wrong code, too many participants, or too many from this address at once.
     """
     found = by_code(code, address, window)
+    if found.locked:
+        raise MMRecError("Nobody else can join this class now: its host has locked it. Ask the host.")
     name = limits.checked_text(nickname, limits.NICKNAME, "nickname") if nickname.strip() else ""
     if not (limits.JOINS.add(address) and (not window or limits.JOINS_HERE.add(window))):
         raise MMRecError("Many people join from here at once. Try again in a minute.")
@@ -442,6 +446,31 @@ def remove(participant_id: str) -> None:
         if class_id is not None:
             _touch(connection, class_id, scene=classes.c.scene + 1)
             connection.execute(sa.delete(participants).where(own))
+
+
+def remove_silent(class_id: str) -> int:
+    """Delete the participants who have written nothing, as the host; returns how many.
+
+    Raises:
+        MMRecError: the visitor is not the host.
+    """
+    ownership.require("remove participants")
+    wrote = (sa.exists().where(table.c.participant_id == participants.c.id) for table in (answers, ratings))
+    with writing() as connection:
+        _touch(connection, class_id, scene=classes.c.scene + 1)
+        silent = sa.and_(participants.c.class_id == class_id, *(~own for own in wrote))
+        return connection.execute(sa.delete(participants).where(silent)).rowcount
+
+
+def lock(class_id: str, locked: bool) -> None:
+    """Let nobody else join a class, or let them join again.
+
+    Raises:
+        MMRecError: the visitor is not the host.
+    """
+    ownership.require("lead a class")
+    with writing() as connection:
+        _touch(connection, class_id, locked=locked)
 
 
 def end(class_id: str, results: dict[str, Any] | None = None) -> None:

@@ -5,7 +5,7 @@ A change here needs a new file in ``migrations/versions/``; a test compares what
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text, false
 
 metadata = MetaData()
 
@@ -33,8 +33,10 @@ classes = Table(
     Column("results", Text),
     Column("scene", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("locked", Boolean, nullable=False, server_default=false()),
 )
-"""A class. ``scene`` counts changes of what participants see; ``version`` counts all changes."""
+"""A class. ``scene`` counts changes of what participants see; ``version`` counts all changes. ``locked``: nobody else
+may join."""
 
 participants = Table(
     "participants",

@@ -10,6 +10,7 @@ internet for this machine's outer address.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -25,10 +26,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import runtime
 
+from mmrec_core import ownership
 from mmrec_core.ownership import LOCAL_NAMES
-from pages.parts import uploads
+from pages.parts import uploads, visitor_socket
 
 QUIET_S = 15.0
+REFUSED, TRY_LATER = 1008, 1013
+"""Codes of a closed websocket (RFC 6455)."""
 SAID = (
     "This app does not go by that name. Open it by the address that was printed when it started, or name it: serve"
     " --host ADDRESS --name NAME."
@@ -73,23 +77,41 @@ class HostCheck:
         self.tidy: asyncio.TimerHandle | None = None
         self.last_left = 0.0
         self.uploads = uploads.Limits()
+        self.sockets = visitor_socket.Sockets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, or refuse."""
-        if scope["type"] not in {"http", "websocket"} or self.allows(scope["headers"]):
-            if scope["type"] == "http" and scope["method"] == "PUT" and not self.uploads.admits(scope):
-                await PlainTextResponse(uploads.SAID, status_code=413)(scope, receive, send)
-                return
-            try:
-                await self.app(scope, receive, self.framed(send))
-            finally:
-                if scope["type"] == "websocket":
-                    self.left()
+        if scope["type"] == "websocket" and self.allows(scope["headers"]):
+            await self.websocket(scope, receive, self.framed(send))
         elif scope["type"] == "websocket":
-            await receive()  # the wish to connect
-            await send({"type": "websocket.close", "code": 1008})
-        else:
+            await self.closed(receive, send, REFUSED)
+        elif scope["type"] == "http" and not self.allows(scope["headers"]):
             await PlainTextResponse(SAID, status_code=403)(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "PUT" and not self.uploads.admits(scope):
+            await PlainTextResponse(uploads.SAID, status_code=413)(scope, receive, send)
+        else:
+            await self.app(scope, receive, self.framed(send))
+
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The connection of a page; of a shared app it is watched."""
+        shared = not ownership.is_local(ownership.listens() or "localhost")
+        if shared and not self.sockets.enter(scope):
+            await self.closed(receive, send, TRY_LATER)
+            return
+        try:
+            if shared:
+                receive, send = visitor_socket.listening(receive), visitor_socket.without_path(send)
+            await self.app(scope, receive, send)
+        finally:
+            if shared:
+                self.sockets.leave(scope)
+            self.left()
+
+    @staticmethod
+    async def closed(receive: Receive, send: Send, code: int) -> None:
+        """Refuse a websocket."""
+        await receive()  # the wish to connect
+        await send({"type": "websocket.close", "code": code})
 
     @staticmethod
     def framed(send: Send) -> Send:
@@ -157,6 +179,8 @@ def give_back() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    atexit.unregister(gc.unfreeze)
+    atexit.register(gc.unfreeze)  # the interpreter collects what libraries hold when it ends, or they complain
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -13,6 +13,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT, silence_telemetry
 from mmrec_core.types import Dataset
 from pages.parts import lesson_bar, navigation, owner
+from pages.parts.ending import end_page
 
 DIALOG = "dialog_open"
 """Whether a dialog is open. A run of the whole page would close it, so what reruns a page by itself waits meanwhile."""
@@ -144,7 +145,7 @@ def frame() -> None:
     """
     if not st.session_state.get("framed"):
         run()
-        st.stop()
+        end_page()
 
 
 def _switch() -> None:
@@ -227,7 +228,7 @@ def needs_dataset() -> Dataset:
                 runs.start("prepare", {"reader": "demo", "dataset": "demo"})
                 st.switch_page(page("home"))
             st.page_link(page("home"), label="Other datasets and your own data")
-        st.stop()
+        end_page()
     return chosen
 
 
@@ -244,7 +245,7 @@ def needs_films(chosen: Dataset) -> None:
         )
         st.page_link(page("train"), label="Train a model on it", icon=":material/model_training:")
         st.page_link(page("compare"), label="Compare models", icon=":material/compare_arrows:")
-    st.stop()
+    end_page()
 
 
 def generated_note(chosen: Dataset) -> None:

@@ -11,6 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from mmrec_core import ownership
 from mmrec_core.errors import MMRecError
 from pages.parts import uploads
+from pages.parts.ending import end_page
 
 _KEPT = st.components.v2.component(
     "mmrec.owner_pass",
@@ -61,7 +62,7 @@ def refuse(what: str) -> None:
         )
         if st.runtime.exists():
             st.error(said, title="That is the owner’s", icon=":material/lock:")
-            st.stop()
+            end_page()
         raise MMRecError(said)
 
 

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from mmrec_core import ownership
 from mmrec_core.analysis import error_annotations
 from mmrec_core.classroom import store
 from mmrec_core.cli import launch
 from mmrec_core.errors import MMRecError
+from mmrec_core.settings import ROOT
 from mmrec_core.studies import definition, report
 from mmrec_core.studies import store as studies
 from mmrec_core.types import Dataset
@@ -51,6 +56,18 @@ def classroom(on_the_network: Dataset) -> Iterator[store.Classroom]:
     yield made
     ownership.guard(None)
     store.delete(made.id)
+
+
+def conversation(url: str, query: str) -> list[bytes]:
+    """Everything that the page Class sends to an unknown visitor until it is drawn."""
+    message, said = BackMsg(), []
+    message.rerun_script.query_string, message.rerun_script.page_name = query, "class"
+    address = url.replace("http", "ws", 1) + "/_stcore/stream"
+    with connect(address, subprotocols=[Subprotocol("streamlit")], max_size=None) as socket:
+        socket.send(message.SerializeToString())
+        while not said or ForwardMsg.FromString(said[-1]).WhichOneof("type") != "script_finished":
+            said.append(socket.recv(timeout=60, decode=False))
+    return said
 
 
 def no(what: str) -> None:
@@ -359,6 +376,8 @@ def test_over_http_and_in_a_browser(
             assert fetched(f"{url}/app/static/thumbs/{path}") in {400, 404}
         with urllib.request.urlopen(f"{url}/app/class/nobody/changes", timeout=30) as answer:
             assert b"gone" in answer.read()
+        for said in conversation(url, f"code={classroom.code}"):
+            assert not any(path.encode() in said for path in (str(home), str(ROOT), ownership.token()))
         for address in (
             f"{url}/class?class={classroom.id}&owner={ownership.token()}",
             f"{url}/class?view=projector&key={classroom.projector}",

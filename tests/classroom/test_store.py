@@ -359,3 +359,33 @@ def test_likeness_is_pearsons_correlation(database: str) -> None:
             x, y = np.array(both).T
             expected = np.corrcoef(x, y)[0, 1] if x.std() and y.std() else 0.0
             assert one is not None and one[1] == pytest.approx(expected * len(both) / (len(both) + 3), abs=1e-9)
+
+
+def test_a_locked_class_takes_nobody_else(database: str) -> None:
+    """Those who are there stay and write; unlocked, others join again."""
+    classroom = store.create("demo", "Films")
+    _, secret = join(classroom)
+    store.lock(classroom.id, True)
+    assert store.get(classroom.id).locked
+    with pytest.raises(MMRecError, match="locked"):
+        join(classroom, "Bob")
+    store.show(classroom.id, store.LESSON, "1-rmse", 0)
+    store.answer(secret, "1-rmse", 0, "mf")
+    store.lock(classroom.id, False)
+    assert join(classroom, "Bob")[0].number == 2
+    ownership.guard(no)
+    for forbidden in (lambda: store.lock(classroom.id, True), lambda: store.remove_silent(classroom.id)):
+        with pytest.raises(MMRecError, match="Only the owner"):
+            forbidden()
+
+
+def test_those_who_wrote_nothing_are_removed(database: str) -> None:
+    """Whoever answered or rated stays; other classes are left alone."""
+    classroom, ids = rated({"a": [5.0], "b": [None]})
+    other = join(store.create("demo", "Another"))[0]
+    _, secret = join(classroom, "c")
+    store.show(classroom.id, store.LESSON, "1-rmse", 0)
+    store.answer(secret, "1-rmse", 0, "mf")
+    assert store.remove_silent(classroom.id) == 1
+    assert [p.nickname for p in store.participants_of(classroom.id)] == ["a", "c"]
+    assert store.participants_of(other.class_id) == [other]

@@ -187,6 +187,14 @@ def joining(classroom: Classroom) -> None:
             f'<div class="class-small-code">{classroom.code}</div>'
         )
         st.caption(f"Join: {html.escape(link.partition('://')[2])}")
+        locked = st.toggle(
+            "Nobody else may join",
+            classroom.locked,
+            key=f"locked-{classroom.id}-{classroom.locked}",  # another window may have changed it
+            help="Those who are here stay. Switch it on once everybody has joined.",
+        )
+        if locked != classroom.locked:
+            store.lock(classroom.id, locked)
         st.link_button(
             "Projector",
             f"{projector_view.base_address()}/class?view=projector&key={classroom.projector}",
@@ -208,6 +216,15 @@ def who_is_here(classroom: Classroom) -> None:
                 st.rerun(scope="fragment")
     if len(people) > 100:
         st.caption(f"And {len(people) - 100} more.")
+    if people and st.button(
+        "Remove those who wrote nothing",
+        key="remove-silent",
+        type="tertiary",
+        icon=":material/group_remove:",
+        help="Participants without an answer or a rating; whoever is really there can join again.",
+    ):
+        store.remove_silent(classroom.id)
+        st.rerun(scope="fragment")
 
 
 def lead(classroom: Classroom, dataset: Dataset) -> str:
