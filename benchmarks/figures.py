@@ -206,7 +206,7 @@ def parsed(table: Table, row: str) -> dict[str, Any]:
     model, *words = shlex.split(f"{row} {table.shared}")
     parser = argparse.ArgumentParser()
     for name in ("split", "protocol"):
-        parser.add_argument(f"--{name}", default=runs.USUAL[name])
+        parser.add_argument(f"--{name}", default=runs.DEFAULT_PARAMS[name])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--filter-from", type=float)
     parser.add_argument("--relevant-from", type=float)

@@ -146,8 +146,8 @@ def train(
             raise MMRecError(f"Run '{resume}' is running already. Wait for it, or stop it first.")
         runs.resume(resume, background=False)
         return Trained(worker.work(resume, foreground=True, also=progress))
-    own = {k: v for k, v in settings.items() if k in runs.USUAL and k != "options"}
-    options = {**settings.get("options", {}), **{k: v for k, v in settings.items() if k not in runs.USUAL}}
+    own = {k: v for k, v in settings.items() if k in runs.DEFAULT_PARAMS and k != "options"}
+    options = {**settings.get("options", {}), **{k: v for k, v in settings.items() if k not in runs.DEFAULT_PARAMS}}
     from mmrec_core.training.fit import split_settings
 
     split_settings(model, options)

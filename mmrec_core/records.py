@@ -63,7 +63,7 @@ LEFT = "left"
 @lru_cache(maxsize=1)
 def _types() -> dict[str, Any]:
     """A pydantic type adapter by kind of file; made at the first read, so that ``--help`` imports no pydantic."""
-    from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+    from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
     class Record(BaseModel):
         """Base type: strict about the keys it lists; other keys are allowed."""
@@ -298,7 +298,7 @@ def _types() -> dict[str, Any]:
         dim: int
         seed: int
         layout: str
-        told: dict[str, Any]
+        measures: dict[str, Any] = Field(validation_alias=AliasChoices("measures", "told"))  # "told" in earlier maps
 
     class Mirror(Record):
         store: str

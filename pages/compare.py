@@ -412,5 +412,5 @@ if found:
         )
 else:
     no_results()
-    ablations(dataset, runs.usual_params(dataset)["split"])
+    ablations(dataset, runs.default_params(dataset)["split"])
 st.fragment(jobs_in_progress, run_every=pace())()

@@ -155,7 +155,7 @@ def on_fallback() -> None:
 
 def quality(shown: DrawnMap, shared: Array | None) -> None:
     """The measures of the map's quality, each with what it means."""
-    measures = shown.map.manifest["told"]
+    measures = shown.map.manifest["measures"]
     if shared is not None:
         st.caption(f"Quality of the map of {shown.source.label}; the last figure is about both spaces:")
     with st.container(horizontal=True, gap="medium"):

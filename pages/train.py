@@ -218,7 +218,9 @@ def content_settings(name: str, start: runs.Run | None, key: str) -> dict[str, A
 
 def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: bool) -> dict[str, Any]:
     """Split, seeds, what counts as liked, candidates, regime, share of rows."""
-    before = start.params if start is not None else runs.USUAL | {"split": runs.usual_params(dataset)["split"]}
+    before = (
+        start.params if start is not None else runs.DEFAULT_PARAMS | {"split": runs.default_params(dataset)["split"]}
+    )
     known = splits(dataset)
     names = [*known] if before["split"] in known or start is None else [before["split"], *known]
     with st.grid(min_column_width=170):
@@ -398,7 +400,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
     except MMRecError as error:
         layout.show_error(error)
         return
-    info = runs.usual_seconds(params)
+    info = runs.expected_seconds(params)
     measured = st.session_state.get("measured")
     if measured and measured[0] == params:
         st.caption(f":material/schedule: {measured[1]}")

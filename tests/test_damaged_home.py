@@ -306,7 +306,7 @@ def test_a_run_of_any_wrong_form_leaves_the_others(whole: Path) -> None:
             for run in found:
                 assert run.status and run.place >= 0 and run.params["dataset"] and (run.error is None or run.error)
                 runs.ahead(run)
-            runs.usual_seconds(mf.params)
+            runs.expected_seconds(mf.params)
             damage.survey()
     assert runs.damaged_runs() == {}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from mmrec_core import features, spaces
+from mmrec_core import features, spaces, storage
 from mmrec_core.data import preparation
 from mmrec_core.encoders._base import unit
 from mmrec_core.errors import MMRecError
@@ -97,6 +97,11 @@ def test_a_map_is_kept_and_made_again_when_its_vectors_change(mine: Dataset) -> 
     assert found is not None and found.manifest["layout"] == "umap"
     assert sorted(set(found.kind.tolist())) == [1, 2] and (np.asarray(found.near) != np.arange(400)[:, None]).all()
     assert spaces.project(mine, "mini_clip", "both")["seconds"] < 1, "it is there already"
+    file = found.folder / "manifest.json"
+    earlier = storage.read_json(file)
+    storage.write_json(file, {**{k: v for k, v in earlier.items() if k != "measures"}, "told": earlier["measures"]})
+    again = spaces.stored(mine, "mini_clip", "both")
+    assert again is not None and again.manifest["measures"] == earlier["measures"], "a map of an earlier version"
     folder = features.folder_of(mine, "mini_clip")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["modality"]["text"]["checksum"] = "another"

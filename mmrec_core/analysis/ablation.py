@@ -258,7 +258,7 @@ def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
     rank = {"finished": 3, "running": 2, "queued": 2}
     found: list[Run | None] = []
     for cell in study["cells"]:
-        own = [r for r in known if {**runs.USUAL, **r.params} == cell["params"]]
+        own = [r for r in known if {**runs.DEFAULT_PARAMS, **r.params} == cell["params"]]
         found.append(max(own, key=lambda r: (rank.get(r.status, 1), r.place), default=None))
     return found
 

@@ -18,7 +18,7 @@ from mmrec_core.types import Dataset
 
 ALPHA = 0.05
 """Differences with a smaller Holm-adjusted p-value are significant."""
-USUAL = {"ranking": ("ndcg@10", "recall@10", "mrr"), "rating": ("rmse", "mae", "ndcg@10")}
+DEFAULT_PARAMS = {"ranking": ("ndcg@10", "recall@10", "mrr"), "rating": ("rmse", "mae", "ndcg@10")}
 """Default metrics by the kind of the models."""
 PER_USER = {"rmse": "squared_error", "mae": "absolute_error"}
 """Per-user values that stand for a metric over all rows in a paired test."""
@@ -90,14 +90,14 @@ class ModelTable:
 def usual_metrics(rows: Sequence[Row]) -> list[str]:
     """Default metrics: those of ranking models, or of rating models if all are; for click models by label."""
     kinds = {row.kind for row in rows if row.kind != "oracle"}
-    wanted = USUAL["rating" if kinds == {"rating"} else "ranking"]
+    wanted = DEFAULT_PARAMS["rating" if kinds == {"rating"} else "ranking"]
     return comparison.shown_metrics(rows, wanted) or comparison.shown_metrics(rows)
 
 
 def known_metrics(rows: Sequence[Row]) -> list[str]:
     """Every metric that a result has, the usual ones first."""
     names = {m for row in rows for m, value in row.result["metrics"].items() if value is not None}
-    first = [m for m in (*USUAL["ranking"], *USUAL["rating"]) if m in names]
+    first = [m for m in (*DEFAULT_PARAMS["ranking"], *DEFAULT_PARAMS["rating"]) if m in names]
     return list(dict.fromkeys([*first, *sorted(names)]))
 
 

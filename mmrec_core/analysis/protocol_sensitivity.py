@@ -129,7 +129,9 @@ def _cell(dataset: Dataset, by: dict[tuple[Key, str], Row], row: Row, way: Way, 
                     dataset.name,
                     trained["model"],
                     **{
-                        k: v for k, v in trained.items() if k in runs.USUAL and k not in {"split", "protocol", "regime"}
+                        k: v
+                        for k, v in trained.items()
+                        if k in runs.DEFAULT_PARAMS and k not in {"split", "protocol", "regime"}
                     },
                     split=way.split,
                     protocol=way.protocol,

@@ -28,7 +28,7 @@ def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) ->
     Returns:
         The script.
     """
-    expected = runs.usual_seconds(params)
+    expected = runs.expected_seconds(params)
     minutes = USUAL_HOURS * 60
     if expected is not None:
         minutes = max(15, round(MARGIN * (expected["most"] or expected["seconds"]) / 60))

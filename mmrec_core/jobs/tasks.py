@@ -149,7 +149,7 @@ def _evaluate(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, 
     params = run.params
     dataset = open_dataset(params["dataset"])
     trained = get(params["run"]) if params["run"] is not None else None
-    how = {**runs.USUAL, **(trained.params if trained is not None else params)}
+    how = {**runs.DEFAULT_PARAMS, **(trained.params if trained is not None else params)}
     if trained is not None and trained.record.get("data") != dataset.checksum:
         raise MMRecError(f"'{dataset.name}' was prepared anew since run '{trained.id}'; train it again.")
     update(run, data=dataset.checksum)

@@ -82,6 +82,8 @@ class Model(nn.Module):
     """Whether the content of training items moves their scores; else a model that reads content learns from it, and
     scores only items outside training by it."""
     version: ClassVar[int] = 1
+    earlier_names: ClassVar[Mapping[str, str]] = {}
+    """Today's names of parameters and buffers by the names under which earlier versions saved them."""
     """Increased when saved weights of older versions no longer mean the same."""
 
     def __init__(self, config: AnyConfig, schema: Schema, side: Side = (), seed: int = 0) -> None:
@@ -687,6 +689,8 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         MMRecError: a name is missing or unknown, or a parameter's shape differs.
     """
+    earlier = getattr(model, "earlier_names", {})
+    tensors = {earlier.get(key, key): value for key, value in tensors.items()}
     own = model.state_dict()
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))

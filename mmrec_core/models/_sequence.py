@@ -90,6 +90,7 @@ class SequenceModel(GradientModel):
     """Position of the first event in what the blocks read; the prediction is read at position ``size``."""
     other_position: ClassVar[str] = "start token"
     """What the one other position holds."""
+    earlier_names: ClassVar[Mapping[str, str]] = {"told": "history_items", "told_from": "history_starts"}
     MARKS: ClassVar[int] = 1
     """How many special tokens (start and padding, mask) the items' table has after the row of the unknown item."""
     config: Any
@@ -100,10 +101,10 @@ class SequenceModel(GradientModel):
         """The token at the start of a sequence and of its padding; the row before it is the unknown item."""
         self.films = nn.Embedding(schema.n_items + 1 + self.MARKS, config.dim)
         # all users' events, sorted by user and time, and where each user's begin (names are keys of saved weights)
-        self.told: Tensor
-        self.told_from: Tensor
-        self.register_buffer("told", torch.zeros(0, dtype=torch.int32))
-        self.register_buffer("told_from", torch.zeros(schema.n_users + 2, dtype=torch.int64))
+        self.history_items: Tensor
+        self.history_starts: Tensor
+        self.register_buffer("history_items", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("history_starts", torch.zeros(schema.n_users + 2, dtype=torch.int64))
         self.more_layers()
         self.seed_weights()
 
@@ -169,9 +170,9 @@ class SequenceModel(GradientModel):
     def begin(self, train: TrainSet) -> None:
         """Store all users' events in order, flat."""
         user, item = in_order(self.training_events(train))
-        self.told = torch.from_numpy(item.astype(np.int32)).to(self.told.device)
-        self.told_from = torch.from_numpy(np.searchsorted(user, np.arange(self.schema.n_users + 2))).to(
-            self.told.device
+        self.history_items = torch.from_numpy(item.astype(np.int32)).to(self.history_items.device)
+        self.history_starts = torch.from_numpy(np.searchsorted(user, np.arange(self.schema.n_users + 2))).to(
+            self.history_items.device
         )
 
     def windows(self, start: Tensor, end: Tensor, length: int) -> tuple[Tensor, Tensor]:
@@ -184,9 +185,9 @@ class SequenceModel(GradientModel):
         position = torch.arange(length, device=start.device)
         at = (end - size)[:, None] + position
         exists = position < size[:, None]
-        if not len(self.told):
+        if not len(self.history_items):
             return torch.full((len(start), length), self.mark, device=start.device), torch.zeros_like(size)
-        found = self.told[at.clamp(max=len(self.told) - 1)].long()
+        found = self.history_items[at.clamp(max=len(self.history_items) - 1)].long()
         return torch.where(exists, found, self.mark), size
 
     def padded(self, histories: Sequence[Array]) -> tuple[Tensor, Tensor]:
@@ -196,7 +197,7 @@ class SequenceModel(GradientModel):
         for row, own in enumerate(histories):
             latest = torch.from_numpy(own[-length:].copy())
             out[row, : len(latest)], size[row] = latest, len(latest)
-        return out.to(self.told.device), size.to(self.told.device)
+        return out.to(self.history_items.device), size.to(self.history_items.device)
 
     # Learning
 
@@ -214,7 +215,7 @@ class SequenceModel(GradientModel):
         """The table of :meth:`epoch`, where histories end ``back [U]`` events before the last event."""
         length = self.config.length
         user = torch.from_numpy(self.users_with_events(train))
-        start, end = self.told_from[user], self.told_from[user + 1]
+        start, end = self.history_starts[user], self.history_starts[user + 1]
         end = end if back is None else end - back.to(end.device)
         items, size = self.windows(start, end, length + 1)
         items, size = items.cpu(), size.cpu()
@@ -321,7 +322,7 @@ class SequenceModel(GradientModel):
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """The latest events ``[B, L]`` and their number ``[B]``; an unknown user has none."""
-        sequence, size = self.windows(self.told_from[user], self.told_from[user + 1], self.config.length)
+        sequence, size = self.windows(self.history_starts[user], self.history_starts[user + 1], self.config.length)
         return {"sequence": sequence, "size": size}
 
     def observe(self, events: Interactions) -> None:
@@ -331,13 +332,15 @@ class SequenceModel(GradientModel):
             events = events.take(np.flatnonzero(np.asarray(rating) >= self.relevance_threshold))
         user, item = in_order(events)
         known = self.readable_items()[item]
-        before = np.repeat(np.arange(self.schema.n_users + 1), np.diff(self.told_from.cpu().numpy()))
+        before = np.repeat(np.arange(self.schema.n_users + 1), np.diff(self.history_starts.cpu().numpy()))
         owner = np.concatenate([before, user[known]])
         order = np.argsort(owner, kind="stable")
-        items = np.concatenate([self.told.cpu().numpy(), item[known].astype(np.int32)])[order]
-        device = self.told.device
-        self.told = torch.from_numpy(items).to(device)
-        self.told_from = torch.from_numpy(np.searchsorted(owner[order], np.arange(self.schema.n_users + 2))).to(device)
+        items = np.concatenate([self.history_items.cpu().numpy(), item[known].astype(np.int32)])[order]
+        device = self.history_items.device
+        self.history_items = torch.from_numpy(items).to(device)
+        self.history_starts = torch.from_numpy(np.searchsorted(owner[order], np.arange(self.schema.n_users + 2))).to(
+            device
+        )
 
     def sequence_embeddings(self, state: Mapping[str, Tensor]) -> Tensor:
         """Embeddings ``[B, d]`` of sequences: the state after the last event."""
@@ -369,7 +372,7 @@ class SequenceModel(GradientModel):
 
     def score_states(self, state: Mapping[str, Tensor], items: Tensor | None = None) -> Tensor:
         """Scores ``[B, I]``; every sequence is encoded once."""
-        items = torch.arange(self.schema.n_items, device=self.told.device) if items is None else items
+        items = torch.arange(self.schema.n_items, device=self.history_items.device) if items is None else items
         return self.sequence_embeddings(state) @ self.item_embeddings(items).T
 
     @torch.no_grad()
@@ -384,7 +387,7 @@ class SequenceModel(GradientModel):
         """Embeddings of items that sequences are compared with, ``[I, d]``."""
         self.rest()
         with torch.no_grad():
-            return self.item_embeddings(torch.arange(self.schema.n_items, device=self.told.device)).clone()
+            return self.item_embeddings(torch.arange(self.schema.n_items, device=self.history_items.device)).clone()
 
     def row_names(self) -> dict[str, tuple[str, Array]]:
         """Items by their ids, then the special tokens."""

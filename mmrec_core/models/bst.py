@@ -54,20 +54,26 @@ class BST(FieldModel):
     needs: ClassVar[frozenset[str]] = frozenset({"ids", "sequence"})
     train_defaults: ClassVar[Mapping[str, Any]] = {"lr": 0.001, "batch_size": 256, "max_epochs": 60, "patience": 5}
     PAIRS: ClassVar[int] = 1 << 14
+    earlier_names: ClassVar[Mapping[str, str]] = {
+        "told": "history_items",
+        "told_stars": "history_ratings",
+        "told_time": "history_times",
+        "told_from": "history_starts",
+    }
     config: Config
 
     def __init__(self, config: Config, schema: Schema, side: Side = (), seed: int = 0) -> None:
         super().__init__(config, schema, side, seed)
         # all users' events sorted by user and time, their ratings and times, and where each user's begin
         # (these names are keys of saved weights)
-        self.told: Tensor
-        self.told_stars: Tensor
-        self.told_from: Tensor
-        self.register_buffer("told", torch.zeros(0, dtype=torch.int32))
-        self.register_buffer("told_stars", torch.zeros(0, dtype=torch.uint8))
-        self.told_time: Tensor
-        self.register_buffer("told_time", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("told_from", torch.zeros(schema.n_users + 2, dtype=torch.int64))
+        self.history_items: Tensor
+        self.history_ratings: Tensor
+        self.history_starts: Tensor
+        self.register_buffer("history_items", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("history_ratings", torch.zeros(0, dtype=torch.uint8))
+        self.history_times: Tensor
+        self.register_buffer("history_times", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("history_starts", torch.zeros(schema.n_users + 2, dtype=torch.int64))
         self.ends = torch.zeros(0, dtype=torch.int64)
         """Position of each training row among the stored events."""
         dim = config.dim
@@ -96,7 +102,7 @@ class BST(FieldModel):
         super().begin(train)
         user, item, stars, time = self.columns(train.interactions, 0)
         self.store(user, item, stars, time)
-        self.ends = self.before(user.to(self.told.device), time.to(self.told.device)).cpu()
+        self.ends = self.before(user.to(self.history_items.device), time.to(self.history_items.device)).cpu()
 
     def columns(self, rows: Interactions, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Users, items, rows of :attr:`given` and times ``[N]`` of events; without times, they are numbered from
@@ -119,34 +125,36 @@ class BST(FieldModel):
             stars: rows of :attr:`given`, ``[N]``.
             time: times in seconds, ``[N]``.
         """
-        order, device = torch.from_numpy(np.lexsort((time.numpy(), user.numpy()))), self.told.device
-        self.told, self.told_stars, self.told_time = (
+        order, device = torch.from_numpy(np.lexsort((time.numpy(), user.numpy()))), self.history_items.device
+        self.history_items, self.history_ratings, self.history_times = (
             item[order].int().to(device),
             stars[order].to(device),
             time[order].to(device),
         )
-        self.told_from = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
+        self.history_starts = torch.searchsorted(user[order], torch.arange(self.schema.n_users + 2)).to(device)
 
     def before(self, user: Tensor, time: Tensor) -> Tensor:
         """Positions ``[B]`` where users' stored events strictly before ``time [B]`` end. Events at the same time do not
         see each other."""
-        if not len(self.told):
+        if not len(self.history_items):
             return torch.zeros_like(user)
-        first, span = self.told_time.min(), self.told_time.max() - self.told_time.min() + 2
+        first, span = self.history_times.min(), self.history_times.max() - self.history_times.min() + 2
         owner = torch.repeat_interleave(
-            torch.arange(self.schema.n_users + 1, device=user.device), self.told_from.diff()
+            torch.arange(self.schema.n_users + 1, device=user.device), self.history_starts.diff()
         )
         query = user * span + torch.minimum((time - first).clamp(min=0), span - 1)
-        found: Tensor = torch.searchsorted(owner * span + (self.told_time - first), query)
+        found: Tensor = torch.searchsorted(owner * span + (self.history_times - first), query)
         return found
 
     def observe(self, events: Interactions) -> None:
         """Add events after training to the stored ones, where their items occur in training; no weight changes."""
-        user, item, stars, time = self.columns(events, int(self.told_time.max()) + 1 if len(self.told) else 0)
-        known = self.known_items[item.to(self.told.device)].cpu()
-        owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1), self.told_from.cpu().diff())
+        user, item, stars, time = self.columns(
+            events, int(self.history_times.max()) + 1 if len(self.history_items) else 0
+        )
+        known = self.known_items[item.to(self.history_items.device)].cpu()
+        owner = torch.repeat_interleave(torch.arange(self.schema.n_users + 1), self.history_starts.cpu().diff())
         pairs = zip(
-            (owner, self.told.cpu().long(), self.told_stars.cpu(), self.told_time.cpu()),
+            (owner, self.history_items.cpu().long(), self.history_ratings.cpu(), self.history_times.cpu()),
             (user, item, stars, time),
             strict=True,
         )
@@ -161,22 +169,22 @@ class BST(FieldModel):
         :attr:`given` ``[B, L]``, and how many there are ``[B]``."""
         ago = torch.arange(self.config.length, device=start.device)
         size = (end - start).clamp(min=0, max=self.config.length)
-        at = (end[:, None] - 1 - ago).clamp(min=0, max=max(len(self.told) - 1, 0))
-        if not len(self.told):
+        at = (end[:, None] - 1 - ago).clamp(min=0, max=max(len(self.history_items) - 1, 0))
+        if not len(self.history_items):
             return {"films": at + self.schema.n_items, "stars": at, "size": size}
-        return {"films": self.told[at].long(), "stars": self.told_stars[at].long(), "size": size}
+        return {"films": self.history_items[at].long(), "stars": self.history_ratings[at].long(), "size": size}
 
     def gather_users(self, user: Tensor) -> dict[str, Tensor]:
         """Also gather each user's latest events."""
-        return {**super().gather_users(user), **self.latest(self.told_from[user], self.told_from[user + 1])}
+        return {**super().gather_users(user), **self.latest(self.history_starts[user], self.history_starts[user + 1])}
 
     def user_tensors(self, batch: Batch) -> dict[str, Tensor]:
         """Also the user's events before the row's time, where it is known; none where training hides the history."""
         user = super().user_tensors(batch)
         if "end" in batch:
-            user |= self.latest(self.told_from[batch["user"]], batch["end"])
+            user |= self.latest(self.history_starts[batch["user"]], batch["end"])
         elif "time" in batch and "state" not in batch:
-            user |= self.latest(self.told_from[batch["user"]], self.before(batch["user"], batch["time"]))
+            user |= self.latest(self.history_starts[batch["user"]], self.before(batch["user"], batch["time"]))
         if "past_hidden" in batch:
             user["size"] = user["size"].masked_fill(batch["past_hidden"], 0)
         return user

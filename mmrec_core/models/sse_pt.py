@@ -60,13 +60,15 @@ class SSEPT(SASRec):
         user = torch.from_numpy(self.users_with_events(train))
         back = torch.zeros_like(user)
         if config.sample > 0:
-            longest = (self.told_from[user + 1] - self.told_from[user]).cpu() - (config.length + 1)
+            longest = (self.history_starts[user + 1] - self.history_starts[user]).cpu() - (config.length + 1)
             offset = (torch.rand(len(user), generator=generator) * (longest.clamp(min=0) + 1)).long()
             back = torch.where(torch.rand(len(user), generator=generator) < config.sample, offset, 0).clamp(min=0)
         table = self.training_windows(train, epoch, back)
         other = torch.randint(self.schema.n_users, user.shape, generator=generator)
         table["user"] = self.oov_user(
-            torch.where(torch.rand(len(user), generator=generator) < config.sse_user, other, user).to(self.told.device)
+            torch.where(torch.rand(len(user), generator=generator) < config.sse_user, other, user).to(
+                self.history_items.device
+            )
         ).cpu()
         pool = torch.from_numpy(train.items)
         film = pool[torch.randint(len(pool), table["sequence"].shape, generator=generator)]

@@ -1,6 +1,6 @@
 """Runs: requests, records, queue and workers."""
 
-from mmrec_core.runs.eta import remaining, usual_seconds
+from mmrec_core.runs.eta import expected_seconds, remaining
 from mmrec_core.runs.queue import (
     ahead,
     create,
@@ -20,18 +20,18 @@ from mmrec_core.runs.queue import (
     workers,
 )
 from mmrec_core.runs.record import (
+    DEFAULT_PARAMS,
     GRACE_S,
     KINDS,
     LIVE,
     NEEDED,
     NEWS,
     REMEDY,
-    USUAL,
     Run,
+    default_params,
     read_record,
     read_result,
     runs_folder,
-    usual_params,
 )
 from mmrec_core.runs.requests import (
     SHOWN_FIRST,
@@ -70,7 +70,7 @@ __all__ = [
     "REMEDY",
     "Run",
     "SHOWN_FIRST",
-    "USUAL",
+    "DEFAULT_PARAMS",
     "ahead",
     "all_runs",
     "create",
@@ -108,8 +108,8 @@ __all__ = [
     "update",
     "usable_models",
     "usual_encoders",
-    "usual_params",
-    "usual_seconds",
+    "default_params",
+    "expected_seconds",
     "waiting",
     "wants_gpu",
     "workers",

@@ -37,7 +37,7 @@ def remaining(run: Run, now: float | None = None) -> float | None:
     return left if left > 0 else None
 
 
-def usual_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
+def expected_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
     """Expected duration of a training, from finished trainings of the same model on the same dataset.
 
     Returns:

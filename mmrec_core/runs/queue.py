@@ -19,7 +19,7 @@ from mmrec_core import ownership, registry, runtime, settings, storage
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.runs import heartbeat, ray_cluster
 from mmrec_core.runs.background import reap, start_detached
-from mmrec_core.runs.record import GRACE_S, KINDS, LIVE, Run, read_record, runs_folder, usual_params
+from mmrec_core.runs.record import GRACE_S, KINDS, LIVE, Run, default_params, read_record, runs_folder
 from mmrec_core.runs.requests import (
     SHOWN_FIRST,
     encoding_params,
@@ -29,7 +29,7 @@ from mmrec_core.runs.requests import (
     usable_models,
     usual_encoders,
 )
-from mmrec_core.runs.store import all_runs, finished, get, is_usual, update
+from mmrec_core.runs.store import all_runs, finished, get, has_default_params, update
 
 
 def lane(kind: str, params: Mapping[str, Any], executor: str = "local") -> str:
@@ -353,8 +353,8 @@ def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
     from mmrec_core.data.preparation import open_dataset
 
     opened = open_dataset(dataset)
-    default = usual_params(opened)
-    done = {model for model, run in finished(opened).items() if is_usual(run, default)}
+    default = default_params(opened)
+    done = {model for model, run in finished(opened).items() if has_default_params(run, default)}
     known, films = registry.builtin("models"), bool(opened.manifest["films"])
     usual = [m for m in usable_models(opened) if m in SHOWN_FIRST or m not in known or not films]
     cheap_first = sorted(models or usual, key=lambda m: bool(registry.schema("models", m)["trains"]))

@@ -54,7 +54,7 @@ class Run:
     @property
     def params(self) -> dict[str, Any]:
         """The requested parameters, with defaults for trainings and searches."""
-        return {**(USUAL if self.kind in {"train", "tune"} else {}), **self.record["params"]}
+        return {**(DEFAULT_PARAMS if self.kind in {"train", "tune"} else {}), **self.record["params"]}
 
     @property
     def place(self) -> float:
@@ -242,20 +242,24 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-USUAL: dict[str, Any] = {
+DEFAULT_PARAMS: dict[str, Any] = {
     "split": "user-temporal", "split_seed": 0, "seed": 0, "protocol": "full", "regime": "frozen",
     "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,
     "modality": None, "options": {},
 }  # fmt: skip
-"""Default parameters of a training; the split and the protocol depend on the dataset, see :func:`usual_params`."""
+"""Default parameters of a training; the split and the protocol depend on the dataset, see :func:`default_params`."""
 
 
-def usual_params(dataset: Dataset) -> dict[str, Any]:
+def default_params(dataset: Dataset) -> dict[str, Any]:
     """Default parameters of a training on a dataset: its default split, and the protocol with its full name."""
     from mmrec_core.data.splits import default_split
     from mmrec_core.evaluation.protocols import full_name
 
-    return {**USUAL, "split": default_split(dataset), "protocol": full_name(USUAL["protocol"], dataset)}
+    return {
+        **DEFAULT_PARAMS,
+        "split": default_split(dataset),
+        "protocol": full_name(DEFAULT_PARAMS["protocol"], dataset),
+    }
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from mmrec_core import features, ownership, registry
 from mmrec_core.data import split_plugins
 from mmrec_core.errors import MMRecError, unknown_name
 from mmrec_core.evaluation.protocols import FUTURE_MEMORY, Protocol, full_name, has_event_memory
-from mmrec_core.runs.record import USUAL, usual_params
+from mmrec_core.runs.record import DEFAULT_PARAMS, default_params
 from mmrec_core.runs.store import get
 from mmrec_core.types import Dataset
 
@@ -27,10 +27,10 @@ def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any
 
     opened = open_dataset(dataset)
     registry.entry("models", model)
-    if unknown := set(requested) - set(USUAL):
-        raise unknown_name("training option", sorted(unknown)[0], sorted(USUAL))
+    if unknown := set(requested) - set(DEFAULT_PARAMS):
+        raise unknown_name("training option", sorted(unknown)[0], sorted(DEFAULT_PARAMS))
     named = {k: v for k, v in requested.items() if k != "split" or v is not None}
-    params = {"dataset": dataset, "model": model, **usual_params(opened), **named}
+    params = {"dataset": dataset, "model": model, **default_params(opened), **named}
     if not 0 < params["fraction"] <= 1:
         raise MMRecError(f"--fraction is {params['fraction']:g}; expected more than 0 and at most 1, such as 0.1.")
     if params["from_run"] is not None:
@@ -257,7 +257,9 @@ def oracle_params(dataset: str, oracle: str, **requested: Any) -> dict[str, Any]
     """Parameters of evaluating an oracle, with default settings except ``requested``."""
     from mmrec_core.data.preparation import open_dataset
 
-    usual = {k: USUAL[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")}
+    usual = {
+        k: DEFAULT_PARAMS[k] for k in ("split", "split_seed", "filter_from", "relevant_from", "protocol", "regime")
+    }
     name = oracle.replace(":", "-").replace("+", "-")
     params = {"dataset": dataset, "model": name, "run": None, "oracle": oracle, **usual, **requested}
     return params | {"protocol": full_name(params["protocol"], open_dataset(dataset))}

@@ -12,7 +12,7 @@ import numpy as np
 from mmrec_core import ownership, registry, storage
 from mmrec_core.errors import DamagedFile, MMRecError, unknown_name
 from mmrec_core.features import controls
-from mmrec_core.runs.record import Run, read_record, runs_folder, usual_params
+from mmrec_core.runs.record import Run, default_params, read_record, runs_folder
 from mmrec_core.types import Dataset
 
 _read_runs: dict[str, tuple[tuple[int, int, int], dict[str, Any] | DamagedFile]] = {}
@@ -83,7 +83,7 @@ def finished(dataset: Dataset) -> dict[str, Run]:
     those in the default evaluation setup with other settings, before arms of ablations that read less, other splits,
     seeds and so on.
     """
-    usual = usual_params(dataset)
+    usual = default_params(dataset)
     able = [
         run
         for run in all_runs()
@@ -96,21 +96,24 @@ def finished(dataset: Dataset) -> dict[str, Run]:
     versions = registry.versions("models", (run.params["model"] for run in able))
     found: dict[str, tuple[int, Run]] = {}
     for run in able:
-        rank, model = 2 * is_usual(run, usual) or int(is_usual(run, usual, options=False)), run.params["model"]
+        rank, model = (
+            2 * has_default_params(run, usual) or int(has_default_params(run, usual, options=False)),
+            run.params["model"],
+        )
         rank += 0 if run.is_of_older_model(versions) else 4
         if model not in found or rank >= found[model][0]:
             found[model] = (rank, run)
     return {model: run for model, (_, run) in found.items()}
 
 
-def is_usual(run: Run, usual: Mapping[str, Any], options: bool = True) -> bool:
+def has_default_params(run: Run, usual: Mapping[str, Any], options: bool = True) -> bool:
     """Whether a training has default settings only and records which rows it knows, as results of today do.
 
     The vectors of any encoder are default, if all its modalities are read; those of a control are not.
 
     Args:
         run: the training.
-        usual: default parameters on its dataset (:func:`mmrec_core.runs.record.usual_params`).
+        usual: default parameters on its dataset (:func:`mmrec_core.runs.record.default_params`).
         options: whether settings of model and trainer must be the defaults, too.
     """
     params = run.params

@@ -121,6 +121,8 @@ def _read(folder: Path, n_items: int) -> dict[str, Any]:
         DamagedFile: one of its files cannot be read.
     """
     manifest = records.read(folder / "manifest.json", records.MAP, REMEDY)
+    if "told" in manifest:  # its name in maps of earlier versions
+        manifest["measures"] = manifest.pop("told")
     stamp = tuple(part for f in sorted(folder.glob("*.npy")) for part in (f.stat().st_mtime_ns, f.stat().st_size))
     if _checked.get(folder) != (stamp, n_items):
         Map(folder, manifest).check(n_items)
@@ -176,7 +178,7 @@ def project(
     with storage.locked(f"map-{dataset.name}-{folder.name}"):
         known = stored(dataset, name, view, dim)
         if known is not None and not again and known.manifest["layout"] == "umap" and known.manifest["seed"] == seed:
-            return {**known.manifest["told"], "seconds": round(time.perf_counter() - started, 3)}
+            return {**known.manifest["measures"], "seconds": round(time.perf_counter() - started, 3)}
         progress(0, 1, "reading vectors")
         found = space(dataset, name, view)
         if len(found.vectors) < 3:
@@ -215,7 +217,7 @@ def project(
             "cosine": cosine.astype(np.float16),
         }
         first = {**measures, **trust(found.vectors, flat, sample=500)}
-        _write(folder, {**arrays, "xy": flat}, {**manifest, "layout": "pca", "told": first})
+        _write(folder, {**arrays, "xy": flat}, {**manifest, "layout": "pca", "measures": first})
         progress(0, 1, "laying out the map (UMAP)")
         laid = time.perf_counter()
         xy = layout(found.vectors, dim, seed)
@@ -223,7 +225,7 @@ def project(
         progress(0, 1, "measuring its quality")
         measures |= trust(found.vectors, xy)
         measures["seconds"] = round(time.perf_counter() - started, 2)
-        _write(folder, {**arrays, "xy": xy}, {**manifest, "layout": "umap", "told": measures})
+        _write(folder, {**arrays, "xy": xy}, {**manifest, "layout": "umap", "measures": measures})
         return measures
 
 

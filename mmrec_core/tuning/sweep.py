@@ -141,7 +141,7 @@ def best_of(found: Sequence[Trial], metric: str) -> Trial | None:
 
 def winner_params(asked: Mapping[str, Any], best: Trial) -> dict[str, Any]:
     """Parameters of the final training with the best settings, on the same training rows as the trials."""
-    shared = {k: asked[k] for k in ("dataset", "model", *runs.USUAL)}
+    shared = {k: asked[k] for k in ("dataset", "model", *runs.DEFAULT_PARAMS)}
     shared["options"] = {**shared["options"], **best.options}
     return runs.training_params(shared.pop("dataset"), shared.pop("model"), **shared)
 

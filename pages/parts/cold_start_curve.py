@@ -13,7 +13,7 @@ from mmrec_core.types import Dataset
 from pages.parts import charts, layout
 from pages.parts.run_card import changed, live_runs, pace, run_card
 
-USUAL = ("itemknn", "ease", "bpr", "mf")
+DEFAULT_PARAMS = ("itemknn", "ease", "bpr", "mf")
 METRICS = ("ndcg@10", "recall@10", "mrr", "auc")
 
 
@@ -28,7 +28,7 @@ def cold_start_curve(dataset: Dataset) -> None:
         wanted = st.multiselect(
             "Models",
             able,
-            default=[m for m in USUAL if m in able],
+            default=[m for m in DEFAULT_PARAMS if m in able],
             key=f"cross.models.{dataset.name}",
             width=520,
             help="Each is trained anew without these people; graph and time models may take minutes.",

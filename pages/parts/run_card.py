@@ -146,7 +146,11 @@ def unusual(run: runs.Run) -> str:
     """What it does otherwise than usual, in small."""
     if run.kind != "train":
         return ""
-    lines = [f"{k} {v}" for k, v in run.params.items() if k in runs.USUAL and k != "options" and v != runs.USUAL[k]]
+    lines = [
+        f"{k} {v}"
+        for k, v in run.params.items()
+        if k in runs.DEFAULT_PARAMS and k != "options" and v != runs.DEFAULT_PARAMS[k]
+    ]
     lines = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in lines]
     lines += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
     lines.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))
@@ -246,7 +250,7 @@ def waiting(run: runs.Run) -> None:
         st.caption("It is next; its worker is starting.")
         return
     spans = [
-        runs.remaining(r) if r.status == "running" else (runs.usual_seconds(r.params) or {}).get("seconds")
+        runs.remaining(r) if r.status == "running" else (runs.expected_seconds(r.params) or {}).get("seconds")
         for r in before
         if r.kind == "train"
     ]

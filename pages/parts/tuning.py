@@ -119,7 +119,7 @@ def form(dataset: Dataset, splits: Mapping[str, str]) -> None:
     except MMRecError as error:
         layout.show_error(error)
         return
-    estimate = runs.usual_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
+    estimate = runs.expected_seconds(runs.training_params(dataset.name, name, split=how, options=asked["options"]))
     if estimate is not None:
         st.caption(
             f":material/schedule: At most about {span(estimate['seconds'] * int(trials))} for all trials, less with"

@@ -1,5 +1,5 @@
-"""Sequences: nothing later reaches a place, padding is inert, a period is learned, and the kept histories are the ones
-told."""
+"""Sequences: nothing later reaches a place, padding is inert, a period is learned, and the stored histories are those
+given."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmrec_core.data import preparation
 from mmrec_core.data.splits import make_split
 from mmrec_core.errors import MMRecError
 from mmrec_core.evaluation.evaluate import evaluate
+from mmrec_core.models._base import load_model
 from mmrec_core.models._sequence import SequenceModel
 from mmrec_core.training.fit import fit, train_set
 from mmrec_core.types import Dataset, History, Query, TrainSet
@@ -49,13 +50,13 @@ def made(name: str, dataset: Dataset, **how: Any) -> Any:
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_a_period_is_predicted_perfectly(name: str, periodic: Dataset, tmp_path: Path) -> None:
     """After film i comes i + 1: the next one is first of forty for everybody. Training stops once this is so."""
-    split, told_last, done = make_split(periodic, "leave-one-out"), np.arange(2, 10), 0
+    split, last_items, done = make_split(periodic, "leave-one-out"), np.arange(2, 10), 0
 
     def known(model: Any) -> bool:
         result = evaluate(
             model, periodic, split, only=["ndcg@1"], known="training + validation", groups=False, intervals=False
         )  # the one after the last, which evaluation lets it read
-        listed = model.recommend_rows(model.fold_in([History(told_last)]), [told_last], 1)[0]
+        listed = model.recommend_rows(model.fold_in([History(last_items)]), [last_items], 1)[0]
         return result.metrics["ndcg@1"] == 1.0 and listed[0].tolist() == [10]
 
     def pause(kind: str, info: Any) -> None:
@@ -274,11 +275,11 @@ def test_bst_sees_what_came_before_a_row_and_nothing_after(periodic: Dataset) ->
     one = {key: column[row : row + 1] for key, column in batch.items()}
     before = model.row_losses(one)
     at = int(one["end"])
-    model.told[at : at + 3] = torch.tensor(
+    model.history_items[at : at + 3] = torch.tensor(
         [9, 9, 9], dtype=torch.int32
     )  # the film itself and two that came later are others now
     assert torch.equal(model.row_losses(one), before), "nothing that came later reaches the loss"
-    model.told[at - 1] = 9
+    model.history_items[at - 1] = 9
     assert not torch.equal(model.row_losses(one), before)
     state = model.fold_in([History(np.arange(6)), History(np.zeros(0, np.int64))])
     assert state.tensors["films"][0].tolist() == [5, 4, 3, 2] and state.source == ("folded", "fallback")
@@ -348,7 +349,7 @@ def test_markov_counts(home: Path, tmp_path: Path) -> None:
     assert nobody.source == ("fallback",) and model.score_all(nobody)[0].argmax() == 4
 
 
-def test_broken_lines_are_told(home: Path, tmp_path: Path) -> None:
+def test_broken_lines_are_named(home: Path, tmp_path: Path) -> None:
     (tmp_path / "Beauty.txt").write_text("1 2 3\n2 x 4\n")
     with pytest.raises(MMRecError, match="line 2"):
         preparation.prepare("amazon-beauty", source=tmp_path, name="broken")
@@ -373,3 +374,17 @@ def test_real_sequences_beat_popularity(home: Path, sources: Path) -> None:
         for n in ("markov", "popularity")
     }
     assert ndcg["markov"] > 2 * ndcg["popularity"]  # type: ignore[operator]
+
+
+def test_weights_saved_under_earlier_names_are_read(periodic: Dataset, tmp_path: Path) -> None:
+    """Buffers of histories had other names; a snapshot of then gives the model of now."""
+    from safetensors.torch import load_file, save_file
+
+    split = make_split(periodic, "leave-one-out")
+    model = fit("sasrec", periodic, split, options={"dim": 8, "max_epochs": 1}).model
+    model.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    earlier = {today: name for name, today in type(model).earlier_names.items()}
+    save_file({earlier.get(key, key): value for key, value in load_file(file).items()}, file)
+    query = Query(np.arange(3))
+    assert torch.equal(load_model(tmp_path / "model").score_all(query), model.score_all(query))
