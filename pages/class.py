@@ -10,7 +10,7 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import layout, owner
 from pages.parts.classroom import identity
-from pages.parts.classroom.host_view import host_page
+from pages.parts.classroom.host_page import host_page
 from pages.parts.classroom.joining import address, join_form, window
 from pages.parts.classroom.participant_view import participant_view
 from pages.parts.classroom.projector_view import projector_view

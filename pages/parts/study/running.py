@@ -20,7 +20,7 @@ from mmrec_core.types import Dataset
 from pages.parts import layout
 from pages.parts.charts import SERIES
 from pages.parts.classroom import projector_view
-from pages.parts.classroom.host_view import where_from
+from pages.parts.classroom.host_page import where_from
 
 LARGEST_FILE = 100_000
 """Bytes of a study's file."""
