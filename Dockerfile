@@ -15,6 +15,6 @@ USER 1000
 ENV MMREC_HOME=/data
 VOLUME /data
 EXPOSE 8501
-# Inside the container only; compose.yaml publishes the port on localhost alone, and says so by MMREC_LISTENS. Published wider, work needs the owner's token,
+# Inside the container only; compose.yaml publishes the port on localhost alone, and says so by MMREC_PUBLISHED. Published wider, work needs the owner's token,
 # which is printed, and other names than localhost are given by --name.
 CMD ["python", "-m", "mmrec_core", "serve", "--host", "0.0.0.0", "--headless"]

@@ -14,21 +14,26 @@ from typing import IO, Any
 
 import pandas as pd
 
-_RUN = re.compile(r"'*[=+\-@\t\r]")
-_HIDDEN = re.compile(r"'+[=+\-@\t\r]")
+_RUN = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+_HIDDEN = re.compile(r"'+[=+\-@\t\r＝＋－＠]")
+_LATER = re.compile(r"([;\t|\r\n]\s*)('*[=+\-@＝＋－＠])")
+"""A formula after what another spreadsheet takes for the end of a cell."""
+_LATER_HIDDEN = re.compile(r"([;\t|\r\n]\s*)'('*[=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def safe(value: Any) -> Any:
     """A cell that a spreadsheet does not run. Values that are not text, and texts that are numbers, are unchanged."""
-    if not isinstance(value, str) or not _RUN.match(value) or _NUMBER.fullmatch(value):
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
         return value
-    return f"'{value}"
+    value = _LATER.sub(r"\1'\2", value)
+    return f"'{value}" if _RUN.match(value) else value
 
 
 def plain(text: str) -> str:
     """The text without the apostrophe that :func:`safe` put in front."""
-    return text[1:] if _HIDDEN.match(text) else text
+    text = text[1:] if _HIDDEN.match(text) else text
+    return _LATER_HIDDEN.sub(r"\1\2", text)
 
 
 class Writer:

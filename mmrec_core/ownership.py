@@ -69,11 +69,24 @@ def is_local(address: str | None) -> bool:
 
 
 def listens() -> str | None:
-    """The address that the server listens on (``MMREC_LISTENS``, set by ``mmrec serve``).
-
-    A container sets it to localhost if its port is published on the host machine only.
-    """
+    """The address under which the server is reached (``MMREC_LISTENS``, set by ``mmrec serve``; :func:`reached`)."""
     return os.environ.get("MMREC_LISTENS")
+
+
+def reached(host: str, for_class: bool = False) -> str:
+    """The address under which a new server is reached; on localhost every visitor is the owner.
+
+    What the environment says of another server never makes this one more open: ``MMREC_LISTENS`` counts only if it is
+    not local. A container says by ``MMREC_PUBLISHED=localhost`` that its port is published on its own machine only.
+
+    Args:
+        host: address to listen on.
+        for_class: whether others are meant to come; then ``MMREC_PUBLISHED`` does not count.
+    """
+    published, inherited = (os.environ.get(name) for name in ("MMREC_PUBLISHED", "MMREC_LISTENS"))
+    if inherited and not is_local(inherited):
+        return inherited
+    return published if published and not for_class else host
 
 
 def token() -> str:

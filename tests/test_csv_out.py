@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.types import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = tuple("=+-@\t\r")
+RUNS = tuple("=+-@\t\r＝＋－＠")
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,13 @@ RUNS = tuple("=+-@\t\r")
         ("+44 1", "'+44 1"),
         ("-cmd", "'-cmd"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
         ("'=1", "''=1"),
+        ("＝1+1", "'＝1+1"),
+        ("x;=1+1", "x;'=1+1"),
+        ("a\n@b; -c", "a\n'@b; '-c"),
+        ("8 - 5 = 3; yes", "8 - 5 = 3; yes"),
         ("-3.5", "-3.5"),
         ("+2e-3", "+2e-3"),
         ("-.5", "-.5"),
@@ -55,6 +60,8 @@ def test_any_text_comes_back_and_none_runs(text: str) -> None:
     written = csv_out.safe(text)
     assert csv_out.plain(written) == text
     assert not written.startswith(RUNS) or float(written) is not None, "only a number may begin so"
+    for cell in re.split(r"[;|\t\r\n]", written)[1:]:  # other spreadsheets take these for the end of a cell
+        assert not cell.strip().startswith(RUNS)
 
 
 def test_cases_come_back_identically_whatever_their_notes_say(demo: Dataset) -> None:

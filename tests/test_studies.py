@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,3 +218,24 @@ def test_agreement_with_offline_metrics() -> None:
     rows = outcome.agreement(found, {"ease": 0.3, "popularity": 0.4})
     assert [r["agrees"] for r in rows] == [False, None] and rows[0]["offline"] == pytest.approx(-0.1)
     assert outcome.agreement(found, {"ease": 0.3}) == []
+
+
+def test_steps_are_checked_and_sides_cannot_be_guessed(home: Any) -> None:
+    """What is no rating, list or place is refused; a study without a seed draws one."""
+    from mmrec_core.studies import store
+
+    made = [store.create(definition.Definition(title="T", dataset="demo", models=("a", "b"))) for _ in range(3)]
+    assert len({study.definition.seed for study in made}) == 3
+    named = definition.Definition(title="T", dataset="demo", models=("a", "b"), seed=7)
+    assert store.create(named).definition.seed == 7
+    _, secret = store.arrive(made[0].id, "10.0.0.1")
+    wrong = {
+        store.RATINGS: (5, {"1": "x"}, {"1": float("nan")}, [1]),
+        store.SHOWN: (5, {"teams": 5}),
+        store.CHOSEN: ("x", {"a": 1}, ["x"], [1.5], [True]),
+    }
+    for step, values in wrong.items():
+        for value in values:
+            with pytest.raises(MMRecError):
+                store.respond(secret, step, value)
+    store.respond(secret, store.RATINGS, {"1": 4.5})

@@ -10,8 +10,9 @@ import numpy as np
 from mmrec_core.classroom.store import Rating, Shared
 from mmrec_core.types import Array, Dataset
 
-SHARED = 3
-"""Films that two people must both have rated before they are compared."""
+SHARED = 8
+"""Films that two people must both have rated before they are compared. Few say little; and whoever may rate three films
+at a time, and sees who is named, can work out what somebody else said of them."""
 
 
 def tables(ratings: Sequence[Rating]) -> tuple[list[str], list[Any], Array]:

@@ -38,6 +38,11 @@ class Throttle:
         with self._lock:
             return len(self._recent(key, time.monotonic() if now is None else now)) >= self.times
 
+    def count(self, key: Hashable, now: float | None = None) -> int:
+        """How many events of this key are within the window."""
+        with self._lock:
+            return len(self._recent(key, time.monotonic() if now is None else now))
+
     def add(self, key: Hashable, now: float | None = None) -> bool:
         """Count an event; returns whether it is allowed. A refused event is not counted."""
         now = time.monotonic() if now is None else now
@@ -69,7 +74,8 @@ WRITES = Throttle(40, 10.0)
 JOINS = Throttle(60, 60.0)
 """Participants that join from one address: a room behind one router joins within a minute or two."""
 WRONG_CODES = Throttle(300, 60.0)
-"""Wrong join codes from one address. A room shares one: a few who mistype, or one who guesses, lock nobody out."""
+"""Wrong join codes from one address. A room shares one: whoever has not mistyped yet in their window may try all the
+same, so that one who guesses locks nobody out; each guess then costs a window of its own."""
 WRONG_CODES_HERE = Throttle(10, 60.0)
 """Wrong join codes in one window."""
 ALL_WRONG_CODES = Throttle(1200, 60.0)

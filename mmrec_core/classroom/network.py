@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -81,7 +82,12 @@ def open_server() -> dict[str, Any]:
         if port is None:
             raise MMRecError(f"No port from {PORTS.start} to {PORTS.stop - 1} is free.")
         command = [sys.executable, "-m", "mmrec_core", "serve", "--class", "--headless", "--port", str(port)]
-        process = start_detached(command, settings.home() / LOG, settings.ROOT)
+        log = settings.home() / LOG
+        log.touch(0o600)
+        log.chmod(0o600)  # the host's link, which is printed into it, holds the token
+        own = {"MMREC_LISTENS", "MMREC_PUBLISHED", "MMREC_NAMES", "MMREC_ADDRESS"}  # of this server, not of the new one
+        environment = {name: value for name, value in os.environ.items() if name not in own}
+        process = start_detached(command, log, settings.ROOT, environment=environment)
         reap(process)
         _wait(process, port)
         name = network_name("0.0.0.0") or socket.gethostname()

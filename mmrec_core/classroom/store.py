@@ -168,7 +168,8 @@ def by_code(code: str, address: str, window: str = "") -> Classroom:
         MMRecError: no open class has this code, or too many wrong codes were tried.
     """
     here = (limits.WRONG_CODES, address), (limits.ALL_WRONG_CODES, ""), (limits.WRONG_CODES_HERE, window or address)
-    if any(throttle.full(key) for throttle, key in here):
+    first = bool(window) and not limits.WRONG_CODES_HERE.count(window)
+    if any(throttle.full(key) for throttle, key in here if not (first and throttle is limits.WRONG_CODES)):
         raise MMRecError("Too many wrong codes were tried. Wait a minute, then type the code again.")
     typed = code.upper().replace(" ", "").replace("-", "")
     found = None

@@ -113,8 +113,9 @@ def serve(
     if https:
         command += ["--server.sslCertFile", https[0], "--server.sslKeyFile", https[1]]
     address = f"{'https' if https else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    environment = {"MMREC_LISTENS": host, **os.environ, "MMREC_NAMES": ",".join(known), "MMREC_ADDRESS": address}
-    if not ownership.is_local(environment["MMREC_LISTENS"]):
+    reached = ownership.reached(host, for_class)
+    environment = {**os.environ, "MMREC_LISTENS": reached, "MMREC_NAMES": ",".join(known), "MMREC_ADDRESS": address}
+    if not ownership.is_local(reached):
         if for_class:
             print(class_announcement(address), flush=True)
         else:

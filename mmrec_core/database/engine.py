@@ -72,6 +72,8 @@ def _engine(where: str) -> sa.Engine:
 
 
 def _configure_sqlite(connection: Any, record: Any) -> None:
+    with contextlib.suppress(OSError, sa.exc.ArgumentError):
+        os.chmod(str(sa.make_url(address()).database), 0o600)  # SQLite gives its other files the same permissions
     connection.isolation_level = None  # SQLAlchemy's own BEGIN decides, see _begin_sqlite
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={1000 * WAIT_S}"):
         connection.execute(f"PRAGMA {pragma}")

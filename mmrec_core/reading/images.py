@@ -5,8 +5,10 @@ No other module opens image files.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,11 @@ ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 """File name endings of these formats."""
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 100 << 20
+STRIP = 256
+"""Rows that are converted at a time."""
+LARGE_PIXELS = 4_000_000
+_large = threading.Lock()
+"""Images above :data:`LARGE_PIXELS` are read one after the other: several at once could fill the memory."""
 
 logging.getLogger("PIL").setLevel(logging.WARNING)
 
@@ -60,8 +67,9 @@ def open_image(source: Path | bytes, near: tuple[int, int] | None = None) -> Ima
                 )
             if near is not None:
                 image.draft("RGB", near)
-            image.load()
-            return rgb(_upright(image))
+            with _large if image.width * image.height > LARGE_PIXELS else contextlib.nullcontext():
+                image.load()
+                return rgb(_upright(image))
     except MMRecError:
         raise
     except (Exception, MemoryError) as error:  # Pillow raises many types of exceptions for a damaged file
@@ -75,34 +83,65 @@ def _upright(image: Image) -> Image:
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(0x0112, 1) not in {None, 1}
+        return ImageOps.exif_transpose(image) if turned else image  # it copies even an upright image
     except Exception:  # damaged Exif raises many types of exceptions; the pixels can still be used
         return image
 
 
 def rgb(image: Image) -> Image:
-    """Convert an image to RGB: transparency on white, grey to three equal channels, 16 and 32 bits scaled to 8."""
+    """Convert an image to RGB: transparency on white, grey to three equal channels, 16 and 32 bits scaled to 8.
+
+    Large images are converted in strips, which need little memory beside the image and its copy.
+    """
     from PIL import Image as pillow
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
-    if image.mode.startswith("I") or image.mode == "F":
-        return pillow.fromarray(_eight_bits(np.asarray(image), image.mode), "L").convert("RGB")
-    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
-        whole = image.convert("RGBA")
-        ground = pillow.new("RGBA", whole.size, "white")
-        ground.alpha_composite(whole)
-        return ground.convert("RGB")
-    return image.convert("RGB")
+    grey = image.mode.startswith("I") or image.mode == "F"
+    low, high = _range(image) if grey else (0.0, 0.0)
+    out = pillow.new("RGB", image.size)
+    for top in range(0, image.height, STRIP):
+        strip = image.crop((0, top, image.width, min(top + STRIP, image.height)))
+        if grey:
+            part = pillow.fromarray(_eight_bits(np.asarray(strip), image.mode, low, high), "L").convert("RGB")
+        elif image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+            whole = strip.convert("RGBA")
+            ground = pillow.new("RGBA", whole.size, "white")
+            ground.alpha_composite(whole)
+            part = ground.convert("RGB")
+        else:
+            part = strip.convert("RGB")
+        out.paste(part, (0, top))
+    return out
 
 
-def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Grey values of 16 or 32 bits, or floats, as uint8 of the same shape."""
-    found = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _floats(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _range(image: Image) -> tuple[float, float]:
+    """Smallest and largest value of an image with one channel."""
+    strips = (
+        image.crop((0, top, image.width, min(top + STRIP, image.height))) for top in range(0, image.height, STRIP)
+    )
+    found = [(float(v.min()), float(v.max())) for v in (_floats(np.asarray(strip)) for strip in strips) if v.size]
+    return min((low for low, _ in found), default=0.0), max((high for _, high in found), default=0.0)
+
+
+def _eight_bits(values: np.ndarray, mode: str, low: float, high: float) -> np.ndarray:
+    """Grey values of 16 or 32 bits, or floats, as uint8 of the same shape.
+
+    Args:
+        values: a strip of an image.
+        mode: Pillow's mode of the image.
+        low: smallest value of the whole image.
+        high: largest one.
+    """
+    found = _floats(values)
     if mode == "F":
-        low, high = float(found.min()), float(found.max())
         scaled = (found - low) / (high - low) * 255 if high > 255 or low < 0 else found * (255 if high <= 1 else 1)
     else:
-        high = max(float(found.max()), 0.0)
-        scaled = found / (257 if mode != "I" or 255 < high <= 65_535 else max(high / 255, 1.0))
+        top = max(high, 0.0)
+        scaled = found / (257 if mode != "I" or 255 < top <= 65_535 else max(top / 255, 1.0))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

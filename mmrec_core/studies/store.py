@@ -7,6 +7,7 @@ The host is checked by :func:`mmrec_core.ownership.require`, a person by the sec
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from mmrec_core.studies.outcome import Record
 
 RATINGS, SHOWN, CHOSEN = "ratings", "shown", "chosen"
 """Steps beside the questions, whose step is ``q.`` and their id."""
+MOST_RATINGS = 200
 LONGEST = 20_000
 """Characters of a step, as JSON."""
 ARRIVALS = Throttle(60, 60.0)
@@ -65,6 +67,8 @@ def create(definition: Definition) -> Study:
         MMRecError: the visitor is not the host.
     """
     ownership.require("open a study")
+    if "seed" not in definition.model_fields_set:  # else who guesses it knows which list is whose
+        definition = definition.model_copy(update={"seed": secrets.randbits(31)})
     new = {"id": secrets.token_hex(8), "definition": definition.model_dump_json(), "created": time.time()}
     with writing() as connection:
         connection.execute(sa.insert(studies).values(**new))
@@ -179,7 +183,18 @@ def _checked(definition: Definition, step: str, value: Any) -> Any:
     Raises:
         MMRecError: it does not.
     """
-    if step in {RATINGS, SHOWN, CHOSEN}:
+    if step == RATINGS:
+        fits = isinstance(value, dict) and len(value) <= MOST_RATINGS
+        if not fits or not all(type(stars) in {int, float} and math.isfinite(stars) for stars in value.values()):
+            raise MMRecError("Ratings are numbers by film.")
+        return value
+    if step == SHOWN:
+        if not isinstance(value, dict) or not isinstance(value.get("teams", []), list):
+            raise MMRecError("These are no lists of a study.")
+        return value
+    if step == CHOSEN:
+        if not isinstance(value, list) or not all(type(place) is int for place in value):
+            raise MMRecError("Films are chosen by their places in the list.")
         return value
     question = next((q for q in definition.questions if f"q.{q.id}" == step), None)
     if question is None:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from mmrec_core import ownership
+from mmrec_core import csv_out, ownership
 from mmrec_core.analysis import error_annotations
 from mmrec_core.analysis.error_annotations import Case
 from mmrec_core.errors import MMRecError
@@ -172,8 +172,8 @@ def table(dataset: Dataset, found: list[Case]) -> None:
                 "Slice": c.slice,
                 "Model": c.model,
                 "Beside": c.beside,
-                "Tags": list(c.tags),
-                "Note": c.note,
+                "Tags": [csv_out.safe(tag) for tag in c.tags],  # the table has a download of its own
+                "Note": csv_out.safe(c.note),
                 "Blind": c.blind,
                 "Open": c.link + ("&blind=true" if hidden_names.hidden() else "")
                 if error_annotations.ours(c.link)

@@ -9,7 +9,7 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.runs import ray_cluster
-from pages.parts import layout
+from pages.parts import layout, owner
 from pages.parts.run_card import run_card
 
 START = """ray start --head --port 6379                    # on the first machine
@@ -26,7 +26,10 @@ def view() -> None:
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
-        address_form()
+        if owner.is_owner():
+            address_form()
+        else:
+            st.info("The owner of this app names the cluster.", icon=":material/lock:")
     with right:
         st.fragment(nodes, run_every=5)()
 

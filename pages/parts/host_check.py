@@ -89,21 +89,25 @@ class HostCheck:
             await PlainTextResponse(SAID, status_code=403)(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "PUT" and not self.uploads.admits(scope):
             await PlainTextResponse(uploads.SAID, status_code=413)(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "PUT":
+            await self.app(scope, self.uploads.counting(scope, receive), self.framed(send))
+        elif scope["type"] == "http" and shared() and scope["path"].rstrip("/").endswith("/_stcore/metrics"):
+            await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
         else:
             await self.app(scope, receive, self.framed(send))
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The connection of a page; of a shared app it is watched."""
-        shared = not ownership.is_local(ownership.listens() or "localhost")
-        if shared and not self.sockets.enter(scope):
+        watched = shared()
+        if watched and not self.sockets.enter(scope):
             await self.closed(receive, send, TRY_LATER)
             return
         try:
-            if shared:
+            if watched:
                 receive, send = visitor_socket.listening(receive), visitor_socket.without_path(send)
             await self.app(scope, receive, send)
         finally:
-            if shared:
+            if watched:
                 self.sockets.leave(scope)
             self.left()
 
@@ -154,6 +158,11 @@ class HostCheck:
             and (urlsplit(origin).netloc.lower() == hosts[0].lower() or name in given)
             for origin in origins
         )
+
+
+def shared() -> bool:
+    """Whether others than this machine reach the app."""
+    return not ownership.is_local(ownership.listens() or "localhost")
 
 
 def reconnection_s() -> float:

@@ -3,6 +3,7 @@ log."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -151,6 +152,7 @@ def unusual(run: runs.Run) -> str:
         for k, v in run.params.items()
         if k in runs.DEFAULT_PARAMS and k != "options" and v != runs.DEFAULT_PARAMS[k]
     ]
+    lines = [re.sub(r"\S*/", "", settings.without_paths(text)) for text in lines]  # a file by its name alone
     lines = [f"{text[:24]} …" if text.startswith("from_run") and len(text) > 27 else text for text in lines]
     lines += [f"{k} {v}" for k, v in (run.params["options"] or {}).items()]
     lines.append(time.strftime("%d %b %H:%M", time.localtime(run.record["created"])))

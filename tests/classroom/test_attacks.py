@@ -269,17 +269,47 @@ def test_visitors_upload_little(monkeypatch: pytest.MonkeyPatch) -> None:
         "headers": [(b"content-length", str(size).encode())] if size is not None else [],
     }
     monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
-    found = uploads.Limits()
-    assert found.admits(request("a", 30 * uploads.MIB), 0) and not found.admits(request("a", 30 * uploads.MIB), 0)
+    found = uploads.Limits(lambda session: session != "nobody")
+
+    def comes(session: str, size: int, now: float) -> bool:
+        admitted = found.admits(request(session, size), now)
+        if admitted:
+            found.count(session, size, now)
+        return admitted
+
+    assert comes("a", 30 * uploads.MIB, 0) and not comes("a", 30 * uploads.MIB, 0)
     assert not found.admits(request("b", None), 0) and not found.admits(request("b", "-1"), 0)
-    taken = sum(found.admits(request(f"s{n}", 40 * uploads.MIB), 1) for n in range(20))
-    assert taken == 6 and not found.admits(request("c", 40 * uploads.MIB), 2)
-    assert found.admits(request("c", 40 * uploads.MIB), uploads.WINDOW_S + 2)
+    assert not found.admits(request("nobody", 5), 0), "a session that is not connected uploads nothing"
+    for headers in ([(b"transfer-encoding", b"chunked")], [(b"content-length", b"7")]):
+        twice = request("b", 5)
+        twice["headers"] += headers
+        assert not found.admits(twice, 0), "a second statement of the length could be a lie"
+    assert all(found.admits(request(f"s{n}", 40 * uploads.MIB), 1) for n in range(20)), "only what comes is counted"
+    assert sum(comes(f"s{n}", 40 * uploads.MIB, 1) for n in range(20)) == 6
+    assert not comes("c", 40 * uploads.MIB, 2) and comes("c", 40 * uploads.MIB, uploads.WINDOW_S + 2)
     uploads.owners.add("host")
     assert all(found.admits(request("host", 60 * uploads.MIB), 2) for _ in range(9))
     uploads.owners.discard("host")
     monkeypatch.setenv("MMREC_LISTENS", "localhost")
     assert found.admits(request("a", 60 * uploads.MIB), 2)
+
+
+def test_an_upload_ends_where_the_limit_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are counted as they come, whatever was stated."""
+    import asyncio
+
+    monkeypatch.setenv("MMREC_LISTENS", "0.0.0.0")
+    found = uploads.Limits(lambda session: True)
+    scope = {"path": "/_stcore/upload_file/a/f1", "headers": []}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": bytes(16 * uploads.MIB), "more_body": True}
+
+    async def upload() -> list[str]:
+        receiving = found.counting(scope, receive)
+        return [(await receiving())["type"] for _ in range(3)]
+
+    assert asyncio.run(upload()) == ["http.request", "http.request", "http.disconnect"]
 
 
 def test_a_page_at_another_port_is_another_site(monkeypatch: pytest.MonkeyPatch) -> None:

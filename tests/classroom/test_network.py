@@ -23,6 +23,8 @@ def test_a_second_server_opens_and_closes(home: Path, monkeypatch: pytest.Monkey
         raise MMRecError(f"Only the owner may {what}.")
 
     monkeypatch.setattr(network, "PORTS", range(18502, 18600))
+    monkeypatch.setenv("MMREC_LISTENS", "localhost")  # of the local app whose owner pressed the button
+    monkeypatch.setenv("MMREC_PUBLISHED", "localhost")
     assert network.opened() is None
     ownership.guard(no)
     for act in (network.open_server, network.close_server):
@@ -36,12 +38,51 @@ def test_a_second_server_opens_and_closes(home: Path, monkeypatch: pytest.Monkey
         assert (home / network.FILE).stat().st_mode & 0o077 == 0
         with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=10) as answer:
             assert answer.status == 200
+        assert (home / network.LOG).stat().st_mode & 0o077 == 0
+        assert listening(port) == "0.0.0.0", "whoever comes from the network is a visitor"
         assert f"://{network.network_name('0.0.0.0')}:{port}/class?owner=" in (home / network.LOG).read_text()
     finally:
         network.close_server()
     assert network.opened() is None
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5)
+
+
+def listening(port: int) -> str | None:
+    """What the app's process at a port believes to listen on."""
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if "streamlit" in words and str(port) in words:
+                return process.environ().get("MMREC_LISTENS")
+        except psutil.Error:
+            continue
+    return None
+
+
+@pytest.mark.parametrize(
+    ("host", "for_class", "environment", "expected"),
+    [
+        ("localhost", False, {}, "localhost"),
+        ("0.0.0.0", False, {}, "0.0.0.0"),
+        ("0.0.0.0", False, {"MMREC_LISTENS": "localhost"}, "0.0.0.0"),
+        ("0.0.0.0", True, {"MMREC_LISTENS": "localhost"}, "0.0.0.0"),
+        ("localhost", False, {"MMREC_LISTENS": "0.0.0.0"}, "0.0.0.0"),
+        ("0.0.0.0", False, {"MMREC_PUBLISHED": "localhost"}, "localhost"),
+        ("0.0.0.0", True, {"MMREC_PUBLISHED": "localhost"}, "0.0.0.0"),
+    ],
+)
+def test_another_servers_environment_opens_nothing(
+    host: str, for_class: bool, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody is the owner on localhost, so only a container's own word may say that an address is local."""
+    for name in ("MMREC_LISTENS", "MMREC_PUBLISHED"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ownership.reached(host, for_class) == expected
 
 
 def test_the_announcement_has_all_that_a_host_needs(

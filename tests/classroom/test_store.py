@@ -183,7 +183,9 @@ def test_codes_are_not_guessed_at_speed(database: str, monkeypatch: pytest.Monke
         with pytest.raises(MMRecError):
             store.by_code("AAAAAA", "10.0.0.1", f"w{10 + n}")
     with pytest.raises(MMRecError, match="Too many wrong codes"):
-        store.by_code(classroom.code, "10.0.0.1", "w3")
+        store.by_code(classroom.code, "10.0.0.1", "w10")
+    with pytest.raises(MMRecError, match="Too many wrong codes"):
+        store.by_code(classroom.code, "10.0.0.1")
     assert store.by_code(classroom.code, "10.0.0.2", "w4").id == classroom.id
     for n in range(60):
         with pytest.raises(MMRecError):
@@ -318,7 +320,7 @@ def test_a_database_that_does_not_answer_is_said_in_words(home: Path, monkeypatc
 def rated(stars: dict[str, list[float | None]]) -> tuple[store.Classroom, dict[str, str]]:
     """A class whose participants rated films 0, 1, 2, …; the participants' ids by nickname."""
     classroom, ids = store.create("demo", "Films"), {}
-    store.set_plan(classroom.id, {"items": list(range(8)), "model": None})
+    store.set_plan(classroom.id, {"items": list(range(12)), "model": None})
     store.show(classroom.id, store.EXPERIMENT)
     for name, own in stars.items():
         person, secret = join(classroom, name)
@@ -330,13 +332,14 @@ def rated(stars: dict[str, list[float | None]]) -> tuple[store.Classroom, dict[s
 
 
 def test_who_is_alike(database: str) -> None:
-    """Two who agree on every film are nearest; agreement over few films counts less; strangers are not compared."""
-    stars = {"a": [5, 4, 1, 2, 3, 1], "b": [5, 4, 1, 2, 3, 1], "c": [1, 2, 5, 4, 3, 5], "d": [5, 4, 1], "e": [3, 3]}
-    classroom, ids = rated({name: list(own) for name, own in stars.items()})
+    """Two who agree on every film are nearest; agreement over fewer films counts less; with few nobody is compared."""
+    liked = [5, 4, 1, 2, 3, 1, 4, 2, 5, 1]
+    stars = {"a": liked, "b": liked, "c": [6 - s for s in liked], "d": liked[:8], "e": liked[:7]}
+    classroom, ids = rated({name: [float(s) for s in own] for name, own in stars.items()})
     found = {name: likeness.nearest(store.shared_ratings(classroom.id, who)) for name, who in ids.items()}
-    assert found["a"] == (ids["b"], pytest.approx(6 / 9)) and found["b"] == (ids["a"], pytest.approx(6 / 9))
-    assert found["d"] is not None and found["d"][1] == pytest.approx(3 / 6) and found["e"] is None
-    assert found["c"] is not None and found["c"][1] < 0.1
+    assert found["a"] == (ids["b"], pytest.approx(10 / 13)) and found["b"] == (ids["a"], pytest.approx(10 / 13))
+    assert found["d"] is not None and found["d"][1] == pytest.approx(8 / 11) and found["e"] is None
+    assert found["c"] is not None and found["c"][1] < 0
     assert likeness.nearest(store.shared_ratings(classroom.id, "nobody")) is None
     assert store.nickname_of(ids["a"]) == "a" and store.nickname_of("nobody") is None
 
@@ -346,7 +349,7 @@ def test_likeness_is_pearsons_correlation(database: str) -> None:
     import numpy as np
 
     draw = np.random.default_rng(3)
-    stars = {f"p{n}": [float(s) if s else None for s in draw.integers(0, 6, 8)] for n in range(6)}
+    stars = {f"p{n}": [float(s) if s else None for s in draw.integers(0, 8, 12).clip(0, 5)] for n in range(6)}
     classroom, ids = rated(stars)
     for name, who in ids.items():
         sums = {s.participant_id: s for s in store.shared_ratings(classroom.id, who)}
@@ -359,6 +362,18 @@ def test_likeness_is_pearsons_correlation(database: str) -> None:
             x, y = np.array(both).T
             expected = np.corrcoef(x, y)[0, 1] if x.std() and y.std() else 0.0
             assert one is not None and one[1] == pytest.approx(expected * len(both) / (len(both) + 3), abs=1e-9)
+
+
+def test_one_who_guesses_locks_nobody_out(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one address: whoever has not mistyped in their own window still joins; the one who guesses does not go on."""
+    classroom = store.create("demo", "Films")
+    monkeypatch.setattr(limits.WRONG_CODES, "times", 5)
+    for n in range(5):
+        with pytest.raises(MMRecError, match="No open class"):
+            store.by_code("AAAAAA", "10.0.0.1", f"guessing {n}")
+    with pytest.raises(MMRecError, match="Too many"):
+        store.by_code(classroom.code, "10.0.0.1", "guessing 0")
+    assert store.by_code(classroom.code, "10.0.0.1", "honest") == classroom
 
 
 def test_a_locked_class_takes_nobody_else(database: str) -> None:

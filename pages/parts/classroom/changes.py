@@ -24,10 +24,13 @@ from mmrec_core.errors import MMRecError
 FRESH_S = 0.4
 STREAMS = 1000
 """Largest number of open streams."""
+STREAMS_HERE = 350
+"""Largest number of open streams of one address, which a room behind one router shares."""
 
 _latest: dict[str, tuple[float, tuple[int, int] | None]] = {}
 _reading: dict[str, asyncio.Future[Any]] = {}
 _open: Counter[str] = Counter()
+_from: Counter[str] = Counter()
 
 
 async def _current(class_id: str) -> tuple[int, int] | None:
@@ -72,9 +75,22 @@ async def _stream(class_id: str) -> AsyncIterator[dict[str, str]]:
 
 def _changes(request: Request) -> Response:
     """The stream of a class; a class that does not exist ends at once. Streams end when the server stops."""
-    if _open.total() >= STREAMS:
+    who = request.client.host if request.client else ""
+    if _open.total() >= STREAMS or _from[who] >= STREAMS_HERE:
         return PlainTextResponse("Too many people watch; try again later.", status_code=503)
-    return EventSourceResponse(_stream(request.path_params["id"]))
+    return EventSourceResponse(_counted(who, _stream(request.path_params["id"])))
+
+
+async def _counted(who: str, stream: AsyncIterator[dict[str, str]]) -> AsyncIterator[dict[str, str]]:
+    """A stream that counts among those of an address as long as it is open."""
+    _from[who] += 1
+    try:
+        async for said in stream:
+            yield said
+    finally:
+        _from[who] -= 1
+        if not _from[who]:
+            del _from[who]
 
 
 def routes(base: str) -> list[Route]:

@@ -57,7 +57,7 @@ def take_along(classroom: Classroom, dataset: Dataset) -> None:
                 [{"No.": s.participant.number, "Nickname": s.participant.nickname, "Right": s.right,
                   "Answered": s.answered} for s in rows]
             )  # fmt: skip
-            st.dataframe(table, hide_index=True)
+            st.table(table.set_index("No."))  # without a download of its own, which would hold nicknames
             st.caption("Nobody else sees this sheet; the downloads have numbers instead of nicknames.")
     name = re.sub(r"[^\w-]+", "-", classroom.title).strip("-")[:40] or "class"
     with st.container(horizontal=True):

@@ -12,6 +12,7 @@ from mmrec_core import features, registry, runs, settings, spaces
 from mmrec_core.errors import MMRecError
 from mmrec_core.spaces import publish
 from mmrec_core.types import Array, Dataset
+from pages.parts import owner
 from pages.parts.run_card import live_runs
 
 VIEWS = {"text": "Plots", "image": "Posters", "audio": "Audio", "video": "Videos", "both": "Both"}
@@ -87,9 +88,15 @@ def map_of(dataset: Dataset, source: Source) -> spaces.Map | None:
             if run.kind == "project" and run.params == params and run.record.get("data") in {None, dataset.checksum}
         ]
         busy = any(run.status in runs.LIVE for run in live_runs() if run.kind in {"encode", "project"})
-        if not busy and not any(run.status == "failed" for run in tried[-1:]):
+        startable = not busy and not any(run.status == "failed" for run in tried[-1:])
+        if startable and owner.is_owner():
             runs.start("project", params)
-        if found is None:
+        if found is None and startable and not owner.is_owner():
+            st.info(
+                f"The map of {source.label} is not drawn yet; the owner of this app can draw it.",
+                icon=":material/lock:",
+            )
+        elif found is None:
             st.info(
                 f"The map of {source.label} is being drawn; it appears here in a moment.",
                 icon=":material/hourglass_top:",
