@@ -271,8 +271,7 @@ def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app:
     assert "Page not found" not in page.inner_text("body")
     for path, title in (("", "Home"), ("browse", "Browse"), ("cold_start", "Cold start"), ("learn", "Learn")):
         page.goto(f"{demo_app}/{path}?dataset=demo")
-        settled(page)
-        assert page.title() == f"{title} · MMRec"
+        page.wait_for_function("title => document.title === title", arg=f"{title} · MMRec")
     for _ in range(12):
         page.keyboard.press("Tab")
         style = page.evaluate(

@@ -85,6 +85,15 @@ def test_cases_come_back_identically_whatever_their_notes_say(demo: Dataset) -> 
     assert "](javascript" not in error_annotations.as_markdown(cases, demo)
 
 
+def test_notes_are_text_in_markdown(demo: Dataset) -> None:
+    """Whatever a visitor wrote, no tag, link or picture; nothing that is not drawn is kept."""
+    note = "<img src=x onerror=alert(1)> [me](javascript:alert(1))\n## x\u202e\x00"
+    one = Case(id="1", kind="user", user="3", note=note, tags=("a\u202e\x00b ", "<b>"))
+    assert one.tags == ("<b>", "a b") and one.note == note[:-2]
+    text = error_annotations.as_markdown([one], demo)
+    assert r"\<img src=x onerror=alert(1)\> \[me\](javascript:alert(1)) \#\# x" in text and r"## \<b\> (1)" in text
+
+
 def test_a_table_is_made_safe_with_its_columns() -> None:
     table = pd.DataFrame({"title": ["=1", "Heat", None], "mean": [-1.5, 2.0, None], "=column": ["@x", "y", "z"]})
     read = list(csv.reader(io.StringIO(csv_out.of_table(table))))

@@ -72,10 +72,17 @@ class Case(BaseModel):
     @field_validator("tags")
     @classmethod
     def _clean(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        found = tuple(sorted({t.strip() for t in tags if t.strip()}))
+        plain = {" ".join("".join(c if c.isprintable() else " " for c in tag).split()) for tag in tags}
+        found = tuple(sorted(plain - {""}))
         if any(len(t) > LONGEST["tag"] or ";" in t for t in found):
             raise ValueError(f"a tag has at most {LONGEST['tag']} characters and no semicolon")
         return found
+
+    @field_validator("note")
+    @classmethod
+    def _printable(cls, note: str) -> str:
+        """Without characters that are not drawn, such as those that turn the direction of writing."""
+        return "".join(c for c in note if c.isprintable() or c in "\n\r\t")
 
 
 def file_of(dataset: Dataset) -> Path:
@@ -298,7 +305,7 @@ def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
     if dataset.manifest["generated"]:
         lines.append("Generated data: a check of the method, not evidence about films.")
     for tag, count in counts(found).items():
-        lines += ["", f"## {tag} ({count.total()})", ""]
+        lines += ["", f"## {_escaped(tag)} ({count.total()})", ""]
         for one in (c for c in found if tag in c.tags):
             lines.append(f"- {_line(one)}")
     rest = [c for c in found if not c.tags]
@@ -307,15 +314,20 @@ def as_markdown(found: Sequence[Case], dataset: Dataset) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _escaped(text: str) -> str:
+    """Text in one line in which nothing is Markdown or HTML: it may be a visitor's."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
 def _line(one: Case) -> str:
     about = ", ".join(
-        f"{k} {v}"
+        f"{k} {_escaped(v)}"
         for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model))
         if v
     )
     text = (
         f"[{one.kind}: {about}]({one.link})"
         if ours(one.link)
-        else f"{one.kind}: {about}" + (f" ({one.link})" if one.link else "")
+        else f"{one.kind}: {about}" + (f" ({_escaped(one.link)})" if one.link else "")
     )
-    return text + (f" — {one.note}" if one.note else "")
+    return text + (f" — {_escaped(one.note)}" if one.note else "")

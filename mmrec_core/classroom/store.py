@@ -7,6 +7,7 @@ secret that their browser holds. A page cannot forget the check. Reading needs t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import secrets
@@ -222,9 +223,17 @@ def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Part
         ).one()
         if count >= limits.PARTICIPANTS:
             raise MMRecError(f"This class is full: it has {limits.PARTICIPANTS} participants.")
-        new = Participant(secrets.token_hex(8), found.id, last + 1, name or f"Guest {last + 1}", time.time())
+        taken = set(connection.execute(sa.select(sa.func.lower(participants.c.nickname)).where(own)).scalars())
+        name = _free_name(name or f"Guest {last + 1}", taken)
+        new = Participant(secrets.token_hex(8), found.id, last + 1, name, time.time())
         connection.execute(sa.insert(participants).values(secret=ownership.hashed(secret), **vars(new)))
     return new, secret
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """The wanted nickname, with a number behind it if somebody in the class has it."""
+    tries = itertools.chain([wanted], (f"{wanted[: limits.NICKNAME - 4]} {n}" for n in itertools.count(2)))
+    return next(name for name in tries if name.lower() not in taken)
 
 
 def participant(secret: str) -> Participant | None:

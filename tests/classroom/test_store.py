@@ -376,6 +376,13 @@ def test_one_who_guesses_locks_nobody_out(database: str, monkeypatch: pytest.Mon
     assert store.by_code(classroom.code, "10.0.0.1", "honest") == classroom
 
 
+def test_nobody_takes_somebody_elses_name(database: str) -> None:
+    """A nickname that is taken gets a number, whatever its case; so does a guest's."""
+    classroom = store.create("demo", "Films")
+    names = [join(classroom, name)[0].nickname for name in ("Ada", "ADA", "ada", "Guest 5", "", "x" * 24, "x" * 24)]
+    assert names == ["Ada", "ADA 2", "ada 3", "Guest 5", "Guest 5 2", "x" * 24, "x" * 20 + " 2"]
+
+
 def test_a_locked_class_takes_nobody_else(database: str) -> None:
     """Those who are there stay and write; unlocked, others join again."""
     classroom = store.create("demo", "Films")
