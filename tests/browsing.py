@@ -116,14 +116,40 @@ QUICK = {"popularity": {}, "itemknn": {}, "ease": {}, "bpr": {"max_epochs": "12"
 
 WATCH = """(() => {
     if (window.__activity) return;
-    const seen = window.__activity = {last: performance.now(), asked: 0, answered: 0};
+    const seen = window.__activity = {last: performance.now(), asked: 0};
     const sockets = new WeakSet(), send = WebSocket.prototype.send;
+    const RERUN = 11 << 3 | 2, FINISHED = 6 << 3, EARLY = 2;  // fields of BackMsg and ForwardMsg, and a status
+    const bytes = (data) => data instanceof ArrayBuffer ? new Uint8Array(data)
+        : new Uint8Array(data.buffer ?? 0, data.byteOffset, data.byteLength);
+    // how a run of the script ended, where a message says so: nothing stands before it but its hash and its metadata
+    const ending = (message) => {
+        let at = 0;
+        const number = () => {
+            let value = 0, shift = 0, byte;
+            do { byte = message[at++]; value += (byte & 127) * 2 ** shift; shift += 7; } while (byte & 128);
+            return value;
+        };
+        while (at < message.length) {
+            const field = number();
+            if (field === FINISHED) return number();
+            if ((field & 7) !== 2 || field >> 3 > 2) return null;
+            const length = number();  // which moves on itself
+            at += length;
+        }
+        return null;
+    };
     WebSocket.prototype.send = function (...given) {
         if (!sockets.has(this)) {
             sockets.add(this);
-            this.addEventListener("message", () => { seen.answered = seen.asked; seen.last = performance.now(); });
+            seen.asked = 0;  // a new connection knows nothing of what the last one asked for
+            this.addEventListener("message", ({data}) => {
+                const how = data instanceof ArrayBuffer ? ending(bytes(data)) : null;
+                // a run that calls for another one has not answered yet, unless two were asked for
+                if (how !== null && (how !== EARLY || seen.asked > 1)) seen.asked = Math.max(0, seen.asked - 1);
+                seen.last = performance.now();
+            });
         }
-        seen.asked += 1;
+        if (typeof given[0] !== "string" && bytes(given[0])[0] === RERUN) seen.asked += 1;
         seen.last = performance.now();
         return send.apply(this, given);
     };
@@ -131,13 +157,16 @@ WATCH = """(() => {
     new PerformanceObserver(touch).observe({type: "resource"});
     new MutationObserver(touch).observe(document, {subtree: true, attributeFilter: ["data-test-script-state"]});
 })()"""
-"""Notes when a page last sent something to its server, was answered, fetched a file, or began or ended a run of its
-script."""
-QUIET = """quiet => {
+"""Counts the runs of its script that a page has asked for and that have not ended, and notes when it last sent
+something to its server, was answered, fetched a file, or began or ended a run."""
+QUIET = """([quiet, merged]) => {
     const seen = window.__activity, app = document.querySelector("[data-testid=stApp]");
-    return seen && seen.answered === seen.asked && performance.now() - seen.last > quiet
+    return seen && performance.now() - seen.last > (seen.asked ? merged : quiet)
         && app && !app.matches("[data-test-script-state=running]");
 }"""
+MERGED_MS = 2_000
+"""How long nothing happens before runs that were asked for count as done all the same: Streamlit makes one run of two
+requests that wait together."""
 QUIET_MS = 250
 """How long nothing happens after the last thing that did; whatever a part of a page puts off for longer, a test waits
 for itself."""
@@ -181,7 +210,7 @@ def settled(page: Any) -> None:
     page.evaluate(
         f"() => {{ {WATCH}; window.__activity.last = performance.now(); }}"
     )  # what was just done may be sent a moment later
-    page.wait_for_function(QUIET, arg=QUIET_MS, polling=50)
+    page.wait_for_function(QUIET, arg=[QUIET_MS, MERGED_MS], polling=50)
 
 
 def drawn(page: Any) -> None:
