@@ -4,12 +4,13 @@ Starts the app on a home with the demo and its usual models (made anew, or ``--h
 browsers do: over the websocket, with an open event stream each. Each participant rates one film about every five
 seconds. A rating counts as answered when the page came back without the film among those to rate, with the list of
 recommendations below. The projector draws the class on the map and the standings of all models whenever something
-changes, as often as the page says (every .7 to 4 seconds). Prints for each N the seconds from a tap to the answer
-(median, 95th percentile), its ratio to a lone participant's, ratings without an answer, processor seconds a rating, and
-the server's memory before, at most, at the end and after they have left. ``--idle N`` opens N participants who do
-nothing and measures the processor.
+changes, as often as the page says (every .7 to 4 seconds). The speed of a shared machine changes by the minute, so a
+lone participant with a projector is measured before each round of N and the two are compared. Prints for each N the
+seconds from a tap to the answer (median, 95th percentile), the lone participant's and the ratio of the two, ratings
+without an answer, processor seconds a rating, and the server's memory before, after a third, at most, at the end and
+after they have left. ``--idle N`` opens N participants who do nothing and measures the processor.
 
-    python -m benchmarks.class [--home FOLDER] [--participants 1,10,25,50] [--seconds 40] [--idle 200] [--cores 1]
+    python -m benchmarks.class [--home FOLDER] [--participants 1,10,25,50] [--seconds 60] [--rounds 3] [--idle 200]
 """
 
 from __future__ import annotations
@@ -160,7 +161,6 @@ async def measure(server: Server, n: int, seconds: float, seed: int, wall: bool 
     """N participants who rate at once, and a projector if ``wall``."""
     from mmrec_core.classroom import store
 
-    before = server.used()[1]
     classroom, windows = class_of(n, server.port, seed, projector=wall)
     await asyncio.gather(*(window.open() for window in windows))
     people, drawn = windows[:n], windows[n:]
@@ -175,34 +175,68 @@ async def measure(server: Server, n: int, seconds: float, seed: int, wall: bool 
     started, began = server.used()[0], time.monotonic()
     await asyncio.gather(*(person.rate_for(seconds) for person in people))
     spent, lasted = server.used()[0] - started, time.monotonic() - began
-    at_end = server.used()[1]
     over.set()
     await watching
     for window in windows:
         await window.close()
-    after, until = server.used()[1], time.monotonic() + SETTLE_S
-    while time.monotonic() < until and after > before * 1.02:
-        await asyncio.sleep(1)
-        after = min(after, server.used()[1])
-    answers = [second for person in people for second in person.spent]
     kept = len(store.ratings_of(classroom.id))
     store.delete(classroom.id)
-    third = len(memory) // 3
     return {
-        "participants": n,
-        "ratings": len(answers),
-        "p50": quantile(answers, 0.5),
-        "p95": quantile(answers, 0.95),
+        "answers": [second for person in people for second in person.spent],
         "unanswered": sum(p.unanswered for p in people),
         "again": sum(p.said_again for p in people),
         "kept": kept,
         "drawn": sum(window.drawn for window in drawn),
-        "cpu": spent / max(len(answers), 1),
-        "cores": spent / lasted,
-        "first": quantile([p.first or GIVE_UP_S for p in people], 0.95),
-        "memory": (before, memory[third], max(memory), at_end, after),
-        "faults": sorted({fault for window in windows for fault in window.faults}),
+        "cpu": spent,
+        "lasted": lasted,
+        "first": [p.first or GIVE_UP_S for p in people],
+        "memory": memory,
+        "faults": {fault for window in windows for fault in window.faults},
     }
+
+
+async def left(server: Server, before: float) -> float:
+    """The server's memory after everybody has left, in MiB: Streamlit keeps sessions for a while, so wait for it."""
+    after, until = server.used()[1], time.monotonic() + SETTLE_S
+    while time.monotonic() < until and after > before * 1.02:
+        await asyncio.sleep(1)
+        after = min(after, server.used()[1])
+    return after
+
+
+def compare(server: Server, n: int, seconds: float, rounds: int, wall: bool) -> str:
+    """N participants and a lone one in alternating rounds, in words.
+
+    Args:
+        server: the app.
+        n: how many rate at once.
+        seconds: how long a round of N lasts; the lone participant rates for two minutes at most.
+        rounds: how many times the two take turns.
+        wall: whether there is a projector.
+    """
+    before = server.used()[1]
+    lone, many = [], []
+    for at in range(rounds):
+        lone.append(asyncio.run(measure(server, 1, min(seconds, 120.0), 1000 * n + at, wall)))
+        many.append(asyncio.run(measure(server, n, seconds, 2000 * n + 100 * at, wall)))
+    after = asyncio.run(left(server, before))
+    alone = [second for found in lone for second in found["answers"]]
+    answers = [second for found in many for second in found["answers"]]
+    total = lambda name: sum(found[name] for found in many)
+    memory = [mib for found in many for mib in found["memory"]]
+    faults = sorted(set().union(*(found["faults"] for found in [*lone, *many])))
+    p95 = lambda seconds: quantile(seconds, 0.95)
+    by_round = [p95(m["answers"]) / p95(a["answers"]) for a, m in zip(lone, many, strict=True)]
+    return (
+        f"{n:>3} participants: {len(answers)} ratings, p50 {quantile(answers, 0.5):.3f} s, p95 {p95(answers):.3f} s; "
+        f"alone {len(alone)} ratings, p50 {quantile(alone, 0.5):.3f} s, p95 {p95(alone):.3f} s; ratio of p95 "
+        f"{p95(answers) / p95(alone):.2f} (by round {', '.join(f'{ratio:.2f}' for ratio in by_round)}); unanswered "
+        f"{total('unanswered')}, said again {total('again')}, kept {total('kept')}; wall drawn {total('drawn')} times; "
+        f"{total('cpu') / max(len(answers), 1):.3f} CPU s a rating, {total('cpu') / total('lasted'):.2f} cores; "
+        f"first page p95 {p95([s for found in many for s in found['first']]):.2f} s; memory {before:.0f} MiB before, "
+        f"{memory[len(memory) // 3]:.0f} after a third, {max(memory):.0f} at most, {memory[-1]:.0f} at the end, "
+        f"{after:.0f} after they left; faults {faults or 'none'}; load {os.getloadavg()[0]:.1f}"
+    )
 
 
 async def idle(server: Server, n: int) -> str:
@@ -229,24 +263,6 @@ async def idle(server: Server, n: int) -> str:
     )
 
 
-def line(found: dict[str, Any], lone: float) -> str:
-    """A measurement in words.
-
-    Args:
-        found: from :func:`measure`.
-        lone: 95th percentile of a lone participant, in seconds.
-    """
-    before, early, most, last, after = found["memory"]
-    return (
-        f"{found['participants']:>3} participants: {found['ratings']} ratings, p50 {found['p50']:.2f} s, "
-        f"p95 {found['p95']:.2f} s (ratio {found['p95'] / lone:.2f}), unanswered {found['unanswered']}, said again "
-        f"{found['again']}, kept {found['kept']}; wall drawn {found['drawn']} times; {found['cpu']:.3f} CPU s a "
-        f"rating, {found['cores']:.2f} cores; first page p95 {found['first']:.2f} s; memory {before:.0f} MiB before, "
-        f"{early:.0f} after a third, {most:.0f} at most, {last:.0f} at the end, {after:.0f} after they left; faults "
-        f"{found['faults'] or 'none'}; load {os.getloadavg()[0]:.1f}"
-    )
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -254,7 +270,8 @@ def main() -> None:
     parser.add_argument(
         "--participants", default="1,10,25,50", help="how many at once, one after the other; at most 200"
     )
-    parser.add_argument("--seconds", type=float, default=40.0, help="how long they rate; at most 900")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long a round of rating lasts; at most 900")
+    parser.add_argument("--rounds", type=int, default=3, help="how many rounds each")
     parser.add_argument("--cores", type=int, default=0, help="how many cores the server may use; 0: all")
     parser.add_argument("--no-wall", action="store_true", help="without the projector")
     parser.add_argument("--idle", type=int, default=0, help="how many join and do nothing; 0: not measured")
@@ -269,15 +286,8 @@ def main() -> None:
                 process.cpu_affinity(list(range(args.cores)))
         try:
             asyncio.run(measure(server, 1, 15, seed=10**6))  # the first one waits for torch and for the models
-            lone = None
-            for at, n in enumerate(min(int(part), 200) for part in args.participants.split(",")):
-                seed, seconds = (
-                    1000 * (at + 1),
-                    min(args.seconds, 900.0) * (3 if n == 1 else 1),
-                )  # one gives few ratings
-                found = asyncio.run(measure(server, n, seconds, seed, not args.no_wall))
-                lone = lone or found["p95"]
-                print(line(found, lone), flush=True)
+            for n in (min(int(part), 200) for part in args.participants.split(",")):
+                print(compare(server, n, min(args.seconds, 900.0), args.rounds, not args.no_wall), flush=True)
             if args.idle:
                 print(asyncio.run(idle(server, min(args.idle, 290))), flush=True)
         finally:

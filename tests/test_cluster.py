@@ -303,3 +303,22 @@ def test_a_stop_by_file_is_a_stop(tmp_path: Path) -> None:
     assert isinstance(flag, StopFlag) and not flag.wanted
     (tmp_path / "stop").touch()
     assert flag.wanted
+
+
+def test_a_job_whose_run_was_given_to_another_one_writes_nothing_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray counts a node as lost before all of its processes have ended."""
+    asked = runs.training_params("demo", "mf", seed=3, options={**QUICK, "max_epochs": 5000, "checkpoint_s": 0.1})
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # a run of a cluster; none has to answer
+    run = runs.create("train", asked, executor="ray")
+    runs.update(run, job="first")
+    command = [sys.executable, "-m", "mmrec_core", "work-here", run.id]
+    process = subprocess.Popen(command, env={**os.environ, "MMREC_ON_RAY": "1", ray_cluster.JOB: "first"})
+    try:
+        until_it(run, lambda now: now.has_checkpoint)
+        runs.update(run, job="second")
+        assert process.wait(60) == 1
+    finally:
+        process.kill()
+    assert runs.get(run.id).has_checkpoint and not (run.folder / "outcome.json").exists()

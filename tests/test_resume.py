@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from mmrec_core import runs, storage
 from mmrec_core.data import preparation
@@ -372,3 +373,20 @@ def test_a_queued_run_whose_worker_vanished_is_revived(mine: str) -> None:
     assert [r.id for r in runs.relaunch_orphaned()] == [waiting.id]
     runs.stop(long.id)
     until(lambda: runs.get(waiting.id).status == "finished")
+
+
+def test_a_checkpoint_replaced_while_it_is_read_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that trains the same run may write one at any time."""
+    file = tmp_path / "fit.safetensors"
+    checkpoint.write(file, {"model.weight": torch.zeros(3)}, {"step": 0})
+    real = json.loads
+
+    def between(text: str) -> object:
+        checkpoint.write(file, {"model.weight": torch.ones(3)}, {"step": 1})
+        return real(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.json, "loads", between)
+        tensors, metadata = checkpoint.read(file)
+    assert metadata["step"] == 0 and tensors["model.weight"].tolist() == [0, 0, 0]
+    assert checkpoint.read(file)[1]["step"] == 1

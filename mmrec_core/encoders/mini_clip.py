@@ -99,11 +99,10 @@ def _file(name: str, weights: str) -> Path:
 
 def _read(file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
 
     try:
         with safe_open(file, "pt") as held:
             info = json.loads((held.metadata() or {})["mmrec"])
-        return info, load_file(file)
+            return info, {name: held.get_tensor(name) for name in held.keys()}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MMRecError(f"{file} does not hold weights of this encoder ({type(error).__name__}: {error}).") from None

@@ -245,9 +245,23 @@ def work_here(run_id: str) -> None:
             "MMREC_HOME must be a folder that all nodes share."
         )
     run, flag = get(run_id), StopFlag()
+    if job := os.environ.get(ray_cluster.JOB):
+        threading.Thread(target=_end_with_job, args=(run, job), daemon=True, name="follows its job").start()
     with _stoppable(flag, foreground=False):
         event_logger = EventLogger(run.folder, quiet)
         _tried(run, run.folder / "outcome.json", lambda: _result(run, event_logger, flag))
+
+
+def _end_with_job(run: Run, job: str) -> None:
+    """End this process once its run was given to another job, without writing anything more.
+
+    Ray counts a node as lost before all of its processes have ended, and two must not write to one folder.
+    """
+    while True:
+        time.sleep(ray_cluster.LOOK_S)
+        with contextlib.suppress(MMRecError, OSError):
+            if runs.read_record(run.folder).get("job") not in {None, job}:
+                os._exit(1)
 
 
 class _StopFile(StopFlag):

@@ -40,7 +40,8 @@ AGENT = (
 )
 PASSED_ON = ("MMREC_HOME", "MMREC_SOURCES", "MMREC_PLUGINS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
-
+JOB = "MMREC_RAY_JOB"
+"""Environment variable that tells a job's process the job's name."""
 REMEDY = "Name the cluster again, or forget it: python -m mmrec_core cluster --use HOST:PORT, or --forget."
 
 
@@ -390,7 +391,7 @@ def send(
                 client.submit_job(
                     entrypoint=f"{os.environ.get('MMREC_RAY_PYTHON', sys.executable)} -m mmrec_core work-here {run_id}",
                     submission_id=job,
-                    runtime_env={"env_vars": _environment()},
+                    runtime_env={"env_vars": {**_environment(), JOB: job}},
                     entrypoint_num_cpus=cpus or None,
                     entrypoint_num_gpus=gpus or None,
                 )

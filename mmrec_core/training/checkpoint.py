@@ -37,9 +37,9 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         MMRecError: missing, damaged, or no checkpoint.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt") as file:  # opened once: another process may replace it meanwhile
             metadata: dict[str, Any] = json.loads((file.metadata() or {})[NOTE])
-        return load_file(path), metadata
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MMRecError(
             f"{path} is not a checkpoint, or it is damaged ({type(error).__name__}: {error}). Start a new run."
