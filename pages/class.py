@@ -41,7 +41,7 @@ def dataset_of(classroom: store.Classroom) -> Dataset:
 
 def participant(code: str) -> None:
     """Somebody who comes with a code: known already, or asked for a nickname."""
-    mine = next((found for own in identity.known_classes() if (found := _known(own, code)) is not None), None)
+    mine = next((found for own in identity.known() if (found := _known(own, code)) is not None), None)
     if mine is not None:
         participant_view(mine.id, dataset_of(mine))
         return
@@ -67,7 +67,7 @@ def _known(class_id: str, code: str) -> store.Classroom | None:
 
 def visitor() -> None:
     """Somebody who comes without a code: back to the class they joined, or the form."""
-    mine = next((found for own in identity.known_classes() if (found := _known(own, "")) is not None), None)
+    mine = next((found for own in identity.known() if (found := _known(own, "")) is not None), None)
     if mine is None:
         join_form()
     else:

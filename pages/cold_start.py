@@ -19,6 +19,7 @@ from pages.parts.new_film_view import new_film_view
 from pages.parts.poster_grid import film_card, poster_grid, star_steps
 from pages.parts.reason_words import reason_in_words
 from pages.parts.run_card import changed, live_runs, pace, run_card
+from pages.parts.study import blinding
 from pages.parts.trajectory_view import trajectory_view
 
 TITLE = "Cold start"
@@ -26,6 +27,7 @@ ICON = ":material/ac_unit:"
 ORDER = "60"
 
 layout.frame()
+blinding.close_page_for_participants()
 
 TOP = 8
 SUGGESTED = 12

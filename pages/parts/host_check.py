@@ -28,7 +28,7 @@ from streamlit import runtime
 
 from mmrec_core import ownership
 from mmrec_core.ownership import LOCAL_NAMES
-from pages.parts import uploads, visitor_socket
+from pages.parts import slow_requests, uploads, visitor_socket
 
 QUIET_S = 15.0
 REFUSED, TRY_LATER = 1008, 1013
@@ -90,7 +90,8 @@ class HostCheck:
         elif scope["type"] == "http" and scope["method"] == "PUT" and not self.uploads.admits(scope):
             await PlainTextResponse(uploads.SAID, status_code=413)(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "PUT":
-            await self.app(scope, self.uploads.counting(scope, receive), self.framed(send))
+            receive = slow_requests.patient(self.uploads.counting(scope, receive))
+            await self.app(scope, receive, self.framed(send))
         elif scope["type"] == "http" and shared() and scope["path"].rstrip("/").endswith("/_stcore/metrics"):
             await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
         else:
@@ -196,4 +197,5 @@ def give_back() -> None:
 
 def middleware() -> Middleware:
     """The gate, for the server."""
+    slow_requests.limit_headers()
     return Middleware(HostCheck)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.testing.v1 import AppTest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -26,6 +27,7 @@ from mmrec_core.studies import definition, report
 from mmrec_core.studies import store as studies
 from mmrec_core.types import Dataset
 from pages.parts import slices, uploads
+from pages.parts.classroom import identity
 from pages.parts.host_check import HostCheck
 from tests.browsing import end, serve, window
 from tests.test_pages import app, text
@@ -170,10 +172,33 @@ def test_a_study_names_no_model_to_its_participants(on_the_network: Dataset) -> 
     studies.delete(made.id)
 
 
-def test_formulas_do_not_leave_a_study(on_the_network: Dataset) -> None:
+def test_participants_of_a_study_do_not_see_lists_by_name(on_the_network: Dataset) -> None:
+    """Until they have finished or withdrawn; others, and the owner, do."""
     ownership.guard(None)
     made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
     _, secret = studies.arrive(made.id, "x")
+
+    def cold_start(held: str | None) -> str:
+        page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        page.session_state["class_secrets"] = {identity.STUDY + made.id: held}
+        page.switch_page("pages/cold_start.py")
+        page.query_params["dataset"] = "demo"
+        return text(page.run())
+
+    assert "You take part in the study" in cold_start(secret)
+    assert "You take part in the study" not in cold_start(None)
+    assert "You take part in the study" not in cold_start("x" * 24)  # nobody's secret
+    ownership.guard(None)
+    studies.withdraw(secret)
+    assert "You take part in the study" not in cold_start(secret)
+    ownership.guard(None)
+    studies.delete(made.id)
+
+
+def test_formulas_do_not_leave_a_study(on_the_network: Dataset) -> None:
+    ownership.guard(None)
+    made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
+    person, secret = studies.arrive(made.id, "x")
     studies.respond(secret, "q.comment", FORMULA)
     rows = list(csv.DictReader(io.StringIO(report.table(made, studies.records(made)))))
     assert rows[0]["comment"].startswith("'=") and MARKUP not in report.printable(made, studies.records(made))

@@ -108,12 +108,12 @@ _PULSE = st.components.v2.component(
     js="""
 const kept = new WeakMap()
 export default function ({ data, parentElement, setTriggerValue }) {
-  if (!kept.has(parentElement)) kept.set(parentElement, { source: null, timer: 0, shown: null })
+  if (!kept.has(parentElement)) kept.set(parentElement, { source: null, timer: 0, again: 0, shown: null })
   const own = kept.get(parentElement)
   own.tell = setTriggerValue
   own.shown = data.seen
   own.pause = data.pause
-  const leave = () => { own.source?.close(); own.source = null; clearTimeout(own.timer) }
+  const leave = () => { own.source?.close(); own.source = null; clearTimeout(own.timer); clearTimeout(own.again) }
   const ask = () => {
     own.timer = 0
     if (own.latest === own.shown) return
@@ -121,14 +121,22 @@ export default function ({ data, parentElement, setTriggerValue }) {
     own.tell("changed", own.latest)
   }
   if (own.url === data.url && own.source && own.source.readyState !== EventSource.CLOSED) return leave
-  own.source?.close()
   own.url = data.url
-  own.source = new EventSource(new URL(data.url, document.baseURI))
-  own.source.onmessage = (event) => {
-    own.latest = Number(event.data.split(" ")[data.all ? 1 : 0])
-    if (own.latest !== own.shown && !own.timer) own.timer = setTimeout(ask, own.pause)
+  const listen = () => {
+    own.source?.close()
+    clearTimeout(own.again)
+    own.source = new EventSource(new URL(data.url, document.baseURI))
+    own.source.onmessage = (event) => {
+      own.latest = Number(event.data.split(" ")[data.all ? 1 : 0])
+      if (own.latest !== own.shown && !own.timer) own.timer = setTimeout(ask, own.pause)
+    }
+    own.source.addEventListener("gone", () => { own.source.close(); own.tell("changed", -1) })
+    // a browser connects again by itself, but not after a refusal: a server that starts, or too many who watch
+    own.source.onerror = () => {
+      if (own.source?.readyState === EventSource.CLOSED) own.again = setTimeout(listen, 4000 + 4000 * Math.random())
+    }
   }
-  own.source.addEventListener("gone", () => { own.source.close(); own.tell("changed", -1) })
+  listen()
   return leave
 }
 """,

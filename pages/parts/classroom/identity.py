@@ -61,9 +61,9 @@ def write() -> None:
         _COOKIES(key="class-cookie", data=change, height="content")
 
 
-def known_classes() -> list[str]:
-    """Ids of the classes for which this browser holds a secret."""
-    held = {key: value for key, value in st.session_state.get("class_secrets", {}).items() if value}
-    names = [name for name in (*held, *st.context.cookies) if name.startswith(COOKIE)]
-    ids = [name.removeprefix(COOKIE) for name in names]
+def known(kind: str = COOKIE) -> list[str]:
+    """Ids of the classes or, with :data:`STUDY`, of the studies for which this browser holds a secret."""
+    held: dict[str, str | None] = st.session_state.get("class_secrets", {})
+    names = [name for name in (*held, *st.context.cookies) if name.startswith(kind) and held.get(name, True)]
+    ids = [name.removeprefix(kind) for name in names]
     return [own for own in dict.fromkeys(ids) if re.fullmatch(r"[0-9a-f]{16}", own)]
