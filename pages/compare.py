@@ -61,7 +61,7 @@ def baseline_form(found: list[Row], key: Key) -> None:
     asked = [comparison.oracle_params(dataset, key, name) for name in absent]
     if absent and not any(a in [r.params for r in live_runs()] for a in asked):
         if st.button(
-            "Ask the oracles",
+            "Evaluate the oracles",
             icon=":material/visibility:",
             key="ask_oracles",
             help=(
@@ -78,7 +78,7 @@ def tables(rows: list[Row]) -> None:
     fixed = [r for r in rows if (r.usual and r.model in comparison.BASELINES) or r.kind == "oracle"]
     st.caption(
         "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (references are not"
-        " compared). ▲ better and ▼ worse than popularity beyond the 95 % interval, ○ neither can be said."
+        " compared). ▲ significantly better and ▼ significantly worse than popularity, ○ no significant difference."
     )
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]
@@ -131,8 +131,8 @@ def table(shown: list[Row], names: list[str], kind: str, compared: list[Row]) ->
     )
     config["NDCG@10 − popularity"] = st.column_config.TextColumn(
         help=(
-            "Mean per-user difference with its paired 95 % interval. ▲ better, "
-            "▼ worse beyond that interval; ○ neither can be said."
+            "Mean per-user difference with its paired 95 % interval. ▲ better, ▼ worse: the interval does not contain"
+            " 0. ○ It contains 0."
         )
     )
     config["Fit (s)"] = st.column_config.NumberColumn(format="%.1f", help="Seconds of fitting on this machine.")

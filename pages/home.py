@@ -31,8 +31,8 @@ def open_film() -> None:
 
 def introduction() -> None:
     """What this is, three things to do, and a strip of posters."""
-    st.title("See what recommenders see", anchor=False)
-    st.markdown("Films, the models that recommend them, and how well they do: explore, rate, compare.")
+    st.title("Compare and explore movie recommenders", anchor=False)
+    st.markdown("Browse films, rate some, train models on the ratings, and see which model recommends best.")
     chosen = layout.dataset()
     start_cards(chosen)
     if chosen is not None and chosen.manifest["films"]:

@@ -223,7 +223,7 @@ def test_a_film_opens_at_its_top_and_one_press_of_back_leads_to_the_place_left(b
     page.get_by_role("button", name="All films").wait_for()
     settled(page)
     page.go_back()
-    page.get_by_role("heading", name="See what recommenders see").wait_for()
+    page.get_by_role("heading", name="Compare and explore movie recommenders").wait_for()
     assert "film=" not in page.url and "/browse" not in page.url
     page.context.close()
 
@@ -267,7 +267,7 @@ def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
 
 def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app: str) -> None:
     page = page_at(browser, f"{demo_app}/home?dataset=demo")
-    page.get_by_role("heading", name="See what recommenders see").wait_for()
+    page.get_by_role("heading", name="Compare and explore movie recommenders").wait_for()
     assert "Page not found" not in page.inner_text("body")
     for path, title in (("", "Home"), ("browse", "Browse"), ("cold_start", "Cold start"), ("learn", "Learn")):
         page.goto(f"{demo_app}/{path}?dataset=demo")

@@ -183,10 +183,10 @@ def test_all_lessons_in_the_browser(browser: Any, site: str) -> None:
         page.goto(f"{site}/learn?dataset=demo&lesson={lesson.name}")
         page.get_by_role("heading", name=lesson.title).wait_for()
         settled(page)
-        whole = at < 5  # of the later ones two questions: their facts need no runs, so they differ in words alone
-        for place, step in enumerate(lesson.steps if whole else lesson.steps[:2]):
+        whole = at < 2  # of the others one question: what all of theirs say and show has tests of its own
+        for place, step in enumerate(lesson.steps if whole else lesson.steps[:1]):
             box = page.locator(f".st-key-step-{place}")
-            if place == 0:  # the permalink leads somewhere, and the way back leads here
+            if place == 0 and at < 3:  # the link leads somewhere, and the way back leads here
                 box.get_by_role("link", name=OPEN).click()
                 page.get_by_role("button", name="Back to the lesson").wait_for()
                 settled(page)
@@ -211,8 +211,9 @@ def test_all_lessons_in_the_browser(browser: Any, site: str) -> None:
     page.goto(f"{site}/learn?dataset=demo")
     page.get_by_role("button", name="Look again").first.wait_for()
     settled(page)  # cards come one by one
-    assert page.get_by_text("4 of 4 answered").count() == 4 and page.get_by_role("button", name="Begin").count() == 1
-    assert page.get_by_text("2 of 5 answered").count() == 8
+    finished, begun = (f"{n} of {len(lessons.lessons()[1].steps)} answered" for n in (4, 1))
+    assert page.get_by_text(finished).count() == 1 and page.get_by_role("button", name="Begin").count() == 1
+    assert page.get_by_text(re.compile(r"^1 of \d answered")).count() == len(NAMES) - 2
     page.context.close()
 
 

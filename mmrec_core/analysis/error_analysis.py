@@ -108,18 +108,18 @@ def slices(
     found: dict[str, dict[str, Array]] = {"Everything": {"all test ratings": np.ones(len(rows), bool)}}
     learned = known_rows(split, known, dataset)
     starts = {
-        "user by then": "User history by then",
-        "film by then": "Film ratings by then",
-        "user training": "User history in training",
-        "film training": "Film ratings in training",
+        "user by then": "User history length at test time",
+        "film by then": "Ratings of the film at test time",
+        "user training": "User history length in training",
+        "film training": "Ratings of the film in training",
         "genre": "Genre",
         "decade": "Decade",
         "films without a": "Missing poster or plot",
         "tail": "Popular or rare films",
         "head": "Popular or rare films",
         "films without training": "Popular or rare films",
-        "transductive": "Known or new",
-        "inductive": "Known or new",
+        "transductive": "Known or cold users and films",
+        "inductive": "Known or cold users and films",
     }
     for name, mask in row_groups(dataset, split, rows, learned).items():
         when = "by then" if name.endswith("by then") else "training"
@@ -129,10 +129,10 @@ def slices(
             found.setdefault(family, {})[name] = mask
     people, at = np.unique(user, return_inverse=True)
     groups = user_groups(dataset, split, people, learned, dataset.manifest.get("relevant_from"))
-    found["Taste of the person"] = {n: m[at] for n, m in groups.items() if n.startswith("taste")}
+    found["Mainstream or niche taste"] = {n: m[at] for n, m in groups.items() if n.startswith("taste")}
     if "time" in events.has:
         burst = burst_raters(dataset)[user]
-        found["How they rated"] = {"burst raters (nine tenths on one day)": burst, "others": ~burst}
+        found["Burst raters"] = {"burst raters (nine tenths on one day)": burst, "others": ~burst}
     table = dataset.user_table
     for column in [] if table is None else table.columns:
         values = table[column].astype(str).to_numpy()[user]  # type: ignore[index]

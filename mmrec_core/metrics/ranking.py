@@ -38,7 +38,7 @@ def _first_block(ranking: Ranking) -> tuple[Array, Array]:
 
 
 def ndcg(ranking: Ranking, k: int) -> Array:
-    """How high the liked films stand in the first ``k``: 1 is a perfect order, higher ranks count more (binary
+    """How high the liked items rank in the first ``k``: 1 if they come first, and higher ranks count more (binary
     NDCG)."""
     total = _discounts(k)
     return _per_query(ranking, _spread(ranking, total)) / total[np.minimum(ranking.n_relevant, k)]

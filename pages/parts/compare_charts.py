@@ -16,13 +16,13 @@ from pages.parts import chart_export, charts, cost_chart, layout
 
 FAMILIES = {
     "User history length": "user with",
-    "Film ratings by then, or in training": "film with",
+    "Number of ratings of the film": "film with",
     "Mainstream or niche taste": "taste ",
     "Popular or rare films": ("head films", "tail films", "films without training"),
     "Genre": "genre ",
     "Decade": "decade ",
     "Missing poster or plot": "films without a p",
-    "Known or new": ("transductive", "inductive", "cold films"),
+    "Known or cold users and films": ("transductive", "inductive", "cold films"),
 }
 BEYOND = (
     "coverage@10",
@@ -98,9 +98,7 @@ def intervals_view(rows: list[Row], metric: str, dataset: Dataset) -> alt.TopLev
             " that any model could reach, the others by one part of it. The dashed line is popularity."
         )
     if metric == "ndcg@10":
-        st.caption(
-            "Two intervals that overlap do not mean that models are alike: the section Paired test has more power."
-        )
+        st.caption("Two models whose intervals overlap can still differ significantly: see Paired test.")
     return chart
 
 

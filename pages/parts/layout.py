@@ -257,8 +257,8 @@ def generated_note(chosen: Dataset) -> None:
             else "Reel World is generated: films, posters and ratings are invented."
         )
         st.caption(
-            f":material/science: {what[0].upper()}{what[1:]} Results on it check methods; they say nothing about real"
-            " films."
+            f":material/science: {what[0].upper()}{what[1:]} Use its results to test methods; they say nothing about"
+            " real films."
         )
 
 

@@ -107,11 +107,11 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
     name, xy, regions = found
     history = recommender.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
     path = bool(ratings) and st.toggle(
-        "Path of the middle",
+        "Path over my ratings",
         key="path",
         bind="query-params",
         help=(
-            f"A line per model through the middle of its {user_trajectory.TOP} films after none, one, two … of your"
+            f"A line per model through the centre of its {user_trajectory.TOP} films after none, one, two … of your"
             " ratings."
         ),
     )
@@ -150,7 +150,8 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
     )
     st.caption(
         f"Map: {name}. Each mark is one of the {user_trajectory.TOP} films that a model recommends you now;"
-        " colour and shape name the model. Point at one for its title. Distances on a map are a hint only."
+        " colour and shape name the model. Point at one for its title. The map is a 2-D projection, so its"
+        " distances are approximate."
     )
 
 

@@ -145,7 +145,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.7, 4.0
 """Between two drawings of what follows any change of a class."""
-SHARE = 0.1
+SHARE = 0.05
 """Largest share of a core that such drawings may take."""
 
 

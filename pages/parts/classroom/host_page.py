@@ -59,8 +59,8 @@ def where_from() -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if there is None:
             st.markdown(
-                ":material/wifi_off: This app listens on this machine only. For a room, open it to the network: others"
-                " then join, look and rate, and only your own link starts or deletes work."
+                ":material/wifi_off: Only this computer can reach the app. Open it to the network to let others join:"
+                " they can browse, rate and answer; only your private link allows to start or delete runs."
             )
             if st.button("Open to the network", icon=":material/wifi:", type="primary"):
                 try:

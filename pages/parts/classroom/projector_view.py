@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import os
 
@@ -56,6 +57,7 @@ def base_address() -> str:
     return f"{scheme}://{rest.partition('/')[0]}" if rest else ""
 
 
+@functools.lru_cache(maxsize=64)
 def qr_code(text: str) -> str:
     """A QR code as an image, black on white in dark and light."""
     data: str = segno.make(text, error="m").svg_data_uri(scale=8, border=2, dark="#000", light="#fff")
