@@ -72,7 +72,7 @@ class Participant(Visitor):
     async def follow(self) -> None:
         """The event stream; a projector draws again when the class has changed."""
         reader, writer = await asyncio.open_connection("localhost", self.port)
-        path = f"/app/class/{self.classroom.id}/changes"
+        path = f"/app/class/{self.classroom.id}/changes{'' if self.secret else '?all'}"
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: localhost:{self.port}\r\nAccept: text/event-stream\r\n\r\n".encode()
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrec_core import runs
+from mmrec_core import runs, settings
 from mmrec_core.classroom import store
 from mmrec_core.classroom.store import Rating
 from mmrec_core.errors import MMRecError
@@ -39,6 +40,10 @@ KEPT = 12_000
 """Largest number of kept predictions, each of all films of a plan for one history: twelve models, fifty participants
 and all of their ratings, in about 6 MB."""
 
+RUNS_S = 5.0
+"""For how many seconds the runs of a dataset are not looked up again: each rating of a class asks for them."""
+
+_runs: dict[tuple[str, str, str], tuple[float, dict[str, runs.Run]]] = {}
 _kept: OrderedDict[tuple[str, bytes], Array] = OrderedDict()
 _lock = threading.Lock()
 
@@ -82,6 +87,17 @@ def plan(dataset: Dataset) -> dict[str, Any]:
     usual = ("ease", "ease_content", "mf", "bpr", "itemknn", "lightgcn")
     model = next((name for name in usual if name in fitted), next(iter(fitted), None))
     return {"items": [plain_id(dataset.items.raw[row]) for row in rows], "model": model}
+
+
+def trained(dataset: Dataset) -> dict[str, runs.Run]:
+    """The newest finished training of each model (:func:`mmrec_core.runs.finished`), at most :data:`RUNS_S` old."""
+    key = (str(settings.home()), dataset.name, dataset.checksum)
+    known = _runs.get(key)
+    if known is None or time.monotonic() - known[0] > RUNS_S:
+        known = _runs[key] = (time.monotonic(), runs.finished(dataset))
+        while len(_runs) > 16:
+            _runs.pop(next(iter(_runs)), None)
+    return known[1]
 
 
 def plain_id(raw: Any) -> Any:
@@ -279,7 +295,7 @@ def curve(
 
 def compared(dataset: Dataset) -> dict[str, runs.Run]:
     """The models of the experiment: all that are trained, but for the random one."""
-    return {name: run for name, run in runs.finished(dataset).items() if name != "random"}
+    return {name: run for name, run in trained(dataset).items() if name != "random"}
 
 
 def results(dataset: Dataset, ratings: Sequence[Rating], plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,11 @@ async def _current(class_id: str) -> tuple[int, int] | None:
     return found
 
 
-async def _stream(class_id: str) -> AsyncIterator[dict[str, str]]:
-    """The counters whenever they change; it ends when the class is deleted."""
+async def _stream(class_id: str, everything: bool) -> AsyncIterator[dict[str, str]]:
+    """The counters whenever they change; it ends when the class is deleted.
+
+    Without ``everything`` only a new scene is told: fifty participants need not hear of every rating of the others.
+    """
     _open[class_id] += 1
     try:
         last = None
@@ -62,7 +65,7 @@ async def _stream(class_id: str) -> AsyncIterator[dict[str, str]]:
             if now is None:
                 yield {"event": "gone", "data": "0"}
                 return
-            if now != last:
+            if last is None or now[0] != last[0] or (everything and now != last):
                 last = now
                 yield {"data": f"{now[0]} {now[1]}"}
             await asyncio.sleep(FRESH_S)
@@ -78,7 +81,7 @@ def _changes(request: Request) -> Response:
     who = request.client.host if request.client else ""
     if _open.total() >= STREAMS or _from[who] >= STREAMS_HERE:
         return PlainTextResponse("Too many people watch; try again later.", status_code=503)
-    return EventSourceResponse(_counted(who, _stream(request.path_params["id"])))
+    return EventSourceResponse(_counted(who, _stream(request.path_params["id"], "all" in request.query_params)))
 
 
 async def _counted(who: str, stream: AsyncIterator[dict[str, str]]) -> AsyncIterator[dict[str, str]]:
@@ -143,6 +146,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
 )
 
 
+def address_of(class_id: str, everything: bool) -> str:
+    """The address of a class's stream, from the app's own: with ``everything``, of any change."""
+    return f"app/class/{class_id}/changes" + ("?all" if everything else "")
+
+
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.7, 4.0
 """Between two drawings of what follows any change of a class."""
 SHARE = 0.05
@@ -166,7 +174,7 @@ def watch(class_id: str, seen: int, *, everything: bool, then: Callable[[], None
     _PULSE(
         key=f"class-changes-{class_id}",
         data={
-            "url": f"app/class/{class_id}/changes",
+            "url": address_of(class_id, everything),
             "seen": seen,
             "all": everything,
             "pause": round(1000 * pause),

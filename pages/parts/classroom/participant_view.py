@@ -6,7 +6,6 @@ import html
 
 import streamlit as st
 
-from mmrec_core import runs
 from mmrec_core.classroom import experiment, likeness, store
 from mmrec_core.classroom.store import EXPERIMENT, LESSON, Classroom, Participant
 from mmrec_core.errors import MMRecError
@@ -173,13 +172,14 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
                 label="Your ratings",
             )
         recommended(classroom, own, dataset)
-        alike(classroom, mine)
+        if len(own) >= likeness.SHARED:  # nobody can have so many in common with them before
+            alike(classroom, mine)
 
 
 def recommended(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> None:
     """What the plan's model recommends from the ratings that are not held out."""
     assert classroom.plan is not None
-    run = runs.finished(dataset).get(classroom.plan["model"])
+    run = experiment.trained(dataset).get(classroom.plan["model"])
     known = [r for r in own if not r.held]
     if run is None or not known:
         return
