@@ -116,6 +116,7 @@ def serve(
     reached = ownership.reached(host, for_class)
     environment = {**os.environ, "MMREC_LISTENS": reached, "MMREC_NAMES": ",".join(known), "MMREC_ADDRESS": address}
     if not ownership.is_local(reached):
+        command += ["--server.maxMessageSize", "50"]  # MB; Streamlit takes 200 from anybody into its memory
         if for_class:
             print(class_announcement(address), flush=True)
         else:

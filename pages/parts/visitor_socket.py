@@ -24,7 +24,13 @@ ALLOWED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_
 OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 """Operations without a rerun that get through: downloads, and rows of tables."""
 BURST, PER_S = 40, 6.0
-"""Reruns that a browser may ask for at once, and per second in the long run; further ones wait."""
+"""Messages that a browser may send at once, and per second in the long run; further ones wait."""
+LONGEST, SHORT = 2**20, 2**14
+"""Largest size in bytes of a message that asks for a rerun, with the state of all widgets, and of any other one."""
+WIDGETS, FILES = 2_000, 50
+"""Largest number of widgets in a message, and of files that are about to be uploaded."""
+TOO_BIG = 1009
+"""Code of a websocket that is closed for the size of a message (RFC 6455)."""
 OF_ADDRESS, OF_ALL = 350, 700
 """Open websockets of one address (a room behind one router shares it), and of all."""
 
@@ -74,7 +80,8 @@ class Bucket:
 
 
 def listening(receive: Receive) -> Receive:
-    """What a browser says, without the kinds that this app has no use for, and not faster than the bucket allows."""
+    """What a browser says, without the kinds that this app has no use for, not faster than the bucket allows, and not
+    longer than messages of its pages are."""
     bucket = Bucket()
 
     async def receiving() -> Any:
@@ -82,12 +89,13 @@ def listening(receive: Receive) -> Receive:
             message = await receive()
             if message["type"] != "websocket.receive":
                 return message
-            kind = kind_of(message.get("bytes") or b"")
-            if kind is None:
-                continue
-            if kind == "rerun_script" and (seconds := bucket.wait(time.monotonic())):
+            data = message.get("bytes") or b""
+            if len(data) > LONGEST:  # whoever sends this is no browser of ours
+                return {"type": "websocket.disconnect", "code": TOO_BIG}
+            if seconds := bucket.wait(time.monotonic()):  # before it is read, which costs time, too
                 await asyncio.sleep(seconds)
-            return message
+            if kind_of(data) is not None:
+                return message
 
     return receiving
 
@@ -100,6 +108,10 @@ def kind_of(data: bytes) -> str | None:
     except DecodeError:
         return None
     kind = said.WhichOneof("type")
+    if kind == "rerun_script":
+        return kind if len(said.rerun_script.widget_states.widgets) <= WIDGETS else None
+    if len(data) > SHORT or len(said.file_urls_request.file_names) > FILES:
+        return None
     if kind == "backend_operation_request":
         return kind if said.backend_operation_request.WhichOneof("payload") in OPERATIONS else None
     return kind if kind in ALLOWED else None

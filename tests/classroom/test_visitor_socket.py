@@ -71,7 +71,7 @@ def test_reruns_wait_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) ->
         slept.append(seconds)
 
     monkeypatch.setattr(visitor_socket.asyncio, "sleep", sleep)
-    messages = iter([{"type": "websocket.receive", "bytes": b} for b in (said(clear_cache=True), *[rerun()] * 43)])
+    messages = iter([{"type": "websocket.receive", "bytes": b} for b in (*[rerun()] * 43, said(clear_cache=True))])
 
     async def receive() -> Any:
         return next(messages)
@@ -140,3 +140,24 @@ def test_the_number_of_open_windows_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     going = asyncio.Event()
     asyncio.run(many("0.0.0.0"))
     assert closed == [1013, 1013]
+
+
+def test_messages_are_no_longer_than_those_of_our_pages() -> None:
+    """Many empty names or widgets in few bytes would keep the server busy for seconds; huge messages end the socket."""
+    files, widgets = BackMsg(), BackMsg()
+    files.file_urls_request.request_id = "1"
+    files.file_urls_request.file_names.extend(["plot.csv"] * visitor_socket.FILES)
+    assert visitor_socket.kind_of(files.SerializeToString()) == "file_urls_request"
+    files.file_urls_request.file_names.append("one more")
+    assert visitor_socket.kind_of(files.SerializeToString()) is None
+    for _ in range(visitor_socket.WIDGETS):
+        widgets.rerun_script.widget_states.widgets.add()
+    assert visitor_socket.kind_of(widgets.SerializeToString()) == "rerun_script"
+    widgets.rerun_script.widget_states.widgets.add()
+    assert visitor_socket.kind_of(widgets.SerializeToString()) is None
+
+    async def receive() -> Any:
+        return {"type": "websocket.receive", "bytes": b"x" * (visitor_socket.LONGEST + 1)}
+
+    end = asyncio.run(visitor_socket.listening(receive)())
+    assert end == {"type": "websocket.disconnect", "code": visitor_socket.TOO_BIG}
