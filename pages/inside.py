@@ -7,12 +7,14 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 from pages.parts import inside, layout, queued_note
 from pages.parts.sections import choose_section
+from pages.parts.study import blinding
 
 TITLE = "Inside"
 ICON = ":material/visibility:"
 ORDER = "55"
 
 layout.frame()
+blinding.close_page_for_participants()
 
 dataset = layout.needs_dataset()
 layout.needs_films(dataset)

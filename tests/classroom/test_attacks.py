@@ -178,19 +178,20 @@ def test_participants_of_a_study_do_not_see_lists_by_name(on_the_network: Datase
     made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
     _, secret = studies.arrive(made.id, "x")
 
-    def cold_start(held: str | None) -> str:
+    def shown(held: str | None, name: str = "cold_start") -> str:
         page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
         page.session_state["class_secrets"] = {identity.STUDY + made.id: held}
-        page.switch_page("pages/cold_start.py")
+        page.switch_page(f"pages/{name}.py")
         page.query_params["dataset"] = "demo"
         return text(page.run())
 
-    assert "You take part in the study" in cold_start(secret)
-    assert "You take part in the study" not in cold_start(None)
-    assert "You take part in the study" not in cold_start("x" * 24)  # nobody's secret
+    assert "You take part in the study" in shown(secret)
+    assert "You take part in the study" in shown(secret, "inside")
+    assert "You take part in the study" not in shown(None)
+    assert "You take part in the study" not in shown("x" * 24)  # nobody's secret
     ownership.guard(None)
     studies.withdraw(secret)
-    assert "You take part in the study" not in cold_start(secret)
+    assert "You take part in the study" not in shown(secret)
     ownership.guard(None)
     studies.delete(made.id)
 

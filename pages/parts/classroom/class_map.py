@@ -64,8 +64,8 @@ def class_map(dataset: Dataset, people: Sequence[Participant], ratings: Sequence
             "label": f"{len(stars)} people on the map of films ({name})",
         },
     )
-    apart = f" Stars are drawn {factor:.1f} times as far from their middle as they lie." if factor > 1.05 else ""
+    apart = f" Distances between stars are drawn {factor:.1f} times as large." if factor > 1.05 else ""
     st.caption(
-        f"Map: {name}. A star stands at the mean place of the films that somebody rated; those they like weigh"
-        f" most.{apart}"
+        f"Map: {name}. Each star is a participant, at the mean position of the films that they rated, weighted by"
+        f" the rating.{apart}"
     )

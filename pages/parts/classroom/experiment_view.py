@@ -40,9 +40,9 @@ def leading(found: Sequence[Mapping[str, Any]], ended: bool = False) -> str:
     if best["over_popularity"] is None:
         return f"{name}{people}"
     if best["over_popularity_interval"] is None:
-        return f"{name}{people} Too few people yet to say whether that is more than popularity."
+        return f"{name}{people} Too few people yet to compare it with popularity."
     low, high = best["over_popularity_interval"]
-    said = "More than popularity" if low > 0 else "Whether that is more than popularity is not shown yet"
+    said = "Significantly more than popularity" if low > 0 else "The difference to popularity is not significant"
     points = f"{100 * best['over_popularity']:+.0f} points [{100 * low:+.0f}, {100 * high:+.0f}]"
     return f"{name}{people} {said}: {points}."
 

@@ -32,7 +32,7 @@ def the_experiment(classroom: Classroom, dataset: Dataset) -> None:
     if film is not None:
         title = layout.escape(str(dataset.catalog["title"].iloc[film[0]]))
         counts = ", ".join(f"{n} × ★{stars:g}" for stars, n in film[1]["counts"].items())
-        st.markdown(f"The film that divides the room most: **{title}** ({counts}).")
+        st.markdown(f"Opinions differ most about **{title}** ({counts}).")
     with st.expander("Numbers and method"):
         if found:
             experiment_view.standings_table(found)

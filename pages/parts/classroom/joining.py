@@ -34,12 +34,10 @@ def join_form(code: str = "") -> None:
         typed = code or st.text_input(
             "Join code", max_chars=12, placeholder="Six letters and digits, from the wall", autocomplete="off"
         )
-        nickname = st.text_input(
-            "Nickname", max_chars=limits.NICKNAME, placeholder="At will; leave it empty for none", autocomplete="off"
-        )
+        nickname = st.text_input("Nickname", max_chars=limits.NICKNAME, placeholder="Optional", autocomplete="off")
         st.caption(
-            "No account and no e-mail address. Others in the class can see your nickname; what the host downloads"
-            " leaves it out. You can delete everything you said at any time."
+            "No account and no e-mail address. Others in the class can see your nickname; exports do not contain it."
+            " You can delete all of your answers and ratings at any time."
         )
         pressed = st.form_submit_button("Join", type="primary", icon=":material/login:")
     if pressed:

@@ -174,5 +174,5 @@ def the_experiment(classroom: Classroom, dataset: Dataset) -> None:
         row, numbers = film
         spread = ", ".join(f"{n} × ★{stars:g}" for stars, n in numbers["counts"].items())
         title = layout.escape(str(dataset.catalog["title"].iloc[row]))
-        st.markdown(f"It divides the room: **{title}** ({spread})")
+        st.markdown(f"Opinions differ most about **{title}** ({spread})")
     layout.generated_note(dataset)
