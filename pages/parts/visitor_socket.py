@@ -25,6 +25,8 @@ OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 """Operations without a rerun that get through: downloads, and rows of tables."""
 BURST, PER_S = 40, 6.0
 """Messages that a browser may send at once, and per second in the long run; further ones wait."""
+FILES_AT_ONCE, FILES_PER_S = 4, 0.5
+"""The same for downloads that are made when they are asked for, such as charts as PNG: one may take half a second."""
 LONGEST, SHORT = 2**20, 2**14
 """Largest size in bytes of a message that asks for a rerun, with the state of all widgets, and of any other one."""
 WIDGETS, FILES = 2_000, 50
@@ -66,23 +68,29 @@ def address(scope: Scope) -> str:
 
 
 class Bucket:
-    """A token bucket: :data:`BURST` at once, :data:`PER_S` in the long run."""
+    """A token bucket.
 
-    def __init__(self) -> None:
-        self.left, self.last = float(BURST), 0.0
+    Args:
+        burst: how many tokens it holds.
+        per_s: how many come back per second.
+    """
+
+    def __init__(self, burst: int = BURST, per_s: float = PER_S) -> None:
+        self.burst, self.per_s = float(burst), per_s
+        self.left, self.last = self.burst, 0.0
 
     def wait(self, now: float) -> float:
         """Take a token; how many seconds to wait for it."""
-        self.left = min(float(BURST), self.left + (now - self.last) * PER_S)
+        self.left = min(self.burst, self.left + (now - self.last) * self.per_s)
         self.last = now
         self.left -= 1
-        return max(0.0, -self.left / PER_S)
+        return max(0.0, -self.left / self.per_s)
 
 
 def listening(receive: Receive) -> Receive:
     """What a browser says, without the kinds that this app has no use for, not faster than the bucket allows, and not
     longer than messages of its pages are."""
-    bucket = Bucket()
+    bucket, files = Bucket(), Bucket(FILES_AT_ONCE, FILES_PER_S)
 
     async def receiving() -> Any:
         while True:
@@ -94,14 +102,17 @@ def listening(receive: Receive) -> Receive:
                 return {"type": "websocket.disconnect", "code": TOO_BIG}
             if seconds := bucket.wait(time.monotonic()):  # before it is read, which costs time, too
                 await asyncio.sleep(seconds)
-            if kind_of(data) is not None:
+            kind = kind_of(data)
+            if kind == "deferred_file" and (seconds := files.wait(time.monotonic())):
+                await asyncio.sleep(seconds)
+            if kind is not None:
                 return message
 
     return receiving
 
 
 def kind_of(data: bytes) -> str | None:
-    """The kind of a browser's message; ``None`` if it must not get through."""
+    """The kind of a browser's message, or its operation; ``None`` if it must not get through."""
     said = BackMsg()
     try:
         said.ParseFromString(data)
@@ -113,7 +124,8 @@ def kind_of(data: bytes) -> str | None:
     if len(data) > SHORT or len(said.file_urls_request.file_names) > FILES:
         return None
     if kind == "backend_operation_request":
-        return kind if said.backend_operation_request.WhichOneof("payload") in OPERATIONS else None
+        operation = said.backend_operation_request.WhichOneof("payload")
+        return operation if operation in OPERATIONS else None
     return kind if kind in ALLOWED else None
 
 

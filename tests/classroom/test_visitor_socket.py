@@ -34,7 +34,7 @@ def test_what_gets_through() -> None:
     """Reruns and downloads; nothing that empties caches, writes files on the server, or is no message."""
     assert visitor_socket.kind_of(rerun()) == "rerun_script"
     assert visitor_socket.kind_of(said(app_heartbeat=True)) == "app_heartbeat"
-    assert visitor_socket.kind_of(operation("dataframe_chunk")) == "backend_operation_request"
+    assert visitor_socket.kind_of(operation("dataframe_chunk")) == "dataframe_chunk"
     for name in ("clear_cache", "set_run_on_save", "load_git_info", "debug_shutdown_runtime"):
         assert visitor_socket.kind_of(said(**{name: True})) is None
         assert visitor_socket.kind_of(rerun() + said(**{name: True})) is None, "the last kind of a message counts"
@@ -161,3 +161,27 @@ def test_messages_are_no_longer_than_those_of_our_pages() -> None:
 
     end = asyncio.run(visitor_socket.listening(receive)())
     assert end == {"type": "websocket.disconnect", "code": visitor_socket.TOO_BIG}
+
+
+def test_downloads_that_take_long_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few at once, then one every two seconds; rows of tables come as fast as reruns."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(visitor_socket.asyncio, "sleep", sleep)
+
+    async def ask(name: str, n: int) -> int:
+        slept.clear()
+
+        async def receive() -> Any:
+            return {"type": "websocket.receive", "bytes": operation(name)}
+
+        listening = visitor_socket.listening(receive)
+        for _ in range(n):
+            await listening()
+        return len(slept)
+
+    assert asyncio.run(ask("deferred_file", visitor_socket.FILES_AT_ONCE + 3)) == 3
+    assert asyncio.run(ask("dataframe_chunk", visitor_socket.FILES_AT_ONCE + 3)) == 0

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import streamlit as st
@@ -27,6 +28,8 @@ STREAMS = 1000
 STREAMS_HERE = 350
 """Largest number of open streams of one address, which a room behind one router shares."""
 
+_readers = ThreadPoolExecutor(2, "class-changes")
+"""Streams wait for no other work of the server, such as charts that visitors export."""
 _latest: dict[str, tuple[float, tuple[int, int] | None]] = {}
 _reading: dict[str, asyncio.Future[Any]] = {}
 _open: Counter[str] = Counter()
@@ -41,7 +44,7 @@ async def _current(class_id: str) -> tuple[int, int] | None:
     if (under_way := _reading.get(class_id)) is None:
         from mmrec_core.classroom import store
 
-        under_way = _reading[class_id] = asyncio.get_running_loop().run_in_executor(None, store.changes, class_id)
+        under_way = _reading[class_id] = asyncio.get_running_loop().run_in_executor(_readers, store.changes, class_id)
         under_way.add_done_callback(lambda _: _reading.pop(class_id, None))
     found: tuple[int, int] | None = await asyncio.shield(under_way)
     _latest[class_id] = (time.monotonic(), found)
