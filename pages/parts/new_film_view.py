@@ -202,7 +202,7 @@ def nearest_films(dataset: Dataset, encoder: str, content: dict[str, Array], ite
             st.markdown(f"**Nearest by { {'text': 'plot', 'image': 'poster'}.get(modality, modality) }**")
             keep = [at for at in range(len(items)) if int(items[at]) != item][:8]
             poster_grid(
-                [film_card(dataset, int(items[at]), note=f"cosine {cosine[at]:.2f}") for at in keep],
+                [film_card(dataset, int(items[at]), note=f"similarity {cosine[at]:.2f}") for at in keep],
                 key=f"nf.near.{modality}",
                 size="small",
                 label=f"Nearest by {modality}",

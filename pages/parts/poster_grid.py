@@ -31,8 +31,8 @@ def film_card(
     mark: str = "",
     says: str = "",
 ) -> dict[str, Any]:
-    """What the wall needs to know of one film; ``mark`` frames it as ``hit``, ``miss`` or ``key``, ``says`` tells what
-    that means."""
+    """What the grid shows of one film: ``note`` replaces what others think of it, ``mark`` frames it as ``hit``, ``miss``
+    or ``key``, ``says`` tells what that means."""
     named = (str(dataset.folder), dataset.checksum)
     while len(_FACTS) > 8 and named not in _FACTS:
         _FACTS.pop(next(iter(_FACTS)))
@@ -40,7 +40,9 @@ def film_card(
     facts = kept.get(int(row))
     if facts is None:
         facts = kept[int(row)] = _facts(dataset, int(row))
-    return {**facts, "note": note or facts["note"], "why": why, "stars": stars, "mark": mark, "mark_label": says}
+    if note:  # what is not shown is not sent either: in a study nobody is to learn what others think of a film
+        facts = {**facts, "note": note, "mean": ""}
+    return {**facts, "why": why, "stars": stars, "mark": mark, "mark_label": says}
 
 
 _FACTS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
