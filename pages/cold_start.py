@@ -9,7 +9,7 @@ import streamlit as st
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers, elicitation, list_changes, recommender
-from mmrec_core.serving.rating_links import read_items, read_ratings, write_items, write_ratings
+from mmrec_core.serving.rating_links import MOST, read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 from pages.parts import answer_heading, layout, navigation
 from pages.parts.answer_heading import BASELINE
@@ -90,6 +90,9 @@ def store_ratings(ratings: dict[int, float]) -> bool:
     if ratings == current_ratings():
         return False
     keep_for_undo()
+    if len(ratings) > MOST:
+        ratings = dict(list(ratings.items())[-MOST:])
+        st.toast(f"This page keeps {MOST} ratings; the oldest one was dropped.", icon=":material/info:")
     if ratings:
         st.query_params["ratings"] = write_ratings({dataset.items.raw[row]: stars for row, stars in ratings.items()})
     elif "ratings" in st.query_params:

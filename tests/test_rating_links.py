@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmrec_core.data import preparation
 from mmrec_core.serving import recommender
-from mmrec_core.serving.rating_links import quoted, read_items, read_ratings, write_items, write_ratings
+from mmrec_core.serving.rating_links import MOST, quoted, read_items, read_ratings, write_items, write_ratings
 from mmrec_core.types import Dataset
 
 IDS = ["7", "film_7", "a:b", "a,b", "50%", "ü b", "x_y:1", "007", "-3", "~."]
@@ -49,3 +49,12 @@ def test_a_rating_of_film_7_is_not_one_of_7(odd: Dataset) -> None:
 def test_what_is_no_rating_is_left_out(odd: Dataset) -> None:
     assert read_ratings("nobody:1_7:x_7:-9_:3__7", odd) == {}
     assert read_items("nobody__%ZZ", odd) == []
+
+
+def test_a_link_holds_so_many_ratings_at_most(demo: Dataset) -> None:
+    """Whoever writes all films into a link would keep everybody's recommendations waiting."""
+    raw = demo.items.raw.tolist()
+    assert len(raw) > 3 * MOST
+    many = write_ratings(dict.fromkeys(raw, 4.0))
+    assert list(read_ratings(many, demo)) == list(range(MOST)) and read_items(write_items(raw), demo) == [*range(MOST)]
+    assert read_ratings("x:1_" * 5 * MOST + write_ratings({raw[0]: 3.0}), demo) == {}, "nor is more than that looked at"

@@ -12,6 +12,10 @@ from urllib.parse import quote, unquote
 
 from mmrec_core.types import Array, Dataset
 
+MOST = 100
+"""Ratings and items that are read from a link at most: everybody's requests are computed by one thread, and the time of
+explanations and paths grows with the square of their number."""
+
 
 def quoted(raw: Any) -> str:
     """A raw id as text without separators."""
@@ -24,10 +28,12 @@ def write_ratings(ratings: Mapping[Any, float]) -> str:
 
 
 def read_ratings(text: str, dataset: Dataset) -> dict[int, float]:
-    """Stars by item row, read from a link. Unknown items and invalid ratings are left out."""
+    """Stars by item row, read from a link. Unknown items, invalid ratings and those after :data:`MOST` are left out."""
     low, high = dataset.scale or (1.0, 5.0)
-    found = {}
-    for part in text.split("_"):
+    found: dict[int, float] = {}
+    for part in text.split("_", 4 * MOST)[: 4 * MOST]:  # what is invalid costs time, too
+        if len(found) == MOST:
+            break
         item, colon, stars = part.rpartition(":")
         try:
             value = float(stars)
@@ -45,6 +51,7 @@ def write_items(items: Iterable[Any]) -> str:
 
 
 def read_items(text: str, dataset: Dataset) -> list[int]:
-    """Item rows, read from a link; unknown items are left out."""
-    rows: Array = dataset.items.rows([unquote(part) for part in text.split("_") if part])
-    return [int(row) for row in rows if row >= 0]
+    """Item rows, read from a link; unknown items and those after :data:`MOST` are left out."""
+    parts = [unquote(part) for part in text.split("_", 4 * MOST)[: 4 * MOST] if part]
+    rows: Array = dataset.items.rows(parts)
+    return [int(row) for row in rows if row >= 0][:MOST]

@@ -301,7 +301,7 @@ def nearest_known(dataset: Dataset, run: runs.Run, user_history: History, item: 
         film_card(
             dataset,
             int(user_history.items[at]),
-            note=f"cosine {cosine[at]:.2f}",
+            note=f"similarity {cosine[at]:.2f}",
             why="" if user_history.ratings is None else f"rated {layout.stars(float(user_history.ratings[at]))}",
         )
         for at in best

@@ -31,8 +31,8 @@ def film_card(
     mark: str = "",
     says: str = "",
 ) -> dict[str, Any]:
-    """What the grid shows of one film: ``note`` replaces what others think of it, ``mark`` frames it as ``hit``, ``miss``
-    or ``key``, ``says`` tells what that means."""
+    """What the grid shows of one film: ``note`` replaces what others think of it, ``mark`` frames it as ``hit``,
+    ``miss`` or ``key``, ``says`` tells what that means."""
     named = (str(dataset.folder), dataset.checksum)
     while len(_FACTS) > 8 and named not in _FACTS:
         _FACTS.pop(next(iter(_FACTS)))

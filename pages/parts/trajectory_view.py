@@ -67,6 +67,10 @@ def background(dataset: Dataset, xy: Array, regions: list[dict[str, Any]] | None
     return alt.layer(dots, names)
 
 
+LONGEST_PATH = 30
+"""Ratings of a path at most: each step asks every model for a list."""
+
+
 def spread_labels(regions: list[dict[str, Any]], xy: Array) -> list[dict[str, Any]]:
     """The largest regions whose names do not lie over each other."""
     wide, high = (float(np.nanmax(xy[:, axis]) - np.nanmin(xy[:, axis])) for axis in (0, 1))
@@ -106,15 +110,18 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
         return
     name, xy, regions = found
     history = recommender.history(dataset, {dataset.items.raw[row].item(): stars for row, stars in ratings.items()})
+    short = len(ratings) <= LONGEST_PATH
     path = bool(ratings) and st.toggle(
-        "Path over my ratings",
+        "Show how recommendations moved",
         key="path",
         bind="query-params",
+        disabled=not short,
         help=(
-            f"A line per model through the centre of its {user_trajectory.TOP} films after none, one, two … of your"
-            " ratings."
+            f"A line per model through the centre of its {user_trajectory.TOP} recommended films after none, one, two …"
+            f" of your ratings; for at most {LONGEST_PATH} ratings."
         ),
     )
+    path = path and short
     asked = {m: answers.ask(run, answers.prefixes(history) if path else [history]) for m, run in models.items()}
     lists, trails = [], []
     for at, (model, run) in enumerate(models.items()):
