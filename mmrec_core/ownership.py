@@ -115,7 +115,7 @@ def token() -> str:
 
 def is_token(given: str) -> bool:
     """Whether a text is the owner's token; the comparison takes constant time."""
-    return hmac.compare_digest(given.strip().encode(), token().encode())
+    return hmac.compare_digest(given.strip().encode("utf-8", "surrogatepass"), token().encode())
 
 
 def pass_for_browser() -> str:
@@ -128,12 +128,12 @@ def pass_for_browser() -> str:
 
 def is_pass(given: str) -> bool:
     """Whether a text is :func:`pass_for_browser`; the comparison takes constant time."""
-    return hmac.compare_digest(given.encode(), pass_for_browser().encode())
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), pass_for_browser().encode())
 
 
 def hashed(secret: str) -> str:
     """What is stored of a secret that somebody's browser holds: its SHA-256, in hexadecimal digits."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def places() -> list[Path]:

@@ -77,8 +77,9 @@ def tables(rows: list[Row]) -> None:
     """One table per kind of head."""
     fixed = [r for r in rows if (r.usual and r.model in comparison.BASELINES) or r.kind == "oracle"]
     st.caption(
-        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (references are not"
-        " compared). ▲ significantly better and ▼ significantly worse than popularity, ○ no significant difference."
+        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (baselines that are"
+        " repeated as references are not compared). ▲ significantly better and ▼ significantly worse than popularity,"
+        " ○ no significant difference."
     )
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]
@@ -93,9 +94,9 @@ def tables(rows: list[Row]) -> None:
         st.markdown(f"#### {KINDS[kind]}")
         if kind == "rating":
             st.caption(
-                "Rating models predict stars; their ranking metrics sort films by predicted stars, which is not what"
-                " they were made for: a film that few people love can come out above one that many like. Popularity,"
-                " EASE and oracles are shown as references."
+                "Rating models predict stars. For ranking metrics, films are sorted by predicted stars, although these"
+                " models are not trained to rank: a film with a few very high ratings can come before one that many"
+                " users like. Popularity, EASE and oracles are repeated here as references."
             )
         for hint in dataset.manifest.get("hints", []) if kind == "click" else []:
             st.caption(f":material/lightbulb: {layout.escape(hint[:1].upper() + hint[1:])}")
@@ -190,9 +191,9 @@ def caveats(rows: list[Row]) -> None:
     if future:
         row, value = max(future, key=lambda pair: pair[1])
         lines.append(
-            f"Some recommended items were released, or first rated, after the user’s last test event: on average up to"
-            f" {100 * value:.1f} % of the top 10 (for {layout.escape(row.label)}). The protocol full:existing leaves"
-            " them out."
+            f"Some recommended items were released, or first rated, after the user’s last test event. Their mean share"
+            f" of the top 10 is highest for {layout.escape(row.label)}: {100 * value:.1f} %. The protocol full:existing"
+            " leaves them out."
         )
     for line in lines:
         st.caption(f":material/info: {line}")
@@ -204,7 +205,10 @@ def rename(rows: list[Row]) -> None:
     if not able:
         return
     with st.popover(
-        "Rename", icon=":material/edit:", type="tertiary", help="Give a result a short name, shown on every page."
+        "Rename a result",
+        icon=":material/edit:",
+        type="tertiary",
+        help="Give a result a short name, shown on every page.",
     ):
         by = {r.label: r for r in able}
         label = st.selectbox("Run", [*by], key=f"rename.which.{dataset.name}")

@@ -273,8 +273,8 @@ def hits_and_recall(info: list[EvaluatedRows], rows: list[Row], labels: list[str
             parts.append(f"{name} {hits:,} of {likes:,} = {hits / likes:.3f}, Recall@10 {recall:.3f}")
     if parts:
         st.caption(
-            ":material/info: Hits in top 10 counts liked test ratings of all users together; Recall@10 on Compare is"
-            " the mean of each user’s own share, so a user with one like counts as much as one with fifty. Over all"
+            ":material/info: “Hits in top 10” is the share of liked test ratings of all users together. Recall@10 on"
+            " Compare is the mean of the users’ shares: a user with one like counts as much as one with fifty. Over all"
             f" test ratings: {'; '.join(parts)}."
         )
 
@@ -317,7 +317,7 @@ def events_table(
     chosen = event.selection.rows if event is not None else []
     with st.container(horizontal=True):
         if not chosen:
-            st.caption("Tick a row’s box to open it.")
+            st.caption("Select a row, then open its case or its user.")
         if st.button(
             "Open the case",
             icon=":material/open_in_new:",

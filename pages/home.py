@@ -142,8 +142,8 @@ def add_dataset() -> None:
                     ":material/folder: Found among your sources."
                     if at_hand
                     else (
-                        ":material/download: Will be downloaded from GroupLens. Or set MMREC_SOURCES to a folder that"
-                        " contains it."
+                        ":material/download: It will be downloaded from GroupLens. If you have it already, set the"
+                        " environment variable MMREC_SOURCES to a folder that contains it."
                     )
                 )
             with st.expander("Settings"):

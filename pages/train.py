@@ -169,7 +169,7 @@ def form() -> None:
     with st.expander("Data and protocol"):
         asked = protocol_settings(same, f"{key}.{name}", quick, trains) | vectors
     if trains:
-        with st.expander("Begin from another model", expanded=begin is not None):
+        with st.expander("Warm start from an earlier run", expanded=begin is not None):
             asked["from_run"] = initial_weights(name, begin)
     layout.generated_note(dataset)
     launch(name, asked, options)
@@ -529,7 +529,7 @@ def history() -> None:
 def tools() -> None:
     """Other people's ways to look at runs."""
     with st.container(horizontal=True):
-        if st.button("Compare these", icon=":material/leaderboard:", key="to_compare"):
+        if st.button("Open Compare", icon=":material/leaderboard:", key="to_compare"):
             st.switch_page(layout.page("compare"), query_params={"dataset": dataset.name})
         if st.button(
             "Open in MLflow",
@@ -556,14 +556,14 @@ elif section == "Cluster":
     cluster_view.view()
 else:
     st.caption(
-        "Each training is a separate process: close this page, or stop the app, and it goes on. Runs start in the order"
-        " in which they were queued."
+        "Each training run is a separate process. It continues if you close this page or stop the app. Runs start in"
+        " the order in which they were queued."
     )
     st.fragment(jobs_in_progress, run_every=pace())()
     left, right = st.columns([1, 1.25], gap="large")
     with left:
         st.fragment(form)()
-        with st.expander("Train an encoder of posters and plots", icon=":material/compare:"):
+        with st.expander("Train an encoder for posters and plots", icon=":material/compare:"):
             st.fragment(encoder_training)(dataset)
     with right:
         st.fragment(history)()

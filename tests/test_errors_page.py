@@ -88,7 +88,7 @@ def test_slices_cover_what_they_say(mine: Dataset) -> None:
     assert sum(m.sum() for m in found["Stars given"].values()) == len(split.test)
     genres = mine.catalog["genres"]
     assert (found["Genre"]["genre Comedy"] == np.array(["Comedy" in genres.iloc[i] for i in item])).all()
-    assert set(found["Burst raters"]) <= {"burst raters (nine tenths on one day)", "others"}
+    assert set(found["Rated on one day or over time"]) <= {"burst raters (nine tenths on one day)", "others"}
 
 
 def test_the_worst_come_first_and_a_seed_draws_the_same(mine: Dataset) -> None:

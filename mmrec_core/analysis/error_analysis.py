@@ -25,7 +25,7 @@ FEW_VALUES = 24
 Sort = Literal["largest error", "missed likes", "largest difference", "most unlike others", "random"]
 SORTS: dict[str, str] = {
     "largest error": "Rows whose prediction is furthest from the rating.",
-    "missed likes": "Films that were liked but are not in the top 10, the most-rated films first.",
+    "missed likes": "Films that were liked but are not in the top 10, sorted by number of ratings.",
     "largest difference": "Where one of the two models, either of them, is furthest ahead of the other: by absolute "
     "error, or by reciprocal rank of liked films.",
     "most unlike others": "Outliers: ratings furthest from the film's mean rating in training.",
@@ -109,9 +109,9 @@ def slices(
     learned = known_rows(split, known, dataset)
     starts = {
         "user by then": "User history length at test time",
-        "film by then": "Ratings of the film at test time",
+        "film by then": "Number of ratings of the film at test time",
         "user training": "User history length in training",
-        "film training": "Ratings of the film in training",
+        "film training": "Number of ratings of the film in training",
         "genre": "Genre",
         "decade": "Decade",
         "films without a": "Missing poster or plot",
@@ -132,7 +132,7 @@ def slices(
     found["Mainstream or niche taste"] = {n: m[at] for n, m in groups.items() if n.startswith("taste")}
     if "time" in events.has:
         burst = burst_raters(dataset)[user]
-        found["Burst raters"] = {"burst raters (nine tenths on one day)": burst, "others": ~burst}
+        found["Rated on one day or over time"] = {"burst raters (nine tenths on one day)": burst, "others": ~burst}
     table = dataset.user_table
     for column in [] if table is None else table.columns:
         values = table[column].astype(str).to_numpy()[user]  # type: ignore[index]

@@ -51,11 +51,11 @@ class Verdict:
         if self.tied:
             leaders = _listed([self.best, *(label for label, _ in self.tied)])
             p = _p(min(p for _, p in self.tied))
-            test = f"p = {p}" if len(self.tied) == 1 else f"smallest p = {p}"
+            test = f"adjusted p = {p}" if len(self.tied) == 1 else f"smallest adjusted p = {p}"
             text = f"{leaders} are not significantly different in {name} ({test}); {self.best} has the {word} value,"
             text += f" {self.value:.3f}."
             if self.worse:
-                text += " All others are significantly worse."
+                text += " Every other model of this kind is significantly worse."
         elif self.worse:
             others = "every other model is" if len(self.worse) > 1 else f"{self.worse[0]} is"
             text = f"{self.best} is best in {name} ({self.value:.3f}); {others} significantly worse."
@@ -67,8 +67,8 @@ class Verdict:
             text += " " + self._against_baseline()
         if self.detectable is not None:
             text += (
-                f" With {self.users:,} users, a true difference between {self.best} and {self.rival} below"
-                f" {self.detectable:.{_digits(self.detectable)}f} would probably be missed."
+                f" With {self.users:,} users, the test of {self.best} against {self.rival} probably misses differences"
+                f" smaller than {self.detectable:.{_digits(self.detectable)}f}."
             )
         return text
 

@@ -112,6 +112,8 @@ def _plain() -> Iterator[None]:
         yield
     except sa.exc.IntegrityError:
         raise
+    except UnicodeEncodeError:
+        raise MMRecError("This text holds characters that cannot be stored.") from None
     except sa.exc.DBAPIError as error:
         cause = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
         where = "MMREC_DATABASE" if os.environ.get("MMREC_DATABASE") else f"MMREC_HOME/{FILE}"

@@ -54,9 +54,7 @@ def heading(
             help="The model has no information it can use about you, so everyone in your place gets these films.",
         )
     if name != BASELINE and common:
-        head.caption(
-            f"{len(common & {int(i) for i in found.items})} of {len(found.items)} are also in the popularity list"
-        )
+        head.caption(f"{len(common & {int(i) for i in found.items})} of {len(found.items)} also in the popularity list")
     if value is not None and interval:
         predicts = (
             " It predicts stars, so it ranks by expected stars, and rarely rated films can come out on top."
@@ -64,7 +62,7 @@ def heading(
             else ""
         )
         head.caption(
-            f"NDCG@10 on test users {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
+            f"NDCG@10 of known users in the test {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
             help=(
                 f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']},"
                 f" seed {result['seed']}, 95 % interval over users.{predicts}"

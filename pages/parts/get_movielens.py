@@ -13,9 +13,9 @@ REQUEST = {"reader": NAME, "dataset": NAME, "options": {}, "enrich": list(enrich
 ENOUGH = 0.5
 """Share of films with a poster, and with a plot, from which on nothing is offered."""
 WHAT = (
-    "Real films without an account: 100,000 ratings of 1,682 films by MovieLens users, about 1,600 posters and as many"
-    " plots from Wikipedia. It downloads about 100 MB and takes about ten minutes, because requests are sent at a"
-    " limited rate. It can be stopped at any time and continues where it stopped."
+    "Real films, no account needed: 100,000 ratings that MovieLens users gave to 1,682 films, about 1,600 posters and"
+    " as many plots from Wikipedia. The download is about 100 MB and takes about ten minutes, because requests are sent"
+    " at a limited rate. You can stop it; the next start continues from there."
 )
 
 

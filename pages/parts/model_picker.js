@@ -50,7 +50,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const find = make("label", "find", "")
   const box = make("input")
   box.type = "search"
-  box.placeholder = "Find a model by name or words"
+  box.placeholder = "Search models by name or description"
   box.setAttribute("aria-label", "Find a model")
   box.value = state.search
   find.append(box)

@@ -156,8 +156,8 @@ def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict
         },
     )
     st.caption(
-        f"Map: {name}. Each mark is one of the {user_trajectory.TOP} films that a model recommends you now;"
-        " colour and shape name the model. Point at one for its title. The map is a 2-D projection, so its"
+        f"Map: {name}. Each mark is one of the {user_trajectory.TOP} films that a model now recommends to"
+        " you; colour and shape show which model. Point at one for its title. The map is a 2-D projection, so its"
         " distances are approximate."
     )
 

@@ -58,7 +58,7 @@ AGES = {1: 18, 18: 21, 25: 30, 35: 40, 45: 47, 50: 53, 56: 60}
 
 
 class MovieLens(DatasetReader):
-    """Ratings of films by members of movielens.org, from 100 thousand to 32 million (Harper & Konstan 2015)."""
+    """Ratings that members of movielens.org gave to films, from 100 thousand to 32 million (Harper & Konstan 2015)."""
 
     class Config(Config):
         """Which part of the data to use."""
