@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from mmrec_core import ownership, records, settings, storage
 from mmrec_core.errors import DamagedFile, MMRecError
 from mmrec_core.types import Array, Dataset
 
-MOST = 100
-"""Slices of a dataset beyond which visitors add none."""
+MOST, MOST_PASSING = 100, 400
+"""Slices of a dataset beyond which visitors add none, and passing selections of visitors, of which the oldest goes."""
+PASSING = ("last selection", "last filter")
+"""Names of selections that the next one replaces."""
+_PASSING = re.compile(rf"(?:{'|'.join(PASSING)}) [0-9a-z]+")
 REMEDY = "Mend it, or set it aside to begin anew: python -m mmrec_core clean --set-aside"
 
 
@@ -72,18 +76,19 @@ def save(dataset: Dataset, name: str, rows: Array) -> None:
     if not name or len(name) > 60:
         raise MMRecError("A slice's name has 1 to 60 characters.")
     with storage.locked(f"slices-{dataset.name}"):
-        visitor = ownership.visitor()
-        own = bool(visitor) and name.endswith(f" {visitor}")  # a passing selection of theirs, replaced by the next
-        most = 5 * MOST if own else MOST
-        if visitor and ((name in _all(dataset) and not own) or len({*_all(dataset), name}) > most):
-            raise MMRecError(
-                f"There is a slice called {name} already; choose another name."
-                if name in _all(dataset) and not own
-                else f"There are {len(_all(dataset))} slices already; only the owner adds more."
-            )
-        storage.write_json(
-            _file(dataset), {**_all(dataset), name: [str(raw) for raw in dataset.items.raw[rows].tolist()]}
-        )
+        kept, visitor = _all(dataset), ownership.visitor()
+        own = bool(visitor) and name in {passing(one) for one in PASSING}
+        others = [other for other in kept if _PASSING.fullmatch(other) and other != name]
+        named = [other for other in kept if not _PASSING.fullmatch(other)]
+        if visitor and not own and (name in kept or _PASSING.fullmatch(name)):
+            raise MMRecError(f"There is a slice called {name} already; choose another name.")
+        if visitor and not own and len(named) >= MOST:
+            raise MMRecError(f"There are {len(named)} slices already; only the owner adds more.")
+        kept.pop(name, None)
+        if own:  # those of visitors who have long left make room
+            for old in others[: max(0, len(others) + 1 - MOST_PASSING)]:
+                kept.pop(old)
+        storage.write_json(_file(dataset), {**kept, name: [str(raw) for raw in dataset.items.raw[rows].tolist()]})
 
 
 def remove(dataset: Dataset, name: str) -> None:

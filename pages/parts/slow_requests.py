@@ -42,7 +42,9 @@ def limit_headers(seconds: float = HEADER_S) -> None:
 
     def close(own: Any) -> None:
         own.__dict__.pop("mmrec_timer", None)
-        if is_waiting(own) and own.transport.get_protocol() is own:  # a websocket has another protocol by now
+        now = own.transport.get_protocol()
+        # a websocket has another protocol by now, which does not answer a header with a line of more than 8 KB
+        if is_waiting(own) if now is own else not getattr(now, "handshake_initiated", True):
             own.transport.abort()
 
     def connection_made(own: Any, transport: Any) -> None:

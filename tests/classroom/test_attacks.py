@@ -394,8 +394,13 @@ def test_visitors_replace_no_slice(on_the_network: Dataset, monkeypatch: pytest.
     slices.save(demo, slices.passing("last selection"), [1])  # type: ignore[arg-type]
     assert {"last selection ada", "last selection bob"} < set(slices.names(demo))
     monkeypatch.setattr(slices, "MOST", 2)
-    with pytest.raises(MMRecError, match="only the owner"):
-        slices.save(demo, "another", [0])  # type: ignore[arg-type]
+    for name, says in (("another", "only the owner"), ("mine bob", "only the owner"), ("last filter x", "already")):
+        with pytest.raises(MMRecError, match=says):
+            slices.save(demo, name, [0])  # type: ignore[arg-type]
+    monkeypatch.setattr(slices, "MOST_PASSING", 2)
+    slices.save(demo, slices.passing("last filter"), [1])  # type: ignore[arg-type]
+    assert "last selection ada" not in slices.names(demo), "the oldest passing selection makes room"
+    assert {"last selection bob", "last filter bob", "the host's"} < set(slices.names(demo))
     ownership.guard(None)
     for name in slices.names(demo):
         slices.remove(demo, name)

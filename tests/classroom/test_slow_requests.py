@@ -19,6 +19,8 @@ from websockets.asyncio.client import connect
 from pages.parts import slow_requests
 
 WAIT = 0.4
+WEBSOCKETS = "websockets-sansio"
+"""What Streamlit has uvicorn use."""
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -37,7 +39,9 @@ async def server() -> AsyncIterator[int]:
             await socket.send_text(await socket.receive_text())
 
     app = Starlette(routes=[Route("/", answer), WebSocketRoute("/ws", echo)])
-    own = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_keep_alive=30))
+    own = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, ws=WEBSOCKETS, log_level="error", timeout_keep_alive=30)
+    )
     task = asyncio.create_task(own.serve())
     while not own.started:
         await asyncio.sleep(0.01)
@@ -76,6 +80,12 @@ async def try_all() -> dict[str, Any]:
         found["header in drops"] = await dripping
 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        upgrade = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(upgrade + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
+        writer.write(b"Cookie: a=" + 9_000 * b"x" + b"\r\n\r\n")
+        found["a line that websockets refuse"] = await closed(reader)
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(REQUEST)
         found["answered"] = b"here" in await reader.read(1000)
         await asyncio.sleep(2 * WAIT)
@@ -102,6 +112,7 @@ def test_headers_have_a_time_limit() -> None:
     assert found == {
         "nothing sent": True,
         "header in drops": True,
+        "a line that websockets refuse": True,
         "answered": True,
         "answered again": True,
         "half of a further one": True,

@@ -16,6 +16,8 @@ from mmrec_core.classroom.store import Participant
 COOKIE = "mmrec_class_"
 STUDY = "mmrec_study_"
 """Names of cookies begin with one of these; the id follows."""
+LOOKED_UP = 12
+"""Classes or studies of one browser that are looked up at most; each costs a read of the database."""
 _SECRET = re.compile(r"[\w-]{16,64}")
 _COOKIES = st.components.v2.component(
     "mmrec.class_cookie",
@@ -66,4 +68,4 @@ def known(kind: str = COOKIE) -> list[str]:
     held: dict[str, str | None] = st.session_state.get("class_secrets", {})
     names = [name for name in (*held, *st.context.cookies) if name.startswith(kind) and held.get(name, True)]
     ids = [name.removeprefix(kind) for name in names]
-    return [own for own in dict.fromkeys(ids) if re.fullmatch(r"[0-9a-f]{16}", own)]
+    return [own for own in dict.fromkeys(ids) if re.fullmatch(r"[0-9a-f]{16}", own)][:LOOKED_UP]

@@ -12,8 +12,8 @@ from mmrec_core.spaces import publish
 from mmrec_core.types import Array, Dataset
 from pages.parts import layout, slices
 
-LAST = "last selection"
-"""Name of the slice that keeps a selection which has no outline on the first map."""
+LAST, FILTERED = slices.PASSING
+"""Names of the slices that keep a selection without an outline on the first map, and what a filter let through."""
 
 
 def polygon() -> list[list[float]]:

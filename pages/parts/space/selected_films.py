@@ -129,7 +129,7 @@ def filter_form(dataset: Dataset, files: publish.Published) -> None:
         keep &= catalog["title"].str.lower().str.contains(words, regex=False).to_numpy()
     if not keep.any():
         st.warning("No film on this map passes these filters.", icon=":material/filter_alt_off:")
-    elif link.keep(dataset, "last filter", np.flatnonzero(keep)):
+    elif link.keep(dataset, link.FILTERED, np.flatnonzero(keep)):
         st.rerun()
 
 

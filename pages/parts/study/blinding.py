@@ -11,13 +11,10 @@ from pages.parts import layout, owner
 from pages.parts.classroom import identity
 from pages.parts.ending import end_page
 
-LOOKED_UP = 5
-"""Studies of one browser that are looked up at most."""
-
 
 def unfinished() -> Study | None:
     """An open study that this browser takes part in and has not finished."""
-    for study_id in identity.known(identity.STUDY)[:LOOKED_UP]:
+    for study_id in identity.known(identity.STUDY):
         person = store.subject(str(identity.secret(study_id, identity.STUDY)))
         if person is None or person.study_id != study_id or person.finished is not None:
             continue
