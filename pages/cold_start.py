@@ -16,7 +16,7 @@ from pages.parts.answer_heading import BASELINE
 from pages.parts.cold_start_curve import cold_start_curve
 from pages.parts.counterfactual_view import counterfactual_view
 from pages.parts.new_film_view import new_film_view
-from pages.parts.poster_grid import film_card, poster_grid, star_steps
+from pages.parts.poster_grid import film_card, poster_grid, rated, star_steps
 from pages.parts.reason_words import reason_in_words
 from pages.parts.run_card import changed, live_runs, pace, run_card
 from pages.parts.study import blinding
@@ -105,12 +105,16 @@ def on_rate() -> None:
     """A star was set or cleared somewhere: both fragments are drawn anew, the page around them is not."""
     ratings = current_ratings()
     for key in ("suggested", "found", "rated"):
-        event = st.session_state.get(key)
-        for change in (event.get("rate") if event is not None else None) or ():
-            if change["stars"] is None:  # cleared; zero and negative ratings are ratings
-                ratings.pop(int(change["id"]), None)
+        try:
+            changes = rated(st.session_state.get(key), len(dataset.items), scale)
+        except MMRecError as error:
+            st.toast(layout.escape(str(error)), icon=":material/error:")
+            continue
+        for row, stars in changes:
+            if stars is None:  # cleared; zero and negative ratings are ratings
+                ratings.pop(row, None)
             else:
-                ratings[int(change["id"])] = float(change["stars"])
+                ratings[row] = stars
     if store_ratings(ratings):
         st.rerun([CHOOSER, STUDIO])
 

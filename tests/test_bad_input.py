@@ -18,6 +18,7 @@ from mmrec_core.cli import main as command_line
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
+from pages.parts.poster_grid import rated, star_steps
 from tests.test_datasets import small_movielens, zipped
 from tests.test_pages import app, text
 
@@ -201,3 +202,35 @@ def test_an_unknown_film(
     shown.query_params["film"] = "777"
     shown.run()
     assert "has no film with id 777" in text(shown)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        5,
+        "all",
+        [5],
+        [{"id": "1", "stars": 4.0}],
+        [{"id": 1}],
+        [{"id": True, "stars": 4.0}],
+        [{"id": -1, "stars": 4.0}],
+        [{"id": 10, "stars": 4.0}],
+        [{"id": 10**400, "stars": 4.0}],
+        [{"id": 1, "stars": float("nan")}],
+        [{"id": 1, "stars": 4.3}],
+        [{"id": 1, "stars": 1e308}],
+        [{"id": 1, "stars": 4.0}] * 21,
+    ],
+)
+def test_what_a_browser_sends_as_ratings_is_checked(said: object) -> None:
+    with pytest.raises(MMRecError, match="no rating"):
+        rated({"rate": said}, 10, (0.5, 5.0))
+
+
+def test_what_a_grid_sends_as_ratings_is_read() -> None:
+    """Every step of a scale, and cleared stars; nothing where nothing was said."""
+    for scale in ((0.5, 5.0), (1.0, 5.0), (-10.0, 10.0), (0.0, 1.0)):
+        steps = star_steps(*scale)
+        assert rated({"rate": [{"id": 3, "stars": s} for s in steps]}, 10, scale) == [(3, s) for s in steps]
+    assert rated({"rate": [{"id": 0, "stars": None}]}, 10, (1.0, 5.0)) == [(0, None)]
+    assert rated(None, 10, (1.0, 5.0)) == rated({}, 10, (1.0, 5.0)) == []

@@ -168,8 +168,9 @@ def by_code(code: str, address: str, window: str = "") -> Classroom:
     Raises:
         MMRecError: no open class has this code, or too many wrong codes were tried.
     """
-    here = (limits.WRONG_CODES, address), (limits.ALL_WRONG_CODES, ""), (limits.WRONG_CODES_HERE, window or address)
     first = bool(window) and not limits.WRONG_CODES_HERE.count(window)
+    everywhere = limits.FIRST_WRONG_CODES if first else limits.ALL_WRONG_CODES
+    here = (limits.WRONG_CODES, address), (everywhere, ""), (limits.WRONG_CODES_HERE, window or address)
     if any(throttle.full(key) for throttle, key in here if not (first and throttle is limits.WRONG_CODES)):
         raise MMRecError("Too many wrong codes were tried. Wait a minute, then type the code again.")
     typed = code.upper().replace(" ", "").replace("-", "")

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
 
 HERE = Path(__file__).parent
@@ -19,6 +20,9 @@ _WALL = st.components.v2.component(
     css=(HERE / "poster_grid.css").read_text(encoding="utf-8"),
     js=(HERE / "poster_grid.js").read_text(encoding="utf-8"),
 )
+
+CHANGES = 20
+"""Ratings in one event at most: a person gives one at a time, and a few while the server is slow."""
 
 
 def film_card(
@@ -82,6 +86,35 @@ def star_steps(low: float, high: float) -> list[float]:
         return [max(low, high - 5 + half / 2) for half in range(1, 11)]
     unit = 10.0 ** math.floor(math.log10(span / 9))
     return [low, *(round(round((low + at * span / 9) / unit) * unit, 12) for at in range(1, 9)), high]
+
+
+def rated(event: Any, n_items: int, scale: tuple[float, float]) -> list[tuple[int, float | None]]:
+    """What a grid says was rated: item rows and stars, ``None`` where they were cleared.
+
+    Args:
+        event: the grid's state, as a browser sent it.
+        n_items: number of items; rows are below it.
+        scale: lowest and highest rating.
+
+    Raises:
+        MMRecError: it is no list of at most :data:`CHANGES` such pairs, or a value is none of the grid's.
+    """
+    changes = event.get("rate") if hasattr(event, "get") else None
+    if changes is None:
+        return []
+    if not isinstance(changes, Sequence) or isinstance(changes, str) or len(changes) > CHANGES:
+        raise MMRecError("That is no rating.")
+    found: list[tuple[int, float | None]] = []
+    for change in changes:
+        row, stars = (change.get(name, "") for name in ("id", "stars")) if isinstance(change, Mapping) else ("", "")
+        if type(row) is not int or not 0 <= row < n_items:
+            raise MMRecError("That is no rating.")
+        if stars is not None and (
+            type(stars) not in {int, float} or not any(abs(stars - step) < 1e-6 for step in star_steps(*scale))
+        ):
+            raise MMRecError("That is no rating.")
+        found.append((row, None if stars is None else float(stars)))
+    return found
 
 
 def poster_grid(

@@ -175,8 +175,9 @@ def test_codes_are_not_guessed_at_speed(database: str, monkeypatch: pytest.Monke
     with pytest.raises(MMRecError, match="Too many wrong codes"):
         store.by_code(classroom.code, "10.0.0.1", "w1")
     assert store.by_code(classroom.code, "10.0.0.1", "w2").id == classroom.id, "the room goes on"
-    years = len(store.ALPHABET) ** store.CODE_LENGTH / limits.ALL_WRONG_CODES.times / (60 * 24 * 365)
-    assert years > 1
+    codes = len(store.ALPHABET) ** store.CODE_LENGTH
+    assert codes / limits.ALL_WRONG_CODES.times / (60 * 24 * 365) > 1
+    assert 60 * limits.FIRST_WRONG_CODES.times / codes < 1 / 2_400, "an hour of guessing with a new window each time"
     monkeypatch.setattr(limits.WRONG_CODES, "times", 20)
     monkeypatch.setattr(limits.ALL_WRONG_CODES, "times", 60)
     for n in range(10):
@@ -187,11 +188,18 @@ def test_codes_are_not_guessed_at_speed(database: str, monkeypatch: pytest.Monke
     with pytest.raises(MMRecError, match="Too many wrong codes"):
         store.by_code(classroom.code, "10.0.0.1")
     assert store.by_code(classroom.code, "10.0.0.2", "w4").id == classroom.id
-    for n in range(60):
+    for n in range(70):
+        with pytest.raises(MMRecError):
+            store.by_code("AAAAAA", f"10.1.0.{n}", f"v{n}")
+    assert store.by_code(classroom.code, "10.9.9.9", "w5").id == classroom.id, "first guesses lock nobody out"
+    for n in range(60):  # second ones
         with pytest.raises(MMRecError):
             store.by_code("AAAAAA", f"10.1.0.{n}", f"v{n}")
     with pytest.raises(MMRecError, match="Too many wrong codes"):
-        store.by_code(classroom.code, "10.9.9.9", "w5")
+        store.by_code(classroom.code, "10.9.9.8", "v1")
+    monkeypatch.setattr(limits.FIRST_WRONG_CODES, "times", 80)
+    with pytest.raises(MMRecError, match="Too many wrong codes"):
+        store.by_code(classroom.code, "10.9.9.7", "w6")
 
 
 def test_numbers_and_sizes_are_bounded(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

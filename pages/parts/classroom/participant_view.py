@@ -13,7 +13,7 @@ from mmrec_core.serving import answers
 from mmrec_core.types import Dataset
 from pages.parts import layout, lesson_question
 from pages.parts.classroom import changes, identity, shown_question
-from pages.parts.poster_grid import film_card, poster_grid
+from pages.parts.poster_grid import film_card, poster_grid, rated
 
 STYLE = "<style>.st-key-switch { display: none; }</style>"
 """The class decides on the dataset."""
@@ -209,15 +209,12 @@ def alike(classroom: Classroom, mine: Participant) -> None:
 
 def _rated(class_id: str, key: str, dataset: Dataset) -> None:
     """A star was set or cleared."""
-    event = st.session_state.get(key)
-    for change in (event.get("rate") if event is not None else None) or ():
-        try:
-            raw = dataset.items.raw[int(change["id"])]
-            stars = None if change["stars"] is None else float(change["stars"])
-            scale = dataset.scale or (1.0, 5.0)
-            store.rate(str(identity.secret(class_id)), raw.item() if hasattr(raw, "item") else raw, stars, scale)
-        except (MMRecError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-            st.session_state["class_fault"] = str(error) if isinstance(error, MMRecError) else "That is no rating."
+    scale = dataset.scale or (1.0, 5.0)
+    try:
+        for row, stars in rated(st.session_state.get(key), len(dataset.items), scale):
+            store.rate(str(identity.secret(class_id)), experiment.plain_id(dataset.items.raw[row]), stars, scale)
+    except MMRecError as error:
+        st.session_state["class_fault"] = str(error)
 
 
 def _skip(class_id: str) -> None:

@@ -15,7 +15,7 @@ from mmrec_core.types import Dataset
 from pages.parts import layout
 from pages.parts.classroom import identity
 from pages.parts.classroom.joining import address
-from pages.parts.poster_grid import film_card, poster_grid
+from pages.parts.poster_grid import film_card, poster_grid, rated
 
 NO_NOTE = "\u00a0"
 """Mean ratings below a film would tell what others think of it."""
@@ -132,20 +132,17 @@ def _raw(dataset: Dataset, text: str) -> object:
 
 def _rated(dataset: Dataset, secret: str, ratings: dict[str, float]) -> None:
     """A star was set or cleared."""
-    event = st.session_state.get("study.rate")
-    low, high = dataset.scale or (1.0, 5.0)
     try:
-        for change in (event.get("rate") if event is not None else None) or ():
-            item = str(plain_id(dataset.items.raw[int(change["id"])]))
-            if change["stars"] is None:
+        changes = rated(st.session_state.get("study.rate"), len(dataset.items), dataset.scale or (1.0, 5.0))
+        for row, stars in changes:
+            item = str(plain_id(dataset.items.raw[row]))
+            if stars is None:
                 ratings.pop(item, None)
-            elif low <= float(change["stars"]) <= high:
-                ratings[item] = float(change["stars"])
+            else:
+                ratings[item] = stars
         store.respond(secret, store.RATINGS, ratings)
     except MMRecError as error:
         st.session_state["study_fault"] = str(error)
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
-        st.session_state["study_fault"] = "That is no rating."
 
 
 def _fault() -> None:
