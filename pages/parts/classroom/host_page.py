@@ -60,7 +60,7 @@ def where_from() -> None:
         if there is None:
             st.markdown(
                 ":material/wifi_off: Only this computer can reach the app. Open it to the network to let others join:"
-                " they can browse, rate and answer; only your private link allows to start or delete runs."
+                " they can browse, rate and answer. Only you, by a private link, can start or delete runs."
             )
             if st.button("Open to the network", icon=":material/wifi:", type="primary"):
                 try:

@@ -39,8 +39,8 @@ def host_page(dataset: Dataset) -> None:
             return
     st.title("Study", anchor=False)
     st.write(
-        "People rate a few films, then compare the lists of two models without knowing which is which. Order and sides"
-        " are balanced; the results say which model they prefer, and how sure that is."
+        "People rate a few films, then compare the lists of two models without knowing which is which. Which list is"
+        " shown first is balanced over participants. The results show the preference with its confidence interval."
     )
     where_from()
     plan, new, every = st.tabs(["Studies", "New study", "How many people?"])
