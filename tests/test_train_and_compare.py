@@ -187,7 +187,7 @@ def test_tables_by_head_with_baselines_in_each(mine: Dataset) -> None:
         "bias",
         "popularity",
         "ease",
-    } and "ranking metrics sort films by predicted stars" in text(shown)
+    } and "films are sorted by predicted stars" in text(shown)
     cell = ranking.set_index("Model").loc["ease", "NDCG@10 ↑"]
     result = runs.finished(mine)["ease"].result()
     assert result is not None and cell.lstrip("★☆ ").startswith(
