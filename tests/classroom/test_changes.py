@@ -1,4 +1,4 @@
-"""What a class tells its browsers: a new scene to all, other changes to those who show them."""
+"""Server-sent events of a class: a new scene goes to all streams, other changes to those that asked for them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pages.parts.classroom import changes
 
 
 @pytest.mark.parametrize(
-    ("everything", "told"), [(False, ["1 1", "2 3", "gone"]), (True, ["1 1", "1 2", "2 3", "gone"])]
+    ("everything", "sent"), [(False, ["1 1", "2 3", "gone"]), (True, ["1 1", "1 2", "2 3", "gone"])]
 )
-def test_participants_hear_of_scenes_only(monkeypatch: pytest.MonkeyPatch, everything: bool, told: list[str]) -> None:
-    """A rating raises the version alone; the end of a class is told to all."""
+def test_participants_are_sent_new_scenes_only(
+    monkeypatch: pytest.MonkeyPatch, everything: bool, sent: list[str]
+) -> None:
+    """A rating raises the version alone; the end of a class is sent to all."""
     counters = iter([(1, 1), (1, 1), (1, 2), (2, 3), (2, 3), None])
 
     async def current(class_id: str) -> Any:
@@ -25,12 +27,13 @@ def test_participants_hear_of_scenes_only(monkeypatch: pytest.MonkeyPatch, every
 
     async def listen() -> list[str]:
         return [
-            said["data"] if "event" not in said else said["event"] async for said in changes._stream("x", everything)
+            event["data"] if "event" not in event else event["event"]
+            async for event in changes._stream("x", everything)
         ]
 
-    assert asyncio.run(listen()) == told
+    assert asyncio.run(listen()) == sent
 
 
-def test_who_shows_everything_asks_for_it() -> None:
+def test_the_address_names_what_is_sent() -> None:
     assert changes.address_of("a1", True).endswith("app/class/a1/changes?all")
     assert changes.address_of("a1", False).endswith("app/class/a1/changes")

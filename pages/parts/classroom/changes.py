@@ -54,7 +54,10 @@ async def _current(class_id: str) -> tuple[int, int] | None:
 async def _stream(class_id: str, everything: bool) -> AsyncIterator[dict[str, str]]:
     """The counters whenever they change; it ends when the class is deleted.
 
-    Without ``everything`` only a new scene is told: fifty participants need not hear of every rating of the others.
+    Args:
+        class_id: the class.
+        everything: whether to send every change; otherwise only a new scene, since participants' pages do not show the
+            ratings of others.
     """
     _open[class_id] += 1
     try:
