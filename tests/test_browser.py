@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from mmrec_core.types import Dataset
-from tests.browsing import QUICK, page_at, settled, train
+from tests.browsing import QUICK, drawn, page_at, settled, train
 
 
 def recommended(page: Any, model: str) -> list[str]:
@@ -200,8 +200,9 @@ def test_every_click_on_a_section_of_train_counts(browser: Any, demo_app: str) -
 
 def test_a_film_opens_at_its_top_and_one_press_of_back_leads_to_the_place_left(browser: Any, demo_app: str) -> None:
     page = page_at(browser, f"{demo_app}/browse?dataset=demo")
-    settled(page)
+    drawn(page)
     page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 900)")
+    assert scrolled(page) == 900
     page.locator(".st-key-wall .poster").nth(20).click()
     page.get_by_role("button", name="All films").wait_for()
     settled(page)
@@ -272,12 +273,13 @@ def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app:
     for path, title in (("", "Home"), ("browse", "Browse"), ("cold_start", "Cold start"), ("learn", "Learn")):
         page.goto(f"{demo_app}/{path}?dataset=demo")
         page.wait_for_function("title => document.title === title", arg=f"{title} · MMRec")
+    drawn(page)
     for _ in range(12):
         page.keyboard.press("Tab")
         style = page.evaluate(
-            "() => { const e = document.activeElement; return [e.dataset.testid, getComputedStyle(e).outlineWidth] }"
+            "() => { const e = document.activeElement; return [e.dataset.testid ?? '', getComputedStyle(e).outlineWidth] }"
         )
-        if style[0] and "NavLink" in style[0]:
+        if "NavLink" in style[0]:
             break
     assert "NavLink" in style[0] and style[1] == "3px", "the focus in the navigation is more than a tint"
     page.context.close()

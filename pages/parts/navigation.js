@@ -3,6 +3,7 @@ const positions = new Map() // view → how far it was scrolled when the visitor
 let shown = null // the view that is shown
 let gestures = 0, pushed = -1 // actions of the visitor so far; the one that last made an entry
 let cameBack = false // whether this view was reached by Back or Forward
+let moved = 0 // how often the visitor has scrolled or acted; ends the restoring of a position
 
 const page = () => document.querySelector("[data-testid=stMain]")
 
@@ -12,6 +13,7 @@ const leaving = () => {
 
 const onGesture = () => {
   gestures++
+  moved++
   cameBack = false
   leaving()
 }
@@ -29,6 +31,7 @@ const onClick = (event) => {
 const start = () => {
   document.addEventListener("click", onClick, true)
   for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, onGesture, true)
+  for (const kind of ["wheel", "touchmove"]) document.addEventListener(kind, () => { moved++ }, { capture: true, passive: true })
   window.addEventListener("popstate", () => { leaving(); cameBack = true; pushed = gestures }, true)
   // Streamlit makes an entry for each change of the address, up to three for one click; Back would need as many presses.
   const push = history.pushState.bind(history)
@@ -39,11 +42,12 @@ const start = () => {
   }
 }
 
-// Posters and charts take a moment to get their height, so the position is set until the page is tall enough.
-const scrollTo = (top, until = performance.now() + 1500) => {
-  const own = shown
+// A page arrives in pieces, so the position is set until the page is tall enough or the visitor scrolls or acts.
+const RESTORING_MS = 15_000
+const scrollTo = (top) => {
+  const own = shown, before = moved, until = performance.now() + RESTORING_MS
   const step = () => {
-    if (shown !== own || !page()) return
+    if (shown !== own || moved !== before || !page()) return
     page().scrollTop = top
     if (Math.abs(page().scrollTop - top) > 2 && performance.now() < until) requestAnimationFrame(step)
   }
