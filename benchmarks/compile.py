@@ -1,4 +1,4 @@
-"""Speed of torch.compile and bf16: rows per second of real trainings in one run, and their validation metrics.
+"""Speed of torch.compile and bf16: rows per second of real training runs in one run, and their validation metrics.
 
 ``python -m benchmarks.compile DATASET [--models mf,dlrm,sasrec,bpr] [--epochs 4]``; the first epoch, which compiles,
 is args apart.

@@ -252,7 +252,7 @@ def page(record: dict[str, Any]) -> str:
         "figures lie outside the "
         "interval they had before. Each row takes less than ten minutes on two CPU cores. Brackets: 95 % bootstrap "
         "intervals over users. "
-        "Seed 0 and split seed 0 unless said. Longer trainings, with the commit at which they ran, are in "
+        "Seed 0 and split seed 0 unless said. Longer training runs, with the commit at which they ran, are in "
         "[results.md](results.md).",
     ]
     for table in TABLES:

@@ -1,9 +1,9 @@
 """The page Inside: frames of a replayed training beside a Plotly animation, first paint and bytes of each view, and
 what snapshots cost.
 
-    python -m benchmarks.inside frames [--films 1200,10000]     frames a second while a training is replayed
+    python -m benchmarks.inside frames [--films 1200,10000]     frames a second while a training run is replayed
     python -m benchmarks.inside views --url http://localhost:8501   each view of a running app, warm
-    python -m benchmarks.inside snapshots                        seconds and bytes that snapshots add to a training
+    python -m benchmarks.inside snapshots                        seconds and bytes that snapshots add to a training run
 
 ``frames`` generates ratings (no posters), trains ``bpr`` with 16 factors for 8 epochs, serves the app and a Plotly page
 that animates the same points (one frame per snapshot), and prints the milliseconds between animation frames of both in
@@ -201,7 +201,7 @@ def views(url: str) -> None:
 
 
 def snapshot_costs() -> None:
-    """Print what snapshots add to trainings on the demo."""
+    """Print what snapshots add to training runs on the demo."""
     from mmrec_core.callbacks import TrainingCallbacks
     from mmrec_core.data import preparation
     from mmrec_core.data.splits import default_split, make_split

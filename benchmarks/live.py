@@ -1,4 +1,4 @@
-"""Cost of watching a training: bytes on the socket per update, and page latency while a training runs.
+"""Cost of watching a training run: bytes on the socket per update, and page latency while a training runs.
 
 Starts the app on a home of its own with the demo, opens the Train page in a headless browser, and measures (a) what
 the server sends per look at a running training, and (b) the median time from a click on "Usual settings only" of

@@ -1,4 +1,5 @@
-"""How fast each page of the app answers in a real browser, idle and beside a training, here and in another checkout.
+"""How fast each page of the app answers in a real browser, idle and beside a training run, here and in another
+checkout.
 
 Serves a home with the demo dataset (``--home`` names one, which is copied; otherwise one is made: the demo, its
 baseline models and the vectors of ``mini_clip``), opens every page in Chromium and prints for each page medians of:
@@ -234,7 +235,7 @@ def visit(page: Any, app: Served, case: str, name: str) -> None:
 
 @contextlib.contextmanager
 def training(app: Served) -> Iterator[None]:
-    """A training that lasts as long as is measured."""
+    """A training run that lasts as long as is measured."""
     command = [sys.executable, "-m", "mmrec_core", "train", "demo", "bpr", "--seed", "7"]
     command += ["--set", "max_epochs=1000", "--set", "patience=1000"]
     where = {**os.environ, "MMREC_HOME": str(app.home)}
@@ -245,10 +246,10 @@ def training(app: Served) -> Iterator[None]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(12)  # it reads its data first
         if process.poll() is not None:
-            raise SystemExit(f"{app.name}: the training ended at once")
+            raise SystemExit(f"{app.name}: the training run ended at once")
         yield
         if process.poll() is not None:
-            print(f"{app.name}: the training ended before all was measured", file=sys.stderr)
+            print(f"{app.name}: the training run ended before all was measured", file=sys.stderr)
     finally:
         if process.poll() is None:
             end(process)

@@ -139,7 +139,7 @@ def train(
         The finished run.
 
     Raises:
-        MMRecError: unknown names, settings out of range, or a training that failed.
+        MMRecError: unknown names, settings out of range, or a training run that failed.
     """
     if resume is not None:
         if runs.get(resume).status in runs.LIVE:
@@ -156,19 +156,19 @@ def train(
 
 
 def open_run(run_id: str) -> Trained:
-    """Open a finished training, of this process, the app or the command line.
+    """Open a finished training run, of this process, the app or the command line.
 
     Args:
         run_id: the run's id, as ``mmrec runs`` lists it.
 
     Raises:
-        MMRecError: an unknown run, or no finished training.
+        MMRecError: an unknown run, or no finished training run.
     """
     run = runs.get(run_id)
     if run.kind == "evaluate" and run.params.get("run"):
         raise MMRecError(f"Run '{run_id}' is an evaluation of run '{run.params['run']}'; open that one.")
     if run.kind != "train" or run.status != "finished":
-        raise MMRecError(f"Run '{run_id}' ({run.kind}) is {run.status}; only a finished training can be opened.")
+        raise MMRecError(f"Run '{run_id}' ({run.kind}) is {run.status}; only a finished training run can be opened.")
     return Trained(run)
 
 

@@ -30,7 +30,7 @@ def ignore_event(kind: str, values: Mapping[str, Any]) -> None:
 
 
 class Interrupted(BaseException):
-    """Raised when a training stops on request, after its checkpoint is saved. It is no error.
+    """Raised when a training run stops on request, after its checkpoint is saved. It is no error.
 
     ``model`` has the best weights so far.
     """
@@ -46,7 +46,7 @@ class StopFlag:
 
     wanted: bool = False
     awaited: bool = False
-    """Whether the training reads ``wanted`` at the moment. If not, only ending the process stops the run."""
+    """Whether the training run reads ``wanted`` at the moment. If not, only ending the process stops the run."""
     timer: Any = None
     """Ends the process if the training does not stop in time."""
 

@@ -80,7 +80,7 @@ class TrainConfig(Config):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
     compile: bool = setting(
         False,
-        "compile the loss first (torch.compile): takes half a minute, so only long trainings become faster; one "
+        "compile the loss first (torch.compile): takes half a minute, so only long training runs become faster; one "
         "process "
         "only",
         advanced=True,

@@ -2,9 +2,10 @@
 
 Each kind (``datasets``, ``enrich``, ``encoders``, ``models``) has a folder. Each ``*.py`` in it that does not start
 with an underscore is one entry: the file holds one public class, and the entry is named after the file. A file with a
-literal ``PRESETS`` dict has one entry per key instead (``ml-1m`` of ``movielens``). Listing a kind parses its files and
-imports none of them, so ``--help`` and the first page need no torch. A file that does not parse is listed with its
-fault and does not affect other entries.
+literal ``PRESETS`` dict has one entry per key instead (``ml-1m`` of ``movielens``). An entry's summary is the first
+sentence of the class, or its own in a literal ``SUMMARIES`` dict. Listing a kind parses its files and imports none of
+them, so ``--help`` and the first page need no torch. A file that does not parse is listed with its fault and does not
+affect other entries.
 
 ``MMREC_PLUGINS`` (a path list) adds folders of the same shape: ``PLUGINS/models/my_model.py`` is a model.
 """
@@ -51,31 +52,31 @@ class Entry:
 
 
 @lru_cache(maxsize=512)
-def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str, ...], str | None]:
-    """Class name, summary, preset names and fault of a file, from its text alone."""
+def _read(file: Path, modified_ns: int, size: int) -> tuple[str, str, tuple[str, ...], dict[str, str], str | None]:
+    """Class name, summary, preset names, their own summaries, and fault of a file, from its text alone."""
     try:
         tree = syntax.parse(file.read_text(encoding="utf-8"), str(file))
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        return "", "", (), f"{file.name} does not parse: {error}"
+        return "", "", (), {}, f"{file.name} does not parse: {error}"
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     classes = [node for node in classes if not node.name.endswith("Config")]
     if len(classes) != 1:
-        return "", "", (), f"{file.name} must hold exactly one public class (found {len(classes)})."
-    presets: tuple[str, ...] = ()
-    for node in tree.body:
-        target = (
-            node.target
-            if isinstance(node, ast.AnnAssign)
-            else node.targets[0]
-            if isinstance(node, ast.Assign)
-            else None
-        )
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and target.id == "PRESETS" and isinstance(value, ast.Dict):
-            keys = value.keys
-            presets = tuple(k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
+        return "", "", (), {}, f"{file.name} must hold exactly one public class (found {len(classes)})."
+    presets = tuple(_literal_dict(tree, "PRESETS"))
+    own = {k: v.value for k, v in _literal_dict(tree, "SUMMARIES").items() if isinstance(v, ast.Constant)}
     summary = docstrings.summary(ast.get_docstring(classes[0]))
-    return classes[0].name, summary, presets, None
+    return classes[0].name, summary, presets, {k: str(v) for k, v in own.items()}, None
+
+
+def _literal_dict(tree: ast.Module, name: str) -> dict[str, ast.expr]:
+    """The values of a module's dict literal by its string keys; empty without one."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Dict) and any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            pairs = zip(value.keys, value.values, strict=True)
+            return {k.value: v for k, v in pairs if isinstance(k, ast.Constant) and isinstance(k.value, str)}
+    return {}
 
 
 def _own_folder(kind: str) -> Path:
@@ -112,9 +113,9 @@ def _entries(kind: str, state: State) -> dict[str, Entry]:
         file = Path(path)
         if file.stem.startswith("_"):
             continue
-        class_name, summary, presets, fault = _read(file, modified_ns, size)
+        class_name, summary, presets, summaries, fault = _read(file, modified_ns, size)
         for name in presets or (file.stem,):
-            found[name] = Entry(kind, name, file, class_name, summary, fault)
+            found[name] = Entry(kind, name, file, class_name, summaries.get(name, summary), fault)
     return dict(sorted(found.items()))
 
 
@@ -293,7 +294,7 @@ def _digest(files: State) -> bytes:
     """A checksum of the content of some files; a class may inherit from any other class of its kind."""
     from mmrec_core import storage
 
-    return storage.checksum(b"8", *(Path(path).read_bytes() for path, _, _ in files)).encode()
+    return storage.checksum(b"9", *(Path(path).read_bytes() for path, _, _ in files)).encode()
 
 
 @lru_cache(maxsize=1024)

@@ -277,7 +277,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def p_value(p: float) -> str:
-    """A p-value for a sentence: ``p = .69``, ``p < .001``."""
+    """A p-value for a sentence: ``p = 0.69``, ``p < 0.001``."""
     if p < 0.001:
-        return "p < .001"
-    return f"p = {p:.{3 if p < 0.1 else 2}f}".replace("= 0.", "= .")
+        return "p < 0.001"
+    return "p = 1" if p >= 0.995 else f"p = {p:.{3 if p < 0.1 else 2}f}"

@@ -526,7 +526,7 @@ def rate_films_tab() -> None:
 st.title("Cold start", anchor=False)
 layout.generated_note(dataset)
 single_thread()
-WHO = ["New person", "New film", "The crossing"]
+WHO = ["New user", "New film", "Cold-start curve"]
 who = (
     st.segmented_control(
         "New user or new film",
@@ -536,13 +536,12 @@ who = (
         key="new",
         bind="query-params",
         label_visibility="collapsed",
-        format_func=lambda choice: "Ratings needed to beat popularity" if choice == "The crossing" else choice,
     )
     or WHO[0]
 )
 if who == "New film":
     new_film_view(dataset)
-elif who == "The crossing":
+elif who == "Cold-start curve":
     cold_start_curve(dataset)
 else:
     st.caption(

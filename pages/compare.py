@@ -31,7 +31,7 @@ SECTIONS = (
     "Overview", "Disagreements", "Paired test", "Groups", "Protocols", "Ablations", "Cost", "Beyond accuracy"
 )  # fmt: skip
 EARLIER = {"Paired": "Paired test", "Lists": "Beyond accuracy"}
-OVERVIEW = ("Intervals", "Parallel", "Seeds", "Calibration")
+OVERVIEW = ("Intervals", "Parallel coordinates", "Seeds", "Calibration")
 dataset = layout.needs_dataset()
 
 
@@ -281,7 +281,7 @@ def not_comparable(found: list[Row], key: Key) -> None:
                 "Train it on this split",
                 key=f"again-{row.run.id}",
                 icon=":material/model_training:",
-                help="Its model knows other rows than the models above. Train it again to compare.",
+                help="Its model was fitted on other rows than the models above. Train it again to compare.",
             ):
                 trained = runs.get(str(row.trained)).params
                 mine = comparison.baseline_params(dataset, key, row.model)
@@ -312,7 +312,7 @@ def no_results() -> None:
     with st.container(border=True):
         if any(r.params.get("dataset") == dataset.name for r in live_runs()):
             st.subheader("The first results are on their way", anchor=False)
-            st.write("They appear here one by one as the trainings end.")
+            st.write("They appear here one by one as the training runs end.")
         else:
             st.subheader(f"Nothing has been evaluated on {dataset.name} yet", anchor=False)
             st.write(f"Fit the models first: {', '.join(runs.usable_models(dataset))}.")
@@ -401,7 +401,7 @@ if found:
             "Default settings only",
             key="only_usual",
             bind="query-params",
-            help="Hides trainings with other seeds, settings or shares of the rows.",
+            help="Hides training runs with other seeds, settings or shares of the rows.",
         )
         rows = rows_of_setup(found, key)
         baseline_form(found, key)
@@ -411,7 +411,7 @@ if found:
         sections(found, rows, key)
     else:
         st.info(
-            "None of these trainings has default settings. Switch “Default settings only” off to see them.",
+            "None of these training runs has default settings. Switch “Default settings only” off to see them.",
             icon=":material/filter_alt_off:",
         )
 else:

@@ -1,4 +1,4 @@
-"""Where models fail, and why: slices, the worst cases, a person’s lists, exact what-ifs, and a notebook of what you
+"""Where models fail, and why: slices, the worst cases, a user’s lists, exact what-ifs, and a notebook of what you
 find."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ORDER = "55"
 
 layout.frame()
 
-LOOKS = ["Slices", "Person", "Case", "Notebook"]
+LOOKS = ["Slices", "User", "Case", "Notebook"]
 MOST_CHOICES = 12_000
 """Films that a select box may list; a larger catalog is asked for an id."""
 NOTHING = "nothing"
@@ -175,7 +175,7 @@ def slices_tab(rows: list[Row], split: Split, labels: list[str]) -> None:
     if chosen is not None:
         u, i = int(lines[0].user[chosen]), int(lines[0].item[chosen])
         st.caption(
-            f"Tags for the chosen case: person {layout.escape(str(dataset.users.raw[u]))} and"
+            f"Tags for the chosen case: user {layout.escape(str(dataset.users.raw[u]))} and"
             f" {layout.escape(str(dataset.catalog['title'].iloc[i]))}"
         )
         panel(
@@ -206,9 +206,9 @@ def sort_is_possible(sort: str, info: list[EvaluatedRows]) -> bool:
     """Whether an order can be told of these results."""
     return {
         "largest error": info[0].error is not None,
-        "missed likes": info[0].place is not None,
+        "missed films": info[0].place is not None,
         "largest difference": len(info) > 1,
-        "most unlike others": info[0].rating is not None,
+        "outliers": info[0].rating is not None,
     }.get(sort, True)
 
 
@@ -218,8 +218,8 @@ def metrics_table(masks: dict[str, Array], info: list[EvaluatedRows], rows: list
     data: dict[str, list[Any]] = {
         "Slice": [*masks],
         "n": [m[0]["n"] for m in measured.values()],
-        "Likes": [m[0]["likes"] for m in measured.values()],
-        "People": [m[0]["people"] for m in measured.values()],
+        "Relevant": [m[0]["likes"] for m in measured.values()],
+        "Users": [m[0]["people"] for m in measured.values()],
     }
     meaning = {"found": "Hits in top 10 ↑", "rmse": "RMSE ↓"}
     for at, label in enumerate(r.label for r in rows):
@@ -237,16 +237,16 @@ def metrics_table(masks: dict[str, Array], info: list[EvaluatedRows], rows: list
         column_config={
             "Slice": st.column_config.TextColumn(pinned=True),
             "n": st.column_config.NumberColumn(format="localized", help="Test ratings in the slice."),
-            "Likes": st.column_config.NumberColumn(
-                format="localized", help="Those that count as liked: what “hits in top 10” looks for."
+            "Relevant": st.column_config.NumberColumn(
+                format="localized", help="Test ratings from the relevance threshold on."
             ),
-            "People": st.column_config.NumberColumn(format="localized"),
+            "Users": st.column_config.NumberColumn(format="localized"),
             **{
                 c: st.column_config.TextColumn(
                     help=(
-                        "Share of all held-out likes that are in a top 10. Brackets: 95 %, users as clusters."
+                        "Share of the relevant test ratings in a top 10. Brackets: 95 % interval, clustered by user."
                         if c.startswith("Hits")
-                        else "Root mean squared error of predicted stars. Brackets: 95 %, people as clusters."
+                        else "Root mean squared error of predicted stars. Brackets: 95 % interval, clustered by user."
                     )
                 )
                 for c in data
@@ -273,9 +273,9 @@ def hits_and_recall(info: list[EvaluatedRows], rows: list[Row], labels: list[str
             parts.append(f"{name} {hits:,} of {likes:,} = {hits / likes:.3f}, Recall@10 {recall:.3f}")
     if parts:
         st.caption(
-            ":material/info: “Hits in top 10” is the share of liked test ratings of all users together. Recall@10 on"
-            " Compare is the mean of the users’ shares: a user with one like counts as much as one with fifty. Over all"
-            f" test ratings: {'; '.join(parts)}."
+            ":material/info: “Hits in top 10” is the share of relevant test ratings of all users together. Recall@10 on"
+            " Compare is the mean of the users’ shares: a user with one relevant film counts as much as one with fifty."
+            f" Over all test ratings: {'; '.join(parts)}."
         )
 
 
@@ -289,7 +289,7 @@ def events_table(
     first = info[0]
     raw_user, raw_item, titles = dataset.users.raw, dataset.items.raw, dataset.catalog["title"]
     data: dict[str, list[Any]] = {
-        "Person": [str(raw_user[u]) for u in first.user[where]],
+        "User": [str(raw_user[u]) for u in first.user[where]],
         "Film": [str(titles.iloc[i]) for i in first.item[where]],
     }
     if first.rating is not None:
@@ -299,7 +299,7 @@ def events_table(
         if t.predicted is not None:
             data[f"{shown} predicts"] = t.predicted[where].tolist()
         if t.place is not None:
-            data[f"Place · {shown}"] = [
+            data[f"Rank · {shown}"] = [
                 f"#{p}" if p > 0 else "not in top 20" if p == 0 else "–" for p in t.place[where].tolist()
             ]
     event = st.dataframe(
@@ -328,7 +328,7 @@ def events_table(
         ):
             open_tab("Case", int(first.user[where[chosen[0]]]), int(first.item[where[chosen[0]]]))
         if st.button("Open this user", icon=":material/person:", disabled=not chosen, key="open.person"):
-            open_tab("Person", int(first.user[where[chosen[0]]]))
+            open_tab("User", int(first.user[where[chosen[0]]]))
         if seed is not None and st.button(
             f"Put these {len(where)} into the notebook",
             icon=":material/playlist_add:",
@@ -394,14 +394,14 @@ def choose_user(split: Split) -> int | None:
     st.session_state["who.asked"] = asked
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Person", key="who.asked", on_change=keep_in_link, args=("who",), width=200, help="An id of the dataset."
+            "User", key="who.asked", on_change=keep_in_link, args=("who",), width=200, help="An id of the dataset."
         )
         if st.button("Another, at random", icon=":material/shuffle:", key="who.random"):
-            open_tab(st.query_params.get("look", "Person"), int(np.random.default_rng().choice(users)))
+            open_tab(st.query_params.get("look", "User"), int(np.random.default_rng().choice(users)))
     user = dataset.users.find(text.strip())
     if user is None:
         st.info(
-            f"{dataset.name} has no person “{layout.escape(text)}”. Ids run from"
+            f"{dataset.name} has no user “{layout.escape(text)}”. Ids run from"
             f" {layout.escape(str(dataset.users.raw[0]))} to {layout.escape(str(dataset.users.raw[-1]))}.",
             icon=":material/person_search:",
         )
@@ -502,7 +502,7 @@ else:
             )
             if look == "Slices":
                 slices_tab(rows, split, labels)
-            elif look == "Person":
+            elif look == "User":
                 person_tab(rows, split, labels)
             else:
                 case_tab(rows, split, labels)

@@ -21,7 +21,7 @@ layout.needs_films(dataset)
 
 
 def runs_for(view: inside.View, dataset: Dataset) -> dict[str, runs.Run]:
-    """Finished trainings that a view opens, by their name: the newest of each model, and the one that the link
+    """Finished training runs that a view opens, by their name: the newest of each model, and the one that the link
     names."""
     newest = runs.finished(dataset)
     found = {f"{model}": newest[model] for model in view.models if model in newest}

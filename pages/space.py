@@ -145,7 +145,10 @@ def about_views(first: Source, second: Source) -> None:
 def about_colour(colour: dict[str, Any]) -> None:
     """What the colours mean."""
     if colour["hint"]:
-        st.caption(f"Colour: {colour['hint']} Distances between far points on a map mean little.")
+        st.caption(
+            f"Colour: {colour['hint']} Labels: genres and tags typical of a region. Distances between far points on a"
+            " map mean little."
+        )
 
 
 def on_fallback() -> None:

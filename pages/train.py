@@ -1,4 +1,4 @@
-"""Start trainings in the background and watch them live; every setting comes with its meaning and range."""
+"""Start training runs in the background and watch them live; every setting comes with its meaning and range."""
 
 import time
 from pathlib import Path
@@ -122,7 +122,7 @@ def form() -> None:
     head.subheader("New training", anchor=False)
     if start is not None:
         head.badge(
-            f"{'retrain of' if begin else 'like'} {start.params['model']} of"
+            f"{'warm start from' if begin else 'like'} {start.params['model']} of"
             f" {time.strftime('%d %b %H:%M', time.localtime(start.record['created']))}",
             icon=":material/tune:",
             color="gray",
@@ -275,7 +275,7 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
             index=["frozen", "stream"].index(before["regime"]),
             key=f"{key}.regime",
             help=(
-                "frozen: models know the training rows alone, or with refit also the validation rows. stream: every "
+                "frozen: models are fitted on the training rows, with refit also on the validation rows. stream: every "
                 "earlier event is known when the next is asked."
             ),
         )
@@ -306,7 +306,7 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
                 usual if before["relevant_from"] is None else float(before["relevant_from"]),
                 step=0.5,
                 key=f"{key}.bar",
-                help="Test ratings from here on count as liked; ranking models learn from these.",
+                help="Ratings from here on count as relevant; ranking models learn from those of training.",
             )
             dropped = None if before["filter_from"] is None else float(before["filter_from"])
             drop = st.number_input(
@@ -317,7 +317,7 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
                 step=0.5,
                 key=f"{key}.drop",
                 placeholder="keep all",
-                help="Drops them before splitting; all that is kept counts as liked (RecBole's protocol).",
+                help="Drops them before splitting; all that is kept counts as relevant (RecBole's protocol).",
             )
             asked["filter_from"] = drop
             asked["relevant_from"] = None if bar == usual or drop is not None else float(bar)
@@ -331,8 +331,8 @@ def protocol_settings(start: runs.Run | None, key: str, quick: bool, trains: boo
             value=bool(before["refit"]),
             key=f"{key}.refit",
             help=(
-                "Usually models know the training rows alone when they are tested; validation rows serve early "
-                "stopping. With refit they know both: closed forms and gradient models are fitted on both, models of "
+                "By default models are fitted on the training rows alone; validation rows serve early "
+                "stopping. With refit closed forms and gradient models are fitted on both, and models of "
                 "sequences and of events in time observe the validation rows."
             )
             + cut,

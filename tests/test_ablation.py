@@ -1,4 +1,4 @@
-"""Ablations: the arms, reuse of finished trainings, means over seeds and their intervals."""
+"""Ablations: the arms, reuse of finished training runs, means over seeds and their intervals."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_varied_is_refused(films: Dataset, model: str, over: str,
 
 
 def test_table_of_an_ablation(films: Dataset) -> None:
-    """Means over seeds, paired differences to the first arm, reuse of finished trainings, exports."""
+    """Means over seeds, paired differences to the first arm, reuse of finished training runs, exports."""
     name = ablation.save(films, "svdpp", ["history"], [1, 2], QUICK)
     study = ablation.load(name)
     assert ablation.table(study)["done"] == 0
@@ -184,7 +184,7 @@ def test_memory_features_and_nodes_are_varied_together(films: Dataset) -> None:
 
 
 def test_an_arm_of_an_older_model_is_trained_again(films: Dataset, workers_here: None) -> None:
-    """A finished training counts as an arm only if its model is of today's version; so with pages."""
+    """A finished training run counts as an arm only if its model is of today's version; so with pages."""
     known = ablation.load(ablation.save(films, "mf", ["dim=2:4"], [1], QUICK))
     assert ablation.start(known) == 2 and ablation.start(known) == 0
     first = ablation.runs_of(known)[0]

@@ -187,7 +187,7 @@ for absent in sys.argv[1:]:
 
 @functools.cache
 def loads_without() -> dict[str, str]:
-    """Exit codes of processes that load what a training needs where one library is missing, by its name."""
+    """Exit codes of processes that load what a training run needs where one library is missing, by its name."""
     command = [sys.executable, "-c", WITHOUT, *ABSENT]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     print(done.stderr)

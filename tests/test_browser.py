@@ -155,7 +155,7 @@ def test_twenty_ratings_end_in_a_link_that_restores_everything(browser: Any, dem
 def test_a_poster_opens_its_case_and_the_link_holds_it(browser: Any, demo_app: str) -> None:
     """From a person's list to the case: person and film are in the address, nothing fails in the browser, and the link
     alone shows the same."""
-    page = page_at(browser, demo_app + "/errors?dataset=demo&look=Person&who=3&a=ease&b=bpr")
+    page = page_at(browser, demo_app + "/errors?dataset=demo&look=User&who=3&a=ease&b=bpr")
     page.locator(".film button.poster").last.wait_for()
     settled(page)
     page.locator(".film button.poster").last.click()
@@ -233,7 +233,7 @@ def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
     """Models, person and look of Errors, the pair of Compare, the filters of Browse."""
     page = page_at(browser, f"{demo_app}/errors?dataset=demo")
     settled(page)
-    page.get_by_text("Person", exact=True).first.click()
+    page.get_by_text("User", exact=True).first.click()
     settled(page)
     page.get_by_role("button", name="Another, at random").click()
     settled(page)
@@ -241,7 +241,7 @@ def test_a_page_comes_back_as_it_was_left(browser: Any, demo_app: str) -> None:
     page.get_by_role("option", name="itemknn", exact=True).click()
     settled(page)
     left = page.url
-    assert "look=Person" in left and "who=" in left and "b=itemknn" in left
+    assert "look=User" in left and "who=" in left and "b=itemknn" in left
     go_to(page, "Compare")
     page.locator(".st-key-section-part button", has_text="Paired").click()
     page.get_by_text("mean difference").first.wait_for()
@@ -277,7 +277,8 @@ def test_titles_of_tabs_the_start_page_by_name_and_focus(browser: Any, demo_app:
     for _ in range(12):
         page.keyboard.press("Tab")
         style = page.evaluate(
-            "() => { const e = document.activeElement; return [e.dataset.testid ?? '', getComputedStyle(e).outlineWidth] }"
+            "() => { const e = document.activeElement;"
+            " return [e.dataset.testid ?? '', getComputedStyle(e).outlineWidth] }"
         )
         if "NavLink" in style[0]:
             break

@@ -1,4 +1,5 @@
-"""A training in a real browser: its curve moves, it outlives the server, it is compared, and another begins from it."""
+"""A training run in a real browser: its curve moves, it outlives the server, it is compared, and another begins from
+it."""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ def test_a_training_outlives_the_server_and_is_trained_on(
             " document.querySelector('.stMainBlockContainer').outerHTML.includes(n))"
         )
         page.goto(f"{url}/train?dataset=ml-latest-small")
-        page.get_by_role("button", name="Retrain").first.click()
+        page.get_by_role("button", name="Warm start").first.click()
         page.get_by_text("retrain of bpr of").wait_for()
         settled(page)
         epochs = page.get_by_role("spinbutton", name="max epochs (epochs)")

@@ -112,7 +112,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def files_of(home: Path) -> list[Path]:
-    """One of each kind of file: those of the run of ``mf`` stand for other trainings."""
+    """One of each kind of file: those of the run of ``mf`` stand for other training runs."""
     found = []
     others = {r.folder for r in runs.all_runs() if r.params["model"] in {"popularity", "ease"}}
     for file in sorted(home.rglob("*")):
@@ -180,7 +180,7 @@ PARTS = {
     "coding": ("errors", "look", "Notebook"),
     "trials": ("train", "part", "Tune"),
     "cluster": ("train", "part", "Cluster"),
-    "first": ("errors", "look", "Person"),
+    "first": ("errors", "look", "User"),
     "model/": ("errors", "look", "Case"),
     "tune": ("train", "part", "Tune"),
     "row_errors": ("errors", "look", "Case"),

@@ -196,7 +196,7 @@ def test_a_random_sample_goes_into_the_notebook(mine: Dataset) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ({"look": "Person", "who": "nobody"}, "has no person"),
+        ({"look": "User", "who": "nobody"}, "has no user"),
         ({"look": "Case", "who": "5", "what": "no film"}, "What if"),
     ],
 )

@@ -417,7 +417,7 @@ def test_a_stream_observes_what_was_cut_off(home: Path, ratings_csv: Path) -> No
 
 
 def test_a_special_protocol_is_not_the_usual_one(home: Path, ratings_csv: Path) -> None:
-    """A training evaluated with seen items as candidates does not take the usual one's place on Cold start."""
+    """A training run evaluated with seen items as candidates does not take the usual one's place on Cold start."""
     preparation.prepare("csv", source=ratings_csv, name="mine", options={"scale": "0.5:5"})
     dataset = preparation.open_dataset("mine")
     usual = trained(dataset, "popularity")

@@ -162,7 +162,7 @@ def test_space_has_the_models_films_or_not(model: str) -> None:
         assert vectors.shape[0] == datasets[0].manifest["films"] and bool(torch.isfinite(vectors).all())
 
 
-@pytest.mark.parametrize("look", ["Slices", "Person", "Case"])
+@pytest.mark.parametrize("look", ["Slices", "User", "Case"])
 @pytest.mark.parametrize("model", MODELS)
 def test_errors_opens_the_model_up(model: str, look: str) -> None:
     """Errors: its slices, a person's list and a case with what-ifs, without an error, for every model of films."""
@@ -177,7 +177,7 @@ def test_errors_opens_the_model_up(model: str, look: str) -> None:
         assert any(label in " ".join(map(str, t.columns)) for t in tables)
         figures = " ".join(str(v) for t in tables for v in t.to_numpy().ravel())
         assert any(c.isdigit() for c in figures)
-    elif look == "Person":
+    elif look == "User":
         assert "Person 5" in text(page) and f"**{label}**" in " ".join(m.value.replace("\\", "") for m in page.markdown)
     else:
         ranks = ["Rank, learned profile", "Rank, folded-in profile"]

@@ -125,7 +125,7 @@ def test_a_film_shows_what_each_model_thinks(mine: Dataset) -> None:  # noqa: F8
         trained("bpr", options={"max_epochs": epochs, "device": "cpu"})
     shown.run()
     assert not shown.exception and not shown.error
-    assert any(toggle.label == "Also other trainings (1)" for toggle in shown.toggle)
+    assert any(toggle.label == "Also other training runs (1)" for toggle in shown.toggle)
     table = shown.dataframe[0].value.set_index("Model")
     assert set(table.index) == {"popularity", "bias", "bpr (max_epochs=2)"}
     ranks = {row.label: film_views.kept_ranks(mine, row) for row in film_views.views(mine)}

@@ -60,7 +60,7 @@ def test_a_run_is_opened_by_its_id(home: Path, ratings_csv: Path) -> None:
     with pytest.raises(MMRecError, match="Unknown run"):
         mmrec_core.open_run("nothing")
     queued = runs.create("train", runs.training_params("mine", "popularity"))
-    with pytest.raises(MMRecError, match="only a finished training"):
+    with pytest.raises(MMRecError, match="only a finished training run"):
         mmrec_core.open_run(queued.id)
     fewer = _saved(pd.read_csv(ratings_csv).head(300), home)
     preparation.prepare("csv", source=fewer, name="mine", options={"scale": "0.5:5"})

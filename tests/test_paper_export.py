@@ -36,13 +36,13 @@ def test_an_exported_learning_curve_has_the_plot_in_its_middle() -> None:
     epochs = [{"epoch": at, "ndcg@10": 0.01 * at} for at in range(5)]
     chart = charts.learning({f"{LONG} {at}": epochs for at in range(6)}, "ndcg@10")
     assert chart is not None
-    setup = "user-temporal (seed 0) · liked: 3.5 or more · full ranking · frozen · models know training rows"
+    setup = "user-temporal (seed 0) · relevant: 3.5 or more · full ranking · frozen · fitted on training rows"
     svg = picture(chart, "svg", "mine", setup)
     wide, high = _size(svg)
     assert WIDTH < wide < WIDTH * 1.25 and high > 280
     words = svg.decode()
     assert all(f"{LONG} {at}" in words for at in range(6)) and "…" not in words
-    assert setup.split(" · ")[0] in words and "models know training rows" in words
+    assert setup.split(" · ")[0] in words and "fitted on training rows" in words
     assert picture(chart, "pdf", "mine", setup).startswith(b"%PDF")
     assert picture(chart, "png").startswith(b"\x89PNG")
     assert "title" not in prepared(chart)

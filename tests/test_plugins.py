@@ -241,3 +241,13 @@ def test_a_split_and_a_metric_of_errors_are_one_file_each(
         make_split(dataset, "broken")
     assert metrics.metric("regret").better == "lower" and metrics.metric("ndcg@10").better == "higher"
     assert {metrics.metric(n).better for n in ("rmse", "mae", "log_loss", "future_items@10")} == {"lower"}
+
+
+@pytest.mark.parametrize("kind", ["models", "encoders", "datasets", "enrich"])
+def test_every_entry_has_a_summary_of_its_own(kind: str) -> None:
+    """Cards and lists show it beside the name, so two entries with the same sentence could not be told apart."""
+    summaries: dict[str, list[str]] = {}
+    for name, entry in registry.entries(kind).items():
+        assert entry.summary.endswith("."), name
+        summaries.setdefault(entry.summary, []).append(name)
+    assert [names for names in summaries.values() if len(names) > 1] == []

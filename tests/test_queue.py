@@ -87,7 +87,8 @@ def test_giving_up_while_waiting_frees_the_queue(mine: Dataset, monkeypatch: pyt
 
 
 def test_an_ended_run_lets_go_of_its_process(mine: Dataset) -> None:
-    """A notebook's kernel lives on after a training; resuming that must not wait for the kernel, let alone kill it."""
+    """A notebook's kernel lives on after a training run; resuming that must not wait for the kernel, let alone kill
+    it."""
     run = runs.create("train", asked("mf", options={"max_epochs": 3}))
     (run.folder / "checkpoints").mkdir()
     (run.folder / "checkpoints" / "fit.safetensors").write_bytes(b"damaged")
@@ -218,7 +219,8 @@ def test_a_refit_is_drawn_and_told(mine: Dataset) -> None:
 def test_only_unusual_trainings_and_usual_ones_asked_for(mine: Dataset) -> None:
     trained("itemknn", seed=4)
     shown = app("compare", only_usual="true")
-    assert not shown.exception and any("None of these trainings has default settings" in i.value for i in shown.info)
+    assert not shown.exception
+    assert any("None of these training runs has default settings" in i.value for i in shown.info)
 
 
 def test_a_model_that_is_gone_hurts_nobody(mine: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Killed, stopped, resumed, queued: a training ends with the figures of one that nobody disturbed, and runs once."""
+"""Killed, stopped, resumed, queued: a training run ends with the figures of one that nobody disturbed, and runs
+once."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def test_three_kills_at_random_steps_change_nothing(mine: str) -> None:
 
 
 def test_a_training_goes_on_alike_from_every_batch(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training resumed from any checkpoint, after a step boundary or an epoch, writes the same next checkpoint."""
+    """A training run resumed from any checkpoint, after a step boundary or an epoch, writes the same next
+    checkpoint."""
     from mmrec_core.callbacks import Interrupted, TrainingCallbacks
     from mmrec_core.data.splits import make_split
     from mmrec_core.training import fit

@@ -137,7 +137,7 @@ def test_a_result_names_its_commit_and_says_what_no_commit_holds(
 
 
 def test_an_ablation_does_not_take_the_place_of_the_model_that_reads_everything(mine: str) -> None:
-    """Of a model's trainings the one that pages use has default settings, else differs in settings alone."""
+    """Of a model's training runs the one that pages use has default settings, else differs in settings alone."""
     dataset = preparation.open_dataset(mine)
     plain = runs.training_params(mine, "ease")
 

@@ -76,7 +76,7 @@ def test_defaults_of_before_and_of_now_are_the_same_settings(dataset: Dataset) -
     assert result["settings"]["weight_decay"] == 0.0 and set(result["options"]) < set(result["settings"])
     own = [row for row in comparison.rows(dataset) if row.model == "mf" and row.result["seed"] == saved.params["seed"]]
     same = [row for row in own if row.description == comparison.row_of(saved, saved.result() or {}).description]
-    assert [row.run.id for row in same] == [again.id], "the newer of two trainings with the same settings"
+    assert [row.run.id for row in same] == [again.id], "the newer of two training runs with the same settings"
 
 
 def test_a_default_that_changed_makes_another_result() -> None:

@@ -17,7 +17,7 @@ from tests.test_train_and_compare import mine  # noqa: F401
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Runs are done at once, in this process, with short trainings."""
+    """Runs are done at once, in this process, with short training runs."""
     done: list[tuple[str, str]] = []
 
     def start(kind: str, params: dict[str, Any], **more: Any) -> runs.Run:

@@ -234,7 +234,9 @@ def test_every_section_is_drawn_or_says_why_not(mine: Dataset, part: str) -> Non
     shown = app("compare", part=part)
     assert not shown.exception and not shown.error
     trained("bpr", options={"max_epochs": 3, "device": "cpu"})
-    for view in {"Overview": ("Intervals", "Parallel"), "Cost": ("Cost", "Learning curves")}.get(part, ("",)):
+    for view in {"Overview": ("Intervals", "Parallel coordinates"), "Cost": ("Cost", "Learning curves")}.get(
+        part, ("",)
+    ):
         assert not app("compare", part=part, view=view).exception
 
 

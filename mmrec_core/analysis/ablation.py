@@ -1,8 +1,8 @@
 """Ablation studies: one model trained with and without each component, over several seeds.
 
-An ablation is a list of ordinary trainings, written to ``MMREC_HOME/ablations/<id>.json``. Trainings that are finished
-are reused; the others are queued. The metrics of an arm are per-user values averaged over its seeds, with a bootstrap
-over users, and paired with the first arm.
+An ablation is a list of ordinary training runs, written to ``MMREC_HOME/ablations/<id>.json``. Training runs that are
+finished are reused; the others are queued. The metrics of an arm are per-user values averaged over its seeds, with a
+bootstrap over users, and paired with the first arm.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def arms(levels: Mapping[str, Sequence[str]]) -> list[Arm]:
 def plan(
     dataset: Dataset, model: str, over: Sequence[str], seeds: Sequence[int], base: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The checked trainings of an ablation.
+    """The checked training runs of an ablation.
 
     Args:
         dataset: the dataset.
@@ -157,10 +157,10 @@ def plan(
         base: parameters that all arms share, as :func:`mmrec_core.runs.training_params` takes them.
 
     Returns:
-        ``{"arm", "seed", "params"}`` for each training.
+        ``{"arm", "seed", "params"}`` for each training run.
 
     Raises:
-        MMRecError: no seed, or one of the trainings is not possible.
+        MMRecError: no seed, or one of the training runs is not possible.
     """
     if not seeds:
         raise MMRecError("Name at least one seed, such as --seeds 1,2,3.")
@@ -215,7 +215,7 @@ def load(name: str) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     return records.read(
-        file, records.ABLATION, "Repair it, or remove it and start the ablation again: its trainings are kept."
+        file, records.ABLATION, "Repair it, or remove it and start the ablation again: its training runs are kept."
     )
 
 
@@ -246,7 +246,7 @@ def saved(dataset: Dataset | None = None) -> list[dict[str, Any]]:
 
 
 def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
-    """The best run of each training: finished, else running or queued, else any other; the newest of several."""
+    """The best run of each training run: finished, else running or queued, else any other; the newest of several."""
     versions = registry.versions("models", (cell["params"]["model"] for cell in study["cells"]))
     known = [
         r
@@ -264,7 +264,7 @@ def runs_of(study: Mapping[str, Any]) -> list[Run | None]:
 
 
 def start(study: Mapping[str, Any]) -> int:
-    """Queue every training that is not finished, running or queued; return how many."""
+    """Queue every training run that is not finished, running or queued; return how many."""
     todo = [
         c
         for c, run in zip(study["cells"], runs_of(study), strict=True)
@@ -276,12 +276,12 @@ def start(study: Mapping[str, Any]) -> int:
 
 
 def table(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics of the arms whose trainings are finished.
+    """Metrics of the arms whose training runs are finished.
 
     Returns:
         ``dataset``, ``model``, ``split``, ``split_seed``, ``protocol``, ``seeds``, ``base`` (the arm that others are
-        paired with), ``metrics``, ``done`` and ``total`` trainings, ``setup`` (what all trainings share and how they
-        were evaluated, in words), and ``rows``: per arm its finished ``seeds``,
+        paired with), ``metrics``, ``done`` and ``total`` training runs, ``setup`` (what all training runs share and how
+        they were evaluated, in words), and ``rows``: per arm its finished ``seeds``,
         ``metrics``, ``intervals``
         (95 %, bootstrap over users of their values averaged over seeds), ``spread`` (standard deviation over seeds) and
         ``paired`` (difference to the base arm with its interval; of RMSE the difference of mean squared errors).
@@ -332,7 +332,7 @@ def table(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def groups(study: Mapping[str, Any]) -> list[ModelGroup]:
-    """The finished trainings of each arm that has any, the base arm first if it has.
+    """The finished training runs of each arm that has any, the base arm first if it has.
 
     On ``cold-item`` splits cold items are ranked among themselves.
     """
@@ -345,14 +345,14 @@ def groups(study: Mapping[str, Any]) -> list[ModelGroup]:
 
 
 def _row(run: Run, result: Mapping[str, Any]) -> comparison.Row:
-    """A finished training as a row; its threshold is the dataset's default where none was asked for."""
+    """A finished training run as a row; its threshold is the dataset's default where none was asked for."""
     threshold = result.get("relevant_from")
     usual = open_dataset(run.params["dataset"]).manifest.get("relevant_from") if threshold is None else threshold
     return comparison.row_of(run, {**result, "relevant_from": usual})
 
 
 def _setup(study: Mapping[str, Any], rows: Sequence[comparison.Row]) -> str:
-    """Model, settings and evaluation setup of the finished trainings, in words; empty without any."""
+    """Model, settings and evaluation setup of the finished training runs, in words; empty without any."""
     if not rows:
         return ""
     among_cold = rows[0].result.get("among") == comparison.AMONG_COLD

@@ -1,4 +1,4 @@
-"""What an ablation's trainings have in common, in words: vectors, settings, epochs."""
+"""What an ablation's training runs have in common, in words: vectors, settings, epochs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NAMED = ("dim", "hidden", "layers", "loss", "max_epochs", "patience", "lr", "bat
 
 
 def in_words(model: str, over: Sequence[str], rows: Sequence[Row]) -> str:
-    """Model, what is varied, the vectors that were read, the settings that all trainings share, and their epochs.
+    """Model, what is varied, the vectors that were read, the settings that all training runs share, and their epochs.
 
     Args:
         model: name of the model.
         over: what is varied, as :func:`mmrec_core.analysis.ablation.varied` takes it.
-        rows: results of the finished trainings.
+        rows: results of the finished training runs.
     """
     varied = [name.partition("=")[0] for name in over]
     parts = [f"Ablation of {model}: {', '.join(varied)} varied."]
@@ -46,7 +46,7 @@ def _vectors(rows: Sequence[Row]) -> list[str]:
 
 
 def _shared(rows: Sequence[Row], varied: Sequence[str]) -> dict[str, Any]:
-    """Settings with one value in all trainings: those of :data:`NAMED`, and those that differ from the defaults."""
+    """Settings with one value in all training runs: those of :data:`NAMED`, and those that differ from the defaults."""
     every = [row.result.get("settings") or {} for row in rows]
     if not every:
         return {}

@@ -45,7 +45,7 @@ def crossing(
         split_seed: seed of the split.
         options: settings by model.
         encoder: the encoder whose vectors models of plots and posters read.
-        callbacks: callbacks of the trainings; by default they report progress.
+        callbacks: callbacks of the training runs; by default they report progress.
         progress: called with the progress over models.
 
     Returns:

@@ -22,13 +22,13 @@ TOP = 10
 BURST = 0.9
 """A user with at least this share of ratings on one day counts as a burst rater."""
 FEW_VALUES = 24
-Sort = Literal["largest error", "missed likes", "largest difference", "most unlike others", "random"]
+Sort = Literal["largest error", "missed films", "largest difference", "outliers", "random"]
 SORTS: dict[str, str] = {
     "largest error": "Rows whose prediction is furthest from the rating.",
-    "missed likes": "Films that were liked but are not in the top 10, sorted by number of ratings.",
+    "missed films": "Relevant test films that are not in the top 10, the most rated first.",
     "largest difference": "Where one of the two models, either of them, is furthest ahead of the other: by absolute "
-    "error, or by reciprocal rank of liked films.",
-    "most unlike others": "Outliers: ratings furthest from the film's mean rating in training.",
+    "error, or by reciprocal rank of relevant films.",
+    "outliers": "Ratings furthest from the film's mean rating in training.",
     "random": "A random sample; the same seed gives the same sample.",
 }
 
@@ -138,7 +138,7 @@ def slices(
         values = table[column].astype(str).to_numpy()[user]  # type: ignore[index]
         there = np.unique(values)
         if 1 < len(there) <= FEW_VALUES:
-            found[f"Person's {column}"] = {f"{column} {value}": values == value for value in there.tolist()}
+            found[f"User's {column}"] = {f"{column} {value}": values == value for value in there.tolist()}
     if apart is not None and np.isfinite(apart).any():
         bound = np.nanquantile(apart, 0.8)
         far = np.where(np.isfinite(apart), apart >= bound, False)
@@ -264,7 +264,7 @@ def worst(
     where = np.flatnonzero(mask)
     if sort == "random":
         return np.sort(np.random.default_rng(seed).permutation(where)[:n])
-    if sort == "most unlike others":
+    if sort == "outliers":
         if evaluated.rating is None:
             raise MMRecError("This dataset has no ratings.")
         train = split.train
@@ -275,7 +275,7 @@ def worst(
             count > 0, np.bincount(item, stars, minlength=len(dataset.items)) / np.maximum(count, 1), np.nan
         )
         value = np.nan_to_num(np.abs(evaluated.rating - mean[evaluated.item]), nan=-1)
-    elif sort == "missed likes":
+    elif sort == "missed films":
         if evaluated.place is None:
             raise MMRecError("This result has no saved lists; evaluate the run again.")
         count = np.bincount(np.asarray(dataset.interactions.need("item"))[split.train], minlength=len(dataset.items))
@@ -284,7 +284,7 @@ def worst(
         value = count[evaluated.item].astype(np.float64)
     elif sort == "largest error":
         if evaluated.error is None:
-            raise MMRecError("This model does not predict ratings; use the order 'missed likes'.")
+            raise MMRecError("This model does not predict ratings; use the order 'missed films'.")
         value = np.nan_to_num(np.abs(evaluated.error), nan=-1)
     else:
         value = np.abs(_difference(evaluated, other))

@@ -322,7 +322,7 @@ def _escaped(text: str) -> str:
 def _line(one: Case) -> str:
     about = ", ".join(
         f"{k} {_escaped(v)}"
-        for k, v in (("person", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model))
+        for k, v in (("user", one.user), ("film", one.film), ("slice", one.slice), ("model", one.model))
         if v
     )
     text = (

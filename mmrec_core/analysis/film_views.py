@@ -72,7 +72,8 @@ class Neighbours:
 
 
 def views(dataset: Dataset) -> list[Row]:
-    """Results of trainings on the current data that rank films, in the default evaluation setup if there are any there.
+    """Results of training runs on the current data that rank films, in the default evaluation setup if there are any
+    there.
 
     Those with default settings come first; of several setups, that with most results is taken.
     """
@@ -124,7 +125,7 @@ def film_ranks(dataset: Dataset, row: Row, progress: Progress = quiet) -> FilmRa
 
 
 def _stamp(dataset: Dataset, run: Run) -> str:
-    """What the ranks of a training depend on."""
+    """What the ranks of a training run depend on."""
     try:
         written = (run.folder / "model" / "config.json").stat().st_mtime_ns
     except OSError:
@@ -133,7 +134,8 @@ def _stamp(dataset: Dataset, run: Run) -> str:
 
 
 def _model_as_evaluated(dataset: Dataset, row: Row) -> Any:
-    """The model of a training; one that learns from events knows the validation rows where the evaluation let it."""
+    """The model of a training run; one that learns from events knows the validation rows where the evaluation let
+    it."""
     model = load_run_model(row.run.folder)
     if not model.streams or row.key.known == "training":
         return model

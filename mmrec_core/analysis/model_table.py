@@ -31,9 +31,9 @@ class Estimate:
     value: float
     """Mean over seeds."""
     seeds: int
-    """Number of trainings."""
+    """Number of training runs."""
     interval: tuple[float, float] | None
-    """95 % t interval over seeds; of one training its bootstrap interval over users; ``None`` if there is none."""
+    """95 % t interval over seeds; of one training run its bootstrap interval over users; ``None`` if there is none."""
     against: Mapping[str, Any] | None = None
     """Paired comparison with the baseline: :func:`mmrec_core.stats.paired` with ``p_holm``; ``None`` if untested."""
     best: bool = False
@@ -43,7 +43,7 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the t interval over seeds; ``None`` for one training."""
+        """Half the width of the t interval over seeds; ``None`` for one training run."""
         return (self.interval[1] - self.interval[0]) / 2 if self.interval and self.seeds > 1 else None
 
     def sign(self, lower_is_better: bool) -> str:
@@ -111,8 +111,8 @@ def model_table(
 ) -> ModelTable:
     """Compute the table of a paper.
 
-    Trainings that differ in their seed alone are averaged. Tests are paired over users, whose values are averaged over
-    the seeds of a model. p-values are adjusted for the number of models (Holm), for each metric on its own.
+    Training runs that differ in their seed alone are averaged. Tests are paired over users, whose values are averaged
+    over the seeds of a model. p-values are adjusted for the number of models (Holm), for each metric on its own.
 
     Args:
         dataset: the dataset of all results.
@@ -126,7 +126,7 @@ def model_table(
     """
     groups = group_by_seed(rows)
     if not any(group.kind != "oracle" for group in groups):
-        raise MMRecError(f"There is no finished training on {dataset.name} to put into a table. Train a model first.")
+        raise MMRecError(f"There is no finished training run on {dataset.name} to make a table of. Train a model.")
     names = list(metrics) if metrics else usual_metrics(rows)
     for name in names:
         if name not in known_metrics(rows):

@@ -53,7 +53,7 @@ def setup_in_words(dataset: Dataset, key: Key, among_cold: bool = False) -> str:
     of = f" ({', '.join(size)})" if size else ""
     generated = " Generated data: a check of the method, not evidence about films." * dataset.manifest["generated"]
     dropped = f" Ratings below {key.filter_from:g} are dropped." if key.filter_from is not None else ""
-    known = "" if key.regime == "stream" else f" Rows that the models know: {key.known}."
+    known = "" if key.regime == "stream" else f" Models were fitted on {key.known} rows."
     regime = "streaming (models observe each test event after it is ranked)" if key.regime == "stream" else "static"
     return (
         f"Dataset: {dataset.name}{of}.{generated} "
@@ -134,7 +134,7 @@ def _seeds_in_words(table: ModelTable) -> str:
         if exact:
             words.append(f"The same under every seed (to four decimals): {', '.join(exact)}.")
     if len(several) < len(table.groups):
-        words.append("Values with brackets: one training and its 95% bootstrap interval over users.")
+        words.append("Values with brackets: one training run and its 95% bootstrap interval over users.")
     return " ".join(words)
 
 
@@ -299,7 +299,7 @@ def seed_text(table: ModelTable, metric: str, decimals: int = 4) -> TextTable:
     words = (
         f"{column(metric)} by training seed. {setup_in_words(table.dataset, table.key, table.among_cold)} "
         "SD: standard deviation over seeds. Interval: 95% t interval of the mean over seeds on the same test rows; it "
-        "shows how much trainings differ, not how much users do."
+        "shows how much training runs differ, not how much users do."
     )
     return TextTable(head, rows, words, f"{table.dataset.name}-{table.key.split}-seeds", comments(table))
 

@@ -20,7 +20,7 @@ class Way:
     name: str
     protocol: str = "full"
     split: str | None = None
-    """``None``: the split that the models were trained on; another split needs another training."""
+    """``None``: the split that the models were trained on; another split needs another training run."""
     optimistic: bool = False
     about: str = ""
 

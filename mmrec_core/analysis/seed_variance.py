@@ -14,8 +14,8 @@ from mmrec_core.analysis.comparison import Row
 def over_seeds(rows: Sequence[Row], metric: str) -> list[dict[str, Any]]:
     """Group results that differ in their training seed alone.
 
-    The interval shows how much trainings differ on the same test rows. (Intervals over users show the uncertainty of
-    one training's metric.)
+    The interval shows how much training runs differ on the same test rows. (Intervals over users show the uncertainty
+    of one training's metric.)
 
     Returns:
         For each group ``label``, ``seeds``, ``values``, ``mean``, and ``interval``: the 95 % t-interval of the mean

@@ -9,6 +9,7 @@ from typing import Any
 from mmrec_core.analysis.comparison import Row
 from mmrec_core.analysis.model_table import ALPHA, Estimate, ModelTable, model_table, table_of_groups
 from mmrec_core.metrics import metric as metric_of
+from mmrec_core.stats import p_value
 from mmrec_core.types import Dataset
 
 POWER = 0.8
@@ -50,8 +51,8 @@ class Verdict:
         word = "lowest" if metric_of(self.metric).lower_is_better else "highest"
         if self.tied:
             leaders = _listed([self.best, *(label for label, _ in self.tied)])
-            p = _p(min(p for _, p in self.tied))
-            test = f"adjusted p = {p}" if len(self.tied) == 1 else f"smallest adjusted p = {p}"
+            p = p_value(min(p for _, p in self.tied))
+            test = f"adjusted {p}" if len(self.tied) == 1 else f"smallest adjusted {p}"
             text = f"{leaders} are not significantly different in {name} ({test}); {self.best} has the {word} value,"
             text += f" {self.value:.3f}."
             if self.worse:
@@ -89,7 +90,8 @@ def verdict(dataset: Dataset, rows: Sequence[Row], metric: str, baseline: str | 
 
     Args:
         dataset: their dataset.
-        rows: results of one evaluation setup; oracles are ignored, trainings that differ in their seed are averaged.
+        rows: results of one evaluation setup; oracles are ignored, training runs that differ in their seed are
+            averaged.
         metric: name of the metric.
         baseline: name of the baseline; it is left out where no result has it.
 
@@ -152,10 +154,6 @@ def _listed(names: Sequence[str]) -> str:
     if len(names) > NAMED + 1:
         return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _p(value: float) -> str:
-    return "1" if value >= 0.995 else f"{value:.2f}".lstrip("0") if value >= 0.01 else f"{value:.3f}".lstrip("0")
 
 
 def _digits(value: float) -> int:

@@ -90,7 +90,7 @@ def plan(dataset: Dataset) -> dict[str, Any]:
 
 
 def trained(dataset: Dataset) -> dict[str, runs.Run]:
-    """The newest finished training of each model (:func:`mmrec_core.runs.finished`), at most :data:`RUNS_S` old."""
+    """The newest finished training run of each model (:func:`mmrec_core.runs.finished`), at most :data:`RUNS_S` old."""
     key = (str(settings.home()), dataset.name, dataset.checksum)
     known = _runs.get(key)
     if known is None or time.monotonic() - known[0] > RUNS_S:

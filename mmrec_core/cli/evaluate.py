@@ -80,8 +80,8 @@ def compare(
 ) -> None:
     """Compare all finished runs on one split, paired with a baseline (and with oracles that were evaluated).
 
-    With --metrics, --models, --seeds or a file, one row for each model: trainings that differ in their seed alone are
-    averaged, and p-values are adjusted for the number of models.
+    With --metrics, --models, --seeds or a file, one row for each model: training runs that differ in their seed alone
+    are averaged, and p-values are adjusted for the number of models.
     """
     from mmrec_core.analysis import comparison
     from mmrec_core.data import preparation, splits
@@ -143,7 +143,7 @@ def recommend(
 
     found = runs.get(run)
     if found.status != "finished" or found.kind != "train":
-        raise MMRecError(f"Run '{run}' is {found.status}; recommendations need a finished training.")
+        raise MMRecError(f"Run '{run}' is {found.status}; recommendations need a finished training run.")
     dataset = preparation.open_dataset(found.params["dataset"])
     if (user is None) == (ratings is None):
         raise MMRecError(

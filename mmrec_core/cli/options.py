@@ -30,7 +30,7 @@ SplitOption = Annotated[
     ),
 ]
 SplitSeed = Annotated[int, typer.Option(min=0, help="Random seed of the split.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the training.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the training run.")]
 RelevantFrom = Annotated[
     float | None, typer.Option(help="Relevance threshold: ratings at or above it count as liked (3.5 on MovieLens).")
 ]

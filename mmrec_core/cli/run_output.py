@@ -1,4 +1,4 @@
-"""Output of a training on the terminal: a line per epoch while it runs, and its result as a short table."""
+"""Output of a training run on the terminal: a line per epoch while it runs, and its result as a short table."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def rename(
 
 @app.command()
 def stop(run: Annotated[str, typer.Argument(help="Id of a queued or running run.")], as_json: Json = False) -> None:
-    """Stop a run. A training keeps its best weights and can be resumed."""
+    """Stop a run. A training run keeps its best weights and can be resumed."""
     from mmrec_core import runs as store
 
     say({"run": run, "status": store.stop(run).status}, as_json)

@@ -16,7 +16,7 @@ def smoke(
     ] = 2,
     as_json: Json = False,
 ) -> None:
-    """Check this machine (and the cluster, if one is set) with small trainings whose metrics must agree."""
+    """Check this machine (and the cluster, if one is set) with small training runs whose metrics must agree."""
     from mmrec_core.jobs.doctor import smoke as check
 
     found = check(workers, progress)

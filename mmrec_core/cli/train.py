@@ -125,7 +125,7 @@ def train(
             min=1, help="Processes of a distributed training, each with its share of every batch (gradient models)."
         ),
     ] = 1,
-    slurm: Annotated[bool, typer.Option("--slurm", help="Only print a SLURM job script for this training.")] = False,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Print a SLURM job script for this training run.")] = False,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -170,7 +170,7 @@ def train(
 
 
 def _say_vectors(params: Mapping[str, Any]) -> None:
-    """Say on standard error which vectors a training reads, where the command did not choose them."""
+    """Say on standard error which vectors a training run reads, where the command did not choose them."""
     from mmrec_core import features
     from mmrec_core.cli.run_output import vectors_in_words
     from mmrec_core.data import preparation
@@ -323,7 +323,7 @@ def tune(
 
 @app.command(name="train-all")
 def train_all(dataset: DatasetArg, as_json: Json = False) -> None:
-    """Queue a training of every model with default settings in the background."""
+    """Queue a training run of every model with default settings in the background."""
     from mmrec_core import runs as store
 
     say({"runs": [run.id for run in store.start_all(dataset)]}, as_json)

@@ -106,7 +106,7 @@ def _checked(split: Split) -> Split:
 
 
 def default_split(dataset: Dataset) -> str:
-    """The split that trainings use unless another one is named.
+    """The split that training runs use unless another one is named.
 
     It is the split that the dataset's authors published if it has validation rows or the events have no times, else
     :data:`DEFAULT`; without times and without a published split, rows are divided at random.

@@ -39,7 +39,7 @@ class Aligned(Encoder):
 
     Each side is one linear head, ``h(x) = normalize(W·(x − μ)/σ + b)``, on the stored vectors of an encoder; the heads
     learn from the films that have both a plot and a poster (:func:`mmrec_core.training.alignment.align`), with the loss
-    of CLIP or of SigLIP. Neither encoder changes, so a training takes seconds.
+    of CLIP or of SigLIP. Neither encoder changes, so a training run takes seconds.
     """
 
     class Config(AnyConfig):

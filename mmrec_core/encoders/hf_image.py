@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PRESETS: dict[str, dict[str, Any]] = {"hf_image": {}, "resnet": {"weights": "microsoft/resnet-50"}}
+SUMMARIES = {
+    "hf_image": "Any image model in transformers' form (ViT, DINOv2, …), pooled before its classifier.",
+    "resnet": "ResNet-50, 2,048 numbers per poster (He et al. 2016).",
+}
 
 
 class HFImage(Encoder):

@@ -25,6 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 4,
     },
 }
+SUMMARIES = {
+    "hf_text": "Any sentence encoder in transformers' form, from the hub or a folder.",
+    "minilm": "Sentence encoder all-MiniLM-L6-v2, 384 numbers per plot (Reimers and Gurevych 2019; Wang et al. 2020).",
+    "mpnet": "Sentence encoder all-mpnet-base-v2, 768 numbers per plot (Reimers and Gurevych 2019; Song et al. 2020).",
+    "bert": "BERT-base, the [CLS] vector of 768 numbers per plot (Devlin et al. 2019).",
+    "qwen2": "Text encoder gte-Qwen2-1.5B-instruct, 1,536 numbers per plot (Li et al. 2023); large.",
+}
 
 
 class HFText(Encoder):

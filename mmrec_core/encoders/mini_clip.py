@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PRESETS: dict[str, dict[str, Any]] = {"mini_clip": {"loss": "infonce"}, "mini_siglip": {"loss": "sigmoid"}}
+SUMMARIES = {
+    "mini_clip": "Small joint text–poster encoder with CLIP's loss (Radford et al. 2021), trained on generated films.",
+    "mini_siglip": "Small joint text–poster encoder with SigLIP's loss (Zhai et al. 2023), trained on generated films.",
+}
 
 
 class MiniCLIP(Encoder):

@@ -22,6 +22,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vit_l_14": {"model": "ViT-L-14", "weights": "laion2b_s32b_b82k"},
     "so400m_siglip": {"model": "ViT-SO400M-14-SigLIP", "weights": "webli"},
 }
+SUMMARIES = {
+    "clip": "CLIP ViT-B/32 with OpenAI's weights (Radford et al. 2021): texts and images in one space of 512 numbers.",
+    "siglip": "SigLIP ViT-B/16 (Zhai et al. 2023): texts and images in one space of 768 numbers.",
+    "vit_l_14": "CLIP ViT-L/14 trained on LAION-2B (Cherti et al. 2023): texts and images in one space of 768 numbers.",
+    "so400m_siglip": "SigLIP SO400M/14 (Zhai et al. 2023): texts and images in one space of 1,152 numbers.",
+}
 
 
 class OpenCLIP(Encoder):

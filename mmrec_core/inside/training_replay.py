@@ -1,4 +1,4 @@
-"""A training replayed from its snapshots: item vectors on one plane, and recommendations at each moment."""
+"""A training run replayed from its snapshots: item vectors on one plane, and recommendations at each moment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLE = 60
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment of the training."""
+    """One moment of the training run."""
 
     epochs: int
     """Number of epochs done."""
@@ -65,10 +65,10 @@ def has_snapshots(run: runs.Run) -> bool:
 
 
 def replay(run: runs.Run, dataset: Dataset, people: Mapping[str, int | History], rows: Array, top: int = 10) -> Replay:
-    """Replay a training.
+    """Replay a training run.
 
     Args:
-        run: a finished training with snapshots.
+        run: a finished training run with snapshots.
         dataset: its dataset.
         people: name → row of a known user, or the ratings of a new one, who is folded in at each moment.
         rows: the rows that the run learned from; what a known user has rated there is not recommended.

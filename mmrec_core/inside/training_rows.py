@@ -14,7 +14,7 @@ from mmrec_core.types import Array, Dataset, History, TrainSet
 
 
 def training_rows(run: runs.Run, dataset: Dataset) -> Array:
-    """Row numbers that a training learned from.
+    """Row numbers that a training run learned from.
 
     Raises:
         MMRecError: its split cannot be made.

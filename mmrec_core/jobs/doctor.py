@@ -1,4 +1,4 @@
-"""Check a machine or a cluster with a few small trainings whose metrics must agree; it takes a minute or two."""
+"""Check a machine or a cluster with a few small training runs whose metrics must agree; it takes a minute or two."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
     def against(name: str, bound: float) -> Callable[[], str]:
         def compare() -> str:
             if "here" not in results or name not in results:
-                raise MMRecError("There is nothing to compare: one of the trainings failed.")
+                raise MMRecError("There is nothing to compare: one of the training runs failed.")
             one, other = (results[n]["metrics"]["rmse"] for n in ("here", name))
             if not math.isclose(one, other, abs_tol=bound):
                 raise MMRecError(
@@ -65,7 +65,7 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
         return f"{preparation.open_dataset(WORLD).manifest['ratings']:,} generated ratings"
 
     check("a small world", prepared)
-    check("a training here", lambda: train("here", "local", 1))
+    check("a training run here", lambda: train("here", "local", 1))
     if ray_cluster.address() is not None:
         check(
             f"the cluster at {ray_cluster.address()}",
@@ -74,7 +74,7 @@ def smoke(workers: int = 2, progress: Progress = quiet) -> list[dict[str, Any]]:
                 for n in ray_cluster.nodes()
             ),
         )
-        check("a training there", lambda: train("there", "ray", 1))
+        check("a training run there", lambda: train("there", "ray", 1))
         check("the same figures there", against("there", SAME))
     where = "ray" if ray_cluster.address() is not None else "local"
     on_cluster = where == "ray" and found[2]["passed"]

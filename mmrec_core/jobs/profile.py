@@ -1,4 +1,4 @@
-"""Measure the size of a training and the duration of an epoch with a few steps."""
+"""Measure the size of a training run and the duration of an epoch with a few steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def measure(params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         MMRecError: invalid settings, or a closed-form model, which has no epochs.
     """
-    ownership.require("take steps of a training")
+    ownership.require("take steps of a training run")
     name, dataset = params["model"], open_dataset(params["dataset"])
     cls = registry.load("models", name)
     if not issubclass(cls, GradientModel):

@@ -1,4 +1,4 @@
-"""Write a SLURM job script for a training: on one machine, or on several with Ray."""
+"""Write a SLURM job script for a training run: on one machine, or on several with Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ limit must be resumed."""
 
 
 def script(params: Mapping[str, Any], words: Sequence[str], workers: int = 1) -> str:
-    """The job script of a training; submit it with ``sbatch``.
+    """The job script of a training run; submit it with ``sbatch``.
 
     Args:
         params: from :func:`mmrec_core.runs.training_params`.

@@ -80,7 +80,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
     if not first:
         return {}
     if open_dataset(params["dataset"]).checksum != dataset.checksum:
-        raise MMRecError(f"'{dataset.name}' was prepared anew while this training ran on it; start it again.")
+        raise MMRecError(f"'{dataset.name}' was prepared anew while this training run ran on it; start it again.")
     fitted.model.save(run.folder / "model")
     evaluation = evaluate(
         fitted.model, dataset, split, protocol=params["protocol"], regime=params["regime"], relevant_from=liked,
@@ -104,7 +104,7 @@ def _train(run: Run, event_logger: EventLogger, flag: StopFlag) -> dict[str, Any
 
 
 def _same_split(trained: Run, checksum: str) -> None:
-    """Check that a split is the same as in a training, because training rows could now be test rows.
+    """Check that a split is the same as in a training run, because training rows could now be test rows.
 
     Raises:
         MMRecError: the split has changed.
@@ -338,7 +338,7 @@ def report(
         model_name: name of the model or oracle.
         model: the model or oracle.
         params: parameters; ``None``: those of the run.
-        trained_as: parameters of the training, if they differ.
+        trained_as: parameters of the training run, if they differ.
 
     Returns:
         The content of ``result.json``.

@@ -90,7 +90,7 @@ def _unwanted(run: Run) -> bool:
 
 
 def work_all(wanted: Sequence[Mapping[str, Any]], also: Progress = quiet) -> None:
-    """Do several trainings in this process, one after the other.
+    """Do several training runs in this process, one after the other.
 
     Raises:
         MMRecError: one of them failed or was stopped; those before it are finished.

@@ -23,6 +23,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "shared_bottom": {"sharing": "bottom", "expert": "256,64"},
     "single_task": {"sharing": "none"},
 }
+SUMMARIES = {
+    "shared_bottom": "One network shared by all tasks, with a tower for each: MMoE's baseline (Ma et al. 2018).",
+    "single_task": "A network of its own for each task: MMoE's baseline without sharing (Ma et al. 2018).",
+}
 
 
 class MMoE(FieldModel):

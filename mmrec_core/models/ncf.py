@@ -21,6 +21,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ncf_mlp": {"parts": "mlp"},
     "mf_bce": {"parts": "dot"},
 }
+SUMMARIES = {
+    "ncf": "NeuMF: the product of user and item embeddings and an MLP on both (He et al. 2017, “NCF”).",
+    "gmf": "Generalised matrix factorisation: the product of user and item embeddings, weighted (He et al. 2017).",
+    "ncf_mlp": "An MLP on user and item embeddings, without their product (He et al. 2017).",
+    "mf_bce": "Matrix factorisation with the log-loss of NeuMF: its baseline in Rendle et al. 2020.",
+}
 
 
 class NCF(GradientModel):

@@ -14,6 +14,10 @@ from mmrec_core.models._attention import Block
 from mmrec_core.models._sequence import NextConfig, SequenceModel
 
 PRESETS: dict[str, dict[str, Any]] = {"sasrec": {}, "sasrec_ce": {"loss": "ce"}}
+SUMMARIES = {
+    "sasrec": "Causal self-attention over a history (Kang & McAuley 2018, “SASRec”).",
+    "sasrec_ce": "SASRec with a softmax over all items instead of sampled negatives (Klenitskiy & Vasilev 2023).",
+}
 
 
 class SASRec(SequenceModel):

@@ -23,6 +23,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "jodie": {"updater": "rnn", "embedding": "time", "message": "identity", "partner": "node", "score": "mlp"},
     "dyrep": {"updater": "rnn", "embedding": "identity", "message": "identity", "partner": "embedding", "score": "mlp"},
 }
+SUMMARIES = {
+    "tgn": "Temporal graph network: memories updated by events, attention over recent ones (Rossi et al. 2020, “TGN”).",
+    "jodie": "Memories updated by an RNN and projected in time (Kumar et al. 2019, “JODIE”), settings of TGN.",
+    "dyrep": "Memories updated by an RNN from neighbours' embeddings (Trivedi et al. 2019, “DyRep”), settings of TGN.",
+}
 
 EVENTS = 200
 """How many events :meth:`TGN.observe` processes at once: the size of TGN's training batches."""

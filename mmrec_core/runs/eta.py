@@ -1,4 +1,4 @@
-"""Remaining and usual seconds of a training."""
+"""Remaining and usual seconds of a training run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def remaining(run: Run, now: float | None = None) -> float | None:
     """Seconds that the current step of a running job probably still takes; ``None`` if unknown.
 
     It is what the speed so far gives, less the time since progress was last reported; ``None`` once that is used up, as
-    the step then takes longer than its speed said. Early stopping may end a training sooner.
+    the step then takes longer than its speed said. Early stopping may end a training run sooner.
 
     Args:
         run: the run.
@@ -38,11 +38,11 @@ def remaining(run: Run, now: float | None = None) -> float | None:
 
 
 def expected_seconds(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Expected duration of a training, from finished trainings of the same model on the same dataset.
+    """Expected duration of a training run, from finished training runs of the same model on the same dataset.
 
     Returns:
-        ``{"seconds", "most", "runs", "same"}``; ``None`` without such trainings. ``most`` counts all allowed epochs;
-        early stopping mostly ends sooner.
+        ``{"seconds", "most", "runs", "same"}``; ``None`` without such training runs. ``most`` counts all allowed
+        epochs; early stopping mostly ends sooner.
     """
     alike = [
         r

@@ -146,7 +146,7 @@ def start(kind: str, params: Mapping[str, Any], *, executor: str | None = None, 
 
 
 def resume(run_id: str, *, background: bool = True) -> Run:
-    """Queue a failed or stopped run again; a training continues from its last checkpoint.
+    """Queue a failed or stopped run again; a training run continues from its last checkpoint.
 
     Raises:
         MMRecError: the run is finished, or its dataset was prepared again since.
@@ -295,7 +295,7 @@ def spawn(run: Run) -> Run:
 def stop(run_id: str) -> Run:
     """Stop a queued or running run.
 
-    A training keeps its best weights and its checkpoint; an ended run is not changed.
+    A training run keeps its best weights and its checkpoint; an ended run is not changed.
     """
     ownership.require("stop work")
     run = get(run_id)
@@ -348,7 +348,7 @@ def _wait_for_end(run: Run) -> None:
 
 
 def start_all(dataset: str, models: Sequence[str] = ()) -> list[Run]:
-    """Start trainings of baseline models (or of ``models``) with default settings, without those that are done or
+    """Start training runs of baseline models (or of ``models``) with default settings, without those that are done or
     running."""
     from mmrec_core.data.preparation import open_dataset
 

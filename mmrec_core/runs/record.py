@@ -53,7 +53,7 @@ class Run:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The requested parameters, with defaults for trainings and searches."""
+        """The requested parameters, with defaults for training runs and searches."""
         return {**(DEFAULT_PARAMS if self.kind in {"train", "tune"} else {}), **self.record["params"]}
 
     @property
@@ -247,11 +247,12 @@ DEFAULT_PARAMS: dict[str, Any] = {
     "relevant_from": None, "filter_from": None, "refit": False, "fraction": 1.0, "from_run": None, "encoder": None,
     "modality": None, "options": {},
 }  # fmt: skip
-"""Default parameters of a training; the split and the protocol depend on the dataset, see :func:`default_params`."""
+"""Default parameters of a training run; the split and the protocol depend on the dataset, see
+:func:`default_params`."""
 
 
 def default_params(dataset: Dataset) -> dict[str, Any]:
-    """Default parameters of a training on a dataset: its default split, and the protocol with its full name."""
+    """Default parameters of a training run on a dataset: its default split, and the protocol with its full name."""
     from mmrec_core.data.splits import default_split
     from mmrec_core.evaluation.protocols import full_name
 

@@ -18,7 +18,7 @@ from mmrec_core.types import Dataset
 
 
 def training_params(dataset: str, model: str, **requested: Any) -> dict[str, Any]:
-    """Parameters of a training, validated and with defaults filled in.
+    """Parameters of a training run, validated and with defaults filled in.
 
     Raises:
         MMRecError: unknown dataset or model, or settings out of range.
@@ -75,7 +75,7 @@ def _content(model: str, dataset: Dataset, encoder: str | None, modality: str | 
 
 
 def _check_protocol(protocol: str, regime: str, dataset: Dataset) -> None:
-    """Raise now what the evaluation would raise after the training.
+    """Raise now what the evaluation would raise after the training run.
 
     Raises:
         MMRecError: more negatives than items, an unknown regime, or ``stream`` without times.
@@ -117,18 +117,18 @@ def evaluation_params(
     """Parameters of another evaluation of a trained model.
 
     Args:
-        run_id: a finished training.
+        run_id: a finished training run.
         protocol: name of the protocol.
         regime: ``frozen`` or ``stream``.
-        relevant_from: lowest rating that counts as relevant; ``None``: that of the training.
+        relevant_from: lowest rating that counts as relevant; ``None``: that of the training run.
         tables: also evaluate with embedding tables in this smaller number format.
 
     Raises:
-        MMRecError: the run is no finished training.
+        MMRecError: the run is no finished training run.
     """
     run = get(run_id)
     if run.kind != "train" or run.status != "finished":
-        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training can be evaluated.")
+        raise MMRecError(f"Run '{run_id}' is {run.status}; only a finished training run can be evaluated.")
     from mmrec_core.data.preparation import open_dataset
 
     opened = open_dataset(run.params["dataset"])

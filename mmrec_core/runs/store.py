@@ -77,9 +77,9 @@ def get(run_id: str) -> Run:
 
 
 def finished(dataset: Dataset) -> dict[str, Run]:
-    """The newest finished training of each model on this version of the data.
+    """The newest finished training run of each model on this version of the data.
 
-    Trainings by today's version of a model are preferred. Among them come those with default settings first, then
+    Training runs by today's version of a model are preferred. Among them come those with default settings first, then
     those in the default evaluation setup with other settings, before arms of ablations that read less, other splits,
     seeds and so on.
     """
@@ -107,7 +107,7 @@ def finished(dataset: Dataset) -> dict[str, Run]:
 
 
 def has_default_params(run: Run, usual: Mapping[str, Any], options: bool = True) -> bool:
-    """Whether a training has default settings only and records which rows it knows, as results of today do.
+    """Whether a training run has default settings only and records which rows it knows, as results of today do.
 
     The vectors of any encoder are default, if all its modalities are read; those of a control are not.
 

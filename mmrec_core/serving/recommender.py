@@ -120,7 +120,7 @@ def recommend(run: runs.Run, known: History, top: int = 10, model: Any = None) -
     """Recommendations of a run's model for a new user, by fold-in.
 
     Args:
-        run: a finished training.
+        run: a finished training run.
         known: the user's history. Its films are left out of the list, unless events may repeat.
         top: how many films.
         model: the run's model, if it is loaded already.
@@ -147,7 +147,7 @@ def recommend_known(
     """Recommendations of a run's model for a user of the dataset.
 
     Args:
-        run: a finished training.
+        run: a finished training run.
         dataset: its dataset.
         user: user row.
         top: how many films.

@@ -64,7 +64,7 @@ class Definition(BaseModel):
     title: Line
     dataset: Line
     models: tuple[Line, ...]
-    """Models of the dataset by name, or ids of finished trainings; every participant compares two of them."""
+    """Models of the dataset by name, or ids of finished training runs; every participant compares two of them."""
     layout: Literal["side by side", "interleaved"] = "side by side"
     films_to_rate: Annotated[int, Field(ge=1, le=30)] = 8
     list_length: Annotated[int, Field(ge=2, le=20)] = 6

@@ -15,7 +15,7 @@ from mmrec_core.types import Dataset
 
 
 def run_of(dataset: Dataset, name: str) -> runs.Run:
-    """The finished training of a model's name, or with this id.
+    """The finished training run of a model's name, or with this id.
 
     Raises:
         MMRecError: there is none.
@@ -24,7 +24,7 @@ def run_of(dataset: Dataset, name: str) -> runs.Run:
     if found is None:
         found = next((r for r in runs.all_runs() if r.id == name and r.kind == "train" and r.has_model), None)
     if found is None or found.params["dataset"] != dataset.name:
-        raise MMRecError(f"No finished training of '{name}' on {dataset.name}. Train it, or name another model.")
+        raise MMRecError(f"No finished training run of '{name}' on {dataset.name}. Train it, or name another model.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of trainings as safetensors files, written atomically; and other weights, read without pickle.
+"""Checkpoints of training runs as safetensors files, written atomically; and other weights, read without pickle.
 
 Tensors have nested names (``model.item_factors.weight``, ``optimiser.0.exp_avg``). Counters and settings are JSON in
 the file's metadata.

@@ -41,7 +41,7 @@ class Fitted:
     batch_size: int | None = None
     """Batch size at the end (halved if the GPU's memory ran out)."""
     notes: list[str] = field(default_factory=list)
-    """Warnings about the result, such as a training that stopped before it converged."""
+    """Warnings about the result, such as a training run that stopped before it converged."""
 
 
 def split_settings(model_name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -98,7 +98,7 @@ def train_set(dataset: Dataset, rows: Array, seed: int, relevant_from: float | N
     Args:
         dataset: the dataset.
         rows: training rows.
-        seed: seed of the training.
+        seed: seed of the training run.
         relevant_from: lowest rating that counts as liked.
         content: vectors of plots and posters.
 

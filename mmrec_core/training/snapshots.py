@@ -46,7 +46,7 @@ class Snapshots:
         Args:
             model: the model in training.
             epochs: number of epochs done.
-            phase: phase of the training; a later phase replaces the snapshots of an earlier one.
+            phase: phase of the training run; a later phase replaces the snapshots of an earlier one.
         """
         if getattr(model, "family", "") == "temporal":
             return
@@ -75,8 +75,8 @@ def read(folder: Path) -> dict[int, dict[str, Tensor]]:
             found[int(counters["epochs"])] = own
         except (MMRecError, KeyError, TypeError, ValueError) as error:
             raise MMRecError(
-                f"The snapshot {file.name} of this training is damaged ({type(error).__name__}). Train the model again"
-                " to replay it."
+                f"The snapshot {file.name} of this training run is damaged ({type(error).__name__})."
+                " Train the model again to replay it."
             ) from error
     return found
 

@@ -1,7 +1,7 @@
 """Training loop on Lightning Fabric: optimiser steps, schedules, early stopping, checkpoints after any step.
 
-All random numbers of a step are drawn from (seed, epoch, batch). A training that resumes from a checkpoint therefore
-takes the same steps and ends with the same weights as one that was never interrupted.
+All random numbers of a step are drawn from (seed, epoch, batch). A training run that resumes from a checkpoint
+therefore takes the same steps and ends with the same weights as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Learner(Protocol):
 
 @dataclass
 class TrainState:
-    """State of a training: everything of a checkpoint except its tensors."""
+    """State of a training run: everything of a checkpoint except its tensors."""
 
     phase: str
     batch_size: int
@@ -107,7 +107,7 @@ def able_precision(wanted: str, device: str) -> tuple[str, str | None]:
 
 
 def adamw(model: torch.nn.Module, lr: float, weight_decay: float, device: str) -> torch.optim.Optimizer:
-    """The optimiser of every training (Loshchilov and Hutter 2019)."""
+    """The optimiser of every training run (Loshchilov and Hutter 2019)."""
     # fused: one pass over weights and moments instead of one per operation, 7 times faster on large tables
     fused = device in {"cpu", "cuda"}
     return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)

@@ -73,7 +73,7 @@ def params(
         The parameters, validated and with defaults filled in.
 
     Raises:
-        MMRecError: invalid parameters of the trainings, or nothing to search.
+        MMRecError: invalid parameters of the training runs, or nothing to search.
     """
     if trials < 1:
         raise MMRecError(f"--trials is {trials}; expected at least 1.")

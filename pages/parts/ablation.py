@@ -1,4 +1,4 @@
-"""Ablations on Compare: choose what to vary, queue the trainings, see the table grow."""
+"""Ablations on Compare: choose what to vary, queue the training runs, see the table grow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ablations(dataset: Dataset, split: str) -> None:
     st.subheader("Ablations", anchor=False)
     st.caption(
         "One model trained with and without each thing, over several seeds: what counts, and how sure that is."
-        " Trainings that have been done already are taken as they are."
+        " Training runs that have been done already are taken as they are."
     )
     with st.expander("New ablation", icon=":material/science:"):
         form(dataset, split)
@@ -105,7 +105,7 @@ def form(dataset: Dataset, split: str) -> None:
         return
     arms = len(cells) // len(numbers)
     if st.button(
-        f"Start {len(cells)} trainings ({arms} arms × {len(numbers)} seeds)",
+        f"Start {len(cells)} training runs ({arms} arms × {len(numbers)} seeds)",
         type="primary",
         icon=":material/play_arrow:",
         key="ablate.start",
@@ -132,7 +132,7 @@ def show(summary: dict[str, Any], dataset: Dataset) -> None:
     found = ablation.table(summary)
     if found["done"] < found["total"]:
         left = st.container(horizontal=True, vertical_alignment="center")
-        left.progress(found["done"] / found["total"], f"{found['done']} of {found['total']} trainings done")
+        left.progress(found["done"] / found["total"], f"{found['done']} of {found['total']} training runs done")
         on_their_way = [r for r in ablation.runs_of(summary) if r is not None and r.status in runs.LIVE]
         if not on_their_way and left.button("Go on", icon=":material/play_arrow:", key="ablate.go_on"):
             ablation.start(summary)

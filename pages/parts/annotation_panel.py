@@ -86,7 +86,7 @@ def notebook(dataset: Dataset) -> None:
         return
     if not found:
         st.info(
-            "No cases tagged yet. Open a person or a case, give it a tag, and press Save to notebook; or draw a random"
+            "No cases tagged yet. Open a user or a case, give it a tag, and press Save to notebook; or draw a random"
             " sample from a slice.",
             icon=":material/bookmark:",
         )
@@ -167,7 +167,7 @@ def table(dataset: Dataset, found: list[Case]) -> None:
         [
             {
                 "Kind": c.kind,
-                "Person": c.user,
+                "User": c.user,
                 "Film": titles.get(c.film, c.film),
                 "Slice": c.slice,
                 "Model": c.model,

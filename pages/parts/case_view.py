@@ -92,7 +92,7 @@ def case(dataset: Dataset, split: Split, user: int, item: int, rows: list[Row], 
 
 
 def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
-    """What is known of the film, and of this person's rating of it."""
+    """What is known of the film, and of this user's rating of it."""
     record = dataset.catalog.iloc[item]
     year = "" if pd.isna(record["year"]) else f" ({int(record['year'])})"
     st.markdown(f"#### {layout.escape(record['title'])}{year}")
@@ -110,12 +110,12 @@ def the_film(dataset: Dataset, split: Split, item: int, at: Array) -> None:
         )
         stars = dataset.interactions.rating
         facts.append(
-            f"this person gave it ★ {float(np.asarray(stars)[at[0]]):g}, {part}"
+            f"this user gave it ★ {float(np.asarray(stars)[at[0]]):g}, {part}"
             if stars is not None
-            else f"this person met it, {part}"
+            else f"this user met it, {part}"
         )
     else:
-        facts.append("not rated by this person")
+        facts.append("not rated by this user")
     st.caption(" · ".join(layout.escape(f) for f in facts))
     if isinstance(record["plot"], str):
         with st.expander("Plot"):
@@ -307,7 +307,7 @@ def nearest_known(dataset: Dataset, run: runs.Run, user_history: History, item: 
         for at in best
         if int(user_history.items[at]) != item
     ]
-    st.caption("Films of this person that lie nearest to it in the model’s own space (cosine of its film vectors)")
+    st.caption("Films of this user that lie nearest to it in the model’s own space (cosine of its film vectors)")
     poster_grid(films, key="case-near", size="eight", label="Nearest known films")
 
 

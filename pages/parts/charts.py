@@ -28,7 +28,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 MIDDLE = "length(datum.label) > 34 ? slice(datum.label, 0, 16) + '…' + slice(datum.label, -17) : datum.label"
-"""Labels of an axis, long ones cut in their middle: trainings of one model differ at their names' ends."""
+"""Labels of an axis, long ones cut in their middle: training runs of one model differ at their names' ends."""
 ACRONYMS = ("ndcg", "mrr", "auc", "gauc", "rmse", "mae", "map", "hr", "ap", "ece")
 
 
@@ -276,7 +276,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
                 "low": g["interval"][0],
                 "high": g["interval"][1],
                 "p": g["p_holm"],
-                "sure": "p < .05 (Holm)" if g["p_holm"] < 0.05 else "not significant",
+                "sure": "p < 0.05 (Holm)" if g["p_holm"] < 0.05 else "not significant",
             }
             for g in groups
         ]
@@ -304,7 +304,7 @@ def group_differences(groups: Sequence[Mapping[str, Any]], a: str, b: str, metri
         shape=alt.Shape(
             "sure:N",
             title=None,
-            scale=alt.Scale(domain=["p < .05 (Holm)", "not significant"], range=["circle", "cross"]),
+            scale=alt.Scale(domain=["p < 0.05 (Holm)", "not significant"], range=["circle", "cross"]),
             legend=alt.Legend(orient="top", columns=1),
         ),
     )
@@ -332,11 +332,11 @@ def bump(places: Mapping[str, Mapping[str, int]], ways: Sequence[str]) -> alt.La
         x=alt.X("way:N", sort=list(ways), title=None, axis=alt.Axis(labelAngle=0, labelLimit=110, grid=True)),
         y=alt.Y(
             "place:Q",
-            title="Place",
+            title="Rank",
             scale=alt.Scale(domain=[0.5, most + 0.5], reverse=True),
             axis=alt.Axis(tickMinStep=1, format="d"),
         ),
-        tooltip=["model:N", alt.Tooltip("way:N", title="Protocol"), alt.Tooltip("place:Q", title="Place")],
+        tooltip=["model:N", alt.Tooltip("way:N", title="Protocol"), alt.Tooltip("place:Q", title="Rank")],
     )
     return alt.layer(
         base.mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash),

@@ -20,9 +20,9 @@ python -m mmrec_core smoke                      # checks that figures there equa
 def view() -> None:
     """The whole part."""
     st.caption(
-        "Where one machine is too small: trainings, searches, encodings and evaluations are sent to a Ray cluster as"
-        " jobs, and everything else stays as it is. A node that is lost costs time only: its runs go on elsewhere from"
-        " their last checkpoint."
+        "Where one machine is too small: training runs, searches, encodings and evaluations are sent to a Ray cluster"
+        " as jobs; everything else stays as it is. If a node is lost, its runs go on elsewhere from their last"
+        " checkpoint."
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
@@ -109,7 +109,7 @@ def nodes() -> None:
             "Free CPUs",
             f"{free['CPU'][0]:g} of {free['CPU'][1]:g}",
             border=True,
-            help="A training takes one, a search one per trial at a time.",
+            help="A training run takes one, a search one per trial at a time.",
         )
         st.metric(
             "Free GPUs",

@@ -160,6 +160,6 @@ def chart_and_table(summary: dict[str, Any]) -> None:
             " NDCG@10 there."
         )
     st.caption(
-        "“Beats” means: the paired per-person difference lies above zero beyond its 95 % interval there and for every"
+        "“Beats” means: the paired per-user difference lies above zero beyond its 95 % interval there and for every"
         " larger k drawn."
     )

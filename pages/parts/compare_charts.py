@@ -48,7 +48,7 @@ def charts_section(rows: list[Row], wanted: tuple[str, ...], dataset: Dataset) -
         )
         return
     possible = {
-        "Parallel": len(rows) >= 5,
+        "Parallel coordinates": len(rows) >= 5,
         "Seeds": any(len(details["seeds"]) > 1 for details in over_seeds(rows, names[0])),
         "Calibration": any(r.result.get("calibration") for r in rows),
     }
@@ -78,7 +78,7 @@ def charts_section(rows: list[Row], wanted: tuple[str, ...], dataset: Dataset) -
         "Groups": groups_view,
         "Learning curves": curves_view,
         "Cost": cost_view,
-        "Parallel": parallel_view,
+        "Parallel coordinates": parallel_view,
         "Seeds": seeds_view,
         "Calibration": calibration_view,
     }[view](rows, metric, dataset)
@@ -206,7 +206,7 @@ def curves_view(rows: list[Row], metric: str, dataset: Dataset) -> alt.TopLevelM
 
 
 def replayed(rows: list[Row], dataset: Dataset) -> None:
-    """Links to the replays of trainings that kept snapshots."""
+    """Links to the replays of training runs that kept snapshots."""
     kept = [run for row in rows if (run := training_of(row)) is not None and (run.folder / "snapshots").is_dir()]
     with st.container(horizontal=True):
         for run in kept[:MOST]:
@@ -294,8 +294,8 @@ def seeds_view(rows: list[Row], metric: str, dataset: Dataset) -> alt.TopLevelMi
     )
     st.dataframe(data, hide_index=True, height="content", alt=f"{metric} over seeds", key="seeds.table")
     st.caption(
-        "Brackets: 95 % t-interval of the mean over seeds, on the same test rows. It says how much trainings differ,"
-        " not how much people do."
+        "Brackets: 95 % t-interval of the mean over seeds, on the same test rows. It says how much training runs"
+        " differ, not how much people do."
     )
     return None
 

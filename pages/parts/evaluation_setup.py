@@ -23,7 +23,7 @@ def choose_setup(found: list[Row], dataset: Dataset) -> Key:
         format_func=lambda i: f"{named[i]} — {count[named[i]]} result{'s' if count[named[i]] != 1 else ''}",
         help=(
             "Figures stand in one table only where split, threshold, candidates, protocol and regime agree, and where"
-            " all models know the same rows: training rows alone, or training and validation rows (Refit)."
+            " all models were fitted on the same rows: training rows alone, or training and validation rows (Refit)."
         ),
     )
     return named[chosen or usual]

@@ -33,7 +33,7 @@ def section(dataset: Dataset, row: int, on_open: Callable[[str], None]) -> None:
     newest = {run.id for run in runs.finished(dataset).values()}
     usual = [r for r in found if r.run.id in newest] or found
     if len(found) > len(usual):
-        others = st.toggle(f"Also other trainings ({len(found) - len(usual)})", key="all_views", value=False)
+        others = st.toggle(f"Also other training runs ({len(found) - len(usual)})", key="all_views", value=False)
         usual = found if others else usual
     if not usual:
         st.caption(f"No model that ranks films is trained on {layout.escape(dataset.name)} yet.")

@@ -14,7 +14,7 @@ def to(page: str, dataset: Dataset, **query: str) -> str:
 
 def person(dataset: Dataset, who: str, a: str = "", b: str = "") -> str:
     """A person's history and lists."""
-    return to("errors", dataset, look="Person", who=who, a=a, b=b)
+    return to("errors", dataset, look="User", who=who, a=a, b=b)
 
 
 def film(dataset: Dataset, row: int) -> str:

@@ -338,10 +338,10 @@ def reception_view(dataset: Dataset, row: Row, found: new_item.Reception, item: 
         st.dataframe(
             pd.DataFrame(
                 {
-                    "Person": [str(dataset.users.raw[found.users[at]]) for at in best],
+                    "User": [str(dataset.users.raw[found.users[at]]) for at in best],
                     "Stands above": [100 * float(found.share[at]) for at in best],
                     "Open": [
-                        f"/errors?dataset={dataset.name}&look=Person&who={dataset.users.raw[found.users[at]]}"
+                        f"/errors?dataset={dataset.name}&look=User&who={dataset.users.raw[found.users[at]]}"
                         for at in best
                     ],
                 }

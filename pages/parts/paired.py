@@ -60,14 +60,14 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
             bind="query-params",
             format_func=charts.metric_name,
             width=190,
-            help="Figures that both have for every person.",
+            help="Figures that both have for every user.",
         )
     if a == b:
         st.info("Choose two different models.", icon=":material/touch_app:")
         return
     if not names:
         st.info(
-            "These two have no figure per person in common: one ranks films, the other predicts stars only.",
+            "These two have no figure per user in common: one ranks films, the other predicts stars only.",
             icon=":material/info:",
         )
         return
@@ -83,7 +83,7 @@ def paired_comparison(rows: list[Row], dataset: Dataset) -> None:
     with left:
         st.altair_chart(
             charts.differences(found.difference.tolist(), a, b, metric),
-            alt=f"Histogram of per-person differences in {metric} of {a} and {b}",
+            alt=f"Histogram of per-user differences in {metric} of {a} and {b}",
         )
     with right:
         if found.groups:
@@ -133,7 +133,7 @@ def result_in_words(found: paired.Pair, sure: dict[str, Any], a: str, b: str, me
             border=True,
             help=(
                 f"The same, raised because {tests} models are compared with {b} at once: one in twenty would come out"
-                " below .05 by chance."
+                " below 0.05 by chance."
             ),
         )
         st.metric(
@@ -150,7 +150,7 @@ LEAST_P = 0.0001
 
 def format_p_value(p: float, bound: bool = False) -> str:
     """A p-value; ``bound`` if it is computed from one that is only known to be at most :data:`LEAST_P`."""
-    text = f"{max(p, LEAST_P):.4f}".removeprefix("0")
+    text = f"{max(p, LEAST_P):.4f}"
     return f"≤ {text}" if bound or p <= LEAST_P else text
 
 
@@ -186,7 +186,7 @@ def users_who_differ(found: paired.Pair, dataset: Dataset, a: Row, b: Row, metri
                 alt=title,
                 column_config={
                     "Open": st.column_config.LinkColumn(
-                        display_text="see both lists", help="The person’s history and what both models recommend."
+                        display_text="see both lists", help="The user’s history and what both models recommend."
                     ),
                     **{c: st.column_config.NumberColumn(format="%.4f") for c in (a.label, b.label, "Difference")},
                 },

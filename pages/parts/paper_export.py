@@ -15,7 +15,7 @@ from mmrec_core.types import Dataset
 
 MODELS, SEEDS, RUNS = "Models", "Each seed", "Every run"
 CONTENTS = {
-    MODELS: "One row per model: trainings that differ only in their seed are averaged and tested against the baseline.",
+    MODELS: "One row per model: runs that differ only in their seed are averaged and tested against the baseline.",
     SEEDS: "Each training seed's values, with mean, standard deviation and interval.",
     RUNS: "One row a run, with intervals over users and costs.",
 }

@@ -50,7 +50,7 @@ def person(dataset: Dataset, split: Split, user: int, rows: list[Row], labels: l
             )
     if len(rows) == 2:
         st.caption(
-            "A green frame with ✓: a held-out film this person liked. ▲ and ▼: how many places higher or lower than in"
+            "A green frame with ✓: a held-out film this user liked. ▲ and ▼: how many places higher or lower than in"
             " the other list; “only here”: not among the other’s first twenty."
         )
 
@@ -74,7 +74,7 @@ def about(dataset: Dataset, user: int, own: Array, known: Array, asked: Array) -
             for c, v in record.items()
             if str(c) not in {"user", "userId"}
         ]
-    st.markdown(f"**Person {layout.escape(str(dataset.users.raw[user]))}** · " + " · ".join(lines))
+    st.markdown(f"**User {layout.escape(str(dataset.users.raw[user]))}** · " + " · ".join(lines))
 
 
 def history(dataset: Dataset, known: Array) -> None:
@@ -95,7 +95,7 @@ def history(dataset: Dataset, known: Array) -> None:
     if films:
         poster_grid(films, key="history", size="row", on_open=opened, label="History")
     else:
-        st.info("Nothing of this person is in the training rows: every model falls back.", icon=":material/person_off:")
+        st.info("Nothing of this user is in the training rows: every model falls back.", icon=":material/person_off:")
 
 
 def likes(dataset: Dataset, rows: Array, row: Row) -> Array:
@@ -132,7 +132,7 @@ def lists_of(dataset: Dataset, split: Split, row: Row, user: int, known: Array) 
 def held_out(dataset: Dataset, liked: Array, lists: dict[str, Array | str], labels: list[str]) -> None:
     """Liked films that were held out, and where each model put them."""
     if not len(liked):
-        st.caption("This person liked nothing among the held-out rows.")
+        st.caption("This user liked nothing among the held-out rows.")
         return
     items = np.asarray(dataset.interactions.need("item"))[liked]
     stars = None if dataset.interactions.rating is None else np.asarray(dataset.interactions.rating)[liked]
@@ -169,7 +169,7 @@ def card(dataset: Dataset, item: int, at: int, liked: Array, other: Array | None
 
 
 def opened() -> None:
-    """A poster was chosen: its case with this person."""
+    """A poster was chosen: its case with this user."""
     for key in ("history", "heldout", "list-0", "list-1"):
         event = st.session_state.get(key)
         if event is not None and event.get("open") is not None:

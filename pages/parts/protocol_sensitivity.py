@@ -91,7 +91,7 @@ def start_missing(missing: list[tuple[str, dict[str, Any]]]) -> None:
         icon=":material/gavel:",
         key="lab.ask",
         type="primary",
-        help="Other candidates need another look at a trained model, another split a training of its own.",
+        help="Other candidates need another look at a trained model, another split a training run of its own.",
     ):
         start_these(due)
 
@@ -121,7 +121,7 @@ def chart_and_table(
         f"{charts.arrow(metric)}: {metrics.metric(metric).meaning} In front: the model’s place. Brackets: 95 % over"
         " people. Figures of different columns answer different questions; only places may be compared across them,"
         " and they stand once a whole column is evaluated. Brackets hold the people, not the draw of films. Drawn films"
-        " are ones a person never met; among every film are also those they met later and did not like, which is a"
+        " are ones a user never met; among every film are also those they met later and did not like, which is a"
         " little harder."
     )
 

@@ -78,7 +78,7 @@ def run_card(run: runs.Run, *, full: bool = False) -> None:
                 st.warning(escape(str(fault)), title="Its result is damaged", icon=":material/broken_image:")
         elif status == "stopped" and full:
             st.caption(
-                f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training"
+                f"Its {'best' if watched(run) else 'last'} weights are kept: resume it, or begin another training run"
                 " from it."
                 if run.has_model
                 else "Stopped before there was anything to keep."
@@ -207,8 +207,8 @@ def _act(run: runs.Run, status: str, full: bool) -> None:
         run.has_model
         and _trains(run.params["model"])
         and st.button(
-            "Retrain",
-            key=f"retrain-{run.id}",
+            "Warm start",
+            key=f"warm-start-{run.id}",
             icon=":material/replay:",
             type="tertiary",
             help=(

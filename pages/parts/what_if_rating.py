@@ -212,7 +212,7 @@ def shown_changes(answers: list[cf.Answer]) -> None:
                 "If": a.edit,
                 "Score": a.score,
                 "Change": None if a is base else a.score - base.score,
-                "Place": a.rank,
+                "Rank": a.rank,
                 "Moves": (
                     ""
                     if a is base
@@ -233,12 +233,12 @@ def shown_changes(answers: list[cf.Answer]) -> None:
         hide_index=True,
         height="content",
         placeholder="",
-        alt="Score and place after each edit",
+        alt="Score and rank after each edit",
         column_config={
             "Score": st.column_config.NumberColumn(format="%.4f"),
             "Change": st.column_config.NumberColumn(format="%+.4f"),
-            "Place": st.column_config.NumberColumn(
-                format="%.1f", help="1 is the best; equal scores share the middle of their places."
+            "Rank": st.column_config.NumberColumn(
+                format="%.1f", help="1 is the best; equal scores share the mean of their ranks."
             ),
         },
     )

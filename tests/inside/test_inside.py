@@ -353,7 +353,7 @@ def test_snapshots_fit_the_budget_and_large_models_keep_none() -> None:
 def test_a_training_is_replayed_from_its_snapshots(
     demo: Dataset, tmp_path: Path, shared_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last moment is the kept model; an earlier one has the weights of a training that stopped there."""
+    """The last moment is the kept model; an earlier one has the weights of a training run that stopped there."""
     monkeypatch.setenv("MMREC_HOME", str(tmp_path / "home"))
     shutil.copytree(shared_home, tmp_path / "home", ignore=shutil.ignore_patterns("locks"), dirs_exist_ok=True)
     dataset = preparation.open_dataset("demo")
@@ -382,7 +382,7 @@ def test_a_training_is_replayed_from_its_snapshots(
     whole = file.read_bytes()
     for broken in (b"", whole[: len(whole) // 2], whole[:8] + b"{}" * 40):
         file.write_bytes(broken)
-        with pytest.raises(MMRecError, match="snapshot 0001.safetensors of this training is damaged"):
+        with pytest.raises(MMRecError, match="snapshot 0001.safetensors of this training run is damaged"):
             training_replay.replay(run, dataset, {"one": 3}, rows)
     checkpoint.write(file, stored, {"epochs": 1, "phase": "fit"})
     with pytest.raises(MMRecError, match="is damaged"):

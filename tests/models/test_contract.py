@@ -562,7 +562,7 @@ def test_observing_can_be_undone(world: World, name: str) -> None:
 
 
 CLEAR = (6, 12, 25, 40, 60, 80, 100, 125)
-"""Epochs after which a training on the checkerboard is asked whether it has learned it already."""
+"""Epochs after which a training run on the checkerboard is asked whether it has learned it already."""
 
 
 def _fitted_until(enough: Callable[[Model], bool], name: str, dataset: Dataset, split: Split, folder: Path) -> Model:

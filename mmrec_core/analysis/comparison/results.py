@@ -25,7 +25,7 @@ NOT_RECORDED = "not recorded (an earlier version)"
 
 def known_in_words(known: str) -> str:
     """Which rows models know, as part of a sentence."""
-    return "which rows models know was not recorded" if known == NOT_RECORDED else f"models know {known} rows"
+    return "training data not recorded" if known == NOT_RECORDED else f"fitted on {known} rows"
 
 
 @dataclass(frozen=True, order=True)
@@ -46,12 +46,14 @@ class Key:
 
     def __str__(self) -> str:
         """The key in words, in one line."""
-        liked = f"liked: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything liked"
+        relevant = (
+            f"relevant: {self.relevant_from:g} or more" if self.relevant_from is not None else "everything relevant"
+        )
         dropped = f", ratings below {self.filter_from:g} dropped" if self.filter_from is not None else ""
         among = protocol_label(self.protocol)
         other = f" · {self.beyond}" if self.beyond else ""
         known = "" if self.regime == "stream" else f" · {known_in_words(self.known)}"
-        return f"{self.split} (seed {self.split_seed}){dropped} · {liked} · {among} · {self.regime}{known}{other}"
+        return f"{self.split} (seed {self.split_seed}){dropped} · {relevant} · {among} · {self.regime}{known}{other}"
 
     @property
     def fair(self) -> Key:
@@ -166,14 +168,15 @@ def named(found: Sequence[Row]) -> list[Row]:
 
 
 def changed_settings(result: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Settings of a training that differ from the defaults.
+    """Settings of a training run that differ from the defaults.
 
     Results hold every setting with its value (``settings``), and those that differed from the defaults at that time
     (``options``). Results of earlier versions hold only the latter, as ``settings``.
 
     Args:
         result: content of ``result.json``.
-        defaults: today's defaults, :func:`mmrec_core.registry.defaults`; ``None``: those at the time of the training.
+        defaults: today's defaults, :func:`mmrec_core.registry.defaults`; ``None``: those at the time of the training
+            run.
     """
     settings, options = result.get("settings") or {}, result.get("options")
     if options is None or defaults is None:
@@ -219,7 +222,7 @@ def rename(found: Sequence[Row], row: Row, name: str) -> Run:
 
 
 def _name_of(run_id: str | None) -> str | None:
-    """The name that a user gave to a training."""
+    """The name that a user gave to a training run."""
     try:
         return runs.get(run_id).record.get("name") if run_id else None
     except MMRecError:
@@ -305,7 +308,7 @@ def keys(found: Iterable[Row]) -> list[Key]:
 
 
 def outdated(dataset: Dataset) -> list[Run]:
-    """Finished trainings on an earlier version of this dataset: their metrics belong to other data."""
+    """Finished training runs on an earlier version of this dataset: their metrics belong to other data."""
     return [
         r
         for r in runs.all_runs()
@@ -317,7 +320,7 @@ def outdated(dataset: Dataset) -> list[Run]:
 
 
 def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
-    """The key of trainings with the default evaluation setup, if there are any."""
+    """The key of training runs with the default evaluation setup, if there are any."""
     full = full_name("full", dataset)
     split = default_split(dataset)
     able = [k for k in keys(found) if k.split == split and k.protocol == full and not k.beyond]
@@ -325,7 +328,8 @@ def usual_key(dataset: Dataset, found: Sequence[Row]) -> Key | None:
 
 
 def can_be_evaluated_like(row: Row, key: Key) -> bool:
-    """Whether evaluating the trained model again can give a result with this key; another split needs a training."""
+    """Whether evaluating the trained model again can give a result with this key; another split needs a training
+    run."""
     return (
         row.trained is not None
         and row.key.rows_key == key.rows_key

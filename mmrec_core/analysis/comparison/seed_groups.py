@@ -35,8 +35,8 @@ class ModelGroup:
 def group_by_seed(rows: Sequence[Row]) -> list[ModelGroup]:
     """Group results of one evaluation setup that differ in their training seed alone, in the order of their first row.
 
-    The label of several trainings is the model with those of its settings in which it differs from another group of the
-    same model; a name that a user gave is kept only for a group of one training.
+    The label of several training runs is the model with those of its settings in which it differs from another group of
+    the same model; a name that a user gave is kept only for a group of one training run.
     """
     found: dict[tuple[Key, str], list[Row]] = {}
     for row in rows:
@@ -69,7 +69,7 @@ def mean_by_user(per_seed: Sequence[Mapping[int, float]]) -> dict[int, float]:
 def paired_with(rows_: Sequence[Row], baseline: Row, metric: str = "ndcg@10") -> dict[str, dict[str, Any]]:
     """Paired per-user differences to a baseline.
 
-    The family of tests is one per model: trainings that differ in their seed alone count once, with their values
+    The family of tests is one per model: training runs that differ in their seed alone count once, with their values
     averaged over seeds. A run's p-value is adjusted among the models other than its own.
 
     Returns:

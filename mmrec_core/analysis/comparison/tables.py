@@ -56,7 +56,7 @@ def results_of_setup(dataset: Dataset, how: str, protocol: str, refit: bool = Fa
         return key, chosen
     older = sum(row.key.known == NOT_RECORDED and row.key == replace(key, known=NOT_RECORDED) for row in rows(dataset))
     left = (
-        f" {older} of an earlier version cannot be compared, because it lacks which rows the models know; "
+        f" {older} of an earlier version cannot be compared, because it lacks which rows the models were fitted on; "
         "train them again."
         if older
         else ""
@@ -247,7 +247,7 @@ def as_table(result: dict[str, Any]) -> str:
     note = " (generated data: a check of the method, not evidence about films)" if result["generated"] else ""
     lines = [
         f"{result['dataset']}{note}, split {result['split']}, protocol {result['protocol']}, "
-        f"regime {result['regime']}, models know {result['known']}"
+        f"regime {result['regime']}, models fitted on {result['known']} rows"
     ]
     lines.append(
         f"{'model':<18}" + "".join(f"{m + ' ' + _arrow(m):>26}" for m in shown) + f"   ndcg@10 − {result['against']}"

@@ -21,6 +21,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "amazon-sports": {"file": "Sports_and_Outdoors"},
     "amazon-toys": {"file": "Toys_and_Games"},
 }
+SUMMARIES = {
+    "amazon-beauty": "Amazon purchase sequences of beauty products, 5-core (McAuley et al. 2015; S3-Rec's files).",
+    "amazon-sports": "Amazon purchase sequences of sports goods, 5-core (McAuley et al. 2015; S3-Rec's files).",
+    "amazon-toys": "Amazon purchase sequences of toys, 5-core (McAuley et al. 2015; S3-Rec's files).",
+}
 
 
 class Amazon(DatasetReader):

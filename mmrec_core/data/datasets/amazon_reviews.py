@@ -26,6 +26,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "amazon-clothing": {"file": "Clothing_Shoes_and_Jewelry"},
     "amazon-sports-2023": {"file": "Sports_and_Outdoors"},
 }
+SUMMARIES = {
+    "amazon-clothing": "Amazon Reviews 2023 of clothing (Hou et al. 2024), from files that the user downloaded.",
+    "amazon-sports-2023": "Amazon Reviews 2023 of sports goods (Hou et al. 2024), from files that the user downloaded.",
+}
 BLOCK_BYTES = 16 << 20
 FILES = (".jsonl", ".jsonl.gz")
 

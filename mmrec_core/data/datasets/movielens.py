@@ -31,6 +31,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ml-latest-small": {},
     "ml-latest": {},
 }
+SUMMARIES = {
+    "ml-100k": "MovieLens 100K: 100,000 ratings by 943 users, 1998 (Harper & Konstan 2015).",
+    "ml-1m": "MovieLens 1M: 1,000,209 ratings by 6,040 users, 2000 to 2003 (Harper & Konstan 2015).",
+    "ml-10m": "MovieLens 10M: 10,000,054 ratings by 69,878 users, to 2009 (Harper & Konstan 2015).",
+    "ml-20m": "MovieLens 20M: 20,000,263 ratings by 138,493 users, to 2015 (Harper & Konstan 2015).",
+    "ml-25m": "MovieLens 25M: 25,000,095 ratings by 162,541 users, to 2019 (Harper & Konstan 2015).",
+    "ml-32m": "MovieLens 32M: 32,000,204 ratings by 200,948 users, to 2023 (Harper & Konstan 2015).",
+    "ml-modern": "The last million of MovieLens 32M's ratings since 2018, 10-core, as MM-TGN uses them.",
+    "ml-latest-small": "MovieLens latest (small): 100,836 ratings by 610 users, to 2018 (Harper & Konstan 2015).",
+    "ml-latest": "MovieLens latest: the newest full release, whose size changes (Harper & Konstan 2015).",
+}
 
 COUNTS = {
     "ml-100k": (100_000, 943, 1_682),

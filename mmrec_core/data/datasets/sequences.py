@@ -15,6 +15,9 @@ from mmrec_core.errors import MMRecError
 from mmrec_core.types import Progress
 
 PRESETS: dict[str, dict[str, Any]] = {"sequences": {}, "wikipedia": {"file": "wikipedia.txt"}}
+SUMMARIES = {
+    "wikipedia": "Edits of Wikipedia pages as sequences, a text file with user item on each line, in time order.",
+}
 LICENCES = {"wikipedia": "Wikipedia edits (Kumar et al. 2019, JODIE), as published with SASRec.pytorch (Apache-2.0)."}
 
 

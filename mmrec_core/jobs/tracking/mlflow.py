@@ -45,7 +45,7 @@ def _name(metric: str) -> str:
 
 
 def mirror() -> int:
-    """Copy trainings and evaluations into MLflow: new ones whole, known ones from where they were left.
+    """Copy training runs and evaluations into MLflow: new ones whole, known ones from where they were left.
 
     Returns:
         How many runs were written to.

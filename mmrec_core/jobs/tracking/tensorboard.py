@@ -10,7 +10,7 @@ from mmrec_core.jobs.tracking.mlflow import _figures
 
 
 def to_tensorboard(folder: Path) -> int:
-    """Write every training as TensorBoard event files: curves by epoch, test figures at the end.
+    """Write every training run as TensorBoard event files: curves by epoch, test figures at the end.
 
     Returns:
         How many runs were written.

@@ -120,7 +120,7 @@ def standings_table(found: Sequence[Mapping[str, Any]]) -> None:
             "Model": s["model"],
             "Pairs in the right order": number(s["order"], s["order_interval"]),
             "RMSE": number(s["rmse"], s["rmse_interval"]),
-            "People": s["people"],
+            "Participants": s["people"],
             "Ratings": s["ratings"],
         }
         for s in found

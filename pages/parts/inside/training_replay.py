@@ -1,4 +1,4 @@
-"""A training replayed: item vectors on a plane, the learning curve, and how lists of recommendations change."""
+"""A training run replayed: item vectors on a plane, the learning curve, and how lists of recommendations change."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ def box() -> tuple[str, Any]:
         placeholder="Words, such as: night sky",
         help="In a joint space words find posters, in a text space plots. The map flies to what it finds.",
     )
-    with st.popover("By picture", icon=":material/image_search:"):
+    with st.popover("Search by image", icon=":material/image_search:"):
         picture = st.file_uploader(
-            "A picture",
+            "An image",
             type=["jpg", "jpeg", "png", "webp"],
             key="picture",
             help="Finds similar posters. The picture stays on this machine and is not kept.",

@@ -216,7 +216,7 @@ def details(study: Study, records: list[outcome.Record], dataset: Dataset) -> No
         st.caption("Left out: " + "; ".join(f"{n} {why}" for why, n in left_out.most_common()) + ".")
     with st.expander("Parts of the people, sides, and offline metrics"):
         rows = [
-            {"People": part, "Question": f.question, "Models": f"{f.a} : {f.b}",
+            {"Participants": part, "Question": f.question, "Models": f"{f.a} : {f.b}",
              "Prefer": f"{f.preference.a} : {f.preference.b}",
              "p": "–" if f.preference.p is None else p_value(f.preference.p)}
             for part, some in outcome.slices(own, records).items()
