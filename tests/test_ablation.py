@@ -143,7 +143,7 @@ def test_compare_shows_ablations(films: Dataset) -> None:
     assert not page.exception and "Ablations" in text(page)
     tables = [frame.value for frame in page.dataframe if "Arm" in frame.value.columns]
     assert tables and tables[0]["Arm"].tolist() == ["counts=true", "counts=false"]
-    assert any(b.label.startswith("Start ") and "trainings" in b.label for b in page.button)
+    assert any(b.label.startswith("Start ") and "training runs" in b.label for b in page.button)
 
 
 WIDTHS = {"like_qwen2+like_siglip": (1536, 1152), "like_mpnet+like_clip": (768, 768), "like_imagebind": (1024, 1024)}

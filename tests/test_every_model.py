@@ -165,7 +165,7 @@ def test_space_has_the_models_films_or_not(model: str) -> None:
 @pytest.mark.parametrize("look", ["Slices", "User", "Case"])
 @pytest.mark.parametrize("model", MODELS)
 def test_errors_opens_the_model_up(model: str, look: str) -> None:
-    """Errors: its slices, a person's list and a case with what-ifs, without an error, for every model of films."""
+    """Errors: its slices, a user’s list and a case with what-ifs, without an error, for every model of films."""
     if not any(d.manifest["films"] for d in where(model)):
         return
     other = "ease" if model != "ease" else "popularity"
@@ -178,7 +178,7 @@ def test_errors_opens_the_model_up(model: str, look: str) -> None:
         figures = " ".join(str(v) for t in tables for v in t.to_numpy().ravel())
         assert any(c.isdigit() for c in figures)
     elif look == "User":
-        assert "Person 5" in text(page) and f"**{label}**" in " ".join(m.value.replace("\\", "") for m in page.markdown)
+        assert "User 5" in text(page) and f"**{label}**" in " ".join(m.value.replace("\\", "") for m in page.markdown)
     else:
         ranks = ["Rank, learned profile", "Rank, folded-in profile"]
         says = next(t for t in tables if {"Model", *ranks} <= set(t.columns))

@@ -324,6 +324,7 @@ def test_a_projector_shows_one_question_at_a_time(browser: Any, site: str) -> No
     settled(page)
     assert not page.locator("[data-testid=stHeader]").is_visible() and not page.locator(".st-key-switch").is_visible()
     for key, says in (("ArrowRight", "1. "), ("ArrowRight", "Over the same users"), ("ArrowRight", "2. ")):
+        page.locator(".st-key-slide-leave button").wait_for()  # the last of the buttons with a key
         page.keyboard.press(key)
         page.locator(".st-key-slide").get_by_text(says).first.wait_for()
         settled(page)

@@ -143,7 +143,7 @@ def test_latex_holds_values_marks_and_the_whole_setup(results: list[Row], demo: 
     said = (
         "demo", "user-temporal", "split seed 0", "Protocol: full", "regime static", "Candidates: all", "no candidates",
         "3.5 or more", "t interval over training seeds (1, 2, 3)", "bootstrap interval over users", "than popularity",
-        "permutation test", "200 users", "Holm", "the 3 models", "Bold: best", "Underlined", "know: training",
+        "permutation test", "200 users", "Holm", "the 3 models", "Bold: best", "Underlined", "fitted on training rows",
         "Generated data", "Coverage@10",
     )  # fmt: skip
     assert [part for part in said if part not in caption] == []

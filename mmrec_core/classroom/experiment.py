@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -188,6 +188,7 @@ def standings(
     items: Sequence[Any],
     models: Mapping[str, runs.Run],
     known: int | None = None,
+    between: Callable[[], object] = lambda: None,
 ) -> list[Standing]:
     """How well each model knows a class, the best order of pairs first.
 
@@ -197,6 +198,7 @@ def standings(
         items: raw ids of the films of the plan.
         models: finished runs by model.
         known: how many ratings of each participant the models may see; all that are not held out by default.
+        between: called before each model, to give way to others.
 
     Returns:
         One entry per model that can be used. A participant counts once they have a held-out rating and, without
@@ -213,6 +215,7 @@ def standings(
     by_model: dict[str, dict[int, float]] = {}
     errors: dict[str, tuple[Array, Array]] = {}
     for name, run in models.items():
+        between()
         try:
             table = predictions(dataset, run, items, distinct)
             has_ratings = predicts_ratings(run)

@@ -26,6 +26,9 @@ WAIT_S = 20
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _engines: dict[str, sa.Engine] = {}
 _lock = threading.Lock()
+_one_writer = threading.Lock()
+"""SQLite has one writer at a time. The threads of this process wait for each other here, since SQLite would look again
+only after pauses of up to a tenth of a second."""
 
 
 def address() -> str:
@@ -101,7 +104,8 @@ def writing() -> Iterator[sa.Connection]:
         MMRecError: the database cannot be written.
     """
     engine = connected()
-    with _plain(), engine.begin() as connection:
+    alone = _one_writer if engine.dialect.name == "sqlite" else contextlib.nullcontext()
+    with _plain(), alone, engine.begin() as connection:
         yield connection
 
 

@@ -38,15 +38,17 @@ class Content(nn.Module):
     """Stored vectors of items, one field per modality.
 
     Vectors stay where they are stored: in a memory map on the CPU, or in the device's memory on a GPU. They are read
-    minus the mean of the training items' vectors, divided by their standard deviation.
+    minus the mean of the training items' vectors, divided by their standard deviation, or as they are.
 
     Args:
         side: all side information; its fields that are vectors of items are read.
         n_items: number of items; row ``n_items`` stands for an unknown item, which has no content.
+        standardise: whether mean and standard deviation of the training items' vectors are removed.
     """
 
-    def __init__(self, side: Sequence[Field], n_items: int) -> None:
+    def __init__(self, side: Sequence[Field], n_items: int, standardise: bool = True) -> None:
         super().__init__()
+        self.standardise = standardise
         self.fields: dict[str, Field] = {f.name: f for f in side if f.kind == "vector" and f.owner == "item"}
         self.names = in_order(self.fields)
         self.n_items = n_items
@@ -67,7 +69,9 @@ class Content(nn.Module):
 
     def begin(self, known_items: Tensor) -> None:
         """Compute mean and standard deviation of the training items' vectors; the mask ``known_items [I + 1]`` selects
-        them."""
+        them. Without ``standardise`` they stay 0 and 1."""
+        if not self.standardise:
+            return
         films = torch.nonzero(known_items[:-1])[:, 0]
         for name in self.fields:
             place = self.get_buffer(f"{name}_place")[films]

@@ -13,6 +13,7 @@ from mmrec_core.config import setting
 from mmrec_core.models._base import Batch
 from mmrec_core.models._content_graph import ContentGraphConfig, ContentGraphModel
 from mmrec_core.models._graph import Layers
+from mmrec_core.models._item_content import Content
 from mmrec_core.types import ItemState, TrainSet
 
 
@@ -37,6 +38,9 @@ class BM3(ContentGraphModel):
         )
         dropout: float = setting(0.3, "dropout of the targets", ge=0.0, le=0.9)
         content_weight: float = setting(0.1, "weight of the losses of the content; 2 in the paper", ge=0.0, le=100.0)
+        standardise: bool = setting(
+            False, "whether mean and standard deviation of the encoder's vectors are removed; the authors keep them"
+        )
         tune: bool = setting(True, "whether the vectors of training films are fine-tuned, as the authors do")
         l2: float = setting(
             0.1, "penalty on the norms of all embeddings, divided by the number of items", ge=0.0, le=10.0
@@ -44,11 +48,13 @@ class BM3(ContentGraphModel):
 
     train_defaults: ClassVar[Mapping[str, Any]] = {**ContentGraphModel.train_defaults, "lr": 0.005, "patience": 40}
     scores_by_content: ClassVar[bool] = False
+    version: ClassVar[int] = 2
     config: Config
 
     def more_layers(self) -> None:
         """Build projections and predictor; there is no item graph."""
         super().more_layers()
+        self.content = Content(self.side, self.schema.n_items, self.config.standardise)
         dim = self.config.dim
         self.predictor = nn.Linear(dim, dim)
         self.project = nn.ModuleDict({name: nn.Linear(self.content.width(name), dim) for name in self.content.names})
@@ -61,11 +67,14 @@ class BM3(ContentGraphModel):
         """What training has added to the encoder's vectors of the items, ``[I, W]`` by modality."""
 
     def seed_weights(self) -> None:
-        """Also initialise both tables after Glorot and Bengio (2010), as the authors do."""
+        """Also initialise tables, predictor and projections after Glorot and Bengio (2010), as the authors do."""
         super().seed_weights()
         generator = self.generator(1, 9)
         for table in (self.user_table, self.item_table):
             nn.init.xavier_uniform_(table.weight, generator=generator)
+        for layer in (self.predictor, *self.project.values()):
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_normal_(layer.weight, generator=generator)
         for moved in self.moved.values():
             nn.init.zeros_(moved)
 

@@ -15,6 +15,7 @@ from mmrec_core.classroom.store import Classroom, Rating
 from mmrec_core.types import Dataset
 from pages.parts import layout
 from pages.parts.charts import SERIES
+from pages.parts.turns import turns
 
 
 def standings_of(classroom: Classroom, dataset: Dataset, ratings: Sequence[Rating]) -> list[dict[str, Any]]:
@@ -22,7 +23,9 @@ def standings_of(classroom: Classroom, dataset: Dataset, ratings: Sequence[Ratin
     if classroom.results is not None:
         return list(classroom.results["standings"])
     assert classroom.plan is not None
-    found = experiment.standings(dataset, ratings, classroom.plan["items"], experiment.compared(dataset))
+    found = experiment.standings(
+        dataset, ratings, classroom.plan["items"], experiment.compared(dataset), between=turns.give_way
+    )
     return [vars(s) for s in found]
 
 

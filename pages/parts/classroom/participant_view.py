@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import html
+from concurrent.futures import Future
 
 import streamlit as st
 
@@ -10,10 +12,12 @@ from mmrec_core.classroom import experiment, likeness, store
 from mmrec_core.classroom.store import EXPERIMENT, LESSON, Classroom, Participant
 from mmrec_core.errors import MMRecError
 from mmrec_core.serving import answers
+from mmrec_core.serving.answers import Answer
 from mmrec_core.types import Dataset
 from pages.parts import layout, lesson_question
 from pages.parts.classroom import changes, identity, shown_question
 from pages.parts.poster_grid import film_card, poster_grid, rated
+from pages.parts.turns import turns
 
 STYLE = "<style>.st-key-switch { display: none; }</style>"
 """The class decides on the dataset."""
@@ -128,8 +132,24 @@ def _say(class_id: str, lesson_name: str, at: int, text: str) -> None:
 @st.fragment
 def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
     """Films to rate, and the list that a model makes of the ratings so far; a tap draws only this anew."""
+    with turns.turn():
+        own = store.ratings_of(classroom.id, mine.id)
+        asked = ask(classroom, own, dataset)
+        films_to_rate(classroom, own, dataset)
+    if asked is not None:
+        concurrent.futures.wait([asked])  # outside of the turn, so that others ask meanwhile and share its batch
+    if own:
+        with turns.turn():
+            own_ratings(classroom, own, dataset)
+            if asked is not None:
+                recommended(classroom, own, asked, dataset)
+            if len(own) >= likeness.SHARED:  # nobody can have so many in common with them before
+                alike(classroom, mine)
+
+
+def films_to_rate(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> None:
+    """How many are rated, and the next films."""
     assert classroom.plan is not None
-    own = store.ratings_of(classroom.id, mine.id)
     stars = {r.item: r.stars for r in own}
     items = classroom.plan["items"]
     row_of = dict(zip(items, dataset.items.rows(items).tolist(), strict=True))
@@ -161,35 +181,40 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
             )
         else:
             st.success("You have rated every film of this class.", icon=":material/done_all:")
-    if own:
-        if st.toggle(f"Your ratings ({len(own)})", key="class.all"):  # drawn on demand: it grows with every tap
-            poster_grid(
-                [film_card(dataset, row_of[i], stars=s) for i, s in reversed(stars.items())],
-                key="class.mine",
-                rate=(dataset.scale or (1.0, 5.0)) if classroom.is_open else None,
-                size="row",
-                on_rate=lambda: _rated(classroom.id, "class.mine", dataset),
-                label="Your ratings",
-            )
-        recommended(classroom, own, dataset)
-        if len(own) >= likeness.SHARED:  # nobody can have so many in common with them before
-            alike(classroom, mine)
 
 
-def recommended(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> None:
-    """What the plan's model recommends from the ratings that are not held out."""
+def own_ratings(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> None:
+    """What was rated, to change or to take back; drawn on demand, since it grows with every tap."""
+    if st.toggle(f"Your ratings ({len(own)})", key="class.all"):
+        rows = dataset.items.rows([r.item for r in own]).tolist()
+        poster_grid(
+            [film_card(dataset, row, stars=r.stars) for row, r in reversed(list(zip(rows, own, strict=True)))],
+            key="class.mine",
+            rate=(dataset.scale or (1.0, 5.0)) if classroom.is_open else None,
+            size="row",
+            on_rate=lambda: _rated(classroom.id, "class.mine", dataset),
+            label="Your ratings",
+        )
+
+
+def ask(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> Future[Answer] | None:
+    """Ask the plan's model what it recommends from the ratings that are not held out; ``None`` without any."""
     assert classroom.plan is not None
     run = experiment.trained(dataset).get(classroom.plan["model"])
     known = [r for r in own if not r.held]
-    if run is None or not known:
-        return
+    return answers.ask(run, [experiment.history(dataset, known)])[0] if run is not None and known else None
+
+
+def recommended(classroom: Classroom, own: list[store.Rating], asked: Future[Answer], dataset: Dataset) -> None:
+    """The model's recommendations, without what they have rated."""
+    assert classroom.plan is not None
     try:
-        found = answers.ask(run, [experiment.history(dataset, known)])[0].result()
+        found = asked.result()
     except MMRecError as error:
         layout.show_error(error)
         return
     rated = set(dataset.items.rows([r.item for r in own]).tolist())
-    st.markdown(f"**For you, by {layout.escape(run.params['model'])}**")
+    st.markdown(f"**For you, by {layout.escape(classroom.plan['model'])}**")
     poster_grid(
         [film_card(dataset, int(row)) for row in found.items.tolist() if row not in rated][:LISTED],
         key="class.list",
@@ -211,8 +236,9 @@ def _rated(class_id: str, key: str, dataset: Dataset) -> None:
     """A star was set or cleared."""
     scale = dataset.scale or (1.0, 5.0)
     try:
-        for row, stars in rated(st.session_state.get(key), len(dataset.items), scale):
-            store.rate(str(identity.secret(class_id)), experiment.plain_id(dataset.items.raw[row]), stars, scale)
+        with turns.turn():
+            for row, stars in rated(st.session_state.get(key), len(dataset.items), scale):
+                store.rate(str(identity.secret(class_id)), experiment.plain_id(dataset.items.raw[row]), stars, scale)
     except MMRecError as error:
         st.session_state["class_fault"] = str(error)
 
