@@ -343,15 +343,15 @@ def rate(secret: str, item: Any, stars: float | None, scale: tuple[float, float]
             return
         if not scale[0] <= stars <= scale[1]:
             raise MMRecError(f"A rating lies between {scale[0]:g} and {scale[1]:g}.")
-        known = connection.execute(sa.select(ratings.c.place).where(_equal(ratings, key))).scalar()
-        if known is not None:
+        own = sa.select(
+            sa.func.count(),
+            sa.func.coalesce(sa.func.max(ratings.c.place), -1),
+            sa.func.count().filter(ratings.c.item == key["item"]),
+        )
+        count, last, known = connection.execute(own.where(ratings.c.participant_id == who)).one()
+        if known:
             connection.execute(sa.update(ratings).where(_equal(ratings, key)).values(stars=stars))
             return
-        count, last = connection.execute(
-            sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(ratings.c.place), -1)).where(
-                ratings.c.participant_id == who
-            )
-        ).one()
         if count >= limits.RATINGS:
             raise MMRecError(f"You have rated {limits.RATINGS} films, which is enough.")
         new = {"stars": float(stars), "place": last + 1, "held": last + 1 in held_places(who), "at": time.time()}
@@ -518,20 +518,20 @@ def _writer(connection: sa.Connection, secret: str) -> tuple[str, Any]:
     if row is None:
         raise MMRecError("You are no longer in this class. Join it again.")
     limits.may_write(row["id"])
-    _touch(connection, row["class_id"])
-    now = connection.execute(sa.select(classes).where(classes.c.id == row["class_id"])).mappings().one()
+    now = _touch(connection, row["class_id"])
     if now["ended"] is not None:
         raise MMRecError("This class has ended; what you said is kept.")
     return str(row["id"]), now
 
 
-def _touch(connection: sa.Connection, class_id: str, **values: Any) -> None:
-    """Count a change of a class and set columns. It also locks the class's row: its writes come one after the other."""
-    changed = connection.execute(
-        sa.update(classes).where(classes.c.id == class_id).values(version=classes.c.version + 1, **values)
-    )
-    if changed.rowcount == 0:
+def _touch(connection: sa.Connection, class_id: str, **values: Any) -> Any:
+    """Count a change of a class, set columns, and return its row. It also locks the row: writes of a class come one
+    after the other."""
+    change = sa.update(classes).where(classes.c.id == class_id).values(version=classes.c.version + 1, **values)
+    row = connection.execute(change.returning(classes)).mappings().first()
+    if row is None:
         raise MMRecError("There is no such class; it may have been deleted.")
+    return row
 
 
 def _replace(connection: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:

@@ -23,8 +23,9 @@ class BM3(ContentGraphModel):
     Embeddings are LightGCN's, for items plus the id embedding. A predictor ``P`` (one linear layer) is applied to them;
     the loss pulls ``P(u)`` to a dropped-out copy of its liked item without gradient, ``P(i)`` to its user, and ``P`` of
     each projected modality to the item's copy and to its own, each by ``1 − cosine``:
-    ``(u,i) + (i,u) + content_weight · Σ_m [(m,i) + (m,m')] + l2 · norms``. Scores are ``P(u) · P(i)``. The vectors of
-    training items are fine-tuned, as the authors do (``tune``). A new item is scored by ``P`` of its projected content.
+    ``(u,i) + (i,u) + content_weight · Σ_m [(m,i) + (m,m')] + l2 · norms``. Scores are ``P(u) · P(i)``. As in
+    the authors' code, encoders' vectors are read as they are (``standardise``), those of training items are fine-tuned
+    (``tune``), and all weights are initialised after Glorot. A new item is scored by ``P`` of its projected content.
     """
 
     class Config(ContentGraphConfig):

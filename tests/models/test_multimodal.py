@@ -189,6 +189,17 @@ def test_bm3_loss_by_its_formula() -> None:
     assert made.item_table.weight.grad is not None, "targets have no gradient, predictions have"
 
 
+def test_bm3_reads_vectors_as_the_encoder_made_them_unless_they_are_to_be_standardised() -> None:
+    """The authors' code reads them raw; with ``standardise`` training items have mean 0 and standard deviation 1."""
+    rows = torch.arange(N_FILMS)
+    as_made = model("bm3", content("text"))
+    torch.testing.assert_close(as_made.content.read("text", rows)[0], as_made.content.raw("text"))
+    changed = model("bm3", content("text"), standardise=True)
+    known = changed.content.read("text", rows)[0][changed.known_items[:-1]]
+    torch.testing.assert_close(known.mean(0), torch.zeros(known.shape[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(known.square().mean(), torch.tensor(1.0))
+
+
 def test_mgcn_by_its_formula() -> None:
     """Purified content over the item graph, once to users; attention sums to one; InfoNCE over the batch."""
     made = model("mgcn", content("text", "image"), neighbours=3, contrast=0.3, temperature=0.5, l2=0.0)

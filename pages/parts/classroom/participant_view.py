@@ -24,6 +24,7 @@ STYLE = "<style>.st-key-switch { display: none; }</style>"
 DEALT = 8
 """Films to rate that are shown at a time."""
 LISTED = 8
+ALIKE_EVERY = 4
 
 
 @st.fragment
@@ -144,7 +145,7 @@ def rate(classroom: Classroom, mine: Participant, dataset: Dataset) -> None:
             if asked is not None:
                 recommended(classroom, own, asked, dataset)
             if len(own) >= likeness.SHARED:  # nobody can have so many in common with them before
-                alike(classroom, mine)
+                alike(classroom, mine, len(own))
 
 
 def films_to_rate(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> None:
@@ -223,13 +224,16 @@ def recommended(classroom: Classroom, own: list[store.Rating], asked: Future[Ans
     )
 
 
-def alike(classroom: Classroom, mine: Participant) -> None:
-    """Whose ratings are most like one's own."""
-    found = likeness.nearest(store.shared_ratings(classroom.id, mine.id))
-    if found is not None and found[1] > 0:
-        name = store.nickname_of(found[0])
-        if name:
-            st.html(f"<p>Most like you in this class: <b>{html.escape(name)}</b></p>")
+def alike(classroom: Classroom, mine: Participant, rated: int) -> None:
+    """Whose ratings are most like one's own: looked up at every :data:`ALIKE_EVERY`-th rating, since all ratings of the
+    class are compared."""
+    kept = f"class_alike-{classroom.id}"
+    if kept not in st.session_state or rated % ALIKE_EVERY == 0:
+        found = likeness.nearest(store.shared_ratings(classroom.id, mine.id))
+        st.session_state[kept] = found[0] if found is not None and found[1] > 0 else None
+    who = st.session_state[kept]
+    if who is not None and (name := store.nickname_of(who)):  # nobody who has left is named
+        st.html(f"<p>Most like you in this class: <b>{html.escape(name)}</b></p>")
 
 
 def _rated(class_id: str, key: str, dataset: Dataset) -> None:
