@@ -128,7 +128,7 @@ def suggestions(name: str, checksum: str, seed: int, _dataset: Dataset) -> list[
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def taste_packs(name: str, checksum: str, _dataset: Dataset) -> list[dict[str, object]]:
-    """Taste packs of well-known films that go together."""
+    """Genre packs of well-known films that go together."""
     return elicitation.bundles(_dataset)
 
 
@@ -201,9 +201,9 @@ def choose_films(ratings: dict[int, float]) -> None:
         st.session_state.setdefault("hand", 0)
         fitted = {n: r for n, r in runs.finished(dataset).items() if n not in {"random", "bias", BASELINE}}
         ways = (
-            ["Informative", "Models disagree", "Taste packs"]
+            ["Informative", "Models disagree", "Genre packs"]
             if len(fitted) > 1 and len(ratings) >= 3
-            else ["Informative", "Taste packs"]
+            else ["Informative", "Genre packs"]
         )
         way = bar.segmented_control(
             "Films to rate",
@@ -214,10 +214,10 @@ def choose_films(ratings: dict[int, float]) -> None:
             label_visibility="collapsed",
             help=(
                 "Informative: well known and far apart, so each answer says much. Models disagree, after three ratings:"
-                " films the models disagree on most. Taste packs: pick whole tastes at once."
+                " films the models disagree on most. Genre packs: choose groups of films of similar genre at once."
             ),
         )
-        if way == "Taste packs":
+        if way == "Genre packs":
             choose_taste_pack(ratings)
             return
         asked = tuple(unseen())
@@ -406,11 +406,11 @@ def map_and_reasons(ratings: dict[int, float], models: dict[str, runs.Run], list
     """Where the lists lie on the map, or why a film is in one."""
     more = st.segmented_control(
         "More",
-        ["You on the map", "Why this film"],
+        ["Map of recommendations", "Why this film"],
         key="more",
         bind="query-params",
         label_visibility="collapsed",
-        default="You on the map",
+        default="Map of recommendations",
         required=True,
     )
     if more == "Why this film":

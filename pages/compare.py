@@ -61,7 +61,7 @@ def baseline_form(found: list[Row], key: Key) -> None:
     asked = [comparison.oracle_params(dataset, key, name) for name in absent]
     if absent and not any(a in [r.params for r in live_runs()] for a in asked):
         if st.button(
-            "Evaluate the oracles",
+            "Evaluate the oracles (upper bounds)",
             icon=":material/visibility:",
             key="ask_oracles",
             help=(
@@ -77,9 +77,9 @@ def tables(rows: list[Row]) -> None:
     """One table per kind of head."""
     fixed = [r for r in rows if (r.usual and r.model in comparison.BASELINES) or r.kind == "oracle"]
     st.caption(
-        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it (baselines that are"
-        " repeated as references are not compared). ▲ significantly better and ▼ significantly worse than popularity,"
-        " ○ no significant difference."
+        "Brackets: 95 % interval over users. ★ best value, ☆ not significantly different from it among the"
+        " models of the table (reference rows are not compared). ▲ significantly better and ▼ significantly worse than"
+        " popularity, ○ no significant difference."
     )
     for kind in ("ranking", "rating", "click"):
         own = [r for r in rows if r.kind == kind]

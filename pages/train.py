@@ -119,7 +119,7 @@ def form() -> None:
     start = template_run()
     begin = st.query_params.get("begin")
     head = st.container(horizontal=True, vertical_alignment="center")
-    head.subheader("New training", anchor=False)
+    head.subheader("New run", anchor=False)
     if start is not None:
         head.badge(
             f"{'warm start from' if begin else 'like'} {start.params['model']} of"
@@ -498,7 +498,7 @@ def jobs_in_progress() -> None:
 
 def history() -> None:
     """What has ended, newest first."""
-    st.subheader("Earlier trainings", anchor=False)
+    st.subheader("Earlier runs", anchor=False)
     damaged_files.note(runs.damaged_runs().values())
     ended = [r for r in runs.all_runs()[::-1] if r.kind == "train" and r.status not in runs.LIVE]
     mine = [r for r in ended if r.params["dataset"] == dataset.name]
@@ -512,7 +512,7 @@ def history() -> None:
     kinds = ["all", *(s for s in ("finished", "failed", "stopped") if any(r.status == s for r in mine))]
     kind = (
         st.segmented_control(
-            "Which trainings", kinds, default="all", required=True, key="history_kind", label_visibility="collapsed"
+            "Which runs", kinds, default="all", required=True, key="history_kind", label_visibility="collapsed"
         )
         or "all"
     )

@@ -150,7 +150,7 @@ def test_the_page_offers_bundles_undo_and_new_films(
     monkeypatch.setenv("MMREC_HOME", str(shared_home))
     features.encode(demo, "mini_clip")
     page = app("cold_start", dataset="demo")
-    next(g for g in page.button_group if g.key == "suggest").set_value("Taste packs").run()
+    next(g for g in page.button_group if g.key == "suggest").set_value("Genre packs").run()
     next(b for b in page.button if b.label == "That’s me").click().run()
     assert not page.exception and "You rated 4 films" in text(page)
     next(b for b in page.button if b.label == "Undo").click().run()

@@ -47,7 +47,7 @@ def wait_for_all(seconds: float = 120) -> None:
 
 def test_the_form_is_the_config(mine: Dataset) -> None:
     shown = app("train")
-    assert not shown.exception and "New training" in text(shown)
+    assert not shown.exception and "New run" in text(shown)
     labels = {w.label for w in [*shown.number_input, *shown.selectbox, *shown.toggle]}
     assert {
         "dim",

@@ -77,7 +77,7 @@ def test_the_difference_that_would_be_missed_is_that_of_the_two_best(home: objec
     assert found is not None and {found.best, found.rival} == {"ease", "bpr"} and found.detectable is not None
     error = float((one - other).std(ddof=1) / USERS**0.5)
     assert found.detectable == pytest.approx((1.95996 + 0.84162) * error, rel=0.05)
-    assert f"the test of {found.best} against {found.rival} probably misses" in found.sentence()
+    assert f"the test of {found.best} and {found.rival} would usually detect" in found.sentence()
 
 
 def test_alone_without_baseline_and_without_a_test(home: object, demo: Dataset) -> None:

@@ -56,7 +56,7 @@ class Verdict:
             text = f"{leaders} are not significantly different in {name} ({test}); {self.best} has the {word} value,"
             text += f" {self.value:.3f}."
             if self.worse:
-                text += " Every other model of this kind is significantly worse."
+                text += " All other models of this table are significantly worse."
         elif self.worse:
             others = "every other model is" if len(self.worse) > 1 else f"{self.worse[0]} is"
             text = f"{self.best} is best in {name} ({self.value:.3f}); {others} significantly worse."
@@ -68,8 +68,8 @@ class Verdict:
             text += " " + self._against_baseline()
         if self.detectable is not None:
             text += (
-                f" With {self.users:,} users, the test of {self.best} against {self.rival} probably misses differences"
-                f" smaller than {self.detectable:.{_digits(self.detectable)}f}."
+                f" With {self.users:,} users, the smallest difference that the test of {self.best} and"
+                f" {self.rival} would usually detect is {self.detectable:.{_digits(self.detectable)}f}."
             )
         return text
 

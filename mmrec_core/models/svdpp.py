@@ -18,7 +18,7 @@ from mmrec_core.types import Schema, Side
 
 
 class SVDpp(FieldModel):
-    """SVD++ with time, side features and each item's users, a factorisation machine (Koren 2008; Rendle et al. 2019).
+    """SVD++ with time and side features, as a factorisation machine (Koren 2008; Rendle et al. 2019).
 
     ``r = μ + Σ w_f + Σ_{f<g} ⟨v_f, v_g⟩`` over the fields user, item, ``|N(u)|^−½ Σ_{j∈N(u)} y_j`` (items the user
     rated), ``|R(i)|^−½ Σ_{v∈R(i)} z_v`` (users who rated the item, "flipped"), side features, week, minutes since the

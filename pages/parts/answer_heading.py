@@ -62,7 +62,7 @@ def heading(
             else ""
         )
         head.caption(
-            f"NDCG@10 of known users in the test {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
+            f"Test NDCG@10 (users seen in training) {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
             help=(
                 f"How it ranked held-out likes of known users: split {result['split']}, protocol {result['protocol']},"
                 f" seed {result['seed']}, 95 % interval over users.{predicts}"

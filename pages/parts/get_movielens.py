@@ -15,7 +15,7 @@ ENOUGH = 0.5
 WHAT = (
     "Real films, no account needed: 100,000 ratings that MovieLens users gave to 1,682 films, about 1,600 posters and"
     " as many plots from Wikipedia. The download is about 100 MB and takes about ten minutes, because requests are sent"
-    " at a limited rate. You can stop it; the next start continues from there."
+    " at a limited rate. You can stop the download and resume it later."
 )
 
 

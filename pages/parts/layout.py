@@ -257,7 +257,7 @@ def generated_note(chosen: Dataset) -> None:
             else "Reel World is generated: films, posters and ratings are invented."
         )
         st.caption(
-            f":material/science: {what[0].upper()}{what[1:]} Use its results to test methods; they say nothing about"
+            f":material/science: {what[0].upper()}{what[1:]} Use them to test methods, not to draw conclusions about"
             " real films."
         )
 

@@ -76,7 +76,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
       card.title = model.line
       card.tabIndex = stop.model === model ? 0 : -1
       const name = make("b", "", model.name)
-      if (model.preset) name.append(make("small", "", model.preset))
       card.append(drawing(family), name, make("span", "", model.line))
       if (model.lacks) {
         card.setAttribute("aria-disabled", "true")

@@ -31,8 +31,7 @@ def families(schemas: Mapping[str, Mapping[str, Any]], lacks: Mapping[str, str])
     """
     grouped: dict[str, list[dict[str, Any]]] = {}
     for name, schema in schemas.items():
-        preset = ", ".join(f"{setting} {value}" for setting, value in schema["preset"].items())
-        card = {"name": name, "preset": preset, "line": schema["summary"], "lacks": lacks.get(name, "")}
+        card = {"name": name, "line": schema["summary"], "lacks": lacks.get(name, "")}
         grouped.setdefault(schema["family"], []).append(card)
     return [
         {

@@ -308,7 +308,7 @@ def figures(run: runs.Run, status: str) -> None:
     if epoch is not None and status == "running":
         lines.append(("Epochs done", str(epoch["epoch"] + 1), "Passes over the training rows."))
     if speed is not None and "samples_s" in speed:
-        lines.append(("Rows / s", f"{speed['samples_s']:,.0f}", "Training rows worked through in a second."))
+        lines.append(("Samples / s", f"{speed['samples_s']:,.0f}", "Training samples processed per second."))
     if tick is not None and status == "running":
         lines.append(("Memory", f"{tick['host_mib']:,.0f} MiB", "Main memory of the worker process."))
         if "gpu_mib" in tick:

@@ -66,7 +66,7 @@ def cards(dataset: Dataset | None) -> list[dict[str, Any]]:
         {
             "go": "compare" if dataset is not None else "",
             "title": "Compare models",
-            "line": "by NDCG@10 and more, with intervals" if bars else "with confidence intervals",
+            "line": "by NDCG@10 and other metrics, with confidence intervals" if bars else "with confidence intervals",
             "bars": bars,
             "waits": waits or ("" if bars else "drawn once a model is trained"),
         },

@@ -103,7 +103,7 @@ export default function ({ data, parentElement }) {
     ...data.lists.map((t) => key(make("path", { d: shape(t.shape), fill: t.colour, class: "edge" }), t.model)),
     ...(data.rated.length ? [
       key(make("circle", { r: 4.5, fill: "none", stroke: "#CC79A7", "stroke-width": 2.5 }), "you liked it"),
-      key(make("path", { d: "M-4,-4L4,4M-4,4L4,-4", stroke: "#CC79A7", "stroke-width": 2.5 }), "you did not"),
+      key(make("path", { d: "M-4,-4L4,4M-4,4L4,-4", stroke: "#CC79A7", "stroke-width": 2.5 }), "you disliked it"),
     ] : []),
   )
   const watch = new ResizeObserver(draw)

@@ -1,4 +1,4 @@
-"""You on the map: the films that each model recommends, as marks of its colour and shape; on demand their path."""
+"""Map of recommendations: each model's films, as marks of its colour and shape; on demand their path."""
 
 from __future__ import annotations
 

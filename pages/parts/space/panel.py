@@ -102,7 +102,7 @@ def _list(dataset: Dataset, key: str, shown: DrawnMap, near: tuple[list[int], li
     if not items:
         st.caption(f"{shown.source.label} has no vector of this film: its plot or its poster is missing.")
         return
-    st.caption(f"Nearest in the original space of {shown.source.label}: {len(items)} films, with similarity.")
+    st.caption(f"{len(items)} nearest films in the full space ({shown.source.label}), with their similarity.")
     poster_grid(
         [
             film_card(dataset, item, note=note, **(IN_BOTH if item in common else {}))
