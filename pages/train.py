@@ -412,7 +412,7 @@ def launch(name: str, asked: dict[str, Any], options: dict[str, Any]) -> None:
         )
         other = "" if info["same"] else " with other settings"
         count = f"{info['runs']} earlier run{'s' if info['runs'] > 1 else ''}"
-        st.caption(f":material/schedule: About {span(info['seconds'])}{most} (from {count}{other}).")
+        st.caption(f":material/schedule: Estimated training time: {span(info['seconds'])}{most} (from {count}{other}).")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
             start_run(params)

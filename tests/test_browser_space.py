@@ -128,7 +128,7 @@ def test_point_search_colour_and_turn(browser: Any, place: tuple[str, Path]) -> 
     assert page.locator(".st-key-hits .film").count() == 12 and float(asked(page, "cam").split("_")[2]) > 1
     assert not [name for name in fetched if "/maps/points-" in name], "coordinates are not sent again"
     page.locator(".st-key-hits .poster").first.click()
-    page.get_by_text("Nearest in the original space").wait_for()
+    page.get_by_text("nearest films in the full space").wait_for()
     page.wait_for_timeout(1_500)
     assert asked(page, "film") and asked(page, "cam"), "what Python writes into the address leaves the view there"
     page.get_by_role("combobox", name="Colour").click()

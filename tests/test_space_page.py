@@ -57,7 +57,7 @@ def test_odd_links_break_nothing(place: Path, monkeypatch: pytest.MonkeyPatch, q
 def test_a_selection_in_the_link_is_shown(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMREC_HOME", str(place))
     page = app("space", sel="-1,-1_2,-1_2,2_-1,2", film="4")
-    assert not page.exception and "200 films" in text(page) and "Nearest in the original space" in text(page)
+    assert not page.exception and "200 films" in text(page) and "nearest films in the full space" in text(page)
 
 
 def test_slices_are_kept_by_raw_id(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

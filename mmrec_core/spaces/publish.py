@@ -154,7 +154,8 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
     if len(xy) < 40:
         return []
     table = dataset.catalog
-    words = [{*genres, *tags} for genres, tags in zip(table["genres"], table["tags"], strict=True)]
+    words = [{*own, *tags} for own, tags in zip(table["genres"], table["tags"], strict=True)]
+    genres = set().union(*table["genres"])
     own = [words[item] for item in items.tolist()]
     counts: dict[str, int] = {}
     for some in own:
@@ -182,5 +183,6 @@ def regions(dataset: Dataset, xy: Array, items: Array) -> list[dict[str, Any]]:
             x, y = np.median(xy[rows], 0)
             top = np.quantile(xy[rows, 1], 0.95)
             place = {"x": round(float(x), 4), "y": round(float(y), 4), "top": round(float(top), 4)}
+            best.sort(key=lambda word: word not in genres)  # genre first, then tag
             labels.append({**place, "text": " · ".join(best), "n": len(rows)})
     return labels

@@ -290,7 +290,11 @@ def figures(run: runs.Run, status: str) -> None:
             if value is not None:
                 bracket = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
                 lines.append(
-                    (name.upper(), f"{value:.3f}{bracket}", "On the test rows, with its 95 % interval over users.")
+                    (
+                        f"Test {name.upper()}",
+                        f"{value:.3f}{bracket}",
+                        "On the test rows, with its 95 % interval over users.",
+                    )
                 )
         lines.append(("Training time", span(result["seconds"]["fit"]), "Seconds of fitting, waiting left out."))
         if result.get("parameters"):
