@@ -74,7 +74,7 @@ def test_a_training_outlives_the_server_and_is_trained_on(
         )
         page.goto(f"{url}/train?dataset=ml-latest-small")
         page.get_by_role("button", name="Warm start").first.click()
-        page.get_by_text("retrain of bpr of").wait_for()
+        page.get_by_text("warm start from bpr of").wait_for()
         settled(page)
         epochs = page.get_by_role("spinbutton", name="max epochs (epochs)")
         epochs.fill("2")

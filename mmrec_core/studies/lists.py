@@ -7,7 +7,7 @@ from typing import Any
 
 from mmrec_core import runs
 from mmrec_core.errors import MMRecError
-from mmrec_core.serving import answers, recommender
+from mmrec_core.serving import answers, elicitation, recommender
 from mmrec_core.studies.assignment import Assignment
 from mmrec_core.studies.definition import INTERLEAVED, Definition
 from mmrec_core.studies.interleaving import team_draft
@@ -26,6 +26,12 @@ def run_of(dataset: Dataset, name: str) -> runs.Run:
     if found is None or found.params["dataset"] != dataset.name:
         raise MMRecError(f"No finished training run of '{name}' on {dataset.name}. Train it, or name another model.")
     return found
+
+
+def films_to_rate(study_id: str, dataset: Dataset, n: int) -> list[int]:
+    """Item rows of the films that everybody in a study is offered. They follow from its public id: drawn from its seed,
+    they would let participants search for the seed, which decides whose list is whose."""
+    return [int(row) for row in elicitation.spread(dataset, n, seed=int(study_id, 16))]
 
 
 def make(

@@ -68,7 +68,7 @@ def create(definition: Definition) -> Study:
     """
     ownership.require("open a study")
     if "seed" not in definition.model_fields_set:  # else who guesses it knows which list is whose
-        definition = definition.model_copy(update={"seed": secrets.randbits(31)})
+        definition = definition.model_copy(update={"seed": secrets.randbits(53)})
     new = {"id": secrets.token_hex(8), "definition": definition.model_dump_json(), "created": time.time()}
     with writing() as connection:
         connection.execute(sa.insert(studies).values(**new))
@@ -171,10 +171,35 @@ def respond(secret: str, step: str, value: Any) -> None:
         if len(text) > LONGEST:
             raise MMRecError("That is too long to be kept.")
         _lock(connection, study.id)
+        made = connection.execute(
+            sa.select(responses.c.value).where(responses.c.subject_id == row["id"], responses.c.step == SHOWN)
+        ).scalar()
+        _in_order(step, value, None if made is None else json.loads(made))
         key = sa.and_(responses.c.subject_id == row["id"], responses.c.step == step)
         new = {"value": text, "at": time.time()}
         if connection.execute(sa.update(responses).where(key).values(**new)).rowcount == 0:
             connection.execute(sa.insert(responses).values(subject_id=row["id"], step=step, **new))
+
+
+def _in_order(step: str, value: Any, made: dict[str, Any] | None) -> None:
+    """Ratings come before the lists, which are made once; answers come after them.
+
+    Args:
+        step: the step of a response.
+        value: the response.
+        made: the lists, if they were made.
+
+    Raises:
+        MMRecError: the step is too early or too late, or a chosen place is none of the list's.
+    """
+    if step in {RATINGS, SHOWN}:
+        if made is not None:
+            raise MMRecError("Your lists are made; your ratings can no longer be changed. Load the page again.")
+        return
+    if made is None:
+        raise MMRecError("Rate films first, then compare the lists.")
+    if step == CHOSEN and not set(value) <= set(range(len(made.get("items", [])))):
+        raise MMRecError("Films are chosen by their places in the list.")
 
 
 def _checked(definition: Definition, step: str, value: Any) -> Any:
@@ -222,7 +247,10 @@ def finish(secret: str) -> None:
     person = subject(secret)
     if person is None:
         raise MMRecError("You are no longer in this study.")
-    own, done = get(person.study_id).definition, responses_of(person.id)
+    study, done = get(person.study_id), responses_of(person.id)
+    own = study.definition
+    if not study.is_open and person.finished is None:
+        raise MMRecError("This study has ended; answers that were not complete do not count.")
     wanted = [SHOWN, CHOSEN] if own.layout == INTERLEAVED else [SHOWN]
     if own.layout != INTERLEAVED:
         wanted += [f"q.{q.id}" for q in own.questions if q.kind == "preference"]

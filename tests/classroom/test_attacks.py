@@ -23,7 +23,7 @@ from mmrec_core.classroom import store
 from mmrec_core.cli import launch
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT
-from mmrec_core.studies import definition, report
+from mmrec_core.studies import definition, lists, report
 from mmrec_core.studies import store as studies
 from mmrec_core.types import Dataset
 from pages.parts import slices, uploads
@@ -203,6 +203,7 @@ def test_formulas_do_not_leave_a_study(on_the_network: Dataset) -> None:
     ownership.guard(None)
     made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
     person, secret = studies.arrive(made.id, "x")
+    studies.respond(secret, studies.SHOWN, {"first": [1], "second": [2]})
     studies.respond(secret, "q.comment", FORMULA)
     rows = list(csv.DictReader(io.StringIO(report.table(made, studies.records(made)))))
     assert rows[0]["comment"].startswith("'=") and MARKUP not in report.printable(made, studies.records(made))
@@ -225,10 +226,52 @@ def test_responses_that_do_not_fit(on_the_network: Dataset, step: str, value: An
     ownership.guard(None)
     made = studies.create(definition.checked({"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}))
     person, secret = studies.arrive(made.id, "x")
+    if step != studies.RATINGS:
+        studies.respond(secret, studies.SHOWN, {"first": [1], "second": [2]})
+    before = studies.responses_of(person.id)
     with pytest.raises(MMRecError):
         studies.respond(secret, step, value)
-    assert studies.responses_of(person.id) == {}
+    assert studies.responses_of(person.id) == before
     studies.delete(made.id)
+
+
+def test_the_steps_of_a_study_come_in_their_order(on_the_network: Dataset) -> None:
+    """A second window does not answer before the lists or change ratings and lists after them; nobody finishes late."""
+    ownership.guard(None)
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "layout": "interleaved"}
+    made = studies.create(definition.checked(values))
+    person, secret = studies.arrive(made.id, "x")
+    with pytest.raises(MMRecError, match="Rate films first"):
+        studies.respond(secret, studies.CHOSEN, [0])
+    rated = {str(n): 3.0 for n in range(8)}
+    studies.respond(secret, studies.RATINGS, rated)
+    studies.respond(secret, studies.SHOWN, {"items": [4, 5, 6], "teams": [0, 1, 0]})
+    for step, value in ((studies.RATINGS, {"1": 5.0}), (studies.SHOWN, {"items": [7], "teams": [1]})):
+        with pytest.raises(MMRecError, match="can no longer be changed"):
+            studies.respond(secret, step, value)
+    for places in ([3], [-1]):
+        with pytest.raises(MMRecError, match="places in the list"):
+            studies.respond(secret, studies.CHOSEN, places)
+    studies.respond(secret, studies.CHOSEN, [2])
+    kept = studies.responses_of(person.id)
+    assert kept[studies.RATINGS] == rated and kept[studies.SHOWN]["items"] == [4, 5, 6] and kept[studies.CHOSEN] == [2]
+    studies.end(made.id)
+    with pytest.raises(MMRecError, match="has ended"):
+        studies.finish(secret)
+    studies.delete(made.id)
+
+
+def test_the_films_of_a_study_say_nothing_of_its_seed(on_the_network: Dataset) -> None:
+    """The seed decides whose list is whose. Drawn from it, the films would let participants search for it."""
+    ownership.guard(None)
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"]}
+    one, other = (studies.create(definition.checked({**values, "seed": 7})) for _ in range(2))
+    films = [lists.films_to_rate(study.id, on_the_network, 40) for study in (one, other)]
+    assert films[0] != films[1] and films[0] == lists.films_to_rate(one.id, on_the_network, 40)
+    drawn = studies.create(definition.checked(values))
+    assert drawn.definition.seed >= 1 << 31, "too many to try them all"
+    for study in (one, other, drawn):
+        studies.delete(study.id)
 
 
 def complete(secret: str, side: str = "first") -> None:

@@ -7,7 +7,6 @@ import streamlit as st
 from mmrec_core.classroom.experiment import plain_id
 from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
-from mmrec_core.serving import elicitation
 from mmrec_core.studies import lists, outcome, store
 from mmrec_core.studies.definition import INTERLEAVED
 from mmrec_core.studies.store import Study, Subject
@@ -97,7 +96,7 @@ def rate(study: Study, dataset: Dataset, secret: str, ratings: dict[str, float])
     st.progress(min(1.0, len(ratings) / wanted), text=f"{len(ratings)} ratings, {wanted} are needed")
     if st.button("Show me the films", type="primary", disabled=len(ratings) < wanted, icon=":material/arrow_forward:"):
         show_lists(study, dataset, secret, ratings)
-    offered = [int(row) for row in elicitation.spread(dataset, OFFERED, seed=study.definition.seed)]
+    offered = lists.films_to_rate(study.id, dataset, OFFERED)
     by_row = {dataset.items.row(_raw(dataset, item), "film id"): stars for item, stars in ratings.items()}
     poster_grid(
         [film_card(dataset, row, stars=by_row.get(row)) for row in offered],
