@@ -210,14 +210,14 @@ def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Part
         MMRecError: wrong code, too many participants, or too many from this address at once.
     """
     found = by_code(code, address, window)
-    if found.locked:
-        raise MMRecError("Nobody else can join this class now: its host has locked it. Ask the host.")
+    _may_join(found.ended, found.locked)
     name = limits.checked_text(nickname, limits.NICKNAME, "nickname") if nickname.strip() else ""
     if not (limits.JOINS.add(address) and (not window or limits.JOINS_HERE.add(window))):
         raise MMRecError("Many people join from here at once. Try again in a minute.")
     secret = secrets.token_urlsafe(18)
     with writing() as connection:
-        _touch(connection, found.id)
+        now = _touch(connection, found.id)
+        _may_join(now["ended"], now["locked"])  # the host may have locked or ended it meanwhile
         own = participants.c.class_id == found.id
         count, last = connection.execute(
             sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(participants.c.number), 0)).where(own)
@@ -229,6 +229,13 @@ def join(code: str, nickname: str, address: str, window: str = "") -> tuple[Part
         new = Participant(secrets.token_hex(8), found.id, last + 1, name, time.time())
         connection.execute(sa.insert(participants).values(secret=ownership.hashed(secret), **vars(new)))
     return new, secret
+
+
+def _may_join(ended: float | None, locked: bool) -> None:
+    if ended is not None:
+        raise MMRecError("This class has ended.")
+    if locked:
+        raise MMRecError("Nobody else can join this class now: its host has locked it. Ask the host.")
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
@@ -521,6 +528,8 @@ def _writer(connection: sa.Connection, secret: str) -> tuple[str, Any]:
     now = _touch(connection, row["class_id"])
     if now["ended"] is not None:
         raise MMRecError("This class has ended; what you said is kept.")
+    if connection.execute(_whose(secret)).first() is None:  # they may have left before the class was locked
+        raise MMRecError("You are no longer in this class. Join it again.")
     return str(row["id"]), now
 
 

@@ -6,6 +6,7 @@ The host is checked by :func:`mmrec_core.ownership.require`, a person by the sec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import secrets
@@ -113,12 +114,12 @@ def arrive(study_id: str, address: str) -> tuple[Subject, str]:
     Raises:
         MMRecError: the study has ended or is full, or too many come from this address at once.
     """
-    study = get(study_id)
+    get(study_id)
     if not ARRIVALS.add(address):
         raise MMRecError("Many people come from here at once. Try again in a minute.")
     secret = secrets.token_urlsafe(18)
     with writing() as connection:
-        _lock(connection, study_id)
+        study = _lock(connection, study_id)
         own = subjects.c.study_id == study_id
         last = connection.execute(
             sa.select(sa.func.coalesce(sa.func.max(subjects.c.number), -1)).where(own)
@@ -154,23 +155,16 @@ def respond(secret: str, step: str, value: Any) -> None:
     Raises:
         MMRecError: an unknown step, an answer that the step does not know, too large, or too late.
     """
+    person = subject(secret)
+    if person is not None and not WRITES.add(person.id):
+        raise MMRecError("That was very fast. Wait a few seconds, then go on.")
     with writing() as connection:
-        row = (
-            connection.execute(sa.select(subjects).where(subjects.c.secret == ownership.hashed(secret)))
-            .mappings()
-            .first()
-        )
-        if row is None:
-            raise MMRecError("You are no longer in this study.")
-        if not WRITES.add(row["id"]):
-            raise MMRecError("That was very fast. Wait a few seconds, then go on.")
-        study = _study(connection.execute(sa.select(studies).where(studies.c.id == row["study_id"])).mappings().one())
+        study, row = _taking_part(connection, secret, person)
         if row["finished"] is not None or not study.is_open:
             raise MMRecError("Your answers are complete; they can no longer be changed.")
         text = json.dumps(_checked(study.definition, step, value))
         if len(text) > LONGEST:
             raise MMRecError("That is too long to be kept.")
-        _lock(connection, study.id)
         made = connection.execute(
             sa.select(responses.c.value).where(responses.c.subject_id == row["id"], responses.c.step == SHOWN)
         ).scalar()
@@ -244,26 +238,33 @@ def finish(secret: str) -> None:
     Raises:
         MMRecError: something that the study asks is missing.
     """
-    person = subject(secret)
-    if person is None:
-        raise MMRecError("You are no longer in this study.")
-    study, done = get(person.study_id), responses_of(person.id)
+    with writing() as connection:
+        study, row = _taking_part(connection, secret, subject(secret))
+        kept = connection.execute(sa.select(responses).where(responses.c.subject_id == row["id"])).mappings().all()
+        _complete(study, {own["step"]: json.loads(own["value"]) for own in kept}, row["finished"])
+        mine = sa.and_(subjects.c.id == row["id"], subjects.c.finished.is_(None))
+        connection.execute(sa.update(subjects).where(mine).values(finished=time.time()))
+
+
+def _complete(study: Study, done: dict[str, Any], finished: float | None) -> None:
+    """Check that a person has answered everything, in time."""
     own = study.definition
-    if not study.is_open and person.finished is None:
+    if not study.is_open and finished is None:
         raise MMRecError("This study has ended; answers that were not complete do not count.")
     wanted = [SHOWN, CHOSEN] if own.layout == INTERLEAVED else [SHOWN]
     if own.layout != INTERLEAVED:
         wanted += [f"q.{q.id}" for q in own.questions if q.kind == "preference"]
     if len(done.get(RATINGS, {})) < own.films_to_rate or any(step not in done for step in wanted):
         raise MMRecError("Some questions are still open.")
-    with writing() as connection:
-        mine = sa.and_(subjects.c.secret == ownership.hashed(secret), subjects.c.finished.is_(None))
-        connection.execute(sa.update(subjects).where(mine).values(finished=time.time()))
 
 
 def withdraw(secret: str) -> None:
     """Delete a person and everything they did."""
+    person = subject(secret)
     with writing() as connection:
+        if person is not None:
+            with contextlib.suppress(MMRecError):  # the study was deleted meanwhile, and they with it
+                _lock(connection, person.study_id)
         connection.execute(sa.delete(subjects).where(subjects.c.secret == ownership.hashed(secret)))
 
 
@@ -326,11 +327,24 @@ def _record(study: Study, person: Subject, steps: Mapping[str, Any]) -> Record:
     )
 
 
-def _lock(connection: sa.Connection, study_id: str) -> None:
-    """Lock a study's row until the end of the transaction: numbers are given one after the other."""
+def _lock(connection: sa.Connection, study_id: str) -> Study:
+    """Lock a study's row until the end of the transaction, and return it: what decides about a write is read after
+    that, since another one may have come first."""
     same = sa.update(studies).where(studies.c.id == study_id).values(created=studies.c.created)
-    if connection.execute(same).rowcount == 0:
+    row = connection.execute(same.returning(studies)).mappings().first()
+    if row is None:
         raise MMRecError("There is no such study; it may have been deleted.")
+    return _study(row)
+
+
+def _taking_part(connection: sa.Connection, secret: str, person: Subject | None) -> tuple[Study, Any]:
+    """The locked study of a person, and their row as it is then."""
+    study = None if person is None else _lock(connection, person.study_id)
+    who = subjects.c.secret == ownership.hashed(secret)
+    row = connection.execute(sa.select(subjects).where(who)).mappings().first()
+    if study is None or row is None:
+        raise MMRecError("You are no longer in this study.")
+    return study, row
 
 
 def _study(row: Any) -> Study:

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from mmrec_core import ownership
 from mmrec_core.analysis import error_annotations
-from mmrec_core.classroom import store
+from mmrec_core.classroom import limits, store
 from mmrec_core.cli import launch
 from mmrec_core.errors import MMRecError
 from mmrec_core.settings import ROOT
@@ -261,6 +261,42 @@ def test_the_steps_of_a_study_come_in_their_order(on_the_network: Dataset) -> No
     studies.delete(made.id)
 
 
+def test_what_the_host_does_between_a_check_and_a_write_counts(
+    on_the_network: Dataset, classroom: store.Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locked, ended or finished while a request waits for its turn to write: the request comes too late."""
+    ownership.guard(None)
+
+    def meanwhile(throttle: Any, act: Any) -> None:
+        """Something that happens when a request is counted, which is after its checks and before its write."""
+        monkeypatch.setattr(throttle, "add", lambda key: (act(), True)[1])
+
+    meanwhile(limits.JOINS, lambda: store.lock(classroom.id, True))
+    with pytest.raises(MMRecError, match="locked"):
+        store.join(classroom.code, "late", "x")
+    store.lock(classroom.id, False)
+    meanwhile(limits.JOINS, lambda: store.end(classroom.id))
+    with pytest.raises(MMRecError, match="has ended"):
+        store.join(classroom.code, "late", "x")
+    assert store.participants_of(classroom.id) == []
+
+    values = {"title": "Which?", "dataset": "demo", "models": ["ease", "popularity"], "fastest_s": 0}
+    made = studies.create(definition.checked(values))
+    person, secret = studies.arrive(made.id, "x")
+    complete_but_for_the_end(secret)
+    meanwhile(studies.WRITES, lambda: studies.finish(secret))
+    with pytest.raises(MMRecError, match="complete"):
+        studies.respond(secret, "q.accuracy", "second")
+    assert studies.responses_of(person.id)["q.accuracy"] == "first"
+    meanwhile(studies.ARRIVALS, lambda: studies.end(made.id))
+    with pytest.raises(MMRecError, match="all the participants"):
+        studies.arrive(made.id, "x")
+    meanwhile(studies.WRITES, lambda: studies.delete(made.id))
+    with pytest.raises(MMRecError, match="no such study"):
+        studies.respond(secret, "q.accuracy", "second")
+    studies.withdraw(secret)
+
+
 def test_the_films_of_a_study_say_nothing_of_its_seed(on_the_network: Dataset) -> None:
     """The seed decides whose list is whose. Drawn from it, the films would let participants search for it."""
     ownership.guard(None)
@@ -276,11 +312,16 @@ def test_the_films_of_a_study_say_nothing_of_its_seed(on_the_network: Dataset) -
 
 def complete(secret: str, side: str = "first") -> None:
     """Everything that the usual study asks, and the end."""
+    complete_but_for_the_end(secret, side)
+    studies.finish(secret)
+
+
+def complete_but_for_the_end(secret: str, side: str = "first") -> None:
+    """Everything that the usual study asks."""
     studies.respond(secret, studies.RATINGS, {str(n): 3.0 for n in range(8)})
     studies.respond(secret, studies.SHOWN, {"first": [1], "second": [2]})
     for question in ("accuracy", "novelty", "diversity", "satisfaction"):
         studies.respond(secret, f"q.{question}", side)
-    studies.finish(secret)
 
 
 def test_what_is_finished_stays(on_the_network: Dataset) -> None:
