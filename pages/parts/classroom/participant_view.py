@@ -17,6 +17,7 @@ from mmrec_core.types import Dataset
 from pages.parts import layout, lesson_question
 from pages.parts.classroom import changes, identity, shown_question
 from pages.parts.poster_grid import film_card, poster_grid, rated
+from pages.parts.study import blinding
 from pages.parts.turns import turns
 
 STYLE = "<style>.st-key-switch { display: none; }</style>"
@@ -199,8 +200,11 @@ def own_ratings(classroom: Classroom, own: list[store.Rating], dataset: Dataset)
 
 
 def ask(classroom: Classroom, own: list[store.Rating], dataset: Dataset) -> Future[Answer] | None:
-    """Ask the plan's model what it recommends from the ratings that are not held out; ``None`` without any."""
+    """Ask the plan's model what it recommends from the ratings that are not held out; ``None`` without any, and for
+    those who take part in a study, who are not to recognise a list."""
     assert classroom.plan is not None
+    if blinding.unfinished() is not None:
+        return None
     run = experiment.trained(dataset).get(classroom.plan["model"])
     known = [r for r in own if not r.held]
     return answers.ask(run, [experiment.history(dataset, known)])[0] if run is not None and known else None
