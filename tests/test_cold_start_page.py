@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from mmrec_core import features, runs, spaces
 from mmrec_core.analysis import cold_start_curve
+from mmrec_core.data import preparation
 from mmrec_core.errors import MMRecError
 from mmrec_core.jobs import worker
 from mmrec_core.serving import elicitation, recommender, user_trajectory
@@ -100,6 +102,21 @@ def test_a_trail_has_a_step_for_each_rating_and_ends_among_what_is_recommended(
     drawn = [i for i in listed if np.isfinite(where[i, 0])]
     if len(drawn) == user_trajectory.TOP:
         np.testing.assert_allclose(path[-1], where[drawn].mean(0), atol=1e-4)
+
+
+def test_a_map_drawn_while_the_app_runs_is_found(
+    demo: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cold start and Class say that there is no map until there is one, not until the server starts again."""
+    monkeypatch.setenv("MMREC_HOME", str(tmp_path))
+    shutil.copytree(demo.folder, tmp_path / "datasets" / "demo", ignore=shutil.ignore_patterns("features"))
+    dataset = preparation.open_dataset("demo")
+    assert trajectory_view.map_of(dataset) is None
+    features.encode(dataset, "classic")
+    assert trajectory_view.map_of(dataset) is None
+    spaces.project(dataset, "classic", "text")
+    found = trajectory_view.map_of(dataset)
+    assert found is not None and found[0] == "classic, text" and found[1].shape == (len(dataset.items), 2)
 
 
 def test_reasons_tell_likes_and_dislikes_apart_and_the_map_shows_every_film(

@@ -27,6 +27,12 @@ def map_of(dataset: Dataset) -> tuple[str, str, Map] | None:
     return None
 
 
+def maps_stamp(dataset: Dataset) -> tuple[int, ...]:
+    """Changes when an encoder is added or a map of it is drawn: the key of what is computed from :func:`map_of`."""
+    files = (file for folder in ("features", "maps") for file in (dataset.folder / folder).glob("[!.]*"))
+    return tuple(sorted(file.stat().st_mtime_ns for file in files))
+
+
 def positions(found: Map, n_items: int) -> Array:
     """Position of each film, float32 ``[I, 2]``: the mean of its points; NaN if it has none."""
     out = np.full((n_items, 2), np.nan, np.float32)

@@ -43,7 +43,11 @@ def cards(dataset: Dataset | None) -> list[dict[str, Any]]:
     """What the three cards show."""
     films = dataset is not None and bool(dataset.manifest["films"])
     posters, dots, bars = (
-        (_posters(dataset), _dots(dataset.name, dataset.checksum, _features_stamp(dataset), dataset), _bars(dataset))
+        (
+            _posters(dataset),
+            _dots(dataset.name, dataset.checksum, user_trajectory.maps_stamp(dataset), dataset),
+            _bars(dataset),
+        )
         if dataset is not None
         else ([], [], [])
     )
@@ -80,11 +84,6 @@ def _posters(dataset: Dataset) -> list[str]:
     catalog = dataset.catalog
     best = catalog[catalog["poster"].notna()].nlargest(POSTERS, "n_ratings")
     return best["poster"].tolist()
-
-
-def _features_stamp(dataset: Dataset) -> tuple[int, ...]:
-    """Changes when an encoder is added or its maps are drawn."""
-    return tuple(sorted(f.stat().st_mtime_ns for f in (dataset.folder / "features").glob("[!.]*")))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -31,9 +31,17 @@ _TRAILS = st.components.v2.component(
 )
 
 
+def map_of(dataset: Dataset) -> tuple[str, Array, list[dict[str, Any]]] | None:
+    """A drawn map: its name, each film's place, names of its regions; ``None`` as long as none is drawn."""
+    found: tuple[str, Array, list[dict[str, Any]]] | None
+    found = _map_of(str(dataset.folder), dataset.checksum, user_trajectory.maps_stamp(dataset), dataset)
+    return found
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
-def map_of(name: str, checksum: str, _dataset: Dataset) -> tuple[str, Array, list[dict[str, Any]]] | None:
-    """A drawn map: its name, each film's place, names of its regions."""
+def _map_of(
+    folder: str, checksum: str, stamp: tuple[int, ...], _dataset: Dataset
+) -> tuple[str, Array, list[dict[str, Any]]] | None:
     found = user_trajectory.map_of(_dataset)
     if found is None:
         return None
@@ -104,7 +112,7 @@ def steps(run: runs.Run, asked: list[Future[answers.Answer]], history: History, 
 
 def trajectory_view(dataset: Dataset, models: dict[str, runs.Run], ratings: dict[int, float]) -> None:
     """The map with the first films of each model, as many as its list shows."""
-    found = map_of(dataset.name, dataset.checksum, dataset)
+    found = map_of(dataset)
     if found is None:
         st.info("No map of these films is drawn yet; draw one on Space, and you appear on it.", icon=":material/map:")
         return

@@ -35,7 +35,7 @@ def class_map(dataset: Dataset, people: Sequence[Participant], ratings: Sequence
         ratings: their ratings.
         height: in pixels.
     """
-    found = trajectory_view.map_of(dataset.name, dataset.checksum, dataset)
+    found = trajectory_view.map_of(dataset)
     if found is None:
         st.caption(":material/map: No map of these films is drawn yet; draw one on Space, and the class appears on it.")
         return
