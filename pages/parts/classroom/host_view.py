@@ -10,7 +10,7 @@ from mmrec_core.classroom import store
 from mmrec_core.classroom.store import EXPERIMENT, LESSON, Classroom
 from mmrec_core.errors import MMRecError
 from mmrec_core.types import Dataset
-from pages.parts import layout
+from pages.parts import layout, owner
 from pages.parts.classroom import changes, projector_view
 from pages.parts.classroom.host_lead import lead, lesson
 from pages.parts.classroom.host_results import take_along, the_experiment
@@ -19,6 +19,8 @@ from pages.parts.classroom.host_results import take_along, the_experiment
 @st.fragment
 def host_view(class_id: str, dataset: Dataset) -> None:
     """Lead a class; drawn anew whenever somebody joins, answers or rates."""
+    if not owner.is_owner():  # the fragment runs alone, too, and this window may have stopped being the owner's
+        st.rerun()
     try:
         classroom = store.get(class_id)
     except MMRecError as error:
