@@ -245,7 +245,7 @@ def test_a_split_and_a_metric_of_errors_are_one_file_each(
 
 @pytest.mark.parametrize("kind", ["models", "encoders", "datasets", "enrich"])
 def test_every_entry_has_a_summary_of_its_own(kind: str) -> None:
-    """Cards and lists show it beside the name, so two entries with the same sentence could not be told apart."""
+    """No two models, encoders, datasets or sources have the same summary."""
     summaries: dict[str, list[str]] = {}
     for name, entry in registry.entries(kind).items():
         assert entry.summary.endswith("."), name
