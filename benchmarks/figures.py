@@ -48,8 +48,8 @@ TABLES = (
         "",
         (*RANKED, "rmse", "future_items@10"),
         ("random", "popularity", "bias", "itemknn", "ease", "mf", "bpr", "markov"),
-        "Each user's last 10 % is test, full ranking, relevant from 3.5 stars; every model knows the training rows "
-        "alone.",
+        "Each user's last 10 % is test, full ranking, relevant from 3.5 stars; every model is fitted on the training "
+        "rows alone.",
     ),
     Table(
         "everyday-refit",
@@ -267,7 +267,7 @@ def page(record: dict[str, Any]) -> str:
             f"`train {table.dataset} MODEL{' ' + table.shared if table.shared else ''}`. {table.note}".strip(),
             "",
         ]
-        out += [f"Protocol {any_row['protocol']}; models know {any_row['known']} rows.", ""]
+        out += [f"Protocol {any_row['protocol']}; models fitted on {any_row['known']} rows.", ""]
         shown = [m for m in table.metrics if any(m in r["values"] for r in rows.values())]
         out += ["| model | " + " | ".join(shown) + " | s | commit |", "|---" * (len(shown) + 3) + "|"]
         for row, figures in rows.items():
